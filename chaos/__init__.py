@@ -1,0 +1,1 @@
+"""Chaos experiments against a world; none is shipped yet."""

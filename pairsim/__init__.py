@@ -1,0 +1,1 @@
+"""pairsim keeps a simulated world running through failures."""

@@ -1,0 +1,34 @@
+"""Axis-aligned boxes: the world, its areas and areas of interest."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+Point = tuple[float, float, float]
+
+
+class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A half-open axis-aligned box in metres: `min <= p < max` on every axis."""
+
+    min: Point
+    max: Point
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(v) for v in (*self.min, *self.max)):
+            raise ValueError("bounds must be finite numbers")
+        if not all(low < high for low, high in zip(self.min, self.max, strict=True)):
+            raise ValueError("bounds.min must be less than bounds.max on every axis")
+
+    def contains(self, other: Box) -> bool:
+        """Whether the other box lies within this one (edges may touch)."""
+        return all(a <= b for a, b in zip(self.min, other.min, strict=True)) and all(
+            a >= b for a, b in zip(self.max, other.max, strict=True)
+        )
+
+    def overlaps(self, other: Box) -> bool:
+        """Whether the boxes share a volume (touching edges do not count)."""
+        return all(a < b for a, b in zip(self.min, other.max, strict=True)) and all(
+            a < b for a, b in zip(other.min, self.max, strict=True)
+        )

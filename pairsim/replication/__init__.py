@@ -1,0 +1,1 @@
+"""One pair: Raft, the tick log, the state stream and the roles of a replica."""

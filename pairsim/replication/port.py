@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
-from pairsim.model.assignment import Assignment, Authority, Member, ReplicaStatus
+from pairsim.model.assignment import Assignment, Authority, Member, ReplicaStatus, WitnessStatus
 from pairsim.model.commands import Command, Result
 
 if TYPE_CHECKING:
@@ -146,3 +146,19 @@ class ReplicaPort(Protocol):
             RefusedError: The passive is not in sync.
             TimeoutError: It did not happen in time; this replica is active again or will be told by the log.
         """
+
+
+class WitnessPort(Protocol):
+    """A witness process: the third vote of many areas."""
+
+    def status(self) -> WitnessStatus:
+        """A snapshot over all areas."""
+
+    def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Calls the listener from another thread on each change of a leader, term or generation."""
+
+    def assign(self, assignment: Assignment) -> None:
+        """Joins a generation of an area; idempotent; blocks. Raises RefusedError."""
+
+    def release(self, area: str) -> None:
+        """Leaves an area and forgets its log; idempotent; blocks."""

@@ -1,0 +1,200 @@
+"""What Raft carries and what it is made of: records, and the messages between members.
+
+Everything is a tagged, typed struct: a frame that does not fit a type is refused at the edge, and nothing
+is ever unpickled. pysyncobj speaks dictionaries, so messages are turned into them and back here.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pairsim.model.assignment import Assignment, Authority
+from pairsim.model.commands import Command
+
+Entry = tuple[bytes, int, int]
+"""A log entry: command, index, term."""
+
+RaftMessage = dict[str, object]
+"""A message in pysyncobj's own form, told apart by its `type`."""
+
+
+class MessageError(ValueError):
+    """Bytes that are no message of this protocol."""
+
+
+# --- records: what the log holds ---------------------------------------------------------------------------
+
+
+class Open(msgspec.Struct, frozen=True, tag="open", array_like=True):
+    """Starts a term: the first record of every leadership. Records of any other term are ignored."""
+
+    term: int
+
+
+class Rejection(msgspec.Struct, frozen=True, array_like=True):
+    """A command of the tick before that changed nothing: its place in that record, and why."""
+
+    index: int
+    reason: str
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
+    """One tick.
+
+    Attributes:
+        term: The leadership that ran it.
+        tick: Its number.
+        digest: Of the state before it, at tick - 1.
+        floor: Every member may forget the records up to this tick: the state at or after it is on disk.
+        rejected: Commands of tick - 1 that were rejected.
+        commands: Its input.
+    """
+
+    term: int
+    tick: int
+    digest: int
+    floor: int
+    rejected: list[Rejection]
+    commands: list[Command]
+
+
+class Grant(msgspec.Struct, frozen=True, tag="grant", array_like=True):
+    """Puts an authority into force, from the next tick on."""
+
+    term: int
+    authority: Authority
+
+
+class Seal(msgspec.Struct, frozen=True, tag="seal", array_like=True):
+    """Ends a generation after `tick`: nothing after it counts. The next one starts from here."""
+
+    term: int
+    tick: int
+    next: Assignment
+
+
+Record = Open | Tick | Grant | Seal
+
+_records = msgspec.msgpack.Decoder(Record)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_record(record: Record) -> bytes:
+    """Packs a record for the log."""
+    return _encoder.encode(record)
+
+
+def decode_record(payload: bytes) -> Record:
+    """Unpacks a record.
+
+    Raises:
+        MessageError: It is no record.
+    """
+    try:
+        return _records.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise MessageError(f"not a record: {error}") from error
+
+
+# --- messages between members ------------------------------------------------------------------------------
+
+
+class AppendEntries(msgspec.Struct, tag="append_entries", tag_field="type", omit_defaults=True):
+    """Raft's AppendEntries, heartbeat and (with `serialized`) InstallSnapshot."""
+
+    term: int
+    commit_index: int
+    entries: list[Entry] | msgspec.UnsetType = msgspec.UNSET
+    prevLogIdx: int | None | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - pysyncobj's word
+    prevLogTerm: int | None | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - pysyncobj's word
+    serialized: tuple[bytes, bool, bool] | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class NextNodeIdx(msgspec.Struct, tag="next_node_idx", tag_field="type"):
+    """A follower's answer: where its log goes on."""
+
+    next_node_idx: int
+    reset: bool
+    success: bool
+
+
+class RequestVote(msgspec.Struct, tag="request_vote", tag_field="type"):
+    """Raft's RequestVote."""
+
+    term: int
+    last_log_index: int
+    last_log_term: int
+
+
+class ResponseVote(msgspec.Struct, tag="response_vote", tag_field="type"):
+    """A granted vote."""
+
+    term: int
+
+
+class TimeoutNow(msgspec.Struct, tag="timeout_now", tag_field="type"):
+    """Leadership transfer: campaign at once."""
+
+    term: int
+
+
+class PreVote(msgspec.Struct, tag="pre_vote", tag_field="type"):
+    """Would you vote for me in that term? Asked before the own term is raised (Raft thesis, 9.6)."""
+
+    term: int
+    round: int
+    last_index: int
+    last_term: int
+
+
+class PreVoteGranted(msgspec.Struct, tag="pre_vote_granted", tag_field="type"):
+    """Yes."""
+
+    round: int
+
+
+class Ping(msgspec.Struct, tag="ping", tag_field="type"):
+    """Keeps a link warm and tells who is in quarantine (see `quarantine.py`).
+
+    Attributes:
+        quarantined: Whether the sender votes.
+        incarnation: The sender's number, drawn at its first start.
+        founders: Incarnations of the members that founded the group together, by name.
+    """
+
+    quarantined: bool
+    incarnation: int
+    founders: dict[str, int]
+
+
+Message = (
+    AppendEntries | NextNodeIdx | RequestVote | ResponseVote | TimeoutNow | PreVote | PreVoteGranted | Ping
+)
+
+_messages = msgspec.msgpack.Decoder(Message)
+
+
+def encode_message(message: Message | RaftMessage) -> bytes:
+    """Packs a message, ours or pysyncobj's."""
+    return _encoder.encode(message)
+
+
+def decode_message(payload: bytes) -> Message:
+    """Unpacks a message.
+
+    Raises:
+        MessageError: It is none.
+    """
+    try:
+        return _messages.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise MessageError(f"not a Raft message: {error}") from error
+
+
+def to_raft(message: Message) -> RaftMessage:
+    """The message as pysyncobj wants it."""
+    fields: RaftMessage = {
+        name: value for name, value in msgspec.structs.asdict(message).items() if value is not msgspec.UNSET
+    }
+    fields["type"] = message.__struct_config__.tag
+    return fields

@@ -111,8 +111,9 @@ class AppendEntries(msgspec.Struct, tag="append_entries", tag_field="type", omit
 
 
 class NextNodeIdx(msgspec.Struct, tag="next_node_idx", tag_field="type"):
-    """A follower's answer: where its log goes on."""
+    """A follower's answer: where its log goes on, in the term in which it said so."""
 
+    term: int
     next_node_idx: int
     reset: bool
     success: bool
@@ -160,11 +161,13 @@ class Ping(msgspec.Struct, tag="ping", tag_field="type"):
         quarantined: Whether the sender votes.
         incarnation: The sender's number, drawn at its first start.
         founders: Incarnations of the members that founded the group together, by name.
+        capable: Whether the sender could simulate if it led: it is a replica, and it has the state.
     """
 
     quarantined: bool
     incarnation: int
     founders: dict[str, int]
+    capable: bool
 
 
 Message = (

@@ -5,8 +5,8 @@ records into office. So a member without a journal neither votes nor campaigns, 
 
 1. *Founders*: all members told each other that they are empty. Their incarnations are written down as the
    founders, and whoever finds its own incarnation among them was there.
-2. *Caught up*: it holds everything that a leader had committed when it first heard from it, and every election
-   that it could have taken part in before its loss is over.
+2. *Caught up*: it holds everything that a leader had committed when it first heard from it, and every
+   election that it could have taken part in before its loss is over.
 
 A founder that loses its journal comes back under another incarnation and falls under 2.
 """
@@ -22,7 +22,7 @@ class Quarantine:
     def __init__(
         self, me: str, others: frozenset[str], incarnation: int, *, needed: bool, patience: float
     ) -> None:
-        """Starts in quarantine if `needed`; `patience` is how long elections from before can last, in seconds."""
+        """Starts in quarantine if `needed`; elections from before can last `patience` seconds."""
         self.active = needed
         self.founders: dict[str, int] = {}
         self._me = me
@@ -33,9 +33,18 @@ class Quarantine:
         self._target: int | None = None
         self._since: float | None = None
 
-    def ping(self) -> Ping:
+    def ping(self, *, capable: bool) -> Ping:
         """What to tell the others."""
-        return Ping(quarantined=self.active, incarnation=self._incarnation, founders=dict(self.founders))
+        return Ping(
+            quarantined=self.active,
+            incarnation=self._incarnation,
+            founders=dict(self.founders),
+            capable=capable,
+        )
+
+    def heard(self, sender: str) -> Ping | None:
+        """The last ping over the link that stands."""
+        return self._heard.get(sender)
 
     def on_ping(self, sender: str, ping: Ping) -> bool:
         """Takes a peer's ping; True when this ends the quarantine."""

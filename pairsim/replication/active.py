@@ -1,0 +1,199 @@
+"""One leadership: the replica simulates.
+
+    inbox -> record n {tick, commands, digest of n-1} -> Raft --commit--> acknowledge
+          \\-> simulator.step(table, commands, n) -> state n -> state stream -> passive
+
+An *order* to hand over (to the passive, or to the next generation) first brings the area to rest: no new tick until
+the last one is committed and the other side has its state. It costs one round trip, and nothing has to be undone.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from pairsim.model.apply import advance
+from pairsim.model.assignment import AreaSpec, Assignment
+from pairsim.model.simulator import Simulator
+from pairsim.replication.inbox import Inbox, Ledger
+from pairsim.replication.messages import Record, Rejection, Seal, Tick
+from pairsim.replication.state import State
+from pairsim.replication.statesync import StatePublisher
+from pairsim.replication.ticklog import TickLog
+
+MAX_AHEAD = 3
+"""Ticks that may be computed before the first of them is committed."""
+
+_NEAR = 3
+_RECHECK = 0.005
+
+
+class Outcome(enum.Enum):
+    """What became of an order."""
+
+    PENDING = enum.auto()
+    DONE = enum.auto()
+    FAILED = enum.auto()
+
+
+class Order:
+    """To hand over: to the passive (`next` is None), or to the next generation."""
+
+    def __init__(self, peer: str, next_generation: Assignment | None, deadline: float) -> None:
+        self.peer = peer
+        self.next = next_generation
+        self.deadline = deadline
+        self.given = False
+        self.outcome = Outcome.PENDING
+        self.finished = threading.Event()
+
+    def finish(self, outcome: Outcome) -> None:
+        """Tells whoever waits."""
+        if self.outcome is Outcome.PENDING:
+            self.outcome = outcome
+            self.finished.set()
+
+
+class Consensus(Protocol):
+    """What the active needs of its Raft group; any thread."""
+
+    def submit(self, term: int, record: Record) -> None:
+        """Puts a record into the log, if the term is still open."""
+
+    def switch_to(self, peer: str | None) -> None:
+        """Hands the leadership over once the peer has the whole log; None takes the order back."""
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What every leadership of a replica works with."""
+
+    spec: AreaSpec
+    simulator: Simulator
+    state: State
+    log: TickLog
+    inbox: Inbox
+    publisher: StatePublisher
+    consensus: Consensus
+    durable: Callable[[], int]
+    """The tick of the own newest checkpoint on disk."""
+
+
+class Active:
+    """Ticks while its term lasts. Replica thread, except `ledger`, `order` and `on_commit`."""
+
+    def __init__(self, term: int, around: Surroundings, rejected: Mapping[int, str], now: float) -> None:
+        """Goes on from the state, which is at the last committed tick; `rejected` belongs to that tick."""
+        self.term = term
+        self.ledger = Ledger(around.log.window, around.state.tick)
+        self.order: Order | None = None
+        self.overruns = 0
+        self._around = around
+        self.last_rejected = rejected
+        self._due = now
+        self._step = 1.0 / around.spec.tick_rate
+
+    def run_once(self, now: float) -> float:
+        """Does what is due; returns when to come again, at the latest."""
+        around = self._around
+        order = self.order
+        if order is not None and self._at_rest_for(order, now):
+            return now + _RECHECK
+        if around.state.tick - around.log.tick >= MAX_AHEAD:
+            return now + _RECHECK
+        if now < self._due:
+            return self._due
+        self._tick()
+        self._due += self._step
+        if self._due < now - 5 * self._step:
+            self.overruns += 1
+            self._due = now
+        return self._due
+
+    def _tick(self) -> None:
+        around, state = self._around, self._around.state
+        tick = state.tick + 1
+        commands = self.ledger.admit(around.inbox.take(), tick)
+        commands.extend(around.simulator.perceive(state.table, tick))
+        digest = state.digest(tick - 1)
+        if digest is None:
+            raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed by nobody who may")
+        record = Tick(
+            term=self.term,
+            tick=tick,
+            digest=digest,
+            floor=self._floor(),
+            rejected=self._rejections(self.last_rejected),
+            commands=commands,
+        )
+        around.consensus.submit(self.term, record)
+        with state.lock:
+            self.last_rejected = advance(around.simulator, state.table, commands, tick, around.spec)
+            state.at(tick)
+        self.ledger.stepped(tick, self.last_rejected, self.term)
+        self._publish()
+
+    def _publish(self) -> None:
+        around = self._around
+        around.publisher.publish(
+            around.state.table,
+            term=self.term,
+            tick=around.state.tick,
+            committed=around.log.tick,
+            rejected=self._rejections(self.last_rejected),
+        )
+
+    @staticmethod
+    def _rejections(rejected: Mapping[int, str]) -> list[Rejection]:
+        return [Rejection(index, reason) for index, reason in rejected.items()]
+
+    def _floor(self) -> int:
+        """What every member may forget: the oldest state on the disk of a replica that is here."""
+        around = self._around
+        return min([around.durable(), *around.publisher.durables()])
+
+    def _at_rest_for(self, order: Order, now: float) -> bool:
+        """Works on an order; True while the area must not tick."""
+        around = self._around
+        tick = around.state.tick
+        if not order.given:
+            if now > order.deadline:
+                return self._give_up(order)
+            if around.publisher.acked(order.peer) < tick - _NEAR:
+                return False
+            if around.log.tick < tick:
+                return True
+            if around.publisher.acked(order.peer) < tick:
+                self._publish_last()
+                return True
+            order.given = True
+            if order.next is None:
+                around.consensus.switch_to(order.peer)
+            else:
+                around.consensus.submit(self.term, Seal(self.term, tick, order.next))
+        elif order.next is None and now > order.deadline:
+            around.consensus.switch_to(None)
+            return self._give_up(order)
+        return True  # a seal cannot be taken back: it is in the log, or the leadership is lost
+
+    def _give_up(self, order: Order) -> bool:
+        self.order = None
+        order.finish(Outcome.FAILED)
+        return False
+
+    def _publish_last(self) -> None:
+        """Back-pressure may have skipped the last tick, and a joining replica must learn of its commit."""
+        around = self._around
+        if around.publisher.tick < around.state.tick:
+            self._publish()
+        around.publisher.watermark(self.term, around.log.tick)
+
+    def end(self) -> None:
+        """The leadership is over. Raft thread first, then the replica thread, which may just have admitted more."""
+        self.ledger.abandon()
+        self._around.inbox.interrupt()
+        if self.order is not None:
+            self.order.finish(Outcome.DONE)

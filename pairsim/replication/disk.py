@@ -1,0 +1,63 @@
+"""A replica's checkpoints, written beside the ticking: copied by the replica thread, written by another."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import structlog
+
+from pairsim.model.schema import Schema
+from pairsim.model.table import Table
+from pairsim.replication import checkpoint
+from pairsim.replication.checkpoint import CheckpointError
+
+log = structlog.get_logger()
+
+_FINAL = 5.0
+
+
+class CheckpointDisk:
+    """The newest states of one area in one folder; at most one is being written at a time."""
+
+    def __init__(self, folder: Path, area: str, schema: Schema, period: float) -> None:
+        """Writes a checkpoint every `period` seconds."""
+        self._folder, self._area, self._schema, self._period = folder, area, schema, period
+        self._durable = 0
+        self._next = 0.0
+        self._writer: threading.Thread | None = None
+
+    @property
+    def durable(self) -> int:
+        """The tick of the newest one that is written."""
+        return self._durable
+
+    def load(self) -> tuple[int, Table] | None:
+        """The newest one."""
+        loaded = checkpoint.load_newest(self._folder, self._schema)
+        if loaded is None:
+            return None
+        self._durable = loaded.tick
+        return loaded.tick, loaded.table
+
+    def offer(self, table: Table, tick: int, term: int, now: float) -> None:
+        """Writes a checkpoint if it is time and the last one is finished."""
+        if now < self._next or tick == self._durable or (self._writer and self._writer.is_alive()):
+            return
+        self._next = now + self._period
+        draft = checkpoint.snapshot(table, area=self._area, tick=tick, term=term)
+        self._writer = threading.Thread(target=self._write, args=(draft,), name="checkpoint", daemon=True)
+        self._writer.start()
+
+    def close(self) -> None:
+        """Waits for the one under way."""
+        if self._writer is not None:
+            self._writer.join(_FINAL)
+
+    def _write(self, draft: checkpoint.Draft) -> None:
+        try:
+            checkpoint.write(self._folder, draft)
+        except CheckpointError as error:
+            log.error("no checkpoint was written", area=self._area, tick=draft.tick, reason=str(error))  # noqa: TRY400 - the sentence says all
+            return
+        self._durable = draft.tick

@@ -1,0 +1,231 @@
+"""The wire of a group over TCP: authenticated links, kept warm, given up early.
+
+The Raft thread polls all of a group's sockets and never blocks; names are resolved, connections made and
+handshakes done in one short-lived thread per peer. Of two members the one with the smaller name dials.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from pairsim.replication.channel import ChannelError, Hello
+from pairsim.replication.peerport import Link, PeerError, RefusedByPeerError, dial
+from pairsim.replication.raft import monotonic
+from pairsim.replication.wire import WireHandler
+from pairsim.settings import Timing
+
+log = structlog.get_logger()
+
+SILENCE = 1.0
+"""Seconds without a byte after which a link counts as dead; pings are far more frequent."""
+
+MAX_UNSENT_BYTES = 64 * 2**20
+_READ = 256 * 1024
+
+
+class _Peer:
+    """One link in the Raft thread."""
+
+    def __init__(self, name: str, link: Link) -> None:
+        self.name, self.link = name, link
+        self.heard = monotonic()
+        self.unsent: collections.deque[memoryview] = collections.deque()
+        self.unsent_bytes = 0
+        link.sock.setblocking(False)
+
+    def send(self, message: bytes) -> bool:
+        """Sends or queues; False when the link is dead or hopelessly behind."""
+        frame = memoryview(self.link.channel.seal(message))
+        self.unsent.append(frame)
+        self.unsent_bytes += len(frame)
+        return self.flush() and self.unsent_bytes <= MAX_UNSENT_BYTES
+
+    def flush(self) -> bool:
+        """Sends what the socket takes; False when the link is dead."""
+        try:
+            while self.unsent:
+                sent = self.link.sock.send(self.unsent[0])
+                self.unsent_bytes -= sent
+                if sent == len(self.unsent[0]):
+                    self.unsent.popleft()
+                else:
+                    self.unsent[0] = self.unsent[0][sent:]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        return True
+
+    def read(self) -> tuple[list[bytes], bool]:
+        """Messages that are there, and whether the link still stands."""
+        messages: list[bytes] = []
+        try:
+            while data := self.link.sock.recv(_READ):
+                self.heard = monotonic()
+                messages += self.link.channel.feed(data)
+        except BlockingIOError:
+            return messages, True
+        except (OSError, ChannelError):
+            pass
+        return messages, False
+
+
+class TcpWire:
+    """See the module; `accept` is called by the peer port, the rest by the Raft thread."""
+
+    def __init__(
+        self,
+        me: str,
+        peers: Mapping[str, str],
+        *,
+        area: str,
+        generation: int,
+        secret: bytes,
+        timing: Timing,
+        superseded: Callable[[bytes], None],
+    ) -> None:
+        """Peers by name and address; `superseded` gets what a peer says of a later generation."""
+        self._me, self._peers = me, dict(peers)
+        self._area, self._generation, self._secret = area, generation, secret
+        self._timing, self._superseded = timing, superseded
+        self._poll = select.poll()
+        self._links: dict[str, _Peer] = {}
+        self._by_fd: dict[int, _Peer] = {}
+        self._arrived: collections.deque[tuple[str, Link]] = collections.deque()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll.register(self._wake_fd, select.POLLIN)
+        self._closed = threading.Event()
+        self._lost = {name: threading.Event() for name in peers}
+        self._handler: WireHandler | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no links any more."""
+        return self._closed.is_set()
+
+    def start(self, handler: WireHandler) -> None:
+        """Begins to dial."""
+        self._handler = handler
+        for name in self._peers:
+            if self._me < name:
+                threading.Thread(target=self._keep_dialled, args=(name,), name=f"dial-{name}", daemon=True).start()
+
+    def accept(self, peer: str, link: Link) -> bool:
+        """Takes a link that a peer dialled; False if it is none of ours."""
+        if peer not in self._peers or self._closed.is_set():
+            return False
+        self._arrived.append((peer, link))
+        self.wake()
+        return True
+
+    def send(self, peer: str, message: bytes) -> bool:
+        """See `Wire`."""
+        link = self._links.get(peer)
+        if link is None:
+            return False
+        if not link.send(message):
+            self._drop(link)
+            return False
+        self._watch(link)
+        return True
+
+    def poll(self, timeout: float) -> None:
+        """See `Wire`."""
+        for fd, event in self._poll.poll(timeout * 1000):
+            if fd == self._wake_fd:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake_fd)
+                continue
+            link = self._by_fd.get(fd)
+            if link is not None:
+                self._serve(link, event)
+        while self._arrived:
+            self._take(*self._arrived.popleft())
+        now = monotonic()
+        for link in [x for x in self._links.values() if now - x.heard > SILENCE]:
+            self._drop(link)
+
+    def wake(self) -> None:
+        """See `Wire`."""
+        with contextlib.suppress(OSError):  # closed meanwhile
+            os.eventfd_write(self._wake_fd, 1)
+
+    def close(self) -> None:
+        """See `Wire`."""
+        self._closed.set()
+        for event in self._lost.values():
+            event.set()
+        self._handler = None
+        for link in list(self._links.values()):
+            self._drop(link)
+        while self._arrived:
+            self._arrived.popleft()[1].close()
+        os.close(self._wake_fd)
+
+    # --- Raft thread
+
+    def _serve(self, link: _Peer, event: int) -> None:
+        alive = True
+        if event & (select.POLLIN | select.POLLHUP | select.POLLERR):
+            messages, alive = link.read()
+            for message in messages:
+                if self._handler is not None:
+                    self._handler.on_message(link.name, message)
+        if alive and event & select.POLLOUT:
+            alive = link.flush()
+        if not alive:
+            self._drop(link)
+        elif self._links.get(link.name) is link:
+            self._watch(link)
+
+    def _watch(self, link: _Peer) -> None:
+        self._poll.register(link.link.sock, select.POLLIN | (select.POLLOUT if link.unsent else 0))
+
+    def _take(self, name: str, link: Link) -> None:
+        if old := self._links.get(name):
+            self._drop(old)
+        peer = self._links[name] = _Peer(name, link)
+        self._by_fd[link.sock.fileno()] = peer
+        self._watch(peer)
+        if self._handler is not None:
+            self._handler.on_up(name)
+
+    def _drop(self, link: _Peer) -> None:
+        if self._links.get(link.name) is not link:
+            return
+        del self._links[link.name], self._by_fd[link.link.sock.fileno()]
+        self._poll.unregister(link.link.sock)
+        link.link.close()
+        self._lost[link.name].set()
+        if self._handler is not None:
+            self._handler.on_down(link.name)
+
+    # --- one thread per peer that is ours to dial
+
+    def _keep_dialled(self, name: str) -> None:
+        hello = Hello(kind="raft", area=self._area, generation=self._generation, sender=self._me, receiver=name)
+        while not self._closed.is_set():
+            self._lost[name].clear()
+            try:
+                link = dial(self._peers[name], self._secret, hello, self._timing.connect_timeout)
+            except RefusedByPeerError as refusal:
+                if refusal.detail:
+                    self._superseded(refusal.detail)
+                self._closed.wait(self._timing.retry)
+                continue
+            except (PeerError, OSError) as error:
+                log.debug("cannot reach a peer", peer=name, reason=str(error))
+                self._closed.wait(self._timing.retry)
+                continue
+            if self.accept(name, link):
+                self._lost[name].wait()
+            else:
+                link.close()

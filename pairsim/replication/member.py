@@ -1,0 +1,170 @@
+"""A process's membership in an area, from generation to generation.
+
+A generation is a Raft group of fixed members. It ends with a *seal*: a committed record that names the next
+generation's members. Whoever applies it opens the next group, which starts with the tick log and the term of the
+sealed one, so that the fence never goes back. The sealed group is kept for a while as a *lame duck*, so that a
+member that was away still learns of the seal; later the handshake tells it (`superseded`).
+
+Invariant: the next group's journal is complete, and the assignment on disk, before anything is said in it; a
+member that has a journal of a generation never starts that generation anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from pairsim.model.assignment import Assignment
+from pairsim.replication.group import Group, Leadership
+from pairsim.replication.journal import Journal
+from pairsim.replication.messages import Seal
+from pairsim.replication.raft import monotonic
+from pairsim.replication.ticklog import TickLog
+from pairsim.replication.wire import Wire
+from pairsim.settings import Timing
+
+log = structlog.get_logger()
+
+LAME_DUCK = 2.0
+_NO_OP = b"\1"
+
+
+class Surface(Protocol):
+    """What a membership stands on: sockets and disk, or simulated ones."""
+
+    def wire(self, assignment: Assignment) -> Wire:
+        """Links to the members of a generation."""
+
+    def journal(self, assignment: Assignment) -> Journal:
+        """The journal of a generation; a new one if there is none."""
+
+    def remember(self, assignment: Assignment) -> None:
+        """Makes the generation the one that a restart resumes."""
+
+    def forget(self, generation: int) -> None:
+        """Deletes a generation's journal."""
+
+
+class Member:
+    """See the module. Raft thread, except `supersede` and the attributes."""
+
+    def __init__(
+        self,
+        me: str,
+        assignment: Assignment,
+        *,
+        ticks: TickLog,
+        leadership: Leadership,
+        surface: Surface,
+        timing: Timing,
+        on_retired: Callable[[], None],
+    ) -> None:
+        """Opens a generation: resumes it if there is a journal of it, else as its founder or newcomer."""
+        self.me, self.assignment = me, assignment
+        self._ticks, self._leadership, self._surface, self._timing = ticks, leadership, surface, timing
+        self._on_retired = on_retired
+        self._next: Assignment | None = None
+        self._lame: tuple[Group, int, float] | None = None
+        self._retired = False
+        surface.remember(assignment)
+        self.group = self._group(assignment, surface.journal(assignment))
+
+    def _group(self, assignment: Assignment, journal: Journal) -> Group:
+        return Group(
+            self.me,
+            frozenset(m.replica for m in assignment.members()) - {self.me},
+            wire=self._surface.wire(assignment),
+            journal=journal,
+            machine=self._ticks,
+            leadership=self._leadership,
+            timing=self._timing,
+            witness=assignment.witness.replica == self.me,
+        )
+
+    def supersede(self, assignment: Assignment) -> None:
+        """A peer says that a later generation is in force. Any thread."""
+        self.group.call_soon(lambda: self._superseded(assignment))
+
+    def sealed(self, seal: Seal) -> None:
+        """The tick log applied a seal."""
+        self._next = seal.next
+
+    def turn(self, wait: float) -> None:
+        """One turn of the Raft thread."""
+        if self._retired:
+            return
+        self.group.turn(wait)
+        if self._lame is not None:
+            duck, generation, until = self._lame
+            duck.turn(0)
+            if monotonic() > until:
+                duck.close()
+                self._surface.forget(generation)
+                self._lame = None
+        if self._next is not None:
+            following, self._next = self._next, None
+            if following.generation > self.assignment.generation:
+                self._follow(following)
+
+    def close(self) -> None:
+        """Leaves."""
+        self.group.close()
+        if self._lame is not None:
+            self._lame[0].close()
+            self._lame = None
+
+    def _follow(self, following: Assignment) -> None:
+        """From a sealed generation to the next."""
+        if following.member(self.me) is None:
+            self._retire()
+            return
+        was_active = self.group.open_term is not None
+        self._bury()
+        self.group.retire()
+        self._lame = self.group, self.assignment.generation, monotonic() + LAME_DUCK
+        journal = self._surface.journal(following)
+        with self._ticks.lock:
+            self._ticks.unseal()
+            if journal.fresh:
+                self._seed(journal)
+        self._surface.remember(following)
+        self.assignment = following
+        self.group = self._group(following, journal)
+        if was_active:
+            self.group.stand()
+        log.info("generation opened", area=following.spec.area, generation=following.generation)
+
+    def _seed(self, journal: Journal) -> None:
+        """The next group starts with this log and term; having been in the one before, this member votes."""
+        term = self._ticks.term
+        journal.found(self._ticks.snapshot(), (_NO_OP, 1, term), (_NO_OP, 2, term), term)
+
+    def _superseded(self, assignment: Assignment) -> None:
+        """From a generation that ended while this member was away, as a newcomer of a later one."""
+        if assignment.generation <= self.assignment.generation or self._retired:
+            return
+        if assignment.member(self.me) is None:
+            self._retire()
+            return
+        self._bury()
+        old = self.assignment.generation
+        self.group.close()
+        self._surface.remember(assignment)
+        self.assignment = assignment
+        self.group = self._group(assignment, self._surface.journal(assignment))
+        self._surface.forget(old)
+
+    def _bury(self) -> None:
+        if self._lame is not None:
+            duck, generation, _until = self._lame
+            duck.close()
+            self._surface.forget(generation)
+            self._lame = None
+
+    def _retire(self) -> None:
+        """The area goes on without this member."""
+        self._retired = True
+        self.close()
+        self._on_retired()

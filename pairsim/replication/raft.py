@@ -1,0 +1,355 @@
+"""The only module that knows pysyncobj, down to names that it calls private.
+
+pysyncobj brings Raft: terms, elections, log matching, commit. What pairsim cannot use as it is, this module
+replaces at pysyncobj's own seams (poller, transport, journal, serializer): the wire (pickle), the journal
+(rewritten in place at compaction), snapshots (a pickle of the whole object) and commands (pickled calls,
+forwarded to whoever leads). Since that leans on private names, any other version is refused at start.
+
+Mended here, because it breaks the log (Raft paper, figure 2):
+
+- A follower deleted everything after `prevLogIdx` even where it matched, so a message that came late could
+  cut off acknowledged entries. Only a conflict cuts.
+- An answer to AppendEntries carried no term, so one from an earlier leadership could count as a match.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Protocol
+
+import pysyncobj.syncobj as _so
+from pysyncobj.config import FAIL_REASON, SyncObjConf
+from pysyncobj.node import Node
+from pysyncobj.syncobj import SyncObj
+from pysyncobj.transport import Transport
+from pysyncobj.version import VERSION
+
+from pairsim.replication.journal import Journal
+from pairsim.replication.messages import Entry, RaftMessage, encode_message
+from pairsim.replication.snapshots import Snapshots
+from pairsim.replication.wire import Wire
+from pairsim.settings import Timing
+
+WRITTEN_FOR = "0.3.17"
+MAX_COMMAND_BYTES = 8 * 2**20
+COMPACT_ENTRIES = 2_000
+COMPACT_BYTES = 32 * 2**20
+_QUEUE = 1_000
+_NEVER = 1e9
+
+_ATTRIBUTES = (
+    "commandsQueue",
+    "lastResponseTime",
+    "needLoadDumpFile",
+    "noopIDx",
+    "raftCommitIndex",
+    "raftCurrentTerm",
+    "raftElectionDeadline",
+    "raftLastApplied",
+    "raftLeader",
+    "raftMatchIndex",
+    "raftState",
+    "transferInProgress",
+    "votedForNodeId",
+)
+_METHODS = (
+    "doApplyCommand",
+    "generateRaftTimeout",
+    "onMessageReceived",
+    "onNodeConnected",
+    "onNodeDisconnected",
+    "parseChangeClusterRequest",
+    "sendNextNodeIdx",
+    "setCurrentTerm",
+)
+
+
+class UnsupportedLibraryError(RuntimeError):
+    """The installed pysyncobj is not the one that this module was written for."""
+
+
+class RaftState(enum.IntEnum):
+    """pysyncobj's own numbers."""
+
+    FOLLOWER = 0
+    CANDIDATE = 1
+    LEADER = 2
+
+
+class Machine(Protocol):
+    """The replicated state machine; called in the Raft thread."""
+
+    def apply(self, payload: bytes) -> None:
+        """Applies a committed record."""
+
+    def snapshot(self) -> bytes:
+        """Everything applied so far."""
+
+    def restore(self, snapshot: bytes) -> None:
+        """Takes a snapshot's place."""
+
+
+def monotonic() -> float:
+    """The clock that Raft runs on, in seconds."""
+    return float(_so.monotonicTime())
+
+
+def use_clock(clock: Callable[[], float]) -> None:
+    """Puts all groups of this process on another clock (virtual time)."""
+    _so.monotonicTime = clock
+
+
+class _Poller:
+    """Lets pysyncobj wait on our wire."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.poll = wire.poll
+        self.notify = wire.wake
+
+
+class _Links(Transport):  # type: ignore[misc] # pysyncobj has no types
+    """pysyncobj's transport over our wire."""
+
+    def __init__(self, wire: Wire, term: Callable[[], int]) -> None:
+        super().__init__(None, None, [])
+        self._wire = wire
+        self._term = term
+
+    def send(self, node: Node, message: RaftMessage) -> bool:
+        if message["type"] == "apply_command":  # a stale leader's record would commit in another term
+            return False
+        if message["type"] == "next_node_idx":
+            message["term"] = self._term()
+        return self._wire.send(node.id, encode_message(message))
+
+
+class _Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
+    """pysyncobj with raw records in place of pickled calls."""
+
+    def __init__(self, me: str, others: frozenset[str], conf: SyncObjConf, transport: Transport) -> None:
+        self.apply_record: Callable[[bytes], None] = lambda _payload: None
+        super().__init__(Node(me), [Node(name) for name in others], conf, nodeClass=Node, transport=transport)
+
+    def _SyncObj__doApplyCommand(self, command: bytes) -> None:  # noqa: N802 - overrides by that name
+        if command[:1] == b"\0":
+            self.apply_record(command[1:])
+
+    def _SyncObj__parseChangeClusterRequest(self, _command: bytes) -> None:  # noqa: N802 - overrides by that name
+        return None
+
+
+# pysyncobj makes these four by name; here the configuration carries ours ready-made.
+_so.createPoller = lambda poller: poller
+_so.PipeNotifier = lambda poller: poller
+_so.createJournal = lambda journal: journal
+_so.Serializer = lambda snapshots, *_rest: snapshots
+
+
+def check_library(core: SyncObj) -> None:
+    """Refuses a pysyncobj that this module was not written for.
+
+    Raises:
+        UnsupportedLibraryError: The version or a private name differs.
+    """
+    if VERSION != WRITTEN_FOR:
+        raise UnsupportedLibraryError(
+            f"pairsim relies on internals of pysyncobj {WRITTEN_FOR}, found {VERSION}:"
+            f" install it with `pip install pysyncobj=={WRITTEN_FOR}`"
+        )
+    missing = [n for n in _ATTRIBUTES if f"_SyncObj__{n}" not in vars(core)]
+    missing += [n for n in _METHODS if not callable(getattr(core, f"_SyncObj__{n}", None))]
+    if missing:
+        raise UnsupportedLibraryError(f"pysyncobj {VERSION} lacks {', '.join(missing)}: reinstall it")
+
+
+class Raft:
+    """One member of one group, driven by `turn`; everything in the Raft thread except `append`."""
+
+    def __init__(
+        self, me: str, others: frozenset[str], *, wire: Wire, journal: Journal, machine: Machine,
+        timing: Timing, patience: float = 1.0,
+    ) -> None:
+        """`patience` multiplies the election timeout: the witness leaves the field to replicas."""
+        self.journal = journal
+        self._machine = machine
+        self._snapshots = Snapshots(journal, machine.snapshot, self._install)
+        links = _Links(wire, lambda: self.term)
+        low, high = timing.election_min * patience, timing.election_max * patience
+        conf = SyncObjConf(
+            autoTick=False, appendEntriesUseBatch=False, appendEntriesPeriod=timing.heartbeat,
+            raftMinTimeout=low, raftMaxTimeout=high, connectionTimeout=high,
+            leaderFallbackTimeout=timing.election_min * 0.9, commandsWaitLeader=False,
+            appendEntriesBatchSizeBytes=2 * MAX_COMMAND_BYTES, commandsQueueSize=_QUEUE,
+            logCompactionMinEntries=COMPACT_ENTRIES, logCompactionMinTime=_NEVER, useFork=False,
+            pollerType=_Poller(wire), journalFile=journal, fullDumpFile=self._snapshots,
+        )
+        self._core = core = _Core(me, others, conf, links)
+        check_library(core)
+        core.apply_record = machine.apply
+        core._SyncObj__needLoadDumpFile = False
+        if journal.snapshot is not None:
+            self._restore(journal.snapshot.data, journal.snapshot.last)
+
+    # --- what it is
+
+    @property
+    def state(self) -> RaftState:
+        """Follower, candidate or leader."""
+        return RaftState(self._core._SyncObj__raftState)
+
+    @property
+    def term(self) -> int:
+        """Raft's current term."""
+        return int(self._core._SyncObj__raftCurrentTerm)
+
+    @property
+    def leader(self) -> str | None:
+        """The leader as last heard of; may be outdated."""
+        node = self._core._SyncObj__raftLeader
+        return None if node is None else str(node.id)
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """Index and term of the last entry."""
+        entry = self.journal[-1]
+        return entry[1], entry[2]
+
+    @property
+    def applied(self) -> int:
+        """Index of the last applied entry."""
+        return int(self._core._SyncObj__raftLastApplied)
+
+    @property
+    def voted(self) -> bool:
+        """Whether the vote of this term is given."""
+        return self._core._SyncObj__votedForNodeId is not None
+
+    @property
+    def settled(self) -> bool:
+        """As a leader: whether everything before this leadership is applied."""
+        noop = self._core._SyncObj__noopIDx
+        return noop is not None and self.applied >= noop
+
+    @property
+    def transfer_pending(self) -> bool:
+        """Whether this member was told to campaign at once."""
+        return bool(self._core._SyncObj__transferInProgress)
+
+    def match(self, peer: str) -> int:
+        """As a leader: the index up to which the peer's log is known to agree."""
+        return int(self._core._SyncObj__raftMatchIndex.get(Node(peer), 0))
+
+    def heard(self, peer: str) -> float:
+        """As a leader: when the peer last answered."""
+        return float(self._core._SyncObj__lastResponseTime.get(Node(peer), 0.0))
+
+    def election_due(self) -> bool:
+        """Whether the election timeout ran out."""
+        return bool(self._core._SyncObj__raftElectionDeadline < monotonic())
+
+    # --- what it is told
+
+    def postpone(self, until: float | None = None) -> None:
+        """Sets the election timeout: a new random one, or a time."""
+        if until is None:
+            until = monotonic() + self._core._SyncObj__generateRaftTimeout()
+        self._core._SyncObj__raftElectionDeadline = until
+
+    def adopt_term(self, term: int, vote: str) -> None:
+        """Goes to a term with the vote given (to its leader)."""
+        self._core._SyncObj__setCurrentTerm(term, vote)
+
+    def append(self, payload: bytes, failed: Callable[[], None]) -> None:
+        """As a leader: queues a record for the log; `failed` is called if it certainly did not get there.
+
+        May be called from any thread. Whether it commits, the machine sees.
+        """
+        if len(payload) > MAX_COMMAND_BYTES:
+            raise ValueError(f"a record of {len(payload)} bytes is over the limit of {MAX_COMMAND_BYTES}")
+
+        def done(_result: object, error: int) -> None:
+            if error != FAIL_REASON.SUCCESS:
+                failed()
+
+        self._core._applyCommand(payload, done, 0)
+
+    def drop_queue(self) -> None:
+        """Fails what is queued and not yet in the log: it belongs to a leadership that is over."""
+        queue = self._core._SyncObj__commandsQueue
+        while True:
+            try:
+                _command, done = queue.get_nowait()
+            except _so.Queue.Empty:
+                return
+            done(None, FAIL_REASON.NOT_LEADER)
+
+    def transfer(self, peer: str) -> None:
+        """As a leader: tells a peer that holds the whole log to campaign at once."""
+        self._core.transferLeadership(Node(peer))
+
+    def turn(self, wait: float) -> None:
+        """One turn of the loop: timeouts, commit, apply, send, then at most `wait` seconds for events."""
+        if self.journal.bytes > max(COMPACT_BYTES, 2 * self._snapshots.size):
+            self._core.forceLogCompaction()
+        self._core._onTick(wait)
+
+    # --- what the wire brings
+
+    def link_up(self, peer: str) -> None:
+        """A link stands."""
+        self._core._SyncObj__onNodeConnected(Node(peer))
+
+    def link_down(self, peer: str) -> None:
+        """A link is gone."""
+        self._core._SyncObj__onNodeDisconnected(Node(peer))
+
+    def deliver(self, peer: str, message: RaftMessage) -> None:
+        """Hands a message to pysyncobj, mended where it must be."""
+        kind = message["type"]
+        if kind == "next_node_idx" and message["term"] != self.term:
+            return
+        reply = self._keep_matching(message) if kind == "append_entries" else None
+        self._core._SyncObj__onMessageReceived(Node(peer), message)
+        if reply is not None:
+            self._core._SyncObj__sendNextNodeIdx(Node(peer), nextNodeIdx=reply, success=True)
+
+    def _keep_matching(self, message: RaftMessage) -> int | None:
+        """Takes entries out that the log already has; returns the next index to report if none is left."""
+        previous, entries = message.get("prevLogIdx"), message.get("entries", [])
+        if not isinstance(previous, int) or not isinstance(entries, list):
+            return None
+        first, last = self.journal[0][1], self.journal[-1][1]
+        if not first <= previous < last or self.journal[previous - first][2] != message["prevLogTerm"]:
+            return None
+        known = 0
+        for _command, index, term in entries:
+            if index > last:
+                break
+            if self.journal[index - first][2] != term:
+                return None  # a conflict: pysyncobj cuts, and rightly
+            known += 1
+        if known < len(entries):
+            message["prevLogIdx"], message["prevLogTerm"] = last, self.journal[-1][2]
+            message["entries"] = entries[known:]
+            return None
+        del message["prevLogIdx"], message["prevLogTerm"], message["entries"]
+        end = previous + known
+        message["commit_index"] = min(int(str(message["commit_index"])), end)  # all that this leader vouched for
+        return end + 1
+
+    # --- snapshots
+
+    def _install(self, data: bytes, previous: Entry, last: Entry) -> None:
+        """Takes a leader's snapshot unless the log is already past it."""
+        if last[1] > self.applied:
+            self.journal.save_snapshot(data, previous, last, keep_tail=False)
+            self._restore(data, last)
+        leader = self._core._SyncObj__raftLeader
+        self._core._SyncObj__sendNextNodeIdx(leader, nextNodeIdx=last[1] + 1, success=True)
+
+    def _restore(self, data: bytes, last: Entry) -> None:
+        self._machine.restore(data)
+        self._core._SyncObj__raftLastApplied = last[1]
+        self._core._SyncObj__raftCommitIndex = max(self._core._SyncObj__raftCommitIndex, last[1])
+

@@ -1,0 +1,255 @@
+"""How the state gets from the active to the passive, beside the log: frames, subscribers, back-pressure.
+
+A subscriber gets one keyframe, then deltas, each against the frame before it. All subscribers share one chain, so
+a delta is encoded and packed once. Nothing queues up: while a subscriber has `WINDOW` frames unacknowledged no
+frame is made, and the next delta spans the ticks between; one that stays behind leaves the chain until it has
+caught up and then gets a keyframe. What a frame lacks, the log has (replay).
+
+The subscriber applies the delta of a tick only when that tick is committed, so it is never ahead of what could
+be undone.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+from typing import Protocol
+
+import msgspec
+
+from pairsim.model.schema import Schema
+from pairsim.model.table import Table
+from pairsim.replication.messages import MessageError, Rejection
+from pairsim.replication.statecodec import Draft, Encoder, pack
+
+WINDOW = 4
+LAPSE_TICKS = 40
+KEYFRAME = -1
+
+
+class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
+    """What a state frame is about; the packed columns follow it.
+
+    Attributes:
+        term: The leadership that made it.
+        tick: The state that it leads to.
+        base: The state that it starts from; `KEYFRAME` if from none.
+        committed: The newest committed tick when it was made.
+        rejected: Commands of `tick` that were rejected, so that a new active can log them in the next record.
+    """
+
+    term: int
+    tick: int
+    base: int
+    committed: int
+    rejected: list[Rejection]
+
+
+class Watermark(msgspec.Struct, frozen=True, tag="committed", array_like=True):
+    """The newest committed tick, for subscribers that do not see the log."""
+
+    term: int
+    tick: int
+
+
+class Ack(msgspec.Struct, frozen=True, tag="ack", array_like=True):
+    """The subscriber's state is at `tick`; `durable` is the tick of its newest checkpoint on disk."""
+
+    tick: int
+    durable: int
+
+
+class Resend(msgspec.Struct, frozen=True, tag="resend", array_like=True):
+    """The subscriber needs a keyframe; with `compare`, together with the delta to the same tick."""
+
+    compare: bool
+
+
+ToSubscriber = FrameHeader | Watermark
+ToActive = Ack | Resend
+
+_to_subscriber = msgspec.msgpack.Decoder(ToSubscriber)
+_to_active = msgspec.msgpack.Decoder(ToActive)
+
+
+def decode_to_subscriber(data: bytes | memoryview) -> tuple[ToSubscriber, memoryview]:
+    """Splits a frame into its header and the packed columns.
+
+    Raises:
+        MessageError: It is no frame.
+    """
+    view = memoryview(data)
+    length = int.from_bytes(view[:4], "little")
+    try:
+        return _to_subscriber.decode(view[4 : 4 + length]), view[4 + length :]
+    except msgspec.MsgspecError as error:
+        raise MessageError(f"not a state frame: {error}") from error
+
+
+def encode_to_subscriber(message: ToSubscriber) -> bytes:
+    """The header of a frame with its length before it."""
+    header = msgspec.msgpack.encode(message)
+    return len(header).to_bytes(4, "little") + header
+
+
+def decode_to_active(data: bytes) -> ToActive:
+    """What a subscriber says.
+
+    Raises:
+        MessageError: It is nothing a subscriber says.
+    """
+    try:
+        return _to_active.decode(data)
+    except msgspec.MsgspecError as error:
+        raise MessageError(f"not a subscriber's message: {error}") from error
+
+
+class Packed:
+    """A draft that is packed by whichever I/O thread needs it first, once."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._lock = threading.Lock()
+        self._draft: Draft | None = draft
+        self._bytes = b""
+
+    def bytes(self) -> bytes:
+        """The packed columns."""
+        with self._lock:
+            if self._draft is not None:
+                self._bytes, self._draft = pack(self._draft), None
+            return self._bytes
+
+
+class Outlet(Protocol):
+    """The way to one subscriber; never blocks, and holds at most `WINDOW` frames and a few watermarks."""
+
+    def offer(self, message: ToSubscriber, body: Packed | None) -> None:
+        """Sends a message, soon."""
+
+
+class Subscriber:
+    """One passive or joining replica, as the active sees it."""
+
+    def __init__(self, name: str, outlet: Outlet) -> None:
+        self.name = name
+        self.outlet = outlet
+        self.acked = KEYFRAME
+        self.durable = 0
+        self.on_chain = False
+        self.compare = False
+        self.unacked: collections.deque[int] = collections.deque()
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as many frames under way as it may have."""
+        return len(self.unacked) >= WINDOW
+
+
+class StatePublisher:
+    """The active's side: one chain, many subscribers."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._encoder = Encoder(schema)
+        self._lock = threading.Lock()
+        self._subscribers: dict[str, Subscriber] = {}
+        self._chain_tick = KEYFRAME
+        self.skipped = 0
+
+    # --- any thread
+
+    def join(self, name: str, outlet: Outlet) -> Subscriber:
+        """Adds a subscriber; one of the same name is replaced."""
+        subscriber = Subscriber(name, outlet)
+        with self._lock:
+            self._subscribers[name] = subscriber
+        return subscriber
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Removes a subscriber."""
+        with self._lock:
+            if self._subscribers.get(subscriber.name) is subscriber:
+                del self._subscribers[subscriber.name]
+
+    def on_message(self, subscriber: Subscriber, message: ToActive) -> None:
+        """Takes what a subscriber said."""
+        with self._lock:
+            match message:
+                case Ack():
+                    subscriber.acked, subscriber.durable = message.tick, message.durable
+                    while subscriber.unacked and subscriber.unacked[0] <= message.tick:
+                        subscriber.unacked.popleft()
+                case Resend():
+                    if message.compare and subscriber.on_chain:
+                        subscriber.compare = True
+                    else:
+                        subscriber.on_chain = False
+                        subscriber.unacked.clear()
+
+    def acked(self, name: str) -> int:
+        """The tick that a subscriber's state is at; `KEYFRAME` if it has none or is not there."""
+        with self._lock:
+            subscriber = self._subscribers.get(name)
+            return subscriber.acked if subscriber else KEYFRAME
+
+    def durables(self) -> list[int]:
+        """The ticks of the subscribers' checkpoints on disk."""
+        with self._lock:
+            return [s.durable for s in self._subscribers.values()]
+
+    # --- replica thread
+
+    @property
+    def tick(self) -> int:
+        """The tick of the last frame."""
+        return self._chain_tick
+
+    def forget(self) -> None:
+        """The leadership is over: subscribers stay connected, and the next leadership starts with keyframes."""
+        with self._lock:
+            self._chain_tick = KEYFRAME
+            for subscriber in self._subscribers.values():
+                subscriber.on_chain = subscriber.compare = False
+                subscriber.acked = KEYFRAME
+                subscriber.unacked.clear()
+
+    def watermark(self, term: int, committed: int) -> None:
+        """Tells everybody what is committed when no frame follows that would."""
+        with self._lock:
+            for subscriber in self._subscribers.values():
+                subscriber.outlet.offer(Watermark(term, committed), None)
+
+    def publish(
+        self, table: Table, *, term: int, tick: int, committed: int, rejected: list[Rejection]
+    ) -> None:
+        """Sends the state at `tick` to whoever has room for it."""
+        with self._lock:
+            chain = [s for s in self._subscribers.values() if s.on_chain]
+            if any(s.full for s in chain):
+                self.skipped += 1
+                if tick - self._chain_tick < LAPSE_TICKS:
+                    return
+                for late in (s for s in chain if s.full):
+                    late.on_chain = False
+                chain = [s for s in chain if s.on_chain]
+            new = [s for s in self._subscribers.values() if not s.on_chain and not s.full]
+            if chain:
+                header = FrameHeader(term, tick, self._chain_tick, committed, rejected)
+                self._send(chain, header, self._encoder.delta(table))
+            elif new:
+                self._encoder.rebase(table)
+            else:
+                return
+            self._chain_tick = tick
+            new += [s for s in chain if s.compare]
+            if new:
+                header = FrameHeader(term, tick, KEYFRAME, committed, rejected)
+                self._send(new, header, self._encoder.keyframe())
+
+    @staticmethod
+    def _send(subscribers: list[Subscriber], header: FrameHeader, draft: Draft) -> None:
+        body = Packed(draft)
+        for subscriber in subscribers:
+            subscriber.unacked.append(header.tick)
+            if header.base == KEYFRAME:
+                subscriber.on_chain, subscriber.compare = True, False
+            subscriber.outlet.offer(header, body)

@@ -1,0 +1,190 @@
+"""A network in virtual time: FIFO links that stall while cut, break after silence, and close with a crash."""
+
+from __future__ import annotations
+
+import collections
+import heapq
+import random
+from collections.abc import Callable
+
+from pairsim.replication.links import SILENCE
+from pairsim.replication.wire import WireHandler
+
+
+class Clock:
+    """The time of a run, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Pipe:
+    """One direction of a link."""
+
+    def __init__(self) -> None:
+        self.queue: collections.deque[tuple[float, object]] = collections.deque()
+        self.heard = 0.0
+
+
+class Link:
+    """A connection between two endpoints; `ends` are keys of the net."""
+
+    def __init__(self, ends: tuple[str, str], now: float) -> None:
+        self.ends = ends
+        self.pipes = {ends[0]: Pipe(), ends[1]: Pipe()}
+        """By receiver."""
+        self.open = set(ends)
+        for pipe in self.pipes.values():
+            pipe.heard = now
+
+
+class Endpoint:
+    """Something with links: a group's wire, or one side of a state stream."""
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self.wants: Callable[[], frozenset[str]] = frozenset
+        self.up: Callable[[str], None] = lambda _peer: None
+        self.down: Callable[[str], None] = lambda _peer: None
+        self.message: Callable[[str, object], None] = lambda _peer, _message: None
+        self.links: dict[str, Link] = {}
+
+
+class Net:
+    """All endpoints. Messages of one link keep their order; a cut is directional and holds processes apart."""
+
+    def __init__(self, clock: Clock, rng: random.Random) -> None:
+        self.clock, self.rng = clock, rng
+        self.endpoints: dict[str, Endpoint] = {}
+        self.cut: set[tuple[str, str]] = set()
+        self.halted: set[str] = set()
+        self.events: list[tuple[float, int, str]] = []
+        self._serial = 0
+        self._retry: dict[tuple[str, str], float] = {}
+
+    def schedule(self, when: float, process: str) -> None:
+        """The process has something to do at that time."""
+        self._serial += 1
+        heapq.heappush(self.events, (when, self._serial, process))
+
+    def add(self, key: str, endpoint: Endpoint) -> None:
+        self.endpoints[key] = endpoint
+
+    def remove(self, key: str) -> None:
+        """The endpoint's sockets close: the other side sees it a moment later, unless a cut is between."""
+        endpoint = self.endpoints.pop(key, None)
+        if endpoint is None:
+            return
+        for peer, link in endpoint.links.items():
+            link.open.discard(key)
+            link.pipes[key].queue.clear()
+            other = self.endpoints.get(peer)
+            if other is not None:
+                self.schedule(self.clock.now + 0.0005, other.process)
+        endpoint.links = {}
+
+    def send(self, key: str, peer: str, message: object) -> bool:
+        endpoint = self.endpoints.get(key)
+        link = endpoint.links.get(peer) if endpoint else None
+        if link is None:
+            return False
+        pipe = link.pipes[peer]
+        earliest = pipe.queue[-1][0] if pipe.queue else 0.0
+        when = max(self.clock.now + self.rng.uniform(0.0001, 0.002), earliest)
+        pipe.queue.append((when, message))
+        if peer in self.endpoints:
+            self.schedule(when, self.endpoints[peer].process)
+        return True
+
+    def _passes(self, source: str, target: str) -> bool:
+        return (source, target) not in self.cut
+
+    def pump(self, process: str) -> bool:
+        """Delivers to a process what has arrived; False when there was nothing."""
+        busy = False
+        for key, endpoint in list(self.endpoints.items()):
+            if endpoint.process == process:
+                busy |= self._connect(key, endpoint)
+                for peer, link in list(endpoint.links.items()):
+                    busy |= self._deliver(key, endpoint, peer, link)
+        return busy
+
+    def _deliver(self, key: str, endpoint: Endpoint, peer: str, link: Link) -> bool:
+        other = peer.split("|")[0]
+        pipe, now, busy = link.pipes[key], self.clock.now, False
+        if self._passes(other, endpoint.process):
+            while pipe.queue and pipe.queue[0][0] <= now and endpoint.links.get(peer) is link:
+                _when, message = pipe.queue.popleft()
+                pipe.heard = now
+                busy = True
+                endpoint.message(peer, message)
+            closed = peer not in link.open and not pipe.queue
+        else:
+            closed = False
+        if endpoint.links.get(peer) is link and (closed or now - pipe.heard > SILENCE):
+            del endpoint.links[peer]
+            link.open.discard(key)
+            endpoint.down(peer)
+            busy = True
+        return busy
+
+    def _connect(self, key: str, endpoint: Endpoint) -> bool:
+        made = False
+        for peer in sorted(endpoint.wants() - endpoint.links.keys()):
+            other = self.endpoints.get(peer)
+            pair = (min(key, peer), max(key, peer))
+            if (
+                other is None
+                or other.process in self.halted
+                or self.clock.now < self._retry.get(pair, 0.0)
+                or not self._passes(endpoint.process, other.process)
+                or not self._passes(other.process, endpoint.process)
+            ):
+                continue
+            self._retry[pair] = self.clock.now + 0.1
+            if key in other.links:  # the old connection was half open: the other side sees its end now
+                other.links.pop(key).open.discard(peer)
+                other.down(key)
+            link = Link((key, peer), self.clock.now)
+            endpoint.links[peer] = other.links[key] = link
+            other.up(key)
+            endpoint.up(peer)
+            self.schedule(self.clock.now, other.process)
+            made = True
+        return made
+
+
+class SimWire:
+    """A `Wire` over the net."""
+
+    def __init__(self, net: Net, me: str, peers: frozenset[str], area: str, generation: int) -> None:
+        self.net, self.me = net, me
+        self._suffix = f"raft|{area}|{generation}"
+        self.endpoint = Endpoint(me)
+        self._peers = peers
+
+    def start(self, handler: WireHandler) -> None:
+        endpoint = self.endpoint
+        endpoint.wants = lambda: frozenset(self._key(p) for p in self._peers if self.me < p)
+        endpoint.up = lambda key: handler.on_up(key.split("|")[0])
+        endpoint.down = lambda key: handler.on_down(key.split("|")[0])
+        endpoint.message = lambda key, message: handler.on_message(key.split("|")[0], bytes(message))  # type: ignore[call-overload]
+        self.net.add(self._key(self.me), endpoint)
+
+    def _key(self, name: str) -> str:
+        return f"{name}|{self._suffix}"
+
+    def send(self, peer: str, message: bytes) -> bool:
+        return self.net.send(self._key(self.me), self._key(peer), message)
+
+    def poll(self, _timeout: float) -> None:
+        """The world pumps."""
+
+    def wake(self) -> None:
+        self.net.schedule(self.net.clock.now, self.me)
+
+    def close(self) -> None:
+        self.net.remove(self._key(self.me))

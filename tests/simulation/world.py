@@ -1,0 +1,557 @@
+"""One area on three simulated processes (and spares), running the real replication code in virtual time."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pairsim.model.assignment import AreaSpec, Assignment, Authority, Member as Peer
+from pairsim.model.catalogue import Operation
+from pairsim.model.commands import Command, Result
+from pairsim.model.geometry import Box
+from pairsim.model.schema import Component, Schema
+from pairsim.model.simulator import Batch
+from pairsim.model.table import Table
+from pairsim.replication.active import Order
+from pairsim.replication.inbox import Inbox
+from pairsim.replication.journal import Journal, MemoryStorage
+from pairsim.replication.member import Member
+from pairsim.replication.messages import Grant, Record, Seal, Tick
+from pairsim.replication.port import Committed, Published, ReplicaError
+from pairsim.replication.raft import use_clock
+from pairsim.replication.replica import Replica
+from pairsim.replication.statesync import (
+    Packed,
+    Subscriber,
+    ToActive,
+    ToSubscriber,
+    encode_to_subscriber,
+    decode_to_subscriber,
+)
+from pairsim.replication.ticklog import TickLog, TickLogListener
+from pairsim.settings import Timing
+from tests.simulation.net import Clock, Endpoint, Net, SimWire
+
+BOX = Box(min=(0.0, 0.0, 0.0), max=(1.0, 1.0, 1.0))
+SPEC = AreaSpec(
+    area="area",
+    plane="plane",
+    simulator="tests.simulation.world:Counters",
+    seed=7,
+    tick_rate=10.0,
+    bounds=BOX,
+    world=BOX,
+    entities=8,
+)
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class Counters:
+    """Entities with a value that drifts by the random stream, and that commands add to."""
+
+    components = Schema((Component("value", "int64"), Component("noise", "float32")))
+    operations = (Operation("add", (Component("amount", "int64"),)),)
+
+    def __init__(self, area: AreaSpec) -> None:
+        self._count = area.entities
+
+    def prepare(self) -> None:
+        """Nothing to compile."""
+
+    def populate(self, table: Table, rng: np.random.Generator) -> None:
+        table.spawn(np.arange(self._count, dtype=np.int64), {})
+
+    def step(self, table: Table, batch: Batch, tick: int, rng: np.random.Generator) -> None:
+        if len(table):
+            table.column("noise")[:] += rng.random(len(table), dtype=np.float32)
+        for index, command in enumerate(batch.commands):
+            row = table.row(command.entity)
+            if row is None:
+                batch.reject(index, f"entity {command.entity} does not exist")
+            else:
+                table.column("value")[row] += int(command.components["amount"])  # type: ignore[arg-type]
+
+    def perceive(self, table: Table, tick: int) -> Iterable[Command]:
+        return ()
+
+
+class Oracle:
+    """What all processes together said; checks the invariants as they speak."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, Tick] = {}
+        self.digests: dict[int, int] = {}
+        self.actives: dict[int, str] = {}
+        self.ran: dict[str, int] = {}
+        self.acked: dict[str, Result] = {}
+        self.takeovers = 0
+
+    def committed(self, record: Tick) -> None:
+        known = self.records.setdefault(record.tick, record)
+        if known != record:
+            raise Violation(f"tick {record.tick} was committed twice: {known} and {record}")
+        for command in record.commands:
+            if self.ran.setdefault(command.id, record.tick) != record.tick:
+                raise Violation(f"command {command.id} ran in ticks {self.ran[command.id]} and {record.tick}")
+
+    def published(self, replica: str, tick: int, digest: int) -> None:
+        if self.digests.setdefault(tick, digest) != digest:
+            raise Violation(f"{replica} shows another tick {tick} than was seen before")
+
+    def active(self, replica: str, term: int) -> None:
+        self.takeovers += 1
+        if self.actives.setdefault(term, replica) != replica:
+            raise Violation(f"term {term} has two actives: {self.actives[term]} and {replica}")
+
+    def answered(self, result: Result) -> None:
+        tick = self.ran.get(result.id)
+        if tick != result.tick:
+            raise Violation(
+                f"command {result.id} was acknowledged for tick {result.tick}, the log has {tick}"
+            )
+        self.acked.setdefault(result.id, result)
+
+
+class Spy:
+    """Listens to a tick log for the oracle, too."""
+
+    def __init__(self, inner: TickLogListener, oracle: Oracle) -> None:
+        self._inner, self._oracle = inner, oracle
+        self.on_open, self.on_grant, self.on_seal = inner.on_open, inner.on_grant, inner.on_seal
+
+    def on_tick(self, record: Tick, payload: bytes) -> None:
+        self._oracle.committed(record)
+        self._inner.on_tick(record, payload)
+
+
+class WitnessKeeper:
+    """A witness's part: the log, nothing else."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def capable(self) -> bool:
+        return False
+
+    def opened(self, term: int) -> None:
+        raise Violation(f"the witness became active in term {term}")
+
+    def closed(self) -> None: ...
+
+    def on_open(self, term: int) -> None: ...
+
+    def on_tick(self, record: Tick, payload: bytes) -> None:
+        self._process.world.oracle.committed(record)
+
+    def on_grant(self, authority: Authority) -> None: ...
+
+    def on_seal(self, seal: Seal) -> None:
+        assert self._process.member is not None
+        self._process.member.sealed(seal)
+
+
+class SimDisk:
+    """Checkpoints that outlive a crash."""
+
+    def __init__(self) -> None:
+        self.saved: tuple[int, Table] | None = None
+        self._next = 0.0
+
+    @property
+    def durable(self) -> int:
+        return self.saved[0] if self.saved else 0
+
+    def load(self) -> tuple[int, Table] | None:
+        return (self.saved[0], self.saved[1].copy()) if self.saved else None
+
+    def offer(self, table: Table, tick: int, term: int, now: float) -> None:
+        if now >= self._next and tick != self.durable:
+            self._next = now + 2.0
+            self.saved = tick, table.copy()
+
+
+class Process:
+    """A replica or witness with what survives its crashes (journals, checkpoint, assignment)."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name = world, name
+        self.storages: dict[int, MemoryStorage] = {}
+        self.disk = SimDisk()
+        self.assignment: Assignment | None = None
+        self.member: Member | None = None
+        self.replica: Replica | None = None
+        self.inbox = Inbox(10_000)
+        self.due = 0.0
+        self.incarnation = 0
+        self.retired = False
+
+    # --- Surface
+
+    def wire(self, assignment: Assignment) -> SimWire:
+        peers = frozenset(m.replica for m in assignment.members()) - {self.name}
+        return SimWire(self.world.net, self.name, peers, assignment.spec.area, assignment.generation)
+
+    def journal(self, assignment: Assignment) -> Journal:
+        storage = self.storages.setdefault(assignment.generation, MemoryStorage())
+        return Journal(storage, "boot", f"area/{assignment.generation}/{self.name}")
+
+    def remember(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+
+    def forget(self, generation: int) -> None:
+        self.storages.pop(generation, None)
+
+    # --- Consensus
+
+    def submit(self, term: int, record: Record) -> None:
+        assert self.member is not None
+        self.member.group.submit(term, record, lambda: None)
+
+    def switch_to(self, peer: str | None) -> None:
+        assert self.member is not None
+        self.member.group.switch_to(peer)
+
+    # --- life
+
+    def start(self, assignment: Assignment) -> None:
+        self.incarnation += 1
+        resuming = assignment.generation in self.storages
+        ticks = TickLog(Authority(area="area", epoch=1, bounds=BOX))
+        self.retired = False
+        if assignment.witness.replica == self.name:
+            self.replica = None
+            keeper = WitnessKeeper(self)
+            ticks.listener = keeper
+            self.member = self._member(assignment, ticks, keeper)
+        else:
+            self.inbox = Inbox(10_000)
+            self.replica = replica = Replica(
+                SPEC, Counters(SPEC), ticks, consensus=self, disk=self.disk, inbox=self.inbox, wake=self._wake
+            )
+            replica.on_publish = self._published
+            replica.on_takeover = self._taken_over
+            replica.on_sealed = self._sealed
+            replica.follower.voter = self.name not in assignment.joins
+            spy = ticks.listener
+            assert spy is not None
+            ticks.listener = Spy(spy, self.world.oracle)
+            self.member = self._member(assignment, ticks, replica)
+            if not (resuming and replica.resume()) and assignment.generation == 1:
+                replica.found()
+            self.world.streams.attach(self)
+        self._wake()
+
+    def _member(self, assignment: Assignment, ticks: TickLog, leadership: object) -> Member:
+        return Member(
+            self.name,
+            assignment,
+            ticks=ticks,
+            leadership=leadership,  # type: ignore[arg-type]
+            surface=self,
+            timing=TIMING,
+            on_retired=self._retire,
+        )
+
+    def crash(self, rng: random.Random, *, lose_disk: bool = False) -> None:
+        """kill -9: memory and sockets go, files stay."""
+        for key in [k for k, e in self.world.net.endpoints.items() if e.process == self.name]:
+            self.world.net.remove(key)
+        self.member = self.replica = None
+        if lose_disk:
+            self.storages, self.disk, self.assignment = {}, SimDisk(), None
+
+    def _retire(self) -> None:
+        self.retired = True
+
+    def turn(self, now: float) -> None:
+        """Everything that is due in this process."""
+        if self.member is None:
+            return
+        net = self.world.net
+        for _round in range(20):
+            busy = net.pump(self.name)
+            self.member.turn(0)
+            if self.replica is not None and (busy or now >= self.due):
+                self.due = self.replica.run_once(now)
+            self.member.turn(0)
+            if not busy:
+                break
+        net.schedule(now + 0.02, self.name)
+        if self.replica is not None:
+            net.schedule(max(self.due, now + 0.0005), self.name)
+
+    def _wake(self) -> None:
+        self.due = 0.0
+        self.world.net.schedule(self.world.clock.now, self.name)
+
+    def _published(self, published: Published | None) -> None:
+        if published is not None and self.replica is not None:
+            digest = self.replica.state.digest(published.tick)
+            assert digest is not None
+            self.world.oracle.published(self.name, published.tick, digest)
+
+    def _taken_over(self, *, term: int, tick: int, replayed: int) -> None:
+        self.world.oracle.active(self.name, term)
+
+    def _sealed(self, seal: Seal) -> None:
+        assert self.member is not None
+        assert self.replica is not None
+        self.member.sealed(seal)
+        self.replica.follower.voter = True
+
+
+class Streams:
+    """State streams over the net: each replica subscribes to the other one of its generation."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+
+    def attach(self, process: Process) -> None:
+        """Both sides of a process."""
+        self._serve(process)
+        self._subscribe(process)
+
+    def _serve(self, process: Process) -> None:
+        key, replica = f"{process.name}|serve", process.replica
+        assert replica is not None
+        subscribers: dict[str, Subscriber] = {}
+        endpoint = Endpoint(process.name)
+
+        def up(peer: str) -> None:
+            subscribers[peer] = replica.publisher.join(peer.split("|")[0], SimOutlet(self.net, key, peer))
+
+        def down(peer: str) -> None:
+            replica.publisher.leave(subscribers.pop(peer))
+
+        def message(peer: str, said: object) -> None:
+            replica.publisher.on_message(subscribers[peer], said)  # type: ignore[arg-type]
+
+        endpoint.up, endpoint.down, endpoint.message = up, down, message
+        self.net.add(key, endpoint)
+
+    def _subscribe(self, process: Process) -> None:
+        key, replica = f"{process.name}|subscribe", process.replica
+        assert replica is not None
+        endpoint = Endpoint(process.name)
+
+        def wants() -> frozenset[str]:
+            member = process.member
+            if member is None or replica.active is not None:
+                return frozenset()
+            others = [m.replica for m in member.assignment.replicas if m.replica != process.name]
+            return frozenset(f"{name}|serve" for name in others)
+
+        def up(peer: str) -> None:
+            replica.follower.connected(lambda said: void(self.net.send(key, peer, said)))
+
+        def message(_peer: str, data: object) -> None:
+            header, body = decode_to_subscriber(data)  # type: ignore[arg-type]
+            if not replica.follower.receive(header, body):
+                raise Violation("the active sent more frames than it may")
+
+        endpoint.wants, endpoint.up, endpoint.message = wants, up, message
+        endpoint.down = lambda _peer: replica.follower.connected(None)
+        self.net.add(key, endpoint)
+
+
+def void(_value: object) -> None:
+    """Drops a value."""
+
+
+class SimOutlet:
+    """An `Outlet` over the net."""
+
+    def __init__(self, net: Net, key: str, peer: str) -> None:
+        self._net, self._key, self._peer = net, key, peer
+
+    def offer(self, message: ToSubscriber, body: Packed | None) -> None:
+        head = encode_to_subscriber(message)
+        self._net.send(self._key, self._peer, head + (body.bytes() if body else b""))
+
+
+class Sender:
+    """A client: numbered commands, sent again with the same id until they are answered."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._open: dict[str, Command] = {}
+        self._number = 0
+
+    def send(self, rng: random.Random) -> None:
+        """Sends something new, and again what has no answer."""
+        if self._number < 10_000:
+            self._number += 1
+            command = Command(
+                id=f"c{self._number}", op="add", entity=rng.randrange(10), components={"amount": self._number}
+            )
+            self._open[command.id] = command
+        batch = list(self._open.values())[:20]
+        for process in self._world.processes.values():
+            replica = process.replica
+            if (
+                replica is not None
+                and replica.active is not None
+                and process.name not in self._world.net.halted
+            ):
+                process.inbox.put(batch, self._answer)
+                process._wake()
+                return
+
+    def _answer(self, answer: Committed | ReplicaError) -> None:
+        if isinstance(answer, Committed):
+            for result in answer.results:
+                self._open.pop(result.id, None)
+                self._world.oracle.answered(result)
+
+
+TIMING = Timing()
+
+
+class World:
+    """A run: processes, net, client and oracle."""
+
+    def __init__(self, seed: int) -> None:
+        random.seed(seed)
+        self.rng = random.Random(seed)
+        self.clock = Clock()
+        use_clock(self.clock)
+        self.net = Net(self.clock, self.rng)
+        self.oracle = Oracle()
+        self.streams = Streams(self.net)
+        self.sender = Sender(self)
+        self.processes = {name: Process(self, name) for name in ("a", "b", "w", "s1", "s2")}
+        self.assignment = self.generation(1, ("a", "b"), ())
+        for name in ("a", "b", "w"):
+            self.processes[name].start(self.assignment)
+        self._next_send = self.clock.now
+
+    def generation(self, number: int, replicas: Sequence[str], joins: Sequence[str]) -> Assignment:
+        def peer(name: str) -> Peer:
+            return Peer(replica=name, peer=f"{name}:1", url=f"http://{name}")
+
+        first, second = replicas
+        return Assignment(
+            spec=SPEC,
+            generation=number,
+            replicas=(peer(first), peer(second)),
+            witness=peer("w"),
+            joins=tuple(joins),
+        )
+
+    def run(self, seconds: float) -> None:
+        """Lets time pass."""
+        end = self.clock.now + seconds
+        while self.net.events and self.net.events[0][0] <= end:
+            when, _serial, name = heapq.heappop(self.net.events)
+            self.clock.now = max(self.clock.now, when)
+            if self.clock.now >= self._next_send:
+                self._next_send = self.clock.now + 0.03
+                self.sender.send(self.rng)
+            if name not in self.net.halted:
+                self._drop_same(name, when)
+                self.processes[name].turn(self.clock.now)
+        self.clock.now = end
+
+    def _drop_same(self, name: str, when: float) -> None:
+        """One turn serves all that is due for a process now."""
+        events = self.net.events
+        while events and events[0][2] == name and events[0][0] <= max(when, self.clock.now):
+            heapq.heappop(events)
+
+    def active(self) -> Process | None:
+        """The active, if there is exactly one that could be told so."""
+        found = [p for p in self.processes.values() if p.replica is not None and p.replica.active is not None]
+        return found[0] if len(found) == 1 else None
+
+    def halt(self, name: str) -> None:
+        """SIGSTOP."""
+        self.net.halted.add(name)
+
+    def resume(self, name: str) -> None:
+        """SIGCONT."""
+        self.net.halted.discard(name)
+        self.net.schedule(self.clock.now, name)
+
+    def restart(self, name: str) -> None:
+        """Starts a process again on its files."""
+        process = self.processes[name]
+        if process.assignment is not None:
+            process.start(process.assignment)
+
+    def settle(self, seconds: float = 15.0) -> None:
+        """Everything is repaired; the pair must become redundant in time, with equal states."""
+        self.net.cut.clear()
+        for name in list(self.net.halted):
+            self.resume(name)
+        for name in self.members():
+            if self.processes[name].member is None:
+                self.restart(name)
+        end = self.clock.now + seconds
+        while not self.redundant():
+            if self.clock.now > end:
+                raise Violation(f"not redundant {seconds} s after everything was repaired: {self.picture()}")
+            self.run(0.1)
+
+    def members(self) -> tuple[str, ...]:
+        """Of the newest generation that anybody opened."""
+        newest = max(
+            (
+                p.assignment
+                for p in self.processes.values()
+                if p.assignment is not None
+                and p.assignment.joins == ()
+                or p.assignment is not None
+                and p.member is not None
+                and p.member.assignment == p.assignment
+            ),
+            key=lambda a: a.generation,
+        )
+        return tuple(m.replica for m in newest.members())
+
+    def redundant(self) -> bool:
+        """One active, a passive that could take over, no divergence, everything acknowledged is in the log."""
+        active = self.active()
+        if active is None or active.replica is None or active.member is None:
+            return False
+        replicas = [self.processes[m.replica].replica for m in active.member.assignment.replicas]
+        return all(
+            r is not None and r.capable() and r.log.tick >= active.replica.log.tick - 2 for r in replicas
+        ) and all(self.processes[m.replica].member.group.voter for m in active.member.assignment.members())  # type: ignore[union-attr]
+
+    def picture(self) -> str:
+        """For the failure's message."""
+        lines = []
+        for name, p in self.processes.items():
+            if p.member is None:
+                lines.append(f"{name}: down")
+                continue
+            group, log = p.member.group, p.replica.log if p.replica else None
+            lines.append(
+                f"{name}: gen {p.member.assignment.generation} {group._raft.state.name} term {group.term}"
+                f" leader {group.leader} voter {group.voter} last {group._raft.last} links {sorted(group.links)}"
+                + (
+                    f" tick {log.tick} state {p.replica.state.tick} valid {p.replica.state.valid}"
+                    f" doubt {p.replica.state.doubt} capable {p.replica.capable()}"
+                    if log and p.replica
+                    else ""
+                )
+            )
+        return "\n".join(lines)
+
+    def check_end(self) -> None:
+        """After `settle`: what was acknowledged is there, replicas agree."""
+        for name, process in self.processes.items():
+            if process.replica is not None and process.replica.state.divergences:
+                raise Violation(f"{name} diverged {process.replica.state.divergences} times")
+        lost = [i for i, result in self.oracle.acked.items() if self.oracle.ran.get(i) != result.tick]
+        if lost:
+            raise Violation(f"acknowledged commands are lost: {lost[:5]}")
+        ticks = sorted(self.oracle.records)
+        if ticks != list(range(1, len(ticks) + 1)):
+            raise Violation("committed ticks have a gap")

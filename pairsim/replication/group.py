@@ -92,20 +92,18 @@ class Group:
         self._machine, self._leadership = machine, leadership
         self._sealed = False
         patience = timing.witness_factor if witness else 1.0
-        self._raft = Raft(
-            me, others, wire=wire, journal=journal, machine=self, timing=timing, patience=patience
-        )
+        self._raft = Raft(me, others, wire=wire, journal=journal, machine=self, timing=timing, patience=patience)
         self._quarantine = Quarantine(
             me,
             others,
-            random.getrandbits(63),  # noqa: S311 - tells incarnations apart, no secret
+            random.getrandbits(63),
             needed=not journal.enrolled,
             patience=2 * timing.election_max,
         )
         self._lease = 0.8 * timing.election_min
         self._soon: collections.deque[Callable[[], None]] = collections.deque()
         self._leader_heard = self._fast_until = _LONG_AGO
-        self._round = random.getrandbits(31) << 16  # noqa: S311 - only has to differ from the last start's
+        self._round = random.getrandbits(31) << 16
         self._granted: set[str] = set()
         self._campaigning = False
         self._next_ping = self._next_transfer = _LONG_AGO

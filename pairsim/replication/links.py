@@ -10,7 +10,6 @@ import collections
 import contextlib
 import os
 import select
-import socket
 import threading
 from collections.abc import Callable, Mapping
 
@@ -19,13 +18,10 @@ import structlog
 from pairsim.replication.channel import ChannelError, Hello
 from pairsim.replication.peerport import Link, PeerError, RefusedByPeerError, dial
 from pairsim.replication.raft import monotonic
-from pairsim.replication.wire import WireHandler
+from pairsim.replication.wire import SILENCE, WireHandler
 from pairsim.settings import Timing
 
 log = structlog.get_logger()
-
-SILENCE = 1.0
-"""Seconds without a byte after which a link counts as dead; pings are far more frequent."""
 
 MAX_UNSENT_BYTES = 64 * 2**20
 _READ = 256 * 1024

@@ -28,7 +28,6 @@ from pairsim.settings import Timing
 log = structlog.get_logger()
 
 LAME_DUCK = 2.0
-_NO_OP = b"\1"
 
 
 class Surface(Protocol):
@@ -127,7 +126,7 @@ class Member:
         journal = self._surface.journal(following)
         with self._ticks.lock:
             self._ticks.unseal()
-            if journal.fresh:
+            if journal.blank:
                 self._seed(journal)
         self._surface.remember(following)
         self.assignment = following
@@ -138,8 +137,7 @@ class Member:
 
     def _seed(self, journal: Journal) -> None:
         """The next group starts with this log and term; having been in the one before, this member votes."""
-        term = self._ticks.term
-        journal.found(self._ticks.snapshot(), (_NO_OP, 1, term), (_NO_OP, 2, term), term)
+        journal.found(self._ticks.snapshot(), self._ticks.term)
 
     def _superseded(self, assignment: Assignment) -> None:
         """From a generation that ended while this member was away, as a newcomer of a later one."""

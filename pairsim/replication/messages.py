@@ -105,9 +105,9 @@ class AppendEntries(msgspec.Struct, tag="append_entries", tag_field="type", omit
     term: int
     commit_index: int
     entries: list[Entry] | msgspec.UnsetType = msgspec.UNSET
-    prevLogIdx: int | None | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - pysyncobj's word
-    prevLogTerm: int | None | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - pysyncobj's word
-    serialized: tuple[bytes, bool, bool] | None | msgspec.UnsetType = msgspec.UNSET
+    prevLogIdx: int | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815 - pysyncobj's word
+    prevLogTerm: int | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815 - pysyncobj's word
+    serialized: tuple[bytes, bool, bool] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class NextNodeIdx(msgspec.Struct, tag="next_node_idx", tag_field="type"):
@@ -170,9 +170,7 @@ class Ping(msgspec.Struct, tag="ping", tag_field="type"):
     capable: bool
 
 
-Message = (
-    AppendEntries | NextNodeIdx | RequestVote | ResponseVote | TimeoutNow | PreVote | PreVoteGranted | Ping
-)
+Message = AppendEntries | NextNodeIdx | RequestVote | ResponseVote | TimeoutNow | PreVote | PreVoteGranted | Ping
 
 _messages = msgspec.msgpack.Decoder(Message)
 

@@ -19,9 +19,7 @@ from pairsim.replication.messages import Ping
 class Quarantine:
     """The rules above; sans-I/O, one per group."""
 
-    def __init__(
-        self, me: str, others: frozenset[str], incarnation: int, *, needed: bool, patience: float
-    ) -> None:
+    def __init__(self, me: str, others: frozenset[str], incarnation: int, *, needed: bool, patience: float) -> None:
         """Starts in quarantine if `needed`; elections from before can last `patience` seconds."""
         self.active = needed
         self.founders: dict[str, int] = {}

@@ -131,11 +131,11 @@ class _Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
         self.apply_record: Callable[[bytes], None] = lambda _payload: None
         super().__init__(Node(me), [Node(name) for name in others], conf, nodeClass=Node, transport=transport)
 
-    def _SyncObj__doApplyCommand(self, command: bytes) -> None:  # noqa: N802 - overrides by that name
+    def _SyncObj__doApplyCommand(self, command: bytes) -> None:
         if command[:1] == b"\0":
             self.apply_record(command[1:])
 
-    def _SyncObj__parseChangeClusterRequest(self, _command: bytes) -> None:  # noqa: N802 - overrides by that name
+    def _SyncObj__parseChangeClusterRequest(self, _command: bytes) -> None:
         return None
 
 
@@ -167,8 +167,15 @@ class Raft:
     """One member of one group, driven by `turn`; everything in the Raft thread except `append`."""
 
     def __init__(
-        self, me: str, others: frozenset[str], *, wire: Wire, journal: Journal, machine: Machine,
-        timing: Timing, patience: float = 1.0,
+        self,
+        me: str,
+        others: frozenset[str],
+        *,
+        wire: Wire,
+        journal: Journal,
+        machine: Machine,
+        timing: Timing,
+        patience: float = 1.0,
     ) -> None:
         """`patience` multiplies the election timeout: the witness leaves the field to replicas."""
         self.journal = journal
@@ -177,12 +184,22 @@ class Raft:
         links = _Links(wire, lambda: self.term)
         low, high = timing.election_min * patience, timing.election_max * patience
         conf = SyncObjConf(
-            autoTick=False, appendEntriesUseBatch=False, appendEntriesPeriod=timing.heartbeat,
-            raftMinTimeout=low, raftMaxTimeout=high, connectionTimeout=high,
-            leaderFallbackTimeout=timing.election_min * 0.9, commandsWaitLeader=False,
-            appendEntriesBatchSizeBytes=2 * MAX_COMMAND_BYTES, commandsQueueSize=_QUEUE,
-            logCompactionMinEntries=COMPACT_ENTRIES, logCompactionMinTime=_NEVER, useFork=False,
-            pollerType=_Poller(wire), journalFile=journal, fullDumpFile=self._snapshots,
+            autoTick=False,
+            appendEntriesUseBatch=False,
+            appendEntriesPeriod=timing.heartbeat,
+            raftMinTimeout=low,
+            raftMaxTimeout=high,
+            connectionTimeout=high,
+            leaderFallbackTimeout=timing.election_min * 0.9,
+            commandsWaitLeader=False,
+            appendEntriesBatchSizeBytes=2 * MAX_COMMAND_BYTES,
+            commandsQueueSize=_QUEUE,
+            logCompactionMinEntries=COMPACT_ENTRIES,
+            logCompactionMinTime=_NEVER,
+            useFork=False,
+            pollerType=_Poller(wire),
+            journalFile=journal,
+            fullDumpFile=self._snapshots,
         )
         self._core = core = _Core(me, others, conf, links)
         check_library(core)
@@ -352,4 +369,3 @@ class Raft:
         self._machine.restore(data)
         self._core._SyncObj__raftLastApplied = last[1]
         self._core._SyncObj__raftCommitIndex = max(self._core._SyncObj__raftCommitIndex, last[1])
-

@@ -113,7 +113,9 @@ class Replica:
     # --- Raft thread
 
     def capable(self) -> bool:
-        """Whether the log leads from the state to the last committed tick."""
+        """Whether the log leads from the state to the last committed tick; the active itself is ahead of it."""
+        if self.active is not None and self.active.term == self._leading:
+            return True
         return self.state.trusted and self.log.reaches(self.state.tick)
 
     def opened(self, term: int) -> None:

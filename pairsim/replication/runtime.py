@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import structlog
 
-from pairsim.model.assignment import Assignment, Authority, Member as Peer
+from pairsim.model.assignment import Assignment, Authority
+from pairsim.model.assignment import Member as Peer
 from pairsim.model.catalogue import Catalogue
 from pairsim.model.simulator import load_simulator
 from pairsim.replication.active import Order, Outcome

@@ -218,9 +218,7 @@ class StatePublisher:
             for subscriber in self._subscribers.values():
                 subscriber.outlet.offer(Watermark(term, committed), None)
 
-    def publish(
-        self, table: Table, *, term: int, tick: int, committed: int, rejected: list[Rejection]
-    ) -> None:
+    def publish(self, table: Table, *, term: int, tick: int, committed: int, rejected: list[Rejection]) -> None:
         """Sends the state at `tick` to whoever has room for it."""
         with self._lock:
             chain = [s for s in self._subscribers.values() if s.on_chain]

@@ -80,7 +80,11 @@ class AreaSurface:
     """The `Surface` of one area's membership."""
 
     def __init__(
-        self, folder: Path, settings: ProcessSettings, board: Switchboard, superseded: Callable[[Assignment], None]
+        self,
+        folder: Path,
+        settings: ProcessSettings,
+        board: Switchboard,
+        superseded: Callable[[Assignment], None],
     ) -> None:
         """`superseded` is told of later generations that peers know of."""
         self.folder = folder

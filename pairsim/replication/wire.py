@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+SILENCE = 1.0
+"""Seconds without a byte after which a link counts as dead; pings are far more frequent."""
+
 
 class WireHandler(Protocol):
     """Takes what a wire brings; called in the Raft thread."""

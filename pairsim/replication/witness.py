@@ -26,9 +26,7 @@ _JOIN = 5.0
 class _Area:
     """The witness's part in one area: a member that is never capable. Raft thread, like the log's listener."""
 
-    def __init__(
-        self, settings: ProcessSettings, assignment: Assignment, board: Switchboard, witness: Witness
-    ) -> None:
+    def __init__(self, settings: ProcessSettings, assignment: Assignment, board: Switchboard, witness: Witness) -> None:
         self.settings, self._witness = settings, witness
         self.log = TickLog(Authority(area=assignment.spec.area, epoch=1, bounds=assignment.spec.bounds))
         self.log.listener = self
@@ -147,9 +145,7 @@ class Witness:
         with self._lock:
             area = self._areas.get(assignment.spec.area)
             if area is None:
-                self._areas = self._areas | {
-                    assignment.spec.area: _Area(self.settings, assignment, self._board, self)
-                }
+                self._areas = self._areas | {assignment.spec.area: _Area(self.settings, assignment, self._board, self)}
             elif assignment.generation < area.member.assignment.generation:
                 raise RefusedError(
                     f"generation {area.member.assignment.generation} is in force, {assignment.generation} is over"

@@ -7,8 +7,7 @@ import heapq
 import random
 from collections.abc import Callable
 
-from pairsim.replication.links import SILENCE
-from pairsim.replication.wire import WireHandler
+from pairsim.replication.wire import SILENCE, WireHandler
 
 
 class Clock:

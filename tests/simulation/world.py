@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -188,7 +188,7 @@ class Process:
         self.replica: Replica | None = None
         self.inbox = Inbox(10_000)
         self.due = 0.0
-        self.incarnation = 0
+        self._timer = 0.0
         self.retired = False
 
     # --- Surface
@@ -220,7 +220,6 @@ class Process:
     # --- life
 
     def start(self, assignment: Assignment) -> None:
-        self.incarnation += 1
         resuming = assignment.generation in self.storages
         ticks = TickLog(Authority(area="area", epoch=1, bounds=BOX))
         self.retired = False
@@ -282,9 +281,10 @@ class Process:
             self.member.turn(0)
             if not busy:
                 break
-        net.schedule(now + 0.02, self.name)
-        if self.replica is not None:
-            net.schedule(max(self.due, now + 0.0005), self.name)
+        due = now + 0.02 if self.replica is None else min(now + 0.02, max(self.due, now + 0.0005))
+        if due < self._timer or self._timer <= now:
+            self._timer = due
+            net.schedule(due, self.name)
 
     def _wake(self) -> None:
         self.due = 0.0
@@ -430,6 +430,7 @@ class World:
         for name in ("a", "b", "w"):
             self.processes[name].start(self.assignment)
         self._next_send = self.clock.now
+        self.replacing = False
 
     def generation(self, number: int, replicas: Sequence[str], joins: Sequence[str]) -> Assignment:
         def peer(name: str) -> Peer:
@@ -484,35 +485,34 @@ class World:
         if process.assignment is not None:
             process.start(process.assignment)
 
-    def settle(self, seconds: float = 15.0) -> None:
+    def settle(self, repair: Callable[[], None], seconds: float = 20.0) -> None:
         """Everything is repaired; the pair must become redundant in time, with equal states."""
         self.net.cut.clear()
         for name in list(self.net.halted):
             self.resume(name)
-        for name in self.members():
-            if self.processes[name].member is None:
-                self.restart(name)
         end = self.clock.now + seconds
-        while not self.redundant():
+        while not self.redundant() or self.replacing:
             if self.clock.now > end:
-                raise Violation(f"not redundant {seconds} s after everything was repaired: {self.picture()}")
+                raise Violation(f"not redundant {seconds} s after everything was repaired:\n{self.picture()}")
             self.run(0.1)
+            repair()
+            for name in self.members():
+                if self.processes[name].member is None:
+                    self.restart(name)
+        self.run(0.5)
+
+    def newest(self) -> Assignment:
+        """The newest generation that is open: its voters are at work, or were."""
+        opened = [
+            p.assignment
+            for p in self.processes.values()
+            if p.assignment is not None and p.name not in p.assignment.joins and not p.retired
+        ]
+        return max(opened, key=lambda a: a.generation)
 
     def members(self) -> tuple[str, ...]:
-        """Of the newest generation that anybody opened."""
-        newest = max(
-            (
-                p.assignment
-                for p in self.processes.values()
-                if p.assignment is not None
-                and p.assignment.joins == ()
-                or p.assignment is not None
-                and p.member is not None
-                and p.member.assignment == p.assignment
-            ),
-            key=lambda a: a.generation,
-        )
-        return tuple(m.replica for m in newest.members())
+        """Of the newest generation."""
+        return tuple(m.replica for m in self.newest().members())
 
     def redundant(self) -> bool:
         """One active, a passive that could take over, no divergence, everything acknowledged is in the log."""

@@ -1,0 +1,200 @@
+"""A seeded sequence of faults over one area, ending with repair and the final checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pairsim.replication.active import Order
+from tests.simulation.world import Violation, World
+
+
+class Nemesis:
+    """Does harm, then undoes it after a while."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.rng
+        self.done: list[str] = []
+        self._repairs: list[tuple[float, Callable[[], None]]] = []
+        self._amnesiac: str | None = None
+        self._spares = ["s1", "s2"]
+        self._following = world.assignment
+
+    def later(self, delay: float, repair: Callable[[], None]) -> None:
+        self._repairs.append((self.world.clock.now + delay, repair))
+
+    def repair_due(self) -> None:
+        now = self.world.clock.now
+        due = [r for r in self._repairs if r[0] <= now]
+        self._repairs = [r for r in self._repairs if r[0] > now]
+        for _when, repair in due:
+            repair()
+
+    def strike(self) -> None:
+        """One fault, by chance."""
+        choices = [
+            self.crash_active, self.crash_active, self.crash_passive, self.crash_witness, self.halt_one, self.halt_one,
+            self.cut_pair, self.cut_one_way, self.isolate, self.isolate_active, self.switch, self.lag_then_kill,
+            self.replace, self.lose_disk, self.crash_both,
+        ]  # fmt: skip
+        fault = self.rng.choice(choices)
+        self.done.append(f"{self.world.clock.now - 1000:.3f} {fault.__name__}")
+        fault()
+
+    def _members(self) -> list[str]:
+        return list(self.world.members())
+
+    def _role(self, active: bool) -> str | None:
+        process = self.world.active()
+        if process is None or process.member is None:
+            return None
+        if active:
+            return process.name
+        return next(m.replica for m in process.member.assignment.replicas if m.replica != process.name)
+
+    def _crash(self, name: str | None, back: float | None = None) -> None:
+        if name is None or self.world.processes[name].member is None:
+            return
+        self.world.processes[name].crash(self.rng)
+        self.world.net.halted.discard(name)
+        self.later(self.rng.uniform(0.02, 1.5) if back is None else back, lambda: self._restart(name))
+
+    def _restart(self, name: str) -> None:
+        if self.world.processes[name].member is None:
+            self.world.restart(name)
+
+    def crash_active(self) -> None:
+        self._crash(self._role(True))
+
+    def crash_passive(self) -> None:
+        self._crash(self._role(False))
+
+    def crash_witness(self) -> None:
+        self._crash("w")
+
+    def crash_both(self) -> None:
+        self._crash(self._role(True))
+        self._crash(self._role(False))
+        for name in ("a", "b"):
+            self._crash(name)
+
+    def halt_one(self) -> None:
+        name = self.rng.choice(self._members())
+        self.world.halt(name)
+        self.later(self.rng.uniform(0.03, 2.0), lambda: self.world.resume(name))
+
+    def _cut(self, pairs: set[tuple[str, str]]) -> None:
+        self.world.net.cut |= pairs
+        self.later(self.rng.uniform(0.1, 3.0), lambda: self.world.net.cut.difference_update(pairs))
+
+    def cut_pair(self) -> None:
+        a, b = self.rng.sample(self._members(), 2)
+        self._cut({(a, b), (b, a)})
+
+    def cut_one_way(self) -> None:
+        a, b = self.rng.sample(self._members(), 2)
+        self._cut({(a, b)})
+
+    def isolate(self) -> None:
+        self._isolate(self.rng.choice(self._members()))
+
+    def isolate_active(self) -> None:
+        self._isolate(self._role(True) or "a")
+
+    def _isolate(self, name: str) -> None:
+        others = set(self.world.processes) - {name}
+        self._cut({(name, other) for other in others} | {(other, name) for other in others})
+
+    def switch(self) -> None:
+        process = self.world.active()
+        passive = self._role(False)
+        if process is not None and process.replica is not None and process.replica.active is not None and passive:
+            active = process.replica.active
+            if active.order is None:
+                active.order = Order(passive, None, self.world.clock.now + 1.0)
+
+    def lag_then_kill(self) -> None:
+        """The passive hangs while the active goes on with the witness; then the active dies as the passive wakes."""
+        passive, active = self._role(False), self._role(True)
+        if passive is None or active is None:
+            return
+        self.world.halt(passive)
+
+        def turn_over() -> None:
+            self._crash(active)
+            self.world.resume(passive)
+
+        self.later(self.rng.uniform(0.1, 4.0), turn_over)
+
+    def lose_disk(self) -> None:
+        """One member comes back with nothing; never two at a time, and only while the others are whole."""
+        members = self._members()
+        whole = [n for n in members if (m := self.world.processes[n].member) is not None and m.group.voter]
+        if self._amnesiac not in {None, *whole} or len(whole) < 3:
+            return
+        self._amnesiac = name = self.rng.choice(members)
+        process = self.world.processes[name]
+        assignment = process.assignment
+        process.crash(self.rng, lose_disk=True)
+
+        def back() -> None:
+            current = self.world.newest()
+            if process.member is None and assignment is not None and current.member(name) is not None:
+                process.start(current)
+
+        self.later(self.rng.uniform(0.02, 1.0), back)
+
+    def replace(self) -> None:
+        """A replica dies for good (or comes back when it is too late); a spare takes its place."""
+        active = self.world.active()
+        if not self._spares or active is None or active.member is None or self.world.replacing:
+            return
+        lost = self._role(False)
+        assert lost is not None
+        spare = self._spares.pop()
+        self.world.processes[lost].crash(self.rng)
+        self.world.replacing = True
+        current = active.member.assignment
+        names = [m.replica for m in current.replicas if m.replica != lost] + [spare]
+        following = self.world.generation(current.generation + 1, names, (spare,))
+        self.world.processes[spare].start(following)
+        self.later(0.0, lambda: self._advance(following.generation))
+        self.later(self.rng.uniform(0.0, 4.0), lambda: self._restart(lost))
+        self._following = following
+
+    def _advance(self, generation: int) -> None:
+        """What the controller does: says it again until it is so."""
+        active = self.world.active()
+        following = self._following
+        if active is not None and active.replica is not None and active.member is not None:
+            if active.member.assignment.generation >= generation:
+                self.world.replacing = False
+                return
+            if active.replica.active is not None and active.replica.active.order is None:
+                active.replica.active.order = Order(following.joins[0], following, self.world.clock.now + 2.0)
+        spare = self.world.processes[following.joins[0]]
+        if spare.member is None:
+            spare.start(spare.assignment or following)
+        self.later(0.2, lambda: self._advance(generation))
+
+
+def run(seed: int, seconds: float = 12.0) -> World:
+    """One seeded run; raises `Violation` with the seed and the faults."""
+    world = World(seed)
+    nemesis = Nemesis(world)
+    try:
+        world.run(1.0)
+        end = world.clock.now + seconds
+        strike = world.clock.now
+        while world.clock.now < end:
+            if world.clock.now >= strike:
+                nemesis.strike()
+                strike = world.clock.now + world.rng.choice((0.05, 0.3, 1.0, 2.5)) * world.rng.uniform(0.5, 1.5)
+            world.run(0.02)
+            nemesis.repair_due()
+        world.settle(repair=nemesis.repair_due)
+        world.check_end()
+    except Violation as violation:
+        story = "\n  ".join(nemesis.done)
+        raise Violation(f"seed {seed}: {violation}\n  {story}") from violation
+    return world

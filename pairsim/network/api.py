@@ -1,0 +1,78 @@
+"""The HTTP API of a simulator process: routes to handlers, and what lives as long as the application does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiohttp import web
+
+from pairsim.network.auth import guarded
+from pairsim.network.control import Assigning, Control
+from pairsim.network.frames import MAX_BODY, DigestsAnswer
+from pairsim.network.hub import Hub
+from pairsim.network.metrics import Metrics
+from pairsim.network.probes import Probes
+from pairsim.network.problems import HttpError, answer_errors
+from pairsim.network.requests import Blocking, integer
+from pairsim.network.watch import Watch, replica_key
+from pairsim.replication.port import ReplicaPort
+
+MAX_DIGESTS = 10_000
+_RECENT_DIGESTS = 100
+
+
+class SimulatorApi:
+    """One process's API. Make it inside the event loop that serves it."""
+
+    def __init__(self, port: ReplicaPort, *, name: str, token: str, limit: int) -> None:
+        """Serves the port; `token` opens the control paths."""
+        self._port, self._token = port, token
+        self._hub = Hub()
+        self._control_threads = Blocking("control", threads=1, waiting=64)
+        self._metrics = Metrics()
+        self._watch = Watch(port.status, replica_key, self._hub.changes)
+        self.probes = Probes(port.status)
+
+    def app(self) -> web.Application:
+        """The application; its background work starts and ends with it."""
+        app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY)
+        control = Control(self._port, self._control_threads)
+        assigning = Assigning(self._port, self._control_threads)
+        app.add_routes(
+            [
+                web.get("/v1/status", self._status),
+                web.get("/v1/digests", self._digests),
+                web.get("/v1/watch", self._watch.handle),
+                web.post("/v1/switchover", guarded(self._token, control.switchover)),
+                web.put("/v1/authority", guarded(self._token, control.authorise)),
+                web.put("/v1/assignment", guarded(self._token, assigning.assign)),
+                web.delete("/v1/assignment", guarded(self._token, assigning.release)),
+                web.get("/metrics", self._metrics.handle),
+                *self.probes.routes(),
+            ]
+        )
+        self._metrics.watch_replica(self._port.status, {"watchers": lambda: len(self._watch.sockets)})
+        app.cleanup_ctx.append(self._live)
+        app.on_shutdown.append(self._goodbye)
+        return app
+
+    async def _live(self, _app: web.Application) -> AsyncIterator[None]:
+        unwatch = self._port.watch(self._hub.listener())
+        yield
+        unwatch()
+        self._control_threads.close()
+
+    async def _goodbye(self, _app: web.Application) -> None:
+        await self._watch.sockets.close()
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(self._port.status()), content_type="application/json")
+
+    async def _digests(self, request: web.Request) -> web.Response:
+        last = integer(request, "to", self._port.status().tick)
+        first = integer(request, "from", max(last - _RECENT_DIGESTS + 1, 0))
+        if first > last or last - first >= MAX_DIGESTS:
+            raise HttpError(400, f"from must not be above to, and at most {MAX_DIGESTS:,} ticks are told at once")
+        digests = {str(tick): digest for tick, digest in self._port.digests(first, last).items()}
+        return web.Response(body=msgspec.json.encode(DigestsAnswer(digests)), content_type="application/json")

@@ -1,0 +1,302 @@
+"""The Python client of an area: both replicas of the pair behind one object.
+
+It retries across takeovers with the same command ids, so a command is applied once however often it was sent; it
+knows neither replication nor numpy, so that a controller or a probe stays small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from pairsim.model.assignment import Assignment, Authority, ReplicaStatus, WitnessStatus
+from pairsim.network.caller import Caller, LostError, StatusError, UnreachableError
+from pairsim.network.client_errors import ClientError, CommandsRefused, Overloaded, RequestRefused, Unavailable
+from pairsim.network.frames import DigestsAnswer, EntitiesAnswer, EntityAnswer, SwitchoverAnswer
+
+__all__ = [
+    "AreaClient",
+    "ClientError",
+    "CommandsRefused",
+    "Overloaded",
+    "RequestRefused",
+    "Unavailable",
+    "new_id",
+]
+
+T = TypeVar("T")
+
+_TRY_SECONDS = 1.0
+_PAUSE = 0.05
+_WATCH_SILENCE = 3.0
+
+
+def new_id() -> str:
+    """A command id that nobody else uses."""
+    return uuid.uuid4().hex
+
+
+class AreaClient:
+    """Talks to the processes at `urls`; use it as an async context manager.
+
+    Commands, reads and observers go to any replica that answers. `assign`, `release` and `watch` are orders to and
+    reports of one process: give the client that process's URL alone.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], *, deadline: float = 10.0, token: str | None = None, tick_rate: float = 20.0
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            urls: Bases of the HTTP APIs of the pair's replicas (or of one process).
+            deadline: Seconds that a call may take altogether.
+            token: For the control paths.
+            tick_rate: Of the area, in ticks per second; a batch is sent to the other replica as well when there
+                was no answer for three ticks (but at least 150 ms).
+
+        Raises:
+            ValueError: There is no URL.
+        """
+        if not urls:
+            raise ValueError("the client needs the URL of at least one process")
+        self._urls = tuple(url.rstrip("/") for url in urls)
+        self._deadline, self._token = deadline, token
+        self._caller = Caller()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._caller.close()
+
+    # --- reads
+
+    async def status(self) -> ReplicaStatus:
+        """The status of the first replica that answers.
+
+        Raises:
+            Unavailable: None does.
+        """
+        return await self._read("/v1/status", ReplicaStatus)
+
+    async def witness_status(self) -> WitnessStatus:
+        """The status of a witness process.
+
+        Raises:
+            Unavailable: It does not answer.
+        """
+        return await self._read("/v1/status", WitnessStatus)
+
+    async def entity(self, entity: int) -> EntityAnswer | None:
+        """An entity's components and the tick that they belong to; None if there is no such entity.
+
+        Raises:
+            Unavailable: No replica answers.
+        """
+        try:
+            return await self._read(f"/v1/entities/{entity}", EntityAnswer)
+        except RequestRefused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def entities(
+        self,
+        low: Sequence[float] | None = None,
+        high: Sequence[float] | None = None,
+        *,
+        limit: int = 100,
+        after: int | None = None,
+    ) -> EntitiesAnswer:
+        """Entities ordered by id, in the box [low, high) in metres (2 or 3 axes); `after` goes on after an id.
+
+        Raises:
+            RequestRefused: A bound or the limit is not valid.
+            Unavailable: No replica answers.
+        """
+        query = {"limit": str(limit)} | box_query(low, high)
+        if after is not None:
+            query["after"] = str(after)
+        return await self._read("/v1/entities", EntitiesAnswer, query)
+
+    async def digests(self, first: int, last: int) -> dict[int, str]:
+        """Digests of the recent committed ticks in [first, last] that the replica which answers was at.
+
+        Raises:
+            Unavailable: No replica answers.
+        """
+        answer = await self._read("/v1/digests", DigestsAnswer, {"from": str(first), "to": str(last)})
+        return {int(tick): digest for tick, digest in answer.digests.items()}
+
+    # --- control
+
+    async def switchover(self, token: str | None = None) -> SwitchoverAnswer:
+        """Hands the area over to the passive; whichever replica is the active does it.
+
+        Raises:
+            RequestRefused: The passive is not in sync, or the token is wrong.
+            Unavailable: There is no active, or it did not answer.
+        """
+        refusal: RequestRefused | None = None
+        for url in self._urls:
+            try:
+                body = await self._order("POST", url, "/v1/switchover", token=token, body=b"")
+            except Unavailable:
+                continue
+            except RequestRefused as error:
+                if error.status != 409:
+                    raise
+                # A passive refuses because it is one; what the active says is worth more, whoever is asked first.
+                if refusal is None or "not the active" in str(refusal):
+                    refusal = error
+                continue
+            return msgspec.json.decode(body, type=SwitchoverAnswer)
+        raise refusal or Unavailable("no replica answered: nothing is known about the switchover")
+
+    async def assign(self, assignment: Assignment) -> None:
+        """Makes the one process of this client a member of a generation; idempotent.
+
+        Raises:
+            RequestRefused: It contradicts what the process knows (409), or the token is wrong (401, 403).
+            Unavailable: The process did not answer.
+        """
+        await self._order("PUT", self._only(), "/v1/assignment", body=msgspec.json.encode(assignment))
+
+    async def release(self, area: str) -> None:
+        """Makes the one process of this client leave an area; idempotent.
+
+        Raises:
+            RequestRefused, Unavailable: As for `assign`.
+        """
+        await self._order("DELETE", self._only(), "/v1/assignment", query={"area": area})
+
+    async def authorise(self, authority: Authority) -> None:
+        """Grants an area its bounds; whichever replica is the active commits it.
+
+        Raises:
+            RequestRefused: No replica that answered takes it, or the token is wrong.
+            Unavailable: No replica answered.
+        """
+        refusal: ClientError = Unavailable("no replica answered: the authority may be in force")
+        for url in self._urls:
+            try:
+                await self._order("PUT", url, "/v1/authority", body=msgspec.json.encode(authority))
+            except RequestRefused as error:
+                if error.status != 409:
+                    raise
+                refusal = error
+            except Unavailable:
+                continue
+            else:
+                return
+        raise refusal
+
+    async def watch(self) -> AsyncIterator[ReplicaStatus]:
+        """Statuses of the one process of this client: at once, on every change, at least every second.
+
+        Raises:
+            Unavailable: The connection broke, or nothing came for three seconds: the process is gone or hung.
+        """
+        async for status in self._watch(ReplicaStatus):
+            yield status
+
+    async def watch_witness(self) -> AsyncIterator[WitnessStatus]:
+        """The same for a witness process.
+
+        Raises:
+            Unavailable: As for `watch`.
+        """
+        async for status in self._watch(WitnessStatus):
+            yield status
+
+    # --- how
+
+    def _only(self) -> str:
+        if len(self._urls) != 1:
+            raise ValueError("this goes to one process: make a client with that process's URL alone")
+        return self._urls[0]
+
+    async def _read(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
+        """Asks one replica after the other, again while one of them answers that it cannot yet."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._deadline
+        last: Exception | None = None
+        while (left := end - loop.time()) > 0:
+            again = False
+            for url in self._urls:
+                try:
+                    seconds = min(left, _TRY_SECONDS) if len(self._urls) > 1 else left
+                    body = await self._caller.call("GET", url + path, seconds=seconds, query=query)
+                    return msgspec.json.decode(body, type=kind)
+                except StatusError as error:
+                    if error.status != 503:
+                        raise RequestRefused(error.status, str(error)) from error
+                    last, again = error, True
+                except LostError as error:
+                    last, again = error, True
+                except UnreachableError as error:
+                    last = error
+                except msgspec.MsgspecError as error:
+                    raise RequestRefused(502, f"{url} answers something else than pairsim would: {error}") from error
+            if not again:
+                break
+            await asyncio.sleep(min(_PAUSE, max(end - loop.time(), 0)))
+        raise Unavailable(f"no replica answered GET {path}: {last}") from last
+
+    async def _order(
+        self,
+        method: str,
+        url: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> bytes:
+        try:
+            return await self._caller.call(
+                method, url + path, seconds=self._deadline, body=body, token=token or self._token, query=query
+            )
+        except StatusError as error:
+            if error.status == 503:
+                raise Unavailable(str(error)) from error
+            raise RequestRefused(error.status, str(error)) from error
+        except (UnreachableError, LostError) as error:
+            raise Unavailable(str(error)) from error
+
+    async def _watch(self, kind: type[T]) -> AsyncIterator[T]:
+        url = self._only()
+        try:
+            async with asyncio.timeout(self._deadline):
+                socket = await self._caller.http.ws_connect(f"{url}/v1/watch", heartbeat=_WATCH_SILENCE)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(f"{url} cannot be watched: {error}") from error
+        async with socket:
+            while True:
+                try:
+                    async with asyncio.timeout(_WATCH_SILENCE):
+                        message = await socket.receive()
+                except TimeoutError as error:
+                    raise Unavailable(f"{url} has said nothing for {_WATCH_SILENCE:g} s") from error
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    raise Unavailable(f"the connection to {url} is closed")
+                yield msgspec.json.decode(message.data, type=kind)
+
+
+def box_query(low: Sequence[float] | None, high: Sequence[float] | None) -> dict[str, str]:
+    """The query parameters of a box."""
+    bounds = {"min": low, "max": high}
+    return {name: ",".join(map(repr, map(float, at))) for name, at in bounds.items() if at is not None}

@@ -1,0 +1,121 @@
+"""One `/v1/session` as its client holds it: numbered batches out, numbered answers in.
+
+Used by the Python client and by a passive replica that relays to its active. A link that breaks fails everything
+that is under way at once, so that whoever sent it can go elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+import msgspec
+
+from pairsim.model.commands import Command
+from pairsim.network.frames import MAX_BODY, SessionAnswer, SessionBatch
+
+CONNECT_SECONDS = 0.5
+_CLOSE_SECONDS = 0.5
+_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS)
+
+_decoder = msgspec.msgpack.Decoder(SessionAnswer)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class LinkError(Exception):
+    """The session cannot be opened: nothing was sent."""
+
+
+class LinkLostError(Exception):
+    """The session broke while a batch was under way: its fate is unknown."""
+
+
+class Link:
+    """An open session."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._seq = 0
+        self._waiting: dict[int, asyncio.Future[SessionAnswer]] = {}
+        self._lost = False
+        self._closing: asyncio.Future[bool] | None = None
+        self._reading = asyncio.ensure_future(self._read())
+
+    @classmethod
+    async def open(cls, http: aiohttp.ClientSession, url: str, *, headers: Mapping[str, str] | None = None) -> Link:
+        """Opens a session with the replica at a base URL.
+
+        Raises:
+            LinkError: It did not work within half a second.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                socket = await http.ws_connect(
+                    f"{url}/v1/session", headers=headers, max_msg_size=MAX_BODY, timeout=_TIMEOUT
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise LinkError(f"no session with {url}: {str(error) or 'it does not answer'}") from error
+        return cls(socket)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is of no use any more."""
+        return self._lost
+
+    async def request(self, commands: Sequence[Command]) -> SessionAnswer:
+        """Sends a batch and waits for its answer; as many at once as one likes.
+
+        Raises:
+            LinkLostError: The session broke first.
+        """
+        if self._lost:
+            raise LinkLostError("the session is closed")
+        self._seq += 1
+        seq = self._seq
+        answer: asyncio.Future[SessionAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting[seq] = answer
+        try:
+            await self._socket.send_bytes(_encoder.encode(SessionBatch(seq, list(commands))))
+            return await answer
+        except (aiohttp.ClientError, OSError) as error:
+            raise LinkLostError("the session broke") from error
+        finally:
+            self._waiting.pop(seq, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen, even if the sending failed first
+
+    def drop(self) -> None:
+        """Fails everything that is under way, at once, and closes in the background."""
+        self._reading.cancel()
+        self._end("the session was given up")
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._socket.close())
+
+    async def close(self) -> None:
+        """Closes; waits shortly for the other side."""
+        self.drop()
+        await asyncio.wait([self._reading], timeout=_CLOSE_SECONDS)
+        if self._closing is not None:
+            await asyncio.wait([self._closing], timeout=2 * _CLOSE_SECONDS)
+
+    async def _read(self) -> None:
+        reason = "the session was closed"
+        try:
+            async for message in self._socket:
+                if message.type is not aiohttp.WSMsgType.BINARY:
+                    continue
+                answer = _decoder.decode(message.data)
+                waiting = self._waiting.get(answer.seq)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(answer)
+        except msgspec.MsgspecError as error:
+            reason = f"the session brought something that is no answer: {error}"
+        finally:
+            self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        self._lost = True
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(LinkLostError(reason))

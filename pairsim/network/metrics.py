@@ -1,0 +1,114 @@
+"""What a process tells Prometheus; one registry per application, so that tests can run many in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from pairsim.model.assignment import ReplicaStatus, Role, WitnessStatus
+from pairsim.model.commands import Result, Status
+
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _StatusCollector:
+    """Reads the status when it is scraped."""
+
+    def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        self.collect = collect
+
+
+class Metrics:
+    """The registry and what is counted while requests are served."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._commands = Counter(
+            "pairsim_commands", "Commands answered, by result.", ["result"], registry=self.registry
+        )
+        self._by_status = {status: self._commands.labels(status.value) for status in Status}
+        self._refused = self._commands.labels("refused")
+        self._full = Counter(
+            "pairsim_inbox_refusals", "Batches refused because the inbox was full.", registry=self.registry
+        )
+        self._relayed = Counter("pairsim_relayed_commands", "Commands relayed to the active.", registry=self.registry)
+        self._held = Counter("pairsim_held_batches", "Batches that had to wait for an active.", registry=self.registry)
+
+    def answered(self, results: list[Result]) -> None:
+        """Counts a committed batch."""
+        applied = 0
+        for result in results:
+            if result.status is Status.APPLIED:
+                applied += 1
+            else:
+                self._by_status[result.status].inc()
+        self._by_status[Status.APPLIED].inc(applied)
+
+    def refused(self, commands: int, *, full: bool) -> None:
+        """Counts a refused batch."""
+        self._refused.inc(commands)
+        if full:
+            self._full.inc()
+
+    def relayed(self, commands: int) -> None:
+        """Counts commands sent on to the active."""
+        self._relayed.inc(commands)
+
+    def held(self) -> None:
+        """Counts a batch that has to wait for an active."""
+        self._held.inc()
+
+    def watch_replica(self, status: Callable[[], ReplicaStatus], open_sockets: Mapping[str, Callable[[], int]]) -> None:
+        """Adds what the status and the sockets tell at the time of a scrape."""
+
+        def collect() -> Iterator[Metric]:
+            now = status()
+            yield _by_label("pairsim_role", "1 for the role of this process.", "role", _roles(now))
+            for name, text, value in (
+                ("pairsim_term", "Raft's term.", now.term),
+                ("pairsim_generation", "Number of the Raft group; 0 for a spare.", now.generation),
+                ("pairsim_epoch", "The authority grant in force.", now.epoch),
+                ("pairsim_tick", "The newest committed tick known here.", now.tick),
+                ("pairsim_synced_tick", "The tick of the state here.", now.synced_tick),
+                ("pairsim_entities", "Entities in the state here.", now.entities),
+                ("pairsim_in_sync", "1 if this replica could take over.", int(now.in_sync)),
+            ):
+                yield GaugeMetricFamily(name, text, value=value)
+            yield CounterMetricFamily("pairsim_divergences", "Digest mismatches.", value=now.divergences)
+            for name, count in open_sockets.items():
+                yield GaugeMetricFamily(f"pairsim_{name}", f"Open WebSockets: {name}.", value=count())
+
+        self.registry.register(_StatusCollector(collect))
+
+    def watch_witness(self, status: Callable[[], WitnessStatus]) -> None:
+        """Adds what a witness's status tells at the time of a scrape."""
+
+        def collect() -> Iterator[Metric]:
+            areas = status().areas
+            yield GaugeMetricFamily("pairsim_witness_areas", "Areas served.", value=len(areas))
+            for name, text, values in (
+                ("pairsim_term", "Raft's term.", {g.area: g.term for g in areas}),
+                ("pairsim_tick", "The newest committed tick.", {g.area: g.tick for g in areas}),
+                ("pairsim_generation", "Number of the Raft group.", {g.area: g.generation for g in areas}),
+            ):
+                yield _by_label(name, text, "area", values)
+
+        self.registry.register(_StatusCollector(collect))
+
+    async def handle(self, _request: web.Request) -> web.Response:
+        """`GET /metrics`."""
+        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": _CONTENT_TYPE})
+
+
+def _roles(status: ReplicaStatus) -> dict[str, int]:
+    return {role.value: int(status.role is role) for role in Role}
+
+
+def _by_label(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family

@@ -1,0 +1,89 @@
+"""Runs a process's HTTP API until it is told to stop, and stops it in order.
+
+An active hands over first, so that a stop is a switchover and not a takeover; then requests that are under way are
+answered, and the sockets close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from pairsim.model.assignment import Role
+from pairsim.network.api import SimulatorApi
+from pairsim.network.witness_api import witness_app
+from pairsim.replication.port import ReplicaError, ReplicaPort, WitnessPort
+from pairsim.settings import ProcessSettings
+
+log = structlog.get_logger()
+
+HANDOVER_SECONDS = 5.0
+DRAIN_SECONDS = 3.0
+
+
+async def run_simulator(settings: ProcessSettings, port: ReplicaPort) -> None:
+    """Serves a simulator process until SIGTERM or SIGINT; the caller closes the port afterwards."""
+    api = SimulatorApi(port, name=settings.name, token=settings.token, limit=settings.inbox_commands)
+    async with listening(api.app(), settings.http):
+        log.info("serves", replica=settings.name, http=settings.http)
+        await _told_to_stop()
+        api.probes.stopping = True
+        await hand_over(port)
+    log.info("stopped", replica=settings.name)
+
+
+async def run_witness(settings: ProcessSettings, port: WitnessPort) -> None:
+    """Serves a witness process until SIGTERM or SIGINT; the caller closes the port afterwards."""
+    async with listening(witness_app(port, settings.token), settings.http):
+        log.info("serves", witness=settings.name, http=settings.http)
+        await _told_to_stop()
+    log.info("stopped", witness=settings.name)
+
+
+@asynccontextmanager
+async def listening(app: web.Application, address: str) -> AsyncIterator[int]:
+    """Serves an application at host:port while the context is open; yields the port.
+
+    Raises:
+        OSError: The address cannot be listened at.
+    """
+    host, _, port = address.rpartition(":")
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=DRAIN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def hand_over(port: ReplicaPort) -> None:
+    """Makes the passive the active, if this process is it; bounded in time, and no reason not to stop."""
+    status = port.status()
+    if status.role is not Role.ACTIVE:
+        return
+    try:
+        async with asyncio.timeout(HANDOVER_SECONDS + 1.0):
+            done = await asyncio.to_thread(port.switchover, HANDOVER_SECONDS)
+    except (ReplicaError, TimeoutError) as error:
+        log.warning("stops without handing over", area=status.area, reason=str(error))
+    else:
+        log.info("handed over", area=status.area, gap_ms=round(done.gap_ms, 1), term=done.term)
+
+
+async def _told_to_stop() -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await stop.wait()
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,64 @@
+"""The HTTP API of a witness process: its areas' groups, and the controller's orders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiohttp import web
+
+from pairsim.network.auth import guarded
+from pairsim.network.control import Assigning
+from pairsim.network.frames import MAX_BODY
+from pairsim.network.hub import Signal
+from pairsim.network.metrics import Metrics
+from pairsim.network.probes import live
+from pairsim.network.problems import answer_errors
+from pairsim.network.requests import Blocking
+from pairsim.network.watch import Watch, witness_key
+from pairsim.replication.port import WitnessPort
+
+
+def witness_app(port: WitnessPort, token: str) -> web.Application:
+    """The application; its background work starts and ends with it."""
+    app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY)
+    changes = Signal()
+    blocking = Blocking("control", threads=1, waiting=256)
+    assigning = Assigning(port, blocking)
+    metrics = Metrics()
+    metrics.watch_witness(port.status)
+    watch = Watch(port.status, witness_key, changes)
+
+    async def status(_request: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(port.status()), content_type="application/json")
+
+    async def listen(_app: web.Application) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def changed() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(changes.notify)
+
+        unwatch = port.watch(changed)
+        yield
+        unwatch()
+        blocking.close()
+
+    async def goodbye(_app: web.Application) -> None:
+        await watch.sockets.close()
+
+    app.add_routes(
+        [
+            web.get("/v1/status", status),
+            web.get("/v1/watch", watch.handle),
+            web.put("/v1/assignment", guarded(token, assigning.assign)),
+            web.delete("/v1/assignment", guarded(token, assigning.release)),
+            web.get("/livez", live),
+            web.get("/readyz", live),
+            web.get("/metrics", metrics.handle),
+        ]
+    )
+    app.cleanup_ctx.append(listen)
+    app.on_shutdown.append(goodbye)
+    return app

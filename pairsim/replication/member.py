@@ -2,8 +2,9 @@
 
 A generation is a Raft group of fixed members. It ends with a *seal*: a committed record that names the next
 generation's members. Whoever applies it opens the next group, which starts with the tick log and the term of the
-sealed one, so that the fence never goes back. The sealed group is kept for a while as a *lame duck*, so that a
-member that was away still learns of the seal; later the handshake tells it (`superseded`).
+sealed one, so that the fence never goes back. The sealed group is kept as a *lame duck* until every survivor is
+seen in the next one, so that a member that was away still learns of the seal from the log; who is no member any more
+learns it at the handshake (`supersede`).
 
 Invariant: the next group's journal is complete, and the assignment on disk, before anything is said in it; a
 member that has a journal of a generation never starts that generation anew.
@@ -39,6 +40,9 @@ class Surface(Protocol):
     def journal(self, assignment: Assignment) -> Journal:
         """The journal of a generation; a new one if there is none."""
 
+    def has_journal(self, generation: int) -> bool:
+        """Whether there is a journal of a generation."""
+
     def remember(self, assignment: Assignment) -> None:
         """Makes the generation the one that a restart resumes."""
 
@@ -66,6 +70,7 @@ class Member:
         self._on_retired = on_retired
         self._next: Assignment | None = None
         self._lame: tuple[Group, int, float] | None = None
+        self._arrived: frozenset[str] = frozenset()
         self._retired = False
         surface.remember(assignment)
         self.group = self._group(assignment, surface.journal(assignment))
@@ -95,17 +100,21 @@ class Member:
         if self._retired:
             return
         self.group.turn(wait)
-        if self._lame is not None:
-            duck, generation, until = self._lame
-            duck.turn(0)
-            if monotonic() > until:
-                duck.close()
-                self._surface.forget(generation)
-                self._lame = None
+        self._turn_lame()
         if self._next is not None:
             following, self._next = self._next, None
             if following.generation > self.assignment.generation:
                 self._follow(following)
+
+    def _turn_lame(self) -> None:
+        if self._lame is None:
+            return
+        duck, _generation, until = self._lame
+        duck.turn(0)
+        self._arrived |= self.group.links
+        survivors = {m.replica for m in self.assignment.members()} - {self.me, *self.assignment.joins}
+        if monotonic() > until and survivors <= self._arrived:
+            self._bury()
 
     def close(self) -> None:
         """Leaves."""
@@ -123,6 +132,7 @@ class Member:
         self._bury()
         self.group.retire()
         self._lame = self.group, self.assignment.generation, monotonic() + LAME_DUCK
+        self._arrived = frozenset()
         journal = self._surface.journal(following)
         with self._ticks.lock:
             self._ticks.unseal()
@@ -141,7 +151,10 @@ class Member:
 
     def _superseded(self, assignment: Assignment) -> None:
         """From a generation that ended while this member was away, as a newcomer of a later one."""
-        if assignment.generation <= self.assignment.generation or self._retired:
+        if self._retired or assignment.generation == self.assignment.generation:
+            return
+        if assignment.generation < self.assignment.generation:
+            self._help(assignment)
             return
         if assignment.member(self.me) is None:
             self._retire()
@@ -153,6 +166,14 @@ class Member:
         self.assignment = assignment
         self.group = self._group(assignment, self._surface.journal(assignment))
         self._surface.forget(old)
+
+    def _help(self, old: Assignment) -> None:
+        """A survivor has not learned of the seal, and this member restarted since: opens the sealed group again."""
+        if self._lame is None and self._surface.has_journal(old.generation):
+            duck = self._group(old, self._surface.journal(old))
+            duck.retire()
+            self._lame = duck, old.generation, monotonic() + LAME_DUCK
+            self._arrived = frozenset()
 
     def _bury(self) -> None:
         if self._lame is not None:

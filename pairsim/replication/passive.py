@@ -108,7 +108,7 @@ class Follower:
                 if header.base == KEYFRAME:
                     self._name_differences(frame)
                     apply_keyframe(state.table, frame.body)
-                    state.doubt = None
+                    state.forget_doubt()
                 else:
                     apply_delta(state.table, frame.body)
                 state.at(header.tick)

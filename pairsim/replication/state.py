@@ -58,8 +58,14 @@ class State:
         """Puts another table in place."""
         with self.lock:
             self.table = table
-            self.doubt = None
+            self.forget_doubt()
             self.at(tick)
+
+    def forget_doubt(self) -> None:
+        """Another state takes this one's place: digests of ticks that may have been undone go with it."""
+        if not self.trusted:
+            self._digests = {}
+        self.doubt = None
 
     def digest(self, tick: int) -> int | None:
         """The digest at a recent tick."""

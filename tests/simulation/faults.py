@@ -170,7 +170,13 @@ class Nemesis:
             if active.member.assignment.generation >= generation:
                 self.world.replacing = False
                 return
-            if active.replica.active is not None and active.replica.active.order is None:
+            if active.name not in {m.replica for m in following.members()}:
+                if self.world.redundant():  # the lost one is back, and active: nothing to replace
+                    self.world.processes[following.joins[0]].crash(self.rng, lose_disk=True)
+                    self._spares.append(following.joins[0])
+                    self.world.replacing = False
+                    return
+            elif active.replica.active is not None and active.replica.active.order is None:
                 active.replica.active.order = Order(following.joins[0], following, self.world.clock.now + 2.0)
         spare = self.world.processes[following.joins[0]]
         if spare.member is None:

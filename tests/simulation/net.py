@@ -48,6 +48,7 @@ class Endpoint:
         self.wants: Callable[[], frozenset[str]] = frozenset
         self.up: Callable[[str], None] = lambda _peer: None
         self.down: Callable[[str], None] = lambda _peer: None
+        self.refused: Callable[[str], None] = lambda _peer: None
         self.message: Callable[[str, object], None] = lambda _peer, _message: None
         self.links: dict[str, Link] = {}
 
@@ -135,15 +136,18 @@ class Net:
         for peer in sorted(endpoint.wants() - endpoint.links.keys()):
             other = self.endpoints.get(peer)
             pair = (min(key, peer), max(key, peer))
+            there = peer.split("|")[0]
             if (
-                other is None
-                or other.process in self.halted
+                there in self.halted
                 or self.clock.now < self._retry.get(pair, 0.0)
-                or not self._passes(endpoint.process, other.process)
-                or not self._passes(other.process, endpoint.process)
+                or not self._passes(endpoint.process, there)
+                or not self._passes(there, endpoint.process)
             ):
                 continue
             self._retry[pair] = self.clock.now + 0.1
+            if other is None:
+                endpoint.refused(peer)
+                continue
             if key in other.links:  # the old connection was half open: the other side sees its end now
                 other.links.pop(key).open.discard(peer)
                 other.down(key)
@@ -159,8 +163,10 @@ class Net:
 class SimWire:
     """A `Wire` over the net."""
 
-    def __init__(self, net: Net, me: str, peers: frozenset[str], area: str, generation: int) -> None:
-        self.net, self.me = net, me
+    def __init__(
+        self, net: Net, me: str, peers: frozenset[str], area: str, generation: int, refused: Callable[[str], None]
+    ) -> None:
+        self.net, self.me, self._refused = net, me, refused
         self._suffix = f"raft|{area}|{generation}"
         self.endpoint = Endpoint(me)
         self._peers = peers
@@ -168,6 +174,7 @@ class SimWire:
     def start(self, handler: WireHandler) -> None:
         endpoint = self.endpoint
         endpoint.wants = lambda: frozenset(self._key(p) for p in self._peers if self.me < p)
+        endpoint.refused = lambda key: self._refused(key.split("|")[0])
         endpoint.up = lambda key: handler.on_up(key.split("|")[0])
         endpoint.down = lambda key: handler.on_down(key.split("|")[0])
         endpoint.message = lambda key, message: handler.on_message(key.split("|")[0], bytes(message))  # type: ignore[call-overload]

@@ -195,11 +195,20 @@ class Process:
 
     def wire(self, assignment: Assignment) -> SimWire:
         peers = frozenset(m.replica for m in assignment.members()) - {self.name}
-        return SimWire(self.world.net, self.name, peers, assignment.spec.area, assignment.generation)
+        return SimWire(self.world.net, self.name, peers, assignment.spec.area, assignment.generation, self._refused)
+
+    def _refused(self, peer: str) -> None:
+        """A peer has no such group: it says which one it has."""
+        other = self.world.processes[peer]
+        if other.member is not None and self.member is not None and not other.retired:
+            self.member.supersede(other.member.assignment)
 
     def journal(self, assignment: Assignment) -> Journal:
         storage = self.storages.setdefault(assignment.generation, MemoryStorage())
         return Journal(storage, "boot", f"area/{assignment.generation}/{self.name}")
+
+    def has_journal(self, generation: int) -> bool:
+        return generation in self.storages
 
     def remember(self, assignment: Assignment) -> None:
         self.assignment = assignment
@@ -520,6 +529,8 @@ class World:
         if active is None or active.replica is None or active.member is None:
             return False
         replicas = [self.processes[m.replica].replica for m in active.member.assignment.replicas]
+        if any(self.processes[m.replica].member is None for m in active.member.assignment.members()):
+            return False
         return all(
             r is not None and r.capable() and r.log.tick >= active.replica.log.tick - 2 for r in replicas
         ) and all(self.processes[m.replica].member.group.voter for m in active.member.assignment.members())  # type: ignore[union-attr]

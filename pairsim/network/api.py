@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -9,12 +10,17 @@ from aiohttp import web
 
 from pairsim.network.auth import guarded
 from pairsim.network.control import Assigning, Control
+from pairsim.network.entities import EntityHandlers
 from pairsim.network.frames import MAX_BODY, DigestsAnswer
+from pairsim.network.gateway import Gateway
 from pairsim.network.hub import Hub
+from pairsim.network.ingress import CommandHandler
 from pairsim.network.metrics import Metrics
+from pairsim.network.observe import Observers
 from pairsim.network.probes import Probes
 from pairsim.network.problems import HttpError, answer_errors
 from pairsim.network.requests import Blocking, integer
+from pairsim.network.session import Sessions
 from pairsim.network.watch import Watch, replica_key
 from pairsim.replication.port import ReplicaPort
 
@@ -26,11 +32,22 @@ class SimulatorApi:
     """One process's API. Make it inside the event loop that serves it."""
 
     def __init__(self, port: ReplicaPort, *, name: str, token: str, limit: int) -> None:
-        """Serves the port; `token` opens the control paths."""
+        """Serves the port.
+
+        Args:
+            port: The replica.
+            name: The process's name.
+            token: Opens the control paths.
+            limit: Commands that may be under way at once.
+        """
         self._port, self._token = port, token
         self._hub = Hub()
         self._control_threads = Blocking("control", threads=1, waiting=64)
+        self._read_threads = Blocking("read", threads=2, waiting=256)
         self._metrics = Metrics()
+        self._gateway = Gateway(port, self._hub, self._metrics, name=name, limit=limit)
+        self._sessions = Sessions(port, self._gateway)
+        self._observers = Observers(port, self._hub, self._read_threads)
         self._watch = Watch(port.status, replica_key, self._hub.changes)
         self.probes = Probes(port.status)
 
@@ -39,10 +56,17 @@ class SimulatorApi:
         app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY)
         control = Control(self._port, self._control_threads)
         assigning = Assigning(self._port, self._control_threads)
+        commands = CommandHandler(self._port, self._gateway)
+        entities = EntityHandlers(self._port, self._read_threads)
         app.add_routes(
             [
                 web.get("/v1/status", self._status),
+                web.post("/v1/commands", commands.handle),
+                web.get("/v1/session", self._sessions.handle),
+                web.get("/v1/entities", entities.many),
+                web.get("/v1/entities/{id}", entities.one),
                 web.get("/v1/digests", self._digests),
+                web.get("/v1/observe", self._observers.handle),
                 web.get("/v1/watch", self._watch.handle),
                 web.post("/v1/switchover", guarded(self._token, control.switchover)),
                 web.put("/v1/authority", guarded(self._token, control.authorise)),
@@ -52,7 +76,12 @@ class SimulatorApi:
                 *self.probes.routes(),
             ]
         )
-        self._metrics.watch_replica(self._port.status, {"watchers": lambda: len(self._watch.sockets)})
+        sockets = {
+            "observers": self._observers.sockets,
+            "sessions": self._sessions.sockets,
+            "watchers": self._watch.sockets,
+        }
+        self._metrics.watch_replica(self._port.status, sockets)
         app.cleanup_ctx.append(self._live)
         app.on_shutdown.append(self._goodbye)
         return app
@@ -61,10 +90,13 @@ class SimulatorApi:
         unwatch = self._port.watch(self._hub.listener())
         yield
         unwatch()
+        await self._gateway.close()
         self._control_threads.close()
+        self._read_threads.close()
 
     async def _goodbye(self, _app: web.Application) -> None:
-        await self._watch.sockets.close()
+        await self._sessions.close()
+        await asyncio.gather(self._observers.sockets.close(), self._watch.sockets.close())
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._port.status()), content_type="application/json")

@@ -19,11 +19,14 @@ class Signal:
 
     def __init__(self) -> None:
         self.count = 0
+        self.listeners: list[Callable[[], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
 
     def notify(self) -> None:
-        """Counts on and wakes all that wait, in the order in which they came."""
+        """Counts on, tells the listeners, and wakes all that wait, in the order in which they came."""
         self.count += 1
+        for listener in self.listeners:
+            listener()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -61,7 +61,7 @@ class Metrics:
         """Counts a batch that has to wait for an active."""
         self._held.inc()
 
-    def watch_replica(self, status: Callable[[], ReplicaStatus], open_sockets: Mapping[str, Callable[[], int]]) -> None:
+    def watch_replica(self, status: Callable[[], ReplicaStatus], sockets: Mapping[str, Sized]) -> None:
         """Adds what the status and the sockets tell at the time of a scrape."""
 
         def collect() -> Iterator[Metric]:
@@ -78,8 +78,8 @@ class Metrics:
             ):
                 yield GaugeMetricFamily(name, text, value=value)
             yield CounterMetricFamily("pairsim_divergences", "Digest mismatches.", value=now.divergences)
-            for name, count in open_sockets.items():
-                yield GaugeMetricFamily(f"pairsim_{name}", f"Open WebSockets: {name}.", value=count())
+            for name, opened in sockets.items():
+                yield GaugeMetricFamily(f"pairsim_{name}", f"Open WebSockets: {name}.", value=len(opened))
 
         self.registry.register(_StatusCollector(collect))
 

@@ -77,6 +77,12 @@ def explain(error: Exception) -> HttpError | None:
     return None
 
 
+def unexpected(error: Exception, what: str) -> HttpError:
+    """Logs an error that is the server's fault; the answer says nothing of its inside."""
+    log.error("a request failed", request=what, exc_info=error)
+    return HttpError(500, "the server failed at this request; its log says why", unknown=True)
+
+
 def respond(error: HttpError) -> web.Response:
     """The answer with its JSON body."""
     headers = {"Retry-After": str(RETRY_AFTER)} if error.retry else None
@@ -103,9 +109,5 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer
-    except Exception as error:
-        known = explain(error)
-        if known is None:
-            log.exception("a request failed", path=request.path, method=request.method)
-            known = HttpError(500, "the server failed at this request; its log says why")
-        return respond(known)
+    except Exception as error:  # noqa: BLE001 - the last resort: log it, answer, go on
+        return respond(explain(error) or unexpected(error, f"{request.method} {request.path}"))

@@ -1,0 +1,125 @@
+"""`WS /v1/session`: batches in, results out, many under way at once.
+
+Per batch there is one decoding, one task and one frame; nothing is done per command but the catalogue's check. When
+the window is full the server does not read on: the client is slowed down by its own connection, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from pairsim.network.commands import check_batch
+from pairsim.network.frames import (
+    MAX_BODY,
+    RELAY_HEADER,
+    SESSION_BATCHES,
+    SESSION_COMMANDS,
+    SessionAnswer,
+    SessionBatch,
+)
+from pairsim.network.gateway import Gateway
+from pairsim.network.problems import explain, unexpected
+from pairsim.network.sockets import Sockets, TooSlowError, finish, send
+from pairsim.replication.port import ReplicaPort
+
+MAX_SESSIONS = 256
+_FINISH_SECONDS = 2.0
+
+
+class Sessions:
+    """Serves sessions."""
+
+    def __init__(self, port: ReplicaPort, gateway: Gateway) -> None:
+        self.sockets = Sockets("sessions", MAX_SESSIONS)
+        self._port, self._gateway = port, gateway
+        self._open: set[_Session] = set()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One session, until its client goes."""
+        relayed = request.headers.get(RELAY_HEADER) == "1"
+
+        async def work(socket: web.WebSocketResponse) -> None:
+            session = _Session(socket, self._port, self._gateway, relayed=relayed)
+            self._open.add(session)
+            try:
+                await session.run()
+            finally:
+                self._open.discard(session)
+
+        return await self.sockets.serve(request, work, max_frame=MAX_BODY)
+
+    async def close(self) -> None:
+        """Answers what is under way, then says goodbye: the process ends."""
+        tasks = [task for session in self._open for task in session.tasks]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_FINISH_SECONDS)
+        await self.sockets.close()
+
+
+class _Session:
+    def __init__(self, socket: web.WebSocketResponse, port: ReplicaPort, gateway: Gateway, *, relayed: bool) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._socket, self._port, self._gateway, self._relayed = socket, port, gateway, relayed
+        self._commands = 0
+        self._room = asyncio.Event()
+        self._decoder = msgspec.msgpack.Decoder(SessionBatch)
+        self._encoder = msgspec.msgpack.Encoder()
+
+    async def run(self) -> None:
+        try:
+            async for message in self._socket:
+                if message.type is not WSMsgType.BINARY:
+                    await self._refuse("a session takes binary frames of MessagePack")
+                    return
+                try:
+                    batch = self._decoder.decode(message.data)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                    # Without its number there is nothing to answer to.
+                    await self._refuse(f"not a batch: {error}")
+                    return
+                await self._accept(batch)
+        finally:
+            for task in self.tasks:
+                task.cancel()
+
+    async def _accept(self, batch: SessionBatch) -> None:
+        size = len(batch.commands)
+        while self.tasks and (len(self.tasks) >= SESSION_BATCHES or self._commands + size > SESSION_COMMANDS):
+            self._room.clear()
+            await self._room.wait()  # bounded by the deadline of every batch
+        self._commands += size
+        task = asyncio.ensure_future(self._answer(batch))
+        self.tasks.add(task)
+        task.add_done_callback(lambda done: self._leave(done, size))
+
+    def _leave(self, task: asyncio.Task[None], size: int) -> None:
+        self.tasks.discard(task)
+        self._commands -= size
+        self._room.set()
+
+    async def _answer(self, batch: SessionBatch) -> None:
+        answer = await self._commit(batch)
+        try:
+            await send(self._socket, self._encoder.encode(answer))
+        except (TooSlowError, ConnectionError) as error:
+            # The client gets no answer and will ask again with the same ids; the session is of no use any more.
+            await finish(self._socket, WSCloseCode.POLICY_VIOLATION, str(error))
+
+    async def _commit(self, batch: SessionBatch) -> SessionAnswer:
+        try:
+            check_batch(batch.commands, self._port.catalogue())
+            committed = await self._gateway.commit(batch.commands, relayed=self._relayed)
+        except Exception as error:  # noqa: BLE001 - the last resort: every batch is answered
+            return _failure(batch.seq, error)
+        return SessionAnswer(batch.seq, term=committed.term, results=committed.results)
+
+    async def _refuse(self, sentence: str) -> None:
+        await finish(self._socket, WSCloseCode.UNSUPPORTED_DATA, sentence)
+
+
+def _failure(seq: int, error: Exception) -> SessionAnswer:
+    known = explain(error) or unexpected(error, "a session's batch")
+    return SessionAnswer(seq, error=known.sentence, code=known.status, retry=known.retry, unknown=known.unknown)

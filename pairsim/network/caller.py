@@ -14,6 +14,9 @@ from pairsim.network.frames import Failure
 _CONNECTIONS_PER_HOST = 100
 _CONNECT_SECONDS = 0.5
 
+WS_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=0.5)
+"""A hung process does not answer the closing of a WebSocket either."""
+
 
 class UnreachableError(Exception):
     """There was no connection: nothing was sent."""

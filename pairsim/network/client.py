@@ -6,19 +6,23 @@ knows neither replication nor numpy, so that a controller or a probe stays small
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
-import aiohttp
 import msgspec
 
 from pairsim.model.assignment import Assignment, Authority, ReplicaStatus, WitnessStatus
-from pairsim.network.caller import Caller, LostError, StatusError, UnreachableError
+from pairsim.model.commands import Command, Result
+from pairsim.network import calls
+from pairsim.network.caller import Caller
 from pairsim.network.client_errors import ClientError, CommandsRefused, Overloaded, RequestRefused, Unavailable
-from pairsim.network.frames import DigestsAnswer, EntitiesAnswer, EntityAnswer, SwitchoverAnswer
+from pairsim.network.client_session import Session
+from pairsim.network.delivery import Delivery
+from pairsim.network.frames import DigestsAnswer, EntitiesAnswer, EntityAnswer, Frame, SwitchoverAnswer
+from pairsim.network.transports import Posting
 
 __all__ = [
     "AreaClient",
@@ -26,15 +30,15 @@ __all__ = [
     "CommandsRefused",
     "Overloaded",
     "RequestRefused",
+    "Session",
     "Unavailable",
     "new_id",
 ]
 
 T = TypeVar("T")
 
-_TRY_SECONDS = 1.0
-_PAUSE = 0.05
-_WATCH_SILENCE = 3.0
+_HEDGE_SECONDS = 0.15
+_PATIENCE_SECONDS = 1.0
 
 
 def new_id() -> str:
@@ -69,6 +73,9 @@ class AreaClient:
         self._urls = tuple(url.rstrip("/") for url in urls)
         self._deadline, self._token = deadline, token
         self._caller = Caller()
+        self._hedge = max(_HEDGE_SECONDS, 3 / tick_rate)
+        self._patience = max(_PATIENCE_SECONDS, 5 / tick_rate)
+        self._delivery = Delivery(self._urls, Posting(self._caller, seconds=deadline).attempt, hedge=self._hedge)
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,7 +89,65 @@ class AreaClient:
         """Closes all connections."""
         await self._caller.close()
 
+    # --- commands
+
+    async def send(self, commands: Sequence[Command]) -> list[Result]:
+        """Has a batch committed, once, through whichever replica; results in the order of the commands.
+
+        Raises:
+            CommandsRefused: The batch is not valid; nothing of it was applied.
+            Overloaded: The area takes no more at the moment; nothing of it was applied.
+            Unavailable: Not committed before the deadline; its `unknown` holds the ids whose fate is not known.
+        """
+        return await self._delivery.deliver(commands, self._deadline)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """A kept connection for many batches, with the guarantees of `send`: the fast way in."""
+        session = Session(
+            self._caller, self._urls, hedge=self._hedge, deadline=self._deadline, tick=self._delivery.tick
+        )
+        try:
+            yield session
+        finally:
+            await session.close()
+
     # --- reads
+
+    async def observe(
+        self,
+        low: Sequence[float] | None = None,
+        high: Sequence[float] | None = None,
+        *,
+        components: Sequence[str] = (),
+        hz: float | None = None,
+    ) -> AsyncIterator[Frame]:
+        """Follows the entities in the box [low, high) in metres, as one unbroken sequence of frames.
+
+        The first frame is a keyframe; later ones say what changed since the one before, even if another replica
+        sends them. Ticks only go up and the term never goes down.
+
+        Args:
+            low: Lower corner, 2 or 3 axes; None for everything.
+            high: Upper corner.
+            components: Names; none for all.
+            hz: Frames per second at most; None for every tick.
+
+        Raises:
+            RequestRefused: A name, bound or rate is not valid.
+            Unavailable: Nothing new came before the deadline.
+        """
+        from pairsim.network.observer import observe  # noqa: PLC0415 - it needs numpy, the rest does not
+
+        query = box_query(low, high)
+        if components:
+            query["components"] = ",".join(components)
+        if hz is not None:
+            query["hz"] = repr(float(hz))
+        frames = observe(self._caller.http, self._urls, query, silence=self._deadline, patience=self._patience)
+        async with aclosing(frames):
+            async for frame in frames:
+                yield frame
 
     async def status(self) -> ReplicaStatus:
         """The status of the first replica that answers.
@@ -210,7 +275,7 @@ class AreaClient:
         Raises:
             Unavailable: The connection broke, or nothing came for three seconds: the process is gone or hung.
         """
-        async for status in self._watch(ReplicaStatus):
+        async for status in calls.watch(self._caller, self._only(), ReplicaStatus, seconds=self._deadline):
             yield status
 
     async def watch_witness(self) -> AsyncIterator[WitnessStatus]:
@@ -219,7 +284,7 @@ class AreaClient:
         Raises:
             Unavailable: As for `watch`.
         """
-        async for status in self._watch(WitnessStatus):
+        async for status in calls.watch(self._caller, self._only(), WitnessStatus, seconds=self._deadline):
             yield status
 
     # --- how
@@ -230,31 +295,7 @@ class AreaClient:
         return self._urls[0]
 
     async def _read(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
-        """Asks one replica after the other, again while one of them answers that it cannot yet."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._deadline
-        last: Exception | None = None
-        while (left := end - loop.time()) > 0:
-            again = False
-            for url in self._urls:
-                try:
-                    seconds = min(left, _TRY_SECONDS) if len(self._urls) > 1 else left
-                    body = await self._caller.call("GET", url + path, seconds=seconds, query=query)
-                    return msgspec.json.decode(body, type=kind)
-                except StatusError as error:
-                    if error.status != 503:
-                        raise RequestRefused(error.status, str(error)) from error
-                    last, again = error, True
-                except LostError as error:
-                    last, again = error, True
-                except UnreachableError as error:
-                    last = error
-                except msgspec.MsgspecError as error:
-                    raise RequestRefused(502, f"{url} answers something else than pairsim would: {error}") from error
-            if not again:
-                break
-            await asyncio.sleep(min(_PAUSE, max(end - loop.time(), 0)))
-        raise Unavailable(f"no replica answered GET {path}: {last}") from last
+        return await calls.read(self._caller, self._urls, path, kind, query=query, seconds=self._deadline)
 
     async def _order(
         self,
@@ -266,34 +307,15 @@ class AreaClient:
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
     ) -> bytes:
-        try:
-            return await self._caller.call(
-                method, url + path, seconds=self._deadline, body=body, token=token or self._token, query=query
-            )
-        except StatusError as error:
-            if error.status == 503:
-                raise Unavailable(str(error)) from error
-            raise RequestRefused(error.status, str(error)) from error
-        except (UnreachableError, LostError) as error:
-            raise Unavailable(str(error)) from error
-
-    async def _watch(self, kind: type[T]) -> AsyncIterator[T]:
-        url = self._only()
-        try:
-            async with asyncio.timeout(self._deadline):
-                socket = await self._caller.http.ws_connect(f"{url}/v1/watch", heartbeat=_WATCH_SILENCE)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unavailable(f"{url} cannot be watched: {error}") from error
-        async with socket:
-            while True:
-                try:
-                    async with asyncio.timeout(_WATCH_SILENCE):
-                        message = await socket.receive()
-                except TimeoutError as error:
-                    raise Unavailable(f"{url} has said nothing for {_WATCH_SILENCE:g} s") from error
-                if message.type is not aiohttp.WSMsgType.TEXT:
-                    raise Unavailable(f"the connection to {url} is closed")
-                yield msgspec.json.decode(message.data, type=kind)
+        return await calls.order(
+            self._caller,
+            method,
+            url + path,
+            seconds=self._deadline,
+            token=token or self._token,
+            body=body,
+            query=query,
+        )
 
 
 def box_query(low: Sequence[float] | None, high: Sequence[float] | None) -> dict[str, str]:

@@ -13,11 +13,11 @@ import aiohttp
 import msgspec
 
 from pairsim.model.commands import Command
+from pairsim.network.caller import WS_TIMEOUT
 from pairsim.network.frames import MAX_BODY, SessionAnswer, SessionBatch
 
 CONNECT_SECONDS = 0.5
 _CLOSE_SECONDS = 0.5
-_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS)
 
 _decoder = msgspec.msgpack.Decoder(SessionAnswer)
 _encoder = msgspec.msgpack.Encoder()
@@ -52,7 +52,7 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 socket = await http.ws_connect(
-                    f"{url}/v1/session", headers=headers, max_msg_size=MAX_BODY, timeout=_TIMEOUT
+                    f"{url}/v1/session", headers=headers, max_msg_size=MAX_BODY, timeout=WS_TIMEOUT
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise LinkError(f"no session with {url}: {str(error) or 'it does not answer'}") from error

@@ -51,6 +51,12 @@ class Order:
         self.outcome = Outcome.PENDING
         self.finished = threading.Event()
 
+    def safe(self, voters: frozenset[str]) -> bool:
+        """Whether everybody who must carry the seal into the next generation is there to learn of it."""
+        if self.next is None:
+            return True
+        return len({m.replica for m in self.next.members()} - set(self.next.joins) - voters) <= 1  # all but this one
+
     def finish(self, outcome: Outcome) -> None:
         """Tells whoever waits."""
         if self.outcome is Outcome.PENDING:
@@ -66,6 +72,9 @@ class Consensus(Protocol):
 
     def switch_to(self, peer: str | None) -> None:
         """Hands the leadership over once the peer has the whole log; None takes the order back."""
+
+    def voters(self) -> frozenset[str]:
+        """Peers that are linked and vote."""
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -162,7 +171,7 @@ class Active:
         if not order.given:
             if now > order.deadline:
                 return self._give_up(order)
-            if around.publisher.acked(order.peer) < tick - _NEAR:
+            if around.publisher.acked(order.peer) < tick - _NEAR or not order.safe(around.consensus.voters()):
                 return False
             if around.log.tick < tick:
                 return True

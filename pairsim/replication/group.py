@@ -87,7 +87,7 @@ class Group:
         witness: bool,
     ) -> None:
         """Starts from what the journal holds; a journal that never voted starts in quarantine."""
-        self.me, self.others, self.witness = me, others, witness
+        self.me, self.others, self.witness = me, tuple(sorted(others)), witness
         self._wire, self._timing = wire, timing
         self._machine, self._leadership = machine, leadership
         self._sealed = False
@@ -129,6 +129,11 @@ class Group:
     def voter(self) -> bool:
         """Whether this member votes."""
         return not self._quarantine.active
+
+    def voters(self) -> frozenset[str]:
+        """Peers that are linked and vote."""
+        pings = {peer: self._quarantine.heard(peer) for peer in self.links}
+        return frozenset(peer for peer, ping in pings.items() if ping is not None and not ping.quarantined)
 
     def peer_ping(self, peer: str) -> Ping | None:
         """What a peer last said of itself over the link that stands."""
@@ -242,7 +247,7 @@ class Group:
             self._opening = None
 
     def _take_care(self, now: float) -> None:
-        for peer in sorted(self.others):
+        for peer in self.others:
             ping = self._quarantine.heard(peer)
             if ping and ping.capable and not ping.quarantined:
                 self._transfer(peer, now)

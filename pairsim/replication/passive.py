@@ -127,8 +127,8 @@ class Follower:
             self._reply(Resend(compare))
 
     def _check_digests(self) -> None:
-        """Compares own digests with the log's, tick by tick."""
-        while self._expected and self._expected[0][0] <= self._state.tick:
+        """Compares own digests with the log's, tick by tick; a state in doubt is not held against the log."""
+        while self._state.trusted and self._expected and self._expected[0][0] <= self._state.tick:
             tick, digest = self._expected.popleft()
             mine = self._state.digest(tick)
             if mine is not None and mine != digest:

@@ -15,6 +15,7 @@ Mended here, because it breaks the log (Raft paper, figure 2):
 from __future__ import annotations
 
 import enum
+import zlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -100,6 +101,13 @@ def use_clock(clock: Callable[[], float]) -> None:
     _so.monotonicTime = clock
 
 
+class _Node(Node):  # type: ignore[misc] # pysyncobj has no types
+    """A member by name; hashed alike in every process, so that a seeded run can be run again."""
+
+    def __hash__(self) -> int:
+        return zlib.crc32(self.id.encode())
+
+
 class _Poller:
     """Lets pysyncobj wait on our wire."""
 
@@ -129,7 +137,7 @@ class _Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
 
     def __init__(self, me: str, others: frozenset[str], conf: SyncObjConf, transport: Transport) -> None:
         self.apply_record: Callable[[bytes], None] = lambda _payload: None
-        super().__init__(Node(me), [Node(name) for name in others], conf, nodeClass=Node, transport=transport)
+        super().__init__(_Node(me), [_Node(name) for name in sorted(others)], conf, nodeClass=_Node, transport=transport)
 
     def _SyncObj__doApplyCommand(self, command: bytes) -> None:
         if command[:1] == b"\0":
@@ -255,11 +263,11 @@ class Raft:
 
     def match(self, peer: str) -> int:
         """As a leader: the index up to which the peer's log is known to agree."""
-        return int(self._core._SyncObj__raftMatchIndex.get(Node(peer), 0))
+        return int(self._core._SyncObj__raftMatchIndex.get(_Node(peer), 0))
 
     def heard(self, peer: str) -> float:
         """As a leader: when the peer last answered."""
-        return float(self._core._SyncObj__lastResponseTime.get(Node(peer), 0.0))
+        return float(self._core._SyncObj__lastResponseTime.get(_Node(peer), 0.0))
 
     def election_due(self) -> bool:
         """Whether the election timeout ran out."""
@@ -303,7 +311,7 @@ class Raft:
 
     def transfer(self, peer: str) -> None:
         """As a leader: tells a peer that holds the whole log to campaign at once."""
-        self._core.transferLeadership(Node(peer))
+        self._core.transferLeadership(_Node(peer))
 
     def turn(self, wait: float) -> None:
         """One turn of the loop: timeouts, commit, apply, send, then at most `wait` seconds for events."""
@@ -315,11 +323,11 @@ class Raft:
 
     def link_up(self, peer: str) -> None:
         """A link stands."""
-        self._core._SyncObj__onNodeConnected(Node(peer))
+        self._core._SyncObj__onNodeConnected(_Node(peer))
 
     def link_down(self, peer: str) -> None:
         """A link is gone."""
-        self._core._SyncObj__onNodeDisconnected(Node(peer))
+        self._core._SyncObj__onNodeDisconnected(_Node(peer))
 
     def deliver(self, peer: str, message: RaftMessage) -> None:
         """Hands a message to pysyncobj, mended where it must be."""
@@ -327,9 +335,9 @@ class Raft:
         if kind == "next_node_idx" and message["term"] != self.term:
             return
         reply = self._keep_matching(message) if kind == "append_entries" else None
-        self._core._SyncObj__onMessageReceived(Node(peer), message)
+        self._core._SyncObj__onMessageReceived(_Node(peer), message)
         if reply is not None:
-            self._core._SyncObj__sendNextNodeIdx(Node(peer), nextNodeIdx=reply, success=True)
+            self._core._SyncObj__sendNextNodeIdx(_Node(peer), nextNodeIdx=reply, success=True)
 
     def _keep_matching(self, message: RaftMessage) -> int | None:
         """Takes entries out that the log already has; returns the next index to report if none is left."""

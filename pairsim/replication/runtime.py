@@ -144,6 +144,10 @@ class Runtime:
         """See `Consensus`."""
         self.member.group.switch_to(peer)
 
+    def voters(self) -> frozenset[str]:
+        """See `Consensus`."""
+        return self.member.group.voters()
+
     # --- generations
 
     def _superseded(self, assignment: Assignment) -> None:

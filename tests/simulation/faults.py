@@ -127,10 +127,10 @@ class Nemesis:
         self.later(self.rng.uniform(0.1, 4.0), turn_over)
 
     def lose_disk(self) -> None:
-        """One member comes back with nothing; never two at a time, and only while the others are whole."""
+        """One member comes back with nothing; only while all others are whole: what two disks lose together is lost."""
         members = self._members()
         whole = [n for n in members if (m := self.world.processes[n].member) is not None and m.group.voter]
-        if self._amnesiac not in {None, *whole} or len(whole) < 3:
+        if self._amnesiac not in {None, *whole} or len(whole) < 3 or not self.world.redundant():
             return
         self._amnesiac = name = self.rng.choice(members)
         process = self.world.processes[name]

@@ -226,6 +226,10 @@ class Process:
         assert self.member is not None
         self.member.group.switch_to(peer)
 
+    def voters(self) -> frozenset[str]:
+        assert self.member is not None
+        return self.member.group.voters()
+
     # --- life
 
     def start(self, assignment: Assignment) -> None:
@@ -497,7 +501,7 @@ class World:
     def settle(self, repair: Callable[[], None], seconds: float = 20.0) -> None:
         """Everything is repaired; the pair must become redundant in time, with equal states."""
         self.net.cut.clear()
-        for name in list(self.net.halted):
+        for name in sorted(self.net.halted):
             self.resume(name)
         end = self.clock.now + seconds
         while not self.redundant() or self.replacing:

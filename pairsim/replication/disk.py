@@ -9,8 +9,7 @@ import structlog
 
 from pairsim.model.schema import Schema
 from pairsim.model.table import Table
-from pairsim.replication import checkpoint
-from pairsim.replication.checkpoint import CheckpointError
+from pairsim.replication.checkpoint import Checkpointer, CheckpointError, Draft
 
 log = structlog.get_logger()
 
@@ -22,7 +21,8 @@ class CheckpointDisk:
 
     def __init__(self, folder: Path, area: str, schema: Schema, period: float) -> None:
         """Writes a checkpoint every `period` seconds."""
-        self._folder, self._area, self._schema, self._period = folder, area, schema, period
+        self._checkpoints = Checkpointer(folder, area, schema)
+        self._area, self._period = area, period
         self._durable = 0
         self._next = 0.0
         self._writer: threading.Thread | None = None
@@ -34,18 +34,18 @@ class CheckpointDisk:
 
     def load(self) -> tuple[int, Table] | None:
         """The newest one."""
-        loaded = checkpoint.load_newest(self._folder, self._schema)
+        loaded = self._checkpoints.load_newest()
         if loaded is None:
             return None
         self._durable = loaded.tick
         return loaded.tick, loaded.table
 
-    def offer(self, table: Table, tick: int, term: int, now: float) -> None:
+    def offer(self, table: Table, tick: int, term: int, digest: int, now: float) -> None:
         """Writes a checkpoint if it is time and the last one is finished."""
         if now < self._next or tick == self._durable or (self._writer and self._writer.is_alive()):
             return
         self._next = now + self._period
-        draft = checkpoint.snapshot(table, area=self._area, tick=tick, term=term)
+        draft = self._checkpoints.draft(table, tick, term, digest)
         self._writer = threading.Thread(target=self._write, args=(draft,), name="checkpoint", daemon=True)
         self._writer.start()
 
@@ -54,9 +54,9 @@ class CheckpointDisk:
         if self._writer is not None:
             self._writer.join(_FINAL)
 
-    def _write(self, draft: checkpoint.Draft) -> None:
+    def _write(self, draft: Draft) -> None:
         try:
-            checkpoint.write(self._folder, draft)
+            self._checkpoints.write(draft)
         except CheckpointError as error:
             log.error("no checkpoint was written", area=self._area, tick=draft.tick, reason=str(error))  # noqa: TRY400 - the sentence says all
             return

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from pairsim.replication.channel import ChannelError, Hello
-from pairsim.replication.peerport import Link, PeerError, RefusedByPeerError, dial
+from pairsim.replication.peerport import Link, RefusedByPeerError, dial
 from pairsim.replication.raft import monotonic
 from pairsim.replication.wire import SILENCE, WireHandler
 from pairsim.settings import Timing
@@ -114,13 +114,17 @@ class TcpWire:
             if self._me < name:
                 threading.Thread(target=self._keep_dialled, args=(name,), name=f"dial-{name}", daemon=True).start()
 
-    def accept(self, peer: str, link: Link) -> bool:
-        """Takes a link that a peer dialled; False if it is none of ours."""
-        if peer not in self._peers or self._closed.is_set():
-            return False
+    def expects(self, peer: str) -> bool:
+        """Whether a link from that process belongs here."""
+        return peer in self._peers
+
+    def accept(self, peer: str, link: Link) -> None:
+        """Takes a link, dialled by either side. Any thread."""
+        if self._closed.is_set():
+            link.close()
+            return
         self._arrived.append((peer, link))
         self.wake()
-        return True
 
     def send(self, peer: str, message: bytes) -> bool:
         """See `Wire`."""
@@ -156,6 +160,8 @@ class TcpWire:
 
     def close(self) -> None:
         """See `Wire`."""
+        if self._closed.is_set():
+            return
         self._closed.set()
         for event in self._lost.values():
             event.set()
@@ -217,11 +223,9 @@ class TcpWire:
                     self._superseded(refusal.detail)
                 self._closed.wait(self._timing.retry)
                 continue
-            except (PeerError, OSError) as error:
+            except (OSError, ChannelError) as error:
                 log.debug("cannot reach a peer", peer=name, reason=str(error))
                 self._closed.wait(self._timing.retry)
                 continue
-            if self.accept(name, link):
-                self._lost[name].wait()
-            else:
-                link.close()
+            self.accept(name, link)
+            self._lost[name].wait()

@@ -137,7 +137,9 @@ class _Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
 
     def __init__(self, me: str, others: frozenset[str], conf: SyncObjConf, transport: Transport) -> None:
         self.apply_record: Callable[[bytes], None] = lambda _payload: None
-        super().__init__(_Node(me), [_Node(name) for name in sorted(others)], conf, nodeClass=_Node, transport=transport)
+        super().__init__(
+            _Node(me), [_Node(name) for name in sorted(others)], conf, nodeClass=_Node, transport=transport
+        )
 
     def _SyncObj__doApplyCommand(self, command: bytes) -> None:
         if command[:1] == b"\0":

@@ -48,7 +48,7 @@ class Disk(Protocol):
     def load(self) -> tuple[int, Table] | None:
         """The newest one."""
 
-    def offer(self, table: Table, tick: int, term: int, now: float) -> None:
+    def offer(self, table: Table, tick: int, term: int, digest: int, now: float) -> None:
         """Writes one, if it is time and the last one is finished; copies what it needs before it returns."""
 
 
@@ -168,8 +168,9 @@ class Replica:
             self._follow(now)
             due = now + _IDLE
         self._publish()
-        if self.state.trusted and self.state.tick <= self.log.tick:
-            self._disk.offer(self.state.table, self.state.tick, self.log.term, now)
+        state = self.state
+        if state.trusted and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
+            self._disk.offer(state.table, state.tick, self.log.term, digest, now)
         return due
 
     def _retire(self) -> None:

@@ -7,7 +7,7 @@ generation's Raft journal, `checkpoint-*` are states.
 from __future__ import annotations
 
 import contextlib
-import os
+import functools
 import re
 import shutil
 import threading
@@ -21,7 +21,7 @@ from pairsim.model.assignment import Assignment
 from pairsim.replication.channel import Hello
 from pairsim.replication.journal import FileStorage, Journal, boot_id
 from pairsim.replication.links import TcpWire
-from pairsim.replication.peerport import Link, RefusedError
+from pairsim.replication.peerport import Link, RefusedError, Taker
 from pairsim.settings import ProcessSettings
 
 log = structlog.get_logger()
@@ -57,23 +57,27 @@ class Switchboard:
             self._current.pop(area, None)
             self._streams.pop(area, None)
 
-    def raft(self, link: Link, hello: Hello) -> None:
+    def raft(self, hello: Hello) -> Taker:
         """A member dials a group."""
         with self._lock:
             wire = self._wires.get((hello.area, hello.generation))
             current = self._current.get(hello.area)
-        if current is not None and current.generation > hello.generation and (wire is None or wire.closed):
-            raise RefusedError("that generation is sealed", msgspec.json.encode(current))
-        if wire is None or not wire.accept(hello.sender, link):
-            raise RefusedError(f"no member of generation {hello.generation} of {hello.area} here")
+        if wire is None or wire.closed or not wire.expects(hello.sender):
+            detail = msgspec.json.encode(current) if current is not None else b""
+            raise RefusedError(f"no group of generation {hello.generation} of {hello.area} here", detail)
+        return functools.partial(wire.accept, hello.sender)
 
-    def sync(self, link: Link, hello: Hello) -> None:
+    def sync(self, hello: Hello) -> Taker:
         """A replica subscribes to an area's state."""
         with self._lock:
             serve = self._streams.get(hello.area)
         if serve is None:
             raise RefusedError(f"no state of {hello.area} here")
-        threading.Thread(target=serve, args=(link, hello), name=f"state-{hello.sender}", daemon=True).start()
+
+        def take(link: Link) -> None:
+            threading.Thread(target=serve, args=(link, hello), name=f"state-{hello.sender}", daemon=True).start()
+
+        return take
 
 
 class AreaSurface:
@@ -116,7 +120,7 @@ class AreaSurface:
         path = self.folder / "assignment.json"
         temporary = path.with_suffix(".tmp")
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(assignment)))
-        os.replace(temporary, path)
+        temporary.replace(path)
         self._board.set_current(assignment)
 
     def forget(self, generation: int) -> None:

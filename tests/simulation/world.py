@@ -170,7 +170,7 @@ class SimDisk:
     def load(self) -> tuple[int, Table] | None:
         return (self.saved[0], self.saved[1].copy()) if self.saved else None
 
-    def offer(self, table: Table, tick: int, term: int, now: float) -> None:
+    def offer(self, table: Table, tick: int, term: int, digest: int, now: float) -> None:
         if now >= self._next and tick != self.durable:
             self._next = now + 2.0
             self.saved = tick, table.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -86,7 +87,7 @@ class Caller:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
         try:
             async with self.http.request(
-                method, url, data=body, headers=headers, params=query, timeout=timeout
+                method, url, data=io.BytesIO(body) if body else body, headers=headers, params=query, timeout=timeout
             ) as answer:
                 data = await answer.read()
                 if answer.status >= 400:

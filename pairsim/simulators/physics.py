@@ -1,0 +1,115 @@
+"""The simulator `physics`: spheres of mass 1 that move, bounce off the world's edge and, if wished, off each other.
+
+Parameters of the plane:
+    collisions (bool, false): whether spheres collide.
+    radius (number, 0.5): of a sphere, in metres; it matters for collisions only.
+    speed (number, 5): the entities of tick 0 have velocities up to this, on every axis, in metres per second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from pairsim.model.assignment import AreaSpec
+from pairsim.model.catalogue import Operation
+from pairsim.model.commands import Command
+from pairsim.model.schema import Component, Schema
+from pairsim.model.simulator import Batch, ParameterError
+from pairsim.model.table import Table
+from pairsim.simulators import reference
+from pairsim.simulators.grid import Grid
+
+MAX_SPEED = 10_000.0
+"""Metres per second on every axis; keeps whatever clients say within what float32 can square."""
+
+MAX_PLACE = 1e7
+_DEFAULTS: dict[str, bool | float] = {"collisions": False, "radius": 0.5, "speed": 5.0}
+
+Floats = npt.NDArray[np.float32]
+
+
+class Physics:
+    """See the module."""
+
+    components = Schema(
+        (
+            Component("position", "float32", 3, -MAX_PLACE, MAX_PLACE),
+            Component("velocity", "float32", 3, -MAX_SPEED, MAX_SPEED),
+        )
+    )
+    operations = (Operation("impulse", (Component("impulse", "float32", 3, -2 * MAX_SPEED, 2 * MAX_SPEED),)),)
+
+    def __init__(self, area: AreaSpec) -> None:
+        """Raises `ParameterError`."""
+        self._area = area
+        self._collisions, self._radius, self._speed = _parameters(area)
+        self._dt = np.float32(1.0 / area.tick_rate)
+        self._low, self._high = (np.array(corner, np.float32) for corner in (area.world.min, area.world.max))
+        self._diameter = np.float32(2 * self._radius)
+        self._grid = Grid.over(area.world, 2 * self._radius * 1.0001)
+        self._move: Callable[[Floats, Floats, np.float32, Floats, Floats], None] = reference.move
+        self._limit: Callable[[Floats, np.float32], None] = reference.limit
+        self._collide: Callable[[Floats, Floats], None] = self._collide_by_reference
+
+    def prepare(self) -> None:
+        """Loads the compiled kernels."""
+        from pairsim.simulators import kernels  # noqa: PLC0415 - numba is for replicas that simulate
+
+        self._move, self._limit = kernels.move, kernels.limit
+        if self._collisions:
+            self._collide = kernels.Collider(self._grid, self._diameter).collide
+
+    def populate(self, table: Table, rng: np.random.Generator) -> None:
+        """Spreads the entities evenly over the area; their ids are unique in the world."""
+        count = self._area.entities
+        first = (xxhash.xxh3_64_intdigest(self._area.area.encode()) & 0x7FFFFFFF) << 32
+        low, high = (np.array(corner, np.float32) for corner in (self._area.bounds.min, self._area.bounds.max))
+        place = low + rng.random((count, 3), np.float32) * (high - low)
+        speed = (rng.random((count, 3), np.float32) * np.float32(2) - np.float32(1)) * np.float32(self._speed)
+        table.spawn(first + np.arange(count, dtype=np.int64), {"position": place, "velocity": speed})
+
+    def step(self, table: Table, batch: Batch, tick: int, rng: np.random.Generator) -> None:
+        """Impulses, motion, collisions. Motion first: it brings what a client put outside the world back in."""
+        position, velocity = cast("Floats", table.column("position")), cast("Floats", table.column("velocity"))
+        if batch.commands:
+            self._impulses(table, batch, velocity)
+        self._limit(velocity, np.float32(MAX_SPEED))
+        self._move(position, velocity, self._dt, self._low, self._high)
+        if self._collisions:
+            self._collide(position, velocity)
+
+    def perceive(self, table: Table, tick: int) -> Iterable[Command]:
+        """Physics looks nowhere else."""
+        return ()
+
+    def _impulses(self, table: Table, batch: Batch, velocity: Floats) -> None:
+        places, entities, arguments = batch.of("impulse")
+        rows = table.rows(entities)
+        for place in places[rows < 0]:
+            batch.reject(place, f"entity {batch.commands[place].entity} does not exist")
+        here = rows >= 0
+        # One after another in the order of the commands: `add.at` does not merge rows that come twice.
+        np.add.at(velocity, rows[here], arguments["impulse"][here].astype(np.float32))
+
+    def _collide_by_reference(self, position: Floats, velocity: Floats) -> None:
+        reference.collide(position, velocity, self._grid, self._diameter)
+
+
+def _parameters(area: AreaSpec) -> tuple[bool, float, float]:
+    unknown = area.parameters.keys() - _DEFAULTS.keys()
+    if unknown:
+        raise ParameterError(f"physics has no parameter {min(unknown)!r}: it takes {', '.join(_DEFAULTS)}")
+    values = _DEFAULTS | area.parameters
+    collisions, radius, speed = values["collisions"], values["radius"], values["speed"]
+    if not isinstance(collisions, bool):
+        raise ParameterError(f"collisions is true or false, not {collisions!r}")
+    if isinstance(radius, bool | str) or not 0 < radius <= 1e6:
+        raise ParameterError(f"radius is a number of metres above 0, up to a million, not {radius!r}")
+    if isinstance(speed, bool | str) or not 0 <= speed <= MAX_SPEED:
+        raise ParameterError(f"speed is a number from 0 to {MAX_SPEED:g}, not {speed!r}")
+    return collisions, float(radius), float(speed)

@@ -12,7 +12,7 @@ from pairsim.network.auth import guarded
 from pairsim.network.control import Assigning, Control
 from pairsim.network.entities import EntityHandlers
 from pairsim.network.frames import MAX_BODY, DigestsAnswer
-from pairsim.network.gateway import Gateway
+from pairsim.network.gateway import HOLD_SECONDS, Gateway
 from pairsim.network.hub import Hub
 from pairsim.network.ingress import CommandHandler
 from pairsim.network.metrics import Metrics
@@ -31,7 +31,7 @@ _RECENT_DIGESTS = 100
 class SimulatorApi:
     """One process's API. Make it inside the event loop that serves it."""
 
-    def __init__(self, port: ReplicaPort, *, name: str, token: str, limit: int) -> None:
+    def __init__(self, port: ReplicaPort, *, name: str, token: str, limit: int, hold: float = HOLD_SECONDS) -> None:
         """Serves the port.
 
         Args:
@@ -39,13 +39,14 @@ class SimulatorApi:
             name: The process's name.
             token: Opens the control paths.
             limit: Commands that may be under way at once.
+            hold: Seconds that commands wait for an active.
         """
         self._port, self._token = port, token
         self._hub = Hub()
         self._control_threads = Blocking("control", threads=1, waiting=64)
         self._read_threads = Blocking("read", threads=2, waiting=256)
         self._metrics = Metrics()
-        self._gateway = Gateway(port, self._hub, self._metrics, name=name, limit=limit)
+        self._gateway = Gateway(port, self._hub, self._metrics, name=name, limit=limit, hold=hold)
         self._sessions = Sessions(port, self._gateway)
         self._observers = Observers(port, self._hub, self._read_threads)
         self._watch = Watch(port.status, replica_key, self._hub.changes)

@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _HEDGE_SECONDS = 0.15
 _PATIENCE_SECONDS = 1.0
+_NOT_THE_ACTIVE = 421
 
 
 def new_id() -> str:
@@ -212,24 +213,11 @@ class AreaClient:
         """Hands the area over to the passive; whichever replica is the active does it.
 
         Raises:
-            RequestRefused: The passive is not in sync, or the token is wrong.
-            Unavailable: There is no active, or it did not answer.
+            RequestRefused: The passive is not in sync, the token is wrong, or no replica that answers is the active.
+            Unavailable: No replica answered, or the active cannot do it now.
         """
-        refusal: RequestRefused | None = None
-        for url in self._urls:
-            try:
-                body = await self._order("POST", url, "/v1/switchover", token=token, body=b"")
-            except Unavailable:
-                continue
-            except RequestRefused as error:
-                if error.status != 409:
-                    raise
-                # A passive refuses because it is one; what the active says is worth more, whoever is asked first.
-                if refusal is None or "not the active" in str(refusal):
-                    refusal = error
-                continue
-            return msgspec.json.decode(body, type=SwitchoverAnswer)
-        raise refusal or Unavailable("no replica answered: nothing is known about the switchover")
+        body = await self._order_active("POST", "/v1/switchover", b"", token)
+        return msgspec.json.decode(body, type=SwitchoverAnswer)
 
     async def assign(self, assignment: Assignment) -> None:
         """Makes the one process of this client a member of a generation; idempotent.
@@ -252,22 +240,9 @@ class AreaClient:
         """Grants an area its bounds; whichever replica is the active commits it.
 
         Raises:
-            RequestRefused: No replica that answered takes it, or the token is wrong.
-            Unavailable: No replica answered.
+            RequestRefused, Unavailable: As for `switchover`.
         """
-        refusal: ClientError = Unavailable("no replica answered: the authority may be in force")
-        for url in self._urls:
-            try:
-                await self._order("PUT", url, "/v1/authority", body=msgspec.json.encode(authority))
-            except RequestRefused as error:
-                if error.status != 409:
-                    raise
-                refusal = error
-            except Unavailable:
-                continue
-            else:
-                return
-        raise refusal
+        await self._order_active("PUT", "/v1/authority", msgspec.json.encode(authority), None)
 
     async def watch(self) -> AsyncIterator[ReplicaStatus]:
         """Statuses of the one process of this client: at once, on every change, at least every second.
@@ -296,6 +271,20 @@ class AreaClient:
 
     async def _read(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
         return await calls.read(self._caller, self._urls, path, kind, query=query, seconds=self._deadline)
+
+    async def _order_active(self, method: str, path: str, body: bytes, token: str | None) -> bytes:
+        """Asks one replica after the other until one is the active."""
+        failure: ClientError | None = None
+        for url in self._urls:
+            try:
+                return await self._order(method, url, path, token=token, body=body)
+            except RequestRefused as error:
+                if error.status != _NOT_THE_ACTIVE:
+                    raise
+                failure = error
+            except Unavailable as error:
+                failure = failure or error
+        raise failure or Unavailable("no replica was asked")
 
     async def _order(
         self,

@@ -32,7 +32,7 @@ class Control:
         try:
             await self._blocking.run(work, AUTHORISE_SECONDS + _GRACE)
         except NotActiveError as error:
-            raise HttpError(409, str(error)) from error
+            raise HttpError(421, str(error)) from error
         return web.Response(status=204)
 
     async def switchover(self, request: web.Request) -> web.Response:
@@ -42,7 +42,7 @@ class Control:
         try:
             done = await self._blocking.run(work, SWITCHOVER_SECONDS + _GRACE)
         except NotActiveError as error:
-            raise HttpError(409, str(error)) from error
+            raise HttpError(421, str(error)) from error
         body = msgspec.json.encode(SwitchoverAnswer(done.gap_ms, done.term))
         return web.Response(body=body, content_type="application/json")
 

@@ -13,6 +13,9 @@ from pairsim.model.commands import Command, Result, Value
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of a request's body or a session's frame."""
 
+MAX_RELAYED = 5 * MAX_BODY
+"""Bytes of a relayed frame: a number that takes two bytes in JSON takes nine in MessagePack."""
+
 MAX_FRAME = 256 * 1024 * 1024
 """Bytes of a frame that an observer accepts."""
 

@@ -41,9 +41,7 @@ _LOOK_AGAIN = 0.01
 class Gateway:
     """See the module. Event loop only."""
 
-    def __init__(
-        self, port: ReplicaPort, hub: Hub, metrics: Metrics, *, name: str, limit: int, hold: float = HOLD_SECONDS
-    ) -> None:
+    def __init__(self, port: ReplicaPort, hub: Hub, metrics: Metrics, *, name: str, limit: int, hold: float) -> None:
         """Takes up to `limit` commands at once, held ones and those under way together.
 
         Args:

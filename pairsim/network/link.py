@@ -7,14 +7,14 @@ that is under way at once, so that whoever sent it can go elsewhere.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import aiohttp
 import msgspec
 
 from pairsim.model.commands import Command
 from pairsim.network.caller import WS_TIMEOUT
-from pairsim.network.frames import MAX_BODY, SessionAnswer, SessionBatch
+from pairsim.network.frames import MAX_BODY, MAX_RELAYED, RELAY_HEADER, SessionAnswer, SessionBatch
 
 CONNECT_SECONDS = 0.5
 _CLOSE_SECONDS = 0.5
@@ -31,11 +31,15 @@ class LinkLostError(Exception):
     """The session broke while a batch was under way: its fate is unknown."""
 
 
+class FrameTooLargeError(Exception):
+    """The batch takes more bytes than a frame of this session may: nothing was sent."""
+
+
 class Link:
     """An open session."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, limit: int) -> None:
+        self._socket, self._limit = socket, limit
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[SessionAnswer]] = {}
         self._lost = False
@@ -43,12 +47,13 @@ class Link:
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def open(cls, http: aiohttp.ClientSession, url: str, *, headers: Mapping[str, str] | None = None) -> Link:
+    async def open(cls, http: aiohttp.ClientSession, url: str, *, relaying: bool = False) -> Link:
         """Opens a session with the replica at a base URL.
 
         Raises:
             LinkError: It did not work within half a second.
         """
+        headers, limit = ({RELAY_HEADER: "1"}, MAX_RELAYED) if relaying else ({}, MAX_BODY)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 socket = await http.ws_connect(
@@ -56,7 +61,7 @@ class Link:
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise LinkError(f"no session with {url}: {str(error) or 'it does not answer'}") from error
-        return cls(socket)
+        return cls(socket, limit)
 
     @property
     def lost(self) -> bool:
@@ -67,16 +72,20 @@ class Link:
         """Sends a batch and waits for its answer; as many at once as one likes.
 
         Raises:
+            FrameTooLargeError: It does not fit into a frame.
             LinkLostError: The session broke first.
         """
         if self._lost:
             raise LinkLostError("the session is closed")
         self._seq += 1
         seq = self._seq
+        frame = _encoder.encode(SessionBatch(seq, list(commands)))
+        if len(frame) > self._limit:
+            raise FrameTooLargeError(f"a frame holds at most {self._limit:,} bytes, this batch takes {len(frame):,}")
         answer: asyncio.Future[SessionAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[seq] = answer
         try:
-            await self._socket.send_bytes(_encoder.encode(SessionBatch(seq, list(commands))))
+            await self._socket.send_bytes(frame)
             return await answer
         except (aiohttp.ClientError, OSError) as error:
             raise LinkLostError("the session broke") from error

@@ -13,7 +13,6 @@ import aiohttp
 
 from pairsim.model.assignment import Member
 from pairsim.model.commands import Command, CommandError
-from pairsim.network.frames import RELAY_HEADER
 from pairsim.network.link import Link, LinkError, LinkLostError
 from pairsim.network.problems import HttpError
 from pairsim.replication.port import BatchInterruptedError, Committed, InboxFullError, NotActiveError
@@ -116,7 +115,7 @@ class Relay:
     async def _open(self, leader: Member) -> Link:
         if self._http is None:
             self._http = aiohttp.ClientSession()
-        return await Link.open(self._http, leader.url, headers={RELAY_HEADER: "1"})
+        return await Link.open(self._http, leader.url, relaying=True)
 
     def _drop(self) -> None:
         opening, self._opening, self._target = self._opening, None, None

@@ -14,6 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from pairsim.network.commands import check_batch
 from pairsim.network.frames import (
     MAX_BODY,
+    MAX_RELAYED,
     RELAY_HEADER,
     SESSION_BATCHES,
     SESSION_COMMANDS,
@@ -49,7 +50,7 @@ class Sessions:
             finally:
                 self._open.discard(session)
 
-        return await self.sockets.serve(request, work, max_frame=MAX_BODY)
+        return await self.sockets.serve(request, work, max_frame=MAX_RELAYED if relayed else MAX_BODY)
 
     async def close(self) -> None:
         """Answers what is under way, then says goodbye: the process ends."""

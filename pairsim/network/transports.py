@@ -12,7 +12,7 @@ from pairsim.network.caller import Caller, LostError, StatusError, UnreachableEr
 from pairsim.network.client_errors import CommandsRefused
 from pairsim.network.delivery import BusyError, NotSentError, UnknownFateError
 from pairsim.network.frames import CommandAnswer, CommandBatch, SessionAnswer
-from pairsim.network.link import Link, LinkError, LinkLostError
+from pairsim.network.link import FrameTooLargeError, Link, LinkError, LinkLostError
 
 
 class Posting:
@@ -49,6 +49,8 @@ class Linking:
         link = await self._link(url)
         try:
             answer = await link.request(commands)
+        except FrameTooLargeError as error:
+            raise CommandsRefused(str(error)) from error
         except LinkLostError as error:
             raise UnknownFateError(f"{url}: {error}") from error
         return _results(answer)

@@ -6,134 +6,29 @@ whatever replaces content (compaction, a snapshot) writes a new file and renames
 
 Nothing is synced to the platter: a crash of the process loses nothing, a crash of the machine may. So the journal
 carries the machine's boot id, and one of another boot counts as lost (`enrolled` is False): its member holds what
-it says but does not vote until it has caught up.
+it says but does not vote until it has caught up. The same goes for a journal that is damaged.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
+import errno
 from pathlib import Path
-from typing import Protocol, overload
+from typing import overload
 
 import msgspec
+import structlog
 import xxhash
 
 from pairsim.replication.messages import Entry
+from pairsim.replication.storage import FileStorage, JournalError, JournalFullError, MemoryStorage, Storage
+
+__all__ = ["FileStorage", "Journal", "JournalError", "JournalFullError", "MemoryStorage", "Snapshot", "boot_id"]
+
+log = structlog.get_logger()
 
 FORMAT = 1
-_FRAME = 12
+_LENGTH, _FRAME = 8, 16
 _FIRST: Entry = (b"\1", 1, 0)
-
-
-class JournalError(Exception):
-    """The journal cannot be read or written; a sentence for the operator."""
-
-
-class Storage(Protocol):
-    """One file, appended to or replaced as a whole."""
-
-    def read(self) -> bytes:
-        """All of it; empty if there is none."""
-
-    def append(self, data: bytes) -> None:
-        """Adds bytes at the end, all or none. Raises OSError."""
-
-    def replace(self, data: bytes) -> None:
-        """Puts other content in place, atomically. Raises OSError."""
-
-    def close(self) -> None:
-        """Lets another process open it."""
-
-
-class FileStorage:
-    """A file that one process at a time may open."""
-
-    def __init__(self, path: Path) -> None:
-        """Opens or creates it.
-
-        Raises:
-            JournalError: Another process has it, or it cannot be opened.
-        """
-        self._path = path
-        self._temporary = path.with_suffix(".tmp")
-        self._lock = -1
-        try:
-            self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with contextlib.suppress(FileNotFoundError):
-                self._temporary.unlink()
-            self._file = self._open()
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise JournalError(f"{path} is in use by another process: give each process its own data folder") from error
-        except OSError as error:
-            raise JournalError(f"cannot open the journal {path}: {error.strerror}") from error
-
-    def _open(self) -> int:
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(fd).st_size
-        return fd
-
-    def read(self) -> bytes:
-        """See `Storage`."""
-        return self._path.read_bytes()
-
-    def append(self, data: bytes) -> None:
-        """See `Storage`."""
-        written = 0
-        try:
-            written = os.write(self._file, data)
-            if written != len(data):
-                raise OSError(28, "the disk is full")
-        except OSError:
-            if written:
-                os.ftruncate(self._file, self._size)  # no half record may be followed by a whole one
-            raise
-        self._size += written
-
-    def replace(self, data: bytes) -> None:
-        """See `Storage`."""
-        fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-        finally:
-            os.close(fd)
-        self._temporary.replace(self._path)
-        os.close(self._file)
-        self._file = self._open()
-
-    def close(self) -> None:
-        """See `Storage`."""
-        os.close(self._file)
-        os.close(self._lock)
-
-
-class MemoryStorage:
-    """A file in memory, for simulations; `torn` bytes of the last write can be cut off."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.last = 0
-
-    def read(self) -> bytes:
-        """See `Storage`."""
-        return bytes(self.data)
-
-    def append(self, data: bytes) -> None:
-        """See `Storage`."""
-        self.data += data
-        self.last = len(data)
-
-    def replace(self, data: bytes) -> None:
-        """See `Storage`."""
-        self.data, self.last = bytearray(data), 0
-
-    def close(self) -> None:
-        """See `Storage`."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -180,22 +75,85 @@ _items: msgspec.msgpack.Decoder[_Item] = msgspec.msgpack.Decoder(_Item)
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class _State(msgspec.Struct):
+    """All that a journal remembers."""
+
+    entries: list[Entry] = []
+    term: int = 0
+    vote: str | None = None
+    commit: int = 1
+    enrolled: bool = False
+    snapshot: Snapshot | None = None
+
+    def replay(self, item: _Item) -> None:
+        match item:
+            case _Head():
+                pass
+            case _Add():
+                self.entries.append(item.entry)
+            case _Cut():
+                del self.entries[item.length :]
+            case _Vote():
+                self.term, self.vote = item.term, item.vote
+            case _Commit():
+                self.commit = item.index
+            case _Enrolled():
+                self.enrolled = True
+            case _Compacted():
+                self.snapshot = item.snapshot
+
+    def items(self) -> list[_Item]:
+        """What brings an empty state here."""
+        items: list[_Item] = [_Vote(self.term, self.vote), _Commit(self.commit)]
+        if self.enrolled:
+            items.append(_Enrolled())
+        if self.snapshot is not None:
+            items.append(_Compacted(self.snapshot))
+        items.extend(map(_Add, self.entries))
+        return items
+
+
 def boot_id() -> str:
     """Differs after every start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _frame(item: _Item) -> bytes:
+    """Length, a check of the length alone (a damaged one must not pass for a torn tail), checksum, body."""
     body = _encode(item)
-    return len(body).to_bytes(4, "little") + xxhash.xxh3_64_digest(body) + body
+    length = len(body).to_bytes(4, "little")
+    return length + xxhash.xxh32_digest(length) + xxhash.xxh3_64_digest(body) + body
+
+
+def _unframe(data: bytes) -> tuple[list[memoryview], int, bool]:
+    """Bodies of the whole records at the beginning, where they end, and whether what follows is damage.
+
+    What a crash of the process leaves is the beginning of a record. Its write never returned, so nobody was told:
+    that is no damage.
+    """
+    bodies: list[memoryview] = []
+    at, view = 0, memoryview(data)
+    while len(data) - at >= _FRAME:
+        head = view[at : at + _FRAME]
+        if xxhash.xxh32_digest(head[:4]) != head[4:_LENGTH]:
+            return bodies, at, True
+        end = at + _FRAME + int.from_bytes(head[:4], "little")
+        if end > len(data):
+            break
+        body = view[at + _FRAME : end]
+        if xxhash.xxh3_64_digest(body) != head[_LENGTH:]:
+            return bodies, at, True
+        bodies.append(body)
+        at = end
+    return bodies, at, False
 
 
 class Journal:
     """See the module. One thread.
 
+    A call that raises JournalError has changed nothing, neither here nor on disk.
+
     Attributes:
-        enrolled: The member may vote: it has been told so, on this boot of the machine.
-        snapshot: What the log was compacted to.
         bytes: Size of the file.
     """
 
@@ -203,117 +161,122 @@ class Journal:
         """Loads what is there.
 
         Raises:
-            JournalError: It belongs to another member, or its format is unknown.
+            JournalError: It belongs to another member, its format is unknown, or it cannot be read or written.
         """
         self._storage = storage
         self._head = _Head(FORMAT, boot, identity)
-        self._entries: list[Entry] = []
-        self._term = 0
-        self._vote: str | None = None
-        self._commit = self._written_commit = 1
-        self._same_boot = True
-        self.enrolled = False
-        self.snapshot: Snapshot | None = None
+        self._state = _State()
+        self._damaged = False
         self.bytes = 0
-        items = self._load(storage.read())
-        for item in items:
-            self._replay(item)
-        if not items or not self.enrolled or self.bytes != len(storage.read()):
-            self._rewrite()
+        try:
+            data = storage.read()
+        except OSError as error:
+            raise JournalError(f"cannot read the journal of {identity}: {error.strerror}") from error
+        self._load(data)
+        self._written_commit = self._state.commit
+        if not self._state.enrolled or self.bytes != len(data):
+            self._rewrite(self._state)
 
-    def _load(self, data: bytes) -> list[_Item]:
-        items: list[_Item] = []
-        at, view = 0, memoryview(data)
-        while at + _FRAME <= len(data):
-            length = int.from_bytes(view[at : at + 4], "little")
-            body = view[at + _FRAME : at + _FRAME + length]
-            if len(body) != length or xxhash.xxh3_64_digest(body) != view[at + 4 : at + _FRAME]:
-                break  # a torn tail: its write never returned, so nobody was told
-            items.append(_items.decode(body))
-            at += _FRAME + length
-        self.bytes = at
-        if items:
-            self._check(items[0])
-        return items
+    def _load(self, data: bytes) -> None:
+        bodies, self.bytes, self._damaged = _unframe(data)
+        if bodies:
+            same_boot = self._check(bodies[0])
+            try:
+                for body in bodies:
+                    self._state.replay(_items.decode(body))
+            except msgspec.MsgspecError as error:
+                raise JournalError(f"the journal of {self._head.identity} holds a record of no known kind") from error
+            self._state.enrolled &= same_boot and not self._damaged
+        if self._damaged:
+            log.warning(
+                "a journal is damaged: this member keeps what is whole, and votes when it has caught up",
+                journal=self._head.identity,
+                damaged_at=self.bytes,
+                bytes=len(data),
+            )
 
-    def _check(self, head: _Item) -> None:
+    def _check(self, body: memoryview) -> bool:
+        try:
+            head = _items.decode(body)
+        except msgspec.MsgspecError:
+            head = None
         if not isinstance(head, _Head) or head.format != FORMAT:
             raise JournalError("the journal has an unknown format: it was written by another version of pairsim")
         if head.identity != self._head.identity:
             raise JournalError(f"the journal belongs to {head.identity}, not to {self._head.identity}")
-
-    def _replay(self, item: _Item) -> None:
-        match item:
-            case _Head():
-                self._same_boot = item.boot == self._head.boot
-            case _Add():
-                self._entries.append(item.entry)
-            case _Cut():
-                del self._entries[item.length :]
-            case _Vote():
-                self._term, self._vote = item.term, item.vote
-            case _Commit():
-                self._commit = self._written_commit = item.index
-            case _Enrolled():
-                self.enrolled = self._same_boot
-            case _Compacted():
-                self.snapshot = item.snapshot
+        return head.boot == self._head.boot
 
     def _append(self, item: _Item) -> None:
         data = _frame(item)
         try:
             self._storage.append(data)
         except OSError as error:
-            raise JournalError(f"cannot write the journal: {error.strerror}") from error
+            raise self._failure(error) from error
         self.bytes += len(data)
 
-    def _rewrite(self) -> None:
-        """Writes everything anew, in one step."""
-        items: list[_Item] = [self._head, _Vote(self._term, self._vote), _Commit(self._commit)]
-        if self.enrolled:
-            items.append(_Enrolled())
-        if self.snapshot is not None:
-            items.append(_Compacted(self.snapshot))
-        data = b"".join(map(_frame, items)) + b"".join(_frame(_Add(entry)) for entry in self._entries)
+    def _rewrite(self, state: _State) -> None:
+        """Goes to another state in one step."""
+        data = b"".join(map(_frame, [self._head, *state.items()]))
         try:
             self._storage.replace(data)
         except OSError as error:
-            raise JournalError(f"cannot write the journal: {error.strerror}") from error
+            raise self._failure(error) from error
         self.bytes = len(data)
+        self._state, self._written_commit = state, state.commit
+
+    def _failure(self, error: OSError) -> JournalError:
+        what = f"cannot write the journal of {self._head.identity}: {error.strerror}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return JournalFullError(f"{what}. Make room under the data folder and start this process again")
+        return JournalError(what)
+
+    def _changed(self, **changes: object) -> _State:
+        return msgspec.structs.replace(self._state, **changes)
 
     # --- pairsim's part
 
     @property
+    def enrolled(self) -> bool:
+        """The member may vote: it has been told so, on this boot of the machine."""
+        return self._state.enrolled
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What the log was compacted to."""
+        return self._state.snapshot
+
+    @property
     def blank(self) -> bool:
         """Whether this member has never said anything."""
-        return not self._entries and not self._term and not self.enrolled
+        state = self._state
+        return not (state.entries or state.term or state.enrolled or self._damaged)
 
     def enrol(self) -> None:
         """The member votes from now on."""
-        if not self.enrolled:
+        if not self._state.enrolled:
             self._append(_Enrolled())
-            self.enrolled = True
+            self._state.enrolled = True
 
     def found(self, snapshot: bytes, term: int) -> None:
         """Starts a generation from the sealed one's state: a voter from the beginning."""
         previous, last = (_FIRST[0], 1, term), (_FIRST[0], 2, term)
-        self.snapshot = Snapshot(snapshot, previous, last)
-        self._entries = [previous, last]
-        self._term, self._vote, self._commit, self.enrolled = term, None, 2, True
-        self._rewrite()
+        compacted = Snapshot(snapshot, previous, last)
+        self._rewrite(_State([previous, last], term, None, 2, enrolled=True, snapshot=compacted))
 
     def save_snapshot(self, data: bytes, previous: Entry, last: Entry, *, keep_tail: bool) -> None:
         """Compacts the log: entries before `previous` go, and without `keep_tail` those after `last`, too."""
-        tail = [entry for entry in self._entries if entry[1] > last[1]] if keep_tail else []
-        self.snapshot = Snapshot(data, previous, last)
-        self._entries = [previous, last, *tail]
-        self._commit = max(self._commit, last[1]) if keep_tail else last[1]
-        self._rewrite()
+        tail = [entry for entry in self._state.entries if entry[1] > last[1]] if keep_tail else []
+        commit = max(self._state.commit, last[1]) if keep_tail else last[1]
+        self._rewrite(
+            self._changed(entries=[previous, last, *tail], commit=commit, snapshot=Snapshot(data, previous, last))
+        )
 
     def close(self) -> None:
         """Lets another process open it."""
-        self.onOneSecondTimer()
-        self._storage.close()
+        try:
+            self.onOneSecondTimer()
+        finally:
+            self._storage.close()
 
     # --- pysyncobj's part
 
@@ -321,46 +284,56 @@ class Journal:
         """Appends an entry; it is on disk when this returns."""
         entry = (command, idx, term)
         self._append(_Add(entry))
-        self._entries.append(entry)
+        self._state.entries.append(entry)
+
+    def clear(self) -> None:
+        """Forgets all entries; term and vote stay."""
+        self._rewrite(self._changed(entries=[]))
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 - pysyncobj's names
         """Cuts the log to its first `entryFrom` entries."""
         self._append(_Cut(entryFrom))
-        del self._entries[entryFrom:]
+        del self._state.entries[entryFrom:]
+
+    def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803 - pysyncobj's names
+        """Forgets the first `entryTo` entries, in one step."""
+        self._rewrite(self._changed(entries=self._state.entries[entryTo:]))
 
     @overload
     def __getitem__(self, item: int) -> Entry: ...
     @overload
     def __getitem__(self, item: slice) -> list[Entry]: ...
     def __getitem__(self, item: int | slice) -> Entry | list[Entry]:
-        return self._entries[item]
+        return self._state.entries[item]
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._state.entries)
 
     def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803 - pysyncobj's names
         """Notes the commit index; it may be old after a restart, so it is written now and then only."""
-        self._commit = raftCommitIndex
+        self._state.commit = raftCommitIndex
 
     def getRaftCommitIndex(self) -> int:  # noqa: N802 - pysyncobj's name
         """The commit index as last noted."""
-        return self._commit
+        return self._state.commit
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803 - pysyncobj's names
         """Term and vote; on disk when this returns."""
         self._append(_Vote(term, votedForNodeId))
-        self._term, self._vote = term, votedForNodeId
+        self._state.term, self._state.vote = term, votedForNodeId
 
     def getCurrentTerm(self) -> int:  # noqa: N802 - pysyncobj's name
         """The term."""
-        return self._term
+        return self._state.term
 
     def getVotedForNodeId(self) -> str | None:  # noqa: N802 - pysyncobj's name
         """The vote of the term."""
-        return self._vote
+        return self._state.vote
 
     def onOneSecondTimer(self) -> None:  # noqa: N802 - pysyncobj's name
         """Writes the commit index if it has moved."""
-        if self._commit != self._written_commit:
-            self._append(_Commit(self._commit))
-            self._written_commit = self._commit
+        if self._state.commit != self._written_commit:
+            self._append(_Commit(self._state.commit))
+            self._written_commit = self._state.commit
+
+    _destroy = close

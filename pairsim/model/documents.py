@@ -1,0 +1,165 @@
+"""A world as its user writes it: the same `Plane` and `Area` documents on a laptop and on Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+import yaml
+
+from pairsim.model.assignment import AreaSpec, Name, Parameter, TickRate
+from pairsim.model.geometry import Box
+
+API_VERSION = "pairsim.io/v1alpha1"
+MAX_BYTES = 4 * 2**20
+
+
+class DocumentError(ValueError):
+    """A document that cannot be used: which one, where, and what to write instead."""
+
+
+class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A document's name; labels and annotations are Kubernetes' and are kept by it."""
+
+    name: Name
+    namespace: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One kind of logic over the whole world.
+
+    Attributes:
+        simulator: Entry point name or `module:Class`.
+        bounds: The world's edge, in metres.
+        tick_rate: Ticks per second, of every area.
+        seed: Of the world's random numbers.
+        parameters: The simulator's.
+    """
+
+    simulator: str
+    bounds: Box
+    tick_rate: TickRate = 20.0
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] = 0
+    parameters: dict[str, Parameter] = {}
+
+
+class AreaPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """An area: its part of a plane, and how many entities it starts with."""
+
+    plane: Name
+    bounds: Box
+    entities: Annotated[int, msgspec.Meta(ge=0, le=50_000_000)] = 0
+
+
+class Plane(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A `Plane` document."""
+
+    api_version: Literal["pairsim.io/v1alpha1"]
+    kind: Literal["Plane"]
+    metadata: Metadata
+    spec: PlaneSpec
+
+
+class Area(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """An `Area` document."""
+
+    api_version: Literal["pairsim.io/v1alpha1"]
+    kind: Literal["Area"]
+    metadata: Metadata
+    spec: AreaPart
+
+
+_KINDS: dict[str, type[Plane] | type[Area]] = {"Plane": Plane, "Area": Area}
+
+
+class World(msgspec.Struct, frozen=True):
+    """All documents of a world, checked against each other."""
+
+    planes: tuple[Plane, ...]
+    areas: tuple[Area, ...]
+
+    def specs(self) -> tuple[AreaSpec, ...]:
+        """What replicas must know, area by area."""
+        planes = {plane.metadata.name: plane.spec for plane in self.planes}
+        return tuple(
+            AreaSpec(
+                area=area.metadata.name,
+                plane=area.spec.plane,
+                simulator=planes[area.spec.plane].simulator,
+                parameters=planes[area.spec.plane].parameters,
+                seed=planes[area.spec.plane].seed,
+                tick_rate=planes[area.spec.plane].tick_rate,
+                bounds=area.spec.bounds,
+                world=planes[area.spec.plane].bounds,
+                entities=area.spec.entities,
+            )
+            for area in self.areas
+        )
+
+
+def load_world(text: str) -> World:
+    """Reads the documents of a world file.
+
+    Raises:
+        DocumentError: All that is wrong with them, one sentence a line.
+    """
+    if len(text) > MAX_BYTES:
+        raise DocumentError(f"a world file of {len(text)} characters is over the limit of {MAX_BYTES}")
+    try:
+        raw = [document for document in yaml.safe_load_all(text) if document is not None]
+    except yaml.YAMLError as error:
+        raise DocumentError(f"this is no YAML: {error}") from error
+    documents: list[Plane | Area] = []
+    problems: list[str] = []
+    for number, document in enumerate(raw, 1):
+        try:
+            documents.append(_convert(document))
+        except DocumentError as error:
+            problems.append(f"document {number}: {error}")
+    world = World(
+        tuple(d for d in documents if isinstance(d, Plane)), tuple(d for d in documents if isinstance(d, Area))
+    )
+    problems += _conflicts(world)
+    if not problems and not world.areas:
+        problems.append("the file has no document of kind Area: a world needs at least one")
+    if problems:
+        raise DocumentError("\n".join(problems))
+    return world
+
+
+def _convert(document: object) -> Plane | Area:
+    if not isinstance(document, dict):
+        raise DocumentError("is no mapping with apiVersion, kind, metadata and spec")
+    kind = _KINDS.get(str(document.get("kind")))
+    if kind is None:
+        raise DocumentError(f"kind {document.get('kind')!r} is none of {', '.join(_KINDS)}")
+    if document.get("apiVersion") != API_VERSION:
+        raise DocumentError(f"apiVersion is {document.get('apiVersion')!r}: write {API_VERSION}")
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        metadata = document.get("metadata")
+        name = metadata.get("name", "?") if isinstance(metadata, dict) else "?"
+        raise DocumentError(f"{document['kind']} {name}: {error}") from error
+
+
+def _conflicts(world: World) -> Iterator[str]:
+    planes = {plane.metadata.name: plane for plane in world.planes}
+    for kind, documents in (("Plane", world.planes), ("Area", world.areas)):
+        names = [document.metadata.name for document in documents]
+        yield from (
+            f"{kind} {name}: there are two of that name" for name in sorted({n for n in names if names.count(n) > 1})
+        )
+    for place, area in enumerate(world.areas):
+        name, plane = area.metadata.name, planes.get(area.spec.plane)
+        if plane is None:
+            known = ", ".join(sorted(planes)) or "none"
+            yield f"Area {name}: its plane {area.spec.plane!r} is not in the file, there are: {known}"
+        elif not plane.spec.bounds.contains(area.spec.bounds):
+            yield f"Area {name}: its bounds reach beyond those of plane {area.spec.plane}"
+        for other in world.areas[:place]:
+            if other.spec.plane == area.spec.plane and other.spec.bounds.overlaps(area.spec.bounds):
+                yield f"Area {name}: its bounds overlap those of area {other.metadata.name}"

@@ -17,7 +17,7 @@ import msgspec
 from pairsim.model.assignment import Assignment, Authority, ReplicaStatus, WitnessStatus
 from pairsim.model.commands import Command, Result
 from pairsim.network import calls
-from pairsim.network.caller import Caller
+from pairsim.network.caller import Caller, UnreachableError
 from pairsim.network.client_errors import ClientError, CommandsRefused, Overloaded, RequestRefused, Unavailable
 from pairsim.network.client_session import Session
 from pairsim.network.delivery import Delivery
@@ -283,6 +283,8 @@ class AreaClient:
                     raise
                 failure = error
             except Unavailable as error:
+                if not isinstance(error.__cause__, UnreachableError):
+                    raise  # it may have been done: the other replica must not do it again
                 failure = failure or error
         raise failure or Unavailable("no replica was asked")
 

@@ -38,7 +38,7 @@ from pairsim.replication.port import (
 
 T = TypeVar("T")
 
-TOKEN = "the-controllers-token"
+TOKEN = "the-controllers-token"  # noqa: S105 - it opens nothing but fakes
 SCHEMA = Schema((Component("position", "float32", 3), Component("mass", "float64")))
 CATALOGUE = Catalogue(SCHEMA, [Operation("impulse", (Component("velocity", "float32", 3),))])
 
@@ -195,6 +195,8 @@ class FakePort:
         self._order(area)
 
     def authorise(self, authority: Authority, timeout: float) -> None:
+        if self.role is not Role.ACTIVE:
+            raise NotActiveError(self.known_leader)
         self._order(authority)
 
     def switchover(self, timeout: float) -> Switchover:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from pairsim.network.api import SimulatorApi
+from pairsim.network.gateway import HOLD_SECONDS
 from pairsim.network.serve import listening
 from tests.unit.network.fakes import TOKEN, FakePort
 
@@ -19,7 +20,7 @@ DEADLINE = 10.0
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for a condition; fails when it does not come true."""
     async with asyncio.timeout(DEADLINE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
 
 
@@ -29,9 +30,13 @@ async def soon(awaitable: Awaitable[T]) -> T:
         return await awaitable
 
 
+def api_of(port: FakePort, *, limit: int = 50_000, hold: float = HOLD_SECONDS) -> SimulatorApi:
+    """A replica's API; make it in the loop that serves it."""
+    return SimulatorApi(port, name=port.name, token=TOKEN, limit=limit, hold=hold)
+
+
 @asynccontextmanager
-async def served(port: FakePort, *, limit: int = 50_000) -> AsyncIterator[str]:
-    """A replica's API; yields its URL."""
-    api = SimulatorApi(port, name=port.name, token=TOKEN, limit=limit)
-    async with listening(api.app(), "127.0.0.1:0") as number:
+async def served(port: FakePort, *, limit: int = 50_000, hold: float = HOLD_SECONDS) -> AsyncIterator[str]:
+    """A served replica; yields its URL."""
+    async with listening(api_of(port, limit=limit, hold=hold).app(), "127.0.0.1:0") as number:
         yield f"http://127.0.0.1:{number}"

@@ -30,7 +30,7 @@ class Server:
         self.port.spawn(1, [[1.0, 2.0, 3.0]])
 
     async def start(self) -> None:
-        self.url = await self.stack.enter_async_context(served(self.port))
+        self.url = await self.stack.enter_async_context(served(self.port, hold=0.1))
         self.http = await self.stack.enter_async_context(aiohttp.ClientSession())
 
     def changes(self) -> object:
@@ -145,10 +145,14 @@ def test_hostile_observers(server: Server, query: dict[str, str]) -> None:
     async def observe() -> None:
         url = URL(server.url).with_path("/v1/observe").with_query(query)
         try:
-            async with server.http.ws_connect(url) as socket:
-                assert (await socket.receive()).type is aiohttp.WSMsgType.BINARY
-        except aiohttp.WSServerHandshakeError as error:
-            assert error.status == 400
+            socket = await server.http.ws_connect(url)
+        except aiohttp.WSServerHandshakeError as refusal:
+            status = refusal.status
+        else:
+            assert (await socket.receive()).type is aiohttp.WSMsgType.BINARY
+            await socket.close()
+            return
+        assert status == 400
 
     server.loop.run_until_complete(soon(observe()))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +22,15 @@ from pairsim.replication.port import RefusedError
 from pairsim.settings import ProcessSettings
 from tests.unit.network.fakes import TOKEN, FakePort, FakeWitness, commands
 from tests.unit.network.helpers import soon, until
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """The collector as it was: a served process sets it for itself."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 @pytest.fixture

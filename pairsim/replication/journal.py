@@ -101,6 +101,7 @@ class _State(msgspec.Struct):
                 self.enrolled = True
             case _Compacted():
                 self.snapshot = item.snapshot
+                self.entries = [item.snapshot.previous, item.snapshot.last]
 
     def items(self) -> list[_Item]:
         """What brings an empty state here."""
@@ -109,8 +110,10 @@ class _State(msgspec.Struct):
             items.append(_Enrolled())
         if self.snapshot is not None:
             items.append(_Compacted(self.snapshot))
-        items.extend(map(_Add, self.entries))
-        return items
+            if self.entries[:2] == [self.snapshot.previous, self.snapshot.last]:
+                return [*items, *map(_Add, self.entries[2:])]
+            items.append(_Cut(0))
+        return [*items, *map(_Add, self.entries)]
 
 
 def boot_id() -> str:
@@ -187,6 +190,7 @@ class Journal:
             except msgspec.MsgspecError as error:
                 raise JournalError(f"the journal of {self._head.identity} holds a record of no known kind") from error
             self._state.enrolled &= same_boot and not self._damaged
+            self._state.commit = min(self._state.commit, self._state.entries[-1][1] if self._state.entries else 1)
         if self._damaged:
             log.warning(
                 "a journal is damaged: this member keeps what is whole, and votes when it has caught up",

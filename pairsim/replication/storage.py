@@ -79,11 +79,12 @@ class FileStorage:
             raise OSError(errno.EIO, "an earlier write was torn and could not be taken back", str(self._path))
         try:
             written = os.write(self._file, data)
-            if written != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         except OSError:
             self._take_back()
             raise
+        if written != len(data):
+            self._take_back()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         self._size += written
 
     def _take_back(self) -> None:

@@ -1,16 +1,24 @@
 """The ids of an area's newest commands: what makes a command idempotent across takeovers.
 
-Kept by 128-bit hash, so that a long id costs no more than a short one: about 150 bytes each, 20 MB when full.
-Eviction is strictly by insertion, so every replica forgets the same ids at the same tick.
+Kept by 128-bit hash, so that a long id costs no more than a short one: about 125 bytes each, 16 MB when full, and
+what the reasons of rejected ones take. Eviction is strictly by insertion, so every replica forgets the same ids at
+the same tick.
 """
 
 from __future__ import annotations
+
+import collections
 
 import msgspec
 import xxhash
 
 LIMIT = 131_072
+"""Ids that an area remembers; one that is older may run again."""
+
 MAX_REASON = 256
+"""Characters of a reason that are kept."""
+
+_KEY = 16
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -20,10 +28,16 @@ class Known(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
 
 
+class WindowError(ValueError):
+    """Bytes that are no dump of a window."""
+
+
 class _Dump(msgspec.Struct, frozen=True, array_like=True):
+    """Hashes one after the other, oldest first; their ticks; reasons by hash."""
+
     ids: bytes
     ticks: list[int]
-    reasons: dict[int, str]
+    reasons: list[tuple[bytes, str]]
 
 
 class CommandWindow:
@@ -32,6 +46,7 @@ class CommandWindow:
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._ticks: dict[bytes, int] = {}
+        self._order: collections.deque[bytes] = collections.deque()  # a dict is slow to find its oldest key
         self._reasons: dict[bytes, str] = {}
 
     def __len__(self) -> int:
@@ -43,10 +58,9 @@ class CommandWindow:
         if key in self._ticks:
             return
         self._ticks[key] = tick
+        self._order.append(key)
         if len(self._ticks) > self._limit:
-            oldest = next(iter(self._ticks))
-            del self._ticks[oldest]
-            self._reasons.pop(oldest, None)
+            self._evict()
 
     def reject(self, command_id: str, reason: str) -> None:
         """A known command was rejected."""
@@ -61,22 +75,35 @@ class CommandWindow:
         return None if tick is None else Known(tick, self._reasons.get(key, ""))
 
     def dump(self) -> bytes:
-        """Everything, for a snapshot."""
-        places = {key: place for place, key in enumerate(self._ticks) if key in self._reasons}
-        return msgspec.msgpack.encode(
-            _Dump(
-                b"".join(self._ticks),
-                list(self._ticks.values()),
-                {place: self._reasons[key] for key, place in places.items()},
-            )
-        )
+        """Everything, for a snapshot; equal windows dump equal bytes."""
+        return _encode(_Dump(b"".join(self._order), list(self._ticks.values()), sorted(self._reasons.items())))
 
     def load(self, data: bytes) -> None:
-        """Takes a dump's place."""
-        dump = msgspec.msgpack.decode(data, type=_Dump)
-        keys = [dump.ids[at : at + 16] for at in range(0, len(dump.ids), 16)]
-        self._ticks = dict(zip(keys, dump.ticks, strict=True))
-        self._reasons = {keys[place]: reason for place, reason in dump.reasons.items()}
+        """Takes a dump's place; of a larger window's, the newest.
+
+        Raises:
+            WindowError: It is no dump; this window is as it was.
+        """
+        try:
+            dump = _decoder.decode(data)
+        except msgspec.MsgspecError as error:
+            raise WindowError(f"not a window of commands: {error}") from error
+        keys = [dump.ids[at : at + _KEY] for at in range(0, len(dump.ids), _KEY)]
+        ticks, reasons = dict(zip(keys, dump.ticks, strict=False)), dict(dump.reasons)
+        if len(dump.ids) != _KEY * len(dump.ticks) or len(ticks) != len(keys) or not reasons.keys() <= ticks.keys():
+            raise WindowError("not a window of commands: its ids, ticks and reasons do not belong together")
+        self._ticks, self._order, self._reasons = ticks, collections.deque(keys), reasons
+        while len(self._ticks) > self._limit:
+            self._evict()
+
+    def _evict(self) -> None:
+        oldest = self._order.popleft()
+        del self._ticks[oldest]
+        self._reasons.pop(oldest, None)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(_Dump)
 
 
 def _key(command_id: str) -> bytes:

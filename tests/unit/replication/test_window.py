@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairsim.replication.window import MAX_REASON, CommandWindow, Known, WindowError
+
+_ids = st.integers(0, 12).map(str)
+_steps = st.lists(st.tuples(st.sampled_from(["add", "reject"]), _ids, st.integers(0, 2**40)), max_size=60)
+
+
+def _run(window: CommandWindow, steps: list[tuple[str, str, int]]) -> None:
+    for kind, command_id, number in steps:
+        if kind == "add":
+            window.add(command_id, number)
+        else:
+            window.reject(command_id, f"reason {number}")
+
+
+def _seen(window: CommandWindow) -> list[Known | None]:
+    return [window.get(str(n)) for n in range(13)]
+
+
+@given(_steps, st.integers(1, 8))
+def test_keeps_the_newest_ids_with_their_first_tick(steps: list[tuple[str, str, int]], limit: int) -> None:
+    window, model = CommandWindow(limit), dict[str, tuple[int, str]]()
+    _run(window, steps)
+    for kind, command_id, number in steps:
+        if kind == "add" and command_id not in model:
+            model[command_id] = number, ""
+            if len(model) > limit:
+                del model[next(iter(model))]
+        elif kind == "reject" and command_id in model:
+            model[command_id] = model[command_id][0], f"reason {number}"
+    assert _seen(window) == [Known(*model[str(n)]) if str(n) in model else None for n in range(13)]
+    assert len(window) == len(model) <= limit
+
+
+@given(_steps, _steps, st.integers(1, 8))
+def test_a_dump_brings_another_replica_to_the_same_window(
+    steps: list[tuple[str, str, int]], more: list[tuple[str, str, int]], limit: int
+) -> None:
+    window, other = CommandWindow(limit), CommandWindow(limit)
+    _run(window, steps)
+    _run(other, more)  # what was there before is gone
+    other.load(window.dump())
+    assert _seen(other) == _seen(window)
+    _run(window, more)
+    _run(other, more)
+    assert other.dump() == window.dump()
+
+
+def test_a_larger_window_s_dump_leaves_its_newest() -> None:
+    large, small = CommandWindow(10), CommandWindow(3)
+    _run(large, [("add", str(n), n) for n in range(10)] + [("reject", "0", 0), ("reject", "9", 0)])
+    small.load(large.dump())
+    assert [n for n in range(10) if small.get(str(n))] == [7, 8, 9]
+    assert small.get("9") == Known(9, "reason 0")
+
+
+def test_a_reason_is_cut_at_its_limit() -> None:
+    window = CommandWindow()
+    window.add("a", 1)
+    window.reject("a", "x" * 10_000)
+    assert window.get("a") == Known(1, "x" * MAX_REASON)
+
+
+def test_a_long_id_is_told_from_another() -> None:
+    window = CommandWindow()
+    window.add("x" * 64, 1)
+    assert window.get("x" * 63) is None
+    assert window.get("x" * 64) == Known(1)
+
+
+@pytest.mark.parametrize(
+    "dump",
+    [
+        b"",
+        b"\xc1",
+        msgspec.msgpack.encode([bytes(16), [1]]),
+        msgspec.msgpack.encode([bytes(15), [1], []]),
+        msgspec.msgpack.encode([bytes(16), [1, 2], []]),
+        msgspec.msgpack.encode([bytes(32), [1, 2], []]),
+        msgspec.msgpack.encode([bytes(16), [1], [[b"of another", "reason"]]]),
+        msgspec.msgpack.encode([bytes(16), ["tick"], []]),
+    ],
+)
+def test_refuses_what_is_no_dump_and_stays_as_it_was(dump: bytes) -> None:
+    window = CommandWindow()
+    window.add("a", 1)
+    with pytest.raises(WindowError, match="not a window of commands"):
+        window.load(dump)
+    assert window.get("a") == Known(1)
+    assert len(window) == 1
+
+
+def test_equal_windows_dump_equal_bytes() -> None:
+    one, other = CommandWindow(), CommandWindow()
+    ids = [str(n) for n in range(20)]
+    for window, rejected in ((one, ids), (other, ids[::-1])):
+        for command_id in ids:
+            window.add(command_id, 1)
+        for command_id in rejected:
+            window.reject(command_id, "no such entity")
+    assert one.dump() == other.dump()

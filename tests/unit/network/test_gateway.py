@@ -236,10 +236,14 @@ async def test_when_the_relay_breaks_the_batch_follows_the_leadership(monkeypatc
 
 
 async def test_a_session_marked_as_a_relay_is_answered_503_by_a_passive(http: aiohttp.ClientSession) -> None:
+    passive, third = FakePort("b", Role.PASSIVE), FakePort("c")
     async with (
-        served(FakePort("b", Role.PASSIVE)) as url,
+        served(third) as elsewhere,
+        served(passive) as url,
         http.ws_connect(f"{url}/v1/session", headers={RELAY_HEADER: "1"}) as socket,
     ):
+        passive.known_leader = member("c", elsewhere)
         await socket.send_bytes(msgspec.msgpack.encode({"seq": 4, "commands": commands(1)}))
         answer = msgspec.msgpack.decode(await soon(socket.receive_bytes()))
         assert (answer["seq"], answer["code"], answer["retry"]) == (4, 503, True)
+        assert third.seen == {}

@@ -64,7 +64,9 @@ async def test_a_lower_term_brings_no_frame(http: aiohttp.ClientSession, url: st
     async with http.ws_connect(f"{url}/v1/observe") as socket:
         await frame(socket)
         port.term = 4
+        reads = port.reads
         port.publish(11)
+        await until(lambda: port.reads > reads)
         port.term = 6
         port.publish(12)
         seen = await frame(socket)

@@ -90,6 +90,7 @@ async def test_a_frame_that_is_too_large_ends_the_session(http: aiohttp.ClientSe
             await socket.send_bytes(bytes(MAX_BODY + 1))
         ended = await soon(socket.receive())
         assert ended.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+        assert ended.data != aiohttp.WSCloseCode.UNSUPPORTED_DATA  # it was not even read
     async with http.get(f"{url}/livez") as alive:
         assert alive.status == 200
 

@@ -42,7 +42,7 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     simulator: str
     bounds: Box
     tick_rate: TickRate = 20.0
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     parameters: dict[str, Parameter] = {}
 
 

@@ -28,6 +28,9 @@ from pairsim.replication.ticklog import TickLog
 MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
 
+_GRACE = 0.004
+"""Seconds before the first tick of a leadership, for the commands that were held here until there was an active."""
+
 _NEAR = 3
 _RECHECK = 0.005
 
@@ -102,7 +105,7 @@ class Active:
         self.overruns = 0
         self._around = around
         self.last_rejected = rejected
-        self._due = now
+        self._due = now + _GRACE
         self._step = 1.0 / around.spec.tick_rate
 
     def run_once(self, now: float) -> float:

@@ -5,6 +5,9 @@ HKDF-SHA256 (RFC 5869), bound to all that both sides said. Everything after it i
 counter that is never sent, so a frame that is replayed, reordered, dropped or changed does not open. A side that
 does not know the secret cannot make the first frame, and nothing is handed on before that one.
 
+A frame is its length (4 bytes, little-endian) and its content in segments of at most `SEGMENT` bytes, each with a tag.
+So a large frame is checked while it arrives, and a length that somebody made up costs no memory.
+
 What is inside is for the caller to decode, into typed structs; nothing here unpickles.
 """
 
@@ -12,6 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
@@ -23,11 +28,16 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _T = TypeVar("_T")
 
+VERSION = 1
 MAX_GREETING = 1024
 MAX_FRAME = 64 * 2**20
 LENGTH = 4
-_LABEL = b"pairsim peer channel 1"
+SEGMENT = 256 * 1024
 _TAG = 16
+_MAGIC = b"pairsim"
+_LAST_NONCE = 2**64
+
+Buffer = bytes | bytearray | memoryview
 
 
 class ChannelError(Exception):
@@ -62,79 +72,145 @@ class _Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
 
 
 class Channel:
-    """Frames in both directions. One thread seals and one opens; they may be different ones."""
+    """Frames in both directions. One thread seals and one opens; they may be different ones.
+
+    Attributes:
+        max_frame: The longest frame, sealed, in either direction; both sides must agree.
+    """
 
     def __init__(self, sending: bytes, receiving: bytes, max_frame: int = MAX_FRAME) -> None:
+        """`sending` and `receiving` are keys of 32 bytes that nobody used before."""
+        self.max_frame = max_frame
         self._sending, self._receiving = AESGCM(sending), AESGCM(receiving)
         self._sent = self._received = 0
-        self._max_frame = max_frame
         self._buffer = bytearray()
+        self._head = b""
+        self._left = 0
+        self._segments: list[bytes] = []
+        self._failed = False
 
     def seal(self, *parts: bytes | memoryview) -> bytes:
-        """A frame, to be sent before any later one.
+        """A frame of all parts in a row, to be sent before any later one.
 
         Raises:
-            ChannelError: It is larger than the peer would take.
+            ChannelError: It is larger than the peer would take; nothing is used up.
         """
-        plain = parts[0] if len(parts) == 1 else b"".join(parts)
-        if len(plain) + _TAG > self._max_frame:
-            raise ChannelError(f"a frame of {len(plain)} bytes is over the limit of {self._max_frame}")
-        sealed = self._sending.encrypt(self._sent.to_bytes(12, "little"), plain, None)
+        size = sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
+        count = max(1, -(-size // SEGMENT))
+        length = size + count * _TAG
+        if length > self.max_frame:
+            raise ChannelError(f"a frame of {size} bytes is over the limit of {self.max_frame}")
+        head = length.to_bytes(LENGTH, "little")
+        if count == 1:
+            plain = parts[0] if len(parts) == 1 else b"".join(parts)
+            return head + self._seal(plain, head)
+        sealed = [head]
+        for segment in _segments(parts):
+            sealed.append(self._seal(segment, head))
+            time.sleep(0)  # encryption holds the interpreter's lock, and other threads have deadlines
+        return b"".join(sealed)
+
+    def _seal(self, plain: bytes | memoryview, head: bytes) -> bytes:
+        nonce = _nonce(self._sent)
         self._sent += 1
-        return len(sealed).to_bytes(LENGTH, "little") + sealed
+        return self._sending.encrypt(nonce, plain, head)
 
-    def length(self, head: bytes | bytearray | memoryview) -> int:
-        """Bytes that follow a frame's first four.
+    @property
+    def wanted(self) -> int:
+        """How many bytes `take` needs next."""
+        return min(self._left, SEGMENT + _TAG) or LENGTH
 
-        Raises:
-            ChannelError: More than a frame may have, or fewer than it must.
-        """
-        length = int.from_bytes(head[:LENGTH], "little")
-        if not _TAG <= length <= self._max_frame:
-            raise ChannelError(f"a frame announces {length} bytes, allowed are {_TAG} to {self._max_frame}")
-        return length
-
-    def open(self, sealed: bytes | bytearray | memoryview) -> bytes:
-        """What the peer sealed as its next frame.
+    def take(self, data: Buffer) -> bytes | None:
+        """Takes the next `wanted` bytes of the stream; returns a frame when it is whole.
 
         Raises:
-            ChannelError: It did not seal this.
+            ChannelError: The peer did not seal this. The channel is of no use any more.
         """
+        if self._failed:
+            raise ChannelError("the channel failed before")
+        self._failed = True  # until this went well
+        frame = self._open(data) if self._left else self._begin(data)
+        self._failed = False
+        return frame
+
+    def _begin(self, head: Buffer) -> None:
+        length = int.from_bytes(head, "little")
+        if not _TAG <= length <= self.max_frame:
+            raise ChannelError(f"a frame announces {length} bytes, allowed are {_TAG} to {self.max_frame}")
+        self._head, self._left = bytes(head), length
+
+    def _open(self, sealed: Buffer) -> bytes | None:
         try:
-            plain = self._receiving.decrypt(self._received.to_bytes(12, "little"), sealed, None)
+            plain = self._receiving.decrypt(_nonce(self._received), sealed, self._head)
         except InvalidTag:
             raise ChannelError("a frame is not authentic: another secret, or it was changed on the way") from None
         self._received += 1
-        return plain
+        self._left -= len(sealed)
+        if not self._segments and not self._left:
+            return plain
+        self._segments.append(plain)
+        if self._left:
+            return None
+        frame = b"".join(self._segments)
+        self._segments.clear()
+        return frame
 
     def feed(self, data: bytes) -> list[bytes]:
         """Takes bytes as they come and returns the frames that are whole.
 
         Raises:
-            ChannelError: See `length` and `open`; the channel is of no use any more.
+            ChannelError: See `take`.
         """
         self._buffer += data
         frames: list[bytes] = []
         at = 0
-        while len(self._buffer) - at >= LENGTH:
-            end = at + LENGTH + self.length(self._buffer[at : at + LENGTH])
-            if end > len(self._buffer):
-                break
-            frames.append(self.open(bytes(memoryview(self._buffer)[at + LENGTH : end])))
-            at = end
+        with memoryview(self._buffer) as view:
+            while len(view) - at >= self.wanted:
+                end = at + self.wanted
+                frame = self.take(view[at:end])
+                at = end
+                if frame is not None:
+                    frames.append(frame)
         if at:
             del self._buffer[:at]
         return frames
+
+
+def _nonce(count: int) -> bytes:
+    if count >= _LAST_NONCE:
+        raise ChannelError("the channel is used up: connect again")
+    return count.to_bytes(12, "little")
+
+
+def _segments(parts: tuple[bytes | memoryview, ...]) -> Iterator[bytes | memoryview]:
+    """Cuts the parts in a row into segments, and copies only where a segment spans parts."""
+    row: list[memoryview] = []
+    room = SEGMENT
+    for part in parts:
+        view = memoryview(part).cast("B")
+        while view:
+            row.append(view[:room])
+            room -= len(row[-1])
+            view = view[len(row[-1]) :]
+            if not room:
+                yield row[0] if len(row) == 1 else b"".join(row)
+                row, room = [], SEGMENT
+    if row:
+        yield row[0] if len(row) == 1 else b"".join(row)
 
 
 class Initiator:
     """The side that dials: send `greeting`, give the answer to `channel`."""
 
     def __init__(self, secret: bytes, hello: Hello) -> None:
+        """Draws fresh keys.
+
+        Raises:
+            ChannelError: The names in `hello` are too long.
+        """
         self._secret = secret
         self._private = X25519PrivateKey.generate()
-        key = self._private.public_key().public_bytes_raw()
-        self.greeting = msgspec.msgpack.encode(_Greeting(hello, os.urandom(32), key))
+        self.greeting = _encode(_Greeting(hello, os.urandom(32), self._private.public_key().public_bytes_raw()))
         if len(self.greeting) > MAX_GREETING:
             raise ChannelError("a greeting may not be that long: shorten the names")
 
@@ -159,25 +235,38 @@ def accept(secret: bytes, greeting: bytes, max_frame: int = MAX_FRAME) -> tuple[
     """
     greeted = _decode(greeting, _Greeting)
     private = X25519PrivateKey.generate()
-    reply = msgspec.msgpack.encode(_Reply(os.urandom(32), private.public_key().public_bytes_raw()))
+    reply = _encode(_Reply(os.urandom(32), private.public_key().public_bytes_raw()))
     there, back = _keys(secret, private, greeted.key, greeting, reply)
     return greeted.hello, reply, Channel(back, there, max_frame)
 
 
+def _encode(message: _Greeting | _Reply) -> bytes:
+    return _MAGIC + bytes([VERSION]) + msgspec.msgpack.encode(message)
+
+
 def _decode(data: bytes, kind: type[_T]) -> _T:
+    start = len(_MAGIC)
+    if data[:start] != _MAGIC or len(data) == start:
+        raise ChannelError("the other side does not speak pairsim's peer protocol")
+    if data[start] != VERSION:
+        raise ChannelError(
+            f"the other side speaks version {data[start]} of the peer protocol, this one version {VERSION}:"
+            " run the same version of pairsim everywhere"
+        )
     try:
-        return msgspec.msgpack.decode(data, type=kind)
+        return msgspec.msgpack.decode(data[start + 1 :], type=kind)
     except msgspec.MsgspecError:
-        raise ChannelError("whoever connected does not speak this protocol") from None
+        raise ChannelError("the other side's greeting is damaged") from None
 
 
 def _keys(
     secret: bytes, private: X25519PrivateKey, public: bytes, greeting: bytes, reply: bytes
 ) -> tuple[bytes, bytes]:
+    """The initiator's sending key and the acceptor's."""
     try:
         shared = private.exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError:
-        raise ChannelError("the peer's key is none") from None
+        raise ChannelError("the other side's key is none") from None
     transcript = hashlib.sha256(len(greeting).to_bytes(4, "little") + greeting + reply).digest()
-    material = HKDF(SHA256(), 64, transcript, _LABEL).derive(secret + shared)
+    material = HKDF(SHA256(), 64, transcript, b"pairsim peer channel %d" % VERSION).derive(secret + shared)
     return material[:32], material[32:]

@@ -1,0 +1,65 @@
+"""What every process last said of itself: pushed over a WebSocket each, so that a change is known at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from controller.view import Kind
+from pairsim.model.assignment import ReplicaStatus, WitnessStatus
+from pairsim.network.client import AreaClient
+from pairsim.network.client_errors import ClientError
+
+_RETRY = 0.05
+STALE = 3.0
+"""A status that was not renewed for so long says nothing: statuses come every second."""
+
+
+class Observer:
+    """Follows one process for as long as it is wanted."""
+
+    def __init__(self, url: str, kind: Kind, token: str, changed: Callable[[], None]) -> None:
+        self.client = AreaClient([url], token=token)
+        self._kind, self._changed = kind, changed
+        self._status: ReplicaStatus | WitnessStatus | None = None
+        self._heard = time.monotonic()
+        self._task = asyncio.create_task(self._follow(), name=f"observe-{url}")
+
+    @property
+    def status(self) -> ReplicaStatus | WitnessStatus | None:
+        """What it last said, if that is recent."""
+        return self._status if self.silent < STALE else None
+
+    @property
+    def silent(self) -> float:
+        """Seconds since it last said anything."""
+        return time.monotonic() - self._heard
+
+    async def close(self) -> None:
+        """Stops following."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        await self.client.close()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if self._kind is Kind.WITNESS:
+                    async for witness in self.client.watch_witness():
+                        self._take(witness)
+                else:
+                    async for replica in self.client.watch():
+                        self._take(replica)
+            except ClientError:
+                pass
+            if self._status is not None:
+                self._status = None
+                self._changed()
+            await asyncio.sleep(_RETRY)
+
+    def _take(self, status: ReplicaStatus | WitnessStatus) -> None:
+        self._status, self._heard = status, time.monotonic()
+        self._changed()

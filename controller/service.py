@@ -1,0 +1,102 @@
+"""The local world's own HTTP API, on loopback: its picture, and the two orders that a user gives.
+
+A web page of somebody else must not give them: orders need the content type application/json, which a page cannot send
+to another origin unasked, and requests for other host names are refused (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from controller.local import LocalWorld
+from controller.picture import picture
+from pairsim.network.client_errors import ClientError
+
+_ROLES = ("active", "passive", "witness")
+MAX_BODY = 4096
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a user wants done to an area."""
+
+    area: str
+    role: str = "active"
+
+
+class _Service:
+    """The handlers."""
+
+    def __init__(self, world: LocalWorld) -> None:
+        self._world = world
+
+    async def show(self, _request: web.Request) -> web.Response:
+        return web.json_response(body=msgspec.json.encode(picture(self._world)))
+
+    async def kill(self, request: web.Request) -> web.Response:
+        order = await _order(request)
+        if isinstance(order, web.Response):
+            return order
+        if order.role not in _ROLES:
+            return _error(400, f"role {order.role!r} is none of {', '.join(_ROLES)}")
+        name = self._world.replica(order.area, order.role)
+        if name is None:
+            return _missing(self._world, order)
+        pid = self._world.pool.processes[name].kill()
+        if pid is None:
+            return _error(409, f"{name} is not running at the moment")
+        return web.json_response({"replica": name, "pid": pid})
+
+    async def switchover(self, request: web.Request) -> web.Response:
+        order = await _order(request)
+        if isinstance(order, web.Response):
+            return order
+        name = self._world.replica(order.area, "active")
+        if name is None:
+            return _missing(self._world, order)
+        try:
+            answer = await self._world.observers[name].client.switchover()
+        except ClientError as error:
+            return _error(409, str(error))
+        return web.json_response(body=msgspec.json.encode(answer))
+
+
+def world_app(world: LocalWorld, hosts: frozenset[str]) -> web.Application:
+    """The application; `hosts` are the names that it is reached by."""
+    service = _Service(world)
+
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if request.host.rpartition(":")[0] not in hosts and request.host not in hosts:
+            return _error(403, f"this world does not answer as {request.host}")
+        return await handler(request)
+
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[guard])
+    app.router.add_get("/v1/world", service.show)
+    app.router.add_post("/v1/kill", service.kill)
+    app.router.add_post("/v1/switchover", service.switchover)
+    return app
+
+
+async def _order(request: web.Request) -> Order | web.Response:
+    if request.content_type != "application/json":
+        return _error(415, "orders are sent as application/json")
+    try:
+        return msgspec.json.decode(await request.read(), type=Order)
+    except msgspec.MsgspecError as error:
+        return _error(400, f"this is no order: {error}")
+
+
+def _missing(world: LocalWorld, order: Order) -> web.Response:
+    areas = sorted(spec.area for spec in world.areas)
+    if order.area not in areas:
+        return _error(404, f"there is no area {order.area!r}: this world has {', '.join(areas)}")
+    return _error(409, f"{order.area} has no {order.role} at the moment: try again")
+
+
+def _error(status: int, sentence: str) -> web.Response:
+    return web.json_response({"error": sentence}, status=status)

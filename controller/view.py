@@ -1,0 +1,114 @@
+"""What the controller sees, and what it may do: plain data, the same for local processes and for pods."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus, Role, WitnessStatus
+
+
+class Kind(enum.StrEnum):
+    """What a process was started as."""
+
+    SIMULATOR = "simulator"
+    WITNESS = "witness"
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """A simulator or witness process.
+
+    Attributes:
+        name: Unique in the world.
+        kind: What it is.
+        peer, url: Where it listens.
+        alive: Whether the backend (operating system, Kubernetes) says that it runs.
+        status: What it last said of itself; None while it cannot be reached.
+        silent: Seconds since it last said anything; 0 if it just did.
+    """
+
+    name: str
+    kind: Kind
+    peer: str
+    url: str
+    alive: bool
+    status: ReplicaStatus | WitnessStatus | None = None
+    silent: float = 0.0
+
+    @property
+    def replica(self) -> ReplicaStatus | None:
+        """Its status, if it is a simulator that can be reached."""
+        return self.status if self.alive and isinstance(self.status, ReplicaStatus) else None
+
+    @property
+    def witness(self) -> WitnessStatus | None:
+        """Its status, if it is a witness that can be reached."""
+        return self.status if self.alive and isinstance(self.status, WitnessStatus) else None
+
+
+class Label(msgspec.Struct, frozen=True):
+    """What a replica is labelled as, and the term it was in."""
+
+    area: str
+    role: Role
+    term: int
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at the world.
+
+    Attributes:
+        areas: What is wanted.
+        processes: What there is, by name.
+        recorded: The newest assignment that was decided for an area; written down before it is sent.
+        labels: By replica.
+    """
+
+    areas: tuple[AreaSpec, ...]
+    processes: dict[str, Process]
+    recorded: dict[str, Assignment]
+    labels: dict[str, Label]
+
+
+class Assign(msgspec.Struct, frozen=True, tag=True):
+    """Record the assignment, then send it to these processes."""
+
+    assignment: Assignment
+    targets: tuple[str, ...]
+
+
+class Adopt(msgspec.Struct, frozen=True, tag=True):
+    """Record what the members say is in force."""
+
+    assignment: Assignment
+
+
+class Release(msgspec.Struct, frozen=True, tag=True):
+    """Make a process leave an area."""
+
+    target: str
+    area: str
+
+
+class Forget(msgspec.Struct, frozen=True, tag=True):
+    """Drop the record of an area that is not wanted and that nobody has any more."""
+
+    area: str
+
+
+class SetLabel(msgspec.Struct, frozen=True, tag=True):
+    """Label a replica."""
+
+    replica: str
+    label: Label
+
+
+class Say(msgspec.Struct, frozen=True, tag=True):
+    """Tell the operator what is wrong and waits for somebody."""
+
+    area: str
+    sentence: str
+
+
+Action = Assign | Adopt | Release | Forget | SetLabel | Say

@@ -1,0 +1,55 @@
+"""`pairsim status`: the world as a table, or as JSON."""
+
+from __future__ import annotations
+
+import time
+
+import click
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from controller.picture import WorldPicture
+from pairsim.cli.local import world
+
+_PERIOD = 0.5
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--watch", is_flag=True, help="Until Ctrl-C.")
+@click.option("--port", default=8080, show_default=True)
+def status(as_json: bool, watch: bool, port: int) -> None:
+    """Shows areas and replicas."""
+    picture = world(port)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(picture)).decode())
+    elif not watch:
+        Console().print(_table(picture))
+    else:
+        with Live(_table(picture), auto_refresh=False) as live:
+            while True:
+                time.sleep(_PERIOD)
+                live.update(_table(world(port)), refresh=True)
+
+
+def _table(picture: WorldPicture) -> Table:
+    table = Table(title=f"{len(picture.areas)} area(s), {len(picture.spares)} spare(s)", title_justify="left")
+    for name in ("area", "role", "replica"):
+        table.add_column(name)
+    for name in ("term", "tick", "lag", "entities", "pid"):
+        table.add_column(name, justify="right")
+    table.add_column("url")
+    for area in picture.areas:
+        state = "redundant" if area.redundant else "[bold]NOT redundant[/bold]"
+        for place, r in enumerate(area.replicas):
+            cells = (r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.pid or "-", r.url)
+            table.add_row(area.area if place == 0 else "", *map(str, cells))
+        witness = area.witness
+        table.add_row(
+            f"  {state}", "witness", "", "", "", "", "", str(witness.pid or "-"), witness.url, end_section=True
+        )
+    for spare in picture.spares:
+        table.add_row("", "spare", "", "", "", "", "", str(spare.pid or "-"), spare.url)
+    return table

@@ -18,7 +18,6 @@ from pairsim.network.frames import Column, Frame, Rows
 
 if TYPE_CHECKING:
     from pairsim.model.table import Table
-    from pairsim.replication.port import Published
 
 Ids = npt.NDArray[np.int64]
 Index = npt.NDArray[np.intp]
@@ -58,15 +57,24 @@ def rows_in_box(table: Table, box: Bounds | None) -> Index:
 
 
 def extract(
-    table: Table, published: Published, box: Bounds | None, components: Sequence[str], limit: int
+    table: Table, *, tick: int, term: int, box: Bounds | None, components: Sequence[str], limit: int
 ) -> Snapshot | None:
-    """A copy of what is in the box; None if that is more than `limit` entities."""
+    """A copy of what is in the box (everything without one); None if that is more than `limit` entities.
+
+    Args:
+        table: The state at `tick`.
+        tick: A committed tick.
+        term: Its term.
+        box: Selects by position.
+        components: Names; none for all.
+        limit: In entities.
+    """
     rows = rows_in_box(table, box)
     if len(rows) > limit:
         return None
     names = components or tuple(table.columns())
     columns = {name: table.column(name)[rows] for name in names}
-    return Snapshot(published.tick, published.term, table.ids[rows], columns)
+    return Snapshot(tick, term, table.ids[rows], columns)
 
 
 def diff(before: Snapshot | None, after: Snapshot) -> Frame:

@@ -103,7 +103,14 @@ class _Group:
     def _query(self, table: Table, published: Published) -> Snapshot | None:
         from pairsim.network.interest import extract  # noqa: PLC0415 - a spare must stay small
 
-        return extract(table, published, self._selection.box, self._selection.components, MAX_ENTITIES)
+        return extract(
+            table,
+            tick=published.tick,
+            term=published.term,
+            box=self._selection.box,
+            components=self._selection.components,
+            limit=MAX_ENTITIES,
+        )
 
     async def _encode(self, base: Snapshot | None, snapshot: Snapshot) -> bytes:
         return await self._blocking.run(functools.partial(_encoded, base, snapshot), _READ_SECONDS)

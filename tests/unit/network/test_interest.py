@@ -11,7 +11,6 @@ from pairsim.model.table import Table
 from pairsim.network.area import Bounds
 from pairsim.network.frames import Column, Frame, Rows
 from pairsim.network.interest import Snapshot, apply, array, diff, extract
-from pairsim.replication.port import Published
 from tests.unit.network.fakes import SCHEMA
 
 INFINITE = float("inf")
@@ -39,7 +38,7 @@ def content(snapshot: Snapshot) -> dict[int, tuple[bytes, ...]]:
 
 
 def taken(table: Table, tick: int, names: tuple[str, ...] = ()) -> Snapshot:
-    snapshot = extract(table, Published(1, tick), BOX, names, 1000)
+    snapshot = extract(table, tick=tick, term=1, box=BOX, components=names, limit=1000)
     assert snapshot is not None
     return snapshot
 
@@ -82,8 +81,8 @@ def test_a_snapshot_keeps_no_view_of_the_table() -> None:
 
 def test_a_box_with_too_much_in_it_is_told() -> None:
     table = table_of(dict.fromkeys(range(5), (1.0, 1.0, 1.0, 2.0)), list(range(5)))
-    assert extract(table, Published(1, 1), BOX, (), 4) is None
-    assert extract(table, Published(1, 1), None, (), 5) is not None
+    assert extract(table, tick=1, term=1, box=BOX, components=(), limit=4) is None
+    assert extract(table, tick=1, term=1, box=None, components=(), limit=5) is not None
 
 
 def test_columns_are_told_with_their_type() -> None:

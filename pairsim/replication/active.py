@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from pairsim.model.apply import advance
 from pairsim.model.assignment import AreaSpec, Assignment
 from pairsim.model.simulator import Simulator
 from pairsim.replication.inbox import Inbox, Ledger
+from pairsim.replication.meters import Meters
 from pairsim.replication.messages import Record, Rejection, Seal, Tick
 from pairsim.replication.state import State
 from pairsim.replication.statesync import StatePublisher
@@ -90,6 +92,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     inbox: Inbox
     publisher: StatePublisher
     consensus: Consensus
+    meters: Meters
     durable: Callable[[], int]
     """The tick of the own newest checkpoint on disk."""
 
@@ -102,7 +105,6 @@ class Active:
         self.term = term
         self.ledger = Ledger(around.log.window, around.state.tick)
         self.order: Order | None = None
-        self.overruns = 0
         self._around = around
         self.last_rejected = rejected
         self._due = now + _GRACE
@@ -121,11 +123,12 @@ class Active:
         self._tick()
         self._due += self._step
         if self._due < now - 5 * self._step:
-            self.overruns += 1
+            around.meters.overruns += 1
             self._due = now
         return self._due
 
     def _tick(self) -> None:
+        began = time.perf_counter()
         around, state = self._around, self._around.state
         tick = state.tick + 1
         commands = self.ledger.admit(around.inbox.take(), tick)
@@ -147,6 +150,7 @@ class Active:
             state.at(tick)
         self.ledger.stepped(tick, self.last_rejected, self.term)
         self._publish()
+        around.meters.tick(time.perf_counter() - began)
 
     def _publish(self) -> None:
         around = self._around

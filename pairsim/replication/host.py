@@ -16,6 +16,7 @@ import structlog
 
 from pairsim.model.assignment import Assignment, Authority, Member, ReplicaStatus, Role
 from pairsim.model.commands import Command
+from pairsim.replication.meters import Meters
 from pairsim.replication.peerport import PeerPort
 from pairsim.replication.port import (
     Done,
@@ -49,7 +50,7 @@ class Host:
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
         self._listeners: list[Callable[[Published | None], None]] = []
-        self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout)
+        self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
         self._peer_port.register("raft", self._board.raft)
         self._peer_port.register("sync", self._board.sync)
         for assignment in remembered(settings.data)[:1]:
@@ -93,6 +94,11 @@ class Host:
         """See `ReplicaPort`."""
         runtime = self._runtime
         return runtime.catalogue if runtime else None
+
+    def meters(self) -> Meters | None:
+        """See `ReplicaPort`."""
+        runtime = self._runtime
+        return runtime.replica.meters if runtime else None
 
     def leader(self) -> Member | None:
         """See `ReplicaPort`."""

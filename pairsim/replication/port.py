@@ -13,6 +13,7 @@ import msgspec
 
 from pairsim.model.assignment import Assignment, Authority, Member, ReplicaStatus, WitnessStatus
 from pairsim.model.commands import Command, Result
+from pairsim.replication.meters import Meters
 
 if TYPE_CHECKING:
     from pairsim.model.catalogue import Catalogue
@@ -88,6 +89,9 @@ class ReplicaPort(Protocol):
 
     def catalogue(self) -> Catalogue | None:
         """What commands and components are valid here; None for a spare."""
+
+    def meters(self) -> Meters | None:
+        """What it counted of its own work; None for a spare."""
 
     def leader(self) -> Member | None:
         """The active as this replica knows it (may be itself)."""

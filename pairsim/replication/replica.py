@@ -24,6 +24,7 @@ from pairsim.replication.active import MAX_AHEAD, Active, Consensus, Surrounding
 from pairsim.replication.gap import Gap
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.messages import Seal, Tick, decode_record
+from pairsim.replication.meters import Meters
 from pairsim.replication.passive import Follower
 from pairsim.replication.port import Published
 from pairsim.replication.raft import monotonic
@@ -76,7 +77,8 @@ class Replica:
         """An area's newcomer or founder has no state; see `found` and `resume`."""
         self.spec, self.simulator, self.log = spec, simulator, ticks
         self.state = State(Table(simulator.components))
-        self.publisher = StatePublisher(simulator.components)
+        self.meters = Meters()
+        self.publisher = StatePublisher(simulator.components, self.meters)
         self.follower = Follower(self.state, ticks, lambda: disk.durable)
         self.active: Active | None = None
         self.published: Published | None = None
@@ -85,7 +87,7 @@ class Replica:
         self.on_sealed: Callable[[Seal], None] = lambda _seal: None
         self._wake, self._disk = wake, disk
         self._around = Surroundings(
-            spec, simulator, self.state, ticks, inbox, self.publisher, consensus, lambda: disk.durable
+            spec, simulator, self.state, ticks, inbox, self.publisher, consensus, self.meters, lambda: disk.durable
         )
         self.gap = Gap()
         self._leading: int | None = None
@@ -194,6 +196,8 @@ class Replica:
             self._rejected = self.state.tick, {r.index: r.reason for r in self.follower.rejected[1]}
         tick, rejected = self._rejected
         self.active = Active(term, self._around, rejected if tick == self.state.tick else {}, now)
+        self.meters.takeovers += 1
+        self.meters.replayed += replayed
         if self.on_takeover is not None:
             self.on_takeover(term=term, tick=self.state.tick, replayed=replayed)
 

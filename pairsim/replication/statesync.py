@@ -20,6 +20,7 @@ import msgspec
 from pairsim.model.schema import Schema
 from pairsim.model.table import Table
 from pairsim.replication.messages import MessageError, Rejection
+from pairsim.replication.meters import Meters
 from pairsim.replication.statecodec import Draft, Encoder, pack
 
 WINDOW = 4
@@ -107,8 +108,9 @@ def decode_to_active(data: bytes) -> ToActive:
 class Packed:
     """A draft that is packed by whichever I/O thread needs it first, once."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, meters: Meters) -> None:
         self._lock = threading.Lock()
+        self._meters = meters
         self._draft: Draft | None = draft
         self._bytes = b""
 
@@ -117,6 +119,8 @@ class Packed:
         with self._lock:
             if self._draft is not None:
                 self._bytes, self._draft = pack(self._draft), None
+                self._meters.sync_bytes += len(self._bytes)
+                self._meters.sync_frames += 1
             return self._bytes
 
 
@@ -148,12 +152,12 @@ class Subscriber:
 class StatePublisher:
     """The active's side: one chain, many subscribers."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, meters: Meters) -> None:
         self._encoder = Encoder(schema)
+        self._meters = meters
         self._lock = threading.Lock()
         self._subscribers: dict[str, Subscriber] = {}
         self._chain_tick = KEYFRAME
-        self.skipped = 0
 
     # --- any thread
 
@@ -223,7 +227,7 @@ class StatePublisher:
         with self._lock:
             chain = [s for s in self._subscribers.values() if s.on_chain]
             if any(s.full for s in chain):
-                self.skipped += 1
+                self._meters.sync_skipped += 1
                 if tick - self._chain_tick < LAPSE_TICKS:
                     return
                 for late in (s for s in chain if s.full):
@@ -243,9 +247,8 @@ class StatePublisher:
                 header = FrameHeader(term, tick, KEYFRAME, committed, rejected)
                 self._send(new, header, self._encoder.keyframe())
 
-    @staticmethod
-    def _send(subscribers: list[Subscriber], header: FrameHeader, draft: Draft) -> None:
-        body = Packed(draft)
+    def _send(self, subscribers: list[Subscriber], header: FrameHeader, draft: Draft) -> None:
+        body = Packed(draft, self._meters)
         for subscriber in subscribers:
             subscriber.unacked.append(header.tick)
             if header.base == KEYFRAME:

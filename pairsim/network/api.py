@@ -15,6 +15,7 @@ from pairsim.network.frames import MAX_BODY, DigestsAnswer
 from pairsim.network.gateway import HOLD_SECONDS, Gateway
 from pairsim.network.hub import Hub
 from pairsim.network.ingress import CommandHandler
+from pairsim.network.meters import MeterCollector
 from pairsim.network.metrics import Metrics
 from pairsim.network.observe import Observers
 from pairsim.network.probes import Probes
@@ -83,6 +84,7 @@ class SimulatorApi:
             "watchers": self._watch.sockets,
         }
         self._metrics.watch_replica(self._port.status, sockets)
+        self._metrics.registry.register(MeterCollector(self._port.meters))
         app.cleanup_ctx.append(self._live)
         app.on_shutdown.append(self._goodbye)
         return app

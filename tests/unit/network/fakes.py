@@ -159,6 +159,9 @@ class FakePort:
     def catalogue(self) -> Catalogue | None:
         return None if self.role is Role.SPARE else CATALOGUE
 
+    def meters(self) -> None:
+        return None
+
     def leader(self) -> Member | None:
         return member(self.name) if self.role is Role.ACTIVE else self.known_leader
 

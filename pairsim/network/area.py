@@ -9,23 +9,14 @@ import msgspec
 from aiohttp import web
 
 from pairsim.model.geometry import Point
+from pairsim.network.box import POSITION, Bounds
 from pairsim.network.problems import HttpError
 from pairsim.network.requests import number
 
 if TYPE_CHECKING:
     from pairsim.model.catalogue import Catalogue
 
-POSITION = "position"
-"""The component that areas of interest select by: three numbers in metres."""
-
 _MAX_COMPONENTS = 64
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """A half-open box, `low <= p < high`; an axis that was not named is unbounded."""
-
-    low: Point
-    high: Point
 
 
 class Selection(msgspec.Struct, frozen=True):

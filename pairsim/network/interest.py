@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pairsim.network.area import POSITION, Bounds
+from pairsim.network.box import POSITION, Bounds
 from pairsim.network.frames import Column, Frame, Rows
 
 if TYPE_CHECKING:

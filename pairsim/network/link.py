@@ -43,6 +43,7 @@ class Link:
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[SessionAnswer]] = {}
         self._lost = False
+        self._sending: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Future[bool] | None = None
         self._reading = asyncio.ensure_future(self._read())
 
@@ -84,19 +85,20 @@ class Link:
             raise FrameTooLargeError(f"a frame holds at most {self._limit:,} bytes, this batch takes {len(frame):,}")
         answer: asyncio.Future[SessionAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[seq] = answer
+        # Not awaited here: all that wait for the server to read share one future inside aiohttp, and cancelling one
+        # request would cancel them all.
+        sending = asyncio.ensure_future(self._send(frame))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
         try:
-            await self._socket.send_bytes(frame)
             return await answer
-        except (aiohttp.ClientError, OSError) as error:
-            raise LinkLostError("the session broke") from error
         finally:
             self._waiting.pop(seq, None)
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # seen, even if the sending failed first
 
     def drop(self) -> None:
         """Fails everything that is under way, at once, and closes in the background."""
-        self._reading.cancel()
+        for task in (self._reading, *self._sending):
+            task.cancel()
         self._end("the session was given up")
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._socket.close())
@@ -107,6 +109,12 @@ class Link:
         await asyncio.wait([self._reading], timeout=_CLOSE_SECONDS)
         if self._closing is not None:
             await asyncio.wait([self._closing], timeout=2 * _CLOSE_SECONDS)
+
+    async def _send(self, frame: bytes) -> None:
+        try:
+            await self._socket.send_bytes(frame)
+        except (aiohttp.ClientError, OSError):
+            self._end("the session broke")
 
     async def _read(self) -> None:
         reason = "the session was closed"

@@ -23,7 +23,7 @@ from pairsim.network.frames import (
 )
 from pairsim.network.gateway import Gateway
 from pairsim.network.problems import explain, unexpected
-from pairsim.network.sockets import Sockets, TooSlowError, finish, send
+from pairsim.network.sockets import Sockets, TooSlowError, expel, finish, send
 from pairsim.replication.port import ReplicaPort
 
 MAX_SESSIONS = 256
@@ -40,17 +40,16 @@ class Sessions:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One session, until its client goes."""
-        relayed = request.headers.get(RELAY_HEADER) == "1"
 
         async def work(socket: web.WebSocketResponse) -> None:
-            session = _Session(socket, self._port, self._gateway, relayed=relayed)
+            session = _Session(socket, request, self._port, self._gateway)
             self._open.add(session)
             try:
                 await session.run()
             finally:
                 self._open.discard(session)
 
-        return await self.sockets.serve(request, work, max_frame=MAX_RELAYED if relayed else MAX_BODY)
+        return await self.sockets.serve(request, work, max_frame=MAX_RELAYED if is_relay(request) else MAX_BODY)
 
     async def close(self) -> None:
         """Answers what is under way, then says goodbye: the process ends."""
@@ -61,9 +60,12 @@ class Sessions:
 
 
 class _Session:
-    def __init__(self, socket: web.WebSocketResponse, port: ReplicaPort, gateway: Gateway, *, relayed: bool) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, request: web.Request, port: ReplicaPort, gateway: Gateway
+    ) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
-        self._socket, self._port, self._gateway, self._relayed = socket, port, gateway, relayed
+        self._socket, self._request, self._port, self._gateway = socket, request, port, gateway
+        self._relayed = is_relay(request)
         self._commands = 0
         self._room = asyncio.Event()
         self._decoder = msgspec.msgpack.Decoder(SessionBatch)
@@ -103,11 +105,13 @@ class _Session:
 
     async def _answer(self, batch: SessionBatch) -> None:
         answer = await self._commit(batch)
+        # Without an answer the client asks again, with the same ids and in another session.
         try:
             await send(self._socket, self._encoder.encode(answer))
-        except (TooSlowError, ConnectionError) as error:
-            # The client gets no answer and will ask again with the same ids; the session is of no use any more.
-            await finish(self._socket, WSCloseCode.POLICY_VIOLATION, str(error))
+        except TooSlowError as error:
+            await expel(self._socket, self._request, str(error))
+        except ConnectionError:
+            await self._socket.close()
 
     async def _commit(self, batch: SessionBatch) -> SessionAnswer:
         try:
@@ -119,6 +123,11 @@ class _Session:
 
     async def _refuse(self, sentence: str) -> None:
         await finish(self._socket, WSCloseCode.UNSUPPORTED_DATA, sentence)
+
+
+def is_relay(request: web.Request) -> bool:
+    """Whether the session is the passive's, which does the holding and retrying."""
+    return request.headers.get(RELAY_HEADER) == "1"
 
 
 def _failure(seq: int, error: Exception) -> SessionAnswer:

@@ -27,7 +27,6 @@ class Sockets:
         self._what = what
         self._limit = limit
         self._open: set[web.WebSocketResponse] = set()
-        self._opening = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -58,9 +57,7 @@ class Sockets:
             await socket.prepare(request)
             await work(socket)
         except TooSlowError as error:
-            await finish(socket, WSCloseCode.POLICY_VIOLATION, str(error))
-            if request.transport is not None:
-                request.transport.abort()  # what it did not read would be kept for it
+            await expel(socket, request, str(error))
         except ConnectionError:
             pass  # the peer is gone, and so is the reason to serve it
         finally:
@@ -84,6 +81,14 @@ async def finish(socket: web.WebSocketResponse, code: int, reason: str) -> None:
             await socket.close(code=code, message=reason.encode()[:120])
 
 
+async def expel(socket: web.WebSocketResponse, request: web.Request, reason: str) -> None:
+    """Ends the socket of a peer that does not read. It gets the reason if it reads at last; nothing is kept for it."""
+    transport = request.transport
+    if transport is not None:
+        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, transport.abort)
+    await finish(socket, WSCloseCode.POLICY_VIOLATION, reason)
+
+
 async def send(socket: web.WebSocketResponse, data: bytes | str, seconds: float = SEND_SECONDS) -> None:
     """Sends a frame.
 
@@ -91,14 +96,14 @@ async def send(socket: web.WebSocketResponse, data: bytes | str, seconds: float 
         TooSlowError: The peer has not read for `seconds`.
         ConnectionError: The peer is gone.
     """
-    try:
-        async with asyncio.timeout(seconds):
-            if isinstance(data, str):
-                await socket.send_str(data)
-            else:
-                await socket.send_bytes(data)
-    except TimeoutError:
-        raise TooSlowError(f"nothing was read for {seconds:g} s") from None
+    # In a task of its own: all that wait for a peer to read share one future inside aiohttp, and cancelling one of
+    # them would cancel them all. It ends with the connection.
+    sending = asyncio.ensure_future(socket.send_str(data) if isinstance(data, str) else socket.send_bytes(data))
+    sending.add_done_callback(_seen)
+    await asyncio.wait((sending,), timeout=seconds)
+    if not sending.done():
+        raise TooSlowError(f"nothing was read for {seconds:g} s")
+    sending.result()
 
 
 async def push(socket: web.WebSocketResponse, pushing: Coroutine[None, None, None]) -> None:
@@ -115,6 +120,11 @@ async def push(socket: web.WebSocketResponse, pushing: Coroutine[None, None, Non
         _, outcome = await asyncio.gather(*reversed(tasks), return_exceptions=True)
     if isinstance(outcome, Exception):
         raise outcome
+
+
+def _seen(sending: asyncio.Task[None]) -> None:
+    if not sending.cancelled():
+        sending.exception()
 
 
 async def _drain(socket: web.WebSocketResponse) -> None:

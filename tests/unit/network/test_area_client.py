@@ -14,7 +14,7 @@ from pairsim.model.assignment import Authority, Role
 from pairsim.model.commands import MAX_BATCH, Result, Status
 from pairsim.model.geometry import Box
 from pairsim.network.client import AreaClient, CommandsRefused, Overloaded, RequestRefused, Unavailable, new_id
-from pairsim.network.frames import Frame, Rows
+from pairsim.network.frames import Column, Frame, Rows
 from pairsim.network.interest import Snapshot, apply
 from pairsim.network.observer import Continuity
 from pairsim.replication.port import RefusedError
@@ -242,6 +242,18 @@ def test_lower_terms_and_seen_ticks_are_refused() -> None:
     continuity.reconnected()
     with pytest.raises(ValueError, match="keyframe"):
         continuity.accept(frame(8, 3))
+
+
+def mass(value: float) -> Rows:
+    return Rows(np.array([1], "<i8").tobytes(), {"mass": Column("<f8", 1, np.array([value]).tobytes())})
+
+
+def test_what_a_refused_frame_changed_is_shown_with_the_next_one() -> None:
+    continuity = Continuity()
+    continuity.accept(Frame(5, 3, True, mass(1.0), Rows(), b""))
+    assert continuity.accept(Frame(6, 2, False, Rows(), mass(2.0), b"")) is None
+    shown = continuity.accept(Frame(7, 3, False, Rows(), Rows(), b""))
+    assert shown == Frame(7, 3, False, Rows(), mass(2.0), b"")
 
 
 def test_new_ids_differ() -> None:

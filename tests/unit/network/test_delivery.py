@@ -77,6 +77,24 @@ async def test_after_a_hedge_the_answering_replica_is_asked_first() -> None:
     assert replicas.asked == ["a", "b", "b"]
 
 
+async def test_a_replica_that_answers_late_but_first_is_asked_first_again() -> None:
+    asked: list[str] = []
+    hedged = asyncio.Event()
+
+    async def attempt(url: str, batch: Sequence[Command]) -> list[Result]:
+        asked.append(url)
+        if url == "b":
+            hedged.set()
+            await asyncio.Event().wait()
+        await hedged.wait()
+        return [Result("c0", Status.APPLIED, 5)]
+
+    delivery = Delivery(["a", "b"], attempt, hedge=0.01)
+    await soon(delivery.deliver(commands(1), 5.0))
+    await soon(delivery.deliver(commands(1), 5.0))
+    assert asked == ["a", "b", "a"]
+
+
 async def test_it_goes_on_until_a_replica_answers() -> None:
     replicas = Replicas(
         a=[NotSentError("gone")], b=[NotSentError("no active"), UnknownFateError("interrupted"), applied()]

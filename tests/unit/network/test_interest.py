@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsim.model.table import Table
-from pairsim.network.area import Bounds
+from pairsim.network.box import Bounds
 from pairsim.network.frames import Column, Frame, Rows
 from pairsim.network.interest import Snapshot, apply, array, diff, extract
 from tests.unit.network.fakes import SCHEMA

@@ -102,8 +102,7 @@ class Channel:
             raise ChannelError(f"a frame of {size} bytes is over the limit of {self.max_frame}")
         head = length.to_bytes(LENGTH, "little")
         if count == 1:
-            plain = parts[0] if len(parts) == 1 else b"".join(parts)
-            return head + self._seal(plain, head)
+            return head + self._seal(b"".join(parts), head)
         sealed = [head]
         for segment in _segments(parts):
             sealed.append(self._seal(segment, head))
@@ -129,7 +128,11 @@ class Channel:
         if self._failed:
             raise ChannelError("the channel failed before")
         self._failed = True  # until this went well
-        frame = self._open(data) if self._left else self._begin(data)
+        frame: bytes | None = None
+        if self._left:
+            frame = self._open(data)
+        else:
+            self._begin(data)
         self._failed = False
         return frame
 

@@ -1,8 +1,8 @@
 """The peer port: one TCP port per process, for Raft and the state stream of every area that it has.
 
-Blocking sockets and short-lived threads around `channel.py`. A connection must finish its handshake within one
-deadline; only so many may try at a time, and the rest are closed at once, so that strangers cannot exhaust the
-process. Whoever cannot prove the secret learns nothing and reaches no handler.
+Blocking sockets and short-lived threads around `channel.py`. Whoever cannot prove the secret learns nothing and
+reaches no handler. A connection must finish its handshake within one deadline, and only so many may try at a time:
+when another one comes, the one that has tried longest is closed, so that silent strangers keep nobody out.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import structlog
 
-from pairsim.replication.channel import LENGTH, MAX_GREETING, Channel, ChannelError, Hello, Initiator, accept
+from pairsim.replication.channel import LENGTH, MAX_FRAME, MAX_GREETING, Channel, ChannelError, Hello, Initiator, accept
+from pairsim.replication.connect import Deadline, PeerError, connect, split, tune
+
+__all__ = ["Handler", "Link", "PeerError", "PeerPort", "RefusedByPeerError", "RefusedError", "Taker", "dial"]
 
 log = structlog.get_logger()
 
-MAX_PENDING = 64
+MAX_PENDING = 32
 STREAM_FRAME = 2**30
-_encode = msgspec.msgpack.Encoder().encode
+SEND_PATIENCE = 30.0
+_MAX_HANDSHAKE_FRAME = 64 * 1024
 _PROOF = b"pairsim"
 _BACKLOG = 128
 _JOIN = 2.0
-
-
-class PeerError(OSError):
-    """The peer cannot be reached, or does not answer."""
+_EXHAUSTED = 0.01
 
 
 class RefusedByPeerError(PeerError):
@@ -46,7 +46,7 @@ class RefusedByPeerError(PeerError):
 
 
 class RefusedError(Exception):
-    """Raised by a handler to refuse a connection."""
+    """Raised by a handler to refuse a connection; reason and detail together below 64 KiB."""
 
     def __init__(self, reason: str, detail: bytes = b"") -> None:
         super().__init__(reason)
@@ -60,30 +60,37 @@ class _Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Link:
-    """An authenticated connection; blocking, unless the caller takes `sock` and `channel` apart."""
+    """An authenticated connection; blocking, unless the caller takes `sock` and `channel` apart.
+
+    One thread may send and another receive.
+    """
 
     def __init__(self, sock: socket.socket, channel: Channel) -> None:
+        """Owns the socket."""
         self.sock, self.channel = sock, channel
 
     def send(self, *parts: bytes | memoryview) -> None:
-        """Sends one frame. Raises OSError."""
+        """Sends one frame.
+
+        Raises:
+            OSError: The link is gone, or the peer takes nothing for so long: `SEND_PATIENCE`, or the `timeout` of
+                the last `receive`. The link is of no use any more.
+            ChannelError: The frame is too large; the link goes on.
+        """
         self.sock.sendall(self.channel.seal(*parts))
 
     def receive(self, timeout: float) -> bytes:
-        """The next frame. Raises OSError (TimeoutError after `timeout` seconds of silence) and ChannelError."""
-        self.sock.settimeout(timeout)
-        head = self._exactly(LENGTH)
-        return self.channel.open(self._exactly(self.channel.length(head)))
+        """The next frame.
 
-    def _exactly(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view = memoryview(data)
-        while view:
-            got = self.sock.recv_into(view)
-            if not got:
-                raise PeerError("the peer closed the connection")
-            view = view[got:]
-        return data
+        Raises:
+            OSError: The link is gone; TimeoutError after `timeout` seconds of silence. It is of no use any more.
+            ChannelError: What came is not what the peer sent.
+        """
+        self.sock.settimeout(timeout)
+        frame: bytes | None = None
+        while frame is None:
+            frame = self.channel.take(_exactly(self.sock, self.channel.wanted))
+        return frame
 
     def close(self) -> None:
         """Ends it, also for a thread that waits in it."""
@@ -92,74 +99,91 @@ class Link:
         self.sock.close()
 
 
-def split(address: str) -> tuple[str, int]:
-    """host:port as socket wants it."""
-    host, _colon, port = address.rpartition(":")
-    return host, int(port)
+def _exactly(sock: socket.socket, size: int, deadline: Deadline | None = None) -> memoryview:
+    """Reads so many bytes; with a deadline for all of them, else with the socket's timeout for each call."""
+    data = memoryview(bytearray(size))
+    got = 0
+    while got < size:
+        if deadline is not None:
+            sock.settimeout(deadline.left())
+        more = sock.recv_into(data[got:])
+        if not more:
+            raise PeerError("the peer closed the connection")
+        got += more
+    return data
 
 
-def _tune(sock: socket.socket) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+class _Handshake:
+    """Messages before a connection is a link: few, short, and in time."""
 
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock, self._deadline = sock, deadline
 
-class _Deadline:
-    """One time for several blocking calls on a socket."""
+    def send(self, data: bytes) -> None:
+        self._sock.settimeout(self._deadline.left())
+        self._sock.sendall(data)
 
-    def __init__(self, sock: socket.socket, seconds: float) -> None:
-        self._sock, self._end = sock, time.monotonic() + seconds
+    def send_greeting(self, greeting: bytes) -> None:
+        self.send(len(greeting).to_bytes(LENGTH, "little") + greeting)
 
-    def exactly(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            left = self._end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("the handshake takes too long")
-            self._sock.settimeout(left)
-            more = self._sock.recv(size - len(data))
-            if not more:
-                raise PeerError("the peer closed the connection in the handshake")
-            data += more
-        return data
-
-    def message(self, limit: int) -> bytes:
-        length = int.from_bytes(self.exactly(LENGTH), "little")
-        if length > limit:
-            raise ChannelError("whoever connected does not speak this protocol")
-        return self.exactly(length)
+    def greeting(self) -> bytes:
+        length = int.from_bytes(_exactly(self._sock, LENGTH, self._deadline), "little")
+        if length > MAX_GREETING:
+            raise ChannelError("the other side does not speak pairsim's peer protocol")
+        return bytes(_exactly(self._sock, length, self._deadline))
 
     def frame(self, channel: Channel) -> bytes:
-        return channel.open(self.exactly(channel.length(self.exactly(LENGTH))))
+        frame: bytes | None = None
+        while frame is None:
+            frame = channel.take(_exactly(self._sock, channel.wanted, self._deadline))
+        return frame
 
-
-def _framed(data: bytes) -> bytes:
-    return len(data).to_bytes(LENGTH, "little") + data
+    def link(self, channel: Channel, hello: Hello) -> Link:
+        """The peer has proved the secret: it may send large frames, and take its time."""
+        channel.max_frame = STREAM_FRAME if hello.kind == "sync" else MAX_FRAME
+        self._sock.settimeout(SEND_PATIENCE)
+        return Link(self._sock, channel)
 
 
 def dial(address: str, secret: bytes, hello: Hello, timeout: float) -> Link:
-    """Connects and proves the secret, both ways, within `timeout` seconds.
+    """Connects to host:port and proves the secret, both ways, within `timeout` seconds.
 
     Raises:
-        PeerError: Nobody is there, or it is not in time.
+        PeerError: Nobody is there, it is not in time, or whoever is there does not take this side's proof.
         RefusedByPeerError: The peer does not want it.
         ChannelError: Whoever is there does not know the secret.
     """
-    sock = socket.create_connection(split(address), timeout)
+    initiator = Initiator(secret, hello)
+    deadline = Deadline(timeout)
+    sock = connect(address, deadline)
+    with _explained(sock, address):
+        handshake = _Handshake(sock, deadline)
+        handshake.send_greeting(initiator.greeting)
+        channel = initiator.channel(handshake.greeting(), _MAX_HANDSHAKE_FRAME)
+        handshake.send(channel.seal(_PROOF))
+        answer = msgspec.msgpack.decode(handshake.frame(channel), type=_Answer)
+        link = handshake.link(channel, hello)
+    if not answer.accepted:
+        link.close()
+        raise RefusedByPeerError(answer.reason, answer.detail)
+    return link
+
+
+@contextlib.contextmanager
+def _explained(sock: socket.socket, address: str) -> Iterator[None]:
+    """Closes the socket of a handshake that fails, and says what that means."""
     try:
-        _tune(sock)
-        deadline = _Deadline(sock, timeout)
-        initiator = Initiator(secret, hello)
-        sock.sendall(_framed(initiator.greeting))
-        channel = initiator.channel(deadline.message(MAX_GREETING), STREAM_FRAME)
-        sock.sendall(channel.seal(_PROOF))
-        answer = msgspec.msgpack.decode(deadline.frame(channel), type=_Answer)
-        if not answer.accepted:
-            raise RefusedByPeerError(answer.reason, answer.detail)
-        sock.settimeout(None)
-    except BaseException:
+        yield
+    except BaseException as error:
         sock.close()
+        if isinstance(error, TimeoutError):
+            raise PeerError(f"{address} did not finish the handshake in time") from error
+        if isinstance(error, OSError):
+            reason = "it has another secret, or too many try to connect"
+            raise PeerError(f"{address} ended the handshake ({error.strerror or error}): {reason}") from error
+        if isinstance(error, msgspec.MsgspecError):
+            raise ChannelError(f"{address} gave an answer of no known form") from error
         raise
-    return Link(sock, channel)
 
 
 Taker = Callable[[Link], None]
@@ -168,15 +192,36 @@ Handler = Callable[[Hello], Taker]
 
 
 class PeerPort:
-    """Listens, authenticates, and hands connections to whoever they are for."""
+    """Listens, authenticates, and hands connections to whoever they are for.
 
-    def __init__(self, address: str, secret: bytes, timeout: float, max_pending: int = MAX_PENDING) -> None:
-        """Binds at once; serves until `close`. A handshake may take `timeout` seconds."""
-        self._secret, self._timeout = secret, timeout
+    Attributes:
+        address: host:port, with the port that was chosen if 0 was asked for.
+    """
+
+    def __init__(
+        self, address: str, secret: bytes, timeout: float, max_pending: int = MAX_PENDING, *, name: str | None = None
+    ) -> None:
+        """Binds at once; serves until `close`.
+
+        Args:
+            address: host:port to listen at; port 0 for any.
+            secret: What peers must know.
+            timeout: A handshake may take so many seconds.
+            max_pending: Connections that may be in the handshake; twice as many threads at most.
+            name: The own name: who wants to speak with another process (at an address that has changed hands)
+                is refused. None takes every name.
+
+        Raises:
+            OSError: It cannot listen there.
+        """
+        self._secret, self._timeout, self._max_pending, self._name = secret, timeout, max_pending, name
         self._handlers: dict[str, Handler] = {}
-        self._pending = threading.BoundedSemaphore(max_pending)
+        self._lock = threading.Lock()
+        self._pending: dict[socket.socket, None] = {}
+        self._threads: set[threading.Thread] = set()
+        self._closed = threading.Event()
         host, port = split(address)
-        self._listener = socket.create_server((host, port), backlog=_BACKLOG, reuse_port=False)
+        self._listener = socket.create_server((host, port), backlog=_BACKLOG)
         self.address = f"{host}:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept_all, name="peer-port", daemon=True)
         self._thread.start()
@@ -186,52 +231,97 @@ class PeerPort:
         self._handlers[kind] = handler
 
     def close(self) -> None:
-        """Stops listening."""
+        """Stops listening and ends the handshakes that are under way; links that were handed over stay."""
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(_JOIN)
+        with self._lock:
+            while self._pending:
+                self._evict()
+            threads = [self._thread, *self._threads]
+        deadline = Deadline(_JOIN)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                with contextlib.suppress(TimeoutError):
+                    thread.join(deadline.left())
 
     def _accept_all(self) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 sock, _address = self._listener.accept()
             except OSError:
-                if self._listener.fileno() < 0:
-                    return
-                time.sleep(0.01)  # out of file descriptors: others must end first
+                self._closed.wait(_EXHAUSTED)  # out of file descriptors: others must end first
                 continue
-            if not self._pending.acquire(blocking=False):
+            thread = threading.Thread(target=self._greet, args=(sock,), name="handshake", daemon=True)
+            if not self._admit(sock, thread):
                 sock.close()
-                continue
-            threading.Thread(target=self._greet, args=(sock,), name="handshake", daemon=True).start()
+
+    def _admit(self, sock: socket.socket, thread: threading.Thread) -> bool:
+        with self._lock:
+            if self._closed.is_set():
+                return False
+            if len(self._pending) >= self._max_pending:
+                self._evict()
+            if len(self._threads) >= 2 * self._max_pending:  # those that were evicted are not gone yet
+                return False
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more threads
+                return False
+            self._threads.add(thread)
+            self._pending[sock] = None
+            return True
+
+    def _evict(self) -> None:
+        """Ends the oldest handshake; its thread closes the socket, but never while the lock is held."""
+        oldest = next(iter(self._pending))
+        del self._pending[oldest]
+        with contextlib.suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)
 
     def _greet(self, sock: socket.socket) -> None:
+        taken = False
         try:
-            self._handshake(sock)
-        except (OSError, ChannelError, msgspec.MsgspecError) as error:
+            taken = self._handshake(sock)
+        except (OSError, ChannelError) as error:
             log.debug("a connection to the peer port failed", reason=str(error))
-            sock.close()
+        except Exception:
+            log.exception("a connection to the peer port could not be served")
         finally:
-            self._pending.release()
+            with self._lock:
+                self._pending.pop(sock, None)
+                self._threads.discard(threading.current_thread())
+            if not taken:
+                sock.close()
 
-    def _handshake(self, sock: socket.socket) -> None:
-        _tune(sock)
-        deadline = _Deadline(sock, self._timeout)
-        hello, reply, channel = accept(self._secret, deadline.message(MAX_GREETING), STREAM_FRAME)
-        sock.sendall(_framed(reply))
-        if deadline.frame(channel) != _PROOF:
+    def _handshake(self, sock: socket.socket) -> bool:
+        """Whether somebody took the connection."""
+        tune(sock)
+        handshake = _Handshake(sock, Deadline(self._timeout))
+        hello, reply, channel = accept(self._secret, handshake.greeting(), _MAX_HANDSHAKE_FRAME)
+        handshake.send_greeting(reply)
+        if handshake.frame(channel) != _PROOF:
             raise ChannelError("the peer's proof is none")
-        link = Link(sock, channel)
-        handler = self._handlers.get(hello.kind)
+        with self._lock:
+            if self._pending.pop(sock, self) is self:
+                raise PeerError("the handshake came too late")
         try:
-            if handler is None:
-                raise RefusedError(f"nothing of the kind {hello.kind!r} is served here")
-            take = handler(hello)
+            take = self._judge(hello)
         except RefusedError as refusal:
-            link.send(_encode(_Answer(accepted=False, reason=refusal.reason, detail=refusal.detail)))
-            link.close()
-            return
-        link.send(_encode(_Answer(accepted=True)))
-        sock.settimeout(None)
-        take(link)
+            handshake.send(channel.seal(_encode(_Answer(accepted=False, reason=refusal.reason, detail=refusal.detail))))
+            return False
+        handshake.send(channel.seal(_encode(_Answer(accepted=True))))
+        take(handshake.link(channel, hello))
+        return True
+
+    def _judge(self, hello: Hello) -> Taker:
+        if self._name is not None and hello.receiver != self._name:
+            raise RefusedError(f"this is {self._name}, not {hello.receiver}")
+        handler = self._handlers.get(hello.kind)
+        if handler is None:
+            raise RefusedError(f"nothing of the kind {hello.kind!r} is served here")
+        return handler(hello)
+
+
+_encode = msgspec.msgpack.Encoder().encode

@@ -111,7 +111,7 @@ class Witness:
         self._lock = threading.Lock()
         self._areas: dict[str, _Area] = {}
         self._listeners: list[Callable[[], None]] = []
-        self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout)
+        self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
         self._peer_port.register("raft", self._board.raft)
         self._peer_port.register("sync", self._board.sync)
         for assignment in remembered(settings.data):

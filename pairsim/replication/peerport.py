@@ -217,6 +217,7 @@ class PeerPort:
         self._secret, self._timeout, self._max_pending, self._name = secret, timeout, max_pending, name
         self._handlers: dict[str, Handler] = {}
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)  # notified when a handshake's thread ends
         self._pending: dict[socket.socket, None] = {}
         self._threads: set[threading.Thread] = set()
         self._closed = threading.Event()
@@ -239,6 +240,7 @@ class PeerPort:
         with self._lock:
             while self._pending:
                 self._evict()
+            self._room.notify()
             threads = [self._thread, *self._threads]
         deadline = Deadline(_JOIN)
         for thread in threads:
@@ -258,12 +260,11 @@ class PeerPort:
                 sock.close()
 
     def _admit(self, sock: socket.socket, thread: threading.Thread) -> bool:
+        """Starts a handshake; those that were evicted need a moment to end, meanwhile others wait in the backlog."""
         with self._lock:
-            if self._closed.is_set():
-                return False
             if len(self._pending) >= self._max_pending:
                 self._evict()
-            if len(self._threads) >= 2 * self._max_pending:  # those that were evicted are not gone yet
+            if not self._room.wait_for(self._has_room, self._timeout) or self._closed.is_set():
                 return False
             try:
                 thread.start()
@@ -272,6 +273,9 @@ class PeerPort:
             self._threads.add(thread)
             self._pending[sock] = None
             return True
+
+    def _has_room(self) -> bool:
+        return len(self._threads) < 2 * self._max_pending or self._closed.is_set()
 
     def _evict(self) -> None:
         """Ends the oldest handshake; its thread closes the socket, but never while the lock is held."""
@@ -291,9 +295,11 @@ class PeerPort:
         finally:
             with self._lock:
                 self._pending.pop(sock, None)
-                self._threads.discard(threading.current_thread())
             if not taken:
                 sock.close()
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+                self._room.notify()
 
     def _handshake(self, sock: socket.socket) -> bool:
         """Whether somebody took the connection."""

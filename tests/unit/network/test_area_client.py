@@ -17,7 +17,7 @@ from pairsim.network.client import AreaClient, CommandsRefused, Overloaded, Requ
 from pairsim.network.frames import Column, Frame, Rows
 from pairsim.network.interest import Snapshot, apply
 from pairsim.network.observer import Continuity
-from pairsim.replication.port import RefusedError
+from pairsim.replication.port import NoStateError, RefusedError
 from tests.unit.network.fakes import TOKEN, FakePort, assignment, command, commands
 from tests.unit.network.helpers import served, soon, until
 
@@ -170,6 +170,27 @@ async def test_orders_to_a_pair_find_the_active(port: FakePort, url: str) -> Non
 async def exhaust(statuses: AsyncIterator[object]) -> None:
     async for _ in statuses:
         pass
+
+
+async def test_an_order_that_may_have_been_done_is_not_given_again(port: FakePort, url: str) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    broken = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, AreaClient([broken, url], token=TOKEN) as client:
+        with pytest.raises(Unavailable):
+            await soon(client.switchover())
+    assert port.orders == []
+
+
+async def test_a_read_is_repeated_while_there_is_no_state(port: FakePort, url: str) -> None:
+    port.spawn(1, [[1.0, 2.0, 3.0]])
+    port.read_errors = [NoStateError("joining"), NoStateError("joining")]
+    async with AreaClient([url]) as client:
+        assert await soon(client.entity(1)) is not None
+    assert port.reads == 3
 
 
 async def test_watch_follows_and_ends_with_the_process() -> None:

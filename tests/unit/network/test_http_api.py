@@ -75,6 +75,13 @@ async def test_one_bad_command_spoils_the_whole_batch(http: aiohttp.ClientSessio
     assert not port.seen
 
 
+async def test_a_sentence_does_not_quote_at_length(http: aiohttp.ClientSession, url: str) -> None:
+    batch = [{"id": "a", "op": "o" * 100_000, "entity": 1}]
+    status, body = await post(http, url, msgspec.json.encode({"commands": batch}))
+    assert status == 400
+    assert len(str(body["error"])) < 500
+
+
 async def test_an_id_twice_in_a_batch_is_refused(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
     status, body = await post(http, url, msgspec.json.encode({"commands": commands(1) * 2}))
     assert status == 400

@@ -50,6 +50,21 @@ async def test_giving_up_one_request_leaves_the_others_alone(http: aiohttp.Clien
         done.set()
 
 
+async def test_a_session_that_the_server_ends_fails_what_is_under_way(http: aiohttp.ClientSession) -> None:
+    port = FakePort(auto=False)
+    async with served(port, hold=0.01) as url:
+        link = await soon(Link.open(http, url))
+        request = asyncio.ensure_future(link.request(commands(1)))
+        await until(lambda: len(port.submitted) == 1)
+        await link._socket.send_str("no session takes text")
+        with pytest.raises(LinkLostError):
+            await soon(request)
+        assert link.lost
+        with pytest.raises(LinkLostError):
+            await soon(link.request(commands(1)))
+        await soon(link.close())
+
+
 async def test_a_session_that_does_not_read_its_answers_is_ended(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

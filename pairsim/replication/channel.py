@@ -37,6 +37,9 @@ _TAG = 16
 _MAGIC = b"pairsim"
 _LAST_NONCE = 2**64
 
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding hostile bytes raises."""
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -258,7 +261,7 @@ def _decode(data: bytes, kind: type[_T]) -> _T:
         )
     try:
         return msgspec.msgpack.decode(data[start + 1 :], type=kind)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         raise ChannelError("the other side's greeting is damaged") from None
 
 

@@ -15,7 +15,17 @@ from collections.abc import Callable, Iterator
 import msgspec
 import structlog
 
-from pairsim.replication.channel import LENGTH, MAX_FRAME, MAX_GREETING, Channel, ChannelError, Hello, Initiator, accept
+from pairsim.replication.channel import (
+    LENGTH,
+    MAX_FRAME,
+    MAX_GREETING,
+    UNDECODABLE,
+    Channel,
+    ChannelError,
+    Hello,
+    Initiator,
+    accept,
+)
 from pairsim.replication.connect import Deadline, PeerError, connect, split, tune
 
 __all__ = ["Handler", "Link", "PeerError", "PeerPort", "RefusedByPeerError", "RefusedError", "Taker", "dial"]
@@ -181,7 +191,7 @@ def _explained(sock: socket.socket, address: str) -> Iterator[None]:
         if isinstance(error, OSError):
             reason = "it has another secret, or too many try to connect"
             raise PeerError(f"{address} ended the handshake ({error.strerror or error}): {reason}") from error
-        if isinstance(error, msgspec.MsgspecError):
+        if isinstance(error, UNDECODABLE):
             raise ChannelError(f"{address} gave an answer of no known form") from error
         raise
 

@@ -86,7 +86,7 @@ class CommandWindow:
         """
         try:
             dump = _decoder.decode(data)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise WindowError(f"not a window of commands: {error}") from error
         keys = [dump.ids[at : at + _KEY] for at in range(0, len(dump.ids), _KEY)]
         ticks, reasons = dict(zip(keys, dump.ticks, strict=False)), dict(dump.reasons)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pairsim.replication import channel as channel_module
@@ -216,8 +216,22 @@ def test_a_man_in_the_middle_without_the_secret_opens_nothing() -> None:
         initiator.channel(forged).feed(Channel(there, there).seal(b"answer"))
 
 
+def test_the_secret_alone_does_not_open_what_was_recorded() -> None:
+    """Forward secrecy: who learns the secret later lacks the private keys, which nobody kept."""
+    initiator = Initiator(SECRET, HELLO)
+    _hello, reply, _acceptor = accept(SECRET, initiator.greeting)
+    recorded = initiator.channel(reply).seal(b"old words")
+    public = initiator._private.public_key().public_bytes_raw()
+    keys = channel_module._keys(SECRET, X25519PrivateKey.generate(), public, initiator.greeting, reply)
+    with pytest.raises(ChannelError, match="not authentic"):
+        Channel(*reversed(keys)).feed(recorded)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=MAX_GREETING), st.sampled_from([b"", b"pairsim", b"pairsim\x01"]))
+@example(b"\x93\xa1\x80", b"pairsim\x01")  # a string that is no text
+@example(b"\x91" * 100_000 + b"\xc0", b"pairsim\x01")
+@example(b"\x94\xa8greeting" + b"\x91" * 100_000 + b"\xc0", b"pairsim\x01")
 def test_random_bytes_are_no_greeting_and_no_reply(data: bytes, start: bytes) -> None:
     with pytest.raises(ChannelError):
         accept(SECRET, start + data)

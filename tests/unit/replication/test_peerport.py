@@ -282,8 +282,9 @@ def test_dialling_one_who_does_not_know_the_secret_is_told() -> None:
         dial(address, SECRET, hello(), PATIENCE)
 
 
-def test_dialling_one_who_gives_a_strange_answer_is_told() -> None:
-    behave = _accepting(SECRET, lambda channel: channel.seal(b"yes, of course"))
+@pytest.mark.parametrize("answer", [b"yes, of course", b"\x92\xc2\xa1\x80", b"\x94" + b"\x91" * 60_000])
+def test_dialling_one_who_gives_a_strange_answer_is_told(answer: bytes) -> None:
+    behave = _accepting(SECRET, lambda channel: channel.seal(answer))
     with impostor(behave) as address, pytest.raises(ChannelError, match="an answer of no known form"):
         dial(address, SECRET, hello(), PATIENCE)
 

@@ -79,6 +79,8 @@ def test_a_long_id_is_told_from_another() -> None:
     [
         b"",
         b"\xc1",
+        b"\x91" * 100_000,
+        b"\x93\xa1x\x90\x91\x92\xc4\x01x\xa1\x80",
         msgspec.msgpack.encode([bytes(16), [1]]),
         msgspec.msgpack.encode([bytes(15), [1], []]),
         msgspec.msgpack.encode([bytes(16), [1, 2], []]),

@@ -53,6 +53,7 @@ class Order:
         self.next = next_generation
         self.deadline = deadline
         self.given = False
+        self.not_before: int | None = None
         self.outcome = Outcome.PENDING
         self.finished = threading.Event()
 
@@ -178,6 +179,10 @@ class Active:
         if not order.given:
             if now > order.deadline:
                 return self._give_up(order)
+            if order.not_before is None:
+                order.not_before = tick + 1  # right after a tick the area has the most time until the next
+            if tick < order.not_before:
+                return False
             if around.publisher.acked(order.peer) < tick - _NEAR or not order.safe(around.consensus.voters()):
                 return False
             if around.log.tick < tick:

@@ -262,9 +262,11 @@ class Group:
 
     def apply(self, payload: bytes) -> None:
         """A record is committed; when it opens the term that we lead, we are the active."""
+        if self._sealed:
+            return
         self._machine.apply(payload)
         term = self._opening
-        if term is not None and self._machine.term == term == self._raft.term and not self._sealed:
+        if term is not None and self._machine.term == term == self._raft.term:
             self._opening = None
             self.open_term = term
             self._leadership.opened(term)

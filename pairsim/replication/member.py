@@ -73,15 +73,15 @@ class Member:
         self._arrived: frozenset[str] = frozenset()
         self._retired = False
         surface.remember(assignment)
-        self.group = self._group(assignment, surface.journal(assignment))
+        self.group = self._group(assignment, surface.journal(assignment), ticks)
 
-    def _group(self, assignment: Assignment, journal: Journal) -> Group:
+    def _group(self, assignment: Assignment, journal: Journal, ticks: TickLog) -> Group:
         return Group(
             self.me,
             frozenset(m.replica for m in assignment.members()) - {self.me},
             wire=self._surface.wire(assignment),
             journal=journal,
-            machine=self._ticks,
+            machine=ticks,
             leadership=self._leadership,
             timing=self._timing,
             witness=assignment.witness.replica == self.me,
@@ -140,7 +140,7 @@ class Member:
                 self._seed(journal)
         self._surface.remember(following)
         self.assignment = following
-        self.group = self._group(following, journal)
+        self.group = self._group(following, journal, self._ticks)
         if was_active:
             self.group.stand()
         log.info("generation opened", area=following.spec.area, generation=following.generation)
@@ -164,13 +164,14 @@ class Member:
         self.group.close()
         self._surface.remember(assignment)
         self.assignment = assignment
-        self.group = self._group(assignment, self._surface.journal(assignment))
+        self.group = self._group(assignment, self._surface.journal(assignment), self._ticks)
         self._surface.forget(old)
 
     def _help(self, old: Assignment) -> None:
         """A survivor has not learned of the seal, and this member restarted since: opens the sealed group again."""
         if self._lame is None and self._surface.has_journal(old.generation):
-            duck = self._group(old, self._surface.journal(old))
+            # With a log of its own: it says again what this one went past, the seal above all.
+            duck = self._group(old, self._surface.journal(old), TickLog(self._ticks.authority))
             duck.retire()
             self._lame = duck, old.generation, monotonic() + LAME_DUCK
             self._arrived = frozenset()

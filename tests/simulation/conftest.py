@@ -1,0 +1,23 @@
+"""Virtual time needs the library's clock for itself, and no noise on the terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from pairsim.replication.raft import monotonic, use_clock
+
+
+@pytest.fixture(autouse=True)
+def _virtual_time() -> Iterator[None]:
+    real = monotonic.__globals__["_so"].monotonicTime
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+    logging.disable(level)
+    use_clock(real)

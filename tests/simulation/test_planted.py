@@ -1,0 +1,145 @@
+"""The simulation must be able to fail: known faults of Raft and of replication, planted, are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pairsim.replication import group, journal, member, passive, raft, replica, ticklog
+from pairsim.replication.messages import Tick
+from tests.simulation import faults, world
+
+SEEDS = 150
+
+
+def found() -> bool:
+    """Whether any seed shows something wrong."""
+    for seed in range(SEEDS):
+        try:
+            faults.run(seed, seconds=10.0)
+        except (AssertionError, KeyError, RuntimeError, ValueError, IndexError):
+            return True
+    return False
+
+
+def votes_without_its_journal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(journal.Journal, "enrolled", property(lambda _self: True, lambda _self, _value: None), raising=False)
+
+
+def forgets_its_vote(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(journal.Journal, "setCurrentTerm", lambda *_args: None)
+
+
+def acknowledges_before_commit(patch: pytest.MonkeyPatch) -> None:
+    from pairsim.replication import inbox  # noqa: PLC0415 - only here
+
+    stepped = inbox.Ledger.stepped
+
+    def early(self: inbox.Ledger, tick: int, rejected: Any, term: int) -> None:
+        self._committed = tick
+        stepped(self, tick, rejected, term)
+
+    patch.setattr(inbox.Ledger, "stepped", early)
+
+
+def takes_records_of_any_term(patch: pytest.MonkeyPatch) -> None:
+    apply = ticklog.TickLog._apply
+
+    def lax(self: ticklog.TickLog, record: Any, payload: bytes) -> bool:
+        if isinstance(record, Tick) and record.tick == self.tick + 1:
+            self.term = max(self.term, record.term)
+        return apply(self, record, payload)
+
+    patch.setattr(ticklog.TickLog, "_apply", lax)
+
+
+def applies_uncommitted_frames(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(passive.Follower, "_position", lambda self: (self._log.term, 10**9))
+
+
+def keeps_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    def trusting(self: replica.Replica) -> None:
+        self.state.doubt = None
+
+    patch.setattr(replica.Replica, "_settle_doubt", trusting)
+
+
+def steps_differently_on_one_replica(patch: pytest.MonkeyPatch) -> None:
+    step = world.Counters.step
+    instances: list[world.Counters] = []
+
+    def uneven(self: world.Counters, table: Any, batch: Any, tick: int, rng: Any) -> None:
+        if self not in instances:
+            instances.append(self)
+        step(self, table, batch, tick, rng)
+        if len(table) and instances.index(self) % 2 and tick % 7 == 0:
+            table.column("value")[0] += 1
+
+    patch.setattr(world.Counters, "step", uneven)
+
+
+def skips_the_replay(patch: pytest.MonkeyPatch) -> None:
+    def skip(self: replica.Replica, payload: bytes) -> None:
+        with self.state.lock:
+            self.state.at(self.state.tick + 1)
+
+    patch.setattr(replica.Replica, "_replay", skip)
+
+
+def runs_a_command_again(patch: pytest.MonkeyPatch) -> None:
+    from pairsim.replication import window  # noqa: PLC0415 - only here
+
+    patch.setattr(window.CommandWindow, "get", lambda _self, _id: None)
+
+
+def cuts_what_matches(patch: pytest.MonkeyPatch) -> None:
+    """pysyncobj's own fault, which needs a message that comes late; here every second one comes twice."""
+    patch.setattr(raft.Raft, "_keep_matching", lambda _self, _message: None)
+    deliver = raft.Raft.deliver
+    late: dict[int, dict[str, object]] = {}
+
+    def twice(self: raft.Raft, peer: str, message: dict[str, object]) -> None:
+        old = late.pop(id(self), None)
+        if message["type"] == "append_entries" and message.get("entries"):
+            late[id(self)] = dict(message)
+        deliver(self, peer, message)
+        if old is not None and old["term"] == self.term:
+            deliver(self, peer, old)
+
+    patch.setattr(raft.Raft, "deliver", twice)
+
+
+def starts_a_generation_without_its_log(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(member.Member, "_seed", lambda _self, journal_: journal_.enrol())
+
+
+def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replica.Replica, "capable", lambda _self: True)
+    patch.setattr(group.Group, "witness", property(lambda self: self.me == "w", lambda _s, _v: None), raising=False)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        votes_without_its_journal,
+        forgets_its_vote,
+        acknowledges_before_commit,
+        takes_records_of_any_term,
+        applies_uncommitted_frames,
+        keeps_a_state_in_doubt,
+        steps_differently_on_one_replica,
+        skips_the_replay,
+        runs_a_command_again,
+        cuts_what_matches,
+        starts_a_generation_without_its_log,
+        leads_without_a_state,
+    ],
+    ids=lambda plant: plant.__name__,
+)
+def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    assert found()
+
+

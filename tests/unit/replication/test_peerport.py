@@ -59,7 +59,7 @@ class Port:
 
     def stranger(self) -> socket.socket:
         sock = socket.create_connection(connect_module.split(self.port.address), PATIENCE)
-        sock.settimeout(PATIENCE)
+        sock.settimeout(PATIENCE / 2)  # before the port's own patience with it ends
         return sock
 
     def close(self) -> None:
@@ -378,6 +378,13 @@ def test_hostile_bytes_reach_no_handler(
     port.serves()
     assert port.seen == [hello(), hello()]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a huge length", "a greeting over the limit", "a proof of a huge length"])
+def test_a_length_over_the_limit_ends_the_connection_at_once(name: str, port: Port) -> None:
+    with port.stranger() as stranger:
+        stranger.sendall(_HOSTILE[name])
+        assert is_closed(stranger)
 
 
 def test_a_stranger_learns_only_that_it_is_refused(port: Port) -> None:

@@ -32,6 +32,6 @@ def switchover(area: str, port: int) -> None:
 @click.option("--role", type=click.Choice(["active", "passive", "witness"]), default="active", show_default=True)
 @click.option("--port", default=8080, show_default=True)
 def kill(area: str, role: str, port: int) -> None:
-    """kill -9 for a process of AREA, to see that nothing is lost."""
+    """Kill -9 for a process of AREA, to see that nothing is lost."""
     done = ask(port, "/v1/kill", _Killed, {"area": area, "role": role})
     click.echo(f"killed {done.replica}, the {role} of {area} (pid {done.pid})")

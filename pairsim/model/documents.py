@@ -72,7 +72,7 @@ class Area(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
     spec: AreaPart
 
 
-_KINDS: dict[str, type[Plane] | type[Area]] = {"Plane": Plane, "Area": Area}
+_KINDS: dict[str, type[Plane | Area]] = {"Plane": Plane, "Area": Area}
 
 
 class World(msgspec.Struct, frozen=True):

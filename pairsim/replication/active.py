@@ -21,8 +21,8 @@ from pairsim.model.apply import advance
 from pairsim.model.assignment import AreaSpec, Assignment
 from pairsim.model.simulator import Simulator
 from pairsim.replication.inbox import Inbox, Ledger
-from pairsim.replication.meters import Meters
 from pairsim.replication.messages import Record, Rejection, Seal, Tick
+from pairsim.replication.meters import Meters
 from pairsim.replication.state import State
 from pairsim.replication.statesync import StatePublisher
 from pairsim.replication.ticklog import TickLog

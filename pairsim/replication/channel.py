@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from pairsim.model.decoding import UNDECODABLE
+
 _T = TypeVar("_T")
 
 VERSION = 1
@@ -36,9 +38,6 @@ SEGMENT = 256 * 1024
 _TAG = 16
 _MAGIC = b"pairsim"
 _LAST_NONCE = 2**64
-
-UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding hostile bytes raises."""
 
 Buffer = bytes | bytearray | memoryview
 

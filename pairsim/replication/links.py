@@ -88,7 +88,7 @@ class TcpWire:
         timing: Timing,
         superseded: Callable[[bytes], None],
     ) -> None:
-        """Peers by name and address; `superseded` gets what a peer says of a later generation."""
+        """Peers by name and address; `superseded` gets, in a poll, what a peer says of another generation."""
         self._me, self._peers = me, dict(peers)
         self._area, self._generation, self._secret = area, generation, secret
         self._timing, self._superseded = timing, superseded
@@ -96,6 +96,7 @@ class TcpWire:
         self._links: dict[str, _Peer] = {}
         self._by_fd: dict[int, _Peer] = {}
         self._arrived: collections.deque[tuple[str, Link]] = collections.deque()
+        self._refusals: collections.deque[bytes] = collections.deque(maxlen=8)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake_fd, select.POLLIN)
         self._closed = threading.Event()
@@ -149,6 +150,8 @@ class TcpWire:
                 self._serve(link, event)
         while self._arrived:
             self._take(*self._arrived.popleft())
+        while self._refusals:
+            self._superseded(self._refusals.popleft())
         now = monotonic()
         for link in [x for x in self._links.values() if now - x.heard > SILENCE]:
             self._drop(link)
@@ -220,7 +223,8 @@ class TcpWire:
                 link = dial(self._peers[name], self._secret, hello, self._timing.connect_timeout)
             except RefusedByPeerError as refusal:
                 if refusal.detail:
-                    self._superseded(refusal.detail)
+                    self._refusals.append(refusal.detail)
+                    self.wake()
                 self._closed.wait(self._timing.retry)
                 continue
             except (OSError, ChannelError) as error:

@@ -10,6 +10,7 @@ import msgspec
 
 from pairsim.model.assignment import Assignment, Authority
 from pairsim.model.commands import Command
+from pairsim.model.decoding import UNDECODABLE
 
 Entry = tuple[bytes, int, int]
 """A log entry: command, index, term."""
@@ -92,7 +93,7 @@ def decode_record(payload: bytes) -> Record:
     """
     try:
         return _records.decode(payload)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise MessageError(f"not a record: {error}") from error
 
 
@@ -188,7 +189,7 @@ def decode_message(payload: bytes) -> Message:
     """
     try:
         return _messages.decode(payload)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise MessageError(f"not a Raft message: {error}") from error
 
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 import msgspec
 import structlog
 
+from pairsim.model.decoding import UNDECODABLE
 from pairsim.replication.channel import (
     LENGTH,
     MAX_FRAME,
     MAX_GREETING,
-    UNDECODABLE,
     Channel,
     ChannelError,
     Hello,

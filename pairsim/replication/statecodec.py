@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs import blosc
 
+from pairsim.model.decoding import UNDECODABLE
 from pairsim.model.schema import Schema
 from pairsim.model.table import Table
 
@@ -144,7 +145,7 @@ def pack(draft: Draft) -> bytes:
 def _unpack(schema: Schema, payload: bytes | memoryview) -> tuple[int, dict[str, Words]]:
     try:
         packed = msgspec.msgpack.decode(payload, type=_Packed)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise StateFrameError(f"not a state frame: {error}") from error
     if not 0 <= packed.rows <= MAX_ROWS:
         raise StateFrameError(f"a frame of {packed.rows} rows is over the limit of {MAX_ROWS}")

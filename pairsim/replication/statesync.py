@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from pairsim.model.decoding import UNDECODABLE
 from pairsim.model.schema import Schema
 from pairsim.model.table import Table
 from pairsim.replication.messages import MessageError, Rejection
@@ -83,7 +84,7 @@ def decode_to_subscriber(data: bytes | memoryview) -> tuple[ToSubscriber, memory
     length = int.from_bytes(view[:4], "little")
     try:
         return _to_subscriber.decode(view[4 : 4 + length]), view[4 + length :]
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise MessageError(f"not a state frame: {error}") from error
 
 
@@ -101,7 +102,7 @@ def decode_to_active(data: bytes) -> ToActive:
     """
     try:
         return _to_active.decode(data)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise MessageError(f"not a subscriber's message: {error}") from error
 
 

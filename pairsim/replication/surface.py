@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.decoding import UNDECODABLE
 from pairsim.replication.channel import Hello
 from pairsim.replication.journal import FileStorage, Journal, boot_id
 from pairsim.replication.links import TcpWire
@@ -142,7 +143,7 @@ def remembered(data: Path) -> list[Assignment]:
     for path in sorted(data.glob("areas/*/assignment.json")):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Assignment))
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *UNDECODABLE) as error:
             log.error("a membership cannot be resumed", file=str(path), reason=str(error))  # noqa: TRY400 - the sentence says all
     return found
 

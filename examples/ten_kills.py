@@ -1,0 +1,220 @@
+"""Takes the active of every area ten times while commands flow, and checks that nothing is lost.
+
+    make up                                     # in one terminal
+    .venv/bin/python examples/ten_kills.py      # in another
+
+A client a area spawns entities with distinct positions, 500 a second each, through the world's replicas. Every spawn that
+was acknowledged must be in the state afterwards, exactly where it was put; an observer must never see a tick go back; the
+digests of both replicas must agree at the same ticks; and redundancy must be back after every kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pairsim.model.commands import Command
+from pairsim.network.client import AreaClient, new_id
+
+BATCH = 25
+FIRST_ENTITY = 1_000_000_000
+
+
+@dataclass
+class Ledger:
+    """What one area was told and what it said."""
+
+    area: str
+    urls: list[str]
+    acknowledged: dict[int, int] = field(default_factory=dict)
+    refused: int = 0
+    longest: float = 0.0
+    ticks: int = 0
+    went_back: int = 0
+    missing: int = 0
+    digests: int = 0
+    unequal: int = 0
+    back: list[float] = field(default_factory=list)
+
+
+def world(port: int) -> list[dict]:
+    """The areas as `pairsim status --json` shows them."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/world", timeout=5) as answer:
+        return json.load(answer)["areas"]
+
+
+async def area(port: int, name: str) -> dict:
+    """One of them."""
+    return next(a for a in await asyncio.to_thread(world, port) if a["area"] == name)
+
+
+def kill(port: int, name: str) -> None:
+    """kill -9 for the active."""
+    body = json.dumps({"area": name, "role": "active"}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/kill", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=5).close()
+
+
+class Urls:
+    """The replicas change as lost ones are replaced: a client is made anew when they have."""
+
+    def __init__(self, port: int, ledger: Ledger) -> None:
+        self.port, self.ledger = port, ledger
+
+    async def current(self) -> list[str]:
+        replicas = [r["url"] for r in (await area(self.port, self.ledger.area))["replicas"]]
+        return replicas or self.ledger.urls
+
+
+async def spawn(port: int, ledger: Ledger, rate: float, stop: asyncio.Event) -> None:
+    """Sends spawns at a steady rate; what gets no answer in time is sent again, with the same ids."""
+    urls, number, begun = Urls(port, ledger), 0, time.perf_counter()
+    bounds = (await area(port, ledger.area))["bounds"]
+    client, known = AreaClient(ledger.urls), ledger.urls
+    pending: set[asyncio.Task[None]] = set()
+
+    async def one(batch: list[Command]) -> None:
+        began = time.perf_counter()
+        for result in await client.send(batch):
+            entity = int(result.id.partition("-")[2])
+            if result.status == "applied":
+                ledger.acknowledged[entity] = result.tick
+            else:
+                ledger.refused += 1
+        ledger.longest = max(ledger.longest, time.perf_counter() - began)
+
+    while not stop.is_set():
+        batch = []
+        for _ in range(BATCH):
+            place = [random.uniform(low, high) for low, high in zip(bounds["min"], bounds["max"], strict=True)]
+            entity = FIRST_ENTITY + number
+            batch.append(Command(f"{new_id()[:8]}-{entity}", "spawn", entity, {"position": place}))
+            number += 1
+        pending.add(task := asyncio.create_task(one(batch)))
+        task.add_done_callback(pending.discard)
+        now = await urls.current()
+        if now != known:
+            client, known = AreaClient(now), now
+        await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+    await asyncio.gather(*pending)
+
+
+async def observe(port: int, ledger: Ledger, stop: asyncio.Event) -> None:
+    """Watches a corner of the area at every tick."""
+    last = (0, 0)
+    while not stop.is_set():
+        urls = await Urls(port, ledger).current()
+        async with AreaClient(urls, deadline=3.0) as client:
+            try:
+                async for frame in client.observe((0, 0, 0), (1, 1, 1)):
+                    ledger.ticks += 1
+                    ledger.went_back += (frame.term, frame.tick) <= last
+                    last = (frame.term, frame.tick)
+                    if stop.is_set():
+                        return
+            except Exception as error:  # noqa: BLE001 - the replicas changed: go on with the new ones
+                print(f"the observer of {ledger.area} reconnects: {error}", file=sys.stderr)
+
+
+async def redundant(port: int, name: str, seconds: float = 30.0) -> None:
+    """Waits for it."""
+    async with asyncio.timeout(seconds):
+        while not (await area(port, name))["redundant"]:
+            await asyncio.sleep(0.02)
+
+
+async def check(port: int, ledger: Ledger) -> None:
+    """Compares what was acknowledged with what is there, and the replicas with each other."""
+    urls = await Urls(port, ledger).current()
+    there: set[int] = set()
+    after = FIRST_ENTITY - 1
+    async with AreaClient(urls) as client:
+        while True:
+            page = await client.entities(limit=1000, after=after)
+            there.update(entity.id for entity in page.entities)
+            if page.next is None:
+                break
+            after = page.next
+    ledger.missing = len(ledger.acknowledged.keys() - there)
+    digests = []
+    for url in urls:
+        async with AreaClient([url]) as client:
+            newest = (await client.status()).tick
+            digests.append(await client.digests(max(0, newest - 1000), newest))
+    same = digests[0].keys() & digests[1].keys()
+    ledger.digests = len(same)
+    ledger.unequal = sum(digests[0][tick] != digests[1][tick] for tick in same)
+
+
+async def run(port: int, kills: int, rate: float) -> bool:
+    """The whole proof."""
+    ledgers = [Ledger(a["area"], [r["url"] for r in a["replicas"]]) for a in world(port)]
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for ledger in ledgers:
+            group.create_task(spawn(port, ledger, rate / len(ledgers), stop))
+            group.create_task(observe(port, ledger, stop))
+        for number in range(1, kills + 1):
+            await asyncio.sleep(1.0)
+            for ledger in ledgers:
+                await redundant(port, ledger.area)
+                await asyncio.to_thread(kill, port, ledger.area)
+                began = time.perf_counter()
+                await asyncio.sleep(0.1)
+                await redundant(port, ledger.area)
+                ledger.back.append(time.perf_counter() - began)
+            print(
+                f"kill {number} of {kills}: redundant again after "
+                + ", ".join(f"{ledger.back[-1]:.2f} s ({ledger.area})" for ledger in ledgers)
+            )
+        await asyncio.sleep(1.0)
+        stop.set()
+    for ledger in ledgers:
+        await check(port, ledger)
+    return show(ledgers)
+
+
+def show(ledgers: list[Ledger]) -> bool:
+    """The verdict."""
+    table = Table(title="After all kills", title_justify="left")
+    table.add_column("")
+    for ledger in ledgers:
+        table.add_column(ledger.area, justify="right")
+    rows = [
+        ("commands acknowledged", lambda x: f"{len(x.acknowledged):,}"),
+        ("of these not in the state", lambda x: f"{x.missing}"),
+        ("longest wait for an acknowledgement", lambda x: f"{1e3 * x.longest:.0f} ms"),
+        ("ticks seen by the observer", lambda x: f"{x.ticks:,}"),
+        ("of these not after the one before", lambda x: f"{x.went_back}"),
+        ("digests compared at the same ticks", lambda x: f"{x.digests:,}"),
+        ("of these unequal", lambda x: f"{x.unequal}"),
+        ("redundant again after a kill, longest", lambda x: f"{max(x.back):.2f} s"),
+    ]
+    for name, value in rows:
+        table.add_row(name, *map(value, ledgers))
+    Console().print(table)
+    good = all(x.missing == x.went_back == x.unequal == 0 and x.acknowledged and x.digests for x in ledgers)
+    print("Nothing was lost." if good else "SOMETHING WAS LOST.")
+    return good
+
+
+@click.command()
+@click.option("--port", default=8080, show_default=True)
+@click.option("--kills", default=10, show_default=True)
+@click.option("--rate", default=1000.0, show_default=True, help="Commands a second, over all areas.")
+def main(port: int, kills: int, rate: float) -> None:
+    """Proves it."""
+    sys.exit(0 if asyncio.run(run(port, kills, rate)) else 1)
+
+
+if __name__ == "__main__":
+    main()

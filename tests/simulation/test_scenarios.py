@@ -1,0 +1,95 @@
+"""Single stories of which random faults tell too few."""
+
+from __future__ import annotations
+
+import pytest
+
+from pairsim.replication import journal
+from tests.simulation.world import Violation, World
+
+
+def commits_without_the_passive() -> tuple[World, str, str]:
+    """The active and the witness commit for a second, while the passive hangs."""
+    world = World(11)
+    world.run(2.0)
+    active = world.active()
+    assert active is not None
+    passive = "b" if active.name == "a" else "a"
+    world.halt(passive)
+    world.run(1.0)
+    return world, active.name, passive
+
+
+def lose_the_witnesss_journal() -> World:
+    """Then the active dies and the witness comes back with nothing: only the passive and it are there."""
+    world, active, passive = commits_without_the_passive()
+    world.processes[active].crash(world.rng)
+    world.processes["w"].crash(world.rng, lose_disk=True)
+    world.resume(passive)
+    world.processes["w"].start(world.assignment)
+    world.run(4.0)
+    if world.active() is not None:
+        raise Violation("a pair without the committed records went on")
+    world.restart(active)
+    world.settle(lambda: None)
+    world.check_end()
+    return world
+
+
+def test_a_witness_without_its_journal_helps_nobody_into_office() -> None:
+    world = lose_the_witnesss_journal()
+    assert len(world.oracle.acked) > 30
+
+
+def test_the_story_above_loses_records_when_it_votes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    always = property(lambda _self: True, lambda _self, _value: None)
+    monkeypatch.setattr(journal.Journal, "enrolled", always, raising=False)
+    with pytest.raises(Violation):
+        lose_the_witnesss_journal()
+
+
+def test_a_lagging_passive_gets_the_log_from_the_witness_before_it_leads() -> None:
+    world, active, passive = commits_without_the_passive()
+    behind = world.processes[passive].replica
+    assert behind is not None
+    before = behind.log.tick
+    world.processes[active].crash(world.rng)
+    world.resume(passive)
+    world.run(3.0)
+    now = world.active()
+    assert now is not None
+    assert now.name == passive
+    assert behind.log.tick > before + 8  # what was committed without it, and more
+    world.settle(lambda: None)
+    world.check_end()
+
+
+def test_both_replicas_and_the_witness_restart_and_go_on() -> None:
+    world = World(5)
+    world.run(4.0)
+    seen = max(world.oracle.digests)
+    for name in ("a", "b", "w"):
+        world.processes[name].crash(world.rng)
+    world.run(0.5)
+    for name in ("a", "b", "w"):
+        world.restart(name)
+    world.settle(lambda: None)
+    world.check_end()
+    assert max(world.oracle.digests) > seen
+
+
+def test_without_a_majority_nothing_is_acknowledged() -> None:
+    world = World(6)
+    world.run(2.0)
+    active = world.active()
+    assert active is not None
+    for name in ("a", "b", "w"):
+        if name != active.name:
+            world.processes[name].crash(world.rng)
+    world.run(1.0)
+    acknowledged, seen = len(world.oracle.acked), max(world.oracle.digests)
+    world.run(3.0)
+    assert (len(world.oracle.acked), max(world.oracle.digests)) == (acknowledged, seen)
+    world.settle(lambda: None)
+    world.check_end()
+    assert len(world.oracle.acked) > acknowledged

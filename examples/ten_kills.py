@@ -80,6 +80,7 @@ async def spawn(port: int, ledger: Ledger, rate: float, stop: asyncio.Event) -> 
     urls, number, begun = Urls(port, ledger), 0, time.perf_counter()
     bounds = (await area(port, ledger.area))["bounds"]
     client, known = AreaClient(ledger.urls), ledger.urls
+    clients = [client]
     pending: set[asyncio.Task[None]] = set()
 
     async def one(batch: list[Command]) -> None:
@@ -104,8 +105,11 @@ async def spawn(port: int, ledger: Ledger, rate: float, stop: asyncio.Event) -> 
         now = await urls.current()
         if now != known:
             client, known = AreaClient(now), now
+            clients.append(client)
         await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
     await asyncio.gather(*pending)
+    for client in clients:
+        await client.close()
 
 
 async def observe(port: int, ledger: Ledger, stop: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ spares costs little.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -206,6 +207,8 @@ class Host:
             runtime.replica.on_publish = self._tell
             runtime.replica.on_takeover = self._taken_over
             self._runtime = runtime
+        gc.collect()
+        gc.freeze()  # what an area loads lives as long as the process: no collection need look at it again
         self._tell(None)
 
     def _stop(self) -> None:

@@ -92,7 +92,9 @@ async def capacity(folder: Path, seconds: float) -> list[Figure]:
             await asyncio.sleep(seconds)
             seen = difference(before, await scrape(active))
             figures += [
-                single(f"tick p99, {entities:,} entities with {kind}, replicated", "ms", seen["tick_p99_ms"], at_most=50),
+                single(
+                    f"tick p99, {entities:,} entities with {kind}, replicated", "ms", seen["tick_p99_ms"], at_most=50
+                ),
                 single(f"ticks a second, {entities:,} entities with {kind}", "1/s", seen["ticks"] / seconds),
             ]
     return figures

@@ -63,7 +63,9 @@ async def losses(folder: Path, n: int) -> list[Figure]:
     async with Trio(folder / "stop", spec(entities=1000)) as trio:
         entity = await some_entity(trio.client)
         pairs = [await strike(trio, entity, signal.SIGSTOP) for _ in range(max(n // 2, 5))]
-        figures.append(times("SIGSTOP to the first acknowledged command, 20 Hz", [p[1] for p in pairs], p50=300, p99=500))
+        figures.append(
+            times("SIGSTOP to the first acknowledged command, 20 Hz", [p[1] for p in pairs], p50=300, p99=500)
+        )
     return figures
 
 

@@ -30,7 +30,7 @@ from pairsim.replication.ticklog import TickLog
 MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
 
-_GRACE = 0.004
+_GRACE = 0.0025
 """Seconds before the first tick of a leadership, for the commands that were held here until there was an active."""
 
 _NEAR = 3

@@ -46,7 +46,8 @@ from pairsim.settings import Timing
 
 log = structlog.get_logger()
 
-_FAST_ROUND = (0.002, 0.008)
+_FAST_FIRST = (0.0002, 0.001)
+_FAST_ROUND = (0.001, 0.003)
 _FAST_WINDOW = 0.1
 _TRANSFER_PAUSE = 0.03
 _LONG_AGO = -1e9
@@ -297,7 +298,7 @@ class Group:
             self._leader_heard = _LONG_AGO
             if not self.witness and not self._quarantine.active:
                 self._fast_until = now + _FAST_WINDOW
-                self._raft.postpone(now + random.uniform(0, _FAST_ROUND[0]))  # noqa: S311 - spreads candidates
+                self._raft.postpone(now + random.uniform(*_FAST_FIRST))  # noqa: S311 - spreads candidates
 
     def on_message(self, peer: str, message: bytes) -> None:
         """A message; what is no message is logged and dropped."""

@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
-from pairsim.model.assignment import Assignment, Authority
+from pairsim.model.apply import advance, genesis
+from pairsim.model.assignment import AreaSpec, Assignment, Authority
 from pairsim.model.assignment import Member as Peer
 from pairsim.model.catalogue import Catalogue
 from pairsim.model.simulator import load_simulator
+from pairsim.model.table import Table
 from pairsim.replication.active import Order, Outcome
 from pairsim.replication.disk import CheckpointDisk
 from pairsim.replication.inbox import Inbox
@@ -38,6 +41,19 @@ def die(what: str) -> None:
     os._exit(70)
 
 
+def _warm(spec: AreaSpec) -> None:
+    """Runs a few ticks of a scratch area: the first tick after a takeover must not be the first ever."""
+    scratch = msgspec.structs.replace(spec, entities=min(spec.entities, 64))
+    simulator = load_simulator(spec.simulator)(scratch)
+    simulator.prepare()
+    table = Table(simulator.components)
+    genesis(simulator, table, scratch)
+    for tick in range(1, 4):
+        advance(simulator, table, [], tick, scratch)
+        simulator.perceive(table, tick)
+        table.digest()
+
+
 class Runtime:
     """One area in this process."""
 
@@ -57,6 +73,7 @@ class Runtime:
         folder = area_folder(settings.data, spec.area)
         simulator = load_simulator(spec.simulator)(spec)
         simulator.prepare()
+        _warm(spec)
         self.catalogue = Catalogue(simulator.components, simulator.operations)
         self.inbox = Inbox(settings.inbox_commands)
         self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))

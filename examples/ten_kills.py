@@ -3,9 +3,9 @@
     make up                                     # in one terminal
     .venv/bin/python examples/ten_kills.py      # in another
 
-A client a area spawns entities with distinct positions, 500 a second each, through the world's replicas. Every spawn that
-was acknowledged must be in the state afterwards, exactly where it was put; an observer must never see a tick go back; the
-digests of both replicas must agree at the same ticks; and redundancy must be back after every kill.
+For each area a client spawns entities, 500 a second, through the replicas. Every spawn that was acknowledged must be in
+the state afterwards; an observer must never see a tick go back; the digests of both replicas must agree at the same
+ticks; and redundancy must be back after every kill.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def area(port: int, name: str) -> dict:
 
 
 def kill(port: int, name: str) -> None:
-    """kill -9 for the active."""
+    """Kill -9 for the active."""
     body = json.dumps({"area": name, "role": "active"}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/kill", body, {"Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=5).close()

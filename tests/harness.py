@@ -29,7 +29,12 @@ SMALL = Box(min=(0.0, 0.0, 0.0), max=(100.0, 100.0, 100.0))
 
 
 def spec(
-    *, entities: int = 200, tick_rate: float = 20.0, collisions: bool = False, simulator: str = "physics", area: str = "area"
+    *,
+    entities: int = 200,
+    tick_rate: float = 20.0,
+    collisions: bool = False,
+    simulator: str = "physics",
+    area: str = "area",
 ) -> AreaSpec:
     """An area in which every sphere has about one other within its reach."""
     side = max((entities * 4.19) ** (1 / 3), 20.0)
@@ -90,7 +95,7 @@ class Node:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """kill -9, and waits for the process to be gone."""
+        """Kill -9, and waits for the process to be gone."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -39,7 +39,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 @click.option("--seconds", default=10.0, show_default=True, help="How long the load lasts.")
 @click.option("--port", default=8080, show_default=True)
 def send(area: str, words: tuple[str, ...], path: Path | None, rate: float | None, seconds: float, port: int) -> None:
-    """Sends commands to AREA and waits until they are committed.
+    r"""Sends commands to AREA and waits until they are committed.
 
     \b
     pairsim send west impulse 42 impulse=1,0,0

@@ -148,7 +148,7 @@ class Table:
         if count <= capacity:
             return
         capacity = max(count, 2 * capacity, _SMALLEST)
-        self._ids = _grown(self._ids, capacity, self._count)
+        self._ids = _grown(self._ids, capacity, self._count).view(np.int64)
         self._columns = {name: _grown(column, capacity, self._count) for name, column in self._columns.items()}
 
 

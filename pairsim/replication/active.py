@@ -1,7 +1,7 @@
-"""One leadership: the replica simulates.
+r"""One leadership: the replica simulates.
 
     inbox -> record n {tick, commands, digest of n-1} -> Raft --commit--> acknowledge
-          \\-> simulator.step(table, commands, n) -> state n -> state stream -> passive
+          \-> simulator.step(table, commands, n) -> state n -> state stream -> passive
 
 An *order* to hand over (to the passive, or to the next generation) first brings the area to rest: no new tick until
 the last one is committed and the other side has its state. It costs one round trip, and nothing has to be undone.

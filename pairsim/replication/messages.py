@@ -76,7 +76,7 @@ class Seal(msgspec.Struct, frozen=True, tag="seal", array_like=True):
 
 Record = Open | Tick | Grant | Seal
 
-_records = msgspec.msgpack.Decoder(Record)
+_records: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -173,7 +173,7 @@ class Ping(msgspec.Struct, tag="ping", tag_field="type"):
 
 Message = AppendEntries | NextNodeIdx | RequestVote | ResponseVote | TimeoutNow | PreVote | PreVoteGranted | Ping
 
-_messages = msgspec.msgpack.Decoder(Message)
+_messages: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 def encode_message(message: Message | RaftMessage) -> bytes:

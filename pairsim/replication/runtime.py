@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pairsim.model.simulator import load_simulator
 from pairsim.model.table import Table
 from pairsim.replication.active import Order, Outcome
 from pairsim.replication.disk import CheckpointDisk
+from pairsim.replication.ending import die
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.member import Member
 from pairsim.replication.messages import Grant, Record, Seal
@@ -33,12 +33,6 @@ log = structlog.get_logger()
 
 _JOIN = 5.0
 _SEAL_PATIENCE = 5.0
-
-
-def die(what: str) -> None:
-    """Ends the process: the peer takes over at once, while a half-working replica would be in its way."""
-    log.critical("this replica ends, so that its peer takes over", reason=what, exc_info=True)
-    os._exit(70)
 
 
 def _warm(spec: AreaSpec) -> None:
@@ -127,8 +121,8 @@ class Runtime:
                 if now != before:
                     before = now
                     self._on_change()
-        except Exception:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            die("the Raft thread failed")
+        except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
+            die("the Raft thread failed", error)
 
     def _replica_loop(self) -> None:
         try:
@@ -136,8 +130,8 @@ class Runtime:
                 due = self.replica.run_once(monotonic())
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
-        except Exception:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            die("the replica thread failed")
+        except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
+            die("the replica thread failed", error)
 
     def close(self) -> None:
         """Leaves; ends the threads."""

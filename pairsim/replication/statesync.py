@@ -70,8 +70,8 @@ class Resend(msgspec.Struct, frozen=True, tag="resend", array_like=True):
 ToSubscriber = FrameHeader | Watermark
 ToActive = Ack | Resend
 
-_to_subscriber = msgspec.msgpack.Decoder(ToSubscriber)
-_to_active = msgspec.msgpack.Decoder(ToActive)
+_to_subscriber: msgspec.msgpack.Decoder[ToSubscriber] = msgspec.msgpack.Decoder(ToSubscriber)
+_to_active: msgspec.msgpack.Decoder[ToActive] = msgspec.msgpack.Decoder(ToActive)
 
 
 def decode_to_subscriber(data: bytes | memoryview) -> tuple[ToSubscriber, memoryview]:

@@ -6,6 +6,7 @@ and one that writes, so that a slow peer never holds up the tick.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -59,10 +60,8 @@ class _Writer:
     def close(self) -> None:
         """Ends the thread and the link."""
         self._link.close()
-        try:
+        with contextlib.suppress(queue.Full):  # then the thread is sending, and fails at the closed link
             self._queue.put_nowait(None)
-        except queue.Full:
-            pass  # the thread is sending, and fails at the closed link
         self._thread.join(_PATIENCE)
 
     def _run(self) -> None:

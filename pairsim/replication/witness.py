@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from pairsim.model.assignment import Assignment, Authority, WitnessGroup, WitnessStatus
+from pairsim.replication.ending import die
 from pairsim.replication.member import Member
 from pairsim.replication.messages import Seal, Tick
 from pairsim.replication.peerport import PeerPort
@@ -31,7 +32,7 @@ class _Area:
         self.log = TickLog(Authority(area=assignment.spec.area, epoch=1, bounds=assignment.spec.bounds))
         self.log.listener = self
         folder = area_folder(settings.data, assignment.spec.area)
-        surface = AreaSurface(folder, settings, board, lambda newer: self.member.supersede(newer))
+        surface = AreaSurface(folder, settings, board, lambda newer: self.member.supersede(newer))  # noqa: PLW0108 - there is no member yet
         self.member = Member(
             settings.name,
             assignment,
@@ -46,8 +47,6 @@ class _Area:
         self._thread.start()
 
     def _loop(self) -> None:
-        from pairsim.replication.runtime import die  # noqa: PLC0415 - only on the way out
-
         before: tuple[object, ...] = ()
         try:
             while not self._closed.is_set():
@@ -56,8 +55,8 @@ class _Area:
                 if now != before:
                     before = now
                     self._witness.changed()
-        except Exception:  # noqa: BLE001 - a witness that half works is worse than none
-            die("the witness's Raft thread failed")
+        except Exception as error:  # noqa: BLE001 - a witness that half works is worse than none
+            die("the witness's Raft thread failed", error)
 
     def close(self) -> None:
         """Leaves."""

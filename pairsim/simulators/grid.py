@@ -34,7 +34,7 @@ class Grid(msgspec.Struct, frozen=True):
         extent = [high - low for low, high in zip(box.min, box.max, strict=True)]
         edge = reach
         while True:
-            counts = [max(int(math.ceil(length / edge)), 1) for length in extent]
+            counts = [max(math.ceil(length / edge), 1) for length in extent]
             if math.prod(count + 2 for count in counts) <= MAX_CELLS:
                 return cls(box.min, edge, (counts[0], counts[1], counts[2]))
             edge *= 1.1

@@ -7,7 +7,7 @@ compiler may neither reorder nor fuse (a fused multiply-add would round once whe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numba
 import numpy as np
@@ -27,10 +27,10 @@ def _compiled(signature: str) -> Callable[[_F], _F]:
 
     def compile_(function: _F) -> _F:
         try:
-            return numba.njit(signature, nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+            return cast("_F", numba.njit(signature, nogil=True, cache=True, error_model="numpy")(function))
         except RuntimeError:
             log.info("no folder for compiled kernels: every start compiles them (set NUMBA_CACHE_DIR)")
-            return numba.njit(signature, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+            return cast("_F", numba.njit(signature, nogil=True, error_model="numpy")(function))
 
     return compile_
 

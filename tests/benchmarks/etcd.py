@@ -77,7 +77,7 @@ async def _leader(session: aiohttp.ClientSession, cluster: Etcd) -> int | None:
 
 
 async def losses(folder: Path, n: int) -> list[Figure]:
-    """kill -9 of the leader to the first write that another member takes."""
+    """Kill -9 of the leader to the first write that another member takes."""
     if shutil.which("etcd") is None:
         click.echo("etcd is not installed (Debian: apt-get install etcd-server), so it is left out")
         return []

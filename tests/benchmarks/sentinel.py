@@ -84,7 +84,7 @@ class Sentinel:
 
 
 async def losses(folder: Path, n: int) -> list[Figure]:
-    """kill -9 of the master to the first write that the replica takes."""
+    """Kill -9 of the master to the first write that the replica takes."""
     if shutil.which("redis-sentinel") is None or shutil.which("redis-server") is None:
         click.echo("Redis Sentinel is not installed (Debian: apt-get install redis-sentinel), so it is left out")
         return []

@@ -51,7 +51,7 @@ async def strike(trio: Trio, entity: int, number: signal.Signals) -> tuple[float
 
 
 async def losses(folder: Path, n: int) -> list[Figure]:
-    """kill -9 and SIGSTOP at 60 and 20 Hz."""
+    """Kill -9 and SIGSTOP at 60 and 20 Hz."""
     figures = []
     for hertz, p50, p99 in ((60.0, 35.0, 80.0), (20.0, 60.0, 120.0)):
         async with Trio(folder / f"kill-{hertz}", spec(entities=1000, tick_rate=hertz)) as trio:

@@ -113,7 +113,7 @@ class Net:
         return busy
 
     def _deliver(self, key: str, endpoint: Endpoint, peer: str, link: Link) -> bool:
-        other = peer.split("|")[0]
+        other = peer.split("|", maxsplit=1)[0]
         pipe, now, busy = link.pipes[key], self.clock.now, False
         if self._passes(other, endpoint.process):
             while pipe.queue and pipe.queue[0][0] <= now and endpoint.links.get(peer) is link:

@@ -100,5 +100,3 @@ def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
 def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     assert found()
-
-

@@ -8,28 +8,27 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from pairsim.model.assignment import AreaSpec, Assignment, Authority, Member as Peer
+from pairsim.model.assignment import AreaSpec, Assignment, Authority
+from pairsim.model.assignment import Member as Peer
 from pairsim.model.catalogue import Operation
 from pairsim.model.commands import Command, Result
 from pairsim.model.geometry import Box
 from pairsim.model.schema import Component, Schema
 from pairsim.model.simulator import Batch
 from pairsim.model.table import Table
-from pairsim.replication.active import Order
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.journal import Journal, MemoryStorage
 from pairsim.replication.member import Member
-from pairsim.replication.messages import Grant, Record, Seal, Tick
+from pairsim.replication.messages import Record, Seal, Tick
 from pairsim.replication.port import Committed, Published, ReplicaError
 from pairsim.replication.raft import use_clock
 from pairsim.replication.replica import Replica
 from pairsim.replication.statesync import (
     Packed,
     Subscriber,
-    ToActive,
     ToSubscriber,
-    encode_to_subscriber,
     decode_to_subscriber,
+    encode_to_subscriber,
 )
 from pairsim.replication.ticklog import TickLog, TickLogListener
 from pairsim.settings import Timing
@@ -112,9 +111,7 @@ class Oracle:
     def answered(self, result: Result) -> None:
         tick = self.ran.get(result.id)
         if tick != result.tick:
-            raise Violation(
-                f"command {result.id} was acknowledged for tick {result.tick}, the log has {tick}"
-            )
+            raise Violation(f"command {result.id} was acknowledged for tick {result.tick}, the log has {tick}")
         self.acked.setdefault(result.id, result)
 
 
@@ -271,7 +268,7 @@ class Process:
         )
 
     def crash(self, rng: random.Random, *, lose_disk: bool = False) -> None:
-        """kill -9: memory and sockets go, files stay."""
+        """Kill -9: memory and sockets go, files stay."""
         for key in [k for k, e in self.world.net.endpoints.items() if e.process == self.name]:
             self.world.net.remove(key)
         self.member = self.replica = None
@@ -337,7 +334,7 @@ class Streams:
         endpoint = Endpoint(process.name)
 
         def up(peer: str) -> None:
-            subscribers[peer] = replica.publisher.join(peer.split("|")[0], SimOutlet(self.net, key, peer))
+            subscribers[peer] = replica.publisher.join(peer.split("|", maxsplit=1)[0], SimOutlet(self.net, key, peer))
 
         def down(peer: str) -> None:
             replica.publisher.leave(subscribers.pop(peer))
@@ -407,11 +404,7 @@ class Sender:
         batch = list(self._open.values())[:20]
         for process in self._world.processes.values():
             replica = process.replica
-            if (
-                replica is not None
-                and replica.active is not None
-                and process.name not in self._world.net.halted
-            ):
+            if replica is not None and replica.active is not None and process.name not in self._world.net.halted:
                 process.inbox.put(batch, self._answer)
                 process._wake()
                 return

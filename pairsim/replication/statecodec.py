@@ -158,7 +158,10 @@ def _unpack(schema: Schema, payload: bytes | memoryview) -> tuple[int, dict[str,
         # Blosc's header: the size of the content is a 32-bit number at byte 4.
         if len(data) < 16 or int.from_bytes(data[4:8], "little") != size:
             raise StateFrameError(f"column {name!r} does not have the size of {packed.rows} rows here")
-        columns[name] = np.frombuffer(blosc.decompress(data), np.uint8)
+        try:
+            columns[name] = np.frombuffer(blosc.decompress(data), np.uint8)
+        except RuntimeError as error:
+            raise StateFrameError(f"column {name!r} cannot be decompressed") from error
     return packed.rows, columns
 
 

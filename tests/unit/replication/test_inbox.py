@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+
+from pairsim.model.commands import Command, Status
+from pairsim.replication.inbox import Inbox, Ledger
+from pairsim.replication.port import BatchInterruptedError, Committed, InboxFullError, ReplicaError
+from pairsim.replication.window import CommandWindow
+
+
+def commands(*ids: str) -> list[Command]:
+    return [Command(i, "add", 1) for i in ids]
+
+
+class Answers:
+    def __init__(self) -> None:
+        self.got: list[Committed | ReplicaError] = []
+
+    def __call__(self, answer: Committed | ReplicaError) -> None:
+        self.got.append(answer)
+
+    @property
+    def only(self) -> Committed:
+        assert len(self.got) == 1
+        assert isinstance(self.got[0], Committed)
+        return self.got[0]
+
+
+def admit(ledger: Ledger, tick: int, *batches: list[Command]) -> list[Answers]:
+    inbox, answers = Inbox(1000), [Answers() for _ in batches]
+    for batch, answer in zip(batches, answers, strict=True):
+        inbox.put(batch, answer)
+    ledger.admit(inbox.take(), tick)
+    return answers
+
+
+def test_a_batch_is_put_as_a_whole_or_not_at_all() -> None:
+    inbox = Inbox(3)
+    inbox.put(commands("a", "b"), Answers())
+    with pytest.raises(InboxFullError, match="try again"):
+        inbox.put(commands("c", "d"), Answers())
+    inbox.put(commands("c"), Answers())
+    assert inbox.waiting == 3
+
+
+def test_batches_leave_in_order_whole_and_never_more_than_asked_for() -> None:
+    inbox = Inbox(100)
+    for name in "abc":
+        inbox.put(commands(f"{name}1", f"{name}2"), Answers())
+    assert [[c.id for c in b.commands] for b in inbox.take(5)] == [["a1", "a2"], ["b1", "b2"]]
+    assert [[c.id for c in b.commands] for b in inbox.take(1)] == [["c1", "c2"]]
+    assert inbox.waiting == 0
+
+
+@pytest.mark.parametrize("committed_first", [True, False])
+def test_an_answer_needs_commit_and_computation(committed_first: bool) -> None:
+    ledger = Ledger(CommandWindow(), 4)
+    (answer,) = admit(ledger, 5, commands("a", "b"))
+    if committed_first:
+        ledger.committed(5, 1)
+        assert not answer.got
+        ledger.stepped(5, {1: "no such entity"}, 1)
+    else:
+        ledger.stepped(5, {1: "no such entity"}, 1)
+        assert not answer.got
+        ledger.committed(5, 1)
+    first, second = answer.only.results
+    assert (first.status, first.tick) == (Status.APPLIED, 5)
+    assert (second.status, second.reason) == (Status.REJECTED, "no such entity")
+
+
+def test_an_id_that_is_under_way_runs_once_and_is_answered_when_that_run_is() -> None:
+    ledger = Ledger(CommandWindow(), 0)
+    (first,) = admit(ledger, 1, commands("a"))
+    inbox, again = Inbox(10), Answers()
+    inbox.put(commands("a"), again)
+    assert ledger.admit(inbox.take(), 2) == []
+    ledger.stepped(1, {}, 1)
+    ledger.committed(1, 1)
+    assert first.only.results[0].status is Status.APPLIED
+    result = again.only.results[0]
+    assert (result.status, result.tick) == (Status.DUPLICATE, 1)
+
+
+def test_an_id_from_before_the_takeover_is_known_from_the_window() -> None:
+    window = CommandWindow()
+    window.add("a", 3)
+    window.reject("a", "too late")
+    ledger = Ledger(window, 7)
+    (answer,) = admit(ledger, 8, commands("a", "b"))
+    ledger.stepped(8, {}, 2)
+    ledger.committed(8, 2)
+    old, new = answer.only.results
+    assert (old.status, old.tick, old.reason) == (Status.DUPLICATE, 3, "too late")
+    assert (new.status, new.tick) == (Status.APPLIED, 8)
+
+
+def test_a_lost_leadership_answers_what_is_under_way_and_only_once() -> None:
+    ledger = Ledger(CommandWindow(), 0)
+    (answer,) = admit(ledger, 1, commands("a"))
+    ledger.abandon()
+    ledger.stepped(1, {}, 1)
+    ledger.committed(1, 1)
+    assert len(answer.got) == 1
+    assert isinstance(answer.got[0], BatchInterruptedError)
+
+
+def test_what_waits_without_an_active_is_answered() -> None:
+    inbox, answer = Inbox(10), Answers()
+    inbox.put(commands("a"), answer)
+    inbox.interrupt()
+    assert isinstance(answer.got[0], BatchInterruptedError)
+    assert inbox.take() == []
+
+
+def test_memory_of_finished_ticks_is_let_go() -> None:
+    ledger = Ledger(CommandWindow(), 0)
+    for tick in range(1, 200):
+        admit(ledger, tick, commands(f"c{tick}"))
+        ledger.stepped(tick, {}, 1)
+        ledger.committed(tick, 1)
+    assert len(ledger._running) < 5
+    assert len(ledger._rejected) < 5

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pairsim.replication import raft as module
+from pairsim.replication.journal import Journal, MemoryStorage
+from pairsim.replication.messages import RaftMessage, decode_message, to_raft
+from pairsim.replication.raft import Raft, UnsupportedLibraryError
+from pairsim.settings import Timing
+
+
+class Silence:
+    """A wire that goes nowhere, and a state machine that remembers."""
+
+    def __init__(self) -> None:
+        self.sent: list[RaftMessage] = []
+        self.applied: list[bytes] = []
+
+    def start(self, handler: object) -> None: ...
+
+    def send(self, peer: str, message: bytes) -> bool:
+        self.sent.append(to_raft(decode_message(message)))
+        return True
+
+    def poll(self, timeout: float) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def apply(self, payload: bytes) -> None:
+        self.applied.append(payload)
+
+    def snapshot(self) -> bytes:
+        return b"".join(self.applied)
+
+    def restore(self, snapshot: bytes) -> None:
+        self.applied = [snapshot]
+
+
+def member() -> tuple[Raft, Silence]:
+    silence = Silence()
+    journal = Journal(MemoryStorage(), "boot", "me")
+    return Raft("a", frozenset({"b", "w"}), wire=silence, journal=journal, machine=silence, timing=Timing()), silence
+
+
+def entries(first: int, last: int, term: int = 1) -> list[tuple[bytes, int, int]]:
+    return [(b"\0" + bytes([n]), n, term) for n in range(first, last + 1)]
+
+
+def append(previous: int, new: list[tuple[bytes, int, int]], *, term: int = 1, commit: int = 1) -> RaftMessage:
+    return {
+        "type": "append_entries", "term": term, "commit_index": commit, "entries": new,
+        "prevLogIdx": previous, "prevLogTerm": 0 if previous == 1 else 1,
+    }  # fmt: skip
+
+
+def test_a_message_that_comes_late_cuts_nothing_off() -> None:
+    follower, wire = member()
+    follower.deliver("b", append(1, entries(2, 10), commit=10))
+    follower.deliver("b", append(1, entries(2, 4), commit=4))
+    assert follower.last == (10, 1)
+    assert wire.sent[-1]["next_node_idx"] == 5  # what this message vouches for, no more
+
+
+def test_a_message_that_overlaps_adds_only_what_is_new() -> None:
+    follower, _wire = member()
+    follower.deliver("b", append(1, entries(2, 10)))
+    follower.deliver("b", append(5, entries(6, 14)))
+    assert follower.last == (14, 1)
+    assert [e[1] for e in follower.journal[:]] == list(range(1, 15))
+
+
+def test_a_conflict_cuts() -> None:
+    follower, _wire = member()
+    follower.deliver("b", append(1, entries(2, 10)))
+    follower.deliver("w", append(4, entries(5, 6, term=2), term=2))
+    assert follower.last == (6, 2)
+
+
+def test_an_answer_from_an_earlier_leadership_does_not_count() -> None:
+    leader, _wire = member()
+    leader.link_up("b")
+    leader.postpone(0.0)
+    leader.turn(0)
+    leader.deliver("b", {"type": "response_vote", "term": leader.term})
+    assert leader.state == module.RaftState.LEADER
+    answer: RaftMessage = {"type": "next_node_idx", "next_node_idx": 3, "reset": False, "success": True}
+    leader.deliver("b", {**answer, "term": leader.term - 1})
+    assert leader.match("b") == 0
+    leader.deliver("b", {**answer, "term": leader.term})
+    assert leader.match("b") == 2
+
+
+def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VERSION", "0.3.18")
+    with pytest.raises(UnsupportedLibraryError, match=r"pip install pysyncobj==0\.3\.17"):
+        member()
+
+
+def test_a_missing_private_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ATTRIBUTES", (*module._ATTRIBUTES, "gone"))
+    with pytest.raises(UnsupportedLibraryError, match="gone"):
+        member()
+
+
+def test_compaction_keeps_the_entries_after_the_snapshot() -> None:
+    follower, wire = member()
+    follower.deliver("b", append(1, entries(2, 20), commit=15))
+    follower.turn(0)
+    assert len(wire.applied) == 14
+    follower._core.forceLogCompaction()
+    follower.turn(0)
+    assert [e[1] for e in follower.journal[:]] == [14, 15, 16, 17, 18, 19, 20]
+    assert follower.journal.snapshot is not None
+    assert follower.journal.snapshot.data == b"".join(wire.applied)
+
+
+def test_a_restart_goes_on_from_the_snapshot() -> None:
+    storage = MemoryStorage()
+    make: Callable[[Silence], Raft] = lambda wire: Raft(  # noqa: E731 - twice the same
+        "a", frozenset({"b", "w"}), wire=wire, journal=Journal(storage, "boot", "me"), machine=wire, timing=Timing()
+    )
+    first = Silence()
+    follower = make(first)
+    follower.deliver("b", append(1, entries(2, 20), commit=15))
+    follower.turn(0)
+    follower._core.forceLogCompaction()
+    follower.turn(0)
+    again = Silence()
+    restarted = make(again)
+    restarted.turn(0)
+    assert again.applied == [b"".join(first.applied)]
+    assert (restarted.applied, restarted.last) == (15, (20, 1))
+
+
+def test_a_record_over_the_limit_is_refused() -> None:
+    leader, _wire = member()
+    with pytest.raises(ValueError, match="over the limit"):
+        leader.append(b"x" * (module.MAX_COMMAND_BYTES + 1), lambda: None)

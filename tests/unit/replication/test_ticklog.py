@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pairsim.model.assignment import Assignment, Authority, Member
+from pairsim.model.commands import Command
+from pairsim.model.geometry import Box
+from pairsim.replication.messages import Grant, Open, Record, Rejection, Seal, Tick, encode_record
+from pairsim.replication.ticklog import TickLog
+from tests.harness import spec
+
+BOX = Box(min=(0.0, 0.0, 0.0), max=(1.0, 1.0, 1.0))
+
+
+def new() -> TickLog:
+    return TickLog(Authority(area="area", epoch=1, bounds=BOX))
+
+
+def apply(log: TickLog, *records: Record) -> None:
+    for record in records:
+        log.apply(encode_record(record))
+
+
+def tick(term: int, number: int, *ids: str, floor: int = 0, rejected: tuple[int, ...] = ()) -> Tick:
+    return Tick(
+        term, number, number * 7, floor, [Rejection(i, "no") for i in rejected], [Command(i, "add", 1) for i in ids]
+    )
+
+
+def seal(term: int, number: int) -> Seal:
+    members = [Member(replica=n, peer=f"{n}:1", url=f"http://{n}") for n in ("a", "b", "w")]
+    following = Assignment(
+        spec=spec(), generation=2, replicas=(members[0], members[1]), witness=members[2], joins=("b",)
+    )
+    return Seal(term, number, following)
+
+
+def test_ticks_count_once_each_and_without_a_gap() -> None:
+    log = new()
+    apply(log, Open(1), tick(1, 1), tick(1, 1), tick(1, 3), tick(1, 2))
+    assert log.tick == 2
+    assert log.fenced == 2
+
+
+def test_a_record_of_another_term_than_the_open_one_changes_nothing() -> None:
+    log = new()
+    apply(log, tick(1, 1), Open(2), tick(1, 1), tick(3, 1), tick(2, 1), Open(1), tick(1, 2))
+    assert (log.term, log.tick, log.fenced) == (2, 1, 5)
+
+
+def test_a_seal_must_name_the_last_tick_and_nothing_counts_after_it() -> None:
+    log = new()
+    apply(log, Open(1), tick(1, 1), seal(1, 0))
+    assert log.sealed is None
+    apply(log, seal(1, 1), tick(1, 2), Open(2), tick(2, 2))
+    assert log.sealed is not None
+    assert (log.term, log.tick) == (1, 1)
+    log.unseal()
+    apply(log, Open(2), tick(2, 2))
+    assert (log.term, log.tick) == (2, 2)
+
+
+def test_ids_and_rejections_reach_the_window() -> None:
+    log = new()
+    apply(log, Open(1), tick(1, 1, "a", "b"), tick(1, 2, rejected=(1,)))
+    known = log.window.get("b")
+    assert known is not None
+    assert (known.tick, known.reason) == (1, "no")
+    assert log.window.get("a").reason == ""  # type: ignore[union-attr]
+
+
+def test_a_lower_epoch_is_refused() -> None:
+    log = new()
+    apply(log, Open(1), Grant(1, Authority(area="area", epoch=5, bounds=BOX)))
+    apply(log, Grant(1, Authority(area="area", epoch=4, bounds=BOX)))
+    assert log.authority.epoch == 5
+
+
+def test_records_above_the_floor_lead_from_an_old_state_to_the_last_tick() -> None:
+    log = new()
+    apply(log, Open(1), *(tick(1, n, floor=max(0, n - 30)) for n in range(1, 101)))
+    assert log.reaches(70)
+    assert not log.reaches(10)
+    assert not log.reaches(101)
+    assert len(log.payloads_after(90)) == 10
+    assert log.payload(95) == encode_record(tick(1, 95, floor=65))
+    assert log.payload(5) is None
+
+
+def test_a_snapshot_carries_everything() -> None:
+    log = new()
+    apply(log, Open(3), tick(3, 1, "a"), tick(3, 2, "b", rejected=(0,)), seal(3, 2))
+    other = new()
+    other.restore(log.snapshot())
+    assert (other.term, other.tick, other.sealed) == (log.term, log.tick, log.sealed)
+    assert other.payloads_after(0) == log.payloads_after(0)
+    assert other.window.get("a") == log.window.get("a")
+    assert other.snapshot() == log.snapshot()
+
+
+def test_an_older_snapshot_is_not_taken() -> None:
+    old, log = new(), new()
+    apply(old, Open(1), tick(1, 1))
+    apply(log, Open(1), tick(1, 1), tick(1, 2))
+    log.restore(old.snapshot())
+    assert log.tick == 2
+
+
+def test_bytes_that_are_no_record_are_skipped() -> None:
+    log = new()
+    log.apply(b"\xc1 nonsense")
+    apply(log, Open(1), tick(1, 1))
+    assert log.tick == 1

@@ -147,13 +147,17 @@ class Trio:
             await self.assign(self.assignment, ("a", "b", "w"))
             await self.redundant()
         except BaseException:
-            self.stop()
+            await self.close()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends everything."""
         self.stop()
         await self.client.close()
         for node in self.nodes.values():

@@ -69,6 +69,7 @@ class Member:
         self._ticks, self._leadership, self._surface, self._timing = ticks, leadership, surface, timing
         self._on_retired = on_retired
         self._next: Assignment | None = None
+        self._told: Assignment | None = None
         self._lame: tuple[Group, int, float] | None = None
         self._arrived: frozenset[str] = frozenset()
         self._retired = False
@@ -89,7 +90,8 @@ class Member:
 
     def supersede(self, assignment: Assignment) -> None:
         """A peer says that a later generation is in force. Any thread."""
-        self.group.call_soon(lambda: self._superseded(assignment))
+        self._told = assignment  # not acted on here: a group cannot be closed in the middle of its own turn
+        self.group.call_soon(lambda: None)
 
     def sealed(self, seal: Seal) -> None:
         """The tick log applied a seal."""
@@ -105,6 +107,9 @@ class Member:
             following, self._next = self._next, None
             if following.generation > self.assignment.generation:
                 self._follow(following)
+        if self._told is not None:
+            told, self._told = self._told, None
+            self._superseded(told)
 
     def _turn_lame(self) -> None:
         if self._lame is None:

@@ -38,7 +38,7 @@ from pairsim.replication.port import (
 
 T = TypeVar("T")
 
-TOKEN = "the-controllers-token"  # noqa: S105 - it opens nothing but fakes
+TOKEN = "the-controllers-token"
 SCHEMA = Schema((Component("position", "float32", 3), Component("mass", "float64")))
 CATALOGUE = Catalogue(SCHEMA, [Operation("impulse", (Component("velocity", "float32", 3),))])
 

@@ -20,7 +20,7 @@ DEADLINE = 10.0
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for a condition; fails when it does not come true."""
     async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        while not condition():
             await asyncio.sleep(0.001)
 
 

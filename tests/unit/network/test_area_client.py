@@ -143,7 +143,7 @@ async def test_orders_to_one_process(port: FakePort, url: str) -> None:
         with pytest.raises(RequestRefused, match="generation 9") as caught:
             await soon(client.assign(assignment()))
         assert caught.value.status == 409
-    async with AreaClient([url], token="wrong") as client:  # noqa: S106 - it is meant to be wrong
+    async with AreaClient([url], token="wrong") as client:
         with pytest.raises(RequestRefused) as caught:
             await soon(client.release("north"))
         assert caught.value.status == 403

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +26,10 @@ from pairsim.network.client_errors import ClientError
 SECRET = "harness-secret-of-32-bytes-length"
 TOKEN = "harness-token"
 ROOT = Path(__file__).parent.parent
+# A run that is killed takes its processes along.
+_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+_PORTS = (15_000, 32_000)
+"""Below the range that the kernel gives to outgoing connections."""
 T = TypeVar("T")
 
 SMALL = Box(min=(0.0, 0.0, 0.0), max=(100.0, 100.0, 100.0))
@@ -47,23 +54,40 @@ def spec(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Ports that nobody listens at, nor is given for an outgoing connection while a process of ours is down."""
+    with contextlib.ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < count:
+            port = random.randint(*_PORTS)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+        return ports
 
 
 class Node:
-    """One process with fixed ports and a folder."""
+    """One process with fixed ports and a folder.
 
-    def __init__(self, name: str, folder: Path, command: Sequence[str] = (sys.executable, "-m", "pairsim")) -> None:
-        self.name, self.folder = name, folder / name
+    Attributes:
+        prefix: What the command is run by, e.g. to start it in a network namespace.
+        options: More arguments of the command.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        command: Sequence[str] = (sys.executable, "-m", "pairsim"),
+        *,
+        host: str = "127.0.0.1",
+        prefix: tuple[str, ...] = (),
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self.name, self.folder, self._log = name, folder / name, folder / f"{name}.log"
         http, peer = free_ports(2)
-        self.http, self.peer, self.url = f"127.0.0.1:{http}", f"127.0.0.1:{peer}", f"http://127.0.0.1:{http}"
+        self.http, self.peer, self.url = f"{host}:{http}", f"{host}:{peer}", f"http://{host}:{http}"
         self.client = AreaClient([self.url], token=TOKEN, deadline=5.0)
-        self.prefix: tuple[str, ...] = ()
+        self.prefix, self.options = prefix, options
         self._command = command
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -81,12 +105,13 @@ class Node:
         (self.folder.parent / "secret").write_text(SECRET)
         (self.folder.parent / "token").write_text(TOKEN)
         kind = "witness" if self.name.startswith("w") else "simulator"
-        with (self.folder / "log").open("ab") as output:
+        with self._log.open("ab") as output:
             self.process = subprocess.Popen(
                 [
-                    *self.prefix, *self._command, kind, "--name", self.name, "--http", self.http, "--peer", self.peer,
+                    *_WITH_US, *self.prefix, *self._command, kind,
+                    "--name", self.name, "--http", self.http, "--peer", self.peer,
                     "--data", str(self.folder), "--secret-file", str(self.folder.parent / "secret"),
-                    "--token-file", str(self.folder.parent / "token"),
+                    "--token-file", str(self.folder.parent / "token"), *self.options,
                 ],
                 cwd=ROOT, stdout=output, stderr=output,
             )  # fmt: skip
@@ -101,7 +126,7 @@ class Node:
             self.process.wait()
 
     def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")
+        return self._log.read_text(errors="replace")
 
     def memory(self) -> float:
         """Resident MB."""
@@ -126,10 +151,12 @@ class Node:
 class Trio:
     """Two replicas, a witness, and spares."""
 
-    def __init__(self, folder: Path, area: AreaSpec, spares: int = 0) -> None:
+    def __init__(
+        self, folder: Path, area: AreaSpec, spares: int = 0, *, node: Callable[[str, Path], Node] = Node
+    ) -> None:
         self.area = area
         names = ["a", "b", "w", *(f"s{n}" for n in range(1, spares + 1))]
-        self.nodes = {name: Node(name, folder) for name in names}
+        self.nodes = {name: node(name, folder) for name in names}
         self.assignment = Assignment(
             spec=area, generation=1, replicas=(self.nodes["a"].member, self.nodes["b"].member),
             witness=self.nodes["w"].member,

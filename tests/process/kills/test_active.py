@@ -1,0 +1,58 @@
+"""The active ends, hangs or is told to stop: the passive goes on, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from pairsim.model.assignment import Role
+from tests.harness import Node, Trio, until
+from tests.process.traffic import flowing
+from tests.process.trios import role_of
+
+
+async def test_kill_9_of_the_active_again_and_again(trio: Trio) -> None:
+    async with flowing(trio) as traffic:
+        for _ in range(4):
+            active, passive = await trio.redundant()
+            active.kill()
+            await traffic.moved_on()
+            assert await role_of(passive) is Role.ACTIVE
+            active.start()
+
+
+async def test_a_hung_active_is_passed_over_and_says_nothing_new_when_it_wakes(trio: Trio) -> None:
+    async with flowing(trio) as traffic:
+        active, passive = await trio.redundant()
+        active.signal(signal.SIGSTOP)
+        await traffic.moved_on()
+        assert await role_of(passive) is Role.ACTIVE
+        active.signal(signal.SIGCONT)
+        await until(lambda: in_sync(active), "the old active is a passive in sync")
+
+
+async def test_an_active_that_hangs_for_a_moment_again_and_again_does_no_harm(trio: Trio) -> None:
+    async with flowing(trio) as traffic:
+        for _ in range(3):
+            active, _passive = await trio.redundant()
+            active.signal(signal.SIGSTOP)
+            await asyncio.sleep(0.2)  # about an election timeout: whether there is a takeover is left to chance
+            active.signal(signal.SIGCONT)
+            await traffic.moved_on()
+
+
+async def test_a_told_stop_hands_over_first(trio: Trio) -> None:
+    async with flowing(trio) as traffic:
+        active, _passive = await trio.redundant()
+        assert active.process is not None
+        active.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(active.process.wait, 15) == 0
+        assert "handed over" in active.log()
+        await traffic.moved_on()
+        active.start()
+
+
+async def in_sync(node: Node) -> bool:
+    """Whether a replica is a passive that could take over."""
+    status = await node.status()
+    return status is not None and status.role is Role.PASSIVE and status.in_sync

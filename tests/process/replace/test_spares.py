@@ -1,0 +1,128 @@
+"""A replica is replaced by a spare, or comes back without its folder."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+
+import pytest
+
+from pairsim.model.assignment import Assignment, Role
+from pairsim.model.commands import Command
+from pairsim.network.client import AreaClient, new_id
+from pairsim.network.client_errors import ClientError, Unavailable
+from tests.harness import TOKEN, Node, Trio, reachable, until
+from tests.process.traffic import flowing
+from tests.process.trios import role_of
+
+
+async def test_a_spare_takes_a_lost_replicas_place_and_the_lost_one_retires(trio_and_spare: Trio) -> None:
+    trio = trio_and_spare
+    async with flowing(trio) as traffic:
+        active, passive = await trio.redundant()
+        passive.kill()
+        await replaced(trio, active, trio.nodes["s1"])
+        passive.start()
+        await until(lambda: is_role(passive, Role.SPARE), "the lost replica is a spare")
+        assert not list(passive.folder.glob("areas/*/*"))
+        await traffic.moved_on()
+        active.kill()  # the newcomer can do alone, with the witness, what it joined for
+        await traffic.moved_on()
+        active.start()
+
+
+async def test_the_lost_active_is_replaced_while_it_is_away(trio_and_spare: Trio) -> None:
+    trio = trio_and_spare
+    async with flowing(trio) as traffic:
+        active, passive = await trio.redundant()
+        active.signal(signal.SIGSTOP)
+        await traffic.moved_on()
+        await replaced(trio, passive, trio.nodes["s1"])
+        active.signal(signal.SIGCONT)
+        await until(lambda: is_role(active, Role.SPARE), "the lost replica is a spare")
+
+
+async def replaced(trio: Trio, survivor: Node, spare: Node) -> None:
+    """Opens generation 2 with a survivor and a spare, as the controller does: told until it is so."""
+    following = Assignment(
+        spec=trio.area, generation=2, replicas=(survivor.member, spare.member),
+        witness=trio.nodes["w"].member, joins=(spare.name,),
+    )  # fmt: skip
+
+    async def look() -> bool:
+        await trio.assign(following, (spare.name, survivor.name))
+        status = await survivor.status()
+        return status is not None and status.generation == 2 and status.peer_in_sync
+
+    await until(look, "the spare has joined", 30)
+
+
+async def is_role(node: Node, role: Role) -> bool:
+    return await role_of(node) is role
+
+
+async def test_a_replica_that_lost_its_folder_is_made_whole(trio: Trio) -> None:
+    async with flowing(trio) as traffic:
+        active, passive = await trio.redundant()
+        active.kill()
+        await traffic.moved_on()
+        await come_back_empty(active)
+        assert await role_of(active) is Role.SPARE
+        await trio.assign(trio.assignment, (active.name,))
+        await trio.redundant()
+        assert "caught up with the leader" in active.log()
+        passive.kill()
+        await traffic.moved_on()
+        passive.start()
+
+
+async def test_a_replica_that_lost_its_folder_does_not_vote(trio: Trio) -> None:
+    async with flowing(trio) as traffic:
+        active, passive = await trio.redundant()
+        passive.kill()
+        await traffic.moved_on()  # acknowledged by the active and the witness alone
+        active.signal(signal.SIGSTOP)
+        await come_back_empty(passive)
+        await trio.assign(trio.assignment, (passive.name,))
+        async with AreaClient([passive.url], token=TOKEN, deadline=2.0) as client:
+            with pytest.raises(Unavailable):
+                await client.send([Command(new_id(), "spawn", 1)])
+        assert await role_of(passive) is Role.JOINING
+        witness = await trio.nodes["w"].client.witness_status()
+        assert witness.areas[0].leader is None
+        active.signal(signal.SIGCONT)
+
+
+async def test_a_witness_that_lost_its_folder_votes_when_it_has_caught_up(trio: Trio) -> None:
+    witness = trio.nodes["w"]
+    async with flowing(trio) as traffic:
+        witness.kill()
+        await traffic.moved_on()
+        await come_back_empty(witness)
+        await trio.assign(trio.assignment, ("w",))
+        await until(lambda: caught_up(witness), "the witness votes")
+        active, _passive = await trio.redundant()
+        active.kill()
+        await traffic.moved_on()
+        active.start()
+
+
+async def caught_up(node: Node) -> bool:
+    return "caught up with the leader" in node.log().rpartition("event='serves'")[2]
+
+
+async def come_back_empty(node: Node) -> None:
+    """Starts a process whose folder is gone."""
+    node.kill()
+    shutil.rmtree(node.folder)
+    node.start()
+    await until(lambda: reachable(node), f"{node.name} answers")
+
+
+async def test_an_order_for_a_generation_that_is_over_is_refused(trio_and_spare: Trio) -> None:
+    trio = trio_and_spare
+    active, passive = await trio.redundant()
+    passive.kill()
+    await replaced(trio, active, trio.nodes["s1"])
+    with pytest.raises(ClientError, match="generation 2 is in force"):
+        await active.client.assign(trio.assignment)

@@ -1,0 +1,224 @@
+"""Clients of a pair while something is done to it, and what must hold for them afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import xxhash
+
+from pairsim.model.assignment import ReplicaStatus
+from pairsim.model.commands import Command, Result, Status
+from pairsim.network.client import AreaClient, Session, new_id
+from pairsim.network.client_errors import ClientError, Unavailable
+from pairsim.network.frames import Entity
+from pairsim.network.interest import Snapshot, apply
+from tests.harness import TOKEN, Node, Trio, until
+
+COUNTER = 9_000_000
+"""An entity whose velocity counts the impulses that it got: twice the same one would be seen."""
+
+FIRST = 10_000_000
+_WORKERS = 3
+_PER_WORKER = 100_000
+_RETRIES = 4
+Place = tuple[float, float, float]
+
+
+class Traffic:
+    """Unique commands, as fast as they are acknowledged, and observers of the pair and of each replica.
+
+    Attributes:
+        places: Where the acknowledged commands put an entity.
+        impulses: Acknowledged ones to the counter.
+        seen: Term and tick of each frame that the observer of the pair saw.
+        last: The newest tick of a result.
+    """
+
+    def __init__(self, trio: Trio) -> None:
+        self.trio = trio
+        self.places: dict[int, Place] = {}
+        self.impulses = 0
+        self.seen: list[tuple[int, int]] = []
+        self.last = 0
+        self._contents: dict[int, int] = {}
+        self._violations: list[str] = []
+        self._started = self._newest = 0
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begins; returns when commands are acknowledged and all observers see ticks."""
+        await self._send(self.trio.client, [Command(new_id(), "spawn", COUNTER)])
+        self._tasks = [
+            *(asyncio.create_task(self._work(worker)) for worker in range(_WORKERS)),
+            asyncio.create_task(self._observe_pair()),
+            *(asyncio.create_task(self._observe(n)) for n in self.trio.nodes.values() if not n.name.startswith("w")),
+        ]
+        await self.moved_on()
+        await until(self._sees, "the observer sees ticks")
+
+    async def finish(self) -> None:
+        """Ends, and looks at what was seen."""
+        self._stop.set()
+        await asyncio.wait_for(asyncio.gather(*self._tasks[:_WORKERS]), 30)
+        await until(self._sees_all, "the observer sees the last tick that was acknowledged")
+        await self.cancel()
+        assert self.seen == sorted(set(self.seen)), "an observer saw a tick or a term go back"
+        assert not self._violations
+
+    async def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def moved_on(self, seconds: float = 20.0) -> None:
+        """Waits for a command that is sent and acknowledged from now on."""
+        mark = self._started
+
+        async def look() -> bool:
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+            return self._newest > mark
+
+        await until(look, "commands are acknowledged again", seconds)
+
+    async def _sees(self) -> bool:
+        return bool(self.seen)
+
+    async def _sees_all(self) -> bool:
+        return self.seen[-1][1] >= self.last
+
+    # --- commands
+
+    async def _work(self, worker: int) -> None:
+        offset, before = worker * _PER_WORKER, None
+        async with self.trio.client.session() as session:
+            while not self._stop.is_set():
+                offset += 1
+                entity = FIRST + offset
+                batch = [
+                    Command(new_id(), "spawn", entity, {"position": [1.0, 2.0, 3.0]}),
+                    Command(new_id(), "impulse", COUNTER, {"impulse": [1.0, 0.0, 0.0]}),
+                ]
+                if before is not None:
+                    place = (float(offset), float(worker), 7.0)
+                    batch.append(Command(new_id(), "set", before, {"position": list(place)}))
+                self._started += 1
+                number = self._started
+                self.last = max(self.last, await self._send(session, batch))
+                self._newest = max(self._newest, number)
+                self.places[entity] = (1.0, 2.0, 3.0)
+                self.impulses += 1
+                if before is not None:
+                    self.places[before] = place
+                before = entity
+
+    async def _send(self, through: AreaClient | Session, batch: Sequence[Command]) -> int:
+        """Has a batch applied, however often it must be sent; the tick that it was applied in."""
+        for attempt in range(_RETRIES):
+            try:
+                results = await through.send(batch)
+            except Unavailable:
+                if attempt == _RETRIES - 1:
+                    raise
+            else:
+                return _tick_of(results, again=attempt > 0)
+        raise AssertionError("unreachable")
+
+    # --- observers
+
+    async def _observe_pair(self) -> None:
+        content = None
+        async for frame in self.trio.client.observe():
+            content = apply(content, frame)
+            self.seen.append((frame.term, frame.tick))
+            self._saw("the pair's observer", content)
+
+    async def _observe(self, node: Node) -> None:
+        """One replica's own observer, which comes back for as long as the test lasts."""
+        async with AreaClient([node.url], token=TOKEN, deadline=1.0) as client:
+            while True:
+                content = None
+                try:
+                    async for frame in client.observe():
+                        content = apply(content, frame)
+                        self._saw(f"the observer of {node.name}", content)
+                except ClientError:
+                    await asyncio.sleep(0.1)
+
+    def _saw(self, who: str, content: Snapshot) -> None:
+        order = np.argsort(content.ids)
+        state = xxhash.xxh3_64(content.ids[order].tobytes())
+        for _name, column in sorted(content.columns.items()):
+            state.update(column[order].tobytes())
+        if self._contents.setdefault(content.tick, state.intdigest()) != state.intdigest():
+            self._violations.append(f"{who} saw another state at tick {content.tick} than another one did")
+
+
+def _tick_of(results: Sequence[Result], *, again: bool) -> int:
+    for result in results:
+        known = result.status is Status.DUPLICATE and again
+        assert result.status is Status.APPLIED or (known and not result.reason), result
+    return max(result.tick for result in results)
+
+
+@asynccontextmanager
+async def flowing(trio: Trio) -> AsyncIterator[Traffic]:
+    """Commands and observers while something is done to the pair; then the checks."""
+    traffic = Traffic(trio)
+    try:
+        await traffic.start()
+        yield traffic
+        await traffic.moved_on()
+        await traffic.finish()
+    finally:
+        await traffic.cancel()
+    await check(trio, traffic)
+
+
+async def check(trio: Trio, traffic: Traffic) -> None:
+    """The pair is redundant; on both replicas everything acknowledged is there once, and they are the same."""
+    active, passive = await trio.redundant(60)
+    await until(lambda: reached(passive, traffic.last), "the passive has every acknowledged tick")
+    for node in (active, passive):
+        entities = await listing(node.client)
+        assert {number: entities.get(number) for number in traffic.places} == traffic.places
+        counter = await node.client.entity(COUNTER)
+        assert counter is not None
+        velocity = counter.components["velocity"]
+        assert isinstance(velocity, list)
+        assert velocity[0] == traffic.impulses
+    statuses = await trio.statuses()
+    assert all(status.divergences == 0 for status in statuses.values())
+    newest = statuses[passive.name].synced_tick
+    mine = await active.client.digests(max(0, newest - 50), newest)
+    theirs = await passive.client.digests(max(0, newest - 50), newest)
+    same = mine.keys() & theirs.keys()
+    assert same
+    assert all(mine[tick] == theirs[tick] for tick in same)
+
+
+async def reached(node: Node, tick: int) -> ReplicaStatus | None:
+    """A replica's status once its state is at a tick."""
+    status = await node.status()
+    return status if status is not None and status.synced_tick >= tick else None
+
+
+async def listing(client: AreaClient) -> dict[int, Place]:
+    """Where the entities are that the traffic spawned."""
+    found: list[Entity] = []
+    after: int | None = FIRST - 1
+    while after is not None:
+        page = await client.entities(limit=10_000, after=after)
+        found += page.entities
+        after = page.next
+    return {entity.id: _place(entity) for entity in found if entity.id < FIRST + _WORKERS * _PER_WORKER}
+
+
+def _place(entity: Entity) -> Place:
+    x, y, z = entity.components["position"]  # type: ignore[misc]
+    return x, y, z

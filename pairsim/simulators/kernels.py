@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from pairsim.simulators.grid import CROWD, Grid
+from pairsim.simulators.grid import MAX_CELLS, Grid
+from pairsim.simulators.reference import CLOSEST, MARGIN
 
 log = structlog.get_logger()
 
 Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int32]
 _F = TypeVar("_F", bound=Callable[..., None])
 
 
@@ -35,50 +37,63 @@ def _compiled(signature: str) -> Callable[[_F], _F]:
     return compile_
 
 
-@_compiled("void(float32[:,::1], float32[:,::1], float32, float32[::1], float32[::1])")
-def move(position: Floats, velocity: Floats, dt: np.float32, low: Floats, high: Floats) -> None:
+@_compiled("void(float32[:,::1], float32[:,::1], float32, float32, float32[::1], float32[::1])")
+def move(position: Floats, velocity: Floats, top: np.float32, dt: np.float32, low: Floats, high: Floats) -> None:
     """See `reference.move`."""
     for row in range(position.shape[0]):
         for axis in range(3):
-            speed = velocity[row, axis]
+            speed = min(max(velocity[row, axis], -top), top)
             place = position[row, axis] + speed * dt
             floor, ceiling = low[axis], high[axis]
-            turned = False
-            if place < floor:
-                place = floor + (floor - place)
-                turned = True
-            if place > ceiling:
-                place = ceiling - (place - ceiling)
-                turned = True
-            if turned:
-                velocity[row, axis] = -speed
-            position[row, axis] = min(max(place, floor), ceiling)
+            if place < floor or place > ceiling:
+                speed = -speed
+                if place < floor:
+                    place = floor + (floor - place)
+                if place > ceiling:
+                    place = ceiling - (place - ceiling)
+                if place < floor:  # noqa: PLR1730 - of two zeros `max` keeps one or the other, by the CPU
+                    place = floor
+                if place > ceiling:  # noqa: PLR1730 - likewise
+                    place = ceiling
+            velocity[row, axis] = speed
+            position[row, axis] = place
 
 
-@_compiled("void(float32[:,::1], float32)")
-def limit(velocity: Floats, top: np.float32) -> None:
-    """See `reference.limit`."""
-    for row in range(velocity.shape[0]):
+@_compiled("void(float32[:,::1], float32[:,::1])")
+def _extent(position: Floats, extent: Floats) -> None:
+    """Lowest and highest coordinates, (2, 3), of at least one entity."""
+    extent[0] = position[0]
+    extent[1] = position[0]
+    for row in range(1, position.shape[0]):
         for axis in range(3):
-            velocity[row, axis] = min(max(velocity[row, axis], -top), top)
+            extent[0, axis] = min(extent[0, axis], position[row, axis])
+            extent[1, axis] = max(extent[1, axis], position[row, axis])
 
 
 @_compiled(
-    "void(float32[:,::1], float32[::1], float32, int64, int64, int64, int32, int32[::1], int32[::1], int32[::1])"
+    "void(float32[:,::1], float32[:,::1], float32[::1], float32, int64, int64, int64, int32,"
+    " int32[::1], int32[::1], int32[::1], float32[:,::1], float32[:,::1])"
 )
 def _sort(
     position: Floats,
+    velocity: Floats,
     low: Floats,
     inverse: np.float32,
     nx: int,
     ny: int,
     nz: int,
     crowd: int,
-    cell: npt.NDArray[np.int32],
-    start: npt.NDArray[np.int32],
-    order: npt.NDArray[np.int32],
+    cell: Places,
+    start: Places,
+    order: Places,
+    near: Floats,
+    moving: Floats,
 ) -> None:
-    """Counting sort by cell; `start` ends as the first place of every cell, `order[-1]` as the number sorted."""
+    """Counting sort by cell, see `reference.cell_list`.
+
+    `start` has two places more than there are cells, for counting: it ends as the first place of every cell. `cell`
+    ends in the order of the rows; `near` and `moving` are positions and velocities in the order of the cells.
+    """
     count = position.shape[0]
     start[:] = 0
     for row in range(count):
@@ -86,97 +101,96 @@ def _sort(
         y = min(np.int64((position[row, 1] - low[1]) * inverse), ny - 1) + 1
         z = min(np.int64((position[row, 2] - low[2]) * inverse), nz - 1) + 1
         here = np.int32((z * (ny + 2) + y) * (nx + 2) + x)
-        if start[here + 1] < crowd:
-            start[here + 1] += 1
+        if start[here + 2] < crowd:
+            start[here + 2] += 1
             cell[row] = here
         else:
             cell[row] = -1
-    for here in range(1, start.shape[0]):
-        start[here] += start[here - 1]
-    # Filling from the back keeps the rows of a cell in order and leaves `start` as it must be.
-    order[count] = start[start.shape[0] - 1]
-    for row in range(count - 1, -1, -1):
+    total = np.int32(0)
+    for here in range(start.shape[0]):
+        total += start[here]
+        start[here] = total
+    # Filling moves every start[c + 1], the first place of c till then, to the first place of c + 1.
+    for row in range(count):
         here = cell[row]
         if here >= 0:
-            start[here + 1] -= 1
-            order[start[here + 1]] = row
-    for here in range(start.shape[0] - 1):
-        start[here] = start[here + 1]
-    start[start.shape[0] - 1] = order[count]
+            place = start[here + 1]
+            start[here + 1] = place + 1
+            order[place] = row
+            for axis in range(3):
+                near[place, axis] = position[row, axis]
+                moving[place, axis] = velocity[row, axis]
 
 
-@_compiled(
-    "void(float32[:,::1], float32[:,::1], float32, int64, int64,"
-    " int32[::1], int32[::1], int32[::1], float32[:,::1], float32[:,::1])"
-)
-def _exchange(
-    position: Floats,
-    velocity: Floats,
-    reach: np.float32,
-    row_length: int,
-    layer: int,
-    cell: npt.NDArray[np.int32],
-    start: npt.NDArray[np.int32],
-    order: npt.NDArray[np.int32],
-    near: Floats,
-    moving: Floats,
+@_compiled("void(float32[:,::1], float32[:,::1], float32, int64, int64, int64, int32[::1])")
+def _meet(
+    near: Floats, moving: Floats, reach: np.float32, row_length: int, layer: int, cells: int, start: Places
 ) -> None:
-    """Sums every entity's changes; `near` and `moving` hold positions and velocities in the order of the cells."""
-    count = order[position.shape[0]]
-    for place in range(count):
-        row = order[place]
-        for axis in range(3):
-            near[place, axis] = position[row, axis]
-            moving[place, axis] = velocity[row, axis]
-    for place in range(count):
-        row = order[place]
-        here = cell[row]
-        px, py, pz = near[place, 0], near[place, 1], near[place, 2]
-        vx, vy, vz = moving[place, 0], moving[place, 1], moving[place, 2]
-        cx = cy = cz = np.float32(0)
-        for z in range(-1, 2):
-            for y in range(-1, 2):
-                middle = here + z * layer + y * row_length
-                for other in range(start[middle - 1], start[middle + 2]):
+    """Pair after pair, by the earlier place and then by the later one; changes `moving`."""
+    for here in range(cells):
+        for place in range(start[here], start[here + 1]):
+            px, py, pz = near[place, 0], near[place, 1], near[place, 2]
+            vx, vy, vz = moving[place, 0], moving[place, 1], moving[place, 2]
+            for part in range(5):
+                # Half of the neighbours, in order: what is behind `place` in its row of cells, then four rows.
+                if part == 0:
+                    begin, end = np.int64(place + 1), np.int64(start[here + 2])
+                else:
+                    middle = here + (row_length if part == 1 else layer + (part - 3) * row_length)
+                    begin, end = np.int64(start[middle - 1]), np.int64(start[middle + 2])
+                for other in range(begin, end):
                     dx, dy, dz = px - near[other, 0], py - near[other, 1], pz - near[other, 2]
                     square = dx * dx + dy * dy + dz * dz
-                    if square < reach and square > np.float32(0):
+                    if square < reach and square > CLOSEST:
                         wx, wy, wz = vx - moving[other, 0], vy - moving[other, 1], vz - moving[other, 2]
                         along = dx * wx + dy * wy + dz * wz
                         if along < np.float32(0):
                             factor = along / square
-                            cx -= factor * dx
-                            cy -= factor * dy
-                            cz -= factor * dz
-        velocity[row, 0] = vx + cx
-        velocity[row, 1] = vy + cy
-        velocity[row, 2] = vz + cz
+                            sx, sy, sz = factor * dx, factor * dy, factor * dz
+                            vx, vy, vz = vx - sx, vy - sy, vz - sz
+                            moving[other, 0] += sx
+                            moving[other, 1] += sy
+                            moving[other, 2] += sz
+            moving[place, 0], moving[place, 1], moving[place, 2] = vx, vy, vz
+
+
+@_compiled("void(float32[:,::1], float32[:,::1], float32, int64, int32[::1])")
+def _write_back(velocity: Floats, moving: Floats, top: np.float32, count: int, order: Places) -> None:
+    """From the order of the cells to that of the rows, within the bound."""
+    for place in range(count):
+        row = order[place]
+        for axis in range(3):
+            velocity[row, axis] = min(max(moving[place, axis], -top), top)
 
 
 class Collider:
     """`reference.collide` with its scratch memory, which holds nothing from one tick to the next."""
 
-    def __init__(self, grid: Grid, diameter: np.float32) -> None:
-        self._grid = grid
-        self._low = np.array(grid.low, np.float32)
-        self._inverse = np.float32(1) / np.float32(grid.edge)
-        self._reach = diameter * diameter
-        self._start = np.empty(grid.cells + 1, np.int32)
-        self._room = -1
+    def __init__(self, diameter: np.float32, top: np.float32) -> None:
+        self._diameter, self._top = diameter, top
+        self._extent = np.empty((2, 3), np.float32)
+        self._start = np.empty(MAX_CELLS + 2, np.int32)
+        self._reserve(0)
 
     def collide(self, position: Floats, velocity: Floats) -> None:
         """Changes velocities in place, (n, 3) each."""
-        count = len(position)
-        if count > self._room:
-            self._room = count + count // 4
-            self._cell = np.empty(self._room, np.int32)
-            self._order = np.empty(self._room + 1, np.int32)
-            self._near = np.empty((self._room, 3), np.float32)
-            self._moving = np.empty((self._room, 3), np.float32)
-        nx, ny, nz = self._grid.counts
-        order = self._order[: count + 1]
-        _sort(position, self._low, self._inverse, nx, ny, nz, CROWD, self._cell, self._start, order)
-        _exchange(
-            position, velocity, self._reach, nx + 2, (nx + 2) * (ny + 2),
-            self._cell, self._start, order, self._near, self._moving,
+        if len(position) == 0:
+            return
+        if len(position) > self._room:
+            self._reserve(len(position) + len(position) // 4)
+        _extent(position, self._extent)
+        low, high = self._extent.tolist()
+        grid = Grid.over(low, high, float(self._diameter) * MARGIN, len(position))
+        (nx, ny, nz), cells = grid.counts, grid.cells
+        start = self._start[: cells + 2]
+        _sort(
+            position, velocity, self._extent[0], np.float32(1) / np.float32(grid.edge), nx, ny, nz, grid.crowd,
+            self._cell, start, self._order, self._near, self._moving,
         )  # fmt: skip
+        _meet(self._near, self._moving, self._diameter * self._diameter, nx + 2, (nx + 2) * (ny + 2), cells, start)
+        _write_back(velocity, self._moving, self._top, int(start[cells]), self._order)
+
+    def _reserve(self, room: int) -> None:
+        self._room = room
+        self._cell, self._order = (np.empty(room, np.int32) for _ in range(2))
+        self._near, self._moving = (np.empty((room, 3), np.float32) for _ in range(2))

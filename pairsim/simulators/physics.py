@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 import xxhash
 
 from pairsim.model.assignment import AreaSpec
@@ -22,13 +23,21 @@ from pairsim.model.schema import Component, Schema
 from pairsim.model.simulator import Batch, ParameterError
 from pairsim.model.table import Table
 from pairsim.simulators import reference
-from pairsim.simulators.grid import Grid
 
 MAX_SPEED = 10_000.0
 """Metres per second on every axis; keeps whatever clients say within what float32 can square."""
 
+TOP = np.float32(MAX_SPEED)
+
 MAX_PLACE = 1e7
+"""Metres from the origin, of the world's edge too."""
+
+LONGEST_TICK = 3600.0
+"""Seconds."""
+
 _DEFAULTS: dict[str, bool | float] = {"collisions": False, "radius": 0.5, "speed": 5.0}
+
+log = structlog.get_logger()
 
 Floats = npt.NDArray[np.float32]
 
@@ -51,18 +60,18 @@ class Physics:
         self._dt = np.float32(1.0 / area.tick_rate)
         self._low, self._high = (np.array(corner, np.float32) for corner in (area.world.min, area.world.max))
         self._diameter = np.float32(2 * self._radius)
-        self._grid = Grid.over(area.world, 2 * self._radius * 1.0001)
-        self._move: Callable[[Floats, Floats, np.float32, Floats, Floats], None] = reference.move
-        self._limit: Callable[[Floats, np.float32], None] = reference.limit
+        self._move: Callable[[Floats, Floats, np.float32, np.float32, Floats, Floats], None] = reference.move
         self._collide: Callable[[Floats, Floats], None] = self._collide_by_reference
 
     def prepare(self) -> None:
         """Loads the compiled kernels."""
-        from pairsim.simulators import kernels  # noqa: PLC0415 - numba is for replicas that simulate
-
-        self._move, self._limit = kernels.move, kernels.limit
-        if self._collisions:
-            self._collide = kernels.Collider(self._grid, self._diameter).collide
+        try:
+            from pairsim.simulators import kernels  # noqa: PLC0415 - numba is for replicas that simulate
+        except ImportError as error:
+            log.warning("the compiled kernels cannot be loaded: the same bits, but slower", error=str(error))
+            return
+        self._move = kernels.move
+        self._collide = kernels.Collider(self._diameter, TOP).collide
 
     def populate(self, table: Table, rng: np.random.Generator) -> None:
         """Spreads the entities evenly over the area; their ids are unique in the world."""
@@ -70,6 +79,7 @@ class Physics:
         first = (xxhash.xxh3_64_intdigest(self._area.area.encode()) & 0x7FFFFFFF) << 32
         low, high = (np.array(corner, np.float32) for corner in (self._area.bounds.min, self._area.bounds.max))
         place = low + rng.random((count, 3), np.float32) * (high - low)
+        place = np.minimum(place, np.nextafter(high, low))  # rounding may reach the edge, which is not the area's
         speed = (rng.random((count, 3), np.float32) * np.float32(2) - np.float32(1)) * np.float32(self._speed)
         table.spawn(first + np.arange(count, dtype=np.int64), {"position": place, "velocity": speed})
 
@@ -78,8 +88,7 @@ class Physics:
         position, velocity = cast("Floats", table.column("position")), cast("Floats", table.column("velocity"))
         if batch.commands:
             self._impulses(table, batch, velocity)
-        self._limit(velocity, np.float32(MAX_SPEED))
-        self._move(position, velocity, self._dt, self._low, self._high)
+        self._move(position, velocity, TOP, self._dt, self._low, self._high)
         if self._collisions:
             self._collide(position, velocity)
 
@@ -97,7 +106,7 @@ class Physics:
         np.add.at(velocity, rows[here], arguments["impulse"][here].astype(np.float32))
 
     def _collide_by_reference(self, position: Floats, velocity: Floats) -> None:
-        reference.collide(position, velocity, self._grid, self._diameter)
+        reference.collide(position, velocity, self._diameter, TOP)
 
 
 def _parameters(area: AreaSpec) -> tuple[bool, float, float]:
@@ -112,4 +121,8 @@ def _parameters(area: AreaSpec) -> tuple[bool, float, float]:
         raise ParameterError(f"radius is a number of metres above 0, up to a million, not {radius!r}")
     if isinstance(speed, bool | str) or not 0 <= speed <= MAX_SPEED:
         raise ParameterError(f"speed is a number from 0 to {MAX_SPEED:g}, not {speed!r}")
+    if max(map(abs, (*area.world.min, *area.world.max))) > MAX_PLACE:
+        raise ParameterError(f"bounds of the plane are within {MAX_PLACE:g} metres of the origin: see its documents")
+    if area.tick_rate * LONGEST_TICK < 1:
+        raise ParameterError(f"tickRate is at least one tick in {LONGEST_TICK:g} seconds, not {area.tick_rate}")
     return collisions, float(radius), float(speed)

@@ -1,6 +1,7 @@
 """The physics in plain numpy: the definition that the compiled kernels must match bit for bit.
 
 Only + - * / and comparisons on float32, in a fixed order, so that no vector width and no compiler can change a bit.
+`minimum` and `maximum` are avoided where both sides may be zeros: which zero's sign they keep differs between CPUs.
 """
 
 from __future__ import annotations
@@ -8,13 +9,30 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pairsim.simulators.grid import CROWD, Grid
+from pairsim.simulators.grid import Grid
 
 Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.intp]
+
+MARGIN = 1.0001
+"""A cell's edge in diameters: rounding must not part two spheres that touch."""
+
+CLOSEST = np.float32(1e-30)
+"""Square metres; centres that are closer have no line between them, and the pair is left alone."""
 
 
-def move(position: Floats, velocity: Floats, dt: np.float32, low: Floats, high: Floats) -> None:
-    """Moves entities by one step and reflects them at the box; in place, (n, 3) each."""
+def move(position: Floats, velocity: Floats, top: np.float32, dt: np.float32, low: Floats, high: Floats) -> None:
+    """Moves entities by one step and reflects them at the box; in place.
+
+    Args:
+        position: (n, 3) metres.
+        velocity: (n, 3) metres per second; brought within `top` on every axis first.
+        top: The highest speed on an axis.
+        dt: Seconds per tick.
+        low: The box's lower corner, (3,).
+        high: The box's upper corner, (3,).
+    """
+    limit(velocity, top)
     position += velocity * dt
     below = position < low
     position[below] = (low + (low - position))[below]
@@ -22,50 +40,57 @@ def move(position: Floats, velocity: Floats, dt: np.float32, low: Floats, high: 
     position[above] = (high - (position - high))[above]
     turned = below | above
     velocity[turned] = -velocity[turned]
-    np.maximum(position, low, out=position)
-    np.minimum(position, high, out=position)
+    # One reflection is not enough for what a client has put far outside.
+    np.copyto(position, low, where=position < low)
+    np.copyto(position, high, where=position > high)
 
 
 def limit(velocity: Floats, top: np.float32) -> None:
     """Keeps every component of a velocity within a bound; in place."""
-    np.maximum(velocity, -top, out=velocity)
-    np.minimum(velocity, top, out=velocity)
+    velocity[velocity > top] = top
+    velocity[velocity < -top] = -top
 
 
-def collide(position: Floats, velocity: Floats, grid: Grid, diameter: np.float32) -> None:
+def grid_of(position: Floats, diameter: np.float32) -> Grid:
+    """The cells over these entities, of which there is at least one."""
+    low, high = position.min(axis=0).tolist(), position.max(axis=0).tolist()
+    return Grid.over(low, high, float(diameter) * MARGIN, len(position))
+
+
+def collide(position: Floats, velocity: Floats, diameter: np.float32, top: np.float32) -> None:
     """Elastic collisions of equal spheres; changes velocities in place.
 
-    Every pair that touches and approaches swaps the velocities along its line. All changes are computed from the
-    state before and summed per entity in the order of a cell list: rows of cells, then cells, then rows of the table.
+    Every pair that touches and approaches swaps the velocities along its line, pair after pair as in a Gauss-Seidel
+    iteration, so that each swap keeps momentum and energy, however many contacts an entity has. (All pairs at once,
+    as in a Jacobi iteration, would add energy where contacts share an entity: a dense world would heat up.) The order
+    of the pairs is a part of the result: by the places of their entities in the cell list, which follow from the
+    positions and from the rows of the table alone.
+
+    Args:
+        position: (n, 3) metres.
+        velocity: (n, 3) metres per second.
+        diameter: Of a sphere, in metres.
+        top: The highest speed on an axis; a swap stops there.
     """
-    start, order = cell_list(position, grid)
-    count = len(order)
-    sorted_position, sorted_velocity = position[order], velocity[order]
-    own = np.repeat(np.arange(grid.cells), np.diff(start))
-    change = np.zeros((count, 3), np.float32)
-    reach = diameter * diameter
-    row, layer = grid.counts[0] + 2, (grid.counts[0] + 2) * (grid.counts[1] + 2)
-    for offset in [z * layer + y * row for z in (-1, 0, 1) for y in (-1, 0, 1)]:
-        first, last = start[own + offset - 1], start[own + offset + 2]
-        for place in range(int((last - first).max(initial=0))):
-            mine = np.flatnonzero((first + place < last) & (first + place != np.arange(count)))
-            other = (first + place)[mine]
-            apart = sorted_position[mine] - sorted_position[other]
-            square = apart[:, 0] * apart[:, 0] + apart[:, 1] * apart[:, 1] + apart[:, 2] * apart[:, 2]
-            relative = sorted_velocity[mine] - sorted_velocity[other]
-            along = apart[:, 0] * relative[:, 0] + apart[:, 1] * relative[:, 1] + apart[:, 2] * relative[:, 2]
-            hit = np.flatnonzero((square < reach) & (square > 0) & (along < 0))
-            factor = along[hit] / square[hit]
-            change[mine[hit]] -= factor[:, None] * apart[hit]
-    velocity[order] += change
+    if len(position) == 0:
+        return
+    start, order, cell = cell_list(position, grid := grid_of(position, diameter))
+    near, moving = position[order], velocity[order]
+    first, second = _touching(near, start, cell, grid, diameter * diameter)
+    while len(first):
+        ready = _ready(first, second, len(order))
+        _swap(near, moving, first[ready], second[ready])
+        first, second = first[~ready], second[~ready]
+    limit(moving, top)
+    velocity[order] = moving
 
 
-def cell_list(position: Floats, grid: Grid) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def cell_list(position: Floats, grid: Grid) -> tuple[Places, Places, Places]:
     """Sorts entities by cell (Allen & Tildesley, "Computer Simulation of Liquids", 5.3).
 
     Returns:
-        The first place of every cell and one more, (cells + 1,), and the rows in that order, without those beyond
-        `CROWD` in a cell.
+        The first place of every cell and one more, (cells + 1,); the rows in the order of the cells, and within a
+        cell of the table, without those beyond the crowd, (m,); and their cells, (m,).
     """
     low, inverse = np.array(grid.low, np.float32), np.float32(1) / np.float32(grid.edge)
     index = ((position - low) * inverse).astype(np.int64)
@@ -73,7 +98,53 @@ def cell_list(position: Floats, grid: Grid) -> tuple[npt.NDArray[np.int64], npt.
     cell = (index[:, 2] * (grid.counts[1] + 2) + index[:, 1]) * (grid.counts[0] + 2) + index[:, 0]
     order = np.argsort(cell, kind="stable")
     ranks = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order], side="left")
-    order = order[ranks < CROWD]
-    start = np.zeros(grid.cells + 1, np.int64)
+    order = order[ranks < grid.crowd]
+    start = np.zeros(grid.cells + 1, np.intp)
     start[1:] = np.cumsum(np.bincount(cell[order], minlength=grid.cells))
-    return start, order
+    return start, order, cell[order]
+
+
+def _touching(near: Floats, start: Places, cell: Places, grid: Grid, reach: np.float32) -> tuple[Places, Places]:
+    """Pairs of places that touch, each once, in order: by the earlier place, then by the later one."""
+    count = len(near)
+    row, layer = grid.counts[0] + 2, (grid.counts[0] + 2) * (grid.counts[1] + 2)
+    pairs: list[Places] = [np.empty((2, 0), np.intp)]
+    for offset in (0, row, layer - row, layer, layer + row):
+        begin = np.arange(1, count + 1) if offset == 0 else start[cell + offset - 1]
+        end = start[cell + offset + 2]
+        for step in range(int((end - begin).max())):
+            first = np.flatnonzero(begin + step < end)
+            second = begin[first] + step
+            apart = near[first] - near[second]
+            square = _dot(apart, apart)
+            touch = (square < reach) & (square > CLOSEST)
+            pairs.append(np.stack((first[touch], second[touch])))
+    first, second = np.concatenate(pairs, axis=1)
+    sort = np.lexsort((second, first))
+    return first[sort], second[sort]
+
+
+def _ready(first: Places, second: Places, count: int) -> npt.NDArray[np.bool_]:
+    """Of ordered pairs those that no earlier one shares an entity with, so that all of them may go at once."""
+    numbers = np.arange(len(first))
+    earliest = np.full(count, len(first))
+    np.minimum.at(earliest, first, numbers)
+    np.minimum.at(earliest, second, numbers)
+    ready: npt.NDArray[np.bool_] = (earliest[first] == numbers) & (earliest[second] == numbers)
+    return ready
+
+
+def _swap(near: Floats, moving: Floats, first: Places, second: Places) -> None:
+    apart, relative = near[first] - near[second], moving[first] - moving[second]
+    along = _dot(apart, relative)
+    meet = along < 0
+    apart, first, second = apart[meet], first[meet], second[meet]
+    push = (along[meet] / _dot(apart, apart))[:, None] * apart
+    moving[first] -= push
+    moving[second] += push
+
+
+def _dot(one: Floats, other: Floats) -> Floats:
+    """Row by row, (n,); the order of the sum is fixed, which `einsum` does not promise."""
+    product: Floats = one[:, 0] * other[:, 0] + one[:, 1] * other[:, 1] + one[:, 2] * other[:, 2]
+    return product

@@ -17,6 +17,7 @@ import click
 import msgspec
 import structlog
 
+from pairsim.replication.storage import JournalError
 from pairsim.settings import ProcessSettings
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -101,7 +102,7 @@ def _process(options: dict[str, object]) -> Iterator[ProcessSettings]:
     gc.freeze()
     try:
         yield settings
-    except OSError as error:
+    except (OSError, JournalError) as error:
         raise click.ClickException(f"cannot start: {error}") from error
 
 

@@ -207,7 +207,10 @@ class Journal:
         if not isinstance(head, _Head) or head.format != FORMAT:
             raise JournalError("the journal has an unknown format: it was written by another version of pairsim")
         if head.identity != self._head.identity:
-            raise JournalError(f"the journal belongs to {head.identity}, not to {self._head.identity}")
+            raise JournalError(
+                f"the journal belongs to {head.identity}, not to {self._head.identity}: "
+                "give each process its own data folder"
+            )
         return head.boot == self._head.boot
 
     def _append(self, item: _Item) -> None:

@@ -71,6 +71,7 @@ class Node:
     Attributes:
         prefix: What the command is run by, e.g. to start it in a network namespace.
         options: More arguments of the command.
+        said: Where in the log the process that was started last begins.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Node:
         self.prefix, self.options = prefix, options
         self._command = command
         self.process: subprocess.Popen[bytes] | None = None
+        self.said = 0
 
     @property
     def member(self) -> Member:
@@ -106,6 +108,7 @@ class Node:
         (self.folder.parent / "token").write_text(TOKEN)
         kind = "witness" if self.name.startswith("w") else "simulator"
         with self._log.open("ab") as output:
+            self.said = output.tell()
             self.process = subprocess.Popen(
                 [
                     *_WITH_US, *self.prefix, *self._command, kind,

@@ -38,7 +38,8 @@ class Traffic:
     """
 
     def __init__(self, trio: Trio) -> None:
-        self.trio = trio
+        self._replicas = [node for name, node in trio.nodes.items() if not name.startswith("w")]
+        self.client = AreaClient([node.url for node in self._replicas], tick_rate=trio.area.tick_rate, deadline=20.0)
         self.places: dict[int, Place] = {}
         self.impulses = 0
         self.seen: list[tuple[int, int]] = []
@@ -51,11 +52,11 @@ class Traffic:
 
     async def start(self) -> None:
         """Begins; returns when commands are acknowledged and all observers see ticks."""
-        await self._send(self.trio.client, [Command(new_id(), "spawn", COUNTER)])
+        await self._send(self.client, [Command(new_id(), "spawn", COUNTER)])
         self._tasks = [
             *(asyncio.create_task(self._work(worker)) for worker in range(_WORKERS)),
             asyncio.create_task(self._observe_pair()),
-            *(asyncio.create_task(self._observe(n)) for n in self.trio.nodes.values() if not n.name.startswith("w")),
+            *(asyncio.create_task(self._observe(node)) for node in self._replicas),
         ]
         await self.moved_on()
         await until(self._sees, "the observer sees ticks")
@@ -65,14 +66,15 @@ class Traffic:
         self._stop.set()
         await asyncio.wait_for(asyncio.gather(*self._tasks[:_WORKERS]), 30)
         await until(self._sees_all, "the observer sees the last tick that was acknowledged")
-        await self.cancel()
+        await self.close()
         assert self.seen == sorted(set(self.seen)), "an observer saw a tick or a term go back"
         assert not self._violations
 
-    async def cancel(self) -> None:
+    async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.client.close()
 
     async def moved_on(self, seconds: float = 20.0) -> None:
         """Waits for a command that is sent and acknowledged from now on."""
@@ -96,7 +98,7 @@ class Traffic:
 
     async def _work(self, worker: int) -> None:
         offset, before = worker * _PER_WORKER, None
-        async with self.trio.client.session() as session:
+        async with self.client.session() as session:
             while not self._stop.is_set():
                 offset += 1
                 entity = FIRST + offset
@@ -133,7 +135,7 @@ class Traffic:
 
     async def _observe_pair(self) -> None:
         content = None
-        async for frame in self.trio.client.observe():
+        async for frame in self.client.observe():
             content = apply(content, frame)
             self.seen.append((frame.term, frame.tick))
             self._saw("the pair's observer", content)
@@ -176,7 +178,7 @@ async def flowing(trio: Trio) -> AsyncIterator[Traffic]:
         await traffic.moved_on()
         await traffic.finish()
     finally:
-        await traffic.cancel()
+        await traffic.close()
     await check(trio, traffic)
 
 

@@ -49,6 +49,7 @@ log = structlog.get_logger()
 _FAST_FIRST = (0.0002, 0.001)
 _FAST_ROUND = (0.001, 0.003)
 _FAST_WINDOW = 0.1
+_STAND_WINDOW = 2.0
 _TRANSFER_PAUSE = 0.03
 _LONG_AGO = -1e9
 
@@ -92,6 +93,7 @@ class Group:
         self._wire, self._timing = wire, timing
         self._machine, self._leadership = machine, leadership
         self._sealed = False
+        self._told: tuple[RaftState, int] | None = None
         patience = timing.witness_factor if witness else 1.0
         self._raft = Raft(me, others, wire=wire, journal=journal, machine=self, timing=timing, patience=patience)
         self._quarantine = Quarantine(
@@ -103,7 +105,7 @@ class Group:
         )
         self._lease = 0.8 * timing.election_min
         self._soon: collections.deque[Callable[[], None]] = collections.deque()
-        self._leader_heard = self._fast_until = _LONG_AGO
+        self._leader_heard = self._fast_until = self._standing_until = _LONG_AGO
         self._round = random.getrandbits(31) << 16
         self._granted: set[str] = set()
         self._campaigning = False
@@ -175,6 +177,7 @@ class Group:
         self._raft.turn(wait)
         if self._raft.state != RaftState.FOLLOWER:
             self._campaigning = False
+        self._tell_changes()
         self._lead_or_step_down(now)
         if now >= self._next_ping:
             self._next_ping = now + self._timing.ping
@@ -182,9 +185,15 @@ class Group:
             for peer in self.others:
                 self._send(peer, ping)
 
+    def _tell_changes(self) -> None:
+        now = self._raft.state, self._raft.term
+        if now != self._told:
+            self._told = now
+            log.debug("raft", member=self.me, state=now[0].name, term=now[1], links=sorted(self.links), sealed=self._sealed)
+
     def stand(self) -> None:
         """Asks for votes at once: the others expect this member to lead."""
-        self._fast_until = monotonic() + _FAST_WINDOW
+        self._standing_until = monotonic() + _STAND_WINDOW
         self._raft.postpone(0.0)
 
     def retire(self) -> None:
@@ -287,6 +296,8 @@ class Group:
         self.links |= {peer}
         self._raft.link_up(peer)
         self._next_ping = _LONG_AGO
+        if monotonic() < self._standing_until and self._raft.leader is None:
+            self._raft.postpone(0.0)
 
     def on_down(self, peer: str) -> None:
         """A link is gone; if it was the leader's, this is the fastest sign of its death."""

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 MAX_UNSENT_BYTES = 64 * 2**20
 _READ = 256 * 1024
+_REFUSED = 0.02
 
 
 class _Peer:
@@ -225,7 +226,7 @@ class TcpWire:
                 if refusal.detail:
                     self._refusals.append(refusal.detail)
                     self.wake()
-                self._closed.wait(self._timing.retry)
+                self._closed.wait(_REFUSED)  # it is there, and may be about to open the group
                 continue
             except (OSError, ChannelError) as error:
                 log.debug("cannot reach a peer", peer=name, reason=str(error))

@@ -96,6 +96,7 @@ class Member:
     def sealed(self, seal: Seal) -> None:
         """The tick log applied a seal."""
         self._next = seal.next
+        self.group.call_soon(lambda: None)  # ends the wait that this turn would finish with
 
     def turn(self, wait: float) -> None:
         """One turn of the Raft thread."""

@@ -34,9 +34,13 @@ class Catalogue:
     """See the module."""
 
     def __init__(self, schema: Schema, operations: Iterable[Operation]) -> None:
-        """Of a simulator's components and operations."""
+        """Of a simulator's components and operations, whose names must differ."""
         self.schema = schema
-        self.operations = {operation.name: operation for operation in operations}
+        self.operations: dict[str, Operation] = {}
+        for operation in operations:
+            if operation.name in self.operations:
+                raise ValueError(f"two operations have the name {operation.name!r}")
+            self.operations[operation.name] = operation
         clash = BASE_OPS & self.operations.keys()
         if clash:
             raise ValueError(
@@ -83,13 +87,10 @@ class Catalogue:
                 raise CommandError(
                     f"command {command.id}: {name!r} is no component here, there are {_listed(components)}"
                 )
-            numbers = value if isinstance(value, list) else [value]
-            if len(numbers) != component.width:
-                raise CommandError(
-                    f"command {command.id}: {name} takes {component.width} number(s), not {len(numbers)}"
-                )
+            if not component.fits(value):
+                raise CommandError(f"command {command.id}: {name} takes {component.shape_in_words}, not {value}")
             low, high = _range(component)
-            for number in numbers:
+            for number in value if isinstance(value, list) else (value,):
                 if not low <= number <= high:  # also refuses NaN
                     raise CommandError(f"command {command.id}: {name} is within {low} to {high}, not {number}")
                 if not component.real and number != math.floor(number):

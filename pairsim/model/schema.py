@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from pairsim.model.commands import Value
+
 DTYPES = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -36,6 +38,17 @@ class Component(msgspec.Struct, frozen=True):
             raise ValueError(f"component {self.name}: width {self.width} is not within 1 to 64")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"component {self.name}: low {self.low} is above high {self.high}")
+
+    def fits(self, value: Value) -> bool:
+        """Whether a command's value has this shape; its numbers are not looked at."""
+        if self.width == 1:
+            return not isinstance(value, list)
+        return isinstance(value, list) and len(value) == self.width
+
+    @property
+    def shape_in_words(self) -> str:
+        """What a command writes for it."""
+        return "a number, not a list" if self.width == 1 else f"a list of {self.width} numbers"
 
     @property
     def real(self) -> bool:

@@ -18,10 +18,11 @@ import numpy.typing as npt
 from pairsim.model.assignment import AreaSpec
 from pairsim.model.catalogue import Operation
 from pairsim.model.commands import Command
-from pairsim.model.schema import Schema
+from pairsim.model.schema import Component, Schema
 from pairsim.model.table import Table
 
 ENTRY_POINTS = "pairsim.simulators"
+_MEMBERS = ("components", "operations", "prepare", "populate", "step", "perceive")
 
 
 class ParameterError(ValueError):
@@ -33,30 +34,47 @@ class SimulatorNotFoundError(LookupError):
 
 
 class Batch:
-    """The simulator's own commands of one tick, in order."""
+    """The simulator's own commands of one tick, in order.
 
-    def __init__(self, commands: Sequence[Command]) -> None:
+    Attributes:
+        commands: All of them; their shapes have been checked.
+        rejected: Reasons by place in the batch.
+    """
+
+    def __init__(self, commands: Sequence[Command], operations: Iterable[Operation]) -> None:
+        """Of commands whose operations are among the simulator's."""
         self.commands = commands
         self.rejected: dict[int, str] = {}
+        self._operations = {operation.name: operation for operation in operations}
 
-    def of(self, op: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], dict[str, npt.NDArray[np.float64]]]:
-        """All commands of one operation as arrays.
+    def of(self, op: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], dict[str, npt.NDArray[np.generic]]]:
+        """All commands of one operation as arrays, which are empty where there is none.
 
         Returns:
-            Their places in the batch (k,), their entities (k,), and their arguments by name, (k,) or (k, width).
+            Their places in the batch (k,), their entities (k,), and their arguments by name, (k,) or (k, width), in
+            the dtype that the operation declares.
+
+        Raises:
+            KeyError: The simulator has no such operation.
         """
+        operation = self._operations[op]
         places = [i for i, command in enumerate(self.commands) if command.op == op]
         chosen = [self.commands[i] for i in places]
-        names = chosen[0].components.keys() if chosen else ()
         return (
             np.array(places, np.intp),
             np.array([command.entity for command in chosen], np.int64),
-            {name: np.array([command.components[name] for command in chosen], np.float64) for name in names},
+            {argument.name: _values(argument, chosen) for argument in operation.arguments},
         )
 
     def reject(self, index: int, reason: str) -> None:
         """The command at a place in the batch changes nothing, and why."""
         self.rejected[int(index)] = reason
+
+
+def _values(argument: Component, commands: Sequence[Command]) -> npt.NDArray[np.generic]:
+    values = np.array([command.components[argument.name] for command in commands], np.float64)
+    shape = (len(commands), argument.width) if argument.width > 1 else (len(commands),)
+    return values.reshape(shape).astype(argument.dtype)
 
 
 @runtime_checkable
@@ -101,12 +119,20 @@ def load_simulator(name: str) -> type[Simulator]:
     module, colon, attribute = name.partition(":")
     try:
         if colon:
-            return cast("type[Simulator]", getattr(importlib.import_module(module), attribute))
-        if name in installed:
-            return cast("type[Simulator]", installed[name].load())
-    except (ImportError, AttributeError) as error:
+            found = getattr(importlib.import_module(module), attribute)
+        elif name in installed:
+            found = installed[name].load()
+        else:
+            known = ", ".join(sorted(installed)) or "none"
+            raise SimulatorNotFoundError(
+                f"there is no simulator {name!r}: installed are {known}; another one is named as module:Class"
+            )
+    except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
         raise SimulatorNotFoundError(f"the simulator {name!r} cannot be loaded: {error}") from error
-    known = ", ".join(sorted(installed)) or "none"
-    raise SimulatorNotFoundError(
-        f"there is no simulator {name!r}: installed are {known}; another one is named as module:Class"
-    )
+    missing = [member for member in _MEMBERS if not hasattr(found, member)]
+    if not isinstance(found, type) or missing:
+        raise SimulatorNotFoundError(
+            f"{name!r} is no simulator: it must be a class with {', '.join(_MEMBERS)}"
+            + (f", and lacks {', '.join(missing)}" if missing else "")
+        )
+    return cast("type[Simulator]", found)

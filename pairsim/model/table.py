@@ -70,8 +70,11 @@ class Table:
         """Adds entities at the end; components that are not given are zero.
 
         Raises:
-            ValueError: An id exists already, or twice; nothing is added then.
+            ValueError: An id exists already, or twice, or a component is unknown; nothing is added then.
         """
+        unknown = columns.keys() - self._columns.keys()
+        if unknown:
+            raise ValueError(f"{min(unknown)!r} is no component here: there are {', '.join(self._columns)}")
         new = ids.tolist()
         index = self._rows_by_id()
         if len(set(new)) != len(new) or not index.keys().isdisjoint(new):

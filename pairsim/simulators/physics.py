@@ -103,7 +103,7 @@ class Physics:
             batch.reject(place, f"entity {batch.commands[place].entity} does not exist")
         here = rows >= 0
         # One after another in the order of the commands: `add.at` does not merge rows that come twice.
-        np.add.at(velocity, rows[here], arguments["impulse"][here].astype(np.float32))
+        np.add.at(velocity, rows[here], arguments["impulse"][here])
 
     def _collide_by_reference(self, position: Floats, velocity: Floats) -> None:
         reference.collide(position, velocity, self._diameter, TOP)

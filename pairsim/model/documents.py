@@ -19,6 +19,22 @@ class DocumentError(ValueError):
     """A document that cannot be used: which one, where, and what to write instead."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML takes the last of two equal keys in silence, which hides a slip."""
+
+    def compose_mapping_node(self, anchor: dict[str, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.composer.ComposerError(
+                        None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return node
+
+
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document's name; labels and annotations are Kubernetes' and are kept by it."""
 
@@ -109,12 +125,14 @@ def load_world(text: str) -> World:
     if len(text) > MAX_BYTES:
         raise DocumentError(f"a world file of {len(text)} characters is over the limit of {MAX_BYTES}")
     try:
-        raw = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
+        raw = list(yaml.load_all(text, _Loader))
+    except (yaml.YAMLError, RecursionError) as error:
         raise DocumentError(f"this is no YAML: {error}") from error
     documents: list[Plane | Area] = []
     problems: list[str] = []
     for number, document in enumerate(raw, 1):
+        if document is None:
+            continue
         try:
             documents.append(_convert(document))
         except DocumentError as error:
@@ -122,7 +140,8 @@ def load_world(text: str) -> World:
     world = World(
         tuple(d for d in documents if isinstance(d, Plane)), tuple(d for d in documents if isinstance(d, Area))
     )
-    problems += _conflicts(world)
+    # A plane that could not be read must not make its areas look wrong.
+    problems += _conflicts(world, planes_known=not problems)
     if not problems and not world.areas:
         problems.append("the file has no document of kind Area: a world needs at least one")
     if problems:
@@ -146,7 +165,7 @@ def _convert(document: object) -> Plane | Area:
         raise DocumentError(f"{document['kind']} {name}: {error}") from error
 
 
-def _conflicts(world: World) -> Iterator[str]:
+def _conflicts(world: World, *, planes_known: bool) -> Iterator[str]:
     planes = {plane.metadata.name: plane for plane in world.planes}
     for kind, documents in (("Plane", world.planes), ("Area", world.areas)):
         names = [document.metadata.name for document in documents]
@@ -157,7 +176,8 @@ def _conflicts(world: World) -> Iterator[str]:
         name, plane = area.metadata.name, planes.get(area.spec.plane)
         if plane is None:
             known = ", ".join(sorted(planes)) or "none"
-            yield f"Area {name}: its plane {area.spec.plane!r} is not in the file, there are: {known}"
+            if planes_known:
+                yield f"Area {name}: its plane {area.spec.plane!r} is not in the file, there are: {known}"
         elif not plane.spec.bounds.contains(area.spec.bounds):
             yield f"Area {name}: its bounds reach beyond those of plane {area.spec.plane}"
         for other in world.areas[:place]:

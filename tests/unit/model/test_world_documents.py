@@ -49,6 +49,10 @@ def test_documents_become_what_replicas_must_know() -> None:
         (PLANE.replace("v1alpha1", "v9"), ["apiVersion", "write pairsim.io/v1alpha1"]),
         (PLANE.replace("kind: Plane", "kind: Plain"), ["Plain", "Plane, Area"]),
         (PLANE.replace("tickRate: 30", "tickRate: 0"), ["physics", "tickRate"]),
+        (PLANE + "---\n---" + area("West!", 0, 50), ["document 3"]),
+        (PLANE.replace("seed: 5", "seed: 5, seed: 6"), ["'seed' is there twice"]),
+        ("? [a]\n: 1", ["no YAML"]),
+        ("[" * 5000, ["no YAML"]),
         ("x" * 5_000_000, ["limit"]),
     ],
 )
@@ -63,3 +67,10 @@ def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(DocumentError) as caught:
         load_world(PLANE.replace("tickRate: 30", "tickRate: 0") + "---" + area("west", 50, 0))
     assert len(str(caught.value).splitlines()) >= 2
+
+
+def test_a_plane_that_cannot_be_read_does_not_make_its_areas_look_wrong() -> None:
+    with pytest.raises(DocumentError) as caught:
+        load_world(PLANE.replace("tickRate: 30", "tickRate: 0") + "---" + area("west", 0, 50))
+    assert str(caught.value).startswith("document 1: Plane physics")
+    assert "west" not in str(caught.value)

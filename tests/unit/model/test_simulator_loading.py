@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from pairsim.model.apply import advance, genesis
+from pairsim.model.simulator import Simulator, SimulatorNotFoundError, load_simulator
+from pairsim.model.table import Table
+from pairsim.simulators.physics import Physics
+from tests.unit.model.counting import area
+
+
+def test_a_simulator_of_a_third_party_needs_no_change_of_pairsim() -> None:
+    spec = area(2, pace=3)
+    simulator = load_simulator(spec.simulator)(spec)
+    assert isinstance(simulator, Simulator)
+    simulator.prepare()
+    table = Table(simulator.components)
+    genesis(simulator, table, spec)
+    for tick in (1, 2):
+        assert advance(simulator, table, list(simulator.perceive(table, tick)), tick, spec) == {}
+    assert table.column("count").tolist() == [8, 6]
+
+
+def test_an_installed_one_is_found_by_its_name() -> None:
+    assert load_simulator("physics") is Physics
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("chemistry", ["'chemistry'", "physics", "module:Class"]),
+        ("no_such_module:Class", ["cannot be loaded", "no_such_module"]),
+        ("pairsim.model.table:Chair", ["cannot be loaded", "Chair"]),
+        ("pairsim.model.table:", ["cannot be loaded"]),
+        (":Table", ["cannot be loaded"]),
+        (".table:Table", ["cannot be loaded"]),
+        ("", ["no simulator ''"]),
+        ("pairsim.model.table:Table", ["no simulator", "lacks components, operations, prepare, populate, step"]),
+        ("pairsim.model.apply:advance", ["no simulator", "must be a class"]),
+    ],
+)
+def test_what_cannot_be_found_is_told(name: str, words: list[str]) -> None:
+    with pytest.raises(SimulatorNotFoundError) as caught:
+        load_simulator(name)
+    for word in words:
+        assert word in str(caught.value)

@@ -21,7 +21,7 @@ import msgspec
 
 from controller.view import Kind
 
-_FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.1, 5.0, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.1, 5.0, 2.0
 _LOG_BYTES = 8 * 2**20
 _PR_SET_PDEATHSIG = 1
 

@@ -47,7 +47,10 @@ def _options(function: F) -> F:
                 help="Bearer token of the control paths.",
             ),
             click.option("--checkpoint-seconds", default=10.0, show_default=True, help="Between states on disk."),
-            click.option("--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL", help="debug, info, warning or error."),
+            click.option(
+                "--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL",
+                help="debug, info, warning or error.",
+            ),
         ]
     ):  # fmt: skip
         function = option(function)

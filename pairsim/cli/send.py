@@ -52,9 +52,9 @@ def send(area: str, words: tuple[str, ...], path: Path | None, rate: float | Non
         raise click.ClickException(f"{area} has no replica that can be reached at the moment: try again")
     try:
         if rate is not None:
-            asyncio.run(_load(urls, rate, seconds))
+            asyncio.run(_load(area, urls, rate, seconds))
         else:
-            _report(asyncio.run(_send(urls, _commands(words, path))))
+            _report(asyncio.run(_send(area, urls, _commands(words, path))))
     except (ClientError, CommandError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -95,8 +95,8 @@ def _from_lines(lines: Iterable[str]) -> Iterator[Command]:
             yield Command(line.id or new_id(), line.op, line.entity, line.components)
 
 
-async def _send(urls: list[str], commands: list[Command]) -> list[Result]:
-    async with AreaClient(urls) as client:
+async def _send(area: str, urls: list[str], commands: list[Command]) -> list[Result]:
+    async with AreaClient(urls, area=area) as client:
         results: list[Result] = []
         for first in range(0, len(commands), _BATCH):
             results += await client.send(commands[first : first + _BATCH])
@@ -115,11 +115,11 @@ def _report(results: list[Result]) -> None:
         raise SystemExit(1)
 
 
-async def _load(urls: list[str], rate: float, seconds: float) -> None:
+async def _load(area: str, urls: list[str], rate: float, seconds: float) -> None:
     size = max(1, min(_BATCH, int(rate / 20)))
     counts: Counter[str] = Counter()
     waits: list[float] = []
-    async with AreaClient(urls) as client:
+    async with AreaClient(urls, area=area) as client:
         entities = [entity.id for entity in (await client.entities(limit=1_000)).entities]
         if not entities:
             raise click.ClickException("the area has no entities to send impulses to")

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.network.auth import guarded
+from pairsim.network.belonging import only_own_area
 from pairsim.network.control import Assigning, Control
 from pairsim.network.entities import EntityHandlers
 from pairsim.network.frames import MAX_BODY, DigestsAnswer
@@ -52,10 +53,12 @@ class SimulatorApi:
         self._observers = Observers(port, self._hub, self._read_threads)
         self._watch = Watch(port.status, replica_key, self._hub.changes)
         self.probes = Probes(port.status)
+        self._catalogue = port.catalogue()
+        self._closing: set[asyncio.Future[tuple[None, None]]] = set()
 
     def app(self) -> web.Application:
         """The application; its background work starts and ends with it."""
-        app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY)
+        app = web.Application(middlewares=[answer_errors, only_own_area(self._port)], client_max_size=MAX_BODY)
         control = Control(self._port, self._control_threads)
         assigning = Assigning(self._port, self._control_threads)
         commands = CommandHandler(self._port, self._gateway)
@@ -91,11 +94,23 @@ class SimulatorApi:
 
     async def _live(self, _app: web.Application) -> AsyncIterator[None]:
         unwatch = self._port.watch(self._hub.listener())
+        self._hub.changes.listeners.append(self._follow_area)
         yield
         unwatch()
+        self._hub.changes.listeners.remove(self._follow_area)
         await self._gateway.close()
         self._control_threads.close()
         self._read_threads.close()
+
+    def _follow_area(self) -> None:
+        """Another area, other clients: whoever was served before must come again, and say what it wants."""
+        catalogue = self._port.catalogue()
+        if catalogue is not self._catalogue:
+            had, self._catalogue = self._catalogue, catalogue
+            if had is not None:
+                closing = asyncio.gather(self._sessions.sockets.close(), self._observers.sockets.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     async def _goodbye(self, _app: web.Application) -> None:
         await self._sessions.close()

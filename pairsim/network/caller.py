@@ -10,7 +10,7 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from pairsim.network.frames import Failure
+from pairsim.network.frames import AREA_HEADER, Failure
 
 _CONNECTIONS_PER_HOST = 100
 _CONNECT_SECONDS = 0.5
@@ -39,7 +39,9 @@ class StatusError(Exception):
 class Caller:
     """Keeps connections to a few processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, area: str | None = None) -> None:
+        """Every request names the area that it is meant for, if there is one."""
+        self._headers = {AREA_HEADER: area} if area is not None else None
         self._http: aiohttp.ClientSession | None = None
 
     @property
@@ -49,6 +51,7 @@ class Caller:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, limit_per_host=_CONNECTIONS_PER_HOST),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                headers=self._headers,
             )
         return self._http
 

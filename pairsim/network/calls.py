@@ -40,7 +40,7 @@ async def read(
                 body = await caller.call("GET", url + path, seconds=each, query=query)
                 return msgspec.json.decode(body, type=kind)
             except StatusError as error:
-                if error.status != 503:
+                if error.status not in {421, 503}:
                     raise RequestRefused(error.status, str(error)) from error
                 last, again = error, True
             except LostError as error:

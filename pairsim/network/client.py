@@ -55,12 +55,21 @@ class AreaClient:
     """
 
     def __init__(
-        self, urls: Sequence[str], *, deadline: float = 10.0, token: str | None = None, tick_rate: float = 20.0
+        self,
+        urls: Sequence[str],
+        *,
+        area: str | None = None,
+        deadline: float = 10.0,
+        token: str | None = None,
+        tick_rate: float = 20.0,
     ) -> None:
         """Opens nothing yet.
 
         Args:
-            urls: Bases of the HTTP APIs of the pair's replicas (or of one process).
+            urls: Bases of the HTTP APIs of the pair's replicas (or of one process). With `area`, others may be among
+                them, spares for example that may take a replica's place.
+            area: Its name; a process that has another area is passed over. Always give it where processes change
+                their areas.
             deadline: Seconds that a call may take altogether.
             token: For the control paths.
             tick_rate: Of the area, in ticks per second; a batch is sent to the other replica as well when there
@@ -73,7 +82,7 @@ class AreaClient:
             raise ValueError("the client needs the URL of at least one process")
         self._urls = tuple(url.rstrip("/") for url in urls)
         self._deadline, self._token = deadline, token
-        self._caller = Caller()
+        self._caller = Caller(area)
         self._hedge = max(_HEDGE_SECONDS, 3 / tick_rate)
         self._patience = max(_PATIENCE_SECONDS, 5 / tick_rate)
         self._delivery = Delivery(self._urls, Posting(self._caller, seconds=deadline).attempt, hedge=self._hedge)

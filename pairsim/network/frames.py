@@ -24,6 +24,7 @@ SESSION_COMMANDS = 20_000
 """Batches and commands in flight in one session; beyond it the server stops reading."""
 
 RELAY_HEADER = "X-Pairsim-Relay"
+AREA_HEADER = "Pairsim-Area"
 """Marks a session between two replicas: what comes over it is never relayed again."""
 
 

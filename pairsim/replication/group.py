@@ -189,7 +189,8 @@ class Group:
         now = self._raft.state, self._raft.term
         if now != self._told:
             self._told = now
-            log.debug("raft", member=self.me, state=now[0].name, term=now[1], links=sorted(self.links), sealed=self._sealed)
+            state, term = now
+            log.debug("raft", member=self.me, state=state.name, term=term, links=sorted(self.links))
 
     def stand(self) -> None:
         """Asks for votes at once: the others expect this member to lead."""

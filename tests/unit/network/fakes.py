@@ -72,6 +72,7 @@ class FakePort:
         self.name, self.role, self.auto = name, role, auto
         self.term, self.generation, self.tick, self.synced = 1, 1, 10, True
         self.known_leader: Member | None = None
+        self.area, self.area_catalogue = "north", CATALOGUE
         self.table = Table(SCHEMA)
         self.submitted: list[tuple[list[Command], Done]] = []
         self.seen: dict[str, int] = {}
@@ -91,6 +92,11 @@ class FakePort:
         with self._lock:
             self.role, self.known_leader = role, leader
             self.term = self.term if term is None else term
+        self.tell(None)
+
+    def move(self, area: str) -> None:
+        """The process is given another area."""
+        self.area, self.area_catalogue = area, Catalogue(SCHEMA, CATALOGUE.operations.values())
         self.tell(None)
 
     def publish(self, tick: int | None = None) -> None:
@@ -137,7 +143,7 @@ class FakePort:
         leader = self.name if self.role is Role.ACTIVE else self.known_leader and self.known_leader.replica
         return ReplicaStatus(
             plane="" if spare else "physics",
-            area="" if spare else "north",
+            area="" if spare else self.area,
             replica=self.name,
             role=self.role,
             generation=self.generation,
@@ -157,7 +163,7 @@ class FakePort:
         )
 
     def catalogue(self) -> Catalogue | None:
-        return None if self.role is Role.SPARE else CATALOGUE
+        return None if self.role is Role.SPARE else self.area_catalogue
 
     def meters(self) -> None:
         return None

@@ -108,7 +108,7 @@ def test_a_spare_loads_nothing_that_it_does_not_need() -> None:
         "import asyncio, sys\n"
         "from pairsim.network.serve import SimulatorApi\n"
         "class Port:\n"
-        "    status = meters = None\n"
+        "    status = meters = None\n    catalogue = staticmethod(lambda: None)\n"
         "async def main():\n"
         "    SimulatorApi(Port(), name='a', token='t', limit=1).app()\n"
         "asyncio.run(main())\n"

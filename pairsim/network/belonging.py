@@ -1,0 +1,32 @@
+"""Requests that are meant for one area: a process may be given another one, and its address stays.
+
+A client that names its area (header `Pairsim-Area`) is never served from another: a process that has it not answers
+421. WebSockets end when the process changes its area, and what was held for the old one is not sent to the new.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from pairsim.network.frames import AREA_HEADER
+from pairsim.network.problems import HttpError
+from pairsim.replication.port import ReplicaPort
+
+MISDIRECTED = 421
+
+
+def only_own_area(port: ReplicaPort) -> Middleware:
+    """Refuses what names another area than the process has."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        wanted = request.headers.get(AREA_HEADER)
+        if wanted is not None:
+            area = port.status().area
+            if area != wanted:
+                has = f"simulates {area}" if area else "is a spare"
+                raise HttpError(MISDIRECTED, f"this process {has}, not {wanted}: ask another one")
+        return await handler(request)
+
+    return check

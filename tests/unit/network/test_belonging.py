@@ -1,0 +1,68 @@
+"""A process may be given another area; nobody is served from the wrong one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pairsim.model.assignment import Role
+from pairsim.model.commands import Status
+from pairsim.network.client import AreaClient
+from pairsim.network.client_errors import Unavailable
+from pairsim.network.gateway import Gateway
+from pairsim.network.hub import Hub
+from pairsim.network.metrics import Metrics
+from pairsim.network.problems import HttpError
+from tests.unit.network.fakes import FakePort, commands
+from tests.unit.network.helpers import served, soon, until
+
+
+async def test_a_client_that_names_its_area_passes_over_processes_of_others() -> None:
+    right, wrong = FakePort(), FakePort()
+    wrong.area = "south"
+    async with served(wrong) as first, served(right) as second, AreaClient([first, second], area="north") as client:
+        assert [r.status for r in await soon(client.send(commands(2)))] == [Status.APPLIED] * 2
+        await soon(client.entities(limit=1))
+        async with client.session() as session:
+            await soon(session.send(commands(2, "s-")))
+        async for frame in client.observe():
+            assert frame.tick == right.tick
+            break
+    assert len(right.seen) == 4
+    assert not wrong.seen
+
+
+async def test_with_only_processes_of_other_areas_it_says_so() -> None:
+    wrong = FakePort()
+    wrong.area = "south"
+    async with served(wrong) as url, AreaClient([url], area="north", deadline=0.3) as client:
+        with pytest.raises(Unavailable, match="simulates south, not north"):
+            await soon(client.send(commands(1)))
+    assert not wrong.seen
+
+
+async def test_a_session_ends_when_the_process_gets_another_area() -> None:
+    port = FakePort()
+    async with served(port) as url, AreaClient([url], area="north", deadline=0.5) as client:
+        async with client.session() as session:
+            await soon(session.send(commands(1, "before-")))
+            port.move("south")
+            with pytest.raises(Unavailable):
+                await soon(session.send(commands(1, "after-")))
+    assert not [i for i in port.seen if i.startswith("after-")]
+
+
+async def test_what_was_held_for_the_old_area_is_not_sent_to_the_new_one() -> None:
+    port, hub = FakePort(role=Role.PASSIVE), Hub()
+    unwatch = port.watch(hub.listener())
+    way = Gateway(port, hub, Metrics(), name="a", limit=100, hold=5.0)
+    held = asyncio.ensure_future(way.commit(commands(1)))
+    await until(lambda: len(way._held) == 1)
+    port.move("south")
+    port.become(Role.ACTIVE, term=2)
+    with pytest.raises(HttpError, match="another area"):
+        await soon(held)
+    assert not port.seen
+    await way.close()
+    unwatch()

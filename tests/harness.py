@@ -198,7 +198,13 @@ class Trio:
             node.kill()
 
     async def assign(self, assignment: Assignment, targets: Sequence[str]) -> None:
-        await asyncio.gather(*(self.nodes[name].client.assign(assignment) for name in targets))
+        """Tells processes their place; to load a simulator may take them seconds on a busy machine."""
+
+        async def tell(node: Node) -> None:
+            async with AreaClient([node.url], token=TOKEN, deadline=30.0) as client:
+                await client.assign(assignment)
+
+        await asyncio.gather(*(tell(self.nodes[name]) for name in targets))
 
     async def statuses(self) -> dict[str, ReplicaStatus]:
         nodes = [n for n in self.nodes.values() if not n.name.startswith("w")]

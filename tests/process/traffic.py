@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -17,10 +18,8 @@ from pairsim.network.frames import Entity
 from pairsim.network.interest import Snapshot, apply
 from tests.harness import TOKEN, Node, Trio, until
 
-COUNTER = 9_000_000
-"""An entity whose velocity counts the impulses that it got: twice the same one would be seen."""
-
-FIRST = 10_000_000
+_FIRST = 10_000_000
+_PER_TEST = 1_000_000
 _WORKERS = 3
 _PER_WORKER = 100_000
 _RETRIES = 4
@@ -31,13 +30,18 @@ class Traffic:
     """Unique commands, as fast as they are acknowledged, and observers of the pair and of each replica.
 
     Attributes:
+        counter: An entity whose velocity counts the impulses that it got: twice the same one would be seen.
         places: Where the acknowledged commands put an entity.
         impulses: Acknowledged ones to the counter.
         seen: Term and tick of each frame that the observer of the pair saw.
         last: The newest tick of a result.
     """
 
+    _numbers = itertools.count(_FIRST, _PER_TEST)
+
     def __init__(self, trio: Trio) -> None:
+        self.counter = next(self._numbers)
+        self.first = self.counter + 1
         self._replicas = [node for name, node in trio.nodes.items() if not name.startswith("w")]
         self.client = AreaClient([node.url for node in self._replicas], tick_rate=trio.area.tick_rate, deadline=20.0)
         self.places: dict[int, Place] = {}
@@ -52,7 +56,7 @@ class Traffic:
 
     async def start(self) -> None:
         """Begins; returns when commands are acknowledged and all observers see ticks."""
-        await self._send(self.client, [Command(new_id(), "spawn", COUNTER)])
+        await self._send(self.client, [Command(new_id(), "spawn", self.counter)])
         self._tasks = [
             *(asyncio.create_task(self._work(worker)) for worker in range(_WORKERS)),
             asyncio.create_task(self._observe_pair()),
@@ -101,10 +105,10 @@ class Traffic:
         async with self.client.session() as session:
             while not self._stop.is_set():
                 offset += 1
-                entity = FIRST + offset
+                entity = self.first + offset
                 batch = [
                     Command(new_id(), "spawn", entity, {"position": [1.0, 2.0, 3.0]}),
-                    Command(new_id(), "impulse", COUNTER, {"impulse": [1.0, 0.0, 0.0]}),
+                    Command(new_id(), "impulse", self.counter, {"impulse": [1.0, 0.0, 0.0]}),
                 ]
                 if before is not None:
                     place = (float(offset), float(worker), 7.0)
@@ -187,9 +191,9 @@ async def check(trio: Trio, traffic: Traffic) -> None:
     active, passive = await trio.redundant(60)
     await until(lambda: reached(passive, traffic.last), "the passive has every acknowledged tick")
     for node in (active, passive):
-        entities = await listing(node.client)
+        entities = await listing(node.client, traffic.first)
         assert {number: entities.get(number) for number in traffic.places} == traffic.places
-        counter = await node.client.entity(COUNTER)
+        counter = await node.client.entity(traffic.counter)
         assert counter is not None
         velocity = counter.components["velocity"]
         assert isinstance(velocity, list)
@@ -210,15 +214,15 @@ async def reached(node: Node, tick: int) -> ReplicaStatus | None:
     return status if status is not None and status.synced_tick >= tick else None
 
 
-async def listing(client: AreaClient) -> dict[int, Place]:
-    """Where the entities are that the traffic spawned."""
+async def listing(client: AreaClient, first: int) -> dict[int, Place]:
+    """Where the entities are that one test's traffic spawned."""
     found: list[Entity] = []
-    after: int | None = FIRST - 1
-    while after is not None:
+    after: int | None = first - 1
+    while after is not None and after < first + _PER_TEST:
         page = await client.entities(limit=10_000, after=after)
         found += page.entities
         after = page.next
-    return {entity.id: _place(entity) for entity in found if entity.id < FIRST + _WORKERS * _PER_WORKER}
+    return {entity.id: _place(entity) for entity in found}
 
 
 def _place(entity: Entity) -> Place:

@@ -7,21 +7,21 @@ import signal
 
 import pytest
 
-from pairsim.model.assignment import Assignment, Role
+from pairsim.model.assignment import Role
 from pairsim.model.commands import Command
 from pairsim.network.client import AreaClient, new_id
 from pairsim.network.client_errors import ClientError, Unavailable
 from tests.harness import TOKEN, Node, Trio, reachable, until
 from tests.process.traffic import flowing
-from tests.process.trios import role_of
+from tests.process.trios import replaced, role_of, spare_of
 
 
-async def test_a_spare_takes_a_lost_replicas_place_and_the_lost_one_retires(trio_and_spare: Trio) -> None:
-    trio = trio_and_spare
+async def test_a_spare_takes_a_lost_replicas_place_and_the_lost_one_retires(trio: Trio) -> None:
     async with flowing(trio) as traffic:
         active, passive = await trio.redundant()
+        spare = await spare_of(trio)
         passive.kill()
-        await replaced(trio, active, trio.nodes["s1"])
+        await replaced(trio, active, spare)
         passive.start()
         await until(lambda: is_role(passive, Role.SPARE), "the lost replica is a spare")
         assert not list(passive.folder.glob("areas/*/*"))
@@ -31,30 +31,15 @@ async def test_a_spare_takes_a_lost_replicas_place_and_the_lost_one_retires(trio
         active.start()
 
 
-async def test_the_lost_active_is_replaced_while_it_is_away(trio_and_spare: Trio) -> None:
-    trio = trio_and_spare
+async def test_the_lost_active_is_replaced_while_it_is_away(trio: Trio) -> None:
     async with flowing(trio) as traffic:
         active, passive = await trio.redundant()
+        spare = await spare_of(trio)
         active.signal(signal.SIGSTOP)
         await traffic.moved_on()
-        await replaced(trio, passive, trio.nodes["s1"])
+        await replaced(trio, passive, spare)
         active.signal(signal.SIGCONT)
         await until(lambda: is_role(active, Role.SPARE), "the lost replica is a spare")
-
-
-async def replaced(trio: Trio, survivor: Node, spare: Node) -> None:
-    """Opens generation 2 with a survivor and a spare, as the controller does: told until it is so."""
-    following = Assignment(
-        spec=trio.area, generation=2, replicas=(survivor.member, spare.member),
-        witness=trio.nodes["w"].member, joins=(spare.name,),
-    )  # fmt: skip
-
-    async def look() -> bool:
-        await trio.assign(following, (spare.name, survivor.name))
-        status = await survivor.status()
-        return status is not None and status.generation == 2 and status.peer_in_sync
-
-    await until(look, "the spare has joined", 30)
 
 
 async def is_role(node: Node, role: Role) -> bool:
@@ -119,10 +104,10 @@ async def come_back_empty(node: Node) -> None:
     await until(lambda: reachable(node), f"{node.name} answers")
 
 
-async def test_an_order_for_a_generation_that_is_over_is_refused(trio_and_spare: Trio) -> None:
-    trio = trio_and_spare
+async def test_an_order_for_a_generation_that_is_over_is_refused(trio: Trio) -> None:
     active, passive = await trio.redundant()
-    passive.kill()
-    await replaced(trio, active, trio.nodes["s1"])
-    with pytest.raises(ClientError, match="generation 2 is in force"):
-        await active.client.assign(trio.assignment)
+    over = trio.assignment
+    following = await replaced(trio, active, await spare_of(trio))
+    with pytest.raises(ClientError, match=f"generation {following.generation} is in force"):
+        await active.client.assign(over)
+    await until(lambda: is_role(passive, Role.SPARE), "who was replaced is a spare")

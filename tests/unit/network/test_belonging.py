@@ -44,12 +44,15 @@ async def test_with_only_processes_of_other_areas_it_says_so() -> None:
 
 async def test_a_session_ends_when_the_process_gets_another_area() -> None:
     port = FakePort()
-    async with served(port) as url, AreaClient([url], area="north", deadline=0.5) as client:
-        async with client.session() as session:
-            await soon(session.send(commands(1, "before-")))
-            port.move("south")
-            with pytest.raises(Unavailable):
-                await soon(session.send(commands(1, "after-")))
+    async with (
+        served(port) as url,
+        AreaClient([url], area="north", deadline=0.5) as client,
+        client.session() as session,
+    ):
+        await soon(session.send(commands(1, "before-")))
+        port.move("south")
+        with pytest.raises(Unavailable):
+            await soon(session.send(commands(1, "after-")))
     assert not [i for i in port.seen if i.startswith("after-")]
 
 

@@ -117,7 +117,8 @@ class Runtime:
             while not self._closed.is_set():
                 self.member.turn(self.settings.timing.poll)
                 group = self.member.group
-                now = (group.leader, group.term, group.open_term, group.links, group.voter)
+                ready = self.replica.capable(), self.peer_in_sync()
+                now = (group.leader, group.term, group.open_term, group.links, group.voter, ready)
                 if now != before:
                     before = now
                     self._on_change()

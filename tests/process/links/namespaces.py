@@ -68,7 +68,7 @@ class Network:
 
 
 @contextmanager
-def network(names: Sequence[str]) -> Iterator[Network]:
+def built(names: Sequence[str]) -> Iterator[Network]:
     """A network for as long as the context is open; what a killed run left is removed first."""
     remove_left_over_networks()
     found = Network(names)

@@ -24,7 +24,7 @@ async def test_a_spare_takes_a_lost_replicas_place_and_the_lost_one_retires(trio
         await replaced(trio, active, spare)
         passive.start()
         await until(lambda: is_role(passive, Role.SPARE), "the lost replica is a spare")
-        assert not list(passive.folder.glob("areas/*/*"))
+        await until(lambda: has_no_files(passive), "it has forgotten the area")
         await traffic.moved_on()
         active.kill()  # the newcomer can do alone, with the witness, what it joined for
         await traffic.moved_on()
@@ -42,6 +42,23 @@ async def test_the_lost_active_is_replaced_while_it_is_away(trio: Trio) -> None:
         await until(lambda: is_role(active, Role.SPARE), "the lost replica is a spare")
 
 
+async def has_no_files(node: Node) -> bool:
+    return not list(node.folder.glob("areas/*/*"))
+
+
+async def test_who_retires_may_join_again_at_once(trio: Trio) -> None:
+    async with flowing(trio):
+        active, passive = await trio.redundant()
+        await replaced(trio, active, await spare_of(trio))
+        await until(lambda: is_role(passive, Role.SPARE), "who was replaced is a spare")
+        await replaced(trio, active, passive)
+        await trio.redundant()
+        passive.kill()
+        passive.start()
+        await trio.redundant()
+        assert "caught up" not in passive.log()[passive.said :], "its journal was gone"
+
+
 async def is_role(node: Node, role: Role) -> bool:
     return await role_of(node) is role
 
@@ -55,7 +72,7 @@ async def test_a_replica_that_lost_its_folder_is_made_whole(trio: Trio) -> None:
         assert await role_of(active) is Role.SPARE
         await trio.assign(trio.assignment, (active.name,))
         await trio.redundant()
-        assert "caught up with the leader" in active.log()
+        assert "caught up with the leader" in active.log()[active.said :]
         passive.kill()
         await traffic.moved_on()
         passive.start()

@@ -87,7 +87,7 @@ class Node:
         self.name, self.folder, self._log = name, folder / name, folder / f"{name}.log"
         http, peer = free_ports(2)
         self.http, self.peer, self.url = f"{host}:{http}", f"{host}:{peer}", f"http://{host}:{http}"
-        self.client = AreaClient([self.url], token=TOKEN, deadline=5.0)
+        self.client = AreaClient([self.url], token=TOKEN, deadline=30.0)
         self.prefix, self.options = prefix, options
         self._command = command
         self.process: subprocess.Popen[bytes] | None = None

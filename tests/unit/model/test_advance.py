@@ -57,12 +57,12 @@ def test_commands_of_every_area_come_first_and_places_are_those_of_the_tick() ->
     simulator, table, spec = populated(0)
     commands = [
         Command("1", "add", 9, {"amount": 5.0}),
-        Command("2", "add", 8, {"amount": 5.0}),
-        Command("3", "spawn", 9, {"count": 10.0}),
+        Command("2", "spawn", 9, {"count": 10.0}),
+        Command("3", "add", 8, {"amount": 5.0}),
         Command("4", "spawn", 9),
         Command("5", "add", 9, {"amount": 7.0}),
     ]
-    assert advance(simulator, table, commands, 1, spec) == {1: "nobody there", 3: "entity 9 exists already"}
+    assert advance(simulator, table, commands, 1, spec) == {2: "nobody there", 3: "entity 9 exists already"}
     assert table.column("count").tolist() == [10 + 1 + 5 + 7]
 
 

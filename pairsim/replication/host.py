@@ -49,6 +49,7 @@ class Host:
         self.started_at = time.time()
         self._board = Switchboard()
         self._lock = threading.Lock()
+        self._moving = threading.Lock()
         self._runtime: Runtime | None = None
         self._listeners: list[Callable[[Published | None], None]] = []
         self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
@@ -194,7 +195,7 @@ class Host:
     def _start(self, assignment: Assignment) -> None:
         from pairsim.replication.runtime import Runtime  # noqa: PLC0415 - a spare must stay small
 
-        with self._lock:
+        with self._moving:
             if self._runtime is not None:
                 raise RefusedError("this process got another area just now")
             runtime = Runtime(
@@ -212,13 +213,14 @@ class Host:
         self._tell(None)
 
     def _stop(self) -> None:
-        with self._lock:
+        with self._moving:  # until its files are gone: they must not be those of a membership that follows
             runtime, self._runtime = self._runtime, None
-        if runtime is not None:
+            if runtime is None:
+                return
             runtime.close()
             delete_area(self.settings.data, runtime.spec.area)
-            log.info("is a spare again", replica=self.settings.name, area=runtime.spec.area)
-            self._tell(None)
+        log.info("is a spare again", replica=self.settings.name, area=runtime.spec.area)
+        self._tell(None)
 
     def _taken_over(self, *, term: int, tick: int, replayed: int) -> None:
         log.info("active", replica=self.settings.name, term=term, tick=tick, replayed=replayed)

@@ -58,8 +58,9 @@ class Sockets:
             await work(socket)
         except TooSlowError as error:
             await expel(socket, request, str(error))
-        except ConnectionError:
-            pass  # the peer is gone, and so is the reason to serve it
+        except ConnectionError:  # the peer is gone, and so is the reason to serve it
+            if not socket.prepared:
+                return web.Response(status=503)  # aiohttp cannot end a socket that never opened
         finally:
             self._open.discard(socket)
             if socket.prepared:

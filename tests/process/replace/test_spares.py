@@ -49,10 +49,15 @@ async def has_no_files(node: Node) -> bool:
 async def test_who_retires_may_join_again_at_once(trio: Trio) -> None:
     async with flowing(trio):
         active, passive = await trio.redundant()
-        await replaced(trio, active, await spare_of(trio))
+        spare = await spare_of(trio)
+        passive.signal(signal.SIGSTOP)
+        await replaced(trio, active, spare)
+        passive.signal(signal.SIGCONT)
         await until(lambda: is_role(passive, Role.SPARE), "who was replaced is a spare")
+        spare.kill()
         await replaced(trio, active, passive)
-        await trio.redundant()
+        spare.start()
+        await until(lambda: is_role(spare, Role.SPARE), "who was replaced is a spare")
         passive.kill()
         passive.start()
         await trio.redundant()
@@ -123,8 +128,10 @@ async def come_back_empty(node: Node) -> None:
 
 async def test_an_order_for_a_generation_that_is_over_is_refused(trio: Trio) -> None:
     active, passive = await trio.redundant()
-    over = trio.assignment
-    following = await replaced(trio, active, await spare_of(trio))
+    over, spare = trio.assignment, await spare_of(trio)
+    passive.kill()
+    following = await replaced(trio, active, spare)
     with pytest.raises(ClientError, match=f"generation {following.generation} is in force"):
         await active.client.assign(over)
+    passive.start()
     await until(lambda: is_role(passive, Role.SPARE), "who was replaced is a spare")

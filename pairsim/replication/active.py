@@ -12,13 +12,16 @@ from __future__ import annotations
 import enum
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from pairsim.model.apply import advance
 from pairsim.model.assignment import AreaSpec, Assignment
+from pairsim.model.catalogue import Catalogue
+from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulator import Simulator
 from pairsim.replication.inbox import Inbox, Ledger
 from pairsim.replication.messages import Record, Rejection, Seal, Tick
@@ -26,6 +29,8 @@ from pairsim.replication.meters import Meters
 from pairsim.replication.state import State
 from pairsim.replication.statesync import StatePublisher
 from pairsim.replication.ticklog import TickLog
+
+log = structlog.get_logger()
 
 MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
@@ -88,6 +93,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     spec: AreaSpec
     simulator: Simulator
+    catalogue: Catalogue
     state: State
     log: TickLog
     inbox: Inbox
@@ -133,7 +139,7 @@ class Active:
         around, state = self._around, self._around.state
         tick = state.tick + 1
         commands = self.ledger.admit(around.inbox.take(), tick)
-        commands.extend(around.simulator.perceive(state.table, tick))
+        commands.extend(self._perceived(tick))
         digest = state.digest(tick - 1)
         if digest is None:
             raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed by nobody who may")
@@ -152,6 +158,17 @@ class Active:
         self.ledger.stepped(tick, self.last_rejected, self.term)
         self._publish()
         around.meters.tick(time.perf_counter() - began)
+
+    def _perceived(self, tick: int) -> Iterator[Command]:
+        """What the simulator saw elsewhere, checked like a client's commands: it is logged, and run by everybody."""
+        around = self._around
+        for command in around.simulator.perceive(around.state.table, tick):
+            try:
+                around.catalogue.check(command)
+            except CommandError as error:
+                log.warning("the simulator perceived a command that is not valid here", tick=tick, reason=str(error))
+            else:
+                yield command
 
     def _publish(self) -> None:
         around = self._around

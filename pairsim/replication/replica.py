@@ -18,6 +18,7 @@ import structlog
 
 from pairsim.model.apply import advance, genesis
 from pairsim.model.assignment import AreaSpec, Authority
+from pairsim.model.catalogue import Catalogue
 from pairsim.model.simulator import Simulator
 from pairsim.model.table import Table
 from pairsim.replication.active import MAX_AHEAD, Active, Consensus, Surroundings
@@ -87,7 +88,16 @@ class Replica:
         self.on_sealed: Callable[[Seal], None] = lambda _seal: None
         self._wake, self._disk = wake, disk
         self._around = Surroundings(
-            spec, simulator, self.state, ticks, inbox, self.publisher, consensus, self.meters, lambda: disk.durable
+            spec,
+            simulator,
+            Catalogue(simulator.components, simulator.operations),
+            self.state,
+            ticks,
+            inbox,
+            self.publisher,
+            consensus,
+            self.meters,
+            lambda: disk.durable,
         )
         self.gap = Gap()
         self._leading: int | None = None

@@ -43,7 +43,9 @@ class Traffic:
         self.counter = next(self._numbers)
         self.first = self.counter + 1
         self._replicas = [node for name, node in trio.nodes.items() if not name.startswith("w")]
-        self.client = AreaClient([node.url for node in self._replicas], tick_rate=trio.area.tick_rate, deadline=20.0)
+        self.client = AreaClient(
+            [node.url for node in self._replicas], token=TOKEN, tick_rate=trio.area.tick_rate, deadline=20.0
+        )
         self.places: dict[int, Place] = {}
         self.impulses = 0
         self.seen: list[tuple[int, int]] = []

@@ -13,7 +13,7 @@ async def test_switchovers_under_load(trio: Trio) -> None:
         for _ in range(3):
             active, passive = await trio.redundant()
             before = await active.client.status()
-            done = await trio.client.switchover()
+            done = await traffic.client.switchover()
             assert done.term > before.term
             assert await role_of(passive) is Role.ACTIVE
             assert await role_of(active) is Role.PASSIVE
@@ -23,7 +23,7 @@ async def test_switchovers_under_load(trio: Trio) -> None:
 async def test_the_new_active_may_die_right_after_a_switchover(trio: Trio) -> None:
     async with flowing(trio) as traffic:
         _active, passive = await trio.redundant()
-        await trio.client.switchover()
+        await traffic.client.switchover()
         passive.kill()
         await traffic.moved_on()
         passive.start()

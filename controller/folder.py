@@ -6,10 +6,15 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from pairsim.model.assignment import AreaSpec, Assignment
+
+T = TypeVar("T")
+
+_AREAS = "areas.json"
 
 
 class FolderError(Exception):
@@ -44,10 +49,48 @@ class DataFolder:
         """A random word that is made once, and readable by nobody else."""
         path = self.path / name
         if not path.exists():
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            temporary = self.path / f"{name}.tmp"
+            temporary.unlink(missing_ok=True)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(fd, "w", encoding="ascii") as file:
                 file.write(secrets.token_hex(32))
+            temporary.replace(path)  # a full disk leaves no empty one
         return path.read_text(encoding="ascii").strip()
+
+    def recorded(self) -> dict[str, Assignment]:
+        """The newest assignment that was decided for each area.
+
+        Raises:
+            FolderError: What is written down cannot be read.
+        """
+        return self.read(_AREAS, dict[str, Assignment]) or {}
+
+    def record(self, recorded: dict[str, Assignment]) -> None:
+        """Writes the assignments down; afterwards they outlive a power cut. Raises OSError."""
+        self.write(_AREAS, recorded)
+
+    def read(self, name: str, kind: type[T]) -> T | None:
+        """One of its JSON files; None if there is none.
+
+        Raises:
+            FolderError: It cannot be read.
+        """
+        path = self.path / name
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise FolderError(f"{path} cannot be read: {error}; restore it, or use another --data folder") from error
+
+    def write(self, name: str, content: object) -> None:
+        """Replaces one of its JSON files in one step. Raises OSError."""
+        temporary = self.path / f"{name}.tmp"
+        with temporary.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(content)))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / name)
 
     def check(self, areas: tuple[AreaSpec, ...], *, release: bool) -> None:
         """Compares the world file with the areas that live here.
@@ -55,11 +98,8 @@ class DataFolder:
         Raises:
             FolderError: An area is gone from the file (unless `release`), or something of it changed that cannot.
         """
-        path = self.path / "areas.json"
-        if not path.exists():
-            return
         wanted = {spec.area: spec for spec in areas}
-        for name, assignment in msgspec.json.decode(path.read_bytes(), type=dict[str, Assignment]).items():
+        for name, assignment in self.recorded().items():
             spec = wanted.get(name)
             if spec is None and not release:
                 raise FolderError(

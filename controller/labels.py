@@ -55,7 +55,7 @@ def _actives(view: View, statuses: dict[str, ReplicaStatus]) -> dict[str, str]:
         if status.role is Role.ACTIVE:
             best[status.area] = max(best.get(status.area, (-1, "")), (status.term, name))
     fence: dict[str, int] = {}
-    for label in view.labels.values():
-        if label.role is Role.ACTIVE:
-            fence[label.area] = max(fence.get(label.area, 0), label.term)
+    terms = [(x.area, x.term) for x in view.labels.values()] + [(x.area, x.term) for x in statuses.values()]
+    for area, term in terms:
+        fence[area] = max(fence.get(area, 0), term)
     return {area: name for area, (term, name) in best.items() if term >= fence.get(area, 0)}

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
-import msgspec
 import structlog
 
+from controller.complaints import Complaints
 from controller.decide import decide
+from controller.folder import DataFolder
 from controller.observer import Observer
 from controller.pool import Pool
 from controller.view import (
@@ -25,6 +25,7 @@ from controller.view import (
     Label,
     Process,
     Release,
+    Remind,
     Say,
     SetLabel,
     View,
@@ -35,7 +36,7 @@ from pairsim.network.client_errors import ClientError
 log = structlog.get_logger()
 
 PERIOD = 0.5
-_AGAIN = 0.1
+_AGAIN, _LONGEST_AGAIN = 0.1, 2.0
 _ORDER_SECONDS = 15.0
 
 
@@ -43,28 +44,30 @@ class LocalWorld:
     """Makes `areas` so, with the processes of a pool."""
 
     def __init__(
-        self, areas: tuple[AreaSpec, ...], pool: Pool, data: Path, token: str, story: Callable[[str], None]
+        self, areas: tuple[AreaSpec, ...], pool: Pool, folder: DataFolder, story: Callable[[str], None]
     ) -> None:
-        """`story` is told what happens, in sentences for a human."""
+        """`story` is told what happens, in sentences for a human.
+
+        Raises:
+            FolderError: The records in the folder cannot be read.
+        """
         self.areas, self.pool = areas, pool
-        self._file, self._token, self._story = data / "areas.json", token, story
+        self._folder, self._story = folder, story
         self.changed = asyncio.Event()
         self.labels: dict[str, Label] = {}
-        self.recorded: dict[str, Assignment] = {}
-        if self._file.exists():
-            self.recorded = msgspec.json.decode(self._file.read_bytes(), type=dict[str, Assignment])
+        self.recorded = folder.recorded()
         self.observers: dict[str, Observer] = {}
-        self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._said: dict[str, str] = {}
+        self._busy: dict[tuple[str, str, str, int], asyncio.Task[None]] = {}
+        self._failures: dict[tuple[str, str, str], int] = {}
+        self._complaints = Complaints()
 
     async def run(self) -> None:
         """The loop; ends by cancellation."""
         for name, process in self.pool.processes.items():
-            self.observers[name] = Observer(process.url, process.slot.kind, self._token, self.changed.set)
+            self.observers[name] = Observer(process.url, process.slot.kind, self._folder.token, self.changed.set)
         try:
             while True:
-                for action in decide(self.view()):
-                    self._act(action)
+                self._turn()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(PERIOD):
                         await self.changed.wait()
@@ -75,6 +78,20 @@ class LocalWorld:
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
             for observer in self.observers.values():
                 await observer.close()
+
+    def _turn(self) -> None:
+        """Looks, decides and acts; an action that fails is decided again."""
+        said = []
+        for action in decide(self.view()):
+            if isinstance(action, Say):
+                said.append(action)
+                continue
+            try:
+                self._act(action)
+            except OSError as error:  # a full disk must not end a world that runs
+                said.append(Say("world", f"cannot write {self._folder.path}: {error.strerror}; nothing is decided"))
+        for say in self._complaints.fresh(said, time.monotonic()):
+            self._story(f"{say.area}: {say.sentence}")
 
     def view(self) -> View:
         """One look."""
@@ -108,58 +125,57 @@ class LocalWorld:
 
     def _act(self, action: Action) -> None:
         match action:
-            case Assign():
-                self._record(action.assignment)
+            case Assign() | Remind():
+                if isinstance(action, Assign):
+                    self._record(action.assignment)
+                assignment = action.assignment
                 for target in action.targets:
-                    self._order(target, "assign", lambda o: o.client.assign(action.assignment))
+                    key = target, "assign", assignment.spec.area, assignment.generation
+                    self._order(key, lambda o: o.client.assign(assignment))
             case Adopt():
                 self._record(action.assignment)
             case Release():
-                self._order(action.target, "release", lambda o: o.client.release(action.area))
+                self._order((action.target, "release", action.area, 0), lambda o: o.client.release(action.area))
             case Forget():
-                del self.recorded[action.area]
-                self._write()
+                self._write({area: known for area, known in self.recorded.items() if area != action.area})
+                self._story(f"{action.area}: nobody has it any more")
             case SetLabel():
                 self._label(action)
-            case Say():
-                if self._said.get(action.area) != action.sentence:
-                    self._said[action.area] = action.sentence
-                    self._story(f"{action.area}: {action.sentence}")
 
-    def _order(self, target: str, what: str, order: Callable[[Observer], Awaitable[None]]) -> None:
+    def _order(self, key: tuple[str, str, str, int], order: Callable[[Observer], Awaitable[None]]) -> None:
         """Sends an order in the background; the same one is not sent twice at a time."""
-        key = target, what
-        running = self._busy.get(key)
-        if running is not None and not running.done():
-            return
-        self._busy[key] = asyncio.create_task(self._send(target, what, order))
+        if key not in self._busy:
+            self._busy[key] = task = asyncio.create_task(self._send(*key[:3], order))
+            task.add_done_callback(lambda _task: self._busy.pop(key, None))
 
-    async def _send(self, target: str, what: str, order: Callable[[Observer], Awaitable[None]]) -> None:
+    async def _send(self, target: str, what: str, area: str, order: Callable[[Observer], Awaitable[None]]) -> None:
+        key = target, what, area
         try:
             async with asyncio.timeout(_ORDER_SECONDS):
                 await order(self.observers[target])
         except (ClientError, TimeoutError) as error:
-            log.debug("an order failed", target=target, order=what, reason=str(error))
-        await asyncio.sleep(_AGAIN)
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            log.info("an order failed", target=target, order=what, area=area, reason=str(error), times=failures)
+            await asyncio.sleep(min(_AGAIN * 2**failures, _LONGEST_AGAIN))
+        else:
+            self._failures.pop(key, None)
+            await asyncio.sleep(_AGAIN)
 
     def _record(self, assignment: Assignment) -> None:
+        """Writes it down before it is sent: a restart must not found an area again."""
         area = assignment.spec.area
-        if self.recorded.get(area) == assignment:
-            return
         before = self.recorded.get(area)
-        self.recorded[area] = assignment
-        self._write()
-        self._said.pop(area, None)
+        if before == assignment:
+            return
+        self._write({**self.recorded, area: assignment})
         if before is None or assignment.generation > before.generation:
             names = " and ".join(m.replica for m in assignment.replicas)
             kind = "founded with" if assignment.generation == 1 else f"generation {assignment.generation}:"
             self._story(f"{area}: {kind} {names}, witness {assignment.witness.replica}")
 
-    def _write(self) -> None:
-        """Before anything is sent: a restart must not found an area again."""
-        temporary = self._file.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(self.recorded)))
-        temporary.replace(self._file)
+    def _write(self, recorded: dict[str, Assignment]) -> None:
+        self._folder.record(recorded)
+        self.recorded = recorded
 
     def _label(self, action: SetLabel) -> None:
         label = action.label

@@ -7,10 +7,15 @@ import contextlib
 import time
 from collections.abc import Callable
 
+import msgspec
+import structlog
+
 from controller.view import Kind
 from pairsim.model.assignment import ReplicaStatus, WitnessStatus
 from pairsim.network.client import AreaClient
 from pairsim.network.client_errors import ClientError
+
+log = structlog.get_logger()
 
 _RETRY = 0.05
 STALE = 3.0
@@ -22,7 +27,7 @@ class Observer:
 
     def __init__(self, url: str, kind: Kind, token: str, changed: Callable[[], None]) -> None:
         self.client = AreaClient([url], token=token)
-        self._kind, self._changed = kind, changed
+        self._url, self._kind, self._changed = url, kind, changed
         self._status: ReplicaStatus | WitnessStatus | None = None
         self._heard = time.monotonic()
         self._task = asyncio.create_task(self._follow(), name=f"observe-{url}")
@@ -53,8 +58,8 @@ class Observer:
                 else:
                     async for replica in self.client.watch():
                         self._take(replica)
-            except ClientError:
-                pass
+            except (ClientError, msgspec.MsgspecError) as error:
+                log.debug("a process is not followed", url=self._url, reason=str(error))
             if self._status is not None:
                 self._status = None
                 self._changed()

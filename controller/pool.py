@@ -10,20 +10,26 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
+from controller.folder import DataFolder
 from controller.view import Kind
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.1, 5.0, 2.0
 _LOG_BYTES = 8 * 2**20
 _PR_SET_PDEATHSIG = 1
+_SLOTS = "pool.json"
+_PORTS = range(15_000, 32_000)
+"""Below the range that the kernel gives to outgoing connections."""
+_ATTEMPTS = 200
 
 
 class PoolError(Exception):
@@ -42,12 +48,14 @@ class Slot(msgspec.Struct, frozen=True):
 class LocalProcess:
     """One place, and the process that runs in it."""
 
-    def __init__(self, slot: Slot, host: str, data: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, slot: Slot, host: str, data: Path, *, changed: Callable[[], None], story: Callable[[str], None]
+    ) -> None:
         self.slot, self.host = slot, host
         self.folder = data / slot.name
         self.peer, self.url = f"{host}:{slot.peer_port}", f"http://{host}:{slot.http_port}"
         self.restarts = -1
-        self._data, self._changed = data, changed
+        self._data, self._changed, self._story = data, changed, story
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
@@ -91,13 +99,22 @@ class LocalProcess:
         pause = _FIRST_PAUSE
         while not self._stopping:
             began = time.monotonic()
-            self._process = await self._spawn()
-            self.restarts += 1
-            self._changed()
-            await self._process.wait()
-            self._changed()
-            pause = _FIRST_PAUSE if time.monotonic() - began > _HEALTHY else min(2 * pause, _LONGEST_PAUSE)
-            await asyncio.sleep(pause)
+            try:
+                self._process = await self._spawn()
+            except OSError as error:  # no memory, a full disk: it may be over soon
+                ended = f"could not be started: {error.strerror}"
+            else:
+                self.restarts += 1
+                self._changed()
+                ended = _ended(await self._process.wait())
+                self._changed()
+            healthy = time.monotonic() - began > _HEALTHY
+            pause = _FIRST_PAUSE if healthy else min(2 * pause, _LONGEST_PAUSE)
+            if not self._stopping:
+                self._story(
+                    f"{self.slot.name} {ended}; it is started again in {pause:g} s (log: {self.folder / 'log'})"
+                )
+                await asyncio.sleep(pause)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -124,47 +141,69 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def _ended(code: int) -> str:
+    if code < 0:
+        return f"was ended by signal {-code} ({signal.strsignal(-code)})"
+    return f"ended with exit code {code}"
+
+
 class Pool:
     """All processes of a local world, with the same names and ports at every start."""
 
-    def __init__(self, data: Path, host: str, changed: Callable[[], None]) -> None:
-        self._data, self._host, self._changed = data, host, changed
+    def __init__(
+        self, folder: DataFolder, host: str, *, changed: Callable[[], None], story: Callable[[str], None]
+    ) -> None:
+        self._folder, self._host, self._changed, self._story = folder, host, changed, story
         self.processes: dict[str, LocalProcess] = {}
 
-    def start(self, simulators: int, witnesses: int = 1) -> None:
+    def start(self, simulators: int, witnesses: int = 1, *, members: frozenset[str] = frozenset()) -> None:
         """Starts what was there before, and as many more as it takes.
+
+        A process that is no member of anything gets other ports if its own are taken; peers know the `members` by
+        theirs.
 
         Raises:
             PoolError: A port that a member is known under is taken.
+            FolderError, OSError: The folder cannot be used.
         """
-        path = self._data / "pool.json"
-        slots = msgspec.json.decode(path.read_bytes(), type=list[Slot]) if path.exists() else []
+        slots = {slot.name: slot for slot in self._folder.read(_SLOTS, list[Slot]) or []}
         for kind, prefix, count in ((Kind.SIMULATOR, "sim", simulators), (Kind.WITNESS, "witness", witnesses)):
             for number in range(1, count + 1):
                 name = f"{prefix}-{number}"
-                if all(slot.name != name for slot in slots):
-                    slots.append(Slot(name, kind, *_free_ports(self._host)))
-        for slot in slots:
-            for port in (slot.http_port, slot.peer_port):
-                if not _is_free(self._host, port):
-                    raise PoolError(
-                        f"port {port}, under which {slot.name} is known to its peers, is taken by another program:"
-                        " stop that one, or use another --data folder"
-                    )
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(slots)))
-        for slot in slots:
-            process = self.processes[slot.name] = LocalProcess(slot, self._host, self._data, self._changed)
+                if name not in slots:
+                    slots[name] = Slot(name, kind, *self._free_ports(slots.values()))
+        for slot in list(slots.values()):
+            taken = [port for port in (slot.http_port, slot.peer_port) if not _is_free(self._host, port)]
+            if taken and slot.name in members:
+                raise PoolError(
+                    f"port {taken[0]}, under which {slot.name} is known to its peers, is taken by another program:"
+                    " stop that one, or use another --data folder"
+                )
+            if taken:
+                slots[slot.name] = Slot(slot.name, slot.kind, *self._free_ports(slots.values()))
+        self._folder.write(_SLOTS, list(slots.values()))
+        for slot in slots.values():
+            process = LocalProcess(slot, self._host, self._folder.path, changed=self._changed, story=self._story)
+            self.processes[slot.name] = process
             process.start()
+
+    def _free_ports(self, slots: Iterable[Slot]) -> tuple[int, int]:
+        """Two ports that nobody listens at, nor is given for an outgoing connection while their process restarts."""
+        promised = {port for slot in slots for port in (slot.http_port, slot.peer_port)}
+        found: list[int] = []
+        for port in random.sample(_PORTS, _ATTEMPTS):
+            if port not in promised and _is_free(self._host, port):
+                found.append(port)
+            if len(found) == 2:
+                return found[0], found[1]
+        raise PoolError(
+            f"no free ports at {self._host} between {_PORTS.start} and {_PORTS.stop}: is it this machine's address?"
+        )
 
     async def stop(self, last: frozenset[str], patience: float = 10.0) -> None:
         """Stops everything; the actives (`last`) after the others, so that nobody hands over to one that leaves."""
         for names in (self.processes.keys() - last, last & self.processes.keys()):
             await asyncio.gather(*(self.processes[name].stop(patience) for name in names))
-
-
-def _free_ports(host: str) -> tuple[int, int]:
-    with socket.create_server((host, 0)) as first, socket.create_server((host, 0)) as second:
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -78,6 +78,13 @@ class Assign(msgspec.Struct, frozen=True, tag=True):
     targets: tuple[str, ...]
 
 
+class Remind(msgspec.Struct, frozen=True, tag=True):
+    """Send processes what is in force; nothing is recorded."""
+
+    assignment: Assignment
+    targets: tuple[str, ...]
+
+
 class Adopt(msgspec.Struct, frozen=True, tag=True):
     """Record what the members say is in force."""
 
@@ -111,4 +118,4 @@ class Say(msgspec.Struct, frozen=True, tag=True):
     sentence: str
 
 
-Action = Assign | Adopt | Release | Forget | SetLabel | Say
+Action = Assign | Remind | Adopt | Release | Forget | SetLabel | Say

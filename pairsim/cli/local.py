@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import functools
+import http.client
 import json
 import urllib.error
 import urllib.request
-from typing import TypeVar
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import click
 import msgspec
 
-from controller.picture import AreaPicture, WorldPicture
+from controller.picture import WorldPicture
 
+HOST, PORT = "127.0.0.1", 8080
 _SECONDS = 20.0
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., None])
 
 
-def ask(port: int, path: str, kind: type[T], body: dict[str, str] | None = None) -> T:
+class Where(msgspec.Struct, frozen=True):
+    """Where a world's own API listens."""
+
+    host: str
+    port: int
+
+
+def at_world(command: F) -> F:
+    """Gives a command `--host` and `--port`, as one argument `where`."""
+
+    @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Of `pairsim up`.")
+    @click.option("--host", default=HOST, show_default=True, help="Of `pairsim up`.")
+    @functools.wraps(command)
+    def wrapped(*args: object, host: str, port: int, **options: object) -> None:
+        command(*args, where=Where(host, port), **options)
+
+    return cast("F", wrapped)
+
+
+def ask(where: Where, path: str, kind: type[T], body: dict[str, str] | None = None) -> T:
     """GET, or POST with a body; problems become sentences."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}",
+        f"http://{where.host}:{where.port}{path}",
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - always http
             return msgspec.json.decode(answer.read(), type=kind)
     except urllib.error.HTTPError as error:
         try:
@@ -32,23 +56,14 @@ def ask(port: int, path: str, kind: type[T], body: dict[str, str] | None = None)
         except (ValueError, KeyError, TypeError):
             sentence = f"the world answered {error.code}"
         raise click.ClickException(sentence) from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise click.ClickException(
-            f"no world runs on port {port}: start one with `pairsim up WORLD.yaml`, or give its --port"
+            f"no world runs on port {where.port}: start one with `pairsim up WORLD.yaml`, or give its --port"
         ) from error
     except msgspec.MsgspecError as error:
-        raise click.ClickException(f"what answers on port {port} is no world of this version: {error}") from error
+        raise click.ClickException(f"what answers on port {where.port} is no world of this version: {error}") from error
 
 
-def world(port: int) -> WorldPicture:
+def world(where: Where) -> WorldPicture:
     """The world as it is."""
-    return ask(port, "/v1/world", WorldPicture)
-
-
-def area(port: int, name: str) -> AreaPicture:
-    """One area of it."""
-    areas = world(port).areas
-    found = next((a for a in areas if a.area == name), None)
-    if found is None:
-        raise click.ClickException(f"there is no area {name!r}: this world has {', '.join(a.area for a in areas)}")
-    return found
+    return ask(where, "/v1/world", WorldPicture)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
-from pairsim.cli.local import ask
+from pairsim.cli.local import Where, ask, at_world
 
 
 class _Switched(msgspec.Struct):
@@ -20,18 +20,18 @@ class _Killed(msgspec.Struct):
 
 @click.command()
 @click.argument("area")
-@click.option("--port", default=8080, show_default=True)
-def switchover(area: str, port: int) -> None:
+@at_world
+def switchover(area: str, where: Where) -> None:
     """Makes the passive of AREA its active, and the other way round."""
-    done = ask(port, "/v1/switchover", _Switched, {"area": area})
+    done = ask(where, "/v1/switchover", _Switched, {"area": area})
     click.echo(f"{area} switched over: it stood still for {done.gap_ms:.1f} ms; term {done.term}")
 
 
 @click.command()
 @click.argument("area")
 @click.option("--role", type=click.Choice(["active", "passive", "witness"]), default="active", show_default=True)
-@click.option("--port", default=8080, show_default=True)
-def kill(area: str, role: str, port: int) -> None:
+@at_world
+def kill(area: str, role: str, where: Where) -> None:
     """Kill -9 for a process of AREA, to see that nothing is lost."""
-    done = ask(port, "/v1/kill", _Killed, {"area": area, "role": role})
+    done = ask(where, "/v1/kill", _Killed, {"area": area, "role": role})
     click.echo(f"killed {done.replica}, the {role} of {area} (pid {done.pid})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import sys
 import time
@@ -14,10 +13,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from pairsim.cli.local import area as find_area
+from controller.picture import WorldPicture
+from pairsim.cli.local import Where, at_world
+from pairsim.cli.local import world as find_world
 from pairsim.model.commands import Command, CommandError, Result, Value
 from pairsim.network.client import AreaClient, new_id
-from pairsim.network.client_errors import ClientError
+from pairsim.network.client_errors import ClientError, Unavailable
 
 _BATCH = 100
 
@@ -36,9 +37,18 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 @click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), help="Load: impulses a second, to entities at random."
 )
-@click.option("--seconds", default=10.0, show_default=True, help="How long the load lasts.")
-@click.option("--port", default=8080, show_default=True)
-def send(area: str, words: tuple[str, ...], path: Path | None, rate: float | None, seconds: float, port: int) -> None:
+@click.option("--seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="How long it lasts.")
+@click.option("--count", type=click.IntRange(min=1), help="How many impulses, whatever --seconds says.")
+@at_world
+def send(
+    area: str,
+    words: tuple[str, ...],
+    path: Path | None,
+    rate: float | None,
+    seconds: float,
+    count: int | None,
+    where: Where,
+) -> None:
     r"""Sends commands to AREA and waits until they are committed.
 
     \b
@@ -47,16 +57,29 @@ def send(area: str, words: tuple[str, ...], path: Path | None, rate: float | Non
     pairsim send west --file commands.jsonl      (or from standard input)
     pairsim send west --rate 1000 --seconds 60
     """
-    urls = [replica.url for replica in find_area(port, area).replicas]
-    if not urls:
-        raise click.ClickException(f"{area} has no replica that can be reached at the moment: try again")
+    urls = _urls(find_world(where), area)
     try:
         if rate is not None:
-            asyncio.run(_load(area, urls, rate, seconds))
+            if words or path is not None:
+                raise click.UsageError("--rate sends impulses of its own: give no command and no --file")
+            asyncio.run(_load(area, urls, rate, count or max(1, round(rate * seconds))))
         else:
             _report(asyncio.run(_send(area, urls, _commands(words, path))))
     except (ClientError, CommandError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _urls(world: WorldPicture, area: str) -> list[str]:
+    """The replicas' first; then all others, of which one may get the area while commands are sent."""
+    found = next((a for a in world.areas if a.area == area), None)
+    if found is None:
+        raise click.ClickException(
+            f"there is no area {area!r}: this world has {', '.join(a.area for a in world.areas)}"
+        )
+    if not found.replicas:
+        raise click.ClickException(f"{area} has no replica that can be reached at the moment: try again")
+    others = [r.url for a in world.areas if a is not found for r in a.replicas] + [s.url for s in world.spares]
+    return [r.url for r in found.replicas] + others
 
 
 def _commands(words: tuple[str, ...], path: Path | None) -> list[Command]:
@@ -66,13 +89,13 @@ def _commands(words: tuple[str, ...], path: Path | None) -> list[Command]:
         return [_from_words(words)]
     try:
         lines = (path.read_text(encoding="utf-8") if path else sys.stdin.read()).splitlines()
-    except OSError as error:
-        raise click.ClickException(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"cannot read {path or 'standard input'}: {error}") from error
     return list(_from_lines(lines))
 
 
 def _from_words(words: tuple[str, ...]) -> Command:
-    if len(words) < 2 or not words[1].isdigit():
+    if len(words) < 2 or not words[1].isdecimal():
         raise click.UsageError("a command is: OP ENTITY [NAME=VALUE[,VALUE...]]...")
     components: dict[str, Value] = {}
     for word in words[2:]:
@@ -115,7 +138,8 @@ def _report(results: list[Result]) -> None:
         raise SystemExit(1)
 
 
-async def _load(area: str, urls: list[str], rate: float, seconds: float) -> None:
+async def _load(area: str, urls: list[str], rate: float, count: int) -> None:
+    """Sends impulses at a steady rate. What is not acknowledged is said, and is an error."""
     size = max(1, min(_BATCH, int(rate / 20)))
     counts: Counter[str] = Counter()
     waits: list[float] = []
@@ -127,25 +151,34 @@ async def _load(area: str, urls: list[str], rate: float, seconds: float) -> None
 
             async def one(batch: list[Command]) -> None:
                 began = time.perf_counter()
-                for result in await session.send(batch):
-                    counts[result.status.value] += 1
-                waits.append(time.perf_counter() - began)
+                try:
+                    results = await session.send(batch)
+                except Unavailable:
+                    counts["lost"] += len(batch)
+                except ClientError:
+                    counts["refused"] += len(batch)
+                else:
+                    counts.update(result.status.value for result in results)
+                    counts["acknowledged"] += len(results)
+                    waits.append(time.perf_counter() - began)
 
             began = time.perf_counter()
-            for number in itertools.count():
-                due = began + number * size / rate
-                if due > began + seconds:
-                    break
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                impulses = [
-                    Command(new_id(), "impulse", random.choice(entities), {"impulse": [0.01, 0.0, 0.0]})  # noqa: S311
-                    for _ in range(size)
-                ]
-                counts["sent"] += size
-                group.create_task(one(impulses))
-    waits.sort()
-    done = ", ".join(f"{counts[name]} {name}" for name in ("sent", "applied", "rejected", "duplicate"))
-    click.echo(
-        f"{done}; acknowledged after {1e3 * waits[len(waits) // 2]:.1f} ms (median),"
-        f" {1e3 * waits[int(len(waits) * 0.99)]:.1f} ms (p99), {1e3 * waits[-1]:.1f} ms (longest)"
-    )
+            while (sent := counts["sent"]) < count:
+                await asyncio.sleep(max(0.0, began + sent / rate - time.perf_counter()))
+                batch = [_nudge(random.choice(entities)) for _ in range(min(size, count - sent))]  # noqa: S311 - a load
+                counts["sent"] += len(batch)
+                group.create_task(one(batch))
+    names = ("sent", "acknowledged", "applied", "rejected", "duplicate", "refused", "lost")
+    click.echo(", ".join(f"{counts[name]} {name}" for name in names))
+    if waits:
+        waits.sort()
+        click.echo(
+            f"acknowledged after {1e3 * waits[len(waits) // 2]:.1f} ms (median),"
+            f" {1e3 * waits[int(len(waits) * 0.99)]:.1f} ms (p99), {1e3 * waits[-1]:.1f} ms (longest)"
+        )
+    if counts["acknowledged"] != counts["sent"]:
+        raise SystemExit(1)
+
+
+def _nudge(entity: int) -> Command:
+    return Command(new_id(), "impulse", entity, {"impulse": [0.01, 0.0, 0.0]})

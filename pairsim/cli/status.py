@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import click
@@ -11,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from controller.picture import WorldPicture
-from pairsim.cli.local import world
+from pairsim.cli.local import Where, at_world, world
 
 _PERIOD = 0.5
 
@@ -19,28 +20,28 @@ _PERIOD = 0.5
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--watch", is_flag=True, help="Until Ctrl-C.")
-@click.option("--port", default=8080, show_default=True)
-def status(as_json: bool, watch: bool, port: int) -> None:
+@at_world
+def status(as_json: bool, watch: bool, where: Where) -> None:
     """Shows areas and replicas."""
-    picture = world(port)
+    picture = world(where)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(picture)).decode())
     elif not watch:
         Console().print(_table(picture))
     else:
-        with Live(_table(picture), auto_refresh=False) as live:
+        with contextlib.suppress(KeyboardInterrupt), Live(_table(picture), auto_refresh=False) as live:
             while True:
                 time.sleep(_PERIOD)
-                live.update(_table(world(port)), refresh=True)
+                live.update(_table(world(where)), refresh=True)
 
 
 def _table(picture: WorldPicture) -> Table:
     table = Table(title=f"{len(picture.areas)} area(s), {len(picture.spares)} spare(s)", title_justify="left")
     for name in ("area", "role", "replica"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("term", "tick", "lag", "entities", "pid"):
-        table.add_column(name, justify="right")
-    table.add_column("url")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("url", overflow="fold")
     for area in picture.areas:
         state = "redundant" if area.redundant else "[bold]NOT redundant[/bold]"
         for place, r in enumerate(area.replicas):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
@@ -17,25 +16,32 @@ from controller.local import LocalWorld, stamp
 from controller.picture import WorldPicture, picture
 from controller.pool import Pool, PoolError
 from controller.service import world_app
+from pairsim.cli.local import HOST, PORT
 from pairsim.model.assignment import AreaSpec
 from pairsim.model.documents import DocumentError, load_world
 from pairsim.network.serve import listening
 
-_READY_SECONDS = 60.0
+_WILDCARDS = {"", "0.0.0.0"}  # noqa: S104 - they are refused
 
 
 @click.command()
 @click.argument("world_file", type=click.Path(path_type=Path), metavar="WORLD.yaml")
 @click.option("--data", type=click.Path(path_type=Path), default=Path("world-data"), show_default=True)
-@click.option("--port", default=8080, show_default=True, help="Of the world's own API and console.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where everything listens.")
-@click.option("--spares", default=1, show_default=True, help="Warm simulators beyond two per area.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Of the world's own API and console."
+)
+@click.option("--host", default=HOST, show_default=True, help="Where everything listens.")
+@click.option(
+    "--spares", type=click.IntRange(min=0), default=1, show_default=True, help="Simulators beyond two per area."
+)
 @click.option("--release", is_flag=True, help="Delete areas that are no longer in the file.")
 def up(world_file: Path, data: Path, port: int, host: str, spares: int, release: bool) -> None:
     """Runs a world: simulators, a witness, and the controller that keeps every area a pair."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(30), logger_factory=structlog.WriteLoggerFactory(sys.stderr)
     )
+    if host in _WILDCARDS or ":" in host:
+        raise click.UsageError(f"--host {host}: give one IPv4 address, the processes find each other by it")
     try:
         areas = load_world(world_file.read_text(encoding="utf-8")).specs()
         folder = DataFolder(data)
@@ -43,6 +49,8 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, release:
         asyncio.run(_run(areas, folder, port, host, spares))
     except OSError as error:
         raise click.ClickException(_os_sentence(error, world_file, port)) from error
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{world_file} is no text: {error}") from error
     except (DocumentError, FolderError, PoolError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -60,14 +68,15 @@ async def _run(areas: tuple[AreaSpec, ...], folder: DataFolder, port: int, host:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     world: LocalWorld | None = None
-    pool = Pool(folder.path, host, lambda: world.changed.set() if world else None)
-    world = LocalWorld(areas, pool, folder.path, folder.token, _tell)
+    pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=_tell)
+    world = LocalWorld(areas, pool, folder, _tell)
+    members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
     async with listening(world_app(world, frozenset({host, "localhost"})), f"{host}:{port}") as bound:
         began = time.monotonic()
-        pool.start(2 * len(areas) + spares)
+        pool.start(2 * len(areas) + spares, members=members)
         _tell(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")
         loop = asyncio.create_task(world.run())
-        announcer = asyncio.create_task(_announce(world, f"http://{host}:{bound}", began))
+        announcer = asyncio.create_task(_announce(world, host, bound, began))
         waiter = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({loop, waiter}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,14 +85,16 @@ async def _run(areas: tuple[AreaSpec, ...], folder: DataFolder, port: int, host:
             last = frozenset(r.replica for area in picture(world).areas for r in area.replicas if r.role == "active")
             for task in (announcer, loop, waiter):
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(announcer, loop, waiter, return_exceptions=True)
             await pool.stop(last)
             _tell("stopped")
+    if not loop.cancelled():
+        loop.result()  # a failure of the loop is none to be silent about
 
 
-async def _announce(world: LocalWorld, url: str, began: float) -> None:
+async def _announce(world: LocalWorld, host: str, port: int, began: float) -> None:
     """Says when every area is redundant, and from then on when one ceases to be or is again."""
+    asked = f" --host {host}" * (host != HOST) + f" --port {port}" * (port != PORT)
     ready: dict[str, bool] = {}
     since: dict[str, float] = {}
     while True:
@@ -99,7 +110,9 @@ async def _announce(world: LocalWorld, url: str, began: float) -> None:
                 entities = max(r.entities for r in area.replicas)
                 _tell(f"{area.area}: redundant after {took:.2f} s: {pair}, {entities} entities")
                 if before is None and len(ready) == len(now.areas):
-                    _tell(f"the world is ready: {url}/v1/world, `pairsim status`; Ctrl-C stops it")
+                    _tell(
+                        f"the world is ready: http://{host}:{port}/v1/world, `pairsim status{asked}`; Ctrl-C stops it"
+                    )
             else:
                 since[area.area] = time.monotonic()
                 _tell(f"{area.area}: not redundant")

@@ -4,7 +4,7 @@ A generation is a Raft group of fixed members. It ends with a *seal*: a committe
 generation's members. Whoever applies it opens the next group, which starts with the tick log and the term of the
 sealed one, so that the fence never goes back. The sealed group is kept as a *lame duck* until every survivor is
 seen in the next one, so that a member that was away still learns of the seal from the log; who is no member any more
-learns it at the handshake (`supersede`).
+learns it at the handshake (`supersede`), from those who know that the generation is in force.
 
 Invariant: the next group's journal is complete, and the assignment on disk, before anything is said in it; a
 member that has a journal of a generation never starts that generation anew.
@@ -46,6 +46,9 @@ class Surface(Protocol):
     def remember(self, assignment: Assignment) -> None:
         """Makes the generation the one that a restart resumes."""
 
+    def announce(self, assignment: Assignment) -> None:
+        """Tells members of other generations, when they ask, that this one is in force."""
+
     def forget(self, generation: int) -> None:
         """Deletes a generation's journal."""
 
@@ -73,6 +76,7 @@ class Member:
         self._lame: tuple[Group, int, float] | None = None
         self._arrived: frozenset[str] = frozenset()
         self._retired = False
+        self._announced = 0
         surface.remember(assignment)
         self.group = self._group(assignment, surface.journal(assignment), ticks)
 
@@ -103,6 +107,7 @@ class Member:
         if self._retired:
             return
         self.group.turn(wait)
+        self._announce()
         self._turn_lame()
         if self._next is not None:
             following, self._next = self._next, None
@@ -111,6 +116,13 @@ class Member:
         if self._told is not None:
             told, self._told = self._told, None
             self._superseded(told)
+
+    def _announce(self) -> None:
+        """Speaks of the generation once it is known to be in force: a newcomer is there before the seal is."""
+        generation = self.assignment.generation
+        if self._announced != generation and (self.group.voter or self.group.term > 0):
+            self._announced = generation
+            self._surface.announce(self.assignment)
 
     def _turn_lame(self) -> None:
         if self._lame is None:

@@ -122,6 +122,9 @@ class AreaSurface:
         temporary = path.with_suffix(".tmp")
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(assignment)))
         temporary.replace(path)
+
+    def announce(self, assignment: Assignment) -> None:
+        """See `Surface`."""
         self._board.set_current(assignment)
 
     def forget(self, generation: int) -> None:

@@ -181,6 +181,7 @@ class Process:
         self.storages: dict[int, MemoryStorage] = {}
         self.disk = SimDisk()
         self.assignment: Assignment | None = None
+        self.announced: Assignment | None = None
         self.member: Member | None = None
         self.replica: Replica | None = None
         self.inbox = Inbox(10_000)
@@ -197,8 +198,8 @@ class Process:
     def _refused(self, peer: str) -> None:
         """A peer has no such group: it says which one it has."""
         other = self.world.processes[peer]
-        if other.member is not None and self.member is not None and not other.retired:
-            self.member.supersede(other.member.assignment)
+        if other.member is not None and self.member is not None and not other.retired and other.announced is not None:
+            self.member.supersede(other.announced)
 
     def journal(self, assignment: Assignment) -> Journal:
         storage = self.storages.setdefault(assignment.generation, MemoryStorage())
@@ -209,6 +210,9 @@ class Process:
 
     def remember(self, assignment: Assignment) -> None:
         self.assignment = assignment
+
+    def announce(self, assignment: Assignment) -> None:
+        self.announced = assignment
 
     def forget(self, generation: int) -> None:
         self.storages.pop(generation, None)
@@ -231,6 +235,7 @@ class Process:
 
     def start(self, assignment: Assignment) -> None:
         resuming = assignment.generation in self.storages
+        self.announced = None
         ticks = TickLog(Authority(area="area", epoch=1, bounds=BOX))
         self.retired = False
         if assignment.witness.replica == self.name:

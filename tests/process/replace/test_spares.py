@@ -46,6 +46,19 @@ async def has_no_files(node: Node) -> bool:
     return not list(node.folder.glob("areas/*/*"))
 
 
+async def test_one_replacement_may_follow_the_other(trio: Trio) -> None:
+    """Members of the first generation still look for each other while one of them waits to join the third."""
+    async with flowing(trio) as traffic:
+        for _ in range(2):
+            active, passive = await trio.redundant()
+            spare = await spare_of(trio)
+            passive.signal(signal.SIGSTOP)
+            await replaced(trio, active, spare)
+            passive.signal(signal.SIGCONT)
+            await until(lambda node=passive: is_role(node, Role.SPARE), "who was replaced is a spare")
+            await traffic.moved_on()
+
+
 async def test_who_retires_may_join_again_at_once(trio: Trio) -> None:
     async with flowing(trio):
         active, passive = await trio.redundant()

@@ -32,26 +32,22 @@ class Facts:
                 found.append((replica.generation, replica.members))
             if witness is not None:
                 found += [(g.generation, g.members) for g in witness.areas if g.area == area and g.term > 0]
+        found = [(generation, names) for generation, names in found if len(set(names)) == 3]
         if not found:
             founding = recorded.generation == 1 and any(self.answers(m.replica) for m in recorded.members())
             return recorded if founding else None
         generation, names = max(found)
         if generation == recorded.generation and set(names) == {m.replica for m in recorded.members()}:
             return recorded
-        members = [recorded.member(name) or self._known(name) for name in names]
-        if None in members or len(members) != 3:
-            return recorded
-        first, second, third = (m for m in members if m is not None)
+        first, second, third = (recorded.member(name) or self._known(name) for name in names)
         return Assignment(spec=recorded.spec, generation=generation, replicas=(first, second), witness=third)
 
-    def _known(self, name: str) -> Member | None:
+    def _known(self, name: str) -> Member:
+        """A member by its name; who is gone for good has an address at which nobody can be."""
         process = self._view.processes.get(name)
-        return member(process) if process else None
-
-    def gone(self, name: str) -> bool:
-        """Whether the backend says that its process does not run."""
-        process = self._view.processes.get(name)
-        return process is None or not process.alive
+        return (
+            member(process) if process else Member(replica=name, peer=f"{name}.invalid:1", url=f"http://{name}.invalid")
+        )
 
     def answers(self, name: str) -> bool:
         """Whether it can be reached."""

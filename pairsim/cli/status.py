@@ -15,6 +15,8 @@ from controller.picture import WorldPicture
 from pairsim.cli.local import Where, at_world, world
 
 _PERIOD = 0.5
+_WIDTH = 104
+"""Narrower, addresses would be cut off, and what is cut off cannot be copied."""
 
 
 @click.command()
@@ -27,7 +29,8 @@ def status(as_json: bool, watch: bool, where: Where) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(picture)).decode())
     elif not watch:
-        Console().print(_table(picture))
+        console = Console()
+        console.print(_table(picture), width=max(console.width, _WIDTH), crop=False)
     else:
         with contextlib.suppress(KeyboardInterrupt), Live(_table(picture), auto_refresh=False) as live:
             while True:
@@ -41,7 +44,7 @@ def _table(picture: WorldPicture) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("term", "tick", "lag", "entities", "pid"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("url", overflow="fold")
+    table.add_column("url", no_wrap=True)
     for area in picture.areas:
         state = "redundant" if area.redundant else "[bold]NOT redundant[/bold]"
         for place, r in enumerate(area.replicas):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -20,7 +22,11 @@ class DocumentError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML takes the last of two equal keys in silence, which hides a slip."""
+    """As YAML is, without its traps.
+
+    It takes the last of two equal keys in silence, which hides a slip; and a scalar that is not of its own tag (the
+    date 2026-13-45) ends in whatever Python says of it.
+    """
 
     def compose_mapping_node(self, anchor: dict[str, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -33,6 +39,15 @@ class _Loader(yaml.SafeLoader):
                     )
                 seen.add(key.value)
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{reprlib.repr(node.value)} is no {kind}", node.start_mark
+            ) from error
 
 
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +75,13 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     tick_rate: TickRate = 20.0
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     parameters: dict[str, Parameter] = {}
+
+    def __post_init__(self) -> None:
+        for name, value in self.parameters.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"parameter {name!r} must be finite, and is {value}")
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError(f"parameter {name!r} must be within 64 bits")
 
 
 class AreaPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -152,17 +174,27 @@ def load_world(text: str) -> World:
 def _convert(document: object) -> Plane | Area:
     if not isinstance(document, dict):
         raise DocumentError("is no mapping with apiVersion, kind, metadata and spec")
-    kind = _KINDS.get(str(document.get("kind")))
+    given, version, metadata = (document.get(key) for key in ("kind", "apiVersion", "metadata"))
+    kind = _KINDS.get(given) if isinstance(given, str) else None
     if kind is None:
-        raise DocumentError(f"kind {document.get('kind')!r} is none of {', '.join(_KINDS)}")
-    if document.get("apiVersion") != API_VERSION:
-        raise DocumentError(f"apiVersion is {document.get('apiVersion')!r}: write {API_VERSION}")
+        raise DocumentError(f"kind {_shown(given)} is none of {', '.join(_KINDS)}")
+    if version != API_VERSION:
+        raise DocumentError(f"apiVersion is {_shown(version)}: write {API_VERSION}")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    what = f"{given} {name if isinstance(name, str) else '?'}"
     try:
-        return msgspec.convert(document, kind)
+        converted = msgspec.convert(document, kind)
+        msgspec.msgpack.encode(converted)
     except msgspec.ValidationError as error:
-        metadata = document.get("metadata")
-        name = metadata.get("name", "?") if isinstance(metadata, dict) else "?"
-        raise DocumentError(f"{document['kind']} {name}: {error}") from error
+        raise DocumentError(f"{what}: {error}") from error
+    except UnicodeEncodeError as error:
+        raise DocumentError(f"{what}: {error.object!r} holds half of a character") from error
+    return converted
+
+
+def _shown(value: object) -> str:
+    """A few lines of aliases can stand for gigabytes."""
+    return reprlib.repr(value)[:60]
 
 
 def _conflicts(world: World, *, planes_known: bool) -> Iterator[str]:

@@ -1,0 +1,207 @@
+"""A world of processes that behave like replicas, without any: what `decide` is tried on.
+
+It keeps what the replication promises (one history an area, quorums, quarantine of who lost its folder, retirement of
+who was replaced) and is as unhelpful as it may be otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controller.decide import decide
+from controller.facts import GRACE
+from controller.view import Action, Adopt, Assign, Forget, Label, Process, Release, Remind, SetLabel, View
+from pairsim.model.assignment import Assignment, ReplicaStatus, Role, WitnessStatus
+from tests.unit.controller.views import process, replica, view, witness
+
+
+@dataclass
+class Node:
+    """A simulator or witness; `has` are its memberships, `able` the areas whose state (or log) it holds."""
+
+    name: str
+    alive: bool = True
+    reachable: bool = True
+    silent: float = 0.0
+    has: dict[str, Assignment] = field(default_factory=dict)
+    able: set[str] = field(default_factory=set)
+
+    @property
+    def is_witness(self) -> bool:
+        return self.name.startswith("witness")
+
+
+@dataclass
+class Truth:
+    """An area as it really is."""
+
+    force: Assignment
+    term: int = 1
+    active: str | None = None
+
+
+class World:
+    """Processes, areas, and the controller's record and labels."""
+
+    def __init__(self, simulators: int, witnesses: int, areas: tuple[str, ...]) -> None:
+        names = [f"sim-{n}" for n in range(1, simulators + 1)] + [f"witness-{n}" for n in range(1, witnesses + 1)]
+        self.nodes = {name: Node(name) for name in names}
+        self.areas = areas
+        self.truth: dict[str, Truth] = {}
+        self.begun: list[str] = []
+        self.recorded: dict[str, Assignment] = {}
+        self.labels: dict[str, Label] = {}
+        self.highest: dict[str, int] = {}
+
+    # --- faults
+
+    def kill(self, name: str) -> None:
+        self.nodes[name].alive = False
+
+    def restart(self, name: str) -> None:
+        self.nodes[name].alive = True
+
+    def empty(self, name: str) -> None:
+        """It loses its folder while it is down, and comes back."""
+        node = self.nodes[name]
+        node.has, node.able, node.alive = {}, set(), True
+
+    def hide(self, name: str) -> None:
+        """The controller cannot reach it; its peers can."""
+        self.nodes[name].reachable = False
+
+    def show(self, name: str) -> None:
+        self.nodes[name].reachable = True
+
+    # --- time
+
+    def turn(self) -> tuple[Action, ...]:
+        """The replication goes on, then the controller looks and acts."""
+        for area in list(self.truth):
+            self._replicate(area)
+        self._begin()
+        for node in self.nodes.values():
+            node.silent = 0.0 if node.alive and node.reachable else node.silent + GRACE / 4
+        actions = decide(self.view())
+        for action in actions:
+            self._act(action)
+        return actions
+
+    def _begin(self) -> None:
+        """The first term: all three are there and have nothing."""
+        for area in {a for node in self.nodes.values() for a in node.has} - self.truth.keys():
+            for node in self.nodes.values():
+                first = node.has.get(area)
+                if first is None or first.generation != 1:
+                    continue
+                members = [self.nodes[m.replica] for m in first.members()]
+                if all(m.alive and m.has.get(area) == first for m in members):
+                    self.begun.append(area)
+                    self.truth[area] = Truth(first)
+                    for m in members:
+                        m.able.add(area)
+                    break
+
+    def _replicate(self, area: str) -> None:
+        truth = self.truth[area]
+        members = {m.replica for m in truth.force.members()}
+        for node in self.nodes.values():
+            mine = node.has.get(area)
+            if mine is None or not node.alive:
+                continue
+            if node.name not in members and mine.generation <= truth.force.generation and area in node.able:
+                node.has.pop(area)  # it is told that it was replaced
+                node.able.discard(area)
+            elif node.name in members and mine.generation < truth.force.generation:
+                node.has[area] = truth.force
+        voters = {n for n in members if self._in(n, area) and area in self.nodes[n].able}
+        if truth.active not in voters or len(voters) < 2:
+            truth.active = None
+            candidates = sorted(n for n in voters if not self.nodes[n].is_witness)
+            if len(voters) >= 2 and candidates:
+                truth.active, truth.term = candidates[0], truth.term + 1
+        if truth.active is not None:
+            for name in members:
+                if self._in(name, area):
+                    self.nodes[name].able.add(area)  # it has caught up
+
+    def _in(self, name: str, area: str) -> bool:
+        node = self.nodes[name]
+        mine = node.has.get(area)
+        return node.alive and mine is not None and mine.generation == self.truth[area].force.generation
+
+    # --- the controller's side
+
+    def view(self) -> View:
+        seen = [self._process(node) for node in self.nodes.values()]
+        return view(*seen, recorded=tuple(self.recorded.values()), areas=self.areas, labels=self.labels)
+
+    def _process(self, node: Node) -> Process:
+        status: ReplicaStatus | WitnessStatus | None = None
+        if node.alive and node.reachable:
+            status = self._witness(node) if node.is_witness else self._replica(node)
+        return process(node.name, status, alive=node.alive, silent=node.silent)
+
+    def _witness(self, node: Node) -> WitnessStatus:
+        groups = [witness(node.name, a, term=self._seen(node, a.spec.area)).areas for a in node.has.values()]
+        return WitnessStatus(replica=node.name, started_at=0, pid=1, peer="", areas=sum(groups, ()))
+
+    def _replica(self, node: Node) -> ReplicaStatus:
+        for area, mine in node.has.items():
+            truth = self.truth.get(area)
+            role = Role.JOINING if truth is None or area not in node.able else Role.PASSIVE
+            if truth is not None and truth.active == node.name:
+                role = Role.ACTIVE
+            whole = role is Role.ACTIVE and all(
+                self._in(m.replica, area) and area in self.nodes[m.replica].able for m in mine.members()
+            )
+            seen = self._seen(node, area)
+            return replica(node.name, mine, role, term=seen, tick=seen, peer_in_sync=whole)
+        return replica(node.name)
+
+    def _seen(self, node: Node, area: str) -> int:
+        return self.truth[area].term if area in node.able else 0
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Assign():
+                self.recorded[action.assignment.spec.area] = action.assignment
+                self._tell(action)
+            case Remind():
+                self._tell(action)
+            case Adopt():
+                self.recorded[action.assignment.spec.area] = action.assignment
+            case Forget():
+                del self.recorded[action.area]
+            case Release():
+                node = self.nodes[action.target]
+                if node.alive and node.reachable:
+                    node.has.pop(action.area, None)
+                    node.able.discard(action.area)
+                    if action.area not in self.areas and not any(action.area in n.has for n in self.nodes.values()):
+                        self.truth.pop(action.area, None)
+            case SetLabel():
+                self.labels[action.replica] = action.label
+
+    def _tell(self, order: Assign | Remind) -> None:
+        told, area = order.assignment, order.assignment.spec.area
+        for target in order.targets:
+            node, truth = self.nodes[target], self.truth.get(area)
+            if not (node.alive and node.reachable):
+                continue
+            if area not in node.has and (node.is_witness or not node.has):
+                node.has[area] = told
+            elif truth is not None and truth.active == target:
+                self._seal(truth, told)
+
+    def _seal(self, truth: Truth, following: Assignment) -> None:
+        """The active opens the next generation, if the newcomers are there and the old members agree."""
+        area = following.spec.area
+        agree = [m.replica for m in truth.force.members() if self._in(m.replica, area)]
+        ready = all(self.nodes[n].alive and self.nodes[n].has.get(area) == following for n in following.joins)
+        if following.generation == truth.force.generation + 1 and ready and len(agree) >= 2:
+            truth.force = following
+            for name in (*agree, *following.joins):
+                if following.member(name) is not None:
+                    self.nodes[name].has[area] = following
+                    self.nodes[name].able.add(area)

@@ -1,0 +1,153 @@
+"""The invariants of `decide`, in worlds in which anything may happen at any time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.view import Action, Adopt, Assign, Forget, Release, Remind, Say, SetLabel
+from pairsim.model.assignment import Role
+from tests.unit.controller.model import World
+
+AREAS = ("west", "east")
+SIMULATORS = 6
+NAMES = (*(f"sim-{n}" for n in range(1, SIMULATORS + 1)), "witness-1", "witness-2")
+FAULTS = ("kill", "restart", "hide", "show", "empty", "nothing")
+
+events = st.lists(st.tuples(st.sampled_from(FAULTS), st.sampled_from(NAMES), st.integers(1, 6)), max_size=25)
+
+
+def fault(world: World, kind: str, name: str) -> None:
+    """One fault; no area loses the folders of two members, for that no controller has a cure."""
+    if kind == "empty":
+        lacking = {
+            n for t in world.truth.values() for m in t.force.members()
+            if t.force.spec.area not in world.nodes[n := m.replica].able
+        }  # fmt: skip
+        mates = {
+            m.replica for t in world.truth.values() if t.force.member(name) for m in t.force.members()
+        }  # fmt: skip
+        if lacking & mates - {name} or not world.truth or world.nodes[name].has.keys() - world.truth.keys():
+            return
+    if kind != "nothing":
+        getattr(world, kind)(name)
+
+
+def watch(world: World) -> tuple[Action, ...]:
+    """One turn, with all that must hold in it."""
+    before = world.view()
+    truths = {area: truth.force for area, truth in world.truth.items()}
+    labels = dict(world.labels)
+    seen: list[Action] = []
+
+    actions = world.turn()
+    for action in actions:
+        match action:
+            case Assign():
+                area = action.assignment.spec.area
+                if action.assignment.generation == 1:
+                    assert area not in before.recorded, "an area is founded once"
+                    assert area not in truths
+                else:
+                    force = world.truth[area].force
+                    old = truths[area] if force == action.assignment else force
+                    changed = {m.replica for m in action.assignment.members()} ^ {m.replica for m in old.members()}
+                    if action.assignment.generation == old.generation + 1:
+                        assert len(changed) == 2, "members change by one at a time"
+            case Release() if action.area in world.areas:
+                assert action.area not in truths or truths[action.area].member(action.target) is None, (
+                    "no member of what is in force is made to leave"
+                )
+            case SetLabel():
+                labels[action.replica] = action.label
+                actives = Counter(label.area for label in labels.values() if label.role is Role.ACTIVE)
+                assert all(count == 1 for count in actives.values()), "two actives of an area"
+                if action.label.role is Role.ACTIVE:
+                    highest = world.highest.get(action.label.area, 0)
+                    assert action.label.term >= highest, "a lower term took the label"
+                    world.highest[action.label.area] = action.label.term
+        seen.append(action)
+    newcomers = Counter(
+        name for a in seen if isinstance(a, Assign) for name in (a.assignment.joins or
+        (tuple(m.replica for m in a.assignment.replicas) if a.assignment.generation == 1 else ()))
+        if name.startswith("sim")
+    )  # fmt: skip
+    assert all(count == 1 for count in newcomers.values()), "a spare is promised to one area"
+    assert len(world.begun) == len(set(world.begun)), "an area began twice"
+    return actions
+
+
+def whole(world: World) -> bool:
+    for area in world.areas:
+        truth = world.truth.get(area)
+        if truth is None or truth.active is None or world.recorded.get(area) is None:
+            return False
+        members = {m.replica for m in truth.force.members()}
+        holders = {n.name for n in world.nodes.values() if n.alive and area in n.has}
+        recorded = {m.replica for m in world.recorded[area].members()}
+        able = {n for n in holders if area in world.nodes[n].able}
+        if not members == holders == recorded == able:
+            return False
+    return True
+
+
+@settings(max_examples=300, deadline=None)
+@given(events)
+def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
+    happened: list[tuple[str, str, int]],
+) -> None:
+    world = World(SIMULATORS, 2, AREAS)
+    for kind, name, turns in happened:
+        fault(world, kind, name)
+        for _ in range(turns):
+            watch(world)
+    for name in NAMES:
+        world.restart(name)
+        world.show(name)
+    for _ in range(40):
+        watch(world)
+    assert whole(world), [a for a in watch(world) if isinstance(a, Say | Assign | Adopt | Release | Remind | Forget)]
+    assert not [a for a in watch(world) if not isinstance(a, Say)], "a whole world is left alone"
+
+
+@settings(max_examples=100, deadline=None)
+@given(events)
+def test_a_lost_replica_is_replaced_for_good_if_it_never_comes_back(happened: list[tuple[str, str, int]]) -> None:
+    world = World(SIMULATORS, 2, AREAS)
+    for _ in range(6):
+        watch(world)
+    assert whole(world)
+    for kind, name, turns in happened:
+        if kind in {"hide", "show"}:
+            fault(world, kind, name)
+        for _ in range(turns):
+            watch(world)
+    for name in NAMES:
+        world.show(name)
+    for _ in range(40):
+        watch(world)
+    victim = world.truth["west"].active
+    assert victim is not None
+    world.kill(victim)
+    for _ in range(20):
+        watch(world)
+    assert world.truth["west"].force.member(victim) is None
+    assert whole(world)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sets(st.sampled_from(NAMES)), st.integers(0, 60))
+def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[str], turns: int) -> None:
+    world = World(SIMULATORS, 2, AREAS)
+    for _ in range(6):
+        watch(world)
+    for m in world.truth["west"].force.members():
+        world.hide(m.replica)
+    for name in others - {m.replica for t in world.truth.values() for m in t.force.members()}:
+        world.kill(name)
+    for _ in range(turns):
+        about = [a for a in watch(world) if getattr(a, "area", "") == "west" or getattr(a, "assignment", None)]
+        assert all(isinstance(a, Say) for a in about if not hasattr(a, "assignment"))
+        assert all(a.assignment.spec.area != "west" for a in about if isinstance(a, Assign | Remind | Adopt))

@@ -1,0 +1,221 @@
+"""What is done about what is seen, case by case."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.decide import decide
+from controller.facts import GRACE
+from controller.view import Action, Adopt, Assign, Forget, Process, Release, Remind, Say, SetLabel, View
+from pairsim.model.assignment import Role
+from tests.unit.controller.views import (
+    assignment,
+    dead,
+    pair,
+    process,
+    replica,
+    silent,
+    spare,
+    view,
+    without_joins,
+    witness,
+)
+
+FIRST = assignment("sim-1", "sim-2", "witness-1")
+NEXT = assignment("sim-1", "sim-3", "witness-1", generation=2, joins=("sim-3",))
+ACTIVE, PASSIVE, WITNESS = pair(FIRST)
+EMPTY_WITNESS = process("witness-1", witness("witness-1"))
+
+
+def actions(seen: View) -> list[Action]:
+    """Without labels."""
+    return [action for action in decide(seen) if not isinstance(action, SetLabel)]
+
+
+def says(seen: View) -> str:
+    """The one sentence that is all there is to do."""
+    (only,) = actions(seen)
+    assert isinstance(only, Say)
+    return only.sentence
+
+
+# --- founding
+
+
+def test_two_spares_and_a_witness_found_an_area_in_the_order_of_their_names() -> None:
+    assert actions(view(spare("sim-3"), spare("sim-1"), spare("sim-2"), EMPTY_WITNESS)) == [
+        Assign(FIRST, ("sim-1", "sim-2", "witness-1"))
+    ]
+
+
+def test_two_areas_are_founded_with_four_spares() -> None:
+    spares = [spare(f"sim-{n}") for n in range(1, 5)]
+    founded = actions(view(*spares, EMPTY_WITNESS, areas=("west", "east")))
+    assert [a.targets for a in founded if isinstance(a, Assign)] == [
+        ("sim-1", "sim-2", "witness-1"),
+        ("sim-3", "sim-4", "witness-1"),
+    ]
+
+
+def test_areas_are_spread_over_witnesses() -> None:
+    witnesses = [process(f"witness-{n}", witness(f"witness-{n}")) for n in (1, 2)]
+    spares = [spare(f"sim-{n}") for n in range(1, 9)]
+    founded = actions(view(*spares, *witnesses, areas=("a", "b", "c", "d")))
+    assert [a.assignment.witness.replica for a in founded if isinstance(a, Assign)] == ["witness-1", "witness-2"] * 2
+
+
+def test_an_area_waits_for_spares_and_for_a_witness() -> None:
+    assert "two spare simulators, there are 1" in says(view(spare("sim-1"), EMPTY_WITNESS))
+    assert "waits for a witness" in says(view(spare("sim-1"), spare("sim-2")))
+
+
+def test_founders_that_have_not_heard_of_it_are_told_again() -> None:
+    half = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
+    seen = view(half, spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,))
+    assert actions(seen) == [Remind(FIRST, ("sim-2", "witness-1"))]
+
+
+@pytest.mark.parametrize("absent", [dead("sim-2"), silent("sim-2", 2 * GRACE)])
+def test_nothing_is_begun_while_a_founder_may_have_a_history(absent: Process) -> None:
+    seen = view(spare("sim-1"), absent, EMPTY_WITNESS, spare("sim-3"), recorded=(FIRST,))
+    assert "waits for all founders" in says(seen)
+
+
+def test_a_founder_that_is_gone_for_good_before_the_first_term_frees_the_others() -> None:
+    half = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
+    assert actions(view(half, EMPTY_WITNESS, recorded=(FIRST,))) == [Release("sim-1", "west")]
+    assert actions(view(spare("sim-1"), EMPTY_WITNESS, recorded=(FIRST,))) == [Forget("west")]
+
+
+def test_an_area_whose_witness_has_its_history_is_not_begun_anew() -> None:
+    seen = view(spare("sim-1"), spare("sim-2"), spare("sim-3"), WITNESS, recorded=(FIRST,))
+    assert "came back without their state" in says(seen)
+
+
+# --- losses
+
+
+def test_a_pair_at_work_is_left_alone() -> None:
+    assert actions(view(ACTIVE, PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,))) == []
+
+
+def test_a_dead_replica_is_replaced_by_the_first_spare_through_the_active() -> None:
+    seen = view(ACTIVE, dead("sim-2"), WITNESS, spare("sim-4"), spare("sim-3"), recorded=(FIRST,))
+    assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
+
+
+def test_without_a_spare_a_dead_replica_is_waited_for() -> None:
+    assert "no spare: it is restarted" in says(view(ACTIVE, dead("sim-2"), WITNESS, recorded=(FIRST,)))
+    assert "no spare: add a simulator" in says(view(ACTIVE, WITNESS, recorded=(FIRST,)))
+
+
+def test_one_spare_is_not_promised_to_two_areas() -> None:
+    east = assignment("sim-5", "sim-6", "witness-1", area="east")
+    both = process("witness-1", witness("witness-1", FIRST, east))
+    seen = view(
+        ACTIVE, dead("sim-2"), *pair(east)[:1], dead("sim-6"), both, spare("sim-3"),
+        recorded=(FIRST, east), areas=("west", "east"),
+    )  # fmt: skip
+    assert [type(action) for action in actions(seen)] == [Assign, Say]
+
+
+@pytest.mark.parametrize(("seconds", "kind"), [(GRACE - 1, None), (GRACE + 1, Assign)])
+def test_a_silent_replica_is_replaced_after_the_grace(seconds: float, kind: type[Action] | None) -> None:
+    seen = view(ACTIVE, silent("sim-2", seconds), WITNESS, spare("sim-3"), recorded=(FIRST,))
+    assert [type(action) for action in actions(seen)] == ([kind] if kind else [])
+
+
+def test_a_silent_replica_is_not_replaced_on_the_word_of_one() -> None:
+    late = 2 * GRACE
+    assert (
+        actions(view(ACTIVE, silent("sim-2", late), silent("witness-1", late), spare("sim-3"), recorded=(FIRST,))) == []
+    )
+    assert actions(view(silent("sim-1", late), PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,))) == []
+
+
+def test_with_all_members_out_of_reach_nothing_is_done() -> None:
+    late = 10 * GRACE
+    seen = view(
+        silent("sim-1", late), silent("sim-2", late), silent("witness-1", late), spare("sim-3"), recorded=(NEXT,)
+    )
+    assert "nothing is changed" in says(seen)
+
+
+def test_two_losses_are_waited_for() -> None:
+    assert "sim-1 and sim-2 are lost" in says(
+        view(dead("sim-1"), dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
+    )
+
+
+def test_the_only_witness_is_waited_for_and_one_of_two_is_replaced() -> None:
+    assert actions(view(ACTIVE, PASSIVE, dead("witness-1"), spare("sim-3"), recorded=(FIRST,))) == []
+    other = process("witness-2", witness("witness-2"))
+    following = assignment("sim-1", "sim-2", "witness-2", generation=2, joins=("witness-2",))
+    assert actions(view(ACTIVE, PASSIVE, dead("witness-1"), other, recorded=(FIRST,))) == [
+        Assign(following, ("witness-2", "sim-1"))
+    ]
+    told = process("witness-2", witness("witness-2", following, term=0))
+    assert actions(view(ACTIVE, PASSIVE, dead("witness-1"), told, recorded=(following,))) == [
+        Assign(following, ("witness-2", "sim-1"))
+    ], "a witness that was told of a generation is no proof that it is in force"
+
+
+@pytest.mark.parametrize("blank", ["sim-2", "witness-1"])
+def test_a_member_that_lost_its_folder_gets_the_area_again(blank: str) -> None:
+    second = assignment("sim-1", "sim-2", "witness-1", generation=2, joins=("sim-2",))
+    seen = {p.name: p for p in (*pair(second), spare("sim-3"))}
+    seen[blank] = spare("sim-2") if blank == "sim-2" else EMPTY_WITNESS
+    assert actions(view(*seen.values(), recorded=(second,))) == [Remind(without_joins(second), (blank,))]
+
+
+# --- a generation that is on its way
+
+
+def test_the_next_generation_is_said_until_it_is_in_force() -> None:
+    newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING))
+    seen = view(ACTIVE, dead("sim-2"), WITNESS, newcomer, recorded=(NEXT,))
+    assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
+    assert "waits for an active" in says(view(silent("sim-1", 1), dead("sim-2"), WITNESS, newcomer, recorded=(NEXT,)))
+
+
+@pytest.mark.parametrize("newcomer", [dead("sim-3"), silent("sim-3", 2 * GRACE)])
+def test_a_newcomer_that_is_lost_is_given_up(newcomer: Process) -> None:
+    seen = view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(NEXT,))
+    assert actions(seen) == [Adopt(FIRST)]
+    again = view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(FIRST,))
+    assert [a.targets for a in actions(again) if isinstance(a, Assign)] == [("sim-4", "sim-1")]
+
+
+def test_who_was_to_be_replaced_and_is_the_active_again_stays() -> None:
+    old = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=3))
+    seen = view(dead("sim-1"), old, WITNESS, spare("sim-3"), recorded=(NEXT,))
+    assert actions(seen) == [Adopt(FIRST)]
+
+
+def test_a_stale_active_alone_does_not_take_a_generation_back() -> None:
+    third = assignment("sim-3", "sim-4", "witness-1", generation=3)
+    stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE))
+    seen = view(stale, *(silent(n, 1) for n in ("sim-3", "sim-4", "witness-1")), recorded=(third,))
+    assert not [a for a in actions(seen) if not isinstance(a, Say)]
+
+
+def test_a_member_that_is_gone_for_good_is_replaced_all_the_same() -> None:
+    newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING))
+    assert actions(view(ACTIVE, WITNESS, newcomer, recorded=(NEXT,))) == [Assign(NEXT, ("sim-3", "sim-1"))]
+
+
+def test_a_later_generation_is_believed_and_its_former_members_are_released() -> None:
+    sealed = without_joins(NEXT)
+    seen = view(*pair(sealed), process("sim-2", replica("sim-2", FIRST, Role.PASSIVE)), recorded=(FIRST,))
+    assert actions(seen) == [Adopt(sealed), Release("sim-2", "west")]
+
+
+# --- areas that are not wanted
+
+
+def test_an_area_that_is_not_wanted_is_released_and_then_forgotten() -> None:
+    seen = view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), areas=())
+    assert actions(seen) == [Release(name, "west") for name in ("sim-1", "sim-2", "witness-1")]
+    away = view(silent("sim-1", 99), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())
+    assert actions(away) == []
+    assert actions(view(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())) == [Forget("west")]

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pairsim.model.documents import DocumentError, load_world
 
@@ -52,6 +56,24 @@ def test_documents_become_what_replicas_must_know() -> None:
         (PLANE + "---\n---" + area("West!", 0, 50), ["document 3"]),
         (PLANE.replace("seed: 5", "seed: 5, seed: 6"), ["'seed' is there twice"]),
         ("? [a]\n: 1", ["no YAML"]),
+        (PLANE.replace("seed: 5", "seed: 2026-13-45"), ["'2026-13-45' is no timestamp", "line 5"]),
+        (PLANE.replace("seed: 5", "seed: !!int x"), ["'x' is no int", "line 5"]),
+        (PLANE.replace("seed: 5", "seed: !!bool x"), ["'x' is no bool"]),
+        (PLANE.replace("seed: 5", "seed: !!timestamp x"), ["'x' is no timestamp"]),
+        (PLANE.replace("seed: 5", "seed: " + "9" * 5000), ["is no int"]),
+        (PLANE.replace("seed: 5", "seed: 2026-01-01"), ["document 1", "physics", "spec.seed"]),
+        (PLANE.replace("seed: 5", "seed: -1"), ["physics", "spec.seed"]),
+        (PLANE.replace("tickRate: 30", "tickRate: .nan"), ["physics", "spec.tickRate"]),
+        (PLANE.replace("[0, 0, 0]", "[0, 0]"), ["physics", "spec.bounds.min"]),
+        (PLANE.replace("[0, 0, 0]", "[0, .nan, 0]"), ["physics", "spec.bounds", "finite"]),
+        (PLANE.replace("radius: 1", "radius: .inf"), ["physics", "'radius'", "finite"]),
+        (PLANE.replace("radius: 1", "radius: 9223372036854775808"), ["physics", "'radius'", "64 bits"]),
+        (PLANE.replace("radius: 1", "radius: " + "9" * 400), ["physics", "'radius'", "64 bits"]),
+        (PLANE.replace("radius: 1", "radius: [1]"), ["physics", "spec.parameters"]),
+        (PLANE.replace("radius: 1", 'radius: "\\ud800"'), ["physics", "half of a character"]),
+        (PLANE.replace("{name: physics}", "null"), ["Plane ?", "metadata"]),
+        (PLANE.replace("kind: Plane", "kind: [Plane]"), ["['Plane']", "Plane, Area"]),
+        (PLANE.replace("kind: Plane", "kind: !!python/name:os.system x"), ["no YAML", "python"]),
         ("[" * 5000, ["no YAML"]),
         ("x" * 5_000_000, ["limit"]),
     ],
@@ -61,6 +83,29 @@ def test_what_is_wrong_is_told_with_its_place(text: str, words: list[str]) -> No
         load_world(text)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_aliases_that_stand_for_gigabytes_are_told_in_a_line() -> None:
+    doubled = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
+    for last in ("kind: *a59", "kind: Plane\napiVersion: *a59"):
+        with pytest.raises(DocumentError) as caught:
+            load_world(doubled + last)
+        assert len(str(caught.value)) < 200
+
+
+def test_the_limits_of_parameters_may_be_used() -> None:
+    values = "{a: -9223372036854775808, b: 9223372036854775807, c: 1.0e+300, d: true, e: text}"
+    (spec,) = load_world(PLANE.replace("{radius: 1}", values) + "---" + area("west", 0, 50)).specs()
+    assert spec.parameters == {"a": -(2**63), "b": 2**63 - 1, "c": 1e300, "d": True, "e": "text"}
+    assert spec.parameters["d"] is True
+
+
+@given(st.text(max_size=60) | st.text("{}[]:-&*!|>'\"#%@,? \n\t01a.<=~", max_size=60), st.integers(0, len(PLANE)))
+@settings(deadline=None)
+def test_whatever_is_typed_into_a_file_ends_in_a_sentence_or_a_world(typed: str, place: int) -> None:
+    for text in (typed, PLANE[:place] + typed + PLANE[place:] + "---" + area("west", 0, 50)):
+        with contextlib.suppress(DocumentError):
+            assert load_world(text).specs()
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -23,6 +24,7 @@ _PER_TEST = 1_000_000
 _WORKERS = 3
 _PER_WORKER = 100_000
 _RETRIES = 4
+_SENT_AGAIN = 500
 Place = tuple[float, float, float]
 
 
@@ -52,6 +54,7 @@ class Traffic:
         self.last = 0
         self._contents: dict[int, int] = {}
         self._violations: list[str] = []
+        self._answered: deque[tuple[Sequence[Command], list[int]]] = deque(maxlen=_SENT_AGAIN)
         self._started = self._newest = 0
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -71,6 +74,7 @@ class Traffic:
         """Ends, and looks at what was seen."""
         self._stop.set()
         await asyncio.wait_for(asyncio.gather(*self._tasks[:_WORKERS]), 30)
+        await self._send_again()
         await until(self._sees_all, "the observer sees the last tick that was acknowledged")
         await self.close()
         assert self.seen == sorted(set(self.seen)), "an observer saw a tick or a term go back"
@@ -134,8 +138,18 @@ class Traffic:
                 if attempt == _RETRIES - 1:
                     raise
             else:
-                return _tick_of(results, again=attempt > 0)
+                tick = _tick_of(results, again=attempt > 0)
+                self._answered.append((batch, [result.tick for result in results]))
+                return tick
         raise AssertionError("unreachable")
+
+    async def _send_again(self) -> None:
+        """What was acknowledged is known for good, whoever is the active now."""
+        commands = [command for batch, _ticks in self._answered for command in batch]
+        ticks = [tick for _batch, ticks in self._answered for tick in ticks]
+        results = await self.client.send(commands)
+        assert {result.status for result in results} == {Status.DUPLICATE}
+        assert [result.tick for result in results] == ticks
 
     # --- observers
 

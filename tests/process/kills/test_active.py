@@ -41,6 +41,20 @@ async def test_an_active_that_hangs_for_a_moment_again_and_again_does_no_harm(tr
             await traffic.moved_on()
 
 
+async def test_a_passive_that_lags_makes_up_for_what_it_missed_before_it_goes_on(trio: Trio) -> None:
+    """Only the witness has the records that were committed while it hung."""
+    async with flowing(trio) as traffic:
+        active, passive = await trio.redundant()
+        passive.signal(signal.SIGSTOP)
+        await traffic.moved_on()
+        await traffic.moved_on()
+        active.kill()
+        passive.signal(signal.SIGCONT)
+        await traffic.moved_on()
+        assert await role_of(passive) is Role.ACTIVE
+        active.start()
+
+
 async def test_a_told_stop_hands_over_first(trio: Trio) -> None:
     async with flowing(trio) as traffic:
         active, _passive = await trio.redundant()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,7 +94,6 @@ def whole(world: World) -> bool:
 
 
 @settings(max_examples=300, deadline=None)
-@pytest.mark.skip
 @given(events)
 def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
     happened: list[tuple[str, str, int]],

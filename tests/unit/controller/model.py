@@ -52,6 +52,7 @@ class World:
         self.recorded: dict[str, Assignment] = {}
         self.labels: dict[str, Label] = {}
         self.highest: dict[str, int] = {}
+        self.seen = self.view()
 
     # --- faults
 
@@ -82,7 +83,8 @@ class World:
         self._begin()
         for node in self.nodes.values():
             node.silent = 0.0 if node.alive and node.reachable else node.silent + GRACE / 4
-        actions = decide(self.view())
+        self.seen = self.view()
+        actions = decide(self.seen)
         for action in actions:
             self._act(action)
         return actions

@@ -7,8 +7,9 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.facts import GRACE
 from controller.view import Action, Adopt, Assign, Forget, Release, Remind, Say, SetLabel
-from pairsim.model.assignment import Role
+from pairsim.model.assignment import Assignment, Role
 from tests.unit.controller.model import World
 
 AREAS = ("west", "east")
@@ -35,6 +36,22 @@ def fault(world: World, kind: str, name: str) -> None:
         getattr(world, kind)(name)
 
 
+def newcomers_of(assignment: Assignment) -> list[str]:
+    """The simulators that it takes from the spares."""
+    first = assignment.generation == 1
+    return [m.replica for m in assignment.replicas if first or m.replica in assignment.joins]
+
+
+def no_guess(world: World, old: Assignment, new: Assignment) -> None:
+    """Whoever is replaced does not run, or was silent for long while the active and the third member answer."""
+    stays = [m.replica for m in new.members() if old.member(m.replica)]
+    for name in (m.replica for m in old.members() if new.member(m.replica) is None):
+        process = world.seen.processes[name]
+        if process.alive:
+            assert process.silent > GRACE
+            assert all(world.seen.processes[other].status for other in stays)
+
+
 def watch(world: World) -> tuple[Action, ...]:
     """One turn, with all that must hold in it."""
     before = world.view()
@@ -47,10 +64,15 @@ def watch(world: World) -> tuple[Action, ...]:
         match action:
             case Assign():
                 area = action.assignment.spec.area
+                for name in newcomers_of(action.assignment):
+                    promised = [a for other, a in before.recorded.items() if other != area and a.member(name)]
+                    assert not promised, "a spare is promised to one area"
                 if action.assignment.generation == 1:
                     assert area not in before.recorded, "an area is founded once"
                     assert area not in truths
                 else:
+                    if before.recorded[area] != action.assignment:
+                        no_guess(world, before.recorded[area], action.assignment)
                     force = world.truth[area].force
                     old = truths[area] if force == action.assignment else force
                     changed = {m.replica for m in action.assignment.members()} ^ {m.replica for m in old.members()}
@@ -69,11 +91,7 @@ def watch(world: World) -> tuple[Action, ...]:
                     assert action.label.term >= highest, "a lower term took the label"
                     world.highest[action.label.area] = action.label.term
         seen.append(action)
-    newcomers = Counter(
-        name for a in seen if isinstance(a, Assign) for name in (a.assignment.joins or
-        (tuple(m.replica for m in a.assignment.replicas) if a.assignment.generation == 1 else ()))
-        if name.startswith("sim")
-    )  # fmt: skip
+    newcomers = Counter(name for a in seen if isinstance(a, Assign) for name in newcomers_of(a.assignment))
     assert all(count == 1 for count in newcomers.values()), "a spare is promised to one area"
     assert len(world.begun) == len(set(world.begun)), "an area began twice"
     return actions

@@ -119,6 +119,14 @@ def test_one_spare_is_not_promised_to_two_areas() -> None:
     assert [type(action) for action in actions(seen)] == [Assign, Say]
 
 
+def test_a_spare_that_is_promised_and_has_not_heard_of_it_is_not_taken_again() -> None:
+    east = assignment("sim-5", "sim-3", "witness-1", area="east", generation=2, joins=("sim-3",))
+    seen = view(
+        ACTIVE, dead("sim-2"), WITNESS, spare("sim-3"), silent("sim-5", 1), recorded=(FIRST, east), areas=("west",)
+    )
+    assert not [a for a in actions(seen) if isinstance(a, Assign)]
+
+
 @pytest.mark.parametrize(("seconds", "kind"), [(GRACE - 1, None), (GRACE + 1, Assign)])
 def test_a_silent_replica_is_replaced_after_the_grace(seconds: float, kind: type[Action] | None) -> None:
     seen = view(ACTIVE, silent("sim-2", seconds), WITNESS, spare("sim-3"), recorded=(FIRST,))

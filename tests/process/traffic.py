@@ -148,7 +148,8 @@ class Traffic:
         commands = [command for batch, _ticks in self._answered for command in batch]
         ticks = [tick for _batch, ticks in self._answered for tick in ticks]
         results = await self.client.send(commands)
-        assert {result.status for result in results} == {Status.DUPLICATE}
+        # A client that had to ask a second replica takes a duplicate for one of its own: the tick tells them apart.
+        assert {result.status for result in results} <= {Status.DUPLICATE, Status.APPLIED}
         assert [result.tick for result in results] == ticks
 
     # --- observers

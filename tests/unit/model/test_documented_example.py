@@ -1,50 +1,80 @@
-"""The example of docs/simulators.md is code that runs."""
+"""The code of docs/simulators.md runs, in the order of the page, and so does its world."""
 
 from __future__ import annotations
 
 import re
 import sys
+import time
 import types
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pairsim.model.apply import advance, genesis
 from pairsim.model.assignment import AreaSpec
+from pairsim.model.catalogue import Catalogue
 from pairsim.model.commands import Command
+from pairsim.model.documents import load_world
 from pairsim.model.geometry import Box
 from pairsim.model.simulator import ParameterError, Simulator, load_simulator
 from pairsim.model.table import Table
 
-PAGE = Path(__file__).parents[3] / "docs" / "simulators.md"
+PAGE = (Path(__file__).parents[3] / "docs" / "simulators.md").read_text()
 BOX = Box((0, 0, 0), (10, 10, 10))
 
 
-@pytest.fixture
-def growth(monkeypatch: pytest.MonkeyPatch) -> type[Simulator]:
-    found = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+def blocks(language: str) -> list[str]:
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     assert found
+    return found
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module = types.ModuleType("growth")
     monkeypatch.setitem(sys.modules, "growth", module)
-    exec(compile(found[1], "growth.py", "exec"), module.__dict__)  # noqa: S102 - the project's own page
+    exec(compile("".join(blocks("python")), "growth.py", "exec"), module.__dict__)  # noqa: S102 - our own page
+    return module
+
+
+@pytest.fixture
+def growth(page: types.ModuleType) -> type[Simulator]:
     return load_simulator("growth:Growth")
 
 
-def area(**parameters: float | str) -> AreaSpec:
+def area(name: str = "a", /, **parameters: float | str) -> AreaSpec:
     return AreaSpec(
-        area="a", plane="p", simulator="growth:Growth", parameters=parameters, bounds=BOX, world=BOX, entities=3
+        area=name, plane="p", simulator="growth:Growth", parameters=parameters, bounds=BOX, world=BOX, entities=3
     )
 
 
+def begun(simulator: type[Simulator], spec: AreaSpec) -> tuple[Simulator, Table]:
+    made, table = simulator(spec), Table(simulator.components)
+    made.prepare()
+    genesis(made, table, spec)
+    return made, table
+
+
+def water(name: str, entity: int, litres: float = 1.5) -> Command:
+    return Command(name, "water", entity, {"litres": litres})
+
+
 def test_the_example_grows_plants_and_takes_its_command(growth: type[Simulator]) -> None:
-    simulator, table = growth(area(limit=2.5)), Table(growth.components)
-    simulator.prepare()
-    genesis(simulator, table, area())
-    water = [Command("1", "water", 2, {"litres": 1.5}), Command("2", "water", 9, {"litres": 1.0})]
-    assert advance(simulator, table, water, 1, area()) == {1: "there is no such plant"}
+    simulator, table = begun(growth, area(limit=2.5))
+    one = int(table.ids[1])
+    commands = [water("1", one), water("2", 9)]
+    assert advance(simulator, table, commands, 1, area()) == {1: "there is no such plant"}
     assert table.column("height")[1] > 1.5 > table.column("height")[0] > 0
-    advance(simulator, table, water[:1] * 3, 2, area())
+    advance(simulator, table, commands[:1] * 3, 2, area())
     assert table.column("height")[1] == 2.5
+
+
+def test_plants_of_all_areas_have_ids_of_their_own_that_fit(growth: type[Simulator]) -> None:
+    ids = [int(entity) for n in range(50) for entity in begun(growth, area(f"a{n}"))[1].ids]
+    assert len(set(ids)) == len(ids) == 150
+    assert 0 <= min(ids) <= max(ids) < 2**63
 
 
 @pytest.mark.parametrize(("parameters", "word"), [({"size": 1.0}, "size"), ({"limit": "x"}, "limit")])
@@ -53,3 +83,64 @@ def test_the_example_refuses_wrong_parameters(
 ) -> None:
     with pytest.raises(ParameterError, match=word):
         growth(area(**parameters))
+
+
+@pytest.mark.parametrize("hour", [6, 7, 8])
+def test_the_gardener_comes_at_seven_and_says_what_passes_the_check(
+    page: types.ModuleType, monkeypatch: pytest.MonkeyPatch, hour: int
+) -> None:
+    gardened = load_simulator("growth:Gardened")
+    simulator, table = begun(gardened, area())
+    monkeypatch.setattr(time, "localtime", lambda: time.struct_time((2000, 1, 1, hour, 0, 0, 5, 1, 0)))
+    assert not list(simulator.perceive(Table(gardened.components), 1))
+    table.column("height")[:] = [3, 1, 2]
+    seen = list(simulator.perceive(table, 1))
+    assert [command.entity for command in seen] == ([table.ids[1]] if hour == 7 else [])
+    for command in seen:
+        Catalogue(gardened.components, gardened.operations).check(command)
+    assert advance(simulator, table, seen, 1, area()) == {}
+
+
+def test_the_check_of_takeovers_passes_the_example_and_finds_hidden_state(page: types.ModuleType) -> None:
+    growth: type[Simulator] = page.Growth
+
+    class Moody(page.Growth):  # type: ignore[name-defined, misc]
+        def __init__(self, spec: AreaSpec) -> None:
+            super().__init__(spec)
+            self._mood = np.float32(0)
+
+        def step(self, table: Table, batch: object, tick: int, rng: np.random.Generator) -> None:
+            super().step(table, batch, tick, rng)
+            self._mood += np.float32(1)
+            table.column("rate")[0] = self._mood
+
+    ticks = {tick: [water(str(tick), 7)] for tick in range(20, 90, 7)} | {19: [Command("s", "spawn", 7)]}
+    digests = {page.check_takeovers(growth, area(), ticks) for _ in range(2)}
+    assert len(digests) == 1
+    assert page.check_takeovers(growth, area(), {}) not in digests
+    with pytest.raises(AssertionError, match="a replay of the ticks up to 20"):
+        page.check_takeovers(Moody, area(), ticks)
+
+
+def test_the_world_of_the_page_is_one_for_its_simulator(growth: type[Simulator]) -> None:
+    (spec,) = load_world(blocks("yaml")[0]).specs()
+    assert load_simulator(spec.simulator) is growth
+    _, table = begun(growth, spec)
+    assert len(table) == 500
+
+
+def commands_of_the_page() -> Iterable[list[str]]:
+    """What the page sends to the bed, word by word."""
+    for line in re.findall(r"^\$ pairsim send bed (.*)$", PAGE, re.MULTILINE):
+        yield line.split("#")[0].split()
+
+
+def test_what_the_page_sends_is_answered_as_it_says(growth: type[Simulator]) -> None:
+    simulator, table = begun(growth, area(limit=3.0))
+    catalogue, answers = Catalogue(growth.components, growth.operations), []
+    for tick, (op, entity, *words) in enumerate(commands_of_the_page(), 1):
+        values = {name: float(value) for name, _, value in (word.partition("=") for word in words)}
+        command = Command(str(tick), op, int(entity), dict(values))
+        catalogue.check(command)
+        answers += [advance(simulator, table, [command], tick, area()).get(0, "applied")]
+    assert answers == ["applied", "applied", "there is no such plant"]

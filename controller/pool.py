@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ import msgspec
 from controller.folder import DataFolder
 from controller.view import Kind
 
+PAIRSIM = (sys.executable, "-m", "pairsim")
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.1, 5.0, 2.0
 _LOG_BYTES = 8 * 2**20
 _PR_SET_PDEATHSIG = 1
@@ -49,13 +50,21 @@ class LocalProcess:
     """One place, and the process that runs in it."""
 
     def __init__(
-        self, slot: Slot, host: str, data: Path, *, changed: Callable[[], None], story: Callable[[str], None]
+        self,
+        slot: Slot,
+        host: str,
+        data: Path,
+        *,
+        changed: Callable[[], None],
+        story: Callable[[str], None],
+        command: Sequence[str],
     ) -> None:
         self.slot, self.host = slot, host
         self.folder = data / slot.name
         self.peer, self.url = f"{host}:{slot.peer_port}", f"http://{host}:{slot.http_port}"
         self.restarts = -1
         self._data, self._changed, self._story = data, changed, story
+        self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
@@ -123,7 +132,7 @@ class LocalProcess:
             path.replace(self.folder / "log.1")
         with path.open("ab") as output:
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "pairsim", self.slot.kind.value,
+                *self._command, self.slot.kind.value,
                 "--name", self.slot.name,
                 "--http", f"{self.host}:{self.slot.http_port}",
                 "--peer", f"{self.host}:{self.slot.peer_port}",
@@ -151,8 +160,16 @@ class Pool:
     """All processes of a local world, with the same names and ports at every start."""
 
     def __init__(
-        self, folder: DataFolder, host: str, *, changed: Callable[[], None], story: Callable[[str], None]
+        self,
+        folder: DataFolder,
+        host: str,
+        *,
+        changed: Callable[[], None],
+        story: Callable[[str], None],
+        command: Sequence[str] = PAIRSIM,
     ) -> None:
+        """`changed` is called when a process starts or ends, `story` told of it; `command` is what is started."""
+        self._command = command
         self._folder, self._host, self._changed, self._story = folder, host, changed, story
         self.processes: dict[str, LocalProcess] = {}
 
@@ -183,7 +200,9 @@ class Pool:
                 slots[slot.name] = Slot(slot.name, slot.kind, *self._free_ports(slots.values()))
         self._folder.write(_SLOTS, list(slots.values()))
         for slot in slots.values():
-            process = LocalProcess(slot, self._host, self._folder.path, changed=self._changed, story=self._story)
+            process = LocalProcess(
+                slot, self._host, self._folder.path, changed=self._changed, story=self._story, command=self._command
+            )
             self.processes[slot.name] = process
             process.start()
 

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from controller.folder import DataFolder, FolderError
+from tests.unit.controller.views import assignment, spec
+
+FIRST = assignment("sim-1", "sim-2", "witness-1")
+
+
+def test_secret_and_token_are_made_once_and_readable_by_nobody_else(tmp_path: Path) -> None:
+    token = DataFolder(tmp_path / "a").token
+    assert len(token) == 64
+    assert {(tmp_path / "a" / name).stat().st_mode & 0o777 for name in ("secret", "token")} == {0o600}
+    folder = DataFolder(tmp_path / "b")
+    assert folder.token != token
+
+
+def test_a_folder_is_for_one_world_at_a_time(tmp_path: Path) -> None:
+    _held = DataFolder(tmp_path)
+    with pytest.raises(FolderError, match="in use by another `pairsim up`"):
+        DataFolder(tmp_path)
+
+
+def test_what_is_no_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match=r"cannot use the data folder .*file: File exists"):
+        DataFolder(tmp_path / "file")
+
+
+def test_assignments_are_there_at_the_next_start(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    assert folder.recorded() == {}
+    folder.record({"west": FIRST})
+    assert folder.recorded() == {"west": FIRST}
+
+
+def test_damaged_records_are_told_and_not_overlooked(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    (tmp_path / "areas.json").write_bytes(b'{"west": ')
+    with pytest.raises(FolderError, match=r"areas\.json cannot be read"):
+        folder.recorded()
+
+
+def test_an_area_that_is_gone_from_the_file_needs_a_word(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.record({"west": FIRST})
+    folder.check((spec("west"), spec("east")), release=False)
+    with pytest.raises(FolderError, match=r"area west lives in .* give --release"):
+        folder.check((spec("east"),), release=False)
+    folder.check((spec("east"),), release=True)
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", 8), ("simulator", "other"), ("tick_rate", 30.0)])
+def test_what_defines_an_area_cannot_change(tmp_path: Path, field: str, value: object) -> None:
+    folder = DataFolder(tmp_path)
+    folder.record({"west": FIRST})
+    with pytest.raises(FolderError, match=f"another {field}: these cannot change"):
+        folder.check((msgspec.structs.replace(spec("west"), **{field: value}),), release=True)

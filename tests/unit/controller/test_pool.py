@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from controller.folder import DataFolder
+from controller.pool import Pool, PoolError
+
+WAITS = "import signal; signal.pause()"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+FAILS = "import sys; sys.exit(3)"
+HOST = "127.0.0.1"
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def pool(folder: DataFolder, program: str = WAITS, *, command: tuple[str, ...] = ()) -> AsyncIterator[Pool]:
+    """A pool of programs that are no simulators; its story is `pool.told`."""
+    told: list[str] = []
+    made = Pool(
+        folder, HOST, changed=lambda: None, story=told.append, command=command or (sys.executable, "-S", "-c", program)
+    )
+    made.told = told  # type: ignore[attr-defined]
+    try:
+        yield made
+    finally:
+        await made.stop(frozenset(), patience=0.2)
+
+
+def running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_names_and_ports_are_the_same_at_the_next_start(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    async with pool(folder) as first:
+        first.start(2)
+        places = {name: p.slot for name, p in first.processes.items()}
+    async with pool(folder) as second:
+        second.start(3)
+        assert {name: p.slot for name, p in second.processes.items() if name in places} == places
+        assert list(second.processes) == ["sim-1", "sim-2", "witness-1", "sim-3"]
+    ports = [port for slot in places.values() for port in (slot.http_port, slot.peer_port)]
+    assert len(set(ports)) == len(ports)
+
+
+async def test_a_taken_port_is_left_to_its_owner_unless_peers_know_it(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    async with pool(folder) as first:
+        first.start(1)
+        taken = first.processes["sim-1"].slot.peer_port
+    with socket.create_server((HOST, taken)):
+        async with pool(folder) as second:
+            with pytest.raises(PoolError, match=f"port {taken}, under which sim-1 is known"):
+                second.start(1, members=frozenset({"sim-1"}))
+            assert not second.processes
+            second.start(1)
+            assert second.processes["sim-1"].slot.peer_port != taken
+
+
+async def test_an_address_of_another_machine_is_said(tmp_path: Path) -> None:
+    strange = Pool(DataFolder(tmp_path), "203.0.113.1", changed=lambda: None, story=lambda _: None)
+    with pytest.raises(PoolError, match="no free ports at 203"):
+        strange.start(1)
+
+
+async def test_a_killed_process_is_started_again_in_place(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path)) as one:
+        one.start(1)
+        process = one.processes["sim-1"]
+        await until(lambda: process.pid)
+        before = process.kill()
+        await until(lambda: process.pid not in {None, before})
+        assert process.restarts == 1
+        assert any("sim-1 was ended by signal 9 (Killed)" in sentence for sentence in one.told)  # type: ignore[attr-defined]
+
+
+async def test_a_process_that_fails_again_and_again_is_told_with_its_log(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), FAILS) as one:
+        one.start(1)
+        await until(lambda: one.processes["sim-1"].restarts >= 2)
+        sentences = [s for s in one.told if s.startswith("sim-1")]  # type: ignore[attr-defined]
+        assert "ended with exit code 3" in sentences[0]
+        assert str(tmp_path / "sim-1" / "log") in sentences[0]
+        assert "in 0.4 s" in sentences[1], "the pause grows"
+
+
+async def test_a_process_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), command=("/nowhere/program",)) as one:
+        one.start(0)
+        await until(lambda: len(one.told) >= 2)  # type: ignore[attr-defined]
+        assert "could not be started: No such file or directory" in one.told[0]  # type: ignore[attr-defined]
+
+
+async def test_stopping_asks_first_and_kills_who_does_not_listen(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), STUBBORN) as one:
+        one.start(1)
+        pids = []
+        for process in one.processes.values():
+            await until(lambda log=process.folder / "log": log.exists() and "ready" in log.read_text())
+            pids.append(process.pid or 0)
+        await one.stop(frozenset({"sim-1"}), patience=0.1)
+        assert not any(map(running, pids))
+        assert all(process.pid is None for process in one.processes.values())
+        assert one.told == []  # type: ignore[attr-defined]
+
+
+async def test_a_long_log_is_put_aside_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.pool._LOG_BYTES", 10)
+    (tmp_path / "sim-1").mkdir()
+    (tmp_path / "sim-1" / "log").write_text("a longer line than that")
+    async with pool(DataFolder(tmp_path)) as one:
+        one.start(1)
+        await until(lambda: one.processes["sim-1"].pid)
+        assert (tmp_path / "sim-1" / "log.1").read_text() == "a longer line than that"
+        assert (tmp_path / "sim-1" / "log").read_text() == ""
+
+
+async def test_processes_do_not_outlive_a_pool_that_was_killed(tmp_path: Path) -> None:
+    script = f"""
+import asyncio, pathlib, sys
+from controller.folder import DataFolder
+from controller.pool import Pool
+async def main():
+    pool = Pool(DataFolder(pathlib.Path({str(tmp_path)!r})), {HOST!r}, changed=lambda: None, story=print,
+                command=(sys.executable, "-S", "-c", {WAITS!r}))
+    pool.start(1)
+    while not all(p.pid for p in pool.processes.values()):
+        await asyncio.sleep(0.01)
+    print(*(p.pid for p in pool.processes.values()), flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        pids = [int(word) for word in (await process.stdout.readline()).split()]
+    assert pids
+    assert all(map(running, pids))
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    await until(lambda: not any(map(running, pids)))

@@ -27,7 +27,7 @@ def parts(quick: bool) -> dict[str, Part]:
         "losses": lambda folder: takeover.losses(folder, n),
         "switchovers": lambda folder: takeover.switchovers(folder, n),
         "etcd": lambda folder: etcd.losses(folder, max(n // 2, 5)),
-        "sentinel": lambda folder: sentinel.losses(folder, max(n // 6, 3)),
+        "sentinel": lambda folder: sentinel.losses(folder, max(n // 2, 5)),
         "commands": lambda folder: load.commands(folder, seconds),
         "ticks": lambda folder: load.ticks(folder, seconds),
         "capacity": lambda folder: load.capacity(folder, seconds),
@@ -52,7 +52,7 @@ def main(names: tuple[str, ...], output: Path) -> None:
             click.echo(f"measuring {name} ...")
             try:
                 figures += asyncio.run(available[name](Path(folder)))  # type: ignore[arg-type]
-            except AssertionError as error:
+            except (AssertionError, TimeoutError) as error:
                 failed = True
                 click.echo(f"{name} could not be measured: {error}", err=True)
     report(figures, output)

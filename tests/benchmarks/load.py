@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pairsim.model.assignment import Assignment
 from pairsim.network.client import AreaClient
+from tests.benchmarks.bare import mean_tick
 from tests.benchmarks.figures import Figure, single, times
 from tests.benchmarks.metrics import difference, scrape
 from tests.harness import TOKEN, Node, Trio, impulses, reachable, some_entity, spec, until
@@ -68,12 +69,14 @@ async def ticks(folder: Path, seconds: float) -> list[Figure]:
             before = await scrape(_active)
             await asyncio.sleep(seconds)
             without = difference(before, await scrape(_active))
+        bare = await mean_tick(spec(entities=entities, collisions=collisions), seconds)
         tick, alone = with_["tick_mean_ms"], without["tick_mean_ms"]
         goal = 1.10 if (entities, collisions) == (100_000, True) else None
         share = 0.25 if (entities, collisions) == (100_000, True) else None
         figures += [
             single(f"tick, mean: {name}", "ms", tick, n=int(with_["ticks"])),
             single(f"tick with a passive / without: {name}", "", tick / alone, at_most=goal),
+            single(f"tick with a passive / bare stepping: {name}", "", tick / bare),
             single(f"state stream: {name}", "kB/tick", with_["sync_bytes"] / with_["ticks"] / 1e3),
             single(f"processor time, passive / active: {name}", "", passive_cpu / active_cpu, at_most=share),
         ]

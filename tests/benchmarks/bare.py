@@ -1,0 +1,46 @@
+"""An area without pairsim: the same step at the same pace in a process of its own, nothing else. What ticks cost at least."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+
+import msgspec
+
+from pairsim.model.apply import advance, genesis
+from pairsim.model.assignment import AreaSpec
+from pairsim.model.simulator import load_simulator
+from pairsim.model.table import Table
+
+
+async def mean_tick(spec: AreaSpec, seconds: float) -> float:
+    """Milliseconds of a bare tick, mean."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.benchmarks.bare", str(seconds), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(process.communicate(msgspec.json.encode(spec)), seconds + 60)
+    return float(output)
+
+
+def _run(spec: AreaSpec, seconds: float) -> float:
+    simulator = load_simulator(spec.simulator)(spec)
+    simulator.prepare()
+    table = Table(simulator.components)
+    genesis(simulator, table, spec)
+    step = 1 / spec.tick_rate
+    warm, ticks = round(2 * spec.tick_rate), round(seconds * spec.tick_rate)
+    spent = 0.0
+    due = time.perf_counter()
+    for tick in range(1, warm + ticks + 1):
+        time.sleep(max(0.0, due - time.perf_counter()))
+        began = time.perf_counter()
+        advance(simulator, table, [], tick, spec)
+        spent += time.perf_counter() - began if tick > warm else 0.0
+        due += step
+    return spent / ticks * 1e3
+
+
+if __name__ == "__main__":
+    sys.stdout.write(str(_run(msgspec.json.decode(sys.stdin.buffer.read(), type=AreaSpec), float(sys.argv[1]))))

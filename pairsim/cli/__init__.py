@@ -14,6 +14,8 @@ _COMMANDS = {
     "kill": "orders",
     "simulator": "processes",
     "witness": "processes",
+    "leave": "leave",
+    "install": "install",
 }
 
 

@@ -87,6 +87,9 @@ class Consensus(Protocol):
     def voters(self) -> frozenset[str]:
         """Peers that are linked and vote."""
 
+    def companions(self) -> frozenset[str]:
+        """Replicas that are linked; the witness is none."""
+
 
 class Surroundings(msgspec.Struct, frozen=True):
     """What every leadership of a replica works with."""
@@ -185,9 +188,15 @@ class Active:
         return [Rejection(index, reason) for index, reason in rejected.items()]
 
     def _floor(self) -> int:
-        """What every member may forget: the oldest state on the disk of a replica that is here."""
+        """What every member may forget: the oldest state on the disk of a replica that is here.
+
+        One that has not yet said which that is may count on any: it votes, and could have to go on alone.
+        """
         around = self._around
-        return min([around.durable(), *around.publisher.durables()])
+        durables = around.publisher.durables()
+        if not around.consensus.companions() <= durables.keys():
+            return 0
+        return min([around.durable(), *durables.values()])
 
     def _at_rest_for(self, order: Order, now: float) -> bool:
         """Works on an order; True while the area must not tick."""

@@ -14,6 +14,7 @@ from pairsim.replication.checkpoint import Checkpointer, CheckpointError, Draft
 log = structlog.get_logger()
 
 _FINAL = 5.0
+_URGENT = 1.0
 
 
 class CheckpointDisk:
@@ -24,7 +25,7 @@ class CheckpointDisk:
         self._checkpoints = Checkpointer(folder, area, schema)
         self._area, self._period = area, period
         self._durable = 0
-        self._next = 0.0
+        self._next = self._next_urgent = 0.0
         self._writer: threading.Thread | None = None
 
     @property
@@ -40,11 +41,12 @@ class CheckpointDisk:
         self._durable = loaded.tick
         return loaded.tick, loaded.table
 
-    def offer(self, table: Table, tick: int, term: int, digest: int, now: float) -> None:
-        """Writes a checkpoint if it is time and the last one is finished."""
-        if now < self._next or tick == self._durable or (self._writer and self._writer.is_alive()):
+    def offer(self, table: Table, tick: int, term: int, digest: int, now: float, *, urgent: bool) -> None:
+        """Writes a checkpoint if it is time and the last one is finished; an urgent one at most once a second."""
+        due = self._next_urgent if urgent else self._next
+        if now < due or tick == self._durable or (self._writer and self._writer.is_alive()):
             return
-        self._next = now + self._period
+        self._next, self._next_urgent = now + self._period, now + _URGENT
         draft = self._checkpoints.draft(table, tick, term, digest)
         self._writer = threading.Thread(target=self._write, args=(draft,), name="checkpoint", daemon=True)
         self._writer.start()

@@ -50,8 +50,8 @@ class Disk(Protocol):
     def load(self) -> tuple[int, Table] | None:
         """The newest one."""
 
-    def offer(self, table: Table, tick: int, term: int, digest: int, now: float) -> None:
-        """Writes one, if it is time and the last one is finished; copies what it needs before it returns."""
+    def offer(self, table: Table, tick: int, term: int, digest: int, now: float, *, urgent: bool) -> None:
+        """Writes one, if it is time or urgent, and the last one is finished; copies what it needs before it returns."""
 
 
 class Takeover(Protocol):
@@ -182,7 +182,9 @@ class Replica:
         self._publish()
         state = self.state
         if state.trusted and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
-            self._disk.offer(state.table, state.tick, self.log.term, digest, now)
+            # What the log does not reach is of no use after a restart; a newcomer's first state is such a case.
+            urgent = not self.log.reaches(self._disk.durable)
+            self._disk.offer(state.table, state.tick, self.log.term, digest, now, urgent=urgent)
         return due
 
     def _retire(self) -> None:

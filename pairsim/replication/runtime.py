@@ -160,6 +160,10 @@ class Runtime:
         """See `Consensus`."""
         return self.member.group.voters()
 
+    def companions(self) -> frozenset[str]:
+        """See `Consensus`."""
+        return self.member.group.links & {m.replica for m in self.member.assignment.replicas}
+
     # --- generations
 
     def _superseded(self, assignment: Assignment) -> None:
@@ -248,5 +252,5 @@ class Runtime:
             and not ping.quarantined
             and ping.capable
             and self.log.reaches(acked)
-            and self.member.assignment.witness.replica in group.links
+            and self.member.assignment.witness.replica in group.voters()
         )

@@ -196,10 +196,10 @@ class StatePublisher:
             subscriber = self._subscribers.get(name)
             return subscriber.acked if subscriber else KEYFRAME
 
-    def durables(self) -> list[int]:
-        """The ticks of the subscribers' checkpoints on disk."""
+    def durables(self) -> dict[str, int]:
+        """The ticks of the subscribers' checkpoints on disk; 0 until they have said it."""
         with self._lock:
-            return [s.durable for s in self._subscribers.values()]
+            return {s.name: s.durable for s in self._subscribers.values()}
 
     # --- replica thread
 

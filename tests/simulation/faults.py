@@ -29,6 +29,16 @@ class Nemesis:
         self._repairs = [r for r in self._repairs if r[0] > now]
         for _when, repair in due:
             repair()
+        self._reclaim()
+
+    def _reclaim(self) -> None:
+        """Who has retired is a spare again, without its files."""
+        for name, process in self.world.processes.items():
+            if process.retired and process.member is not None:
+                process.crash(self.rng, lose_disk=True)
+                process.retired = False
+                self.world.net.halted.discard(name)
+                self._spares.append(name)
 
     def strike(self) -> None:
         """One fault, by chance."""
@@ -127,7 +137,12 @@ class Nemesis:
         self.later(self.rng.uniform(0.1, 4.0), turn_over)
 
     def lose_disk(self) -> None:
-        """One member comes back with nothing; only while all others are whole: what two disks lose together is lost."""
+        """One member comes back with nothing; only while all others are whole: what two disks lose together is lost.
+
+        A newcomer has nothing yet, either.
+        """
+        if self.world.replacing:
+            return
         members = self._members()
         whole = [n for n in members if (m := self.world.processes[n].member) is not None and m.group.voter]
         if self._amnesiac not in {None, *whole} or len(whole) < 3 or not self.world.redundant():
@@ -145,14 +160,15 @@ class Nemesis:
         self.later(self.rng.uniform(0.02, 1.0), back)
 
     def replace(self) -> None:
-        """A replica dies for good (or comes back when it is too late); a spare takes its place."""
+        """A replica dies for good, or comes back when it is too late, or leaves alive; a spare takes its place."""
         active = self.world.active()
         if not self._spares or active is None or active.member is None or self.world.replacing:
             return
         lost = self._role(False)
         assert lost is not None
         spare = self._spares.pop()
-        self.world.processes[lost].crash(self.rng)
+        if self.rng.random() < 0.7:
+            self.world.processes[lost].crash(self.rng)
         self.world.replacing = True
         current = active.member.assignment
         names = [m.replica for m in current.replicas if m.replica != lost] + [spare]

@@ -167,8 +167,8 @@ class SimDisk:
     def load(self) -> tuple[int, Table] | None:
         return (self.saved[0], self.saved[1].copy()) if self.saved else None
 
-    def offer(self, table: Table, tick: int, term: int, digest: int, now: float) -> None:
-        if now >= self._next and tick != self.durable:
+    def offer(self, table: Table, tick: int, term: int, digest: int, now: float, *, urgent: bool) -> None:
+        if (urgent or now >= self._next) and tick != self.durable:
             self._next = now + 2.0
             self.saved = tick, table.copy()
 
@@ -230,6 +230,10 @@ class Process:
     def voters(self) -> frozenset[str]:
         assert self.member is not None
         return self.member.group.voters()
+
+    def companions(self) -> frozenset[str]:
+        assert self.member is not None
+        return self.member.group.links & {m.replica for m in self.member.assignment.replicas}
 
     # --- life
 
@@ -532,6 +536,9 @@ class World:
             return False
         replicas = [self.processes[m.replica].replica for m in active.member.assignment.replicas]
         if any(self.processes[m.replica].member is None for m in active.member.assignment.members()):
+            return False
+        passive = next(m.replica for m in active.member.assignment.replicas if m.replica != active.name)
+        if not active.replica.log.reaches(active.replica.publisher.acked(passive)):
             return False
         return all(
             r is not None and r.capable() and r.log.tick >= active.replica.log.tick - 2 for r in replicas

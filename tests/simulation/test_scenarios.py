@@ -93,3 +93,36 @@ def test_without_a_majority_nothing_is_acknowledged() -> None:
     world.settle(lambda: None)
     world.check_end()
     assert len(world.oracle.acked) > acknowledged
+
+
+def test_a_passive_that_is_back_can_count_on_the_log_until_it_has_said_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(21)
+    world.run(3.0)
+    active = world.active()
+    assert active is not None
+    passive = world.processes["b" if active.name == "a" else "a"]
+    passive.crash(world.rng)
+    world.run(0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.streams, "_subscribe", lambda _process: None)
+        world.restart(passive.name)
+    world.run(5.0)  # the active writes its state meanwhile, and would rather forget the records before it
+    assert passive.replica is not None
+    assert passive.replica.capable()
+
+
+def test_a_newcomers_first_state_is_on_its_disk_at_once() -> None:
+    world = World(22)
+    world.run(6.0)
+    active = world.active()
+    assert active is not None
+    assert active.replica is not None
+    passive = world.processes["b" if active.name == "a" else "a"]
+    passive.crash(world.rng, lose_disk=True)
+    world.run(4.0)
+    passive.disk._next = world.clock.now + 1000.0
+    passive.start(world.assignment)
+    world.settle(lambda: None)
+    assert active.replica.log.reaches(passive.disk.durable)

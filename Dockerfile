@@ -44,8 +44,7 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title=pairsim \
       org.opencontainers.image.description="Keeps simulated worlds running through failures" \
       org.opencontainers.image.licenses=Apache-2.0
-COPY --from=build /opt/venv /opt/venv
-COPY --from=build /opt/kernels /opt/kernels
+COPY --from=build /opt /opt
 # A simulator's own kernels, installed beside the image's, are kept in /tmp if that can be written.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

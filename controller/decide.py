@@ -1,4 +1,4 @@
-"""Who simulates what: a pure function from what is seen to what is to be done.
+"""Who simulates what: a pure function from what is seen of an area to what is to be done.
 
 It is level-based: called again with the same view it says the same, and what is missing is said until it is so.
 
@@ -9,61 +9,53 @@ Invariants (each is a property test):
     2. With all members of an area out of reach it does nothing but say so.
     3. An area is founded once. Afterwards its members change by one at a time, to the next generation, and only
        through its active.
-    4. A spare is promised to one area.
+    4. A spare is promised to one area. Areas are decided one after another: whoever calls this records what was
+       assigned before it looks at the next area.
     5. Labels: demote first, promote second; a lower term never takes the label from a higher one.
+    6. Who leaves is replaced while it works; if it is the active, it hands over first. Nobody that leaves becomes a
+       member.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 
 import msgspec
 
 from controller.facts import Facts, member
 from controller.labels import label_actions
-from controller.view import Action, Adopt, Assign, Forget, Release, Remind, Say, View
-from pairsim.model.assignment import AreaSpec, Assignment, Member, ReplicaStatus, Role
+from controller.view import Action, Adopt, Assign, Forget, Kind, Process, Release, Remind, Say, Switchover, View
+from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus
 
 
 def decide(view: View) -> tuple[Action, ...]:
-    """What to do, in this order."""
-    return tuple(_Decision(view).actions())
+    """What to do about one area, in this order."""
+    work = () if view.paused else tuple(_Decision(view).actions())
+    return (*work, *label_actions(view))
 
 
 class _Decision:
-    """One call; keeps track of the spares and witnesses that are promised in it."""
+    """One call."""
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._facts = Facts(view)
-        promised = {m.replica for a in view.recorded.values() for m in a.members()}
-        self._spares = [
-            p for _name, p in sorted(view.processes.items())
-            if p.replica is not None and p.replica.role is Role.SPARE and p.name not in promised
-        ]  # fmt: skip
-        self._witnesses = {p.name: p for p in view.processes.values() if p.witness is not None}
-        self._load = dict.fromkeys(self._witnesses, 0)
-        for assignment in view.recorded.values():
-            if assignment.witness.replica in self._load:
-                self._load[assignment.witness.replica] += 1
 
     def actions(self) -> Iterator[Action]:
-        wanted = {spec.area for spec in self._view.areas}
-        for spec in self._view.areas:
-            yield from self._area(spec)
-        yield from self._unwanted(wanted)
-        yield from label_actions(self._view)
+        view = self._view
+        if view.spec is None:
+            yield from self._unwanted()
+        elif view.recorded is None:
+            yield from self._found(view.spec)
+        else:
+            yield from self._founded(view.recorded)
 
-    # --- one area
-
-    def _area(self, spec: AreaSpec) -> Iterator[Action]:
-        recorded = self._view.recorded.get(spec.area)
-        if recorded is None:
-            yield from self._found(spec)
-            return
+    def _founded(self, recorded: Assignment) -> Iterator[Action]:
+        area = recorded.spec.area
         current = self._facts.in_force(recorded)
         if current is None:
-            yield Say(spec.area, "no member can be reached that knows its generation: nothing is changed until one can")
+            yield Say(area, "no member can be reached that knows its generation: nothing is changed until one can")
             return
         if current.generation > recorded.generation or (
             current.generation == recorded.generation and current != recorded
@@ -77,20 +69,33 @@ class _Decision:
         if current.generation < recorded.generation:
             yield from self._carry_on(current, recorded)
         elif self._facts.lost(current):
-            yield from self._replace(current)
+            yield from self._replace_lost(current)
+        elif leaving := self._facts.leaving(current):
+            yield from self._replace_leaving(current, leaving[0])
         yield from self._strays(current, recorded)
 
+    # --- founding
+
     def _found(self, spec: AreaSpec) -> Iterator[Action]:
-        if not self._witnesses:
-            yield Say(spec.area, "waits for a witness that can be reached")
-        elif len(self._spares) < 2:
-            yield Say(spec.area, f"waits for two spare simulators, there are {len(self._spares)}")
+        view = self._view
+        if view.obstacle:
+            yield Say(spec.area, view.obstacle)
+        elif (current := self._facts.reported(spec)) is not None:
+            yield Adopt(current)  # the record is lost, the area is not
+        elif holders := self._facts.holders(spec.area):
+            yield Say(
+                spec.area, f"{' and '.join(holders)} knows it and has no history of it: make it leave, or restart it"
+            )
+        elif not view.witnesses:
+            yield Say(spec.area, "waits for a witness that can be reached", Kind.WITNESS)
+        elif len(view.spares) < 2:
+            yield Say(spec.area, f"waits for two spare simulators, there are {len(view.spares)}", Kind.SIMULATOR)
         else:
-            witness = self._take_witness()
-            first, second = self._spares.pop(0), self._spares.pop(0)
+            witness = self._least_loaded()
+            first, second = min(permutations(view.spares, 2), key=lambda pair: _crowding(pair[0], pair[1], witness))
             members = (member(first), member(second))
-            assignment = Assignment(spec=spec, generation=1, replicas=members, witness=witness)
-            yield Assign(assignment, (first.name, second.name, witness.replica))
+            assignment = Assignment(spec=spec, generation=1, replicas=members, witness=member(witness))
+            yield Assign(assignment, (first.name, second.name, witness.name))
 
     def _begin(self, current: Assignment) -> Iterator[Action]:
         """Founders that have not heard of it; or other founders, if one is gone before there was a first term."""
@@ -101,7 +106,9 @@ class _Decision:
             yield Say(area, "waits for all founders: nothing is begun until each of them can be reached")
         elif len(others) == 3:
             blank = tuple(self._facts.blank(current))
-            if blank:
+            if leaving := [name for name in blank if self._facts.leaves(name)]:
+                yield Say(area, f"{leaving[0]} leaves before the area has begun: others are taken when it is gone")
+            elif blank:
                 yield Remind(current, blank)
         elif holders := self._facts.holders(area):
             yield from (Release(name, area) for name in holders)
@@ -114,7 +121,7 @@ class _Decision:
         if all(m.replica in blank for m in current.replicas):
             yield Say(current.spec.area, "both replicas came back without their state: it can only come from a backup")
             return
-        staying = tuple(name for name in blank if recorded.member(name) is not None)
+        staying = tuple(name for name in blank if recorded.member(name) is not None and not self._facts.leaves(name))
         if staying:
             # Whoever was a newcomer once is none now: the generation is in force.
             yield Remind(msgspec.structs.replace(current, joins=()), staying)
@@ -126,14 +133,16 @@ class _Decision:
         active = self._facts.active(current)
         if active is None:
             yield Say(current.spec.area, "waits for an active to bring a new member in")
-        elif following.member(active.replica) is None or any(self._facts.unfit(n, current) for n in following.joins):
-            # Who was to be replaced is back and active, or who was to replace it is lost itself.
+        elif following.member(active.replica) is None or any(
+            self._facts.unfit(n, current) or self._facts.leaves(n) for n in following.joins
+        ):
+            # Who was to be replaced is active (again), or who was to replace it is lost itself or leaves.
             if self._facts.confirmed(current):
                 yield Adopt(current)
         else:
             yield Assign(following, (*following.joins, active.replica))
 
-    def _replace(self, current: Assignment) -> Iterator[Action]:
+    def _replace_lost(self, current: Assignment) -> Iterator[Action]:
         area = current.spec.area
         lost = self._facts.lost(current)
         active = self._facts.active(current)
@@ -144,16 +153,34 @@ class _Decision:
         elif lost[0] == current.witness.replica:
             yield self._with_another_witness(current, active)
         else:
-            yield from self._with_a_spare(current, active, lost[0])
+            yield from self._with_a_spare(current, active, lost[0], "is lost")
 
-    def _with_a_spare(self, current: Assignment, active: ReplicaStatus, lost: str) -> Iterator[Action]:
+    def _replace_leaving(self, current: Assignment, name: str) -> Iterator[Action]:
         area = current.spec.area
-        if not self._spares:
-            back = "it is restarted where it was" if lost in self._view.processes else "add a simulator"
-            yield Say(area, f"{lost} is lost and there is no spare: {back}")
+        active = self._facts.active(current)
+        if active is None:
+            yield Say(area, f"{name} leaves, and no active can be reached to replace it")
+        elif name == current.witness.replica:
+            if any(p.name != name for p in self._view.witnesses):
+                yield self._with_another_witness(current, active)
+            else:
+                yield Say(area, f"{name} leaves and there is no other witness: add one", Kind.WITNESS)
+        elif name != active.replica:
+            yield from self._with_a_spare(current, active, name, "leaves")
+        elif active.peer_in_sync:
+            yield Switchover(name, area)
+        else:
+            yield Say(area, f"{name} is active and leaves: it waits for its passive to be in sync")
+
+    def _with_a_spare(self, current: Assignment, active: ReplicaStatus, name: str, why: str) -> Iterator[Action]:
+        view, area = self._view, current.spec.area
+        if not view.spares:
+            back = "it is restarted where it was" if why == "is lost" and name in view.processes else "add a simulator"
+            yield Say(area, f"{name} {why} and there is no spare: {back}", Kind.SIMULATOR)
             return
-        spare = self._spares.pop(0)
-        survivor = next(m for m in current.replicas if m.replica != lost)
+        survivor = next(m for m in current.replicas if m.replica != name)
+        stays, witness = (view.processes.get(m.replica) for m in (survivor, current.witness))
+        spare = min(view.spares, key=lambda p: _crowding(stays, p, witness))
         following = Assignment(
             spec=current.spec,
             generation=current.generation + 1,
@@ -164,21 +191,20 @@ class _Decision:
         yield Assign(following, (spare.name, active.replica))
 
     def _with_another_witness(self, current: Assignment, active: ReplicaStatus) -> Action:
-        witness = self._take_witness(besides=current.witness.replica)
+        witness = self._least_loaded(besides=current.witness.replica)
         following = Assignment(
             spec=current.spec,
             generation=current.generation + 1,
             replicas=current.replicas,
-            witness=witness,
-            joins=(witness.replica,),
+            witness=member(witness),
+            joins=(witness.name,),
         )
-        return Assign(following, (witness.replica, active.replica))
+        return Assign(following, (witness.name, active.replica))
 
-    def _take_witness(self, besides: str = "") -> Member:
-        """The one with the least areas; there is one."""
-        name = min(self._witnesses.keys() - {besides}, key=lambda name: (self._load[name], name))
-        self._load[name] += 1
-        return member(self._witnesses[name])
+    def _least_loaded(self, besides: str = "") -> Process:
+        """The witness with the least areas; there is one."""
+        load = self._view.load
+        return min((p for p in self._view.witnesses if p.name != besides), key=lambda p: (load[p.name], p.name))
 
     # --- what should not be
 
@@ -188,13 +214,22 @@ class _Decision:
         area = current.spec.area
         yield from (Release(name, area) for name in self._facts.holders(area) if name not in members)
 
-    def _unwanted(self, wanted: set[str]) -> Iterator[Action]:
-        for area in sorted((self._facts.held() | self._view.recorded.keys()) - wanted):
-            holders = self._facts.holders(area)
-            yield from (Release(name, area) for name in holders)
-            recorded = self._view.recorded.get(area)
-            if recorded is None or holders:
-                continue
-            left = [m.replica for m in recorded.members() if m.replica in self._view.processes]
-            if all(self._facts.answers(name) for name in left):
-                yield Forget(area)
+    def _unwanted(self) -> Iterator[Action]:
+        view = self._view
+        holders = self._facts.holders(view.area)
+        yield from (Release(name, view.area) for name in holders)
+        if view.recorded is None or holders:
+            return
+        left = [m.replica for m in view.recorded.members() if m.replica in view.processes]
+        if all(self._facts.answers(name) for name in left):
+            yield Forget(view.area)
+
+
+def _crowding(one: Process | None, other: Process | None, witness: Process | None) -> tuple[bool, int]:
+    """How much fails with one machine; least is best, the order of names decides among equals.
+
+    A machine that takes two of the three stops the area. If it takes both replicas, their state is gone as well.
+    """
+    nodes = [p.node if p is not None else "" for p in (one, other, witness)]
+    known = [node for node in nodes if node]
+    return nodes[0] != "" and nodes[0] == nodes[1], len(known) - len(set(known))

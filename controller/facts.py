@@ -6,14 +6,14 @@ These are conclusions from what processes say of themselves; what to do about th
 from __future__ import annotations
 
 from controller.view import Process, View
-from pairsim.model.assignment import Assignment, Member, ReplicaStatus, Role
+from pairsim.model.assignment import AreaSpec, Assignment, Member, ReplicaStatus, Role
 
 GRACE = 10.0
 """Seconds of silence after which a member counts as lost although its process may run."""
 
 
 class Facts:
-    """Questions to one view. `current` is always the generation that `in_force` gave."""
+    """Questions to a view of one area. `current` is always the generation that `in_force` gave."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -21,10 +21,20 @@ class Facts:
     def in_force(self, recorded: Assignment) -> Assignment | None:
         """The newest generation that a member reports, with the members' addresses as they are known.
 
-        Who joins reports a generation that is not in force yet: a newcomer's word, and that of a witness which has
-        seen no term, do not count. None if nobody's word does.
+        None if nobody's word counts (see `reported`); but an area that has just been founded is as it is recorded.
         """
-        area = recorded.spec.area
+        reported = self.reported(recorded.spec, recorded)
+        if reported is None and recorded.generation == 1 and any(self.answers(m.replica) for m in recorded.members()):
+            return recorded
+        return reported
+
+    def reported(self, spec: AreaSpec, recorded: Assignment | None = None) -> Assignment | None:
+        """The newest generation of an area that somebody speaks of.
+
+        Who joins reports a generation that is not in force yet: a newcomer's word, and that of a witness which has
+        seen no term, do not count.
+        """
+        area = spec.area
         found = []
         for process in self._view.processes.values():
             replica, witness = process.replica, process.witness
@@ -34,13 +44,17 @@ class Facts:
                 found += [(g.generation, g.members) for g in witness.areas if g.area == area and g.term > 0]
         found = [(generation, names) for generation, names in found if len(set(names)) == 3]
         if not found:
-            founding = recorded.generation == 1 and any(self.answers(m.replica) for m in recorded.members())
-            return recorded if founding else None
+            return None
         generation, names = max(found)
-        if generation == recorded.generation and set(names) == {m.replica for m in recorded.members()}:
+        if (
+            recorded is not None
+            and generation == recorded.generation
+            and set(names) == {m.replica for m in recorded.members()}
+        ):
             return recorded
-        first, second, third = (recorded.member(name) or self._known(name) for name in names)
-        return Assignment(spec=recorded.spec, generation=generation, replicas=(first, second), witness=third)
+        known = {m.replica: m for m in recorded.members()} if recorded is not None else {}
+        first, second, third = (known.get(name) or self._known(name) for name in names)
+        return Assignment(spec=spec, generation=generation, replicas=(first, second), witness=third)
 
     def _known(self, name: str) -> Member:
         """A member by its name; who is gone for good has an address at which nobody can be."""
@@ -71,6 +85,17 @@ class Facts:
         """
         lost = [m.replica for m in current.members() if self.unfit(m.replica, current)]
         return [n for n in lost if n != current.witness.replica or self._other_witness(n)]
+
+    def leaving(self, current: Assignment) -> list[str]:
+        """Members that will end soon, in the order in which they are replaced: the active as the last."""
+        active = self.active(current)
+        names = [m.replica for m in current.members() if self.leaves(m.replica)]
+        return sorted(names, key=lambda name: active is not None and name == active.replica)
+
+    def leaves(self, name: str) -> bool:
+        """Whether a process will end soon."""
+        process = self._view.processes.get(name)
+        return process is not None and process.leaving
 
     def unfit(self, name: str, current: Assignment) -> bool:
         """Whether a member, or one that is to become it, cannot be counted on."""
@@ -122,12 +147,6 @@ class Facts:
             or (p.witness is not None and any(g.area == area for g in p.witness.areas))
         ]  # fmt: skip
 
-    def held(self) -> set[str]:
-        """All areas that somebody has."""
-        processes = self._view.processes.values()
-        areas = {p.replica.area for p in processes if p.replica is not None and p.replica.area}
-        return areas | {g.area for p in processes if p.witness is not None for g in p.witness.areas}
-
     def _status(self, name: str, current: Assignment) -> ReplicaStatus | None:
         process = self._view.processes.get(name)
         status = process.replica if process else None
@@ -142,7 +161,7 @@ class Facts:
         return status.generation if status is not None else None
 
     def _other_witness(self, name: str) -> bool:
-        return any(p.witness is not None and p.name != name for p in self._view.processes.values())
+        return any(p.name != name for p in self._view.witnesses)
 
 
 def member(process: Process) -> Member:

@@ -8,36 +8,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
 from controller.complaints import Complaints
 from controller.decide import decide
 from controller.folder import DataFolder
+from controller.index import POOL, Index, Wanted
 from controller.observer import Observer
+from controller.orders import Orders
 from controller.pool import Pool
-from controller.view import (
-    Action,
-    Adopt,
-    Assign,
-    Forget,
-    Label,
-    Process,
-    Release,
-    Remind,
-    Say,
-    SetLabel,
-    View,
-)
+from controller.view import Action, Adopt, Assign, Forget, Label, Process, Release, Remind, Say, SetLabel, Switchover
 from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus
-from pairsim.network.client_errors import ClientError
+from pairsim.network.client import AreaClient
 
 log = structlog.get_logger()
 
 PERIOD = 0.5
-_AGAIN, _LONGEST_AGAIN = 0.1, 2.0
-_ORDER_SECONDS = 15.0
 
 
 class LocalWorld:
@@ -54,12 +42,27 @@ class LocalWorld:
         self.areas, self.pool = areas, pool
         self._folder, self._story = folder, story
         self.changed = asyncio.Event()
-        self.labels: dict[str, Label] = {}
-        self.recorded = folder.recorded()
         self.observers: dict[str, Observer] = {}
-        self._busy: dict[tuple[str, str, str, int], asyncio.Task[None]] = {}
-        self._failures: dict[tuple[str, str, str], int] = {}
+        self._due: set[str] = set()
+        self._all_due = 0.0
+        self._said: dict[str, list[Say]] = {}
+        self._index = Index(self._touch)
+        for spec in areas:
+            self._index.want(spec.area, Wanted(spec))
+        for area, assignment in folder.recorded().items():
+            self._index.record(area, assignment)
+        self._orders = Orders(self._client)
         self._complaints = Complaints()
+
+    @property
+    def recorded(self) -> dict[str, Assignment]:
+        """The newest assignment that was decided, by area."""
+        return self._index.records()
+
+    @property
+    def labels(self) -> dict[str, Label]:
+        """By replica."""
+        return self._index.labels()
 
     async def run(self) -> None:
         """The loop; ends by cancellation."""
@@ -73,41 +76,51 @@ class LocalWorld:
                         await self.changed.wait()
                 self.changed.clear()
         finally:
-            for task in self._busy.values():
-                task.cancel()
-            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+            await self._orders.close()
             for observer in self.observers.values():
                 await observer.close()
 
     def _turn(self) -> None:
         """Looks, decides and acts; an action that fails is decided again."""
-        said = []
-        for action in decide(self.view()):
+        now = time.monotonic()
+        self._look(now)
+        if now >= self._all_due:
+            self._all_due = now + PERIOD
+            self._due = self._index.areas() | {POOL}
+        due, self._due = self._due, set()
+        for area in sorted(due):
+            self._said[area] = list(self._decided(area, now))
+        said = [say for about in self._said.values() for say in about]
+        for say in self._complaints.fresh(said, now):
+            self._story(f"{say.area}: {say.sentence}")
+
+    def _look(self, now: float) -> None:
+        for name, process in self.pool.processes.items():
+            observer = self.observers.get(name)
+            alive = process.pid is not None
+            self._index.put(Process(name=name, kind=process.slot.kind, peer=process.peer, url=process.url, alive=alive))
+            if observer is not None:
+                self._index.heard(name, observer.status, now - observer.silent)
+
+    def _decided(self, area: str, now: float) -> Iterator[Say]:
+        """Acts, and gives back what is wrong."""
+        if area == POOL:
+            actions: tuple[Action, ...] = self._index.pool_labels()
+        else:
+            actions = decide(self._index.view(area, now))
+        for action in actions:
             if isinstance(action, Say):
-                said.append(action)
+                yield action
                 continue
             try:
                 self._act(action)
             except OSError as error:  # a full disk must not end a world that runs
-                said.append(Say("world", f"cannot write {self._folder.path}: {error.strerror}; nothing is decided"))
-        for say in self._complaints.fresh(said, time.monotonic()):
-            self._story(f"{say.area}: {say.sentence}")
+                yield Say("world", f"cannot write {self._folder.path}: {error.strerror}; nothing is decided")
+                return
 
-    def view(self) -> View:
-        """One look."""
-        processes = {}
-        for name, process in self.pool.processes.items():
-            observer = self.observers.get(name)
-            processes[name] = Process(
-                name=name,
-                kind=process.slot.kind,
-                peer=process.peer,
-                url=process.url,
-                alive=process.pid is not None,
-                status=observer.status if observer else None,
-                silent=observer.silent if observer else 0.0,
-            )
-        return View(areas=self.areas, processes=processes, recorded=dict(self.recorded), labels=dict(self.labels))
+    def _touch(self, area: str) -> None:
+        self._due.add(area)
+        self.changed.set()
 
     def replica(self, area: str, role: str) -> str | None:
         """The process that has a role in an area."""
@@ -123,63 +136,42 @@ class LocalWorld:
 
     # --- acting
 
+    def _client(self, name: str) -> AreaClient | None:
+        observer = self.observers.get(name)
+        return observer.client if observer is not None else None
+
     def _act(self, action: Action) -> None:
         match action:
-            case Assign() | Remind():
-                if isinstance(action, Assign):
-                    self._record(action.assignment)
-                assignment = action.assignment
-                for target in action.targets:
-                    key = target, "assign", assignment.spec.area, assignment.generation
-                    self._order(key, lambda o: o.client.assign(assignment))
+            case Assign():
+                self._record(action.assignment)
+                self._orders.give(action)
+            case Remind() | Release() | Switchover():
+                self._orders.give(action)
             case Adopt():
                 self._record(action.assignment)
-            case Release():
-                self._order((action.target, "release", action.area, 0), lambda o: o.client.release(action.area))
             case Forget():
-                self._write({area: known for area, known in self.recorded.items() if area != action.area})
+                self._folder.record({area: known for area, known in self.recorded.items() if area != action.area})
+                self._index.record(action.area, None)
                 self._story(f"{action.area}: nobody has it any more")
             case SetLabel():
                 self._label(action)
 
-    def _order(self, key: tuple[str, str, str, int], order: Callable[[Observer], Awaitable[None]]) -> None:
-        """Sends an order in the background; the same one is not sent twice at a time."""
-        if key not in self._busy:
-            self._busy[key] = task = asyncio.create_task(self._send(*key[:3], order))
-            task.add_done_callback(lambda _task: self._busy.pop(key, None))
-
-    async def _send(self, target: str, what: str, area: str, order: Callable[[Observer], Awaitable[None]]) -> None:
-        key = target, what, area
-        try:
-            async with asyncio.timeout(_ORDER_SECONDS):
-                await order(self.observers[target])
-        except (ClientError, TimeoutError) as error:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            log.info("an order failed", target=target, order=what, area=area, reason=str(error), times=failures)
-            await asyncio.sleep(min(_AGAIN * 2**failures, _LONGEST_AGAIN))
-        else:
-            self._failures.pop(key, None)
-            await asyncio.sleep(_AGAIN)
-
     def _record(self, assignment: Assignment) -> None:
         """Writes it down before it is sent: a restart must not found an area again."""
         area = assignment.spec.area
-        before = self.recorded.get(area)
+        before = self._index.recorded(area)
         if before == assignment:
             return
-        self._write({**self.recorded, area: assignment})
+        self._folder.record({**self.recorded, area: assignment})
+        self._index.record(area, assignment)
         if before is None or assignment.generation > before.generation:
             names = " and ".join(m.replica for m in assignment.replicas)
             kind = "founded with" if assignment.generation == 1 else f"generation {assignment.generation}:"
             self._story(f"{area}: {kind} {names}, witness {assignment.witness.replica}")
 
-    def _write(self, recorded: dict[str, Assignment]) -> None:
-        self._folder.record(recorded)
-        self.recorded = recorded
-
     def _label(self, action: SetLabel) -> None:
         label = action.label
-        self.labels[action.replica] = label
+        self._index.label(action.replica, label)
         if label.role == "active":
             self._story(f"{label.area}: {action.replica} is active in term {label.term}")
 

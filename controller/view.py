@@ -24,7 +24,10 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
         kind: What it is.
         peer, url: Where it listens.
         alive: Whether the backend (operating system, Kubernetes) says that it runs.
-        status: What it last said of itself; None while it cannot be reached.
+        leaving: Whether the backend says that it will end soon; it works until then.
+        node: The machine that it runs on; empty if that is not known.
+        status: What it last said of itself; None while it cannot be reached. Of a witness: as far as it concerns the
+            area that is looked at.
         silent: Seconds since it last said anything; 0 if it just did.
     """
 
@@ -33,6 +36,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     peer: str
     url: str
     alive: bool
+    leaving: bool = False
+    node: str = ""
     status: ReplicaStatus | WitnessStatus | None = None
     silent: float = 0.0
 
@@ -56,19 +61,31 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at the world.
+    """One look at one area.
 
     Attributes:
-        areas: What is wanted.
-        processes: What there is, by name.
-        recorded: The newest assignment that was decided for an area; written down before it is sent.
-        labels: By replica.
+        area: Its name.
+        spec: What is wanted; None for an area that is not wanted (any more).
+        recorded: The newest assignment that was decided for it; written down before it is sent.
+        processes: By name: members, whoever has the area, and whoever is labelled with it.
+        spares: Some that may become members, more than enough for one decision; none of them is promised to anybody.
+        witnesses: Those that may become members.
+        load: How many areas a witness is a member of.
+        labels: By replica, of those in `processes`.
+        paused: Whether nothing is to be done beside labels.
+        obstacle: A sentence why it must not be founded; empty if nothing is in the way.
     """
 
-    areas: tuple[AreaSpec, ...]
+    area: str
+    spec: AreaSpec | None
+    recorded: Assignment | None
     processes: dict[str, Process]
-    recorded: dict[str, Assignment]
+    spares: tuple[Process, ...]
+    witnesses: tuple[Process, ...]
+    load: dict[str, int]
     labels: dict[str, Label]
+    paused: bool = False
+    obstacle: str = ""
 
 
 class Assign(msgspec.Struct, frozen=True, tag=True):
@@ -98,6 +115,13 @@ class Release(msgspec.Struct, frozen=True, tag=True):
     area: str
 
 
+class Switchover(msgspec.Struct, frozen=True, tag=True):
+    """Make an active hand over to its passive."""
+
+    target: str
+    area: str
+
+
 class Forget(msgspec.Struct, frozen=True, tag=True):
     """Drop the record of an area that is not wanted and that nobody has any more."""
 
@@ -112,10 +136,17 @@ class SetLabel(msgspec.Struct, frozen=True, tag=True):
 
 
 class Say(msgspec.Struct, frozen=True, tag=True):
-    """Tell the operator what is wrong and waits for somebody."""
+    """Tell the operator what is wrong and waits for somebody.
+
+    Attributes:
+        area: What it is about.
+        sentence: What is wrong.
+        wants: The kind of process that would help; None if more of them would not.
+    """
 
     area: str
     sentence: str
+    wants: Kind | None = None
 
 
-Action = Assign | Remind | Adopt | Release | Forget | SetLabel | Say
+Action = Assign | Remind | Adopt | Release | Switchover | Forget | SetLabel | Say

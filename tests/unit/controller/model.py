@@ -6,13 +6,27 @@ who was replaced) and is as unhelpful as it may be otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from controller.decide import decide
 from controller.facts import GRACE
-from controller.view import Action, Adopt, Assign, Forget, Label, Process, Release, Remind, SetLabel, View
+from controller.index import Index, Wanted
+from controller.view import (
+    Action,
+    Adopt,
+    Assign,
+    Forget,
+    Label,
+    Process,
+    Release,
+    Remind,
+    SetLabel,
+    Switchover,
+    View,
+)
 from pairsim.model.assignment import Assignment, ReplicaStatus, Role, WitnessStatus
-from tests.unit.controller.views import process, replica, view, witness
+from tests.unit.controller.views import NOW, process, replica, spec, tell, witness
 
 
 @dataclass
@@ -22,6 +36,7 @@ class Node:
     name: str
     alive: bool = True
     reachable: bool = True
+    leaving: bool = False
     silent: float = 0.0
     has: dict[str, Assignment] = field(default_factory=dict)
     able: set[str] = field(default_factory=set)
@@ -52,7 +67,13 @@ class World:
         self.recorded: dict[str, Assignment] = {}
         self.labels: dict[str, Label] = {}
         self.highest: dict[str, int] = {}
-        self.seen = self.view()
+        self.now = NOW
+        self.touched: set[str] = set()
+        self.index = Index(self.touched.add)
+        for area in areas:
+            self.index.want(area, Wanted(spec(area)))
+        self.seen: dict[str, Process] = {}
+        self.look()
 
     # --- faults
 
@@ -61,11 +82,16 @@ class World:
 
     def restart(self, name: str) -> None:
         self.nodes[name].alive = True
+        self.nodes[name].leaving = False
+
+    def leave(self, name: str) -> None:
+        """It will end; it goes on until it is killed."""
+        self.nodes[name].leaving = True
 
     def empty(self, name: str) -> None:
         """It loses its folder while it is down, and comes back."""
         node = self.nodes[name]
-        node.has, node.able, node.alive = {}, set(), True
+        node.has, node.able, node.alive, node.leaving = {}, set(), True, False
 
     def hide(self, name: str) -> None:
         """The controller cannot reach it; its peers can."""
@@ -76,18 +102,32 @@ class World:
 
     # --- time
 
-    def turn(self) -> tuple[Action, ...]:
-        """The replication goes on, then the controller looks and acts."""
+    def turn(self) -> Iterator[tuple[View | None, Action]]:
+        """The replication goes on, then the controller looks at one area after the other and acts.
+
+        Yields each action after it was done, with the look that it was decided on.
+        """
         for area in list(self.truth):
             self._replicate(area)
         self._begin()
+        self.now += GRACE / 4
         for node in self.nodes.values():
             node.silent = 0.0 if node.alive and node.reachable else node.silent + GRACE / 4
-        self.seen = self.view()
-        actions = decide(self.seen)
-        for action in actions:
+        self.look()
+        for area in sorted(self.index.areas()):
+            view = self.index.view(area, self.now)
+            for action in decide(view):
+                self._act(action)
+                yield view, action
+        for action in self.index.pool_labels():
             self._act(action)
-        return actions
+            yield None, action
+
+    def look(self) -> None:
+        """The backend tells what it sees."""
+        for node in self.nodes.values():
+            self.seen[node.name] = seen = self._process(node)
+            tell(self.index, seen, self.now)
 
     def _begin(self) -> None:
         """The first term: all three are there and have nothing."""
@@ -134,15 +174,11 @@ class World:
 
     # --- the controller's side
 
-    def view(self) -> View:
-        seen = [self._process(node) for node in self.nodes.values()]
-        return view(*seen, recorded=tuple(self.recorded.values()), areas=self.areas, labels=self.labels)
-
     def _process(self, node: Node) -> Process:
         status: ReplicaStatus | WitnessStatus | None = None
         if node.alive and node.reachable:
             status = self._witness(node) if node.is_witness else self._replica(node)
-        return process(node.name, status, alive=node.alive, silent=node.silent)
+        return process(node.name, status, alive=node.alive, silent=node.silent, leaving=node.leaving)
 
     def _witness(self, node: Node) -> WitnessStatus:
         groups = [witness(node.name, a, term=self._seen(node, a.spec.area)).areas for a in node.has.values()]
@@ -167,14 +203,14 @@ class World:
     def _act(self, action: Action) -> None:
         match action:
             case Assign():
-                self.recorded[action.assignment.spec.area] = action.assignment
+                self._record(action.assignment.spec.area, action.assignment)
                 self._tell(action)
             case Remind():
                 self._tell(action)
             case Adopt():
-                self.recorded[action.assignment.spec.area] = action.assignment
+                self._record(action.assignment.spec.area, action.assignment)
             case Forget():
-                del self.recorded[action.area]
+                self._record(action.area, None)
             case Release():
                 node = self.nodes[action.target]
                 if node.alive and node.reachable:
@@ -184,6 +220,27 @@ class World:
                         self.truth.pop(action.area, None)
             case SetLabel():
                 self.labels[action.replica] = action.label
+                self.index.label(action.replica, action.label)
+            case Switchover():
+                self._switch(action)
+
+    def _record(self, area: str, assignment: Assignment | None) -> None:
+        self.index.record(area, assignment)
+        if assignment is None:
+            del self.recorded[area]
+        else:
+            self.recorded[area] = assignment
+
+    def _switch(self, action: Switchover) -> None:
+        """The active hands over to a passive that has caught up."""
+        truth = self.truth.get(action.area)
+        if truth is None or truth.active != action.target or not self.nodes[action.target].reachable:
+            return
+        for m in truth.force.replicas:
+            able = action.area in self.nodes[m.replica].able
+            if m.replica != action.target and able and self._in(m.replica, action.area):
+                truth.active, truth.term = m.replica, truth.term + 1
+                return
 
     def _tell(self, order: Assign | Remind) -> None:
         told, area = order.assignment, order.assignment.spec.area

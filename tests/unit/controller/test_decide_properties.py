@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.facts import GRACE
-from controller.view import Action, Adopt, Assign, Forget, Release, Remind, Say, SetLabel
+from controller.view import Action, Adopt, Assign, Forget, Label, Release, Remind, Say, SetLabel, Switchover
 from pairsim.model.assignment import Assignment, Role
 from tests.unit.controller.model import World
 
 AREAS = ("west", "east")
 SIMULATORS = 6
 NAMES = (*(f"sim-{n}" for n in range(1, SIMULATORS + 1)), "witness-1", "witness-2")
-FAULTS = ("kill", "restart", "hide", "show", "empty", "nothing")
+FAULTS = ("kill", "restart", "hide", "show", "empty", "leave", "nothing")
 
 events = st.lists(st.tuples(st.sampled_from(FAULTS), st.sampled_from(NAMES), st.integers(1, 6)), max_size=25)
 
@@ -43,58 +43,68 @@ def newcomers_of(assignment: Assignment) -> list[str]:
 
 
 def no_guess(world: World, old: Assignment, new: Assignment) -> None:
-    """Whoever is replaced does not run, or was silent for long while the active and the third member answer."""
+    """Whoever is replaced does not run, leaves, or was silent for long while the other two answer."""
     stays = [m.replica for m in new.members() if old.member(m.replica)]
     for name in (m.replica for m in old.members() if new.member(m.replica) is None):
-        process = world.seen.processes[name]
-        if process.alive:
+        process = world.seen[name]
+        if process.alive and not process.leaving:
             assert process.silent > GRACE
-            assert all(world.seen.processes[other].status for other in stays)
+            assert all(world.seen[other].status for other in stays)
 
 
 def watch(world: World) -> tuple[Action, ...]:
     """One turn, with all that must hold in it."""
-    before = world.view()
     truths = {area: truth.force for area, truth in world.truth.items()}
-    labels = dict(world.labels)
+    recorded = dict(world.recorded)
     seen: list[Action] = []
-
-    actions = world.turn()
-    for action in actions:
+    for view, action in world.turn():
         match action:
             case Assign():
-                area = action.assignment.spec.area
-                for name in newcomers_of(action.assignment):
-                    promised = [a for other, a in before.recorded.items() if other != area and a.member(name)]
-                    assert not promised, "a spare is promised to one area"
-                if action.assignment.generation == 1:
-                    assert area not in before.recorded, "an area is founded once"
-                    assert area not in truths
-                else:
-                    if before.recorded[area] != action.assignment:
-                        no_guess(world, before.recorded[area], action.assignment)
-                    force = world.truth[area].force
-                    old = truths[area] if force == action.assignment else force
-                    changed = {m.replica for m in action.assignment.members()} ^ {m.replica for m in old.members()}
-                    if action.assignment.generation == old.generation + 1:
-                        assert len(changed) == 2, "members change by one at a time"
+                assigned(world, action.assignment, recorded, truths)
             case Release() if action.area in world.areas:
                 assert action.area not in truths or truths[action.area].member(action.target) is None, (
                     "no member of what is in force is made to leave"
                 )
+            case Switchover():
+                assert world.seen[action.target].leaving
             case SetLabel():
-                labels[action.replica] = action.label
-                actives = Counter(label.area for label in labels.values() if label.role is Role.ACTIVE)
-                assert all(count == 1 for count in actives.values()), "two actives of an area"
-                if action.label.role is Role.ACTIVE:
-                    highest = world.highest.get(action.label.area, 0)
-                    assert action.label.term >= highest, "a lower term took the label"
-                    world.highest[action.label.area] = action.label.term
+                labelled(world, action.label)
+        if isinstance(action, Assign | Adopt):
+            recorded[action.assignment.spec.area] = action.assignment
+        if view is not None and isinstance(action, Assign | Adopt | Release | Switchover | Forget):
+            assert view.area == (action.assignment.spec.area if isinstance(action, Assign | Adopt) else action.area)
         seen.append(action)
-    newcomers = Counter(name for a in seen if isinstance(a, Assign) for name in newcomers_of(a.assignment))
-    assert all(count == 1 for count in newcomers.values()), "a spare is promised to one area"
     assert len(world.begun) == len(set(world.begun)), "an area began twice"
-    return actions
+    return tuple(seen)
+
+
+def assigned(world: World, new: Assignment, recorded: dict[str, Assignment], truths: dict[str, Assignment]) -> None:
+    area = new.spec.area
+    for name in newcomers_of(new):
+        promised = [a for other, a in recorded.items() if other != area and a.member(name)]
+        assert not promised, "a spare is promised to one area"
+        assert not world.seen[name].leaving, "who leaves becomes no member"
+    if new.generation == 1:
+        assert area not in recorded, "an area is founded once"
+        assert area not in truths
+        return
+    if recorded[area] != new:
+        no_guess(world, recorded[area], new)
+    force = world.truth[area].force
+    old = truths[area] if force == new else force
+    changed = {m.replica for m in new.members()} ^ {m.replica for m in old.members()}
+    if new.generation == old.generation + 1:
+        assert len(changed) == 2, "members change by one at a time"
+
+
+def labelled(world: World, label: Label) -> None:
+    actives = Counter(label.area for label in world.labels.values() if label.role is Role.ACTIVE)
+    assert all(count == 1 for count in actives.values()), "two actives of an area"
+    if label.role is Role.ACTIVE:
+        assert label.term >= world.highest.get(label.area, 0), "a lower term took the label"
+        world.highest[label.area] = label.term
+        others = [x.term for x in world.labels.values() if x.area == label.area and x is not label]
+        assert all(term >= label.term for term in others), "somebody could still be promoted in an older term"
 
 
 def whole(world: World) -> bool:
@@ -169,3 +179,24 @@ def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[s
         about = [a for a in watch(world) if getattr(a, "area", "") == "west" or getattr(a, "assignment", None)]
         assert all(isinstance(a, Say) for a in about if not hasattr(a, "assignment"))
         assert all(a.assignment.spec.area != "west" for a in about if isinstance(a, Assign | Remind | Adopt))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), max_size=2, unique=True))
+def test_who_leaves_is_replaced_and_no_pair_is_ever_less_than_a_pair(first: str, others: list[str]) -> None:
+    world = World(SIMULATORS + 1, 3, AREAS)
+    for _ in range(6):
+        watch(world)
+    gone = {first, *others}
+    if len(gone & {"witness-1", "witness-2", "witness-3"}) == 3:
+        return
+    for name in gone:
+        world.leave(name)
+    for _ in range(30):
+        watch(world)
+        for area, truth in world.truth.items():
+            able = [m.replica for m in truth.force.members() if area in world.nodes[m.replica].able]
+            assert len(able) == 3, "a member that leaves stays until another one can take over"
+    assert whole(world)
+    for truth in world.truth.values():
+        assert not gone & {m.replica for m in truth.force.members()}

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from controller.decide import decide
 from controller.facts import GRACE
-from controller.view import Action, Adopt, Assign, Forget, Process, Release, Remind, Say, SetLabel, View
+from controller.index import Index, Wanted
+from controller.view import (
+    Action,
+    Adopt,
+    Assign,
+    Forget,
+    Kind,
+    Process,
+    Release,
+    Remind,
+    Say,
+    SetLabel,
+    Switchover,
+    View,
+)
 from pairsim.model.assignment import Role
 from tests.unit.controller.views import (
+    NOW,
     assignment,
     dead,
+    index,
+    leaving,
     pair,
     process,
     replica,
     silent,
     spare,
+    spec,
     view,
     without_joins,
     witness,
@@ -30,6 +49,17 @@ EMPTY_WITNESS = process("witness-1", witness("witness-1"))
 def actions(seen: View) -> list[Action]:
     """Without labels."""
     return [action for action in decide(seen) if not isinstance(action, SetLabel)]
+
+
+def one_after_the_other(world: Index) -> list[Action]:
+    """The areas in the order of their names, as a backend does it: what is assigned is recorded at once."""
+    found = []
+    for area in sorted(world.areas()):
+        for action in actions(world.view(area, NOW)):
+            if isinstance(action, Assign):
+                world.record(area, action.assignment)
+            found.append(action)
+    return found
 
 
 def says(seen: View) -> str:
@@ -50,7 +80,7 @@ def test_two_spares_and_a_witness_found_an_area_in_the_order_of_their_names() ->
 
 def test_two_areas_are_founded_with_four_spares() -> None:
     spares = [spare(f"sim-{n}") for n in range(1, 5)]
-    founded = actions(view(*spares, EMPTY_WITNESS, areas=("west", "east")))
+    founded = one_after_the_other(index(*spares, EMPTY_WITNESS, areas=("west", "east")))
     assert [a.targets for a in founded if isinstance(a, Assign)] == [
         ("sim-1", "sim-2", "witness-1"),
         ("sim-3", "sim-4", "witness-1"),
@@ -60,7 +90,7 @@ def test_two_areas_are_founded_with_four_spares() -> None:
 def test_areas_are_spread_over_witnesses() -> None:
     witnesses = [process(f"witness-{n}", witness(f"witness-{n}")) for n in (1, 2)]
     spares = [spare(f"sim-{n}") for n in range(1, 9)]
-    founded = actions(view(*spares, *witnesses, areas=("a", "b", "c", "d")))
+    founded = one_after_the_other(index(*spares, *witnesses, areas=("a", "b", "c", "d")))
     assert [a.assignment.witness.replica for a in founded if isinstance(a, Assign)] == ["witness-1", "witness-2"] * 2
 
 
@@ -112,11 +142,11 @@ def test_without_a_spare_a_dead_replica_is_waited_for() -> None:
 def test_one_spare_is_not_promised_to_two_areas() -> None:
     east = assignment("sim-5", "sim-6", "witness-1", area="east")
     both = process("witness-1", witness("witness-1", FIRST, east))
-    seen = view(
+    world = index(
         ACTIVE, dead("sim-2"), *pair(east)[:1], dead("sim-6"), both, spare("sim-3"),
         recorded=(FIRST, east), areas=("west", "east"),
     )  # fmt: skip
-    assert [type(action) for action in actions(seen)] == [Assign, Say]
+    assert [type(action) for action in one_after_the_other(world)] == [Assign, Say]
 
 
 def test_a_spare_that_is_promised_and_has_not_heard_of_it_is_not_taken_again() -> None:
@@ -216,6 +246,109 @@ def test_a_later_generation_is_believed_and_its_former_members_are_released() ->
     sealed = without_joins(NEXT)
     seen = view(*pair(sealed), process("sim-2", replica("sim-2", FIRST, Role.PASSIVE)), recorded=(FIRST,))
     assert actions(seen) == [Adopt(sealed), Release("sim-2", "west")]
+
+
+# --- who leaves
+
+
+def test_a_passive_that_leaves_is_replaced_while_it_works() -> None:
+    seen = view(ACTIVE, leaving(PASSIVE), WITNESS, spare("sim-3"), recorded=(FIRST,))
+    assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
+    assert "sim-2 leaves and there is no spare: add" in says(view(ACTIVE, leaving(PASSIVE), WITNESS, recorded=(FIRST,)))
+
+
+def test_an_active_that_leaves_hands_over_first() -> None:
+    assert actions(view(leaving(ACTIVE), PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,))) == [
+        Switchover("sim-1", "west")
+    ]
+    alone = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, peer_in_sync=False), leaving=True)
+    assert "waits for its passive" in says(view(alone, PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,)))
+
+
+def test_of_a_pair_that_leaves_the_passive_is_replaced_first() -> None:
+    seen = view(leaving(ACTIVE), leaving(PASSIVE), leaving(WITNESS), spare("sim-3"), recorded=(FIRST,))
+    assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
+
+
+def test_a_lost_member_is_replaced_before_one_that_leaves() -> None:
+    seen = view(leaving(ACTIVE), dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
+    assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
+
+
+def test_a_witness_that_leaves_is_replaced_by_another_that_stays() -> None:
+    other = process("witness-2", witness("witness-2"))
+    following = assignment("sim-1", "sim-2", "witness-2", generation=2, joins=("witness-2",))
+    assert actions(view(ACTIVE, PASSIVE, leaving(WITNESS), other, recorded=(FIRST,))) == [
+        Assign(following, ("witness-2", "sim-1"))
+    ]
+    seen = view(ACTIVE, PASSIVE, leaving(WITNESS), leaving(other), recorded=(FIRST,))
+    assert "witness-1 leaves and there is no other witness" in says(seen)
+
+
+def test_nobody_that_leaves_becomes_a_member() -> None:
+    assert "two spare simulators, there are 1" in says(view(leaving(spare("sim-1")), spare("sim-2"), EMPTY_WITNESS))
+    assert "waits for a witness" in says(view(spare("sim-1"), spare("sim-2"), leaving(EMPTY_WITNESS)))
+    newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING), leaving=True)
+    assert actions(view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(NEXT,))) == [Adopt(FIRST)]
+    blank = leaving(spare("sim-2"))
+    assert "leaves before the area has begun" in says(view(spare("sim-1"), blank, EMPTY_WITNESS, recorded=(FIRST,)))
+    seen = view(ACTIVE, leaving(spare("sim-2")), WITNESS, spare("sim-3"), recorded=(FIRST,))
+    assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))], "it is not told of the area again"
+
+
+# --- machines
+
+
+def on(node: str, seen: Process) -> Process:
+    return msgspec.structs.replace(seen, node=node)
+
+
+def test_the_three_are_taken_from_unlike_machines_when_there_is_a_choice() -> None:
+    many = [on("a", spare(f"sim-{n}")) for n in range(1, 5)] + [on("b", spare("sim-5")), on("c", spare("sim-6"))]
+    (founded,) = actions(view(*many, on("c", EMPTY_WITNESS)))
+    assert isinstance(founded, Assign)
+    assert founded.targets[:2] == ("sim-1", "sim-5")
+    two = [on("a", spare("sim-1")), on("a", spare("sim-2")), on("b", spare("sim-3"))]
+    (founded,) = actions(view(*two, on("b", EMPTY_WITNESS)))
+    assert isinstance(founded, Assign)
+    assert founded.targets[:2] == ("sim-1", "sim-3"), "a pair is kept apart before a witness is"
+
+
+def test_a_replacement_is_taken_from_a_machine_of_its_own() -> None:
+    spares = (on("a", spare("sim-3")), on("c", spare("sim-4")), on("b", spare("sim-5")))
+    seen = view(on("a", ACTIVE), dead("sim-2"), on("c", WITNESS), *spares, recorded=(FIRST,))
+    (assigned,) = actions(seen)
+    assert isinstance(assigned, Assign)
+    assert assigned.targets == ("sim-5", "sim-1")
+
+
+# --- areas that are held back, or that nobody has a record of
+
+
+def test_a_paused_area_is_left_alone_but_for_its_labels() -> None:
+    world = index(ACTIVE, dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
+    world.want("west", Wanted(spec(), paused=True))
+    assert [a.replica for a in decide(world.view("west", NOW)) if isinstance(a, SetLabel)] == ["sim-2"]
+    assert actions(world.view("west", NOW)) == []
+
+
+def test_an_area_is_not_founded_against_an_obstacle() -> None:
+    world = index(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS)
+    world.want("west", Wanted(spec(), obstacle="its plane is not there"))
+    assert actions(world.view("west", NOW)) == [Say("west", "its plane is not there")]
+
+
+def test_an_area_without_a_record_is_taken_as_its_members_say() -> None:
+    second = without_joins(NEXT)
+    assert actions(view(*pair(second), spare("sim-4"), spare("sim-5"))) == [Adopt(second)]
+    joining = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
+    assert "knows it and has no history" in says(view(joining, spare("sim-4"), spare("sim-5"), EMPTY_WITNESS))
+
+
+def test_what_is_waited_for_is_told_by_its_kind() -> None:
+    (waits,) = actions(view(spare("sim-1"), EMPTY_WITNESS))
+    assert isinstance(waits, Say)
+    assert waits.wants is Kind.SIMULATOR
 
 
 # --- areas that are not wanted

@@ -5,21 +5,27 @@ from __future__ import annotations
 import itertools
 
 from controller.decide import decide
-from controller.view import Label, SetLabel, View
+from controller.index import Index
+from controller.view import Label, SetLabel
 from pairsim.model.assignment import Role
-from tests.unit.controller.views import assignment, pair, process, replica, silent, spare, view
+from tests.unit.controller.views import NOW, assignment, index, pair, process, replica, silent, spare
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
+EAST = assignment("sim-1", "sim-5", "witness-1", area="east")
 WITNESS = pair(FIRST)[2]
 
 
-def steps(seen: View) -> list[dict[str, Label]]:
-    """The labels after every single change."""
-    labels, found = dict(seen.labels), []
-    for action in decide(seen):
-        if isinstance(action, SetLabel):
-            labels[action.replica] = action.label
-            found.append(dict(labels))
+def steps(world: Index) -> list[dict[str, Label]]:
+    """The labels after every single change, until there is none to make."""
+    found = []
+    while changes := [
+        *(a for a in decide(world.view("west", NOW)) if isinstance(a, SetLabel)),
+        *world.pool_labels(),
+    ]:
+        assert len(found) < 10, "labels go to and fro"
+        for change in changes:
+            world.label(change.replica, change.label)
+            found.append(world.labels())
     return found
 
 
@@ -37,12 +43,12 @@ def test_there_are_never_two_actives_on_the_way() -> None:
         names = ("sim-1", "sim-2")
         now = [process(n, replica(n, FIRST, role, term=term)) for n, role, term in zip(names, new, terms, strict=True)]
         before = {n: Label("west", role, 1) for n, role in zip(names, old, strict=True)}
-        for labels in steps(view(*now, WITNESS, recorded=(FIRST,), labels=before)):
+        for labels in steps(index(*now, WITNESS, recorded=(FIRST,), labels=before)):
             assert sum(label.role is Role.ACTIVE for label in labels.values()) <= 1
 
 
 def test_a_pair_and_a_spare_are_labelled_as_what_they_are() -> None:
-    final = steps(view(*pair(FIRST), spare("sim-3"), recorded=(FIRST,)))[-1]
+    final = steps(index(*pair(FIRST), spare("sim-3"), recorded=(FIRST,)))[-1]
     assert final == {
         "sim-1": active("sim-1", 1),
         "sim-2": Label("west", Role.PASSIVE, 1),
@@ -52,7 +58,7 @@ def test_a_pair_and_a_spare_are_labelled_as_what_they_are() -> None:
 
 def test_a_lower_term_never_takes_the_label() -> None:
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
-    seen = view(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
+    seen = index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
     assert steps(seen)[-1]["sim-1"].role is Role.PASSIVE
 
 
@@ -60,17 +66,37 @@ def test_a_lower_term_does_not_get_the_label_that_a_higher_one_had_to_give_up() 
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
     later = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=5))
     before = {"sim-1": Label("west", Role.PASSIVE, 3), "sim-2": Label("west", Role.PASSIVE, 5)}
-    assert steps(view(stale, later, WITNESS, recorded=(FIRST,), labels=before)) == []
-    assert steps(view(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(index(stale, later, WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
 
 
 def test_who_cannot_be_reached_loses_the_label_to_a_higher_term() -> None:
     newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
-    seen = view(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
+    seen = index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
     assert [step.get("sim-1") for step in steps(seen)] == [None, active("sim-1", 6)], "demoted first"
 
 
 def test_who_cannot_be_reached_keeps_the_label_while_nobody_else_is_active() -> None:
     passive = process("sim-1", replica("sim-1", FIRST, Role.PASSIVE, term=5))
     before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": active("sim-2", 5)}
-    assert steps(view(passive, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(index(passive, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
+
+
+def test_everybody_else_is_written_to_before_anybody_is_promoted() -> None:
+    """So that a controller that was stopped before it promoted somebody in an older term is refused."""
+    newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
+    before = {"sim-1": active("sim-1", 5), "sim-2": Label("west", Role.PASSIVE, 5)}
+    found = steps(index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before))
+    assert [(step["sim-2"].term, step["sim-1"].term) for step in found] == [(6, 5), (6, 6)]
+    unlabelled = steps(index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,)))
+    assert [sorted(step) for step in unlabelled] == [["sim-2"], ["sim-1", "sim-2"]]
+
+
+def test_a_member_that_became_a_spare_or_somebody_elses_gives_the_label_up() -> None:
+    before = {"sim-1": active("sim-1", 5)}
+    newer = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=6))
+    for now in (spare("sim-1"), process("sim-1", replica("sim-1", EAST, Role.ACTIVE, term=2))):
+        found = steps(index(now, newer, WITNESS, recorded=(FIRST,), labels=before))
+        assert found[0]["sim-1"].role is not Role.ACTIVE
+        assert found[0]["sim-1"].area != "west"
+        assert found[-1]["sim-2"] == active("sim-2", 6)

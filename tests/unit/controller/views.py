@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
+from controller.index import Index, Wanted
 from controller.view import Kind, Label, Process, View
 from pairsim.model.assignment import (
     AreaSpec,
@@ -69,13 +70,49 @@ def witness(name: str, *groups: Assignment, term: int = 1) -> WitnessStatus:
 
 
 def process(
-    name: str, status: ReplicaStatus | WitnessStatus | None, *, alive: bool = True, silent: float = 0.0
+    name: str,
+    status: ReplicaStatus | WitnessStatus | None,
+    *,
+    alive: bool = True,
+    silent: float = 0.0,
+    leaving: bool = False,
+    node: str = "",
 ) -> Process:
     """A process that can be reached if it has a status."""
     kind = Kind.WITNESS if name.startswith("witness") else Kind.SIMULATOR
     return Process(
-        name=name, kind=kind, peer=f"{name}:1", url=f"http://{name}:2", alive=alive, status=status, silent=silent
-    )
+        name=name, kind=kind, peer=f"{name}:1", url=f"http://{name}:2", alive=alive, leaving=leaving, node=node,
+        status=status, silent=silent,
+    )  # fmt: skip
+
+
+NOW = 1000.0
+
+
+def index(
+    *processes: Process,
+    recorded: tuple[Assignment, ...] = (),
+    areas: tuple[str, ...] = ("west",),
+    labels: Mapping[str, Label] | None = None,
+    touched: Callable[[str], None] = lambda _area: None,
+) -> Index:
+    """A world as a backend tells it."""
+    made = Index(touched)
+    for seen in processes:
+        tell(made, seen)
+    for name in areas:
+        made.want(name, Wanted(spec(name)))
+    for assigned in recorded:
+        made.record(assigned.spec.area, assigned)
+    for name, label in (labels or {}).items():
+        made.label(name, label)
+    return made
+
+
+def tell(world: Index, seen: Process, now: float = NOW) -> None:
+    """What a backend sees of a process."""
+    world.put(seen)
+    world.heard(seen.name, seen.status, now if seen.status else now - seen.silent)
 
 
 def view(
@@ -84,12 +121,12 @@ def view(
     areas: tuple[str, ...] = ("west",),
     labels: Mapping[str, Label] | None = None,
 ) -> View:
-    return View(
-        areas=tuple(map(spec, areas)),
-        processes={p.name: p for p in processes},
-        recorded={a.spec.area: a for a in recorded},
-        labels=dict(labels or {}),
-    )
+    """A look at the area west."""
+    return index(*processes, recorded=recorded, areas=areas, labels=labels).view("west", NOW)
+
+
+def leaving(seen: Process) -> Process:
+    return msgspec.structs.replace(seen, leaving=True)
 
 
 def pair(of: Assignment) -> tuple[Process, Process, Process]:

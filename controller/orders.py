@@ -1,0 +1,69 @@
+"""Orders to processes, sent in the background: each at most once at a time, and again after a growing pause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from controller.view import Assign, Release, Remind, Switchover
+from pairsim.network.client import AreaClient
+from pairsim.network.client_errors import ClientError
+
+log = structlog.get_logger()
+
+_AGAIN, _LONGEST_AGAIN = 0.1, 2.0
+_ORDER_SECONDS = 15.0
+
+Key = tuple[str, str, str, int]
+
+
+class Orders:
+    """Carries out what is decided about processes; what failed is decided again, and then sent again."""
+
+    def __init__(self, client: Callable[[str], AreaClient | None]) -> None:
+        """`client` gives the client of one process, None for one that is gone."""
+        self._client = client
+        self._busy: dict[Key, asyncio.Task[None]] = {}
+        self._failures: dict[tuple[str, str, str], int] = {}
+
+    def give(self, action: Assign | Remind | Release | Switchover) -> None:
+        """Sends it to all its targets, unless the same is on its way already."""
+        match action:
+            case Assign() | Remind():
+                assignment = action.assignment
+                for target in action.targets:
+                    key = target, "assign", assignment.spec.area, assignment.generation
+                    self._send(key, lambda client: client.assign(assignment))
+            case Release():
+                self._send((action.target, "release", action.area, 0), lambda client: client.release(action.area))
+            case Switchover():
+                self._send((action.target, "switchover", action.area, 0), lambda client: client.switchover())
+
+    async def close(self) -> None:
+        """Waits for no answer any more."""
+        tasks = list(self._busy.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _send(self, key: Key, order: Callable[[AreaClient], Awaitable[object]]) -> None:
+        client = self._client(key[0])
+        if key in self._busy or client is None:
+            return
+        self._busy[key] = task = asyncio.create_task(self._carry(key, client, order))
+        task.add_done_callback(lambda _task: self._busy.pop(key, None))
+
+    async def _carry(self, key: Key, client: AreaClient, order: Callable[[AreaClient], Awaitable[object]]) -> None:
+        target, what, area, _generation = key
+        try:
+            async with asyncio.timeout(_ORDER_SECONDS):
+                await order(client)
+        except (ClientError, TimeoutError) as error:
+            failures = self._failures[key[:3]] = self._failures.get(key[:3], 0) + 1
+            log.info("an order failed", target=target, order=what, area=area, reason=str(error), times=failures)
+            await asyncio.sleep(min(_AGAIN * 2**failures, _LONGEST_AGAIN))
+        else:
+            self._failures.pop(key[:3], None)
+            await asyncio.sleep(_AGAIN)

@@ -1,0 +1,208 @@
+"""Which areas get another look, and what a look costs in a world of many."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from controller.decide import decide
+from controller.index import POOL, Index, Wanted
+from controller.view import Assign, Kind, Label, Process, SetLabel
+from pairsim.model.assignment import Assignment, ReplicaStatus, Role
+from tests.unit.controller.views import (
+    NOW,
+    assignment,
+    dead,
+    index,
+    leaving,
+    pair,
+    process,
+    replica,
+    silent,
+    spare,
+    spec,
+    tell,
+    witness,
+)
+
+FIRST = assignment("sim-1", "sim-2", "witness-1")
+EAST = assignment("sim-5", "sim-6", "witness-1", area="east")
+ACTIVE, PASSIVE, _ = pair(FIRST)
+WITNESS = process("witness-1", witness("witness-1", FIRST, EAST))
+
+
+class Touched(list[str]):
+    """The areas that were named since the last `take`."""
+
+    def take(self) -> set[str]:
+        names = set(self)
+        self.clear()
+        return names
+
+
+def two_areas() -> tuple[Index, Touched]:
+    touched = Touched()
+    world = index(
+        *(ACTIVE, PASSIVE, WITNESS, *pair(EAST)[:2]), recorded=(FIRST, EAST), areas=("west", "east"),
+        touched=touched.append,
+    )  # fmt: skip
+    touched.take()
+    return world, touched
+
+
+def said(seen: Process, **changes: object) -> Process:
+    assert isinstance(seen.status, ReplicaStatus)
+    return msgspec.structs.replace(seen, status=msgspec.structs.replace(seen.status, **changes))
+
+
+def test_ticks_are_no_reason_for_another_look() -> None:
+    world, touched = two_areas()
+    tell(world, said(ACTIVE, tick=6, synced_tick=6, entities=9, digest="ab"), NOW + 1)
+    ticked = process("witness-1", witness("witness-1", FIRST, EAST))
+    assert ticked.witness is not None
+    later = tuple(msgspec.structs.replace(g, tick=99, leader="x") for g in ticked.witness.areas)
+    tell(world, process("witness-1", msgspec.structs.replace(ticked.witness, areas=later)), NOW + 1)
+    assert not touched
+
+
+def test_each_change_that_matters_touches_its_area_alone() -> None:
+    for change in (
+        said(ACTIVE, role=Role.PASSIVE),
+        said(ACTIVE, term=2),
+        said(ACTIVE, generation=2),
+        said(ACTIVE, in_sync=False),
+        said(ACTIVE, peer_in_sync=False),
+        said(ACTIVE, members=("a", "b", "c")),
+        silent("sim-1", 1),
+        dead("sim-1"),
+        leaving(ACTIVE),
+        msgspec.structs.replace(ACTIVE, url="http://elsewhere"),
+        spare("sim-1"),
+        process("witness-1", witness("witness-1", FIRST, EAST, term=1).__class__(
+            replica="witness-1", started_at=0, pid=1, peer="", areas=(*witness("witness-1", FIRST, term=2).areas,
+                                                                       *witness("witness-1", EAST).areas),
+        )),
+    ):  # fmt: skip
+        world, touched = two_areas()
+        tell(world, change)
+        assert touched.take() - {POOL} == {"west"}, change
+
+
+def test_a_witness_that_is_lost_touches_all_its_areas() -> None:
+    world, touched = two_areas()
+    world.heard("witness-1", None, NOW)
+    assert touched.take() == {"west", "east"}
+    world.drop("witness-1")
+    assert touched.take() == {"west", "east"}
+    assert "witness-1" not in world.view("west", NOW).processes
+
+
+def test_labels_wishes_and_records_touch_their_area() -> None:
+    world, touched = two_areas()
+    world.label("sim-1", Label("west", Role.ACTIVE, 1))
+    assert touched.take() == {"west"}
+    world.label("sim-1", Label("east", Role.ACTIVE, 1))
+    assert touched.take() == {"west", "east"}
+    world.want("west", Wanted(spec(), paused=True))
+    assert touched.take() == {"west"}
+    world.want("west", Wanted(spec(), paused=True))
+    assert not touched
+    world.want("west", None)
+    world.record("east", None)
+    assert touched.take() == {"west", "east"}
+
+
+def test_one_spare_calls_one_area_that_waits_and_the_next_calls_the_next() -> None:
+    world, touched = two_areas()
+    for area in ("west", "east"):
+        world.waits(area, [Kind.SIMULATOR])
+    for name, area in (("sim-7", "west"), ("sim-8", "east")):
+        tell(world, spare(name))
+        assert touched.take() == {area, POOL}
+    tell(world, spare("sim-9"))
+    assert touched.take() == {POOL}, "nobody waits any more"
+
+
+def test_a_spare_is_labelled_without_any_area() -> None:
+    world, _touched = two_areas()
+    tell(world, spare("sim-7"))
+    assert world.pool_labels() == (SetLabel("sim-7", Label("", Role.SPARE, 0)),)
+    world.label("sim-7", Label("", Role.SPARE, 0))
+    assert world.pool_labels() == ()
+
+
+def test_a_look_shows_of_a_witness_what_concerns_the_area_and_how_long_somebody_is_silent() -> None:
+    world, _touched = two_areas()
+    world.heard("sim-2", None, NOW + 3)
+    view = world.view("west", NOW + 4)
+    assert view.processes.keys() == {"sim-1", "sim-2", "witness-1"}
+    assert view.processes["sim-2"].silent == 4
+    seen = view.processes["witness-1"].witness
+    assert seen is not None
+    assert [group.area for group in seen.areas] == ["west"]
+
+
+def test_a_promised_spare_is_offered_to_nobody_and_is_again_when_the_promise_is_over() -> None:
+    world, _touched = two_areas()
+    tell(world, spare("sim-7"))
+    assert [p.name for p in world.view("west", NOW).spares] == ["sim-7"]
+    following = assignment("sim-5", "sim-7", "witness-1", area="east", generation=2, joins=("sim-7",))
+    world.record("east", following)
+    assert world.view("west", NOW).spares == ()
+    world.record("east", EAST)
+    assert [p.name for p in world.view("west", NOW).spares] == ["sim-7"]
+
+
+def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
+    """Counted in looks, and a bound on the processor's time that only something quadratic exceeds."""
+    areas = [f"area-{n}" for n in range(1000)]
+    made: dict[str, Assignment] = {}
+    touched = Touched()
+    world = Index(touched.append)
+    for n, area in enumerate(areas):
+        made[area] = assignment(f"sim-{2 * n}", f"sim-{2 * n + 1}", f"witness-{n % 2}", area=area)
+        world.want(area, Wanted(spec(area)))
+        for seen in pair(made[area])[:2]:
+            tell(world, seen)
+        world.record(area, made[area])
+    for w in range(2):
+        tell(world, process(f"witness-{w}", witness(f"witness-{w}", *(made[a] for a in areas[w::2]))))
+    for n in range(100):
+        tell(world, spare(f"spare-{n}"))
+    settle(world, touched.take())
+    touched.take()
+
+    began = time.process_time()
+    for area in areas[:100]:
+        first, second, _third = made[area].members()
+        tell(world, dead(first.replica))
+        tell(world, process(second.replica, replica(second.replica, made[area], Role.ACTIVE, term=2)))
+    looks = 0
+    newcomers: dict[str, str] = {}
+    while names := touched.take() - {POOL}:
+        looks += len(names)
+        for action in settle(world, names):
+            if isinstance(action, Assign):
+                (newcomer,) = action.assignment.joins  # it is said again until it is so
+                assert newcomers.setdefault(newcomer, action.assignment.spec.area) == action.assignment.spec.area
+    took = time.process_time() - began
+    assert len(newcomers) == len(set(newcomers.values())) == 100, "every area gets a spare of its own"
+    assert looks <= 500, "an area is looked at a few times, whatever the others do"
+    assert took < 1.0
+    labels = world.labels()
+    for area in areas[:100]:
+        assert labels[made[area].replicas[1].replica] == Label(area, Role.ACTIVE, 2)
+
+
+def settle(world: Index, names: set[str]) -> list[object]:
+    """Looks, and does what is decided as far as the controller itself is concerned."""
+    found: list[object] = []
+    for area in sorted(names - {POOL}):
+        for action in decide(world.view(area, NOW)):
+            found.append(action)
+            if isinstance(action, Assign):
+                world.record(area, action.assignment)
+            elif isinstance(action, SetLabel):
+                world.label(action.replica, action.label)
+    return found

@@ -17,6 +17,9 @@ from controller.picture import WorldPicture
 
 HOST, PORT = "127.0.0.1", 8080
 _SECONDS = 20.0
+_MAX_ANSWER = 16 * 2**20
+# A proxy from the environment must not come between a user and the user's own machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -42,24 +45,14 @@ def at_world(command: F) -> F:
 
 def ask(where: Where, path: str, kind: type[T], body: dict[str, str] | None = None) -> T:
     """GET, or POST with a body; problems become sentences."""
-    request = urllib.request.Request(
-        f"http://{where.host}:{where.port}{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - always http
-            return msgspec.json.decode(answer.read(), type=kind)
-    except urllib.error.HTTPError as error:
-        try:
-            sentence = str(json.loads(error.read())["error"])
-        except (ValueError, KeyError, TypeError):
-            sentence = f"the world answered {error.code}"
-        raise click.ClickException(sentence) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise click.ClickException(
-            f"no world runs on port {where.port}: start one with `pairsim up WORLD.yaml`, or give its --port"
-        ) from error
+        status, data = _exchange(where, path, body)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise click.ClickException(_sentence(error, where)) from error
+    if status >= 400:
+        raise click.ClickException(_told(data) or f"the world answered {status}")
+    try:
+        return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise click.ClickException(f"what answers on port {where.port} is no world of this version: {error}") from error
 
@@ -67,3 +60,36 @@ def ask(where: Where, path: str, kind: type[T], body: dict[str, str] | None = No
 def world(where: Where) -> WorldPicture:
     """The world as it is."""
     return ask(where, "/v1/world", WorldPicture)
+
+
+def _exchange(where: Where, path: str, body: dict[str, str] | None) -> tuple[int, bytes]:
+    request = urllib.request.Request(
+        f"http://{where.host}:{where.port}{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with _OPENER.open(request, timeout=_SECONDS) as answer:
+            return 200, answer.read(_MAX_ANSWER)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(_MAX_ANSWER)
+
+
+def _sentence(error: Exception, where: Where) -> str:
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, ConnectionRefusedError):
+        return f"no world runs on port {where.port}: start one with `pairsim up WORLD.yaml`, or give its --port"
+    if isinstance(reason, TimeoutError):
+        return f"the world on port {where.port} does not answer: `pairsim up` hangs, or something else listens there"
+    if isinstance(reason, ConnectionError | http.client.HTTPException):
+        return f"the world on port {where.port} broke off: it has just ended, or something else listens there"
+    return f"the world at {where.host}, port {where.port}, cannot be asked: {reason}"
+
+
+def _told(data: bytes) -> str:
+    """The sentence of an error's answer; empty if it has none."""
+    try:
+        return str(json.loads(data)["error"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import sys
-import time
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
-import msgspec
 
 from controller.picture import WorldPicture
+from pairsim.cli.load import load
 from pairsim.cli.local import Where, at_world
 from pairsim.cli.local import world as find_world
-from pairsim.model.commands import Command, CommandError, Result, Value
-from pairsim.network.client import AreaClient, new_id
+from pairsim.cli.written import from_file, from_words
+from pairsim.model.commands import Command, CommandError, Result
+from pairsim.network.client import AreaClient
 from pairsim.network.client_errors import ClientError, Unavailable
 
 _BATCH = 100
+_SHOWN = 20
+_MOST_A_SECOND = 100_000.0
+_LONGEST = 7 * 86_400.0
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    op: str
-    entity: int
-    components: dict[str, Value] = {}
-    id: str = ""
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """nan is neither below nor above a bound."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number.", ctx, param)
+    return value
 
 
 @click.command()
@@ -35,10 +36,20 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 @click.argument("words", nargs=-1, metavar="[OP ENTITY [NAME=VALUE[,VALUE...]]...]")
 @click.option("--file", "path", type=click.Path(path_type=Path), help="JSON lines: {op, entity, components, id}.")
 @click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), help="Load: impulses a second, to entities at random."
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True, max=_MOST_A_SECOND),
+    callback=_finite,
+    help="Load: impulses a second, to entities at random.",
 )
-@click.option("--seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="How long it lasts.")
-@click.option("--count", type=click.IntRange(min=1), help="How many impulses, whatever --seconds says.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, max=_LONGEST),
+    callback=_finite,
+    default=10.0,
+    show_default=True,
+    help="Load: how long it lasts.",
+)
+@click.option("--count", type=click.IntRange(min=1), help="Load: how many impulses, whatever --seconds says.")
 @at_world
 def send(
     area: str,
@@ -57,14 +68,20 @@ def send(
     pairsim send west --file commands.jsonl      (or from standard input)
     pairsim send west --rate 1000 --seconds 60
     """
+    if rate is None and count is not None:
+        raise click.UsageError("--count is how many impulses a load has: give --rate as well")
+    if words and path is not None:
+        raise click.UsageError("give a command or --file, not both")
+    if rate is not None and (words or path is not None):
+        raise click.UsageError("--rate sends impulses of its own: give no command and no --file")
+    command = from_words(words) if words else None
     urls = _urls(find_world(where), area)
     try:
         if rate is not None:
-            if words or path is not None:
-                raise click.UsageError("--rate sends impulses of its own: give no command and no --file")
-            asyncio.run(_load(area, urls, rate, count or max(1, round(rate * seconds))))
+            asyncio.run(load(area, urls, rate, count or max(1, round(rate * seconds))))
         else:
-            _report(asyncio.run(_send(area, urls, _commands(words, path))))
+            numbered = [(0, command)] if command is not None else from_file(path)
+            asyncio.run(_send(area, urls, numbered))
     except (ClientError, CommandError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -82,103 +99,48 @@ def _urls(world: WorldPicture, area: str) -> list[str]:
     return [r.url for r in found.replicas] + others
 
 
-def _commands(words: tuple[str, ...], path: Path | None) -> list[Command]:
-    if words and path is not None:
-        raise click.UsageError("give a command or --file, not both")
-    if words:
-        return [_from_words(words)]
-    try:
-        lines = (path.read_text(encoding="utf-8") if path else sys.stdin.read()).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"cannot read {path or 'standard input'}: {error}") from error
-    return list(_from_lines(lines))
-
-
-def _from_words(words: tuple[str, ...]) -> Command:
-    if len(words) < 2 or not words[1].isdecimal():
-        raise click.UsageError("a command is: OP ENTITY [NAME=VALUE[,VALUE...]]...")
-    components: dict[str, Value] = {}
-    for word in words[2:]:
-        name, _equals, text = word.partition("=")
-        try:
-            numbers = [float(number) for number in text.split(",")]
-        except ValueError:
-            raise click.UsageError(f"{word!r} is not NAME=VALUE[,VALUE...] with numbers") from None
-        components[name] = numbers if len(numbers) > 1 else numbers[0]
-    return Command(new_id(), words[0], int(words[1]), components)
-
-
-def _from_lines(lines: Iterable[str]) -> Iterator[Command]:
-    for number, text in enumerate(lines, 1):
-        if text.strip():
+async def _send(area: str, urls: list[str], numbered: list[tuple[int, Command]]) -> None:
+    """Sends batch after batch and tells what became of them, also of those before one that fails."""
+    outcome = _Outcome()
+    async with AreaClient(urls, area=area) as client:
+        for first in range(0, len(numbered), _BATCH):
+            batch = numbered[first : first + _BATCH]
             try:
-                line = msgspec.json.decode(text, type=_Line)
-            except msgspec.MsgspecError as error:
-                raise click.ClickException(f"line {number}: {error}") from error
-            yield Command(line.id or new_id(), line.op, line.entity, line.components)
-
-
-async def _send(area: str, urls: list[str], commands: list[Command]) -> list[Result]:
-    async with AreaClient(urls, area=area) as client:
-        results: list[Result] = []
-        for first in range(0, len(commands), _BATCH):
-            results += await client.send(commands[first : first + _BATCH])
-        return results
-
-
-def _report(results: list[Result]) -> None:
-    for result in results[:20]:
-        click.echo(
-            f"{result.id}  {result.status}  tick {result.tick}" + (f"  {result.reason}" if result.reason else "")
-        )
-    if len(results) > 20:
-        counts = Counter(result.status.value for result in results)
-        click.echo("... " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
-    if any(result.status == "rejected" for result in results):
+                outcome.add(await client.send([command for _number, command in batch]))
+            except (ClientError, CommandError) as error:
+                outcome.end()
+                raise click.ClickException(_failure(error, batch, first, len(numbered))) from error
+    outcome.end()
+    if outcome.counts["rejected"]:
         raise SystemExit(1)
 
 
-async def _load(area: str, urls: list[str], rate: float, count: int) -> None:
-    """Sends impulses at a steady rate. What is not acknowledged is said, and is an error."""
-    size = max(1, min(_BATCH, int(rate / 20)))
-    counts: Counter[str] = Counter()
-    waits: list[float] = []
-    async with AreaClient(urls, area=area) as client:
-        entities = [entity.id for entity in (await client.entities(limit=1_000)).entities]
-        if not entities:
-            raise click.ClickException("the area has no entities to send impulses to")
-        async with client.session() as session, asyncio.TaskGroup() as group:
+class _Outcome:
+    """Shows the first results, and counts all."""
 
-            async def one(batch: list[Command]) -> None:
-                began = time.perf_counter()
-                try:
-                    results = await session.send(batch)
-                except Unavailable:
-                    counts["lost"] += len(batch)
-                except ClientError:
-                    counts["refused"] += len(batch)
-                else:
-                    counts.update(result.status.value for result in results)
-                    counts["acknowledged"] += len(results)
-                    waits.append(time.perf_counter() - began)
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
 
-            began = time.perf_counter()
-            while (sent := counts["sent"]) < count:
-                await asyncio.sleep(max(0.0, began + sent / rate - time.perf_counter()))
-                batch = [_nudge(random.choice(entities)) for _ in range(min(size, count - sent))]  # noqa: S311 - a load
-                counts["sent"] += len(batch)
-                group.create_task(one(batch))
-    names = ("sent", "acknowledged", "applied", "rejected", "duplicate", "refused", "lost")
-    click.echo(", ".join(f"{counts[name]} {name}" for name in names))
-    if waits:
-        waits.sort()
-        click.echo(
-            f"acknowledged after {1e3 * waits[len(waits) // 2]:.1f} ms (median),"
-            f" {1e3 * waits[int(len(waits) * 0.99)]:.1f} ms (p99), {1e3 * waits[-1]:.1f} ms (longest)"
-        )
-    if counts["acknowledged"] != counts["sent"]:
-        raise SystemExit(1)
+    def add(self, results: list[Result]) -> None:
+        room = max(0, _SHOWN - self.counts.total())
+        for result in results[:room]:
+            reason = f"  {result.reason}" if result.reason else ""
+            click.echo(f"{result.id}  {result.status}  tick {result.tick}{reason}")
+        self.counts.update(result.status.value for result in results)
+
+    def end(self) -> None:
+        if self.counts.total() > _SHOWN:
+            click.echo("... " + ", ".join(f"{count} {status}" for status, count in sorted(self.counts.items())))
 
 
-def _nudge(entity: int) -> Command:
-    return Command(new_id(), "impulse", entity, {"impulse": [0.01, 0.0, 0.0]})
+def _failure(error: Exception, batch: list[tuple[int, Command]], before: int, count: int) -> str:
+    """What is wrong, in the user's terms: lines, and how much has been done."""
+    sentence = str(error)
+    for number, command in batch:
+        sentence = sentence.replace(f"command {command.id}: ", f"line {number}: " if number else "")
+    if count > 1:
+        sentence += f"; {before} of {count} commands were committed before"
+    if isinstance(error, Unavailable) and error.unknown:
+        ids = ", ".join(error.unknown[:_SHOWN]) + ", ..." * (len(error.unknown) > _SHOWN)
+        sentence += f"; sent again with the same id none is applied twice: {ids}"
+    return sentence

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
+from typing import Never
 
 import click
 import msgspec
@@ -15,27 +17,46 @@ from controller.picture import WorldPicture
 from pairsim.cli.local import Where, at_world, world
 
 _PERIOD = 0.5
-_WIDTH = 104
-"""Narrower, addresses would be cut off, and what is cut off cannot be copied."""
+_WIDTH = 1000
+"""As much as it takes: what is cut off cannot be copied."""
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="For programs; with --watch one document a line.")
 @click.option("--watch", is_flag=True, help="Until Ctrl-C.")
 @at_world
 def status(as_json: bool, watch: bool, where: Where) -> None:
     """Shows areas and replicas."""
-    picture = world(where)
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(picture)).decode())
-    elif not watch:
-        console = Console()
-        console.print(_table(picture), width=max(console.width, _WIDTH), crop=False)
-    else:
-        with contextlib.suppress(KeyboardInterrupt), Live(_table(picture), auto_refresh=False) as live:
-            while True:
-                time.sleep(_PERIOD)
-                live.update(_table(world(where)), refresh=True)
+    if not watch:
+        picture = world(where)
+        if as_json:
+            click.echo(_json(picture, indented=True))
+        else:
+            _print(picture)
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        if as_json:
+            _again(where, lambda picture: click.echo(_json(picture)))
+        elif not Console().is_terminal:
+            _again(where, _print)
+        else:
+            with Live(auto_refresh=False) as live:
+                _again(where, lambda picture: live.update(_table(picture), refresh=True))
+
+
+def _again(where: Where, show: Callable[[WorldPicture], None]) -> Never:
+    while True:
+        show(world(where))
+        time.sleep(_PERIOD)
+
+
+def _json(picture: WorldPicture, *, indented: bool = False) -> str:
+    encoded = msgspec.json.encode(picture)
+    return (msgspec.json.format(encoded) if indented else encoded).decode()
+
+
+def _print(picture: WorldPicture) -> None:
+    Console(width=_WIDTH).print(_table(picture), crop=False)
 
 
 def _table(picture: WorldPicture) -> Table:
@@ -51,6 +72,8 @@ def _table(picture: WorldPicture) -> Table:
             cells = (r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.pid or "-", r.url)
             table.add_row(area.area if place == 0 else "", *map(str, cells))
         witness = area.witness
+        if not area.replicas:
+            table.add_row(area.area, "-", "none can be reached")
         table.add_row(
             f"  {state}", "witness", "", "", "", "", "", str(witness.pid or "-"), witness.url, end_section=True
         )

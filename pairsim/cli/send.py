@@ -25,7 +25,7 @@ _LONGEST = 7 * 86_400.0
 
 
 def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """nan is neither below nor above a bound."""
+    """Nan is neither below nor above a bound."""
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is no number.", ctx, param)
     return value

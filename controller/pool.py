@@ -85,6 +85,11 @@ class LocalProcess:
             os.kill(pid, signal.SIGKILL)
         return pid
 
+    def give_up(self) -> None:
+        """Kill -9; it is not restarted."""
+        self._stopping = True
+        self.kill()
+
     async def stop(self, patience: float) -> None:
         """SIGTERM, then SIGKILL; it is not restarted."""
         self._stopping = True
@@ -218,6 +223,11 @@ class Pool:
         raise PoolError(
             f"no free ports at {self._host} between {_PORTS.start} and {_PORTS.stop}: is it this machine's address?"
         )
+
+    def kill(self) -> None:
+        """Kill -9 for all, for good."""
+        for process in self.processes.values():
+            process.give_up()
 
     async def stop(self, last: frozenset[str], patience: float = 10.0) -> None:
         """Stops everything; the actives (`last`) after the others, so that nobody hands over to one that leaves."""

@@ -1,0 +1,213 @@
+"""What an area's status and its events say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from controller.conditions import area_status, notable
+from controller.objects import AreaObject, AreaStatus, LastTakeover, body_of
+from controller.resources import belongings, stands
+from controller.stories import stories
+from controller.takeovers import Takeovers
+from controller.view import Say, View
+from pairsim.model.assignment import Role
+from tests.unit.controller.views import assignment, dead, pair, process, replica, silent, spare, view, without_joins
+
+FIRST = assignment("sim-1", "sim-2", "witness-1")
+NEXT = assignment("sim-2", "sim-3", "witness-1", generation=2, joins=("sim-3",))
+ACTIVE, PASSIVE, WITNESS = pair(FIRST)
+WHOLE = view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,))
+WALL = 1_700_000_000.0
+
+
+def status(
+    seen: View, before: AreaStatus | None = None, *, said: tuple[str, ...] = (), wall: float = WALL
+) -> AreaStatus:
+    return area_status(
+        seen, before or AreaStatus(), said=[Say("west", s) for s in said], last=None, generation=3, wall=wall
+    )
+
+
+def verdicts(found: AreaStatus) -> dict[str, tuple[str, str]]:
+    return {c.type: (c.status, c.reason) for c in found.conditions}
+
+
+def test_a_whole_pair() -> None:
+    found = status(WHOLE)
+    assert (found.active, found.passive, found.witness, found.term, found.tick, found.synced, found.generation) == (
+        "sim-1", "sim-2", "witness-1", 1, 5, True, 1,
+    )  # fmt: skip
+    assert verdicts(found) == {
+        "Ready": ("True", "Active"),
+        "Redundant": ("True", "InSync"),
+        "Degraded": ("False", "Whole"),
+    }
+    assert found.observed_generation == 3
+    assert all(c.observed_generation == 3 for c in found.conditions)
+
+
+def test_what_is_missing_is_named() -> None:
+    seen = {
+        "nobody": view(recorded=(FIRST,)),
+        "cut": view(*(silent(n, 99) for n in ("sim-1", "sim-2", "witness-1")), recorded=(FIRST,)),
+        "unfounded": view(spare("sim-1")),
+        "no witness": view(ACTIVE, PASSIVE, silent("witness-1", 1), recorded=(FIRST,)),
+        "alone": view(
+            process("sim-1", replica("sim-1", FIRST, Role.ACTIVE)), dead("sim-2"), WITNESS, recorded=(FIRST,)
+        ),
+        "no active": view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,)),
+        "deleted": view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,), areas=()),
+    }
+    found = {name: verdicts(status(look)) for name, look in seen.items()}
+    assert {name: v["Ready"] for name, v in found.items()} == {
+        "nobody": ("Unknown", "Unreachable"),
+        "cut": ("Unknown", "Unreachable"),
+        "unfounded": ("False", "NotFounded"),
+        "no witness": ("True", "Active"),
+        "alone": ("True", "Active"),
+        "no active": ("False", "NoActive"),
+        "deleted": ("False", "Releasing"),
+    }
+    assert found["no witness"]["Redundant"] == ("False", "NoWitness")
+    assert found["alone"] == {
+        "Ready": ("True", "Active"),
+        "Redundant": ("False", "PassiveNotInSync"),
+        "Degraded": ("True", "Repairing"),
+    }
+
+
+def test_what_was_said_is_shown_and_a_pause_as_well() -> None:
+    assert verdicts(status(WHOLE, said=("no spare", "no spare")))["Degraded"] == ("True", "Waiting")
+    paused = msgspec.structs.replace(WHOLE, paused=True)
+    assert verdicts(status(paused))["Degraded"] == ("False", "Paused")
+
+
+def test_a_transition_has_its_time_and_ticks_change_nothing_notable() -> None:
+    first = status(WHOLE)
+    ticked = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, tick=99, peer_in_sync=True))
+    later = status(view(ticked, PASSIVE, WITNESS, recorded=(FIRST,)), first, wall=WALL + 60)
+    assert later.conditions == first.conditions
+    assert later.tick == 99
+    assert notable(later) == notable(first)
+    lost = status(view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,)), first, wall=WALL + 60)
+    assert notable(lost) != notable(first)
+    ready = lost.condition("Ready")
+    assert ready is not None
+    assert ready.last_transition_time == "2023-11-14T22:14:20.000Z"
+    assert lost.tick == 5, "what is known is not taken back"
+
+
+def test_it_fits_the_schema_that_the_status_is_read_with() -> None:
+    found = status(view(*pair(without_joins(NEXT)), recorded=(NEXT,)))
+    body: Any = body_of(found)
+    assert body["assignment"]["generation"] == 2
+    assert "lastTakeover" not in body
+    assert msgspec.json.decode(msgspec.json.encode(body), type=AreaStatus) == found
+    away = LastTakeover(time="t", reason="Takeover", from_="sim-1", to="sim-2")
+    body = body_of(msgspec.structs.replace(found, last_takeover=away, assignment=None))
+    assert body["lastTakeover"] == {"time": "t", "reason": "Takeover", "ticksLost": 0, "from": "sim-1", "to": "sim-2"}
+    assert "assignment" not in body
+
+
+def takeover(*looks: tuple[float, View], before: AreaStatus | None = None) -> list[Any]:
+    watch = Takeovers(before or AreaStatus())
+    return [found for now, look in looks if (found := watch.observe(look, now, WALL)) is not None]
+
+
+NEW = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=2, tick=6))
+
+
+def test_a_takeover_is_measured_from_the_first_sign_of_the_loss() -> None:
+    (found,) = takeover(
+        (10.0, WHOLE),
+        (11.0, view(silent("sim-1", 0.1), PASSIVE, WITNESS, recorded=(FIRST,))),
+        (11.2, view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,))),
+        (11.5, view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))),
+        (12.0, view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))),
+    )
+    assert (found.reason, found.duration_ms, found.ticks_lost, found.from_, found.to) == (
+        "Takeover", 500.0, 0, "sim-1", "sim-2",
+    )  # fmt: skip
+
+
+def test_a_switchover_is_a_change_in_which_the_old_active_says_that_it_is_none() -> None:
+    old = process("sim-1", replica("sim-1", FIRST, Role.PASSIVE, term=2))
+    (found,) = takeover((10.0, WHOLE), (10.0, view(old, NEW, WITNESS, recorded=(FIRST,))))
+    assert found.reason == "Switchover"
+    (found,) = takeover((10.0, WHOLE), (10.0, view(ACTIVE, NEW, WITNESS, recorded=(FIRST,))))
+    assert found.reason == "Takeover", "who still believes to be active was not asked"
+
+
+def test_ticks_that_were_seen_and_are_gone_are_counted() -> None:
+    behind = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=2, tick=3))
+    (found,) = takeover((10.0, WHOLE), (11.0, view(dead("sim-1"), behind, WITNESS, recorded=(FIRST,))))
+    assert found.ticks_lost == 2
+
+
+def test_a_change_while_the_controller_was_away_has_no_duration() -> None:
+    (found,) = takeover((10.0, view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))), before=status(WHOLE))
+    assert (found.from_, found.to, found.duration_ms) == ("sim-1", "sim-2", None)
+
+
+def test_an_older_term_and_a_new_term_of_the_same_active_are_no_takeover() -> None:
+    again = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=4, peer_in_sync=True))
+    stale = view(silent("sim-1", 1), NEW, WITNESS, recorded=(FIRST,))
+    assert takeover((10.0, WHOLE), (11.0, view(again, PASSIVE, WITNESS, recorded=(FIRST,))), (12.0, stale)) == []
+
+
+def reasons(before: AreaStatus, after: AreaStatus) -> list[str]:
+    return [story.reason for story in stories(before, after)]
+
+
+def test_transitions_are_told_once() -> None:
+    nothing, whole = AreaStatus(), status(WHOLE)
+    assert reasons(nothing, whole) == ["Founded", "Ready", "Redundant"]
+    assert reasons(whole, whole) == []
+    watch = Takeovers(whole)
+    after = view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))
+    change = watch.observe(after, 1.0, WALL)
+    assert change is not None
+    lost = area_status(after, whole, said=[Say("west", "no spare")], last=change, generation=3, wall=WALL)
+    assert reasons(whole, lost) == ["Takeover", "NotRedundant", "Waiting"]
+    assert reasons(lost, lost) == []
+    assert reasons(lost, status(view(NEW, WITNESS, recorded=(NEXT,)), lost)) == ["Replacing"]
+    sealed = without_joins(NEXT)
+    assert reasons(lost, status(view(NEW, WITNESS, recorded=(sealed,)), lost)) == ["Adopted"]
+    assert reasons(whole, status(view(areas=()), whole)) == ["Released", "NotReady", "NotRedundant"]
+
+
+# --- Services and budget
+
+AREA = msgspec.convert(
+    {
+        "metadata": {"name": "west", "uid": "u7"},
+        "spec": {"plane": "physics", "bounds": {"min": [0, 0, 0], "max": [1, 1, 1]}},
+    },
+    AreaObject,
+)
+
+
+def test_an_area_has_two_services_and_a_budget_that_go_with_it() -> None:
+    made: Any = belongings(AREA)
+    assert [(m["kind"], m["metadata"]["name"]) for m in made] == [
+        ("Service", "west"),
+        ("Service", "west-any"),
+        ("PodDisruptionBudget", "west"),
+    ]
+    assert made[0]["spec"]["selector"] == {"pairsim.io/area": "west", "pairsim.io/role": "active"}
+    assert made[1]["spec"]["selector"] == {"pairsim.io/area": "west"}
+    assert made[2]["spec"]["minAvailable"] == 1
+    assert all(m["metadata"]["ownerReferences"][0]["uid"] == "u7" for m in made)
+
+
+def test_what_the_api_server_adds_does_not_matter_and_what_somebody_changed_does() -> None:
+    wanted: Any = belongings(AREA)[0]
+    found: Any = msgspec.json.decode(msgspec.json.encode(wanted))
+    found["spec"]["clusterIP"] = "10.0.0.7"
+    found["spec"]["ports"][0]["nodePort"] = 7
+    assert stands(wanted, found)
+    found["spec"]["selector"]["pairsim.io/role"] = "passive"
+    assert not stands(wanted, found)
+    assert not stands(wanted, {**wanted, "spec": {**wanted["spec"], "ports": []}})

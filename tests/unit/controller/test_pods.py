@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from controller.objects import Pod
+from controller.pods import label_of, label_patch, process_of
+from controller.view import Kind, Label
+from pairsim.model.assignment import Role
+
+
+def pod(component: str = "simulator", **changes: Any) -> Pod:
+    body: dict[str, Any] = {
+        "metadata": {
+            "name": "sim-1",
+            "uid": "u1",
+            "resourceVersion": "7",
+            "labels": {"app.kubernetes.io/component": component, **changes.pop("labels", {})},
+            "annotations": changes.pop("annotations", {}),
+            "managedFields": [{"manager": "kubelet"}],
+            **changes.pop("metadata", {}),
+        },
+        "spec": {
+            "nodeName": "node-1",
+            "containers": [
+                {
+                    "name": component,
+                    "ports": [{"name": "http", "containerPort": 80}, {"name": "peer", "containerPort": 9}],
+                }
+            ],
+        },
+        "status": {
+            "phase": "Running",
+            "podIP": "10.0.0.1",
+            "containerStatuses": [{"name": component, "state": {"running": {"startedAt": "now"}}}],
+            **changes,
+        },
+    }
+    return msgspec.convert(body, Pod)
+
+
+def test_a_running_pod_is_a_process_that_is_alive() -> None:
+    seen = process_of(pod())
+    assert seen is not None
+    assert (seen.name, seen.kind, seen.peer, seen.url, seen.alive, seen.leaving, seen.node) == (
+        "sim-1", Kind.SIMULATOR, "10.0.0.1:9", "http://10.0.0.1:80", True, False, "node-1",
+    )  # fmt: skip
+    witness = process_of(pod("witness"))
+    assert witness is not None
+    assert witness.kind is Kind.WITNESS
+    assert process_of(pod("controller")) is None
+    assert process_of(msgspec.convert({"metadata": {"name": "x"}}, Pod)) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"containerStatuses": []},
+        {"containerStatuses": [{"name": "simulator", "state": {"terminated": {"exitCode": 137}}}]},
+        {"containerStatuses": [{"name": "simulator", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]},
+        {"containerStatuses": [{"name": "other", "state": {"running": {}}}]},
+        {"phase": "Failed"},
+        {"phase": "Succeeded"},
+        {"podIP": ""},
+    ],
+)
+def test_a_pod_whose_process_does_not_run_is_not_alive(changes: dict[str, Any]) -> None:
+    seen = process_of(pod(**changes))
+    assert seen is not None
+    assert not seen.alive
+
+
+def test_a_pod_that_was_told_to_end_leaves_and_is_alive_while_its_container_runs() -> None:
+    seen = process_of(pod(metadata={"deletionTimestamp": "2030-01-01T00:00:00Z"}))
+    assert seen is not None
+    assert (seen.alive, seen.leaving) == (True, True)
+
+
+WEST = {"pairsim.io/role": "active", "pairsim.io/area": "west"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "label"),
+    [
+        ({}, {}, None),
+        ({"pairsim.io/role": "queen"}, {}, None),
+        ({"pairsim.io/role": "spare"}, {}, Label("", Role.SPARE, 0)),
+        (WEST, {"pairsim.io/term": "7"}, Label("west", Role.ACTIVE, 7)),
+        (WEST, {"pairsim.io/term": "²"}, Label("west", Role.ACTIVE, 0)),
+    ],
+)  # fmt: skip
+def test_labels_are_read(labels: dict[str, str], annotations: dict[str, str], label: Label | None) -> None:
+    assert label_of(pod(labels=labels, annotations=annotations)) == label
+
+
+@pytest.mark.parametrize(
+    "label", [Label("west", Role.ACTIVE, 7), Label("west", Role.PASSIVE, 3), Label("", Role.SPARE, 0)]
+)
+def test_what_is_written_is_what_is_read(label: Label) -> None:
+    patch: Any = label_patch(pod(), label, "physics")
+    meta = patch["metadata"]
+    assert (meta["uid"], meta["resourceVersion"]) == ("u1", "7"), "only if it is as it was read"
+    assert label_of(pod(labels=meta["labels"], annotations=meta["annotations"])) == label
+    assert meta["labels"].get("pairsim.io/plane") == ("physics" if label.area else None)
+
+
+def test_a_pool_that_shrinks_takes_spares_then_passives_then_actives() -> None:
+    roles = (Role.SPARE, Role.JOINING, Role.PASSIVE, Role.ACTIVE)
+    patches: list[Any] = [label_patch(pod(), Label("west", role, 1), "physics") for role in roles]
+    costs = [int(p["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"]) for p in patches]
+    assert costs == sorted(set(costs))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import signal
+import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -13,15 +17,18 @@ import structlog
 
 from controller.folder import DataFolder, FolderError
 from controller.local import LocalWorld, stamp
-from controller.picture import WorldPicture, picture
+from controller.picture import picture
 from controller.pool import Pool, PoolError
 from controller.service import world_app
+from pairsim.cli.announce import Announcer
 from pairsim.cli.local import HOST, PORT
+from pairsim.cli.worldfile import read_world
 from pairsim.model.assignment import AreaSpec
-from pairsim.model.documents import DocumentError, load_world
 from pairsim.network.serve import listening
 
 _WILDCARDS = {"", "0.0.0.0"}  # noqa: S104 - they are refused
+_PRIVILEGED = 1024
+_LOOK = 0.02
 
 
 @click.command()
@@ -42,31 +49,29 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, release:
     )
     if host in _WILDCARDS or ":" in host:
         raise click.UsageError(f"--host {host}: give one IPv4 address, the processes find each other by it")
+    areas = read_world(world_file)
     try:
-        areas = load_world(world_file.read_text(encoding="utf-8")).specs()
         folder = DataFolder(data)
         folder.check(areas, release=release)
         asyncio.run(_run(areas, folder, port, host, spares))
     except OSError as error:
-        raise click.ClickException(_os_sentence(error, world_file, port)) from error
-    except UnicodeDecodeError as error:
-        raise click.ClickException(f"{world_file} is no text: {error}") from error
-    except (DocumentError, FolderError, PoolError) as error:
+        raise click.ClickException(_os_sentence(error, host, port)) from error
+    except (FolderError, PoolError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _os_sentence(error: OSError, world_file: Path, port: int) -> str:
-    if error.filename == str(world_file):
-        return f"cannot read {world_file}: {error.strerror}"
-    if error.errno == 98:
+def _os_sentence(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
         return f"port {port} is taken: give another one with --port"
+    if isinstance(error, PermissionError) and port < _PRIVILEGED:
+        return f"port {port} is not for everybody: give one above {_PRIVILEGED} with --port"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"--host {host} is no address of this machine"
     return f"cannot start the world: {error.strerror or error}"
 
 
 async def _run(areas: tuple[AreaSpec, ...], folder: DataFolder, port: int, host: str, spares: int) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = _Stop()
     world: LocalWorld | None = None
     pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=_tell)
     world = LocalWorld(areas, pool, folder, _tell)
@@ -77,47 +82,53 @@ async def _run(areas: tuple[AreaSpec, ...], folder: DataFolder, port: int, host:
         _tell(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")
         loop = asyncio.create_task(world.run())
         announcer = asyncio.create_task(_announce(world, host, bound, began))
-        waiter = asyncio.create_task(stop.wait())
+        waiter = asyncio.create_task(stop.told.wait())
+        tasks = (loop, announcer, waiter)
         try:
-            await asyncio.wait({loop, waiter}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            _tell("stopping")
+            stop.again = pool.kill
+            _tell("stopping: every area is written to disk" + "; Ctrl-C again does not wait for it" * stop.by_key)
             last = frozenset(r.replica for area in picture(world).areas for r in area.replicas if r.role == "active")
-            for task in (announcer, loop, waiter):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(announcer, loop, waiter, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await pool.stop(last)
             _tell("stopped")
-    if not loop.cancelled():
-        loop.result()  # a failure of the loop is none to be silent about
+    for task in (loop, announcer):
+        if not task.cancelled():
+            task.result()  # its failure is none to be silent about
+
+
+class _Stop:
+    """Signals: the first stops in order, a second one at once."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self.by_key = False
+        self.again: Callable[[], None] | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._signal, number)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.told.is_set() and self.again is not None:
+            _tell("stopping at once")
+            self.again()
+        self.by_key = number == signal.SIGINT
+        self.told.set()
 
 
 async def _announce(world: LocalWorld, host: str, port: int, began: float) -> None:
-    """Says when every area is redundant, and from then on when one ceases to be or is again."""
     asked = f" --host {host}" * (host != HOST) + f" --port {port}" * (port != PORT)
-    ready: dict[str, bool] = {}
-    since: dict[str, float] = {}
+    ready = f"the world is ready: http://{host}:{port}/v1/world, `pairsim status{asked}`; Ctrl-C stops it"
+    announcer = Announcer(began, ready)
     while True:
-        now: WorldPicture = picture(world)
-        for area in now.areas:
-            before = ready.get(area.area)
-            if area.redundant == before or (before is None and not area.redundant):
-                continue
-            ready[area.area] = area.redundant
-            if area.redundant:
-                took = time.monotonic() - since.get(area.area, began)
-                pair = " and ".join(f"{r.replica} ({r.role})" for r in area.replicas)
-                entities = max(r.entities for r in area.replicas)
-                _tell(f"{area.area}: redundant after {took:.2f} s: {pair}, {entities} entities")
-                if before is None and len(ready) == len(now.areas):
-                    _tell(
-                        f"the world is ready: http://{host}:{port}/v1/world, `pairsim status{asked}`; Ctrl-C stops it"
-                    )
-            else:
-                since[area.area] = time.monotonic()
-                _tell(f"{area.area}: not redundant")
-        await asyncio.sleep(0.02)
+        for sentence in announcer.fresh(picture(world), time.monotonic()):
+            _tell(sentence)
+        await asyncio.sleep(_LOOK)
 
 
 def _tell(sentence: str) -> None:
-    click.echo(f"{stamp()}  {sentence}")
+    # Whoever read it may be gone: the world goes on.
+    with contextlib.suppress(OSError):
+        click.echo(f"{stamp()}  {sentence}")

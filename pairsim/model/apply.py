@@ -20,6 +20,8 @@ from pairsim.model.schema import Component
 from pairsim.model.simulator import Batch, Simulator
 from pairsim.model.table import Table
 
+MAX_REASON_BYTES = 140
+
 Run = list[tuple[int, Command]]
 Rejected = dict[int, str]
 
@@ -43,8 +45,13 @@ def advance(
         _BASE[op](table, list(run), rejected)
     batch = Batch([command for _, command in own], simulator.operations)
     simulator.step(table, batch, tick, stream(spec.seed, spec.area, tick))
-    rejected.update((own[index][0], reason) for index, reason in batch.rejected.items())
+    rejected.update((own[index][0], _short(reason)) for index, reason in batch.rejected.items())
     return rejected
+
+
+def _short(reason: str) -> str:
+    """As it goes into the log, which a simulator's essay must not fill."""
+    return reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
 def _sorted_out(simulator: Simulator, table: Table, commands: Sequence[Command], rejected: Rejected) -> tuple[Run, Run]:

@@ -16,6 +16,7 @@ from pairsim.model.commands import CommandError
 from pairsim.network.frames import Failure
 from pairsim.replication.port import (
     BatchInterruptedError,
+    BatchTooLargeError,
     InboxFullError,
     NoStateError,
     NotActiveError,
@@ -57,6 +58,7 @@ _SENTENCES = {
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (CommandError, 400),
     (RefusedError, 409),
+    (BatchTooLargeError, 413),
     (InboxFullError, 429),
     (NoStateError, 503),
     (NotActiveError, 503),

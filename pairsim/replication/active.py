@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -24,7 +24,7 @@ from pairsim.model.catalogue import Catalogue
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulator import Simulator
 from pairsim.replication.inbox import Inbox, Ledger
-from pairsim.replication.messages import Record, Rejection, Seal, Tick
+from pairsim.replication.messages import Record, Rejection, Seal, Tick, commands_bytes
 from pairsim.replication.meters import Meters
 from pairsim.replication.state import State
 from pairsim.replication.statesync import StatePublisher
@@ -34,6 +34,9 @@ log = structlog.get_logger()
 
 MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
+
+MAX_PERCEIVED, MAX_PERCEIVED_BYTES = 5_000, 2**20
+"""Commands of one tick that may come from `perceive`."""
 
 _GRACE = 0.0025
 """Seconds before the first tick of a leadership, for the commands that were held here until there was an active."""
@@ -162,16 +165,24 @@ class Active:
         self._publish()
         around.meters.tick(time.perf_counter() - began)
 
-    def _perceived(self, tick: int) -> Iterator[Command]:
+    def _perceived(self, tick: int) -> list[Command]:
         """What the simulator saw elsewhere, checked like a client's commands: it is logged, and run by everybody."""
         around = self._around
+        perceived: list[Command] = []
         for command in around.simulator.perceive(around.state.table, tick):
             try:
                 around.catalogue.check(command)
             except CommandError as error:
                 log.warning("the simulator perceived a command that is not valid here", tick=tick, reason=str(error))
             else:
-                yield command
+                perceived.append(command)
+        if len(perceived) > MAX_PERCEIVED or commands_bytes(perceived) > MAX_PERCEIVED_BYTES:
+            log.error(
+                "the simulator perceived more than a tick takes, and all of it is dropped",
+                tick=tick, commands=len(perceived), most=MAX_PERCEIVED, most_bytes=MAX_PERCEIVED_BYTES,
+            )  # fmt: skip
+            return []
+        return perceived
 
     def _publish(self) -> None:
         around = self._around

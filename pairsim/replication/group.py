@@ -200,6 +200,7 @@ class Group:
     def retire(self) -> None:
         """The generation is sealed: leads on, so that everybody learns of it, but simulates no more."""
         self._sealed = True
+        self._raft.freeze()
         self._step_down()
 
     def close(self) -> None:

@@ -15,10 +15,20 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from pairsim.model.commands import Command, Result, Status
-from pairsim.replication.port import BatchInterruptedError, Committed, Done, InboxFullError, ReplicaError
+from pairsim.replication.messages import commands_bytes
+from pairsim.replication.port import (
+    BatchInterruptedError,
+    BatchTooLargeError,
+    Committed,
+    Done,
+    InboxFullError,
+    ReplicaError,
+)
 from pairsim.replication.window import CommandWindow
 
 MAX_RECORD_COMMANDS = 20_000
+MAX_RECORD_BYTES = 3 * 2**20
+"""Of a record's commands; with its rejections it must stay below what Raft takes at once."""
 
 
 def _interrupted() -> ReplicaError:
@@ -32,6 +42,7 @@ class Batch(msgspec.Struct):
 
     commands: Sequence[Command]
     done: Done
+    bytes: int = 0
     fates: list[tuple[int, int, bool]] = []
     """Per command: tick, place in that tick's record (-1: look into the window), whether it is a duplicate."""
 
@@ -50,23 +61,36 @@ class Inbox:
 
         Raises:
             InboxFullError: It does not fit.
+            BatchTooLargeError: It would never fit into one tick.
         """
+        size = commands_bytes(commands)
+        if size > MAX_RECORD_BYTES:
+            raise BatchTooLargeError(
+                f"the batch takes {size:,} bytes of one tick's record and {MAX_RECORD_BYTES:,} may: send it in parts"
+            )
         with self._lock:
             if self.waiting + len(commands) > self._limit:
                 raise InboxFullError(
                     f"{self.waiting} commands wait for a tick and {self._limit} may: try again in a moment"
                 )
-            self._batches.append(Batch(commands, done))
+            self._batches.append(Batch(commands, done, size))
             self.waiting += len(commands)
 
     def take(self, limit: int = MAX_RECORD_COMMANDS) -> list[Batch]:
-        """Whole batches, oldest first, up to `limit` commands (but at least one batch)."""
+        """Whole batches, oldest first, up to `limit` commands (but at least one batch) and what a record holds."""
         taken: list[Batch] = []
         with self._lock:
-            count = 0
-            while self._batches and (not taken or count + len(self._batches[0].commands) <= limit):
+            count = size = 0
+            while self._batches and (
+                not taken
+                or (
+                    count + len(self._batches[0].commands) <= limit
+                    and size + self._batches[0].bytes <= MAX_RECORD_BYTES
+                )
+            ):
                 batch = self._batches.popleft()
                 count += len(batch.commands)
+                size += batch.bytes
                 taken.append(batch)
             self.waiting -= count
         return taken

@@ -78,7 +78,12 @@ class Member:
         self._retired = False
         self._announced = 0
         surface.remember(assignment)
+        # A seal in the journal's snapshot would be told to those who are not ready for it yet.
+        listener, ticks.listener = ticks.listener, None
         self.group = self._group(assignment, surface.journal(assignment), ticks)
+        ticks.listener = listener
+        if ticks.sealed is not None:
+            self._next = ticks.sealed.next
 
     def _group(self, assignment: Assignment, journal: Journal, ticks: TickLog) -> Group:
         return Group(

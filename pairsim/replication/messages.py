@@ -6,6 +6,8 @@ is ever unpickled. pysyncobj speaks dictionaries, so messages are turned into th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from pairsim.model.assignment import Assignment, Authority
@@ -83,6 +85,11 @@ _encoder = msgspec.msgpack.Encoder()
 def encode_record(record: Record) -> bytes:
     """Packs a record for the log."""
     return _encoder.encode(record)
+
+
+def commands_bytes(commands: Sequence[Command]) -> int:
+    """What commands take of a record."""
+    return len(_encoder.encode(commands))
 
 
 def decode_record(payload: bytes) -> Record:

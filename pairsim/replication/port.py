@@ -42,6 +42,10 @@ class InboxFullError(ReplicaError):
     """More commands wait for a tick than the inbox holds; try again later."""
 
 
+class BatchTooLargeError(ReplicaError):
+    """A batch that would not fit into one tick's record; send it in parts."""
+
+
 class BatchInterruptedError(ReplicaError):
     """The active lost its leadership before the batch was committed.
 

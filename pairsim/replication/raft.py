@@ -10,11 +10,13 @@ Mended here, because it breaks the log (Raft paper, figure 2):
 - A follower deleted everything after `prevLogIdx` even where it matched, so a message that came late could
   cut off acknowledged entries. Only a conflict cuts.
 - An answer to AppendEntries carried no term, so one from an earlier leadership could count as a match.
+- A snapshot's chunk raised the commit index to the leader's, although nothing says that the logs agree up to there.
 """
 
 from __future__ import annotations
 
 import enum
+import sys
 import zlib
 from collections.abc import Callable
 from typing import Protocol
@@ -41,6 +43,7 @@ _NEVER = 1e9
 
 _ATTRIBUTES = (
     "commandsQueue",
+    "conf",
     "lastResponseTime",
     "needLoadDumpFile",
     "noopIDx",
@@ -190,6 +193,7 @@ class Raft:
         """`patience` multiplies the election timeout: the witness leaves the field to replicas."""
         self.journal = journal
         self._machine = machine
+        self._frozen = False
         self._snapshots = Snapshots(journal, machine.snapshot, self._install)
         links = _Links(wire, lambda: self.term)
         low, high = timing.election_min * patience, timing.election_max * patience
@@ -317,9 +321,14 @@ class Raft:
 
     def turn(self, wait: float) -> None:
         """One turn of the loop: timeouts, commit, apply, send, then at most `wait` seconds for events."""
-        if self.journal.bytes > max(COMPACT_BYTES, 2 * self._snapshots.size):
+        if self.journal.bytes > max(COMPACT_BYTES, 2 * self._snapshots.size) and not self._frozen:
             self._core.forceLogCompaction()
         self._core._onTick(wait)
+
+    def freeze(self) -> None:
+        """Never again compacts: the machine goes on without this log."""
+        self._frozen = True
+        self._core._SyncObj__conf.logCompactionMinEntries = sys.maxsize
 
     # --- what the wire brings
 
@@ -345,6 +354,8 @@ class Raft:
         """Takes entries out that the log already has; returns the next index to report if none is left."""
         previous, entries = message.get("prevLogIdx"), message.get("entries", [])
         if not isinstance(previous, int) or not isinstance(entries, list):
+            known_here = int(self._core._SyncObj__raftCommitIndex)
+            message["commit_index"] = min(int(str(message["commit_index"])), known_here)
             return None
         first, last = self.journal[0][1], self.journal[-1][1]
         if not first <= previous < last or self.journal[previous - first][2] != message["prevLogTerm"]:

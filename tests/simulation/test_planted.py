@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pairsim.replication import group, member, passive, replica
+from pairsim.replication import group, member, passive, raft, replica
 from tests.simulation import faults, world
 
 SEEDS = 40
@@ -74,6 +74,19 @@ def runs_a_command_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(window.CommandWindow, "get", lambda _self, _id: None)
 
 
+def believes_the_commit_index_of_a_snapshots_chunk(patch: pytest.MonkeyPatch) -> None:
+    keep_matching = raft.Raft._keep_matching
+
+    def believing(self: raft.Raft, message: Any) -> int | None:
+        commit_index = message["commit_index"]
+        reply = keep_matching(self, message)
+        if "serialized" in message:
+            message["commit_index"] = commit_index
+        return reply
+
+    patch.setattr(raft.Raft, "_keep_matching", believing)
+
+
 def starts_a_generation_without_its_log(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(member.Member, "_seed", lambda _self, journal_: journal_.enrol())
 
@@ -92,6 +105,7 @@ def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
         steps_differently_on_one_replica,
         skips_the_replay,
         runs_a_command_again,
+        believes_the_commit_index_of_a_snapshots_chunk,
         starts_a_generation_without_its_log,
         leads_without_a_state,
     ],

@@ -16,6 +16,7 @@ from pairsim.model.geometry import Box
 from pairsim.model.schema import Component, Schema
 from pairsim.model.simulator import Batch
 from pairsim.model.table import Table
+from pairsim.replication import raft, snapshots
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.journal import Journal, MemoryStorage
 from pairsim.replication.member import Member
@@ -434,6 +435,9 @@ class World:
     def __init__(self, seed: int) -> None:
         random.seed(seed)
         self.rng = random.Random(seed)
+        # Seconds of virtual time would never fill a log: some runs compact often, and send snapshots in small pieces.
+        raft.COMPACT_ENTRIES = self.rng.choice((4, 15, 60, 2_000))
+        snapshots.CHUNK_BYTES = self.rng.choice((100, 1_000, 256 * 1024))
         self.clock = Clock()
         use_clock(self.clock)
         self.net = Net(self.clock, self.rng)

@@ -2,9 +2,19 @@ from __future__ import annotations
 
 import pytest
 
+from pairsim.model.apply import MAX_REASON_BYTES
 from pairsim.model.commands import Command, Status
-from pairsim.replication.inbox import Inbox, Ledger
-from pairsim.replication.port import BatchInterruptedError, Committed, InboxFullError, ReplicaError
+from pairsim.replication.active import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
+from pairsim.replication.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox, Ledger
+from pairsim.replication.messages import Rejection, Tick, encode_record
+from pairsim.replication.port import (
+    BatchInterruptedError,
+    BatchTooLargeError,
+    Committed,
+    InboxFullError,
+    ReplicaError,
+)
+from pairsim.replication.raft import MAX_COMMAND_BYTES
 from pairsim.replication.window import CommandWindow
 
 
@@ -121,3 +131,30 @@ def test_memory_of_finished_ticks_is_let_go() -> None:
         ledger.committed(tick, 1)
     assert len(ledger._running) < 5
     assert len(ledger._rejected) < 5
+
+
+def test_a_tick_takes_no_more_than_its_record_holds() -> None:
+    wide = {"values": [0.5] * 1000}
+    inbox = Inbox(1000)
+    for name in "abc":
+        inbox.put([Command(f"{name}{n}", "set", n, wide) for n in range(200)], Answers())
+    while batches := inbox.take():
+        assert sum(batch.bytes for batch in batches) <= MAX_RECORD_BYTES
+        taken = [c for batch in batches for c in batch.commands]
+        assert len(encode_record(Tick(1, 2, 3, 0, [], taken))) < MAX_RECORD_BYTES + 100
+        assert len(batches) == 1
+
+
+def test_a_batch_that_no_tick_could_take_is_refused() -> None:
+    inbox = Inbox(1000)
+    with pytest.raises(BatchTooLargeError, match="send it in parts"):
+        inbox.put([Command(f"c{n}", "set", n, {"values": [0.5] * 1000}) for n in range(500)], Answers())
+    assert inbox.waiting == 0
+
+
+def test_the_fullest_record_fits_into_the_log() -> None:
+    rejections = MAX_RECORD_COMMANDS + MAX_PERCEIVED
+    longest = encode_record(
+        Tick(2**62, 2**62, 2**63, 2**62, [Rejection(2**31, "x" * MAX_REASON_BYTES)] * rejections, [])
+    )
+    assert len(longest) + MAX_RECORD_BYTES + MAX_PERCEIVED_BYTES + 100 <= MAX_COMMAND_BYTES

@@ -11,7 +11,7 @@ import yaml
 
 from pairsim.model.assignment import Assignment, Member, ReplicaStatus
 from pairsim.model.documents import AreaPart, PlaneSpec
-from tests.unit.manifests.rendered import MANIFESTS, ROOT, Object
+from tests.unit.manifests.rendered import MANIFESTS, ROOT, Object, of_kind, overlay
 
 SPECS = {"Plane": PlaneSpec, "Area": AreaPart}
 # What `kubectl scale` writes; a local world has the areas of its file.
@@ -180,6 +180,15 @@ def test_names_are_those_that_replicas_take(kind: str) -> None:
             assert taken == (re.fullmatch(name, candidate) is not None), candidate
         elif taken:
             assert candidate[0].isalpha(), candidate
+
+
+def test_no_area_takes_the_name_of_what_the_world_consists_of() -> None:
+    """The controller names a Service `<area>`, another one `<area>-any`, and a disruption budget `<area>`."""
+    assert {"!self.metadata.name.endsWith('-any')", "!self.metadata.name.startsWith('pairsim-')"} <= set(
+        rules(schema("Area"))
+    )
+    for o in of_kind(overlay("default"), "Service", "PodDisruptionBudget"):
+        assert o["metadata"]["name"].startswith("pairsim-")
 
 
 @pytest.mark.parametrize("kind", SPECS)

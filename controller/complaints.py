@@ -1,6 +1,7 @@
 """What is wrong is told once, and only if it lasts.
 
-A takeover takes some ten milliseconds, in which an area has no active: that is no news.
+A takeover takes some ten milliseconds, in which an area has no active, and a process that died is back within a second:
+that is no news. Nor is that processes which have just been started cannot be reached yet.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from collections.abc import Iterable
 
 from controller.view import Say
 
-PATIENCE = 0.4
+PATIENCE = 1.0
 """Seconds that something must be wrong before it is told."""
+
+STARTING = 10.0
+"""Seconds from the first look in which nothing is told."""
 
 
 class Complaints:
@@ -19,12 +23,16 @@ class Complaints:
     def __init__(self) -> None:
         self._since: dict[Say, float] = {}
         self._told: set[Say] = set()
+        self._from: float | None = None
 
     def fresh(self, said: Iterable[Say], now: float) -> list[Say]:
         """What is to be told now, of all that is wrong at the moment; what is over may be told again later."""
         said = list(dict.fromkeys(said))
+        if self._from is None:
+            self._from = now + STARTING
         self._since = {say: self._since.get(say, now) for say in said}
         self._told &= self._since.keys()
-        fresh = [say for say in said if say not in self._told and now - self._since[say] >= PATIENCE]
+        old = now - PATIENCE
+        fresh = [say for say in said if say not in self._told and self._since[say] <= old and now >= self._from]
         self._told.update(fresh)
         return fresh

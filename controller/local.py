@@ -46,6 +46,7 @@ class LocalWorld:
         self._due: set[str] = set()
         self._all_due = 0.0
         self._said: dict[str, list[Say]] = {}
+        self._actives: dict[str, str] = {}
         self._index = Index(self._touch)
         for spec in areas:
             self._index.want(spec.area, Wanted(spec))
@@ -172,8 +173,17 @@ class LocalWorld:
     def _label(self, action: SetLabel) -> None:
         label = action.label
         self._index.label(action.replica, label)
-        if label.role == "active":
-            self._story(f"{label.area}: {action.replica} is active in term {label.term}")
+        if label.role != "active":
+            return
+        before = self._actives.get(label.area)
+        self._actives[label.area] = action.replica
+        status = self.observers[action.replica].status
+        at = f" at tick {status.tick}" if isinstance(status, ReplicaStatus) and status.term == label.term else ""
+        if before == action.replica:
+            self._story(f"{label.area}: {action.replica} stays active, in term {label.term}{at}")
+        else:
+            place = f" in place of {before}" if before is not None else ""
+            self._story(f"{label.area}: {action.replica} is active{place}, in term {label.term}{at}")
 
 
 def stamp() -> str:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from controller.local import LocalWorld
-from pairsim.model.assignment import AreaSpec, ReplicaStatus, Role
+from pairsim.model.assignment import AreaSpec, ReplicaStatus, Role, WitnessStatus
 from pairsim.model.geometry import Box
 
 
 class ReplicaPicture(msgspec.Struct, frozen=True):
-    """One replica; `lag_ticks` is how far its state is behind the newest committed tick of the area."""
+    """One replica.
+
+    Attributes:
+        tick: The newest committed tick that it knows, as it said within the last second or so.
+        lag_ticks: How far its state is behind the newest committed tick of the area.
+    """
 
     replica: str
     role: str
@@ -30,7 +39,7 @@ class ProcessPicture(msgspec.Struct, frozen=True):
 
 
 class AreaPicture(msgspec.Struct, frozen=True):
-    """One area. `redundant`: the passive could take over right now, and the witness is there."""
+    """One area. `redundant`: it goes on after the loss of any one of its members."""
 
     area: str
     plane: str
@@ -67,29 +76,60 @@ def _status(world: LocalWorld, name: str) -> ReplicaStatus | None:
 def _area(world: LocalWorld, spec: AreaSpec) -> AreaPicture:
     recorded = world.recorded.get(spec.area)
     names = [m.replica for m in recorded.replicas] if recorded else []
-    statuses = {name: status for name in names if (status := _status(world, name)) and status.area == spec.area}
-    newest = max((status.tick for status in statuses.values()), default=0)
-    active = max((s for s in statuses.values() if s.role is Role.ACTIVE), key=lambda s: s.term, default=None)
+    heard = {
+        name: Heard(status, time.monotonic() - world.observers[name].silent)
+        for name in names
+        if (status := _status(world, name)) is not None and status.area == spec.area
+    }
     replicas = [
         ReplicaPicture(
             replica=name,
-            role=status.role.value,
-            term=status.term,
-            tick=status.tick,
-            lag_ticks=newest - status.synced_tick,
-            entities=status.entities,
+            role=one.status.role.value,
+            term=one.status.term,
+            tick=one.status.tick,
+            lag_ticks=lag_ticks(one, heard.values(), spec.tick_rate),
+            entities=one.status.entities,
             url=world.pool.processes[name].url,
             pid=world.pool.processes[name].pid,
         )
-        for name, status in statuses.items()
+        for name, one in heard.items()
     ]
     witness = world.pool.processes.get(recorded.witness.replica) if recorded else None
+    observer = world.observers.get(recorded.witness.replica) if recorded else None
     return AreaPicture(
         area=spec.area,
         plane=spec.plane,
         bounds=spec.bounds,
-        redundant=active is not None and active.peer_in_sync and len(statuses) == 2,
+        redundant=is_redundant([one.status for one in heard.values()], observer.status if observer else None),
         generation=recorded.generation if recorded else 0,
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
         witness=ProcessPicture(witness.url if witness else "", witness.pid if witness else None),
     )
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A status, and when it came, in seconds of a monotonic clock."""
+
+    status: ReplicaStatus
+    at: float
+
+
+def lag_ticks(one: Heard, pair: Iterable[Heard], tick_rate: float) -> int:
+    """How far a replica's state was behind the newest committed tick of its area when it said where it is.
+
+    Statuses come every second, and not at the same time: what the other one said later is taken back by as many ticks
+    as may have passed meanwhile.
+    """
+    newest = max(other.status.tick - math.ceil(max(0.0, other.at - one.at) * tick_rate) for other in (one, *pair))
+    return max(0, newest - one.status.synced_tick)
+
+
+def is_redundant(pair: Sequence[ReplicaStatus], witness: ReplicaStatus | WitnessStatus | None) -> bool:
+    """Whether the area goes on after the loss of any one of its members: all three are there, the passive in sync."""
+    active = max((s for s in pair if s.role is Role.ACTIVE), key=lambda s: s.term, default=None)
+    passive = next((s for s in pair if s.role is Role.PASSIVE), None)
+    if active is None or passive is None or not isinstance(witness, WitnessStatus):
+        return False
+    generations = {active.generation, passive.generation}
+    generations |= {next((g.generation for g in witness.areas if g.area == active.area), 0)}
+    return active.peer_in_sync and passive.in_sync and len(generations) == 1

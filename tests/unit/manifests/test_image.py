@@ -101,3 +101,9 @@ def test_the_build_sees_the_sources_and_nothing_else() -> None:
     assert all((ROOT / name).exists() for name in kept)
     dropped = [line for line in lines[1:] if not line.startswith("!")]
     assert any(fnmatch.fnmatch("x/__pycache__", line) for line in dropped)
+
+
+def test_the_default_image_is_of_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    images = {c["image"] for t in deployments(overlay("default")).values() for c in containers(t)}
+    assert images == {f"pairsim:{version}"}

@@ -91,7 +91,7 @@ class LocalWorld:
         due, self._due = self._due, set()
         for area in sorted(due):
             self._said[area] = list(self._decided(area, now))
-        said = [say for about in self._said.values() for say in about]
+        said = [say for about in self._said.values() for say in about] + list(self._orders.in_vain(now))
         for say in self._complaints.fresh(said, now):
             self._story(f"{say.area}: {say.sentence}")
 

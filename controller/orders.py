@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
-from controller.view import Assign, Release, Remind, Switchover
+from controller.view import Assign, Release, Remind, Say, Switchover
 from pairsim.network.client import AreaClient
 from pairsim.network.client_errors import ClientError
 
@@ -15,6 +16,8 @@ log = structlog.get_logger()
 
 _AGAIN, _LONGEST_AGAIN = 0.1, 2.0
 _ORDER_SECONDS = 15.0
+_IN_VAIN = 3
+"""Failures in a row that are no coincidence any more."""
 
 Key = tuple[str, str, str, int]
 
@@ -27,6 +30,7 @@ class Orders:
         self._client = client
         self._busy: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[tuple[str, str, str], int] = {}
+        self._reasons: dict[tuple[str, str, str], tuple[float, str]] = {}
 
     def give(self, action: Assign | Remind | Release | Switchover) -> None:
         """Sends it to all its targets, unless the same is on its way already."""
@@ -40,6 +44,12 @@ class Orders:
                 self._send((action.target, "release", action.area, 0), lambda client: client.release(action.area))
             case Switchover():
                 self._send((action.target, "switchover", action.area, 0), lambda client: client.switchover())
+
+    def in_vain(self, now: float) -> Iterator[Say]:
+        """What fails again and again, at a time of the monotonic clock."""
+        for (target, what, area), (at, reason) in self._reasons.items():
+            if self._failures.get((target, what, area), 0) >= _IN_VAIN and now - at < _ORDER_SECONDS:
+                yield Say(area, f"{target} does not do what it is told ({what}): {reason}")
 
     async def close(self) -> None:
         """Waits for no answer any more."""
@@ -62,8 +72,10 @@ class Orders:
                 await order(client)
         except (ClientError, TimeoutError) as error:
             failures = self._failures[key[:3]] = self._failures.get(key[:3], 0) + 1
+            self._reasons[key[:3]] = time.monotonic(), str(error) or "no answer"
             log.info("an order failed", target=target, order=what, area=area, reason=str(error), times=failures)
             await asyncio.sleep(min(_AGAIN * 2**failures, _LONGEST_AGAIN))
         else:
             self._failures.pop(key[:3], None)
+            self._reasons.pop(key[:3], None)
             await asyncio.sleep(_AGAIN)

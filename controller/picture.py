@@ -39,7 +39,12 @@ class ProcessPicture(msgspec.Struct, frozen=True):
 
 
 class AreaPicture(msgspec.Struct, frozen=True):
-    """One area. `redundant`: it goes on after the loss of any one of its members."""
+    """One area.
+
+    Attributes:
+        redundant: It goes on after the loss of any one of its members.
+        missing: Why it is not redundant; empty if it is.
+    """
 
     area: str
     plane: str
@@ -48,6 +53,7 @@ class AreaPicture(msgspec.Struct, frozen=True):
     generation: int
     replicas: list[ReplicaPicture]
     witness: ProcessPicture
+    missing: str = ""
 
 
 class WorldPicture(msgspec.Struct, frozen=True):
@@ -96,14 +102,16 @@ def _area(world: LocalWorld, spec: AreaSpec) -> AreaPicture:
     ]
     witness = world.pool.processes.get(recorded.witness.replica) if recorded else None
     observer = world.observers.get(recorded.witness.replica) if recorded else None
+    missing = what_is_missing([one.status for one in heard.values()], observer.status if observer else None)
     return AreaPicture(
         area=spec.area,
         plane=spec.plane,
         bounds=spec.bounds,
-        redundant=is_redundant([one.status for one in heard.values()], observer.status if observer else None),
+        redundant=not missing,
         generation=recorded.generation if recorded else 0,
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
         witness=ProcessPicture(witness.url if witness else "", witness.pid if witness else None),
+        missing=missing,
     )
 
 
@@ -124,12 +132,20 @@ def lag_ticks(one: Heard, pair: Iterable[Heard], tick_rate: float) -> int:
     return max(0, newest - one.status.synced_tick)
 
 
-def is_redundant(pair: Sequence[ReplicaStatus], witness: ReplicaStatus | WitnessStatus | None) -> bool:
-    """Whether the area goes on after the loss of any one of its members: all three are there, the passive in sync."""
+def what_is_missing(pair: Sequence[ReplicaStatus], witness: ReplicaStatus | WitnessStatus | None) -> str:
+    """Why an area would not go on after the loss of any one of its members; empty if it would."""
     active = max((s for s in pair if s.role is Role.ACTIVE), key=lambda s: s.term, default=None)
-    passive = next((s for s in pair if s.role is Role.PASSIVE), None)
-    if active is None or passive is None or not isinstance(witness, WitnessStatus):
-        return False
-    generations = {active.generation, passive.generation}
-    generations |= {next((g.generation for g in witness.areas if g.area == active.area), 0)}
-    return active.peer_in_sync and passive.in_sync and len(generations) == 1
+    other = next((s for s in pair if active is None or s.replica != active.replica), None)
+    if active is None:
+        return f"{other.replica} is {other.role}, and none is active" if other else "no replica can be reached"
+    if other is None:
+        return f"{active.replica} is active alone"
+    if other.role is not Role.PASSIVE:
+        return f"{other.replica} is {other.role}"
+    if not (active.peer_in_sync and other.in_sync and other.generation == active.generation):
+        return f"{other.replica} is not in sync"
+    if not isinstance(witness, WitnessStatus):
+        return "its witness cannot be reached"
+    if all((g.area, g.generation) != (active.area, active.generation) for g in witness.areas):
+        return f"{witness.replica}, its witness, has not joined yet"
+    return ""

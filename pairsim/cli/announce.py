@@ -56,18 +56,4 @@ class Announcer:
         if area.area in self._told or now - since < PATIENCE:
             return ""
         self._told.add(area.area)
-        return f"not redundant for {now - since:.0f} s: {_why(area)}"
-
-
-def _why(area: AreaPicture) -> str:
-    roles = {r.role: r.replica for r in area.replicas}
-    if not roles:
-        return "no replica can be reached"
-    if "active" not in roles:
-        return f"{' and '.join(roles.values())} can be reached, and none is active"
-    if len(area.replicas) < 2:
-        return f"{roles['active']} is active alone"
-    if area.witness.pid is None:
-        return "its witness does not run"
-    other = next((f"{name} is {role}" for role, name in roles.items() if role not in {"active", "passive"}), "")
-    return other or "its passive or its witness has not caught up"
+        return f"not redundant for {now - since:.0f} s: {area.missing}"

@@ -44,6 +44,7 @@ class Meta(msgspec.Struct, frozen=True, rename="camel"):
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
     owner_references: tuple[Owner, ...] = ()
+    creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
 
     @property
@@ -213,18 +214,3 @@ def stamp(seconds: float) -> str:
     """A Unix time as RFC 3339, to the millisecond."""
     moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def area_spec(area: AreaObject, plane: PlaneObject) -> AreaSpec:
-    """What its members must know of an area."""
-    return AreaSpec(
-        area=area.metadata.name,
-        plane=plane.metadata.name,
-        simulator=plane.spec.simulator,
-        parameters=plane.spec.parameters,
-        seed=plane.spec.seed,
-        tick_rate=plane.spec.tick_rate,
-        bounds=area.spec.bounds,
-        world=plane.spec.bounds,
-        entities=area.spec.entities,
-    )

@@ -1,0 +1,230 @@
+"""The cluster backend: pods in place of local processes, an API server in place of a data folder.
+
+It lives as long as this controller holds the lease; the next holder begins with what is written down and with what the
+pods say. Two kinds of work are queued by area: *looks* (labels, decisions, orders), which must not wait, and *papers*
+(status, events, Services), which may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from controller.clerk import Clerk, Desk
+from controller.decide import decide
+from controller.index import POOL, Index
+from controller.labels import label_actions
+from controller.meters import Meters
+from controller.objects import AreaObject
+from controller.orders import Orders
+from controller.pods import label_patch
+from controller.seam import AREAS, BUDGETS, PODS, SERVICES, Agenda, Api, Body, ChangedError, Resource
+from controller.sight import Sight
+from controller.view import Action, Adopt, Assign, Forget, Release, Remind, Say, SetLabel, Switchover, View
+from pairsim.model.assignment import ReplicaStatus, Role
+
+log = structlog.get_logger()
+
+AGAIN = 0.5
+"""Seconds until an area that is not as it should be is looked at again, if nothing is heard of it meanwhile."""
+
+PAPER_SECONDS = 0.3
+"""Seconds that papers wait, so that a takeover is written once."""
+
+_SOON = 0.02
+_ROUNDS = 4
+_REFRESH_SECONDS = 5.0
+_FRESH_SECONDS = 15.0
+
+
+class LeaseLostError(Exception):
+    """Another controller may be at work: nothing is written or ordered any more."""
+
+
+class Cluster:
+    """See the module."""
+
+    def __init__(
+        self, api: Api, looks: Agenda, papers: Agenda, token: str, *, meters: Meters, holds: Callable[[], bool]
+    ) -> None:
+        """Knows nothing yet: everything that a watch lists is told with `saw` before the queues are worked on.
+
+        Args:
+            api: Writes.
+            looks: The queue that calls `look`.
+            papers: The queue that calls `paper`.
+            token: Of the simulators' control paths.
+            meters: Counted on.
+            holds: Whether the lease is still held; asked before anything is written or ordered.
+        """
+        self._api, self._looks, self._papers = api, looks, papers
+        self._meters, self._holds = meters, holds
+        self._index = Index(looks.add)
+        self._sight = Sight(self._index, token, rose=self._rose)
+        self._clerk = Clerk(api, self._sight.areas)
+        self._orders = Orders(self._sight.client)
+        self._risen: dict[str, tuple[int, float]] = {}
+
+    def saw(self, resource: Resource, name: str, body: Body | None) -> None:
+        """An object as it is now; None if it is gone."""
+        self._sight.saw(resource, name, body)
+        if resource == PODS and body is None:
+            self._risen.pop(name, None)
+        area: str | None = name if resource == AREAS else None
+        if resource in {SERVICES, BUDGETS}:
+            area = self._clerk.saw(resource, name, body)
+        if area is not None and self._sight.areas.get(area) is not None:
+            self._papers.add_after(area, PAPER_SECONDS)
+
+    async def run(self) -> None:
+        """Keeps the numbers in the statuses from growing old; ends by cancellation.
+
+        One status every few seconds, whatever the number of areas: an idle world costs next to nothing.
+        """
+        try:
+            while True:
+                await asyncio.sleep(_REFRESH_SECONDS)
+                now = time.monotonic()
+                oldest = min(self._sight.desks.items(), key=lambda item: item[1].at, default=None)
+                if oldest is not None and now - oldest[1].at > _FRESH_SECONDS:
+                    oldest[1].stale = True
+                    self._papers.add(oldest[0])
+        finally:
+            await self._orders.close()
+            await self._sight.close()
+
+    # --- looks
+
+    async def look(self, area: str) -> None:
+        """Makes one area so. Raises ApiError, and LeaseLostError."""
+        try:
+            await self._look(area)
+        except ChangedError as error:
+            # What it is now is on its way here: a watch tells it within milliseconds.
+            log.info("somebody else wrote in between", area=area, reason=str(error))
+            self._looks.add_after(area, _SOON)
+
+    async def _look(self, area: str) -> None:
+        if area == POOL:
+            await self._label(self._index.pool_labels())
+            return
+        view = await self._labelled(area)
+        desk, found = self._sight.desks.get(area), self._sight.areas.get(area)
+        if desk is None or found is None:
+            return  # not ours to decide: a deleted area was released before it went
+        said: list[Say] = [Say(area, view.obstacle)] if view.obstacle else []
+        settled = False
+        try:
+            work = [action for action in decide(view) if not isinstance(action, SetLabel)]
+            said += [action for action in work if isinstance(action, Say)]
+            for action in work:
+                await self._act(desk, found, view, action)
+            settled = not work and all(p.alive and p.status is not None for p in view.processes.values())
+            if not work and view.spec is None and view.recorded is None and not view.processes:
+                await self._clerk.let_go(found)
+        finally:
+            now = time.monotonic()
+            said += [say for say in self._orders.in_vain(now) if say.area == area]
+            fresh = desk.complaints.fresh(said, now)
+            desk.said = [say for say in dict.fromkeys(said) if say in desk.said or say in fresh]
+            self._index.waits(area, [say.wants for say in said if say.wants is not None])
+            if not settled:
+                self._looks.add_after(area, AGAIN)
+            self._papers.add_after(area, PAPER_SECONDS)
+
+    async def _labelled(self, area: str) -> View:
+        """Changes labels until there is nothing to change; what was acknowledged is the ground for what follows."""
+        for _ in range(_ROUNDS):
+            now = time.monotonic()
+            view = self._index.view(area, now)
+            desk = self._sight.desks.get(area)
+            if desk is not None:
+                desk.takeovers.observe(view, now, time.time())
+            changes = tuple(label_actions(view))
+            if not changes:
+                break
+            await self._label(changes)
+        return self._index.view(area, time.monotonic())
+
+    async def _label(self, changes: Iterable[SetLabel]) -> None:
+        """Any order of these is safe: see `labels`."""
+        results = await asyncio.gather(*(self._set(change) for change in changes), return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if failures:
+            raise failures[0]
+
+    async def _set(self, change: SetLabel) -> None:
+        pod, label = self._sight.pods.get(change.replica), change.label
+        if pod is None:
+            return
+        area = self._sight.areas.get(label.area)
+        plane = area.spec.plane if area is not None else pod.metadata.labels.get("pairsim.io/plane", "")
+        self._still_holds()
+        body = await self._api.apply(PODS, label_patch(pod, label, plane))
+        self._sight.saw(PODS, change.replica, body)
+        self._meters.labels.labels(role=label.role.value).inc()
+        term, since = self._risen.get(change.replica, (0, 0.0))
+        if label.role is Role.ACTIVE and term == label.term:
+            self._meters.label_seconds.observe(time.monotonic() - since)
+
+    def _rose(self, status: ReplicaStatus, now: float) -> None:
+        if self._risen.get(status.replica, (0, 0.0))[0] != status.term:
+            self._risen[status.replica] = status.term, now
+
+    async def _act(self, desk: Desk, area: AreaObject, view: View, action: Action) -> None:
+        match action:
+            case Assign():
+                if action.assignment.generation == 1 and not await self._may_found(area):
+                    return
+                # Promised here and now: the next area that is decided must not take the same spare.
+                self._index.record(view.area, action.assignment)
+                await self._record(desk, view.area)
+                self._give(action)
+            case Adopt():
+                self._index.record(view.area, action.assignment)
+                await self._record(desk, view.area)
+            case Forget():
+                self._index.record(view.area, None)
+                await self._record(desk, view.area)
+            case Switchover():
+                desk.takeovers.ordered(time.monotonic())
+                self._give(action)
+            case Remind() | Release():
+                self._give(action)
+
+    async def _may_found(self, area: AreaObject) -> bool:
+        if not self._sight.settled(time.monotonic()):
+            return False
+        self._still_holds()
+        await self._clerk.keep(area)
+        return True
+
+    async def _record(self, desk: Desk, area: str) -> None:
+        self._still_holds()
+        now = time.monotonic()
+        await self._clerk.record(desk, self._index.view(area, now), self._index.recorded(area), now, time.time())
+
+    def _give(self, action: Assign | Remind | Release | Switchover) -> None:
+        self._still_holds()
+        self._meters.orders.labels(order=type(action).__name__.lower()).inc()
+        self._orders.give(action)
+
+    def _still_holds(self) -> None:
+        if not self._holds():
+            raise LeaseLostError
+
+    # --- papers
+
+    async def paper(self, area: str) -> None:
+        """Writes what may wait. Raises ApiError, and LeaseLostError."""
+        desk, found = self._sight.desks.get(area), self._sight.areas.get(area)
+        if desk is None or found is None:
+            return
+        self._still_holds()
+        now = time.monotonic()
+        await self._clerk.status(desk, self._index.view(area, now), now, time.time())
+        if found.metadata.deletion_timestamp is None:
+            await self._clerk.belongings(found)

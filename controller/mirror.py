@@ -1,0 +1,62 @@
+"""The controller's copy of the objects of one kind: never older than what was seen before; sans-I/O.
+
+What an apply answers is put in at once, so that the next decision stands on it; what a watch says later may be older
+than that, and is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+
+from controller.objects import Object
+from controller.seam import Body
+
+log = structlog.get_logger()
+
+T = TypeVar("T", bound=Object)
+
+
+class Mirror(Generic[T]):
+    """Objects by name."""
+
+    def __init__(self, kind: type[T]) -> None:
+        """`kind` is what they are read as."""
+        self._kind = kind
+        self._objects: dict[str, T] = {}
+
+    def put(self, body: Body) -> T | None:
+        """Takes an object in; None if nothing newer came of it, or if it cannot be read."""
+        try:
+            found = msgspec.convert(body, self._kind)
+        except msgspec.ValidationError as error:
+            log.warning("an object is passed over: it cannot be read", kind=self._kind.__name__, reason=str(error))
+            return None
+        before = self._objects.get(found.metadata.name)
+        if before is not None and before.metadata.uid == found.metadata.uid and _version(before) >= _version(found):
+            return None
+        self._objects[found.metadata.name] = found
+        return found
+
+    def drop(self, name: str) -> None:
+        """It is gone."""
+        self._objects.pop(name, None)
+
+    def get(self, name: str) -> T | None:
+        """An object, if it is there."""
+        return self._objects.get(name)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(list(self._objects.values()))
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+
+def _version(found: Object) -> int:
+    """Versions of one object are numbers that grow; what is none is older than all."""
+    version = found.metadata.resource_version
+    return int(version) if version.isascii() and version.isdigit() else -1

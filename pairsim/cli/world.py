@@ -24,11 +24,12 @@ from pairsim.cli.announce import Announcer
 from pairsim.cli.local import HOST, PORT
 from pairsim.cli.worldfile import read_world
 from pairsim.model.assignment import AreaSpec
-from pairsim.network.serve import listening
+from pairsim.network.connections import listening
 
 _WILDCARDS = {"", "0.0.0.0"}  # noqa: S104 - they are refused
 _PRIVILEGED = 1024
 _LOOK = 0.02
+_DRAIN = 3.0
 
 
 @click.command()

@@ -9,6 +9,15 @@ from aiohttp import web
 from pairsim.network.problems import Handler, HttpError
 
 
+def has_token(request: web.Request, token: str) -> bool:
+    """Whether the request carries the token."""
+    try:
+        require_token(request, token)
+    except HttpError:
+        return False
+    return True
+
+
 def require_token(request: web.Request, token: str) -> None:
     """Lets the request pass if it carries the token.
 

@@ -80,7 +80,7 @@ async def order(
         raise Unavailable(str(error)) from error
 
 
-async def watch(caller: Caller, url: str, kind: type[T], *, seconds: float) -> AsyncIterator[T]:
+async def watch(caller: Caller, url: str, kind: type[T], *, seconds: float, token: str | None) -> AsyncIterator[T]:
     """Statuses of one process, until the connection breaks.
 
     Raises:
@@ -88,7 +88,8 @@ async def watch(caller: Caller, url: str, kind: type[T], *, seconds: float) -> A
     """
     try:
         async with asyncio.timeout(seconds):
-            socket = await caller.http.ws_connect(f"{url}/v1/watch", timeout=WS_TIMEOUT)
+            headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+            socket = await caller.http.ws_connect(f"{url}/v1/watch", headers=headers, timeout=WS_TIMEOUT)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise Unavailable(f"{url} cannot be watched: {str(error) or 'no answer'}") from error
     async with socket:

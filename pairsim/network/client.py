@@ -259,7 +259,9 @@ class AreaClient:
         Raises:
             Unavailable: The connection broke, or nothing came for three seconds: the process is gone or hung.
         """
-        async for status in calls.watch(self._caller, self._only(), ReplicaStatus, seconds=self._deadline):
+        async for status in calls.watch(
+            self._caller, self._only(), ReplicaStatus, seconds=self._deadline, token=self._token
+        ):
             yield status
 
     async def watch_witness(self) -> AsyncIterator[WitnessStatus]:
@@ -268,7 +270,9 @@ class AreaClient:
         Raises:
             Unavailable: As for `watch`.
         """
-        async for status in calls.watch(self._caller, self._only(), WitnessStatus, seconds=self._deadline):
+        async for status in calls.watch(
+            self._caller, self._only(), WitnessStatus, seconds=self._deadline, token=self._token
+        ):
             yield status
 
     # --- how

@@ -41,7 +41,9 @@ _LOOK_AGAIN = 0.01
 class Gateway:
     """See the module. Event loop only."""
 
-    def __init__(self, port: ReplicaPort, hub: Hub, metrics: Metrics, *, name: str, limit: int, hold: float) -> None:
+    def __init__(
+        self, port: ReplicaPort, hub: Hub, metrics: Metrics, *, name: str, token: str, limit: int, hold: float
+    ) -> None:
         """Takes up to `limit` commands at once, held ones and those under way together.
 
         Args:
@@ -49,12 +51,13 @@ class Gateway:
             hub: Tells of changes.
             metrics: Counts.
             name: To tell the own leadership from the peer's.
+            token: To be taken for the passive by the active.
             limit: In commands.
             hold: Seconds that a batch waits for an active.
         """
         self._port, self._hub, self._metrics, self._name = port, hub, metrics, name
         self._limit, self._hold_seconds = limit, hold
-        self._relay = Relay()
+        self._relay = Relay(token)
         self._commands = self._batches = 0
         self._held: collections.deque[asyncio.Future[None]] = collections.deque()
         self._looking: asyncio.TimerHandle | None = None

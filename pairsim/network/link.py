@@ -48,13 +48,16 @@ class Link:
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def open(cls, http: aiohttp.ClientSession, url: str, *, relaying: bool = False) -> Link:
-        """Opens a session with the replica at a base URL.
+    async def open(cls, http: aiohttp.ClientSession, url: str, *, relay_token: str | None = None) -> Link:
+        """Opens a session with the replica at a base URL; with the token, as its passive.
 
         Raises:
             LinkError: It did not work within half a second.
         """
-        headers, limit = ({RELAY_HEADER: "1"}, MAX_RELAYED) if relaying else ({}, MAX_BODY)
+        headers: dict[str, str] = {}
+        limit = MAX_BODY
+        if relay_token is not None:
+            headers, limit = {RELAY_HEADER: "1", "Authorization": f"Bearer {relay_token}"}, MAX_RELAYED
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 socket = await http.ws_connect(

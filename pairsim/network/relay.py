@@ -24,8 +24,9 @@ PAUSE_SECONDS = 0.01
 class Relay:
     """See the module. Event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str) -> None:
         """Opens nothing yet."""
+        self._token = token
         self._http: aiohttp.ClientSession | None = None
         self._target: Member | None = None
         self._opening: asyncio.Task[Link] | None = None
@@ -115,7 +116,7 @@ class Relay:
     async def _open(self, leader: Member) -> Link:
         if self._http is None:
             self._http = aiohttp.ClientSession()
-        return await Link.open(self._http, leader.url, relaying=True)
+        return await Link.open(self._http, leader.url, relay_token=self._token)
 
     def _drop(self) -> None:
         opening, self._opening, self._target = self._opening, None, None

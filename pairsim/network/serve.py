@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
-from aiohttp import web
 
 from pairsim.model.assignment import Role
 from pairsim.network.api import SimulatorApi
+from pairsim.network.connections import listening
 from pairsim.network.witness_api import witness_app
 from pairsim.replication.port import ReplicaError, ReplicaPort, WitnessPort
 from pairsim.settings import ProcessSettings
@@ -24,7 +22,6 @@ from pairsim.settings import ProcessSettings
 log = structlog.get_logger()
 
 HANDOVER_SECONDS = 5.0
-DRAIN_SECONDS = 3.0
 _COLLECT_AFTER = 50_000
 
 
@@ -58,23 +55,6 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
-
-
-@asynccontextmanager
-async def listening(app: web.Application, address: str) -> AsyncIterator[int]:
-    """Serves an application at host:port while the context is open; yields the port.
-
-    Raises:
-        OSError: The address cannot be listened at.
-    """
-    host, _, port = address.rpartition(":")
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=DRAIN_SECONDS)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
 
 
 async def hand_over(port: ReplicaPort) -> None:

@@ -7,10 +7,12 @@ the window is full the server does not read on: the client is slowed down by its
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from pairsim.network.auth import has_token
 from pairsim.network.commands import check_batch
 from pairsim.network.frames import (
     MAX_BODY,
@@ -27,29 +29,37 @@ from pairsim.network.sockets import Sockets, TooSlowError, expel, finish, send
 from pairsim.replication.port import ReplicaPort
 
 MAX_SESSIONS = 256
+IDLE_SECONDS = 30.0
+"""A session in which nothing was sent for that long gives way when all are taken."""
+
 _FINISH_SECONDS = 2.0
 
 
 class Sessions:
     """Serves sessions."""
 
-    def __init__(self, port: ReplicaPort, gateway: Gateway) -> None:
-        self.sockets = Sockets("sessions", MAX_SESSIONS)
+    def __init__(self, port: ReplicaPort, gateway: Gateway, token: str) -> None:
+        self._token = token
+        self.sockets = Sockets("sessions", MAX_SESSIONS, idle=IDLE_SECONDS)
         self._port, self._gateway = port, gateway
         self._open: set[_Session] = set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One session, until its client goes."""
+        # The passive does the holding and retrying for many clients: its session is never one too many.
+        relayed = request.headers.get(RELAY_HEADER) == "1" and has_token(request, self._token)
 
         async def work(socket: web.WebSocketResponse) -> None:
-            session = _Session(socket, request, self._port, self._gateway)
+            session = _Session(
+                socket, request, self._port, self._gateway, relayed=relayed, used=lambda: self.sockets.used(socket)
+            )
             self._open.add(session)
             try:
                 await session.run()
             finally:
                 self._open.discard(session)
 
-        return await self.sockets.serve(request, work, max_frame=MAX_RELAYED if is_relay(request) else MAX_BODY)
+        return await self.sockets.serve(request, work, max_frame=MAX_RELAYED if relayed else MAX_BODY, always=relayed)
 
     async def close(self) -> None:
         """Answers what is under way, then says goodbye: the process ends."""
@@ -61,11 +71,18 @@ class Sessions:
 
 class _Session:
     def __init__(
-        self, socket: web.WebSocketResponse, request: web.Request, port: ReplicaPort, gateway: Gateway
+        self,
+        socket: web.WebSocketResponse,
+        request: web.Request,
+        port: ReplicaPort,
+        gateway: Gateway,
+        *,
+        relayed: bool,
+        used: Callable[[], None],
     ) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
         self._socket, self._request, self._port, self._gateway = socket, request, port, gateway
-        self._relayed = is_relay(request)
+        self._relayed, self._used = relayed, used
         self._commands = 0
         self._room = asyncio.Event()
         self._decoder = msgspec.msgpack.Decoder(SessionBatch)
@@ -83,6 +100,7 @@ class _Session:
                     # Without its number there is nothing to answer to.
                     await self._refuse(f"not a batch: {error}")
                     return
+                self._used()
                 await self._accept(batch)
         finally:
             for task in self.tasks:
@@ -123,11 +141,6 @@ class _Session:
 
     async def _refuse(self, sentence: str) -> None:
         await finish(self._socket, WSCloseCode.UNSUPPORTED_DATA, sentence)
-
-
-def is_relay(request: web.Request) -> bool:
-    """Whether the session is the passive's, which does the holding and retrying."""
-    return request.headers.get(RELAY_HEADER) == "1"
 
 
 def _failure(seq: int, error: Exception) -> SessionAnswer:

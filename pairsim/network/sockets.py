@@ -23,10 +23,11 @@ class TooSlowError(Exception):
 class Sockets:
     """All open WebSockets of one kind."""
 
-    def __init__(self, what: str, limit: int) -> None:
+    def __init__(self, what: str, limit: int, *, idle: float | None = None) -> None:
+        """At most `limit`; when there is need of room, one that was not used for `idle` seconds makes it."""
         self._what = what
-        self._limit = limit
-        self._open: set[web.WebSocketResponse] = set()
+        self._limit, self._idle = limit, idle
+        self._open: dict[web.WebSocketResponse, float] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -38,8 +39,9 @@ class Sockets:
         *,
         max_frame: int,
         heartbeat: float | None = None,
+        always: bool = False,
     ) -> web.StreamResponse:
-        """Upgrades the request, does the work, closes the socket.
+        """Upgrades the request, does the work, closes the socket; `always` is for those whom no limit keeps out.
 
         Raises:
             HttpError: 426 for a plain request, 503 when too many are open.
@@ -50,9 +52,9 @@ class Sockets:
         )
         if not socket.can_prepare(request).ok:
             raise HttpError(426, f"{request.path} is a WebSocket")
-        if len(self._open) >= self._limit:
+        if len(self._open) >= self._limit and not always and not await self._make_room():
             raise HttpError(503, f"{self._limit} {self._what} are open and no more may be: close one")
-        self._open.add(socket)
+        self.used(socket)
         try:
             await socket.prepare(request)
             await work(socket)
@@ -62,10 +64,25 @@ class Sockets:
             if not socket.prepared:
                 return web.Response(status=503)  # aiohttp cannot end a socket that never opened
         finally:
-            self._open.discard(socket)
+            self._open.pop(socket, None)
             if socket.prepared:
                 await finish(socket, WSCloseCode.OK, "")
         return socket
+
+    def used(self, socket: web.WebSocketResponse) -> None:
+        """Its peer said something just now."""
+        self._open[socket] = asyncio.get_running_loop().time()
+
+    async def _make_room(self) -> bool:
+        """Ends the socket that was idle for the longest, if that is long enough."""
+        if self._idle is None:
+            return False
+        socket, used = min(self._open.items(), key=lambda item: item[1])
+        if asyncio.get_running_loop().time() - used < self._idle:
+            return False
+        del self._open[socket]
+        await finish(socket, WSCloseCode.TRY_AGAIN_LATER, f"nothing was sent for {self._idle:g} s, and room is needed")
+        return True
 
     async def close(self) -> None:
         """Says goodbye to all: the process ends."""

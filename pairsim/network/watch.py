@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.model.assignment import ReplicaStatus, WitnessStatus
+from pairsim.network.auth import has_token
 from pairsim.network.hub import Signal
 from pairsim.network.sockets import Sockets, push, send
 
@@ -47,15 +48,26 @@ class Watch(Generic[S]):
     """Serves watchers."""
 
     def __init__(
-        self, status: Callable[[], S], key: Callable[[S], Hashable], changes: Signal, refresh: float = REFRESH_SECONDS
+        self,
+        status: Callable[[], S],
+        key: Callable[[S], Hashable],
+        changes: Signal,
+        token: str,
+        refresh: float = REFRESH_SECONDS,
     ) -> None:
+        """Who has the token is never turned away: the controller must not be kept out by onlookers."""
         self.sockets = Sockets("watchers", MAX_WATCHERS)
         self._status, self._key, self._changes, self._refresh = status, key, changes, refresh
+        self._token = token
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One watcher, until it goes."""
         return await self.sockets.serve(
-            request, lambda socket: push(socket, self._push(socket)), max_frame=_MAX_FRAME, heartbeat=15.0
+            request,
+            lambda socket: push(socket, self._push(socket)),
+            max_frame=_MAX_FRAME,
+            heartbeat=15.0,
+            always=has_token(request, self._token),
         )
 
     async def _push(self, socket: web.WebSocketResponse) -> None:

@@ -28,7 +28,7 @@ def witness_app(port: WitnessPort, token: str) -> web.Application:
     assigning = Assigning(port, blocking)
     metrics = Metrics()
     metrics.watch_witness(port.status)
-    watch = Watch(port.status, witness_key, changes)
+    watch = Watch(port.status, witness_key, changes, token)
 
     async def status(_request: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(port.status()), content_type="application/json")

@@ -7,6 +7,7 @@ two are kept. Loading verifies the checksum of the file and the digest of the st
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -30,12 +31,16 @@ class CheckpointError(Exception):
 
 
 class Draft(msgspec.Struct):
-    """A checkpoint before it is written: copied, not yet packed."""
+    """A checkpoint before it is written: copied, not yet packed.
+
+    Its commands that were `rejected`, by place and why, are not in the log yet: the next record says them.
+    """
 
     area: str
     tick: int
     term: int
     digest: int
+    rejected: dict[int, str]
     state: StateDraft
 
 
@@ -45,6 +50,7 @@ class _File(msgspec.Struct, frozen=True, array_like=True):
     term: int
     digest: int
     state: bytes
+    rejected: dict[int, str] = {}
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -53,6 +59,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     tick: int
     term: int
     table: Table
+    rejected: dict[int, str]
 
 
 class Checkpointer:
@@ -66,10 +73,10 @@ class Checkpointer:
         for leftover in folder.glob("checkpoint-*.tmp"):
             leftover.unlink()
 
-    def draft(self, table: Table, tick: int, term: int, digest: int) -> Draft:
+    def draft(self, table: Table, tick: int, term: int, digest: int, rejected: Mapping[int, str]) -> Draft:
         """Copies the state; quick, on the thread that owns the table."""
         self._encoder.rebase(table)
-        return Draft(self._area, tick, term, digest, self._encoder.keyframe())
+        return Draft(self._area, tick, term, digest, dict(rejected), self._encoder.keyframe())
 
     def write(self, draft: Draft) -> None:
         """Packs and writes it; any thread, one at a time.
@@ -77,7 +84,9 @@ class Checkpointer:
         Raises:
             CheckpointError: It could not be written; the older ones are as they were.
         """
-        body = msgspec.msgpack.encode(_File(draft.area, draft.tick, draft.term, draft.digest, pack(draft.state)))
+        body = msgspec.msgpack.encode(
+            _File(draft.area, draft.tick, draft.term, draft.digest, pack(draft.state), draft.rejected)
+        )
         path = self._folder / f"checkpoint-{draft.tick:012d}.bin"
         temporary = path.with_suffix(".tmp")
         try:
@@ -112,7 +121,7 @@ class Checkpointer:
         apply_keyframe(table, file.state)
         if table.digest() != file.digest:
             raise ValueError("its digest is wrong")
-        return Checkpoint(file.tick, file.term, table)
+        return Checkpoint(file.tick, file.term, table, file.rejected)
 
 
 __all__ = ["KEPT", "Checkpoint", "CheckpointError", "Checkpointer", "Draft"]

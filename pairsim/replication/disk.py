@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
 from pairsim.model.schema import Schema
 from pairsim.model.table import Table
-from pairsim.replication.checkpoint import Checkpointer, CheckpointError, Draft
+from pairsim.replication.checkpoint import Checkpoint, Checkpointer, CheckpointError, Draft
 
 log = structlog.get_logger()
 
@@ -33,21 +34,31 @@ class CheckpointDisk:
         """The tick of the newest one that is written."""
         return self._durable
 
-    def load(self) -> tuple[int, Table] | None:
+    def load(self) -> Checkpoint | None:
         """The newest one."""
         loaded = self._checkpoints.load_newest()
         if loaded is None:
             return None
         self._durable = loaded.tick
-        return loaded.tick, loaded.table
+        return loaded
 
-    def offer(self, table: Table, tick: int, term: int, digest: int, now: float, *, urgent: bool) -> None:
+    def offer(
+        self,
+        table: Table,
+        tick: int,
+        term: int,
+        digest: int,
+        now: float,
+        *,
+        rejected: Mapping[int, str],
+        urgent: bool,
+    ) -> None:
         """Writes a checkpoint if it is time and the last one is finished; an urgent one at most once a second."""
         due = self._next_urgent if urgent else self._next
         if now < due or tick == self._durable or (self._writer and self._writer.is_alive()):
             return
         self._next, self._next_urgent = now + self._period, now + _URGENT
-        draft = self._checkpoints.draft(table, tick, term, digest)
+        draft = self._checkpoints.draft(table, tick, term, digest, rejected)
         self._writer = threading.Thread(target=self._write, args=(draft,), name="checkpoint", daemon=True)
         self._writer.start()
 

@@ -22,6 +22,7 @@ from pairsim.model.catalogue import Catalogue
 from pairsim.model.simulator import Simulator
 from pairsim.model.table import Table
 from pairsim.replication.active import MAX_AHEAD, Active, Consensus, Surroundings
+from pairsim.replication.checkpoint import Checkpoint
 from pairsim.replication.gap import Gap
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.messages import Seal, Tick, decode_record
@@ -47,10 +48,20 @@ class Disk(Protocol):
     def durable(self) -> int:
         """The tick of the newest one that is safely written; 0 if there is none."""
 
-    def load(self) -> tuple[int, Table] | None:
+    def load(self) -> Checkpoint | None:
         """The newest one."""
 
-    def offer(self, table: Table, tick: int, term: int, digest: int, now: float, *, urgent: bool) -> None:
+    def offer(
+        self,
+        table: Table,
+        tick: int,
+        term: int,
+        digest: int,
+        now: float,
+        *,
+        rejected: Mapping[int, str],
+        urgent: bool,
+    ) -> None:
         """Writes one, if it is time or urgent, and the last one is finished; copies what it needs before it returns."""
 
 
@@ -118,8 +129,8 @@ class Replica:
         checkpoint = self._disk.load()
         if checkpoint is None:
             return False
-        tick, table = checkpoint
-        self.state.replace(table, tick)
+        self.state.replace(checkpoint.table, checkpoint.tick)
+        self._rejected = checkpoint.tick, checkpoint.rejected
         return True
 
     # --- Raft thread
@@ -184,7 +195,8 @@ class Replica:
         if state.trusted and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
             # What the log does not reach is of no use after a restart; a newcomer's first state is such a case.
             urgent = not self.log.reaches(self._disk.durable)
-            self._disk.offer(state.table, state.tick, self.log.term, digest, now, urgent=urgent)
+            rejected = self._rejected_now()
+            self._disk.offer(state.table, state.tick, self.log.term, digest, now, rejected=rejected, urgent=urgent)
         return due
 
     def _retire(self) -> None:
@@ -204,14 +216,20 @@ class Replica:
         for payload in self.log.payloads_after(self.state.tick):
             self._replay(payload)
             replayed += 1
-        if self.follower.rejected[0] == self.state.tick:
-            self._rejected = self.state.tick, {r.index: r.reason for r in self.follower.rejected[1]}
-        tick, rejected = self._rejected
-        self.active = Active(term, self._around, rejected if tick == self.state.tick else {}, now)
+        self.active = Active(term, self._around, self._rejected_now(), now)
         self.meters.takeovers += 1
         self.meters.replayed += replayed
         if self.on_takeover is not None:
             self.on_takeover(term=term, tick=self.state.tick, replayed=replayed)
+
+    def _rejected_now(self) -> Mapping[int, str]:
+        """What was rejected in the tick that the state is at."""
+        if self.active is not None:
+            return self.active.last_rejected
+        tick, told = self.follower.rejected
+        if tick == self.state.tick:
+            return {rejection.index: rejection.reason for rejection in told}
+        return self._rejected[1] if self._rejected[0] == self.state.tick else {}
 
     def _replay(self, payload: bytes) -> None:
         """Runs a committed tick again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from pairsim.model.schema import Component, Schema
 from pairsim.model.simulator import Batch
 from pairsim.model.table import Table
 from pairsim.replication import raft, snapshots
+from pairsim.replication.checkpoint import Checkpoint
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.journal import Journal, MemoryStorage
 from pairsim.replication.member import Member
@@ -158,20 +159,31 @@ class SimDisk:
     """Checkpoints that outlive a crash."""
 
     def __init__(self) -> None:
-        self.saved: tuple[int, Table] | None = None
+        self.saved: Checkpoint | None = None
         self._next = 0.0
 
     @property
     def durable(self) -> int:
-        return self.saved[0] if self.saved else 0
+        return self.saved.tick if self.saved else 0
 
-    def load(self) -> tuple[int, Table] | None:
-        return (self.saved[0], self.saved[1].copy()) if self.saved else None
+    def load(self) -> Checkpoint | None:
+        saved = self.saved
+        return Checkpoint(saved.tick, saved.term, saved.table.copy(), saved.rejected) if saved else None
 
-    def offer(self, table: Table, tick: int, term: int, digest: int, now: float, *, urgent: bool) -> None:
+    def offer(
+        self,
+        table: Table,
+        tick: int,
+        term: int,
+        digest: int,
+        now: float,
+        *,
+        rejected: Mapping[int, str],
+        urgent: bool,
+    ) -> None:
         if (urgent or now >= self._next) and tick != self.durable:
             self._next = now + 2.0
-            self.saved = tick, table.copy()
+            self.saved = Checkpoint(tick, term, table.copy(), dict(rejected))
 
 
 class Process:

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from pairsim.network.api import SimulatorApi
+from pairsim.network.connections import listening
 from pairsim.network.gateway import HOLD_SECONDS
-from pairsim.network.serve import listening
 from tests.unit.network.fakes import TOKEN, FakePort
 
 T = TypeVar("T")

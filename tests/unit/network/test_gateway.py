@@ -19,7 +19,7 @@ from pairsim.network.hub import Hub
 from pairsim.network.metrics import Metrics
 from pairsim.network.problems import HttpError
 from pairsim.replication.port import BatchInterruptedError, Committed, InboxFullError, NotActiveError
-from tests.unit.network.fakes import FakePort, commands, member
+from tests.unit.network.fakes import TOKEN, FakePort, commands, member
 from tests.unit.network.helpers import served, soon, until
 
 
@@ -27,7 +27,7 @@ from tests.unit.network.helpers import served, soon, until
 async def gateway(port: FakePort, *, hold: float = 5.0, limit: int = 1000) -> AsyncIterator[Gateway]:
     hub = Hub()
     unwatch = port.watch(hub.listener())
-    made = Gateway(port, hub, Metrics(), name=port.name, limit=limit, hold=hold)
+    made = Gateway(port, hub, Metrics(), name=port.name, token=TOKEN, limit=limit, hold=hold)
     try:
         yield made
     finally:
@@ -240,7 +240,7 @@ async def test_a_session_marked_as_a_relay_is_answered_503_by_a_passive(http: ai
     async with (
         served(third) as elsewhere,
         served(passive) as url,
-        http.ws_connect(f"{url}/v1/session", headers={RELAY_HEADER: "1"}) as socket,
+        http.ws_connect(f"{url}/v1/session", headers={RELAY_HEADER: "1", "Authorization": f"Bearer {TOKEN}"}) as socket,
     ):
         passive.known_leader = member("c", elsewhere)
         await socket.send_bytes(msgspec.msgpack.encode({"seq": 4, "commands": commands(1)}))

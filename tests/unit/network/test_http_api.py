@@ -10,8 +10,8 @@ import pytest
 
 from pairsim.model.assignment import Authority, ReplicaStatus, Role
 from pairsim.model.geometry import Box
+from pairsim.network.connections import listening
 from pairsim.network.frames import MAX_BODY
-from pairsim.network.serve import listening
 from pairsim.replication.port import NoStateError, RefusedError
 from tests.unit.network.fakes import TOKEN, FakePort, as_json, assignment, commands
 from tests.unit.network.helpers import api_of, served, soon

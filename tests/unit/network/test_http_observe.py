@@ -16,9 +16,9 @@ from yarl import URL
 from pairsim.model.assignment import Role
 from pairsim.network import observe as module
 from pairsim.network import sockets as bounds
+from pairsim.network.connections import listening
 from pairsim.network.frames import Frame
 from pairsim.network.interest import Snapshot, apply
-from pairsim.network.serve import listening
 from pairsim.replication.port import NoStateError
 from tests.unit.network.fakes import FakePort
 from tests.unit.network.helpers import api_of, soon, until

@@ -9,8 +9,8 @@ import aiohttp
 import msgspec
 import pytest
 
+from pairsim.network.connections import listening
 from pairsim.network.frames import MAX_BODY, SESSION_BATCHES, SessionAnswer, SessionBatch
-from pairsim.network.serve import listening
 from tests.unit.network.fakes import FakePort, commands
 from tests.unit.network.helpers import api_of, served, soon, until
 

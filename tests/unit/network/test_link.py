@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 
 from pairsim.network import sockets
+from pairsim.network.connections import listening
 from pairsim.network.frames import MAX_BODY
 from pairsim.network.hub import Hub, Signal
 from pairsim.network.link import Link, LinkLostError
-from pairsim.network.serve import listening
 from pairsim.replication.port import Published
 from tests.unit.network.fakes import FakePort, commands
 from tests.unit.network.helpers import served, soon, until

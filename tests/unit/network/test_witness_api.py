@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from pairsim.model.assignment import WitnessGroup
 from pairsim.network.client import AreaClient, RequestRefused
-from pairsim.network.serve import listening
+from pairsim.network.connections import listening
 from pairsim.network.witness_api import witness_app
 from tests.unit.network.fakes import TOKEN, FakeWitness, assignment
 from tests.unit.network.helpers import soon

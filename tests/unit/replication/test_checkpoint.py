@@ -8,11 +8,13 @@ import pytest
 from pairsim.replication.checkpoint import Checkpointer, CheckpointError
 from tests.unit.replication.tables import SCHEMA, same, table
 
+REJECTED = {3: "entity 7 does not exist"}
+
 
 def save(folder: Path, tick: int, area: str = "west") -> None:
     state = table(100, seed=tick)
     store = Checkpointer(folder, area, SCHEMA)
-    store.write(store.draft(state, tick, 3, state.digest()))
+    store.write(store.draft(state, tick, 3, state.digest(), REJECTED))
 
 
 def test_the_newest_comes_back_bit_for_bit_and_two_are_kept(tmp_path: Path) -> None:
@@ -22,13 +24,14 @@ def test_the_newest_comes_back_bit_for_bit_and_two_are_kept(tmp_path: Path) -> N
     assert loaded is not None
     assert (loaded.tick, loaded.term) == (20_000, 3)
     assert same(loaded.table, table(100, seed=20_000))
+    assert loaded.rejected == REJECTED
     assert len(list(tmp_path.glob("*.bin"))) == 2
 
 
 def test_a_draft_is_a_copy(tmp_path: Path) -> None:
     state = table(10)
     store = Checkpointer(tmp_path, "west", SCHEMA)
-    draft = store.draft(state, 1, 1, state.digest())
+    draft = store.draft(state, 1, 1, state.digest(), REJECTED)
     state.column("value")[:] = 0
     store.write(draft)
     loaded = store.load_newest()

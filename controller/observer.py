@@ -58,7 +58,7 @@ class Observer:
                 else:
                     async for replica in self.client.watch():
                         self._take(replica)
-            except (ClientError, msgspec.MsgspecError) as error:
+            except (ClientError, msgspec.MsgspecError, RecursionError, UnicodeError) as error:  # whatever it sends
                 log.debug("a process is not followed", url=self._url, reason=str(error))
             if self._status is not None:
                 self._status = None

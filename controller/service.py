@@ -17,6 +17,10 @@ from pairsim.network.client_errors import ClientError
 
 _ROLES = ("active", "passive", "witness")
 MAX_BODY = 4096
+_SENTENCES = {
+    404: "there is nothing; the world is at /v1/world",
+    413: f"an order has at most {MAX_BODY} bytes",
+}
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,7 +77,12 @@ def world_app(world: LocalWorld, hosts: frozenset[str]) -> web.Application:
     ) -> web.StreamResponse:
         if request.host.rpartition(":")[0] not in hosts and request.host not in hosts:
             return _error(403, f"this world does not answer as {request.host}")
-        return await handler(request)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _error(
+                error.status, f"{request.method} {request.path}: {_SENTENCES.get(error.status, error.reason)}"
+            )
 
     app = web.Application(client_max_size=MAX_BODY, middlewares=[guard])
     app.router.add_get("/v1/world", service.show)

@@ -29,7 +29,6 @@ from pairsim.network.connections import listening
 _WILDCARDS = {"", "0.0.0.0"}  # noqa: S104 - they are refused
 _PRIVILEGED = 1024
 _LOOK = 0.02
-_DRAIN = 3.0
 
 
 @click.command()

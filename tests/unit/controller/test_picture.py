@@ -1,0 +1,139 @@
+"""What `pairsim status` says of an area."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.picture import Heard, WorldPicture, lag_ticks, picture, what_is_missing
+from pairsim.model.assignment import Role
+from tests.unit.controller.views import assignment, replica, witness
+from tests.unit.controller.worlds import fakes, group, until
+
+RATE = 20.0
+PAIR = assignment("sim-1", "sim-2", "witness-1")
+NEXT = assignment("sim-1", "sim-2", "witness-1", generation=2)
+ACTIVE = replica("sim-1", PAIR, Role.ACTIVE, peer_in_sync=True)
+PASSIVE = replica("sim-2", PAIR, Role.PASSIVE)
+WITNESS = witness("witness-1", PAIR)
+
+
+def heard(tick: int, synced: int, at: float) -> Heard:
+    return Heard(msgspec.structs.replace(PASSIVE, tick=tick, synced_tick=synced), at)
+
+
+# --- lag
+
+
+def test_a_state_that_is_at_what_it_knows_to_be_committed_has_no_lag() -> None:
+    assert lag_ticks(heard(100, 100, 7.0), [], RATE) == 0
+
+
+def test_a_replica_that_knows_more_than_its_state_has_lags() -> None:
+    assert lag_ticks(heard(100, 93, 7.0), [], RATE) == 7
+
+
+def test_what_the_other_said_later_is_no_lag() -> None:
+    early, late = heard(100, 100, 7.0), heard(110, 110, 7.5)
+    assert lag_ticks(early, [early, late], RATE) == 0
+    assert lag_ticks(late, [early, late], RATE) == 0
+
+
+def test_a_replica_that_is_cut_off_does_not_know_how_far_it_is_behind() -> None:
+    cut_off, active = heard(100, 100, 7.4), heard(150, 150, 7.5)
+    assert lag_ticks(cut_off, [cut_off, active], RATE) == 48
+    assert lag_ticks(cut_off, [active], RATE) == 48
+
+
+def test_what_the_other_said_before_was_committed_then_already() -> None:
+    behind, active = heard(100, 100, 8.0), heard(150, 150, 7.5)
+    assert lag_ticks(behind, [active], RATE) == 50
+
+
+def test_a_state_that_cannot_be_trusted_is_behind_by_everything() -> None:
+    assert lag_ticks(heard(100, 0, 7.0), [], RATE) == 100
+
+
+@given(
+    true_lag=st.integers(0, 500), tick=st.integers(1000, 2000), one_at=st.floats(0, 3), other_at=st.floats(0, 3),
+    knows=st.integers(0, 500),
+)  # fmt: skip
+def test_it_is_never_exaggerated(true_lag: int, tick: int, one_at: float, other_at: float, knows: int) -> None:
+    """Both look at a world that goes on at its rate; neither knows what is not committed yet."""
+    newest = tick + int(one_at * RATE)
+    one = heard(max(newest - knows, newest - true_lag), newest - true_lag, one_at)
+    other = heard(tick + int(other_at * RATE), 0, other_at)
+    assert 0 <= lag_ticks(one, [one, other], RATE) <= true_lag
+
+
+# --- redundant
+
+
+def test_a_pair_in_sync_with_its_witness_lacks_nothing() -> None:
+    assert what_is_missing([ACTIVE, PASSIVE], WITNESS) == ""
+    assert what_is_missing([PASSIVE, ACTIVE], WITNESS) == ""
+
+
+@pytest.mark.parametrize(
+    ("pair", "third", "sentence"),
+    [
+        ([], WITNESS, "no replica can be reached"),
+        ([PASSIVE], WITNESS, "sim-2 is passive, and none is active"),
+        ([ACTIVE], WITNESS, "sim-1 is active alone"),
+        ([ACTIVE, replica("sim-3", NEXT, Role.JOINING)], WITNESS, "sim-3 is joining"),
+        ([msgspec.structs.replace(ACTIVE, peer_in_sync=False), PASSIVE], WITNESS, "sim-2 is not in sync"),
+        ([ACTIVE, msgspec.structs.replace(PASSIVE, in_sync=False)], WITNESS, "sim-2 is not in sync"),
+        ([ACTIVE, replica("sim-2", NEXT, Role.PASSIVE)], WITNESS, "sim-2 is not in sync"),
+        ([ACTIVE, PASSIVE], None, "its witness cannot be reached"),
+        ([ACTIVE, PASSIVE], PASSIVE, "its witness cannot be reached"),
+        ([ACTIVE, PASSIVE], witness("witness-1"), "witness-1, its witness, has not joined yet"),
+        ([ACTIVE, PASSIVE], witness("witness-1", NEXT), "witness-1, its witness, has not joined yet"),
+        ([ACTIVE, PASSIVE], witness("witness-1", assignment("x", "y", "z", area="east")), "has not joined yet"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named(pair: list, third: object, sentence: str) -> None:  # type: ignore[type-arg]
+    assert what_is_missing(pair, third).endswith(sentence)  # type: ignore[arg-type]
+
+
+def test_of_two_actives_the_one_with_the_lower_term_is_over() -> None:
+    newer = msgspec.structs.replace(PASSIVE, role=Role.ACTIVE, term=2)
+    assert what_is_missing([ACTIVE, newer], WITNESS) == "sim-1 is active"
+
+
+# --- the whole
+
+
+async def test_the_picture_of_a_world_that_runs(tmp_path: Path) -> None:
+    async with fakes(tmp_path) as made:
+        await made.known()
+        made.replicas["b"].lag = 3
+        made.replicas["b"].become(Role.PASSIVE, term=1)
+        await until(lambda: picture(made.world).areas[0].redundant)
+        now = picture(made.world)
+        area = now.areas[0]
+        assert [(r.replica, r.role) for r in area.replicas] == [("a", "active"), ("b", "passive")]
+        assert (area.area, area.generation, area.missing) == ("north", 1, "")
+        assert area.witness.url == made.places["w"].url
+        assert [spare.url for spare in now.spares] == [made.places["c"].url]
+        assert msgspec.json.decode(msgspec.json.encode(now), type=WorldPicture) == now
+
+
+async def test_without_its_witness_it_is_not_redundant(tmp_path: Path) -> None:
+    async with fakes(tmp_path) as made:
+        await made.known()
+        await until(lambda: picture(made.world).areas[0].redundant)
+        made.witness.become()
+        await until(lambda: not picture(made.world).areas[0].redundant)
+        assert picture(made.world).areas[0].missing == "w, its witness, has not joined yet"
+        made.witness.become(group())
+        await until(lambda: picture(made.world).areas[0].redundant)
+
+
+async def test_an_area_that_nobody_has_is_in_the_picture(tmp_path: Path) -> None:
+    async with fakes(tmp_path, working=False) as made:
+        area = picture(made.world).areas[0]
+        assert (area.redundant, area.replicas, area.generation, area.witness.pid) == (False, [], 0, None)

@@ -1,0 +1,134 @@
+"""A local world whose processes are fakes behind real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import msgspec
+
+from controller.folder import DataFolder
+from controller.local import LocalWorld
+from controller.pool import Pool, Slot
+from controller.view import Kind
+from pairsim.model.assignment import AreaSpec, Assignment, Member, ReplicaStatus, Role, WitnessGroup
+from pairsim.model.geometry import Box
+from pairsim.network.connections import listening
+from pairsim.network.witness_api import witness_app
+from tests.unit.network.fakes import TOKEN, FakePort, FakeWitness
+from tests.unit.network.helpers import api_of
+
+DEADLINE = 10.0
+BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+NORTH = AreaSpec(area="north", plane="physics", simulator="physics", bounds=BOX, world=BOX)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Simulated(FakePort):
+    """A simulator process that is what a test says; killed, it is as if it had never been."""
+
+    def __init__(self, name: str, role: Role = Role.SPARE) -> None:
+        super().__init__(name, role)
+        self.peer_synced, self.lag = True, 0
+
+    def status(self) -> ReplicaStatus:
+        return msgspec.structs.replace(
+            super().status(),
+            synced_tick=self.tick - self.lag,
+            peer_in_sync=self.role is Role.ACTIVE and self.peer_synced,
+            members=() if self.role is Role.SPARE else ("a", "b", "w"),
+        )
+
+
+class Place:
+    """A process's place in the pool."""
+
+    def __init__(self, name: str, kind: Kind, number: int) -> None:
+        self.slot = Slot(name, kind, number, number)
+        self.url, self.peer = f"http://127.0.0.1:{number}", f"127.0.0.1:{1 + len(name)}"
+        self.pid: int | None = number
+        self.killed: list[int] = []
+
+    def kill(self) -> int | None:
+        if self.pid is not None:
+            self.killed.append(self.pid)
+        return self.pid
+
+
+class Fakes:
+    """Replicas a, b and c, the witness w, and a world that looks after them."""
+
+    def __init__(self, folder: DataFolder, areas: tuple[AreaSpec, ...]) -> None:
+        self.replicas = {name: Simulated(name) for name in ("a", "b", "c")}
+        self.witness = FakeWitness()
+        self.places: dict[str, Place] = {}
+        self.told: list[str] = []
+        self.folder, self.areas = folder, areas
+        self.world: LocalWorld = cast("LocalWorld", None)
+
+    def member(self, name: str) -> Member:
+        return Member(replica=name, peer=f"127.0.0.1:{ord(name)}", url=self.places[name].url)
+
+    def assignment(self, generation: int = 1) -> Assignment:
+        return Assignment(
+            spec=NORTH, generation=generation, replicas=(self.member("a"), self.member("b")), witness=self.member("w")
+        )
+
+    def working(self) -> None:
+        """The area runs: a is active, b passive, w its witness."""
+        self.folder.record({"north": self.assignment()})
+        self.replicas["a"].become(Role.ACTIVE)
+        self.replicas["b"].become(Role.PASSIVE)
+        self.witness.become(group())
+
+    def run(self) -> None:
+        """Makes the world; what was recorded before is known to it."""
+        pool = cast("Pool", SimpleNamespace(processes=self.places))
+        self.world = LocalWorld(self.areas, pool, self.folder, self.told.append)
+        self.task = asyncio.create_task(self.world.run())
+
+    async def known(self) -> None:
+        """Until the world has heard of everybody."""
+        await until(lambda: all(n in self.world.observers and self.world.observers[n].status for n in self.places))
+
+    async def close(self) -> None:
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
+
+def group(generation: int = 1, term: int = 1) -> WitnessGroup:
+    return WitnessGroup(
+        area="north", generation=generation, term=term, tick=10, leader="a", members=("a", "b", "w")
+    )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def fakes(path: Path, *, areas: tuple[AreaSpec, ...] = (NORTH,), working: bool = True) -> AsyncIterator[Fakes]:
+    """A world of one area that runs, unless `working` is false: then all are spares."""
+    (path / "token").write_text(TOKEN)
+    made = Fakes(DataFolder(path), areas)
+    async with contextlib.AsyncExitStack() as stack:
+        for name, replica in made.replicas.items():
+            number = await stack.enter_async_context(listening(api_of(replica).app(), "127.0.0.1:0", drain=0.1))
+            made.places[name] = Place(name, Kind.SIMULATOR, number)
+        number = await stack.enter_async_context(listening(witness_app(made.witness, TOKEN), "127.0.0.1:0", drain=0.1))
+        made.places["w"] = Place("w", Kind.WITNESS, number)
+        for name, place in made.places.items():
+            place.peer = f"127.0.0.1:{ord(name)}"
+        if working:
+            made.working()
+        made.run()
+        try:
+            yield made
+        finally:
+            await made.close()

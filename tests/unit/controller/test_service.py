@@ -1,0 +1,160 @@
+"""The local world's own API, asked by its user and by others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from controller.service import MAX_BODY, world_app
+from pairsim.model.assignment import Role
+from pairsim.network.connections import listening
+from pairsim.replication.port import RefusedError
+from tests.unit.controller.worlds import Fakes, fakes, until
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest_asyncio.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Fakes]:
+    async with fakes(tmp_path) as made:
+        await made.known()
+        yield made
+
+
+@pytest_asyncio.fixture
+async def http(made: Fakes) -> AsyncIterator[aiohttp.ClientSession]:
+    app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
+    async with (
+        listening(app, "127.0.0.1:0") as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(10)) as session,
+    ):
+        yield session
+
+
+async def order(http: aiohttp.ClientSession, path: str, **body: str) -> tuple[int, dict[str, object]]:
+    async with http.post(path, json=body) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_the_world_is_shown(http: aiohttp.ClientSession) -> None:
+    async with http.get("/v1/world") as answer:
+        assert answer.status == 200
+        assert answer.content_type == "application/json"
+        assert [area["area"] for area in (await answer.json())["areas"]] == ["north"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "localhost:1:2"])
+@pytest.mark.parametrize("path", ["/v1/world", "/v1/kill", "/nothing"])
+async def test_another_name_of_this_machine_is_refused(http: aiohttp.ClientSession, host: str, path: str) -> None:
+    async with http.get(path, headers={"Host": host}) as answer:
+        assert answer.status == 403
+        assert "does not answer as" in (await answer.json())["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1"])
+async def test_its_own_names_are_answered(http: aiohttp.ClientSession, host: str) -> None:
+    async with http.get("/v1/world", headers={"Host": host}) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/kill", "/v1/switchover"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_what_another_page_can_send_unasked_is_no_order(
+    http: aiohttp.ClientSession, made: Fakes, path: str, kind: str
+) -> None:
+    async with http.post(path, data=b'{"area": "north"}', headers={"Content-Type": kind}) as answer:
+        assert answer.status == 415
+        assert "application/json" in (await answer.json())["error"]
+    assert not any(place.killed for place in made.places.values())
+    assert made.replicas["a"].orders == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "this is no order"),
+        (b"{", "this is no order"),
+        (b"[]", "this is no order"),
+        (b"\xff", "this is no order"),
+        (b'{"role": "active"}', "missing required field `area`"),
+        (b'{"area": "north", "signal": 9}', "unknown field `signal`"),
+        (b'{"area": 7}', "Expected `str`"),
+        (b'{"area": "north", "role": "spare"}', "'spare' is none of active, passive, witness"),
+    ],
+)
+async def test_what_is_no_order_is_told(http: aiohttp.ClientSession, made: Fakes, body: bytes, reason: str) -> None:
+    async with http.post("/v1/kill", data=body, headers=JSON) as answer:
+        assert answer.status == 400
+        assert reason in (await answer.json())["error"]
+    assert not any(place.killed for place in made.places.values())
+
+
+async def test_a_body_is_bounded(http: aiohttp.ClientSession) -> None:
+    async with http.post("/v1/kill", data=b" " * (MAX_BODY + 1), headers=JSON) as answer:
+        assert answer.status == 413
+        assert f"at most {MAX_BODY} bytes" in (await answer.json())["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/", 404), ("GET", "/v1/kill", 405), ("PUT", "/v1/world", 405)]
+)
+async def test_what_is_not_there_is_a_sentence(
+    http: aiohttp.ClientSession, method: str, path: str, status: int
+) -> None:
+    async with http.request(method, path) as answer:
+        assert answer.status == status
+        assert f"{method} {path}" in (await answer.json())["error"]
+
+
+@pytest.mark.parametrize("path", ["/v1/kill", "/v1/switchover"])
+async def test_an_unknown_area_is_answered_with_those_that_there_are(http: aiohttp.ClientSession, path: str) -> None:
+    status, answer = await order(http, path, area="south")
+    assert status == 404
+    assert str(answer["error"]).endswith("this world has north")
+
+
+@pytest.mark.parametrize(("role", "name"), [("active", "a"), ("passive", "b"), ("witness", "w")])
+async def test_each_role_can_be_killed(http: aiohttp.ClientSession, made: Fakes, role: str, name: str) -> None:
+    status, answer = await order(http, "/v1/kill", area="north", role=role)
+    assert (status, answer) == (200, {"replica": name, "pid": made.places[name].pid})
+    assert [n for n, place in made.places.items() if place.killed] == [name]
+
+
+async def test_who_does_not_run_cannot_be_killed(http: aiohttp.ClientSession, made: Fakes) -> None:
+    made.places["w"].pid = None
+    status, answer = await order(http, "/v1/kill", area="north", role="witness")
+    assert (status, answer["error"]) == (409, "w is not running at the moment")
+
+
+@pytest.mark.parametrize(
+    ("path", "role"), [("/v1/kill", "passive"), ("/v1/kill", "active"), ("/v1/switchover", "active")]
+)
+async def test_a_role_that_nobody_has_is_told(http: aiohttp.ClientSession, made: Fakes, path: str, role: str) -> None:
+    holder = made.replicas["a" if role == "active" else "b"]
+    holder.become(Role.JOINING)
+    await until(lambda: made.world.replica("north", role) is None)
+    status, answer = await order(http, path, area="north", role=role)
+    assert (status, answer["error"]) == (409, f"north has no {role} at the moment: try again")
+
+
+async def test_a_switchover_is_the_actives_to_do(http: aiohttp.ClientSession, made: Fakes) -> None:
+    status, answer = await order(http, "/v1/switchover", area="north")
+    assert (status, answer) == (200, {"gap_ms": 6.5, "term": 2})
+    assert (made.replicas["a"].orders, made.replicas["b"].orders) == (["switchover"], [])
+
+
+async def test_a_switchover_that_is_refused_says_why(http: aiohttp.ClientSession, made: Fakes) -> None:
+    made.replicas["a"].refuse = RefusedError("the passive is not in sync")
+    status, answer = await order(http, "/v1/switchover", area="north")
+    assert (status, answer["error"]) == (409, "the passive is not in sync")
+
+
+async def test_of_two_actives_the_newer_one_is_meant(http: aiohttp.ClientSession, made: Fakes) -> None:
+    made.replicas["b"].become(Role.ACTIVE, term=2)
+    await until(lambda: made.world.replica("north", "active") == "b")
+    _, answer = await order(http, "/v1/kill", area="north")
+    assert answer["replica"] == "b"

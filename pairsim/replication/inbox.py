@@ -123,7 +123,8 @@ class Ledger:
         with self._lock:
             for batch in batches:
                 batch.fates = [self._fate(command, tick, fresh) for command in batch.commands]
-                last = max((fate[0] for fate in batch.fates), default=tick)
+                # What was rejected in a tick of an earlier leadership is in the window when the next one is committed.
+                last = max((first + 1 if place < 0 else first for first, place, _ in batch.fates), default=tick)
                 self._waiting.append((last, batch))
             self._ids[tick] = [command.id for command in fresh]
         return fresh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import heapq
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,6 +92,7 @@ class Oracle:
         self.actives: dict[int, str] = {}
         self.ran: dict[str, int] = {}
         self.acked: dict[str, Result] = {}
+        self.refused: dict[str, str] = {}
         self.takeovers = 0
 
     def committed(self, record: Tick) -> None:
@@ -115,6 +117,8 @@ class Oracle:
         if tick != result.tick:
             raise Violation(f"command {result.id} was acknowledged for tick {result.tick}, the log has {tick}")
         self.acked.setdefault(result.id, result)
+        if self.refused.setdefault(result.id, result.reason) != result.reason:
+            raise Violation(f"command {result.id} was answered {self.refused[result.id]!r} and then {result.reason!r}")
 
 
 class Spy:
@@ -408,11 +412,12 @@ class SimOutlet:
 
 
 class Sender:
-    """A client: numbered commands, sent again with the same id until they are answered."""
+    """A client: numbered commands, sent again with the same id until they are answered, and at times once more."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._open: dict[str, Command] = {}
+        self._answered: collections.deque[Command] = collections.deque(maxlen=30)
         self._number = 0
 
     def send(self, rng: random.Random) -> None:
@@ -424,6 +429,8 @@ class Sender:
             )
             self._open[command.id] = command
         batch = list(self._open.values())[:20]
+        if self._answered and rng.random() < 0.2:
+            batch.append(rng.choice(self._answered))
         for process in self._world.processes.values():
             replica = process.replica
             if replica is not None and replica.active is not None and process.name not in self._world.net.halted:
@@ -434,7 +441,9 @@ class Sender:
     def _answer(self, answer: Committed | ReplicaError) -> None:
         if isinstance(answer, Committed):
             for result in answer.results:
-                self._open.pop(result.id, None)
+                command = self._open.pop(result.id, None)
+                if command is not None:
+                    self._answered.append(command)
                 self._world.oracle.answered(result)
 
 

@@ -158,3 +158,16 @@ def test_the_fullest_record_fits_into_the_log() -> None:
         Tick(2**62, 2**62, 2**63, 2**62, [Rejection(2**31, "x" * MAX_REASON_BYTES)] * rejections, [])
     )
     assert len(longest) + MAX_RECORD_BYTES + MAX_PERCEIVED_BYTES + 100 <= MAX_COMMAND_BYTES
+
+
+def test_a_duplicate_of_the_last_leaderships_last_tick_is_answered_when_its_rejections_are_known() -> None:
+    window = CommandWindow()
+    window.add("a", 7)
+    ledger, inbox, again = Ledger(window, 7), Inbox(10), Answers()
+    inbox.put(commands("a"), again)
+    ledger.admit(inbox.take(), 8)
+    ledger.stepped(8, {}, 2)
+    assert not again.got
+    window.reject("a", "no such entity")  # the record of tick 8 says so
+    ledger.committed(8, 2)
+    assert [(r.status, r.tick, r.reason) for r in again.only.results] == [(Status.DUPLICATE, 7, "no such entity")]

@@ -49,7 +49,7 @@ def ask(where: Where, path: str, kind: type[T], body: dict[str, str] | None = No
         status, data = _exchange(where, path, body)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise click.ClickException(_sentence(error, where)) from error
-    if status >= 400:
+    if status != 200:
         raise click.ClickException(_told(data) or f"the world answered {status}")
     try:
         return msgspec.json.decode(data, type=kind)
@@ -70,10 +70,17 @@ def _exchange(where: Where, path: str, body: dict[str, str] | None) -> tuple[int
     )
     try:
         with _OPENER.open(request, timeout=_SECONDS) as answer:
-            return 200, answer.read(_MAX_ANSWER)
+            return 200, _whole(answer)
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read(_MAX_ANSWER)
+
+
+def _whole(answer: http.client.HTTPResponse) -> bytes:
+    data = answer.read(_MAX_ANSWER)
+    if answer.length:
+        raise http.client.IncompleteRead(data, answer.length)
+    return data
 
 
 def _sentence(error: Exception, where: Where) -> str:

@@ -1,0 +1,93 @@
+"""A local world of fakes that runs in a thread, for commands that are run as a user runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from controller.picture import picture
+from controller.service import world_app
+from pairsim.cli import main
+from pairsim.model.catalogue import Catalogue, Operation
+from pairsim.model.schema import Component
+from pairsim.network.connections import listening
+from tests.unit.controller.worlds import Fakes, fakes, until
+from tests.unit.network.fakes import SCHEMA
+
+SECONDS = 20.0
+
+
+class Running:
+    """A world, and the commands of its user."""
+
+    def __init__(self, made: Fakes, port: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.made, self.port, self._loop = made, port, loop
+
+    def run(self, *words: str, text: str | bytes | None = None) -> Result:
+        """Runs `pairsim WORDS --port ...`; whatever is raised and is no exit ends the test."""
+        return pairsim(*words, "--port", str(self.port), text=text)
+
+    def do(self, change: Callable[[], object], condition: Callable[[], object] = lambda: True) -> None:
+        """Changes something in the world's own thread, and waits for what comes of it."""
+
+        async def work() -> None:
+            change()
+            await until(condition)
+
+        asyncio.run_coroutine_threadsafe(work(), self._loop).result(SECONDS)
+
+
+def pairsim(*words: str, text: str | bytes | None = None) -> Result:
+    """A command as a user gives it; a traceback of it is one of the test."""
+    return CliRunner().invoke(main, words, input=text, catch_exceptions=False)
+
+
+@asynccontextmanager
+async def _world(path: Path) -> AsyncIterator[tuple[Fakes, int]]:
+    async with fakes(path) as made:
+        catalogue = Catalogue(SCHEMA, [Operation("impulse", (Component("impulse", "float32", 3),))])
+        for replica in made.replicas.values():
+            replica.area_catalogue = catalogue
+            replica.spawn(1, [[0.5, 0.5, 0.5]] * 3)
+        app = world_app(made.world, frozenset({"127.0.0.1"}))
+        async with listening(app, "127.0.0.1:0", drain=0.1) as port:
+            await until(lambda: picture(made.world).areas[0].redundant and len(picture(made.world).spares) == 1)
+            yield made, port
+
+
+@contextmanager
+def running(path: Path) -> Iterator[Running]:
+    """The area north with its active a, its passive b, its witness w; and the spare c."""
+    started: list[Running] = []
+    ready = threading.Event()
+    failures: list[BaseException] = []
+
+    async def live() -> None:
+        try:
+            async with _world(path) as (made, port):
+                started.append(Running(made, port, asyncio.get_running_loop()))
+                stop = asyncio.Event()
+                stops.append(stop)
+                ready.set()
+                await stop.wait()
+        except BaseException as error:
+            failures.append(error)
+            raise
+        finally:
+            ready.set()
+
+    stops: list[asyncio.Event] = []
+    thread = threading.Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    assert ready.wait(SECONDS)
+    assert not failures, failures
+    try:
+        yield started[0]
+    finally:
+        started[0]._loop.call_soon_threadsafe(stops[0].set)
+        thread.join(SECONDS)

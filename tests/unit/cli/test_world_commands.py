@@ -1,0 +1,261 @@
+"""`pairsim status`, `switchover` and `kill`, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from controller.picture import WorldPicture
+from pairsim.cli import local, status
+from pairsim.cli.local import Where
+from pairsim.model.assignment import Role
+from pairsim.replication.port import RefusedError
+from tests.unit.cli.running import Running, pairsim, running
+
+NOBODY = "9"
+"""A port at which nobody listens."""
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """For tests that change nothing."""
+    with running(tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+@contextmanager
+def server(*answers: bytes) -> Iterator[str]:
+    """Something on a port that is no world: it answers these bytes, one connection each, and nothing without any."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listener.accept()
+                connection.settimeout(5)
+                connection.recv(10_000)
+                connection.sendall(answer)
+                connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield str(listener.getsockname()[1])
+        thread.join(10)
+
+
+def answer(body: bytes, code: str = "200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (code.encode(), len(body), body)
+
+
+# --- status
+
+
+def test_status_shows_who_is_what(shared: Running) -> None:
+    result = shared.run("status")
+    assert result.exit_code == 0, result.output
+    assert "1 area(s), 1 spare(s)" in result.stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:5]] for line in result.stdout.splitlines() if line[0] == "│"]
+    assert rows == [
+        ["north", "active", "a", "1"],
+        ["", "passive", "b", "1"],
+        ["redundant", "witness", "", ""],
+        ["", "spare", "", ""],
+    ]
+
+
+def test_nothing_of_the_table_is_cut_off_where_there_is_no_terminal(shared: Running) -> None:
+    output = shared.run("status").stdout
+    assert "…" not in output
+    for place in shared.made.places.values():
+        assert place.url in output
+
+
+def test_status_for_programs(shared: Running) -> None:
+    result = shared.run("status", "--json")
+    assert result.exit_code == 0
+    shown = json.loads(result.stdout)
+    area = shown["areas"][0]
+    assert set(area) >= {"area", "plane", "bounds", "redundant", "replicas", "witness"}
+    assert set(area["replicas"][0]) == {"replica", "role", "term", "tick", "lag_ticks", "entities", "url", "pid"}
+    assert set(area["witness"]) == set(shown["spares"][0]) == {"url", "pid"}
+    assert msgspec.convert(shown, WorldPicture).areas[0].redundant
+
+
+def test_an_area_that_nobody_has_is_in_the_table(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+        world.do(
+            lambda: [r.become(Role.SPARE) for r in world.made.replicas.values()],
+            lambda: world.made.world.replica("north", "active") is None,
+        )
+        output = world.run("status").stdout
+        assert "north" in output
+        assert "NOT redundant" in output
+
+
+@pytest.mark.parametrize("command", [("status",), ("status", "--json"), ("status", "--watch"), ("switchover", "north"),
+                                     ("kill", "north"), ("send", "north", "despawn", "1")])  # fmt: skip
+def test_without_a_world_it_is_said_how_to_start_one(command: tuple[str, ...]) -> None:
+    result = pairsim(*command, "--port", NOBODY)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: no world runs on port 9: start one with `pairsim up WORLD.yaml`, or give its --port\n"
+    )
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "http", ""])
+def test_what_is_no_port_is_a_misuse(port: str) -> None:
+    assert pairsim("status", "--port", port).exit_code == 2
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "", "a b", "[::1", "ä" * 70, "x/y", "\udcff"])
+def test_what_is_no_host_ends_in_a_sentence(host: str) -> None:
+    result = pairsim("status", "--host", host, "--port", NOBODY)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (answer(b"hello"), "is no world of this version"),
+        (answer(b"{}"), "is no world of this version"),
+        (answer(b'{"areas": [{}], "spares": []}'), "is no world of this version"),
+        (answer(b"<h1>gone</h1>", "404 Not Found"), "the world answered 404"),
+        (answer(b'{"error": "no such thing"}', "404 Not Found"), "no such thing"),
+        (answer(b'{"detail": 1}', "500 Oops"), "the world answered 500"),
+        (answer(b'"error"', "500 Oops"), "the world answered 500"),
+        (b"", "broke off"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n{", "broke off"),
+        (b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\n{", "the world answered 500"),
+        (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", "the world answered 302"),
+    ],
+)  # fmt: skip
+def test_what_is_no_world_ends_in_a_sentence(given: bytes, sentence: str) -> None:
+    with server(given) as port:
+        result = pairsim("status", "--port", port)
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+
+
+def test_a_world_that_hangs_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_SECONDS", 0.1)
+    with server() as port:
+        result = pairsim("status", "--port", port)
+    assert result.exit_code == 1
+    assert "does not answer: `pairsim up` hangs, or something else listens there" in result.stderr
+
+
+def test_a_proxy_of_the_environment_is_not_asked(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert shared.run("status").exit_code == 0
+
+
+# --- watching
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, picture: WorldPicture, looks: int) -> Callable[[Where], WorldPicture]:
+    """A world that is gone after some looks."""
+    left = iter(range(looks))
+
+    def look(where: Where) -> WorldPicture:
+        if next(left, None) is None:
+            return local.world(Where("127.0.0.1", int(NOBODY)))
+        return picture
+
+    monkeypatch.setattr(status, "world", look)
+    monkeypatch.setattr(status, "_PERIOD", 0.0)
+    return look
+
+
+def test_a_world_that_goes_away_while_it_is_watched_is_told(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched(monkeypatch, local.world(Where("127.0.0.1", shared.port)), 3)
+    result = shared.run("status", "--watch")
+    assert result.exit_code == 1
+    assert result.stdout.count("1 area(s), 1 spare(s)") == 3
+    assert result.stderr.startswith("Error: no world runs on port 9")
+
+
+def test_watched_by_a_program_there_is_a_document_a_line(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched(monkeypatch, local.world(Where("127.0.0.1", shared.port)), 2)
+    result = shared.run("status", "--watch", "--json")
+    assert [len(json.loads(line)["areas"]) for line in result.stdout.splitlines()] == [1, 1]
+
+
+def test_ctrl_c_is_how_watching_ends(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status.time, "sleep", interrupted)
+    result = shared.run("status", "--watch")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+# --- orders
+
+
+def test_a_switchover_tells_how_long_it_stood_still(shared: Running) -> None:
+    result = shared.run("switchover", "north")
+    assert (result.exit_code, result.stdout) == (0, "north switched over: it stood still for 6.5 ms; term 2\n")
+
+
+def test_a_switchover_without_a_passive_says_why(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+        world.made.replicas["a"].refuse = RefusedError("the passive is not in sync")
+        result = world.run("switchover", "north")
+        assert (result.exit_code, result.stderr) == (1, "Error: the passive is not in sync\n")
+
+
+@pytest.mark.parametrize("command", ["switchover", "kill"])
+@pytest.mark.parametrize("area", ["south", "", "NORTH", "../north", "n" * 1000, "\udcff"])
+def test_an_unknown_area_is_told_with_those_that_there_are(shared: Running, command: str, area: str) -> None:
+    result = shared.run(command, area)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    if area != "\udcff":
+        assert "this world has north" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["switchover", "kill"])
+def test_an_area_must_be_named(shared: Running, command: str) -> None:
+    result = shared.run(command)
+    assert result.exit_code == 2
+    assert "Missing argument 'AREA'" in result.stderr
+
+
+@pytest.mark.parametrize(("role", "name"), [("active", "a"), ("passive", "b"), ("witness", "w")])
+def test_each_role_can_be_killed(shared: Running, role: str, name: str) -> None:
+    pid = shared.made.places[name].pid
+    result = shared.run("kill", "north", "--role", role)
+    assert (result.exit_code, result.stdout) == (0, f"killed {name}, the {role} of north (pid {pid})\n")
+    assert shared.made.places[name].killed.pop() == pid
+
+
+def test_an_unknown_role_is_a_misuse(shared: Running) -> None:
+    result = shared.run("kill", "north", "--role", "spare")
+    assert result.exit_code == 2
+    assert "'spare' is not one of 'active', 'passive', 'witness'" in result.stderr
+
+
+def test_who_does_not_run_cannot_be_killed(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+        world.made.places["b"].pid = None
+        result = world.run("kill", "north", "--role", "passive")
+        assert (result.exit_code, result.stderr) == (1, "Error: b is not running at the moment\n")
+
+
+def test_the_version_and_help_need_no_world() -> None:
+    assert pairsim("--version").exit_code == 0
+    assert pairsim("--help").exit_code == 0
+    assert pairsim("nosuch").exit_code == 2

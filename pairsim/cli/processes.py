@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import gc
 import logging
 import os
+import re
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ import click
 import msgspec
 import structlog
 
+from pairsim.model.assignment import Name
 from pairsim.replication.storage import JournalError
 from pairsim.settings import ProcessSettings
 
@@ -25,15 +29,46 @@ F = TypeVar("F", bound=Callable[..., None])
 _SWITCH_INTERVAL = 0.0005
 
 
+def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """HOST:PORT; what is advertised may be empty."""
+    host, _, port = value.rpartition(":")
+    advertised = str(param.name).startswith("advertise")
+    good = host and not set(host) & set(": /") and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 2**16
+    if not good and not (advertised and not value):
+        raise click.BadParameter(f"{value!r} is not HOST:PORT with a port of 1 to 65535.", ctx, param)
+    return value
+
+
+def _name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        return msgspec.convert(value, Name)
+    except msgspec.ValidationError:
+        raise click.BadParameter(
+            f"{value!r} is no name: it has small letters, digits and dashes between them, 63 at the most.", ctx, param
+        ) from None
+
+
 def _options(function: F) -> F:
     """What both kinds of process take."""
     for option in reversed(
         [
-            click.option("--name", required=True, envvar="PAIRSIM_NAME", help="Unique in the world."),
-            click.option("--http", default="127.0.0.1:8081", envvar="PAIRSIM_HTTP", help="Where the API listens."),
-            click.option("--peer", default="127.0.0.1:8082", envvar="PAIRSIM_PEER", help="Where peers connect."),
-            click.option("--advertise-http", default="", envvar="PAIRSIM_ADVERTISE_HTTP", help="As others reach it."),
-            click.option("--advertise-peer", default="", envvar="PAIRSIM_ADVERTISE_PEER", help="As others reach it."),
+            click.option("--name", required=True, envvar="PAIRSIM_NAME", callback=_name, help="Unique in the world."),
+            click.option(
+                "--http", default="127.0.0.1:8081", envvar="PAIRSIM_HTTP", callback=_address,
+                help="Where the API listens.",
+            ),
+            click.option(
+                "--peer", default="127.0.0.1:8082", envvar="PAIRSIM_PEER", callback=_address,
+                help="Where peers connect.",
+            ),
+            click.option(
+                "--advertise-http", default="", envvar="PAIRSIM_ADVERTISE_HTTP", callback=_address,
+                help="As others reach it.",
+            ),
+            click.option(
+                "--advertise-peer", default="", envvar="PAIRSIM_ADVERTISE_PEER", callback=_address,
+                help="As others reach it.",
+            ),
             click.option(
                 "--data", required=True, type=click.Path(path_type=Path), envvar="PAIRSIM_DATA",
                 help="Folder for journal, checkpoints and the assignment.",
@@ -97,7 +132,8 @@ def _process(options: dict[str, object]) -> Iterator[ProcessSettings]:
         settings.data.mkdir(parents=True, exist_ok=True)
         lock = os.open(settings.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise click.ClickException(f"cannot use the data folder {settings.data}: {error.strerror}") from error
+        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise click.ClickException(f"cannot use the data folder {settings.data}: {reason}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -105,16 +141,35 @@ def _process(options: dict[str, object]) -> Iterator[ProcessSettings]:
     gc.freeze()
     try:
         yield settings
-    except (OSError, JournalError) as error:
+    except JournalError as error:
         raise click.ClickException(f"cannot start: {error}") from error
+    except OSError as error:
+        raise click.ClickException(f"cannot start: {_listening(error, settings) or error}") from error
+
+
+def _listening(error: OSError, settings: ProcessSettings) -> str:
+    """What is wrong with the addresses, if it is that."""
+    for option, address in (("--http", settings.http), ("--peer", settings.peer)):
+        host, _, port = address.rpartition(":")
+        if repr((host, int(port))) not in str(error):
+            continue
+        if error.errno == errno.EADDRINUSE:
+            return f"another program listens at {address}: give another address with {option}"
+        if error.errno == errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this machine: give another one with {option}"
+    if isinstance(error, socket.gaierror):
+        return f"the host of --http {settings.http} or --peer {settings.peer} is not known"
+    return ""
 
 
 def _settings(options: dict[str, object]) -> ProcessSettings:
     try:
         secret = Path(str(options["secret_file"])).read_bytes().strip()
-        token = Path(str(options["token_file"])).read_text(encoding="utf-8").strip()
+        token = Path(str(options["token_file"])).read_bytes().strip()
     except OSError as error:
         raise click.ClickException(f"cannot read {error.filename}: {error.strerror}") from error
+    if re.fullmatch(rb"[!-~]*", token) is None:
+        raise click.ClickException(f"the token in {options['token_file']} is no single word of ASCII")
     try:
         return msgspec.convert(
             {
@@ -125,7 +180,7 @@ def _settings(options: dict[str, object]) -> ProcessSettings:
                 "advertise_peer": options["advertise_peer"],
                 "data": options["data"],
                 "secret": secret,
-                "token": token,
+                "token": token.decode(),
                 "checkpoint_seconds": options["checkpoint_seconds"],
             },
             ProcessSettings,

@@ -1,0 +1,225 @@
+"""`pairsim simulator` and `pairsim witness`, started wrongly."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pytest
+
+from pairsim.cli import processes
+from pairsim.replication.storage import JournalError
+from pairsim.settings import ProcessSettings
+from tests.unit.cli.running import pairsim
+
+SECRET, TOKEN = b"a-secret-of-sixteen-bytes", b"token\n"
+
+both = pytest.mark.parametrize("kind", ["simulator", "witness"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "secret").write_bytes(SECRET)
+    (tmp_path / "token").write_bytes(TOKEN)
+    return tmp_path
+
+
+def words(folder: Path, **options: str) -> list[str]:
+    """A command line that is right but for `options`."""
+    given = {
+        "name": "sim-1",
+        "data": str(folder / "data"),
+        "secret-file": str(folder / "secret"),
+        "token-file": str(folder / "token"),
+    } | {name.replace("_", "-"): value for name, value in options.items()}
+    return [word for name, value in given.items() for word in (f"--{name}", value)]
+
+
+def settings(folder: Path, **options: str) -> dict[str, object]:
+    """What click makes of a command line."""
+    with processes.simulator.make_context("simulator", words(folder, **options)) as context:
+        return context.params
+
+
+def refused(kind: str, folder: Path, **options: str) -> tuple[int, str]:
+    result = pairsim(kind, *words(folder, **options))
+    assert result.stdout == ""
+    return result.exit_code, result.stderr
+
+
+@both
+@pytest.mark.parametrize("missing", ["name", "data", "secret-file", "token-file"])
+def test_what_must_be_given_is_named(folder: Path, kind: str, missing: str) -> None:
+    given = words(folder)
+    place = given.index(f"--{missing}")
+    result = pairsim(kind, *given[:place], *given[place + 2 :])
+    assert result.exit_code == 2
+    assert f"Missing option '--{missing}'" in result.stderr
+
+
+@both
+@pytest.mark.parametrize("name", ["secret", "token"])
+def test_a_missing_file_is_named(folder: Path, kind: str, name: str) -> None:
+    (folder / name).unlink()
+    assert refused(kind, folder) == (1, f"Error: cannot read {folder}/{name}: No such file or directory\n")
+
+
+@both
+@pytest.mark.parametrize("name", ["secret", "token"])
+def test_a_folder_is_no_file(folder: Path, kind: str, name: str) -> None:
+    options = {f"{name}_file": str(folder)}
+    assert refused(kind, folder, **options) == (1, f"Error: cannot read {folder}: Is a directory\n")
+
+
+@both
+@pytest.mark.parametrize("secret", [b"", b"short", b"fifteen-bytes-x", b"   fifteen-bytes-x \n"])
+def test_a_short_secret_is_refused(folder: Path, kind: str, secret: bytes) -> None:
+    (folder / "secret").write_bytes(secret)
+    code, sentence = refused(kind, folder)
+    assert code == 1
+    assert "the secret needs at least 16 bytes" in sentence
+
+
+@both
+@pytest.mark.parametrize("token", [b"", b" \n", b"two words", b"two\nlines", b"\xff\xfe", "tökän".encode(), b"a\0b"])
+def test_a_token_that_no_header_can_carry_is_refused(folder: Path, kind: str, token: bytes) -> None:
+    (folder / "token").write_bytes(token)
+    code, sentence = refused(kind, folder)
+    assert code == 1
+    assert "the token" in sentence
+    assert sentence.count("\n") == 1
+
+
+@both
+@pytest.mark.parametrize("name", ["", "A", "a_b", "-a", "a-", "a.b", "a" * 64, "ä"])
+def test_a_name_that_is_none_is_a_misuse(folder: Path, kind: str, name: str) -> None:
+    code, sentence = refused(kind, folder, name=name)
+    assert code == 2
+    assert "small letters, digits and dashes" in sentence
+
+
+@both
+@pytest.mark.parametrize("option", ["http", "peer", "advertise-http", "advertise-peer"])
+@pytest.mark.parametrize(
+    "address", ["nonsense", "127.0.0.1", ":80", "127.0.0.1:", "h:0", "h:65536", "h:9999999999", "h:²", "a b:80", "h:-1",
+                "http://h:80", "::1:80"],
+)  # fmt: skip
+def test_an_address_that_is_none_is_a_misuse(folder: Path, kind: str, option: str, address: str) -> None:
+    code, sentence = refused(kind, folder, **{option: address})
+    assert code == 2
+    assert f"--{option}" in sentence
+    assert "is not HOST:PORT with a port of 1 to 65535" in sentence
+
+
+@both
+@pytest.mark.parametrize("option", ["http", "peer"])
+def test_where_it_listens_must_be_said(folder: Path, kind: str, option: str) -> None:
+    assert refused(kind, folder, **{option: ""})[0] == 2
+
+
+def test_what_is_advertised_need_not_be(folder: Path) -> None:
+    assert settings(folder, advertise_http="")["advertise_http"] == ""
+    assert settings(folder, advertise_http="pod.plane.svc:8081")["advertise_http"] == "pod.plane.svc:8081"
+
+
+@both
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_a_checkpoint_needs_some_time(folder: Path, kind: str, seconds: str) -> None:
+    code, sentence = refused(kind, folder, checkpoint_seconds=seconds)
+    assert code == 1
+    assert "checkpoint_seconds" in sentence
+
+
+@both
+def test_an_unknown_log_level_is_told_with_those_that_there_are(folder: Path, kind: str) -> None:
+    assert refused(kind, folder, log_level="loud") == (
+        1,
+        "Error: log level 'loud' is none of debug, info, warning, error\n",
+    )
+
+
+@both
+def test_a_data_folder_that_is_none_is_told(folder: Path, kind: str) -> None:
+    assert refused(kind, folder, data=str(folder / "token")) == (
+        1,
+        f"Error: cannot use the data folder {folder}/token: it is no folder\n",
+    )
+    code, sentence = refused(kind, folder, data="/proc/nothing-can-be-made-here")
+    assert code == 1
+    assert sentence.startswith("Error: cannot use the data folder /proc/nothing-can-be-made-here: ")
+
+
+@both
+def test_a_data_folder_is_for_one_process(folder: Path, kind: str) -> None:
+    (folder / "data").mkdir()
+    lock = os.open(folder / "data" / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert refused(kind, folder) == (1, f"Error: the data folder {folder}/data is in use by another process\n")
+    finally:
+        os.close(lock)
+
+
+# --- what is wrong is found when it starts to listen
+
+
+@contextmanager
+def starting(folder: Path, **options: str) -> Iterator[ProcessSettings]:
+    """A process about to start."""
+    with processes._process(settings(folder, **options)) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process sets for itself is not for those that run after this test."""
+    monkeypatch.setattr(processes.gc, "freeze", lambda: None)
+    monkeypatch.setattr(processes.sys, "setswitchinterval", lambda _seconds: None)
+    monkeypatch.setattr(processes.structlog, "configure", lambda **_options: None)
+
+
+@pytest.mark.parametrize("option", ["http", "peer"])
+def test_a_taken_port_is_told_with_its_option(folder: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(click.ClickException) as told, starting(folder, **{option: address}) as made:
+            socket.create_server(("127.0.0.1", int(getattr(made, option).rpartition(":")[2])))
+    assert told.value.message == (
+        f"cannot start: another program listens at {address}: give another address with --{option}"
+    )
+
+
+def test_an_address_of_another_machine_is_told(folder: Path) -> None:
+    with pytest.raises(click.ClickException) as told, starting(folder, http="203.0.113.7:8081"):
+        socket.create_server(("203.0.113.7", 8081))
+    assert told.value.message == (
+        "cannot start: 203.0.113.7 is no address of this machine: give another one with --http"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            "the host of --http h:1 or --peer 127.0.0.1:8082 is not known",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
+        (JournalError("the journal is damaged"), "the journal is damaged"),
+    ],
+)
+def test_what_else_goes_wrong_is_told(folder: Path, error: Exception, sentence: str) -> None:
+    with pytest.raises(click.ClickException) as told, starting(folder, http="h:1"):
+        raise error
+    assert told.value.message == f"cannot start: {sentence}"
+
+
+def test_the_lock_is_held_while_it_runs(folder: Path) -> None:
+    with starting(folder), pytest.raises(click.ClickException, match="in use by another process"), starting(folder):
+        pass

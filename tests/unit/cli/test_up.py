@@ -1,0 +1,261 @@
+"""`pairsim up`, given something that it cannot run. Nothing of it may leave a trace in the data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from controller.folder import DataFolder
+from pairsim.cli import worldfile
+from pairsim.cli.worldfile import read_world
+from tests.unit.cli.running import pairsim
+from tests.unit.controller.views import assignment, spec
+
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "two-areas.yaml").read_text()
+
+
+def up(path: Path, *words: str, data: Path | None = None) -> tuple[int, str]:
+    """Exit code, and what was told; nothing may have begun."""
+    data = data or path.parent / "data"
+    result = pairsim("up", str(path), "--data", str(data), *words)
+    assert "starting" not in result.stdout
+    return result.exit_code, result.stderr
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    path = tmp_path / "world.yaml"
+    path.write_text(EXAMPLE)
+    return path
+
+
+def changed(world: Path, before: str, after: str) -> Path:
+    assert before in EXAMPLE
+    world.write_text(EXAMPLE.replace(before, after))
+    return world
+
+
+def test_the_example_is_a_world(world: Path) -> None:
+    assert [area.area for area in read_world(world)] == ["west", "east"]
+
+
+def test_a_mark_of_some_editors_does_no_harm(world: Path) -> None:
+    world.write_bytes(b"\xef\xbb\xbf" + EXAMPLE.encode())
+    assert len(read_world(world)) == 2
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    code, sentence = up(tmp_path / "nosuch.yaml")
+    assert (code, sentence) == (1, f"Error: cannot read {tmp_path}/nosuch.yaml: No such file or directory\n")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert up(tmp_path, data=tmp_path / "data") == (1, f"Error: cannot read {tmp_path}: Is a directory\n")
+
+
+def test_a_file_must_be_named() -> None:
+    assert pairsim("up").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "no document of kind Area: a world needs at least one"),
+        (b"---\n---\n", "no document of kind Area"),
+        (b"# nothing\n", "no document of kind Area"),
+        (b"a: [\n", "this is no YAML"),
+        (b"\t- x", "this is no YAML"),
+        (b"\x00", "this is no YAML"),
+        (b"\xff\xfe\x00", "is no text"),
+        (b"just words", "document 1: is no mapping"),
+        (b"kind: Pod\napiVersion: v1\n", "document 1: kind 'Pod' is none of Plane, Area"),
+        (b"[" * 5000, "this is no YAML"),
+        (b"&a [*a, *a]", "is no mapping"),
+    ],
+    ids=lambda content: repr(content)[:30],
+)
+def test_what_is_no_world_is_told_with_the_file(world: Path, content: bytes, sentence: str) -> None:
+    world.write_bytes(content)
+    code, told = up(world)
+    assert code == 1
+    assert str(world) in told
+    assert sentence in told
+    assert not (world.parent / "data").exists()
+
+
+def test_a_huge_file_is_no_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, told = up(Path("/dev/zero"), data=tmp_path / "data")
+    assert (code, told) == (1, "Error: /dev/zero is no world file: it has over 4 MiB\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("simulator: physics", "simulator: phisics", "Plane physics: there is no simulator 'phisics': installed are"),
+        ("simulator: physics", "simulator: no.such:Thing", "cannot be loaded: No module named 'no'"),
+        ("simulator: physics", "simulator: json:loads", "'json:loads' is no simulator"),
+        ("radius: 0.5", "radios: 0.5", "physics has no parameter 'radios': it takes collisions, radius, speed"),
+        ("radius: 0.5", "radius: -1", "radius is a number of metres above 0"),
+        ("radius: 0.5", "radius: .nan", "must be finite"),
+        ("tickRate: 20", "tickRate: 0", "tickRate"),
+        ("tickRate: 20", "tickrate: 20", "tickrate"),
+        ("seed: 42", "seed: -1", "seed"),
+        ("entities: 2000", "entities: -1", "entities"),
+        ("min: [100, 0, 0]", "min: [50, 0, 0]", "Area east: its bounds overlap those of area west"),
+        ("max: [200, 100, 50]}\n  entities", "max: [201, 100, 50]}\n  entities", "reach beyond those of plane physics"),
+        ("name: east", "name: west", "Area west: there are two of that name"),
+        ("name: east", "name: East", "Area East"),
+        ("plane: physics", "plane: chemistry", "its plane 'chemistry' is not in the file, there are: physics"),
+    ],
+    ids=lambda text: text[:40],
+)  # fmt: skip
+def test_a_world_that_cannot_be_is_refused_before_it_is_founded(
+    world: Path, before: str, after: str, sentence: str
+) -> None:
+    code, told = up(changed(world, before, after))
+    assert code == 1
+    assert sentence in told
+    assert not (world.parent / "data").exists()
+
+
+def test_a_parameter_that_is_wrong_is_told_once_for_all_areas(world: Path) -> None:
+    _, told = up(changed(world, "radius: 0.5", "radius: -1"))
+    assert told.count("radius") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("raise OSError('no licence')", "fails: OSError: no licence"),
+        ("raise SystemExit(3)", "fails: SystemExit: 3"),
+        ("1 / 0", "fails: ZeroDivisionError"),
+        ("import nosuch_module", "cannot be loaded: No module named 'nosuch_module'"),
+        ("this is no Python", "cannot be loaded: invalid syntax"),
+        ("class Mine: pass", "is no simulator: it must be a class with"),
+        ("class Mine:\n def __init__(self, area): raise KeyError('x')\n", "is no simulator"),
+    ],
+)  # fmt: skip
+def test_somebodys_simulator_that_fails_is_told(
+    world: Path, monkeypatch: pytest.MonkeyPatch, code: str, sentence: str
+) -> None:
+    (world.parent / "mine_for_a_test.py").write_text(code)
+    monkeypatch.chdir(world.parent)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "mine_for_a_test", raising=False)
+    exit_code, told = up(changed(world, "simulator: physics", "simulator: mine_for_a_test:Mine"))
+    assert exit_code == 1
+    assert sentence in told
+    assert not (world.parent / "data").exists()
+
+
+def test_a_simulator_in_the_folder_that_it_is_started_in_is_found(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (world.parent / "yours_for_a_test.py").write_text("from pairsim.simulators.physics import Physics as Yours")
+    monkeypatch.chdir(world.parent)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "yours_for_a_test", raising=False)
+    assert len(read_world(changed(world, "simulator: physics", "simulator: yours_for_a_test:Yours"))) == 2
+
+
+def test_a_simulator_that_fails_when_it_is_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_area: object) -> object:
+        raise RuntimeError("no graphics card")
+
+    monkeypatch.setattr(worldfile, "load_simulator", lambda _name: broken)
+    assert worldfile._unusable(spec()) == "the simulator 'physics' fails: RuntimeError: no graphics card"
+
+
+# --- options
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--spares", "-1"], ["--spares", "many"], ["--port", "0"], ["--port", "65536"], ["--port", "x"],
+        ["--host", "0.0.0.0"], ["--host", "::1"], ["--host", ""], ["--nosuch"],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_options_that_cannot_be_are_a_misuse(world: Path, words: list[str]) -> None:
+    assert up(world, *words)[0] == 2
+    assert not (world.parent / "data").exists()
+
+
+def test_a_taken_port_is_told(world: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert up(world, "--port", port) == (1, f"Error: port {port} is taken: give another one with --port\n")
+    assert not (world.parent / "data" / "pool.json").exists()
+
+
+@pytest.mark.parametrize("host", ["203.0.113.9", "nosuch.invalid"])
+def test_an_address_of_another_machine_is_told(world: Path, host: str) -> None:
+    assert up(world, "--host", host) == (1, f"Error: --host {host} is no address of this machine\n")
+
+
+# --- the data folder
+
+
+def test_a_data_folder_that_is_a_file_is_told(world: Path) -> None:
+    code, told = up(world, data=world)
+    assert (code, told) == (1, f"Error: cannot use the data folder {world}: File exists\n")
+
+
+def test_a_data_folder_that_cannot_be_made_is_told(world: Path) -> None:
+    code, told = up(world, data=Path("/proc/nothing-can-be-made-here"))
+    assert code == 1
+    assert told.startswith("Error: cannot use the data folder /proc/nothing-can-be-made-here: ")
+
+
+def test_a_data_folder_is_for_one_world(world: Path) -> None:
+    data = world.parent / "data"
+    data.mkdir()
+    lock = os.open(data / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert up(world) == (1, f"Error: the data folder {data} is in use by another `pairsim up`\n")
+    finally:
+        os.close(lock)
+
+
+@pytest.mark.parametrize("name", ["areas.json", "pool.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"7", b'[{"name": 7}]', b"\xff"])
+def test_damaged_records_are_told(world: Path, name: str, content: bytes) -> None:
+    data = world.parent / "data"
+    data.mkdir()
+    (data / name).write_bytes(content)
+    code, told = up(world, "--port", str(free_port()))
+    assert code == 1
+    assert f"{data}/{name} cannot be read" in told
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("seed: 42", "seed: 43", "with another seed: these cannot change"),
+        ("entities: 2000", "entities: 2001", "with another entities: these cannot change"),
+        ("name: west", "name: north", "or give --release to delete it with its state"),
+    ],
+)
+def test_a_world_that_changed_since_is_told(world: Path, before: str, after: str, sentence: str) -> None:
+    data = world.parent / "data"
+    recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world)[0])
+    folder = DataFolder(data)
+    folder.record({"west": recorded})
+    os.close(folder._lock)
+    code, told = up(changed(world, before, after))
+    assert code == 1
+    assert f"area west lives in {data}" in told
+    assert sentence in told
+    assert folder.recorded() == {"west": recorded}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])

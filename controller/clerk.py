@@ -21,6 +21,9 @@ from controller.takeovers import Takeovers
 from controller.view import Say, View
 from pairsim.model.assignment import Assignment
 
+_STARTING = 1.0
+"""Seconds in which a controller that has just begun may not have heard of everybody."""
+
 _PLACES = {"Service": SERVICES, "PodDisruptionBudget": BUDGETS}
 
 
@@ -42,7 +45,7 @@ class Desk:
         """Goes on from what is written down."""
         self.uid = area.metadata.uid
         self.takeovers = Takeovers(area.status)
-        self.complaints = Complaints()
+        self.complaints = Complaints(_STARTING)
         self.written = self.told = area.status
         self.said: list[Say] = []
         self.at = 0.0
@@ -85,13 +88,8 @@ class Clerk:
                 return
             found = self._status(desk, view, area, wall)
             head: Body = {"name": area.metadata.name, "resourceVersion": area.metadata.resource_version}
-            body: Body = {
-                "apiVersion": AREAS.api_version,
-                "kind": AREAS.kind,
-                "metadata": head,
-                "status": body_of(found),
-            }
-            self._areas.put(await self._api.apply(AREAS, body, subresource="status"))
+            body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
+            self._areas.put(await self._api.apply(AREAS, body | {"status": body_of(found)}, subresource="status"))
             desk.written, desk.at = found, now
 
     @staticmethod

@@ -18,7 +18,6 @@ from controller.decide import decide
 from controller.index import POOL, Index
 from controller.labels import label_actions
 from controller.meters import Meters
-from controller.objects import AreaObject
 from controller.orders import Orders
 from controller.pods import label_patch
 from controller.seam import AREAS, BUDGETS, PODS, SERVICES, Agenda, Api, Body, ChangedError, Resource
@@ -115,13 +114,18 @@ class Cluster:
         desk, found = self._sight.desks.get(area), self._sight.areas.get(area)
         if desk is None or found is None:
             return  # not ours to decide: a deleted area was released before it went
-        said: list[Say] = [Say(area, view.obstacle)] if view.obstacle else []
+        said: list[Say] = []
         settled = False
         try:
-            work = [action for action in decide(view) if not isinstance(action, SetLabel)]
+            if view.spec is not None and not view.paused and not view.obstacle:
+                self._still_holds()
+                await self._clerk.keep(found)
+            work = self._decided(area)
             said += [action for action in work if isinstance(action, Say)]
+            if work:
+                await self._record(desk, area)
             for action in work:
-                await self._act(desk, found, view, action)
+                self._act(desk, action)
             settled = not work and all(p.alive and p.status is not None for p in view.processes.values())
             if not work and view.spec is None and view.recorded is None and not view.processes:
                 await self._clerk.let_go(found)
@@ -174,43 +178,35 @@ class Cluster:
         if self._risen.get(status.replica, (0, 0.0))[0] != status.term:
             self._risen[status.replica] = status.term, now
 
-    async def _act(self, desk: Desk, area: AreaObject, view: View, action: Action) -> None:
-        match action:
-            case Assign():
-                if action.assignment.generation == 1 and not await self._may_found(area):
-                    return
-                # Promised here and now: the next area that is decided must not take the same spare.
-                self._index.record(view.area, action.assignment)
-                await self._record(desk, view.area)
-                self._give(action)
-            case Adopt():
-                self._index.record(view.area, action.assignment)
-                await self._record(desk, view.area)
-            case Forget():
-                self._index.record(view.area, None)
-                await self._record(desk, view.area)
-            case Switchover():
-                desk.takeovers.ordered(time.monotonic())
-                self._give(action)
-            case Remind() | Release():
-                self._give(action)
+    def _decided(self, area: str) -> list[Action]:
+        """What to do beside labels; what is to be recorded is known to the index when this returns.
 
-    async def _may_found(self, area: AreaObject) -> bool:
-        if not self._sight.settled(time.monotonic()):
-            return False
-        self._still_holds()
-        await self._clerk.keep(area)
-        return True
+        Nothing is waited for in between: a spare that is promised here is offered to no other area.
+        """
+        now = time.monotonic()
+        work: list[Action] = [a for a in decide(self._index.view(area, now)) if not isinstance(a, SetLabel)]
+        if not self._sight.settled(now):
+            work = [a for a in work if not isinstance(a, Assign) or a.assignment.generation > 1]
+        for action in work:
+            if isinstance(action, Assign | Adopt):
+                self._index.record(area, action.assignment)
+            elif isinstance(action, Forget):
+                self._index.record(area, None)
+        return work
+
+    def _act(self, desk: Desk, action: Action) -> None:
+        if isinstance(action, Switchover):
+            desk.takeovers.ordered(time.monotonic())
+        if isinstance(action, Assign | Remind | Release | Switchover):
+            self._still_holds()
+            self._meters.orders.labels(order=type(action).__name__.lower()).inc()
+            self._orders.give(action)
 
     async def _record(self, desk: Desk, area: str) -> None:
+        """Before anything is sent; the last time it may have failed."""
         self._still_holds()
         now = time.monotonic()
         await self._clerk.record(desk, self._index.view(area, now), self._index.recorded(area), now, time.time())
-
-    def _give(self, action: Assign | Remind | Release | Switchover) -> None:
-        self._still_holds()
-        self._meters.orders.labels(order=type(action).__name__.lower()).inc()
-        self._orders.give(action)
 
     def _still_holds(self) -> None:
         if not self._holds():

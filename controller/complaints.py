@@ -20,7 +20,9 @@ STARTING = 10.0
 class Complaints:
     """Remembers what was said of which area; sans-I/O."""
 
-    def __init__(self) -> None:
+    def __init__(self, starting: float = STARTING) -> None:
+        """Nothing is told in the first `starting` seconds."""
+        self._starting = starting
         self._since: dict[Say, float] = {}
         self._told: set[Say] = set()
         self._from: float | None = None
@@ -29,7 +31,7 @@ class Complaints:
         """What is to be told now, of all that is wrong at the moment; what is over may be told again later."""
         said = list(dict.fromkeys(said))
         if self._from is None:
-            self._from = now + STARTING
+            self._from = now + self._starting
         self._since = {say: self._since.get(say, now) for say in said}
         self._told &= self._since.keys()
         old = now - PATIENCE

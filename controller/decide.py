@@ -46,6 +46,8 @@ class _Decision:
         view = self._view
         if view.spec is None:
             yield from self._unwanted()
+        elif view.obstacle:
+            yield Say(view.area, view.obstacle)
         elif view.recorded is None:
             yield from self._found(view.spec)
         else:
@@ -78,9 +80,7 @@ class _Decision:
 
     def _found(self, spec: AreaSpec) -> Iterator[Action]:
         view = self._view
-        if view.obstacle:
-            yield Say(spec.area, view.obstacle)
-        elif (current := self._facts.reported(spec)) is not None:
+        if (current := self._facts.reported(spec)) is not None:
             yield Adopt(current)  # the record is lost, the area is not
         elif holders := self._facts.holders(spec.area):
             yield Say(

@@ -122,7 +122,7 @@ class Sight:
                 self._index.record(name, msgspec.structs.replace(recorded, spec=wanted.spec))
             elif recorded is not None and recorded.spec != wanted.spec:
                 other = f"plane {area.spec.plane} was made anew with other values: make it as it was"
-                wanted = Wanted(recorded.spec, paused=True, obstacle=other)
+                wanted = Wanted(recorded.spec, obstacle=other)
         self._index.want(name, wanted)
 
     # --- what processes say

@@ -73,7 +73,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         load: How many areas a witness is a member of.
         labels: By replica, of those in `processes`.
         paused: Whether nothing is to be done beside labels.
-        obstacle: A sentence why it must not be founded; empty if nothing is in the way.
+        obstacle: A sentence why it cannot be what is wanted; then it is left as it is. Empty if nothing is in the way.
     """
 
     area: str

@@ -21,7 +21,7 @@ def wanted_of(area: AreaObject, plane: PlaneObject | None, beside: Iterable[Area
         return None
     if plane is None:
         # What it simulates is not known: its members go on as they are.
-        return Wanted(area_spec(area, None), paused=True, obstacle=f"its plane {area.spec.plane} is not there")
+        return Wanted(area_spec(area, None), obstacle=f"its plane {area.spec.plane} is not there")
     paused = area.metadata.paused or plane.metadata.paused
     return Wanted(area_spec(area, plane), paused=paused, obstacle=_obstacle(area, plane, beside))
 

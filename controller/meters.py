@@ -30,6 +30,24 @@ class Meters:
         self.orders = Counter(
             "pairsim_controller_orders", "Orders given to processes, by kind.", ["order"], registry=self._registry
         )
+        self._requests = Counter(
+            "pairsim_controller_api_requests",
+            "Requests to the API server, by verb and status (0: no answer).",
+            ["verb", "status"],
+            registry=self._registry,
+        )
+        self._request_seconds = Histogram(
+            "pairsim_controller_api_seconds",
+            "Until the API server answered, by verb.",
+            ["verb"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+
+    def request(self, verb: str, _path: str, status: int, seconds: float) -> None:
+        """A request to the API server was answered, or not (0)."""
+        self._requests.labels(verb=verb, status=str(status)).inc()
+        self._request_seconds.labels(verb=verb).observe(seconds)
 
     def text(self) -> bytes:
         """As Prometheus reads it."""

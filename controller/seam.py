@@ -47,9 +47,6 @@ class Api(Protocol):
             ApiError: Anything else.
         """
 
-    async def delete(self, resource: Resource, name: str) -> None:
-        """Deletes an object; one that is gone is fine. Raises ApiError."""
-
     def tell(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
         """Makes an event about an object, in the background; what cannot be told in time is dropped and counted."""
 

@@ -86,10 +86,6 @@ class MemoryApi:
         if "spec" in given:
             found["spec"] = {**found.get("spec", {}), **given["spec"]}
 
-    async def delete(self, resource: Resource, name: str) -> None:
-        self.requests.append(("delete " + resource.plural, name))
-        self.remove(resource, name)
-
     def tell(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
         self.events.append((str(about["name"]), reason, note))
 

@@ -1,0 +1,116 @@
+"""`pairsim-controller`: the controller of a world in a Kubernetes namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import click
+import structlog
+from aiohttp import web
+
+from controller.kube.connection import Connection
+from controller.leadership import Candidate
+from controller.meters import Meters
+from controller.seam import ApiError
+from pairsim.network.connections import listening
+
+log = structlog.get_logger()
+
+
+@click.command()
+@click.option(
+    "--namespace", envvar="POD_NAMESPACE", help="Of the world. [default: that of the kubeconfig or service account]"
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="KUBECONFIG",
+    help="File with the cluster and its credentials. [default: the pod's service account]",
+)
+@click.option("--http", default="127.0.0.1:8080", show_default=True, help="Where probes and metrics are served.")
+@click.option(
+    "--identity", envvar="POD_NAME", help="Of this controller, unlike any other's. [default: host name and process id]"
+)
+@click.option("--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL", help="debug, info, …")
+def main(namespace: str | None, kubeconfig: Path | None, http: str, identity: str | None, log_level: str) -> None:
+    """Makes a pair of every Area, and keeps the role labels of its pods true.
+
+    Of several controllers in a namespace the one that holds the Lease works.
+    """
+    _logging(log_level)
+    name = identity or f"{socket.gethostname()}-{os.getpid()}"
+    try:
+        asyncio.run(_run(namespace, kubeconfig, http, name))
+    except ApiError as error:
+        raise click.ClickException(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"cannot serve at {http}: {error}") from error
+
+
+async def _run(namespace: str | None, kubeconfig: Path | None, http: str, identity: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    meters = Meters()
+    connection = await Connection.open(kubeconfig, observe=meters.request)
+    try:
+        candidate = Candidate(connection, namespace or connection.namespace, identity, meters)
+        async with listening(probes(candidate, meters), http):
+            log.info("serves", identity=identity, namespace=namespace or connection.namespace, http=http)
+            work = asyncio.create_task(candidate.run())
+            told = asyncio.create_task(stop.wait())
+            await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
+            work.cancel()
+            try:
+                await work
+            except asyncio.CancelledError:
+                log.info("stopped", identity=identity)
+    finally:
+        await connection.close()
+
+
+def probes(candidate: Candidate, meters: Meters) -> web.Application:
+    """What the kubelet and Prometheus ask."""
+
+    async def live(_request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def ready(_request: web.Request) -> web.Response:
+        if candidate.ready:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="it has not heard of the API server yet\n")
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=meters.text(), headers={"Content-Type": meters.content_type})
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", metrics)])
+    return app
+
+
+def _logging(level: str) -> None:
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise click.UsageError(f"log level {level!r} is none of debug, info, warning, error")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

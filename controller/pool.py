@@ -79,10 +79,14 @@ class LocalProcess:
         self._keeper = asyncio.create_task(self._keep(), name=f"keep-{self.slot.name}")
 
     def kill(self) -> int | None:
-        """Kill -9; it is restarted. Returns its pid."""
+        """Kill -9; it is restarted. Returns its pid, None if it does not run."""
         pid = self.pid
-        if pid is not None:
+        if pid is None:
+            return None
+        try:
             os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has ended just now, which is not known here yet
+            return None
         return pid
 
     def give_up(self) -> None:

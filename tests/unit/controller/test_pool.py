@@ -92,6 +92,32 @@ async def test_a_killed_process_is_started_again_in_place(tmp_path: Path) -> Non
         assert any("sim-1 was ended by signal 9 (Killed)" in sentence for sentence in one.told)  # type: ignore[attr-defined]
 
 
+async def test_a_process_that_has_just_ended_cannot_be_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_pid: int, _number: int) -> None:
+        raise ProcessLookupError
+
+    async with pool(DataFolder(tmp_path)) as one:
+        one.start(1)
+        await until(lambda: one.processes["sim-1"].pid)
+        with monkeypatch.context() as patch:
+            patch.setattr("controller.pool.os.kill", gone)
+            assert one.processes["sim-1"].kill() is None
+
+
+async def test_a_pool_that_is_given_up_ends_at_once_and_for_good(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), STUBBORN) as one:
+        one.start(1)
+        for process in one.processes.values():
+            await until(lambda log=process.folder / "log": log.exists() and "ready" in log.read_text())
+        stopping = asyncio.create_task(one.stop(frozenset({"sim-1"}), patience=60))
+        await asyncio.sleep(0)
+        one.kill()
+        async with asyncio.timeout(10):
+            await stopping
+        assert all(process.pid is None and process.restarts == 0 for process in one.processes.values())
+        assert one.told == []  # type: ignore[attr-defined]
+
+
 async def test_a_process_that_fails_again_and_again_is_told_with_its_log(tmp_path: Path) -> None:
     async with pool(DataFolder(tmp_path), FAILS) as one:
         one.start(1)

@@ -128,7 +128,7 @@ class Scene:
                 "kind": "Pod",
                 "metadata": {
                     "name": name,
-                    "labels": {"app.kubernetes.io/name": "pairsim", "app.kubernetes.io/component": kind},
+                    "labels": {"app.kubernetes.io/part-of": "pairsim", "app.kubernetes.io/component": kind},
                 },
                 "spec": {
                     "nodeName": node or f"node-{next(self._numbers)}",

@@ -1,0 +1,142 @@
+"""The whole controller, over real sockets: an API server in memory, and processes that answer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from controller.kube.api import LEASES, SECRETS
+from controller.kube.connection import Connection
+from controller.leadership import Candidate, new_secret, token_of
+from controller.main import main, probes
+from controller.meters import Meters
+from controller.seam import AREAS, ApiError
+from pairsim.network.connections import listening
+from tests.unit.controller.cluster import Scene, scene
+from tests.unit.controller.replicas import TOKEN
+from tests.unit.controller.served import Served, served
+
+
+@asynccontextmanager
+async def candidate(at: Scene, file: Path, name: str) -> AsyncIterator[tuple[Candidate, Meters]]:
+    meters = Meters()
+    connection = await Connection.open(file, observe=meters.request)
+    made = Candidate(connection, connection.namespace, name, meters)
+    task = asyncio.create_task(made.run())
+    try:
+        yield made, meters
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await connection.close()
+
+
+@asynccontextmanager
+async def cluster(folder: Path, simulators: int = 3) -> AsyncIterator[tuple[Scene, Served, Path]]:
+    """With the Secret that the processes know."""
+    async with scene(simulators=simulators) as at:
+        secret: Any = new_secret()
+        secret["data"]["token"] = base64.b64encode(TOKEN.encode()).decode()
+        at.api.put(SECRETS, secret)
+        async with served(at.api, folder) as (server, file):
+            yield at, server, file
+
+
+def holder(at: Scene) -> str:
+    lease = at.api.objects.get((LEASES.plural, "pairsim-controller"))
+    return "" if lease is None else str(lease["spec"]["holderIdentity"])
+
+
+async def test_a_pair_is_made_and_followed_and_what_it_costs_is_counted(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (at, _server, file), candidate(at, file, "one") as (made, meters):
+        await at.paired()
+        at.replicas.lead("west", "sim-2")
+        await at.until(lambda: at.label("sim-2") == ("active", "west", "2"))
+        await at.until(lambda: "Switchover" in {reason for _a, reason, _n in at.api.events})
+        async with listening(probes(made, meters), "127.0.0.1:0") as port, aiohttp.ClientSession() as http:
+            for path in ("livez", "readyz"):
+                async with http.get(f"http://127.0.0.1:{port}/{path}") as answer:
+                    assert answer.status == 200
+            async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                text = await answer.text()
+        assert "pairsim_controller_leading 1.0" in text
+        assert "pairsim_controller_label_seconds_count 2.0" in text
+        assert 'pairsim_controller_api_requests_total{status="200",verb="patch"}' in text
+
+
+async def test_of_two_one_works_and_the_other_goes_on_when_it_stops(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (at, _server, file):
+        async with candidate(at, file, "one"):
+            await at.paired()
+            assert holder(at) == "one"
+            async with candidate(at, file, "two") as (made, _meters):
+                await at.until(lambda: made.ready)
+                assert holder(at) == "one"
+        assert holder(at) == "", "it is let go at once"
+        at.replicas.lead("west", "sim-2")
+        async with candidate(at, file, "two"):
+            await at.until(lambda: at.label("sim-2") == ("active", "west", "2"))
+            assert holder(at) == "two"
+
+
+async def test_with_the_api_server_away_labels_wait_and_catch_up(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (at, server, file), candidate(at, file, "one"):
+        await at.paired()
+        server.break_off()
+        for name in ("sim-2", "sim-1", "sim-2"):
+            at.replicas.lead("west", name)
+        await asyncio.sleep(0)
+        assert at.roles("west") == {"sim-1": "active", "sim-2": "passive"}
+        server.cut = False
+        await at.until(lambda: at.label("sim-2") == ("active", "west", "4"))
+        await at.until(lambda: at.status("west").active == "sim-2")
+
+
+async def test_the_worlds_secret_is_made_once(tmp_path: Path) -> None:
+    async with scene() as at, served(at.api, tmp_path) as (_server, file):
+        async with candidate(at, file, "one") as (made, _meters):
+            await at.until(lambda: made.ready)
+            token = token_of(at.api.get(SECRETS, "pairsim"))
+            assert len(token) == 64
+            assert token_of(new_secret()) != token
+        async with candidate(at, file, "two") as (made, _meters):
+            await at.until(lambda: made.ready)
+        assert token_of(at.api.get(SECRETS, "pairsim")) == token
+
+
+@pytest.mark.parametrize("data", [None, {}, {"token": ""}, {"token": "%%%"}, {"token": "/w=="}, {"token": 7}])
+def test_a_secret_without_a_token_is_a_sentence(data: object) -> None:
+    with pytest.raises(ApiError, match="has no token"):
+        token_of({"data": data})
+
+
+async def test_who_loses_the_lease_stops_and_may_get_it_again(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (at, _server, file), candidate(at, file, "one") as (made, _meters):
+        await at.paired()
+        at.api.change(LEASES, "pairsim-controller", lambda lease: lease["spec"].update(holderIdentity="else"))
+        await at.until(lambda: not made._lease.holds())
+        at.replicas.lead("west", "sim-2")
+        await at.until(lambda: not any("observe-" in task.get_name() for task in asyncio.all_tasks()))
+        assert at.label("sim-1") == ("active", "west", "1")
+        at.api.change(LEASES, "pairsim-controller", lambda lease: lease["spec"].update(holderIdentity=""))
+        await at.until(lambda: at.label("sim-2") == ("active", "west", "2"))
+        assert at.api.get(AREAS, "west")["status"]["active"]
+
+
+def test_without_credentials_there_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("{}")
+    done = CliRunner().invoke(main, ["--kubeconfig", str(tmp_path / "empty")])
+    assert done.exit_code == 1
+    assert "no credentials for a cluster in" in done.output
+    wrong = CliRunner().invoke(main, ["--log-level", "loud"], env={"KUBECONFIG": ""})
+    assert wrong.exit_code != 0

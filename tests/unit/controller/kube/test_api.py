@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.kube.api import KubeApi, path_of
+from controller.kube.connection import (
+    BusyError,
+    ConflictError,
+    Connection,
+    ExpiredError,
+    GoneError,
+    RefusedError,
+    UnreachableError,
+    classify,
+)
+from controller.kube.events import Events
+from controller.seam import AREAS, PODS, ApiError, ChangedError
+from tests.unit.controller.kube.fake_api import FakeApi, connected
+
+AREA_PATH = "/apis/pairsim.io/v1alpha1/namespaces/worlds/areas"
+
+
+def api_of(connection: Connection) -> KubeApi:
+    return KubeApi(connection, connection.namespace, Events(connection, connection.namespace, "me"))
+
+
+def test_paths() -> None:
+    assert path_of(PODS, "ns", "p") == "/api/v1/namespaces/ns/pods/p"
+    assert path_of(AREAS, "worlds", "west", "status") == f"{AREA_PATH}/west/status"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, RefusedError),
+        (403, RefusedError),
+        (404, GoneError),
+        (409, ConflictError),
+        (410, ExpiredError),
+        (422, RefusedError),
+        (429, BusyError),
+        (500, UnreachableError),
+        (503, UnreachableError),
+    ],
+)
+def test_answers_are_told_apart(status: int, kind: type[ApiError]) -> None:
+    assert type(classify(status, "why", None)) is kind
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, 1.0), ("soon", 1.0), ("100000", 30.0)])
+def test_how_long_to_stay_away(header: str | None, seconds: float) -> None:
+    error = classify(429, "why", header)
+    assert isinstance(error, BusyError)
+    assert error.retry_after == seconds
+
+
+async def test_an_apply_says_who_writes_and_what_it_stands_on(tmp_path: Path) -> None:
+    fake = FakeApi()
+    async with connected(fake, tmp_path) as connection:
+        api = api_of(connection)
+        made = await api.apply(AREAS, {"metadata": {"name": "west"}, "spec": {"plane": "p"}})
+        assert made["spec"] == {"plane": "p"}
+        assert fake.requests == [
+            ("PATCH", f"{AREA_PATH}/west", {"fieldManager": "pairsim-controller", "force": "true"})
+        ]
+        version = fake.objects[AREA_PATH]["west"]["metadata"]["resourceVersion"]
+        await api.apply(AREAS, {"metadata": {"name": "west", "resourceVersion": version}, "spec": {}})
+        with pytest.raises(ChangedError, match="was changed"):
+            await api.apply(AREAS, {"metadata": {"name": "west", "resourceVersion": version}, "spec": {}})
+
+
+async def test_what_is_gone_is_gone(tmp_path: Path) -> None:
+    fake = FakeApi()
+    async with connected(fake, tmp_path) as connection:
+        api = api_of(connection)
+        assert await api.get(AREAS, "west") is None
+        await api.delete(AREAS, "west")
+        with pytest.raises(ChangedError):
+            await api.replace(AREAS, {"metadata": {"name": "west"}})
+
+
+async def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+    async with connected(FakeApi(), tmp_path) as connection:
+        api = api_of(connection)
+        await api.create(AREAS, {"metadata": {"name": "west"}})
+        with pytest.raises(ChangedError):
+            await api.create(AREAS, {"metadata": {"name": "west"}})
+
+
+async def test_a_server_that_hangs_ends_in_a_sentence(tmp_path: Path) -> None:
+    fake = FakeApi()
+    async with connected(fake, tmp_path) as connection:
+        fake.hung = True
+        with pytest.raises(UnreachableError, match="GET /api"):
+            await connection.request("GET", "/api/v1/x", seconds=0.2)
+
+
+async def test_a_server_that_is_away_ends_in_a_sentence(tmp_path: Path) -> None:
+    async with connected(FakeApi(), tmp_path) as connection:
+        pass
+    again = await Connection.open(tmp_path / "kubeconfig")
+    try:
+        with pytest.raises(UnreachableError):
+            await again.request("GET", "/api/v1/x")
+    finally:
+        await again.close()
+    assert connection.namespace == again.namespace == "worlds"
+
+
+async def test_without_credentials_it_is_said_where_they_were_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ApiError, match="nowhere"):
+        await Connection.open(tmp_path / "nowhere")
+    with pytest.raises(ApiError, match="give --kubeconfig"):
+        await Connection.open(None)

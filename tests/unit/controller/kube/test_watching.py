@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from controller.kube.watching import Watching
+from controller.seam import AREAS, Body, Resource
+from tests.unit.controller.kube.fake_api import FakeApi, connected
+
+PATH = "/apis/pairsim.io/v1alpha1/namespaces/worlds/areas"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(15):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Mirror(dict[str, object]):
+    """What was told; `story` in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.story: list[tuple[str, bool]] = []
+
+    def saw(self, resource: Resource, name: str, body: Body | None) -> None:
+        assert resource == AREAS
+        self.story.append((name, body is not None))
+        if body is None:
+            del self[name]
+        else:
+            assert body["kind"] == "Area"
+            self[name] = body.get("spec")
+
+
+@asynccontextmanager
+async def watched(fake: FakeApi, folder: Path) -> AsyncIterator[Mirror]:
+    mirror = Mirror()
+    async with connected(fake, folder) as connection:
+        watching = Watching(connection, "worlds", AREAS, mirror.saw)
+        task = asyncio.create_task(watching.run())
+        try:
+            async with asyncio.timeout(15):
+                await watching.listed.wait()
+            yield mirror
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def filled() -> FakeApi:
+    fake = FakeApi()
+    for number in range(5):
+        await fake.put(PATH, f"a{number}", spec=number)
+    return fake
+
+
+async def test_everything_is_listed_page_by_page_and_then_followed(tmp_path: Path) -> None:
+    fake = await filled()
+    async with watched(fake, tmp_path) as mirror:
+        assert mirror == {f"a{n}": n for n in range(5)}
+        await fake.put(PATH, "a1", spec="new")
+        await fake.remove(PATH, "a2")
+        await until(lambda: mirror.get("a1") == "new" and "a2" not in mirror)
+
+
+async def test_what_went_while_nobody_watched_is_told(tmp_path: Path) -> None:
+    fake = await filled()
+    async with watched(fake, tmp_path) as mirror:
+        fake.refuse = [(500, {})] * 2
+        fake.cut()
+        await fake.remove(PATH, "a3")
+        await fake.put(PATH, "a9", spec=9)
+        fake.compact()
+        await until(lambda: mirror.keys() == {"a0", "a1", "a2", "a4", "a9"})
+        assert ("a3", False) in mirror.story
+
+
+async def test_a_version_that_was_forgotten_is_listed_anew(tmp_path: Path) -> None:
+    fake = await filled()
+    async with watched(fake, tmp_path) as mirror:
+        fake.version += 100
+        fake.compact()
+        fake.cut()
+        await fake.put(PATH, "a0", spec="later")
+        await until(lambda: mirror["a0"] == "later")
+        await fake.put(PATH, "a1", spec="latest")
+        await until(lambda: mirror["a1"] == "latest")
+
+
+async def test_a_busy_server_is_left_alone_for_as_long_as_it_says(tmp_path: Path) -> None:
+    fake = await filled()
+    fake.refuse = [(429, {"Retry-After": "1"})]
+    async with watched(fake, tmp_path) as mirror:
+        assert len(mirror) == 5
+    assert [r[1] for r in fake.requests[:2]] == [PATH, PATH]
+
+
+async def test_an_idle_world_costs_one_list_and_one_watch(tmp_path: Path) -> None:
+    fake = FakeApi()
+    await fake.put(PATH, "a", spec=1)
+    async with watched(fake, tmp_path) as mirror:
+        for number in range(20):
+            await fake.put(PATH, "a", spec=number)
+        await until(lambda: mirror["a"] == 19)
+    assert len(fake.requests) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import reprlib
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pairsim.model.geometry import Box
 
 API_VERSION = "pairsim.io/v1alpha1"
 MAX_BYTES = 4 * 2**20
+MAX_DOCUMENTS, MAX_KEYS = 20_000, 1_000
 
 
 class DocumentError(ValueError):
@@ -40,14 +42,24 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
         return node
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_KEYS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a mapping of over {MAX_KEYS} keys, merged ones included", node.start_mark
+            )
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         try:
-            return super().construct_object(node, deep=deep)
+            found: object = super().construct_object(node, deep=deep)
+            if isinstance(found, int):
+                str(found)  # what cannot even be written down (1:1:1:... is a number to YAML) is no number here
         except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
             kind = node.tag.rpartition(":")[2]
             raise yaml.constructor.ConstructorError(
                 None, None, f"{reprlib.repr(node.value)} is no {kind}", node.start_mark
             ) from error
+        return found
 
 
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,9 +159,11 @@ def load_world(text: str) -> World:
     if len(text) > MAX_BYTES:
         raise DocumentError(f"a world file of {len(text)} characters is over the limit of {MAX_BYTES}")
     try:
-        raw = list(yaml.load_all(text, _Loader))
+        raw = list(itertools.islice(yaml.load_all(text, _Loader), MAX_DOCUMENTS + 1))
     except (yaml.YAMLError, RecursionError) as error:
         raise DocumentError(f"this is no YAML: {error}") from error
+    if len(raw) > MAX_DOCUMENTS:
+        raise DocumentError(f"a world file has at most {MAX_DOCUMENTS} documents")
     documents: list[Plane | Area] = []
     problems: list[str] = []
     for number, document in enumerate(raw, 1):

@@ -1,4 +1,4 @@
-"""An area without pairsim: the same step at the same pace in a process of its own, nothing else. What ticks cost at least."""
+"""An area without pairsim: the same step at the same pace in a process of its own. What ticks cost at least."""
 
 from __future__ import annotations
 

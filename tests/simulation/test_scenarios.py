@@ -126,3 +126,18 @@ def test_a_newcomers_first_state_is_on_its_disk_at_once() -> None:
     passive.start(world.assignment)
     world.settle(lambda: None)
     assert active.replica.log.reaches(passive.disk.durable)
+
+
+def test_the_log_keeps_what_the_passives_disk_needs() -> None:
+    world = World(23)
+    world.run(2.0)
+    active = world.active()
+    assert active is not None
+    assert active.replica is not None
+    passive = world.processes["b" if active.name == "a" else "a"]
+    durable = passive.disk.durable
+    passive.disk._next = world.clock.now + 1000.0  # a slow disk
+    world.run(8.0)
+    assert passive.disk.durable == durable
+    assert active.disk.durable > durable + 30
+    assert active.replica.log.reaches(durable)

@@ -162,7 +162,8 @@ class WitnessKeeper:
 class SimDisk:
     """Checkpoints that outlive a crash."""
 
-    def __init__(self) -> None:
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
         self.saved: Checkpoint | None = None
         self._next = 0.0
 
@@ -187,6 +188,8 @@ class SimDisk:
     ) -> None:
         if (urgent or now >= self._next) and tick != self.durable:
             self._next = now + 2.0
+            if tick > 0 and tick not in self._oracle.records:
+                raise Violation(f"tick {tick} is written to disk before it is committed")
             self.saved = Checkpoint(tick, term, table.copy(), dict(rejected))
 
 
@@ -196,7 +199,7 @@ class Process:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.storages: dict[int, MemoryStorage] = {}
-        self.disk = SimDisk()
+        self.disk = SimDisk(self.world.oracle)
         self.assignment: Assignment | None = None
         self.announced: Assignment | None = None
         self.member: Member | None = None
@@ -299,7 +302,7 @@ class Process:
             self.world.net.remove(key)
         self.member = self.replica = None
         if lose_disk:
-            self.storages, self.disk, self.assignment = {}, SimDisk(), None
+            self.storages, self.disk, self.assignment = {}, SimDisk(self.world.oracle), None
 
     def _retire(self) -> None:
         self.retired = True

@@ -119,3 +119,21 @@ def test_a_plane_that_cannot_be_read_does_not_make_its_areas_look_wrong() -> Non
         load_world(PLANE.replace("tickRate: 30", "tickRate: 0") + "---" + area("west", 0, 50))
     assert str(caught.value).startswith("document 1: Plane physics")
     assert "west" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("kind: " + "1:" * 20_000 + "1", "is no int"),
+        ("---\n" * 20_001, "at most 20000 documents"),
+        (
+            "m0: &m0 {k0: 1, j0: 2}\n"
+            + "".join(f"m{i}: &m{i} {{<<: [{','.join([f'*m{i - 1}'] * 9)}]}}\n" for i in range(1, 9)),
+            "over 1000 keys",
+        ),
+    ],
+    ids=["a number of numbers", "many documents", "merges of merges"],
+)
+def test_what_would_take_minutes_to_read_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(DocumentError, match=sentence):
+        load_world(text)

@@ -58,6 +58,8 @@ class Follower:
         self._stream_committed = max(self._stream_committed, committed)
         if isinstance(message, FrameHeader):
             with self._lock:
+                if self._frames and self._frames[-1].header.term < message.term:
+                    self._frames.clear()  # a leadership starts with a keyframe; what earlier ones left only piles up
                 self._frames.append(_Frame(message, body))
         return len(self._frames) <= 2 * WINDOW
 

@@ -136,3 +136,11 @@ def test_a_delta_to_another_state_is_refused_and_a_keyframe_asked_for(pair: Pair
     pair.commit(3)
     assert pair.passive.run_once()
     assert same(pair.state.table, pair.table)
+
+
+def test_a_new_leadership_leaves_no_room_to_frames_of_the_ones_before(pair: Pair) -> None:
+    for term in range(1, 6):  # a passive that hears of leaders but not of what they commit
+        for number in range(4):
+            pair.publisher.publish(pair.table, term=term, tick=10 * term + number, committed=0, rejected=[])
+        pair.publisher.forget()
+    assert not pair.passive.run_once()

@@ -1,0 +1,135 @@
+"""The whole cluster: opened in seconds, thrown away after."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+from tests.cluster.native import images, network, node, tools
+from tests.cluster.native.controlplane import ControlPlane
+from tests.cluster.native.network import Network
+from tests.cluster.native.node import Node
+from tests.cluster.native.sandbox import HOME, ClusterError, Sandbox, end_processes, remove_files, wait
+
+NODES = 2
+
+
+class NativeCluster:
+    """See the seam, which this is one way behind."""
+
+    name = "native"
+
+    def __init__(self) -> None:
+        self._sandbox = Sandbox()
+        self._programs: dict[str, Path] = {}
+        self._network = Network(self._sandbox, NODES)
+        self._nodes: list[Node] = []
+        self._control: ControlPlane | None = None
+
+    def open(self) -> None:
+        """Makes the cluster, whatever an earlier run left behind.
+
+        Raises:
+            MissingToolsError: The machine lacks something.
+            ClusterError: Something did not come up.
+        """
+        self._programs = tools.programs()
+        clean()
+        (HOME / "data").mkdir(parents=True)
+        self._sandbox.open()
+        self._network.open()
+        self._control = ControlPlane(self._sandbox, self._programs)
+        self._control.open()
+        pause = images.pause(HOME / "data", node.PAUSE)
+        self._nodes = [Node(self._sandbox, self._control, self._programs, i + 1) for i in range(NODES)]
+        for one in self._nodes:
+            one.open()
+            one.load(pause)
+            one.join()
+        wait("all nodes are Ready", self._ready, 60)
+
+    def close(self) -> None:
+        """Takes it away; logs stay."""
+        self._sandbox.close()
+        clean(logs=True)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.control.kubeconfig
+
+    @property
+    def control(self) -> ControlPlane:
+        """Of an open cluster."""
+        assert self._control is not None
+        return self._control
+
+    def kubectl(self, *words: str, stdin: bytes = b"", seconds: float = 60.0) -> str:
+        """See the seam."""
+        return self.control.kubectl(*words, stdin=stdin, seconds=seconds)
+
+    def load_image(self, tag: str) -> None:
+        """See the seam."""
+        archive = images.product(tag)
+        for one in self._nodes:
+            one.load(archive)
+
+    def kill_container(self, on: str, uid: str, container: str, number: signal.Signals) -> float:
+        """See the seam."""
+        at = time.time()
+        self._node(on).signal(uid, container, number)
+        return at
+
+    def cut(self, name: str) -> None:
+        """See the seam."""
+        self._network.cut(self._node(name).number)
+
+    def mend(self, name: str) -> None:
+        """See the seam."""
+        self._network.mend(self._node(name).number)
+
+    def stop_api(self) -> None:
+        """See the seam."""
+        self.control.stop_api()
+
+    def start_api(self) -> None:
+        """See the seam."""
+        self.control.start_api()
+
+    def _node(self, name: str) -> Node:
+        for one in self._nodes:
+            if one.name == name:
+                return one
+        raise ClusterError(f"there is no node {name}")
+
+    def _ready(self) -> bool:
+        text = "{range .items[*]}{.status.conditions[?(@.type=='Ready')].status} {end}"
+        return self.kubectl("get", "nodes", "-o", f"jsonpath={text}").split() == ["True"] * NODES
+
+
+def clean(*, logs: bool = False) -> None:
+    """Takes away everything of a run that was killed, or has just ended."""
+    end_processes()
+    node.remove_left_overs()
+    network.remove_left_overs()
+    remove_files(logs=logs)
+
+
+def main() -> None:
+    """Keeps a cluster running until interrupted, to try things by hand: `python -m tests.cluster.native.cluster`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    cluster = NativeCluster()
+    try:
+        began = time.monotonic()
+        cluster.open()
+        print(f"up after {time.monotonic() - began:.1f} s: export KUBECONFIG={cluster.kubeconfig}", flush=True)  # noqa: T201
+        cluster.load_image("dev")
+        print(f"image pairsim:dev loaded after {time.monotonic() - began:.1f} s", flush=True)  # noqa: T201
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    finally:
+        cluster.close()
+
+
+if __name__ == "__main__":
+    main()

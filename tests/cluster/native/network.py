@@ -1,0 +1,98 @@
+"""The machines' network: a network namespace for the control plane and one for each node, joined by a bridge."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import subprocess
+
+from tests.cluster.native.sandbox import ClusterError, Sandbox
+
+MACHINES = ipaddress.ip_network("10.213.0.0/24")
+CONTROL = "10.213.0.1"
+HOST = "10.213.0.254"
+PODS = "10.244.0.0/16"
+SERVICES = "10.96.0.0/16"
+_LINK = "pairsim0"
+
+
+def address(node: int) -> str:
+    """Of a node."""
+    return f"10.213.0.{10 + node}"
+
+
+def pods(node: int) -> str:
+    """The range of a node's pods."""
+    return f"10.244.{node}.0/24"
+
+
+class Network:
+    """See the module. Nodes are counted from 1."""
+
+    def __init__(self, sandbox: Sandbox, nodes: int) -> None:
+        self._sandbox, self._nodes = sandbox, nodes
+
+    def open(self) -> None:
+        """Makes the namespaces and the links between them.
+
+        Raises:
+            ClusterError: The machine has a network of the same addresses.
+        """
+        self._refuse_overlap()
+        self._machine("control", CONTROL, bridge=True)
+        for node in range(1, self._nodes + 1):
+            name = f"node{node}"
+            self._machine(name, address(node))
+            for other in range(1, self._nodes + 1):
+                if other != node:
+                    self._ip(name, "route", "add", pods(other), "via", address(other))
+            self._ip("control", "route", "add", pods(node), "via", address(node))
+        # The tests run outside of all this; the API server is all that they reach.
+        self._sandbox.run("ip", "link", "add", _LINK, "type", "veth", "peer", "name", "host", "netns", "control")
+        self._sandbox.run("ip", "address", "add", f"{HOST}/24", "dev", _LINK)
+        self._sandbox.run("ip", "link", "set", _LINK, "up")
+        self._ip("control", "link", "set", "host", "master", "machines", "up")
+
+    def _machine(self, name: str, own: str, *, bridge: bool = False) -> None:
+        self._sandbox.run("ip", "netns", "add", name)
+        self._ip(name, "link", "set", "lo", "up")
+        device = "machines" if bridge else "eth0"
+        if bridge:
+            self._ip(name, "link", "add", device, "type", "bridge")
+        else:
+            self._ip("control", "link", "add", name, "type", "veth", "peer", "name", device, "netns", name)
+            self._ip("control", "link", "set", name, "master", "machines", "up")
+        self._ip(name, "address", "add", f"{own}/24", "dev", device)
+        self._ip(name, "link", "set", device, "up")
+        if not bridge:
+            self._ip(name, "route", "add", "default", "via", CONTROL)
+        settings = ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables", "net/ipv4/conf/all/route_localnet")
+        for setting in settings:
+            self._sandbox.run("sh", "-c", f"[ ! -e /proc/sys/{setting} ] || echo 1 > /proc/sys/{setting}", net=name)
+
+    def cut(self, node: int) -> None:
+        """Nothing passes between a node's pods and kubelet and everything else, in either direction."""
+        for chain, flag in (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")):
+            self._sandbox.run("iptables", "-w", "-I", chain, flag, "eth0", "-j", "DROP", net=f"node{node}")
+
+    def mend(self, node: int) -> None:
+        """Takes a cut away."""
+        for chain, flag in (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")):
+            with contextlib.suppress(ClusterError):
+                self._sandbox.run("iptables", "-w", "-D", chain, flag, "eth0", "-j", "DROP", net=f"node{node}")
+
+    def _ip(self, net: str, *words: str) -> None:
+        self._sandbox.run("ip", *words, net=net)
+
+    def _refuse_overlap(self) -> None:
+        said = subprocess.run(["ip", "-json", "route"], check=True, capture_output=True, text=True).stdout
+        for route in json.loads(said or "[]"):
+            target = route.get("dst", "default")
+            if target != "default" and MACHINES.overlaps(ipaddress.ip_network(target, strict=False)):
+                raise ClusterError(f"this machine has a route to {target}, which the test cluster needs ({MACHINES})")
+
+
+def remove_left_overs() -> None:
+    """The link into a killed run's cluster, if its namespaces did not take it along."""
+    subprocess.run(["ip", "link", "delete", _LINK], check=False, capture_output=True)

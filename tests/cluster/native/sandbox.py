@@ -1,0 +1,189 @@
+"""Where the cluster lives: a mount namespace kept by a sleeping process, and the processes started in it.
+
+The mount namespace hides what kubelets write outside their own folders: /run, /var/log, /var/lib/kubelet and the
+kernel settings that they would change for the whole machine. When its last process ends, all its mounts are gone.
+A mark in it tells its processes from all others, so that a run can end what a killed one left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+HOME = Path("/var/tmp/pairsim-cluster")  # noqa: S108 - root's, and one fixed place: what is left over must be found
+_SETTINGS = (
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+_MARK = "run/pairsim-test-cluster"
+_HOLDER = """
+set -e
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/netns /run/lock /run/settings /var/log /var/lib/kubelet /var/lib/cni
+mount -t tmpfs tmpfs /var/log
+mount -t tmpfs tmpfs /var/lib/kubelet
+mount -t tmpfs tmpfs /var/lib/cni
+for setting in $SETTINGS; do
+  [ -e /proc/sys/$setting ] || continue
+  copy=/run/settings/$(echo $setting | tr / _)
+  cat /proc/sys/$setting > $copy
+  mount --bind $copy /proc/sys/$setting
+done
+touch $MARK
+touch $READY
+exec sleep infinity
+"""
+
+
+class ClusterError(Exception):
+    """Something of the cluster did not come up, or a command in it failed."""
+
+
+def wait(what: str, condition: Callable[[], bool], seconds: float) -> None:
+    """Until a condition holds.
+
+    Raises:
+        ClusterError: Not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{what} after {seconds:.0f} s: no")
+        time.sleep(0.05)
+
+
+class Program:
+    """A running process."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        self.name, self.process = name, process
+
+    @property
+    def pid(self) -> int:
+        """Of the program itself: nsenter executes it in its own place."""
+        return self.process.pid
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Asks it to end, then makes it."""
+        self.process.terminate()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Stops it, or lets it go on."""
+        self.process.send_signal(number)
+
+
+class Sandbox:
+    """See the module."""
+
+    def __init__(self) -> None:
+        """Takes the place; one cluster at a time.
+
+        Raises:
+            ClusterError: Another run has it.
+        """
+        HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = (HOME / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ClusterError(f"another run has the cluster of this machine ({HOME}/lock)") from None
+        self._running: dict[str, Program] = {}
+        self._holder = 0
+
+    def open(self) -> None:
+        """Makes the mount namespace."""
+        ready = HOME / "ready"
+        ready.unlink(missing_ok=True)
+        env = {**os.environ, "SETTINGS": " ".join(_SETTINGS), "READY": str(ready), "MARK": f"/{_MARK}"}
+        command = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _HOLDER)
+        self._holder = self._start("holder", command, env).pid
+        wait("the mount namespace is there", ready.exists, 10)
+
+    def start(self, name: str, *command: str | Path, net: str = "", env: Mapping[str, str] | None = None) -> Program:
+        """Starts a program in the sandbox, in a network namespace of it or the machine's."""
+        return self._start(name, self._inside(net, command), {**os.environ, **(env or {})})
+
+    def run(self, *command: str | Path, net: str = "", seconds: float = 60.0, stdin: bytes = b"") -> str:
+        """Runs a command in the sandbox.
+
+        Raises:
+            ClusterError: It failed, with what it said.
+        """
+        done = subprocess.run(
+            self._inside(net, command), input=stdin, capture_output=True, timeout=seconds, check=False
+        )
+        if done.returncode:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise ClusterError(f"{' '.join(str(word) for word in command)}: {said}")
+        return done.stdout.decode(errors="replace")
+
+    def log_of(self, name: str) -> Path:
+        """What a program printed."""
+        return HOME / "logs" / f"{name}.log"
+
+    def close(self) -> None:
+        """Ends what still runs, and lets the place go; what it printed stays until the next run."""
+        end_processes()
+        for program in self._running.values():
+            program.process.wait(10)
+        self._lock.close()
+
+    def _inside(self, net: str, command: tuple[str | Path, ...]) -> tuple[str, ...]:
+        words = tuple(str(word) for word in command)
+        # Not `ip netns exec`, which hides the cgroups under a new /sys.
+        enter = ("nsenter", f"--net=/run/netns/{net}") if net else ()
+        return ("nsenter", "--target", str(self._holder), "--mount", *enter, *words)
+
+    def _start(self, name: str, command: tuple[str, ...], env: Mapping[str, str]) -> Program:
+        log = self.log_of(name)
+        log.parent.mkdir(exist_ok=True)
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=dict(env), start_new_session=True
+            )
+        self._running[name] = Program(name, process)
+        return self._running[name]
+
+
+def end_processes() -> None:
+    """Ends every process that lives in a sandbox, also one of a run that was killed."""
+
+    def inside() -> list[int]:
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        # os.path: a process that may not be looked at, or is gone, is none of ours.
+        return [pid for pid in pids if os.path.exists(f"/proc/{pid}/root/{_MARK}")]  # noqa: PTH110
+
+    def none_left() -> bool:
+        left = inside()
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+    wait("the processes of the cluster are gone", none_left, 20)
+
+
+def remove_files(*, logs: bool) -> None:
+    """Takes away the data of an earlier run; its logs are kept until the next one, if wanted."""
+    for name in ("data", "pki", *(() if logs else ("logs",))):
+        shutil.rmtree(HOME / name, ignore_errors=True)

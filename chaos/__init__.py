@@ -1,1 +1,1 @@
-"""Chaos experiments against a world; none is shipped yet."""
+"""Chaos experiments against a world: files for Chaos Mesh, and what reads, checks and runs them."""

@@ -72,11 +72,7 @@ def product(tag: str) -> Path:
         base()
         name = f"docker.io/library/pairsim:{tag}"
         # No build of ours may reach further than pip's index, which a machine may have to know by its own settings.
-        pip = _pip()
-        settings = [f"--build-arg={key}={value}" for key, value in pip.items()]
-        folder = pip.get("PIP_FIND_LINKS", "")
-        if folder.startswith("/") and Path(folder).is_dir():
-            settings.append(f"--volume={folder}:{folder}:ro")
+        settings = [f"--build-arg={key}={value}" for key, value in _pip().items()]
         _buildah(
             "build",
             "--isolation=chroot",
@@ -137,7 +133,7 @@ def sources() -> str:
 
 def _pip() -> dict[str, str]:
     """The machine's own pip settings: a mirror is known to it, not to this repository."""
-    names = ("PIP_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CERT")
+    names = ("PIP_INDEX_URL", "PIP_CERT")
     found = {name: os.environ[name] for name in names if name in os.environ}
     said = subprocess.run(
         ["python3", "-m", "pip", "config", "list"], check=False, capture_output=True, text=True

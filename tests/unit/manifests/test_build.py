@@ -106,7 +106,13 @@ def test_every_selector_finds_pods_of_its_own_component_alone(name: str) -> None
         assert found(o["spec"]["selector"]) == {o["metadata"]["labels"]["app.kubernetes.io/component"]}
     for component, template in deployments(objects).items():
         spread = template["spec"]["topologySpreadConstraints"]
-        assert {s["topologyKey"] for s in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        # A constraint on a label that nodes may lack, as a zone's, makes the scheduler score none of them.
+        assert {s["topologyKey"] for s in spread} == {"kubernetes.io/hostname"}
+        assert all(s["matchLabelKeys"] == ["pod-template-hash"] for s in spread)
+        anti = template["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        terms = [preference["podAffinityTerm"] for preference in anti]
+        assert [term["topologyKey"] for term in terms] == ["topology.kubernetes.io/zone"]
+        assert all(found(term["labelSelector"]) == {component} for term in terms)
         assert all(found(s["labelSelector"]) == {component} for s in spread)
         # With one node, everything must still run.
         assert all(s["whenUnsatisfiable"] == "ScheduleAnyway" for s in spread)

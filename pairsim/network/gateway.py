@@ -85,7 +85,8 @@ class Gateway:
         self._commands += size
         self._batches += 1
         try:
-            answer = await (self._submit(commands) if relayed else self._persist(commands))
+            with self._metrics.answer_seconds.time():
+                answer = await (self._submit(commands) if relayed else self._persist(commands))
         except InboxFullError:
             self._metrics.refused(size, full=True)
             raise

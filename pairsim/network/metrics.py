@@ -1,21 +1,25 @@
-"""What a process tells Prometheus; one registry per application, so that tests can run many in one process."""
+"""What a process tells Prometheus; one registry per application, so that tests can run many in one process.
+
+A replica's samples all carry the label `area`: a process may be given another one. A spare's carry none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sized
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from pairsim.model.assignment import ReplicaStatus, Role, WitnessStatus
 from pairsim.model.commands import Result, Status
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ANSWER_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class _StatusCollector:
-    """Reads the status when it is scraped."""
+class _Collector:
+    """Made of what it collects at a scrape."""
 
     def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
         self.collect = collect
@@ -26,6 +30,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._area: Callable[[], str] = str
+        self._told = CollectorRegistry()
+        self._told.register(_Collector(self._with_area))
+        ProcessCollector(registry=self.registry)
         self._commands = Counter(
             "pairsim_commands", "Commands answered, by result.", ["result"], registry=self.registry
         )
@@ -35,6 +43,12 @@ class Metrics:
             "pairsim_inbox_refusals", "Batches refused because the inbox was full.", registry=self.registry
         )
         self._relayed = Counter("pairsim_relayed_commands", "Commands relayed to the active.", registry=self.registry)
+        self.answer_seconds = Histogram(
+            "pairsim_answer_seconds",
+            "From a batch of commands' arrival to its answer.",
+            buckets=_ANSWER_BOUNDS,
+            registry=self.registry,
+        )
         self._held = Counter("pairsim_held_batches", "Batches that had to wait for an active.", registry=self.registry)
 
     def answered(self, results: list[Result]) -> None:
@@ -81,7 +95,8 @@ class Metrics:
             for name, opened in sockets.items():
                 yield GaugeMetricFamily(f"pairsim_{name}", f"Open WebSockets: {name}.", value=len(opened))
 
-        self.registry.register(_StatusCollector(collect))
+        self._area = lambda: status().area
+        self.registry.register(_Collector(collect))
 
     def watch_witness(self, status: Callable[[], WitnessStatus]) -> None:
         """Adds what a witness's status tells at the time of a scrape."""
@@ -96,11 +111,18 @@ class Metrics:
             ):
                 yield _by_label(name, text, "area", values)
 
-        self.registry.register(_StatusCollector(collect))
+        self.registry.register(_Collector(collect))
+
+    def _with_area(self) -> Iterator[Metric]:
+        area = self._area()
+        for metric in self.registry.collect():
+            if area:
+                metric.samples = [s._replace(labels={"area": area, **s.labels}) for s in metric.samples]
+            yield metric
 
     async def handle(self, _request: web.Request) -> web.Response:
         """`GET /metrics`."""
-        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": _CONTENT_TYPE})
+        return web.Response(body=generate_latest(self._told), headers={"Content-Type": _CONTENT_TYPE})
 
 
 def _roles(status: ReplicaStatus) -> dict[str, int]:

@@ -122,6 +122,7 @@ class Active:
         self.last_rejected = rejected
         self._due = now + _GRACE
         self._step = 1.0 / around.spec.tick_rate
+        self._submitted: dict[int, float] = {}
 
     def run_once(self, now: float) -> float:
         """Does what is due; returns when to come again, at the latest."""
@@ -157,13 +158,14 @@ class Active:
             rejected=self._rejections(self.last_rejected),
             commands=commands,
         )
+        self._submitted[tick] = time.perf_counter()
         around.consensus.submit(self.term, record)
         with state.lock:
             self.last_rejected = advance(around.simulator, state.table, commands, tick, around.spec)
             state.at(tick)
         self.ledger.stepped(tick, self.last_rejected, self.term)
         self._publish()
-        around.meters.tick(time.perf_counter() - began)
+        around.meters.ticks.observe(time.perf_counter() - began)
 
     def _perceived(self, tick: int) -> list[Command]:
         """What the simulator saw elsewhere, checked like a client's commands: it is logged, and run by everybody."""
@@ -249,9 +251,19 @@ class Active:
             self._publish()
         around.publisher.watermark(self.term, around.log.tick)
 
+    def committed(self, tick: int) -> None:
+        """A tick of this leadership is committed. Raft thread."""
+        submitted = self._submitted.pop(tick, None)
+        if submitted is not None:
+            self._around.meters.commits.observe(time.perf_counter() - submitted)
+        self.ledger.committed(tick, self.term)
+
     def end(self) -> None:
         """The leadership is over. Raft thread first, then the replica thread, which may just have admitted more."""
         self.ledger.abandon()
         self._around.inbox.interrupt()
-        if self.order is not None:
-            self.order.finish(Outcome.DONE)
+        order = self.order
+        if order is not None:
+            if order.given and order.next is None and order.outcome is Outcome.PENDING:
+                self._around.meters.switchovers += 1
+            order.finish(Outcome.DONE)

@@ -15,14 +15,17 @@ class Gap:
         self._last = 0.0
         self._newest = Switchover(gap_ms=0.0, term=0)
 
-    def commit(self, term: int, now: float) -> None:
-        """A tick of that term is committed."""
-        if term != self._newest.term:
-            gap = now - self._last if self._newest.term else 0.0
+    def commit(self, term: int, now: float) -> tuple[int, float] | None:
+        """A tick of that term is committed; if it is the first one, the term before and the seconds since its last."""
+        change, before = None, self._newest.term
+        if term != before:
+            gap = now - self._last if before else 0.0
             with self._changed:
                 self._newest = Switchover(gap_ms=gap * 1e3, term=term)
                 self._changed.notify_all()
+            change = (before, gap) if before else None
         self._last = now
+        return change
 
     def wait(self, beyond: int, timeout: float) -> Switchover:
         """The change to the first term after `beyond`.

@@ -100,7 +100,7 @@ class Host:
     def meters(self) -> Meters | None:
         """See `ReplicaPort`."""
         runtime = self._runtime
-        return runtime.replica.meters if runtime else None
+        return runtime.measured() if runtime else None
 
     def leader(self) -> Member | None:
         """See `ReplicaPort`."""

@@ -112,6 +112,7 @@ class Replica:
         )
         self.gap = Gap()
         self._leading: int | None = None
+        self._led = 0
         self._rejected: tuple[int, Mapping[int, str]] = (0, {})
         self._invalid_since: float | None = None
         ticks.listener = self
@@ -160,11 +161,14 @@ class Replica:
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
         """A tick is committed."""
-        self.gap.commit(record.term, monotonic())
+        change = self.gap.commit(record.term, monotonic())
         self.follower.expect(record.tick - 1, record.digest)
         active = self.active
         if active is not None and active.term == record.term:
-            active.ledger.committed(record.tick, record.term)
+            active.committed(record.tick)
+            if change is not None and change[0] != self._led:
+                self.meters.takeovers.observe(change[1])
+            self._led = record.term
         self.state.notify()
         self._wake()
 
@@ -217,7 +221,7 @@ class Replica:
             self._replay(payload)
             replayed += 1
         self.active = Active(term, self._around, self._rejected_now(), now)
-        self.meters.takeovers += 1
+        self.meters.leaderships += 1
         self.meters.replayed += replayed
         if self.on_takeover is not None:
             self.on_takeover(term=term, tick=self.state.tick, replayed=replayed)

@@ -21,9 +21,11 @@ from pairsim.replication.ending import die
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.member import Member
 from pairsim.replication.messages import Grant, Record, Seal
+from pairsim.replication.meters import Meters
 from pairsim.replication.port import NotActiveError, RefusedError, Switchover
 from pairsim.replication.raft import monotonic
 from pairsim.replication.replica import Replica
+from pairsim.replication.statesync import KEYFRAME
 from pairsim.replication.surface import AreaSurface, Switchboard, area_folder
 from pairsim.replication.syncstream import StreamClient, serve
 from pairsim.replication.ticklog import TickLog
@@ -238,6 +240,15 @@ class Runtime:
             if time.monotonic() > deadline:
                 raise TimeoutError("the grant was not committed in time")
             time.sleep(0.001)
+
+    def measured(self) -> Meters:
+        """The meters, with what only a look tells."""
+        meters = self.replica.meters
+        acked = self.replica.publisher.acked(self.other().replica) if self.replica.active is not None else KEYFRAME
+        meters.lag = max(0, self.log.tick - acked) if acked != KEYFRAME else None
+        meters.inbox, meters.tick_rate = self.inbox.waiting, self.spec.tick_rate
+        meters.voters = len(self.member.group.voters()) + self.member.group.voter
+        return meters
 
     def peer_in_sync(self) -> bool:
         """As the active: whether the passive could take over."""

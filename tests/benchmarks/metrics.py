@@ -15,7 +15,7 @@ async def scrape(node: Node) -> Scrape:
     async with aiohttp.ClientSession() as session, session.get(f"{node.url}/metrics") as answer:
         text = await answer.text()
     return {
-        sample.name + "".join(f",{k}={v}" for k, v in sorted(sample.labels.items())): sample.value
+        sample.name + "".join(f",{k}={v}" for k, v in sorted(sample.labels.items()) if k != "area"): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }

@@ -169,7 +169,7 @@ async def test_the_passive_relays_over_one_kept_session() -> None:
         assert all(fates(answer) == [Status.APPLIED] * 2 for answer in answers)
         assert passive.submitted == []
         async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as answer:
-            assert "pairsim_sessions 1.0" in (await answer.text()).splitlines()
+            assert 'pairsim_sessions{area="north"} 1.0' in (await answer.text()).splitlines()
 
 
 async def test_what_the_active_refuses_comes_back_through_the_relay() -> None:

@@ -283,16 +283,16 @@ async def test_metrics_tell_role_ticks_and_results(http: aiohttp.ClientSession, 
     async with http.ws_connect(f"{url}/v1/observe"), http.get(f"{url}/metrics") as answer:
         lines = (await answer.text()).splitlines()
     for line in (
-        'pairsim_role{role="active"} 1.0',
-        'pairsim_role{role="passive"} 0.0',
-        "pairsim_term 1.0",
-        "pairsim_tick 11.0",
-        "pairsim_synced_tick 11.0",
-        'pairsim_commands_total{result="applied"} 1.0',
-        'pairsim_commands_total{result="rejected"} 1.0',
-        'pairsim_commands_total{result="refused"} 3.0',
-        "pairsim_inbox_refusals_total 1.0",
-        "pairsim_observers 1.0",
+        'pairsim_role{area="north",role="active"} 1.0',
+        'pairsim_role{area="north",role="passive"} 0.0',
+        'pairsim_term{area="north"} 1.0',
+        'pairsim_tick{area="north"} 11.0',
+        'pairsim_synced_tick{area="north"} 11.0',
+        'pairsim_commands_total{area="north",result="applied"} 1.0',
+        'pairsim_commands_total{area="north",result="rejected"} 1.0',
+        'pairsim_commands_total{area="north",result="refused"} 3.0',
+        'pairsim_inbox_refusals_total{area="north"} 1.0',
+        'pairsim_observers{area="north"} 1.0',
     ):
         assert line in lines
 

@@ -262,5 +262,5 @@ async def _dropped(http: aiohttp.ClientSession, url: str) -> bool:
     async with asyncio.timeout(10):
         while True:
             async with http.get(f"{url}/metrics") as answer:
-                if "pairsim_observers 1.0" in (await answer.text()).splitlines():
+                if 'pairsim_observers{area="north"} 1.0' in (await answer.text()).splitlines():
                     return True

@@ -79,7 +79,7 @@ async def test_a_session_that_does_not_read_its_answers_is_ended(
         async with asyncio.timeout(10):
             while True:
                 async with http.get(f"{url}/metrics") as answer:
-                    if "pairsim_sessions 0.0" in (await answer.text()).splitlines():
+                    if 'pairsim_sessions{area="north"} 0.0' in (await answer.text()).splitlines():
                         break
         link.drop()
         await asyncio.wait(requests)

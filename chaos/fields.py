@@ -6,6 +6,7 @@ another type than a rule expects, therefore gives nothing instead of an exceptio
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,6 +40,7 @@ class Field:
 
     @property
     def is_text(self) -> bool:
+        """Whether it is a string, an empty one included."""
         return isinstance(self.value, str)
 
     @property
@@ -81,7 +83,10 @@ def written(place: Place) -> str:
 
 def shown(value: object) -> str:
     """A value in a sentence: on one line, and short."""
-    text = ascii(value) if not isinstance(value, str) else repr(value.encode("utf-8", "replace").decode())
+    if isinstance(value, str):
+        text = repr(value[:100].encode("utf-8", "replace").decode())
+    else:
+        text = reprlib.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

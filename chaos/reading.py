@@ -20,6 +20,8 @@ Place: TypeAlias = "tuple[str | int, ...]"
 MAX_BYTES = 512 * 2**10
 """Of a file. An object of Kubernetes cannot be much larger."""
 MAX_DOCUMENTS, MAX_VALUES, MAX_DEPTH = 500, 50_000, 60
+MAX_TEXT = 4 * MAX_BYTES
+"""Characters of all values together, aliases counted each time."""
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -106,14 +108,18 @@ def _nodes(text: str) -> Iterator[yaml.Node | None]:
 
 
 class _Budget:
-    """How many values may still be made of a file."""
+    """How much may still be made of a file."""
 
     left = MAX_VALUES
+    text = MAX_TEXT
 
     def spend(self, node: yaml.Node, depth: int) -> None:
         self.left -= 1
-        if self.left < 0:
-            raise UnreadableError(f"it holds over {MAX_VALUES} values, aliases counted; split it", _line(node))
+        self.text -= len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        if self.left < 0 or self.text < 0:
+            raise UnreadableError(
+                f"it holds over {MAX_VALUES} values or {MAX_TEXT >> 20} MiB, aliases counted; split it", _line(node)
+            )
         if depth > MAX_DEPTH:
             raise UnreadableError(f"it is nested over {MAX_DEPTH} levels deep; no experiment is", _line(node))
 

@@ -33,6 +33,18 @@ class Field:
         """Whether something is written: null counts as nothing, as it does to the API server."""
         return self.value is not None
 
+    def below(self, place: Place) -> Field:
+        """The field at a place below it, through lists as well."""
+        value = self.value
+        for part in place:
+            if isinstance(value, dict) and isinstance(part, str):
+                value = value.get(part)
+            elif isinstance(value, list) and isinstance(part, int):
+                value = value[part]
+            else:
+                value = None
+        return Field((*self.place, *place), value)
+
     @property
     def text(self) -> str:
         """A string; empty if it is none."""
@@ -83,10 +95,8 @@ def written(place: Place) -> str:
 
 def shown(value: object) -> str:
     """A value in a sentence: on one line, and short."""
-    if isinstance(value, str):
-        text = repr(value[:100].encode("utf-8", "replace").decode())
-    else:
-        text = reprlib.repr(value)
+    plain = isinstance(value, str)
+    text = repr(str(value)[:100].encode("utf-8", "replace").decode()) if plain else reprlib.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -43,8 +43,8 @@ def structure(document: Field) -> Iterator[Slip]:
 
 
 def _told(document: Field, error: ValidationError) -> Iterator[Slip]:
-    field, limit, value = Field(tuple(error.absolute_path), None), error.validator_value, error.instance
-    field = Field(field.place, value)
+    field = document.below(tuple(error.absolute_path))
+    limit, value = error.validator_value, field.value
     if error.validator == "additionalProperties":
         known = _names(error.schema)
         for each in field.fields:

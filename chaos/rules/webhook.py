@@ -141,7 +141,7 @@ def io_percent(body: Body) -> Iterator[Slip]:
 
 
 RULES = (
-    Rule("mode-value", FAULTS, "mode `fixed` has a `value` above 0, percent modes one of 1–100", mode_value),
+    Rule("mode-value", FAULTS, "mode `fixed` has a `value` above 0, percent modes one of 1 to 100", mode_value),
     Rule("duration", KINDS, "durations are Go's: ns, us, ms, s, m, h; there is no day", durations),
     Rule("percentage", ("NetworkChaos",), "percentages and correlations are numbers in quotes", percentages),
     Rule("container-names", ("PodChaos",), "`container-kill` has `containerNames`", container_names),
@@ -153,7 +153,7 @@ RULES = (
     ),
     Rule("rate", ("NetworkChaos",), "a rate is a whole number with `bit` (bits) or `bps` (bytes)", rates),
     Rule("stressors", ("StressChaos",), "there is at least one stressor", stressors),
-    Rule("memory-size", ("StressChaos",), "a size is a number with a unit, or 0–100 %", memory_size),
+    Rule("memory-size", ("StressChaos",), "a size is a number with a unit, or 0 % to 100 %", memory_size),
     Rule("errno", ("IOChaos",), "action `fault` has an `errno` that is not 0", errno),
     Rule("io-percent", ("IOChaos",), "`percent` is within 0 and 100", io_percent),
 )

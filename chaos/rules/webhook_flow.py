@@ -66,8 +66,8 @@ def _templates(body: Body) -> tuple[Field, ...]:
     return body.spec.at("templates").items
 
 
-def _names(body: Body) -> list[str]:
-    return [template.at("name").text for template in _templates(body)]
+def _names(body: Body) -> set[str]:
+    return {template.at("name").text for template in _templates(body)}
 
 
 def entry(body: Body) -> Iterator[Slip]:
@@ -82,14 +82,15 @@ def entry(body: Body) -> Iterator[Slip]:
 def children(body: Body) -> Iterator[Slip]:
     """What comes after."""
     known = _names(body)
+    instead = _one_of(known)
     for template in _templates(body):
         for child in template.at("children").items:
             if child.is_text and child.text not in known:
-                yield Slip(child, f"there is no template {shown(child.text)}", _one_of(known))
+                yield Slip(child, f"there is no template {shown(child.text)}", instead)
 
 
-def _one_of(names: list[str]) -> str:
-    return f"write one of {', '.join(shown(name) for name in sorted(set(names))[:20])}"
+def _one_of(names: set[str]) -> str:
+    return f"write one of {', '.join(shown(name) for name in sorted(names)[:20])}"
 
 
 def template_names(body: Body) -> Iterator[Slip]:

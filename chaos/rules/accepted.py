@@ -25,11 +25,13 @@ CLOCKS = (
     "CLOCK_REALTIME_ALARM",
     "CLOCK_BOOTTIME_ALARM",
 )
-IO_METHODS = tuple(
-    "lookup forget getattr setattr readlink mknod mkdir unlink rmdir symlink rename link open read write flush release"
-    " fsync opendir readdir releasedir fsyncdir statfs setxattr getxattr listxattr removexattr access create getlk"
-    " setlk bmap".split()
+# fmt: off
+IO_METHODS = (
+    "lookup", "forget", "getattr", "setattr", "readlink", "mknod", "mkdir", "unlink", "rmdir", "symlink", "rename",
+    "link", "open", "read", "write", "flush", "release", "fsync", "opendir", "readdir", "releasedir", "fsyncdir",
+    "statfs", "setxattr", "getxattr", "listxattr", "removexattr", "access", "create", "getlk", "setlk", "bmap",
 )
+# fmt: on
 ONCE = ("pod-kill", "container-kill")
 """Actions that are done when they are done."""
 _NETEM = ("delay", "loss", "duplicate", "corrupt")

@@ -1,0 +1,89 @@
+"""Everything that is wrong with an experiment file, told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from chaos.bodies import bodies
+from chaos.fields import Field, Slip, written
+from chaos.reading import Document, parse
+from chaos.rules import accepted, accepted_flow, selectors, structure, webhook, webhook_flow
+
+RULES = (
+    *structure.RULES,
+    *webhook.RULES,
+    *webhook_flow.RULES,
+    *selectors.RULES,
+    *accepted.RULES,
+    *accepted_flow.RULES,
+)
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong.
+
+    Attributes:
+        line: In the file, from 1.
+        field: As a user knows it: `spec.target.mode`.
+        wrong: What is wrong with it.
+        instead: What to write instead.
+        rule: The rule's name.
+    """
+
+    line: int
+    field: str
+    wrong: str
+    instead: str
+    rule: str
+
+
+def lint(text: str) -> tuple[Finding, ...]:
+    """What is wrong with a file's text, in the order of its lines; none if it is good.
+
+    Raises:
+        UnreadableError: It is no YAML.
+    """
+    documents = parse(text)
+    if not documents:
+        return (Finding(1, "(document)", "there is no experiment in it", "write one", structure.KIND),)
+    return lint_documents(documents)
+
+
+def lint_documents(documents: tuple[Document, ...]) -> tuple[Finding, ...]:
+    """What is wrong with documents, in the order of their lines."""
+    found = {finding for document in documents for finding in _of_document(document)}
+    return tuple(sorted(found | set(_same_names(documents))))
+
+
+def _of_document(document: Document) -> Iterator[Finding]:
+    whole = Field((), document.value)
+    for place, line in document.twice:
+        yield Finding(line, written(place), "it is there twice", "leave one of them out", "twice")
+    wrong_kind = structure.kind_problem(whole)
+    if wrong_kind:
+        yield _finding(document, wrong_kind, structure.KIND)
+        return
+    for slip in structure.structure(whole):
+        yield _finding(document, slip, structure.STRUCTURE)
+    for body in bodies(whole):
+        for rule in RULES:
+            if body.kind in rule.kinds:
+                yield from (_finding(document, slip, rule.name) for slip in rule.check(body))
+
+
+def _finding(document: Document, slip: Slip, rule: str) -> Finding:
+    place = slip.field.place
+    return Finding(document.line_of(place), written(place), slip.wrong, slip.instead, rule)
+
+
+def _same_names(documents: tuple[Document, ...]) -> Iterator[Finding]:
+    """Of two documents with one name the second would change the first, which the webhook refuses."""
+    seen: set[tuple[str, ...]] = set()
+    for document in documents:
+        whole = Field((), document.value)
+        name = whole.at("metadata", "name")
+        key = (whole.at("kind").text, whole.at("metadata", "namespace").text, name.text)
+        if name.text and key in seen:
+            yield _finding(document, Slip(name, "another document of the file has this name", "write another"), "name")
+        seen.add(key)

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from controller.census import Census, census
 from controller.clerk import Clerk, Desk
 from controller.decide import decide
 from controller.index import POOL, Index
 from controller.labels import label_actions
 from controller.meters import Meters
+from controller.objects import AreaStatus
 from controller.orders import Orders
 from controller.pods import label_patch
 from controller.seam import AREAS, BUDGETS, PODS, SERVICES, Agenda, Api, Body, ChangedError, Resource
@@ -95,6 +97,11 @@ class Cluster:
             await self._orders.close()
             await self._sight.close()
 
+    def census(self) -> Census:
+        """Areas by state, as they were told last, and the spares at hand."""
+        told = [desk.told for desk in self._sight.desks.values()]
+        return census([(_holds(s, "Ready"), _holds(s, "Redundant")) for s in told], self._index.spares())
+
     # --- looks
 
     async def look(self, area: str) -> None:
@@ -146,7 +153,9 @@ class Cluster:
             view = self._index.view(area, now)
             desk = self._sight.desks.get(area)
             if desk is not None:
-                desk.takeovers.observe(view, now, time.time())
+                change = desk.takeovers.observe(view, now, time.time())
+                if change is not None:
+                    self._meters.changed(change)
             changes = tuple(label_actions(view))
             if not changes:
                 break
@@ -224,3 +233,8 @@ class Cluster:
         await self._clerk.status(desk, self._index.view(area, now), now, time.time())
         if found.metadata.deletion_timestamp is None:
             await self._clerk.belongings(found)
+
+
+def _holds(status: AreaStatus, condition: str) -> bool:
+    found = status.condition(condition)
+    return found is not None and found.status == "True"

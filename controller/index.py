@@ -209,6 +209,10 @@ class Index:
         """All labels, by replica."""
         return {name: known.label for name, known in self._known.items() if known.label is not None}
 
+    def spares(self) -> int:
+        """How many spares are at hand."""
+        return len(self._spares)
+
     def areas(self) -> set[str]:
         """Every area that is wanted, recorded or held by somebody."""
         return self._wanted.keys() | self._recorded.keys() | {area for area, who in self._holders.items() if who}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -57,15 +58,16 @@ class Candidate:
                 except* LeaseLostError:
                     log.warning("stopped working: another controller may have the lease")
                 finally:
-                    self._meters.leading.set(0)
+                    self._meters.idle()
         finally:
             await asyncio.shield(self._lease.release())
 
     async def _work(self, token: str) -> None:
         """Ends by an error as soon as the lease is lost; everything that it began is ended then."""
-        looks = WorkQueue(lambda key: cluster.look(key), workers=_LOOKERS)  # noqa: PLW0108 - there is no cluster yet
-        papers = WorkQueue(lambda key: cluster.paper(key), workers=_CLERKS)  # noqa: PLW0108
+        looks = self._queue("looks", lambda key: cluster.look(key), _LOOKERS)  # noqa: PLW0108 - there is no cluster yet
+        papers = self._queue("papers", lambda key: cluster.paper(key), _CLERKS)  # noqa: PLW0108
         cluster = Cluster(self._api, looks, papers, token, meters=self._meters, holds=self._lease.holds)
+        self._meters.census = cluster.census
         watches = [self._watching(resource, cluster) for resource in WATCHED]
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep())
@@ -78,6 +80,12 @@ class Candidate:
             log.info("works", namespace=self._namespace)
             group.create_task(looks.run())
             group.create_task(papers.run())
+
+    def _queue(self, name: str, work: Callable[[str], Awaitable[None]], workers: int) -> WorkQueue:
+        retries = self._meters.retries.labels(queue=name)
+        queue = WorkQueue(self._meters.timed(name, work), workers=workers, failed=lambda _area, _error: retries.inc())
+        self._meters.depth(name, queue)
+        return queue
 
     def _watching(self, resource: Resource, cluster: Cluster) -> Watching:
         selector = f"{PART_OF}={WORLD}" if resource in _SELECTED else ""

@@ -16,6 +16,9 @@ class SparePool:
         self._node: dict[str, str] = {}
         self._names: dict[str, list[str]] = {}
 
+    def __len__(self) -> int:
+        return len(self._node)
+
     def add(self, name: str, node: str) -> bool:
         """Puts a spare in; whether it was not there."""
         if self._node.get(name) == node:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from controller.local import LocalWorld
 from controller.picture import picture
+from controller.targets import Targets
 from pairsim.network.client_errors import ClientError
 
 _ROLES = ("active", "passive", "witness")
@@ -85,7 +86,10 @@ def world_app(world: LocalWorld, hosts: frozenset[str]) -> web.Application:
             )
 
     app = web.Application(client_max_size=MAX_BODY, middlewares=[guard])
+    targets = Targets(world)
     app.router.add_get("/v1/world", service.show)
+    app.router.add_get("/v1/targets", targets.targets)
+    app.router.add_get("/metrics", targets.metrics)
     app.router.add_post("/v1/kill", service.kill)
     app.router.add_post("/v1/switchover", service.switchover)
     return app

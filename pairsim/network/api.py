@@ -47,7 +47,7 @@ class SimulatorApi:
         self._hub = Hub()
         self._control_threads = Blocking("control", threads=1, waiting=64)
         self._read_threads = Blocking("read", threads=2, waiting=256)
-        self._metrics = Metrics()
+        self._metrics = Metrics(port.status)
         self._gateway = Gateway(port, self._hub, self._metrics, name=name, token=token, limit=limit, hold=hold)
         self._sessions = Sessions(port, self._gateway, token)
         self._observers = Observers(port, self._hub, self._read_threads)
@@ -86,7 +86,7 @@ class SimulatorApi:
             "sessions": self._sessions.sockets,
             "watchers": self._watch.sockets,
         }
-        self._metrics.watch_replica(self._port.status, sockets)
+        self._metrics.watch(sockets)
         self._metrics.registry.register(MeterCollector(self._port.meters))
         app.cleanup_ctx.append(self._live)
         app.on_shutdown.append(self._goodbye)

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sized
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from pairsim.model.assignment import ReplicaStatus, Role, WitnessStatus
@@ -16,6 +23,11 @@ from pairsim.model.commands import Result, Status
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ANSWER_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+_TERM, _GENERATION = "Raft's term.", "Number of the Raft group; 0 for a spare."
+_TICK = "The newest committed tick known here."
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge for every counter, which nobody reads
 
 
 class _Collector:
@@ -25,15 +37,35 @@ class _Collector:
         self.collect = collect
 
 
-class Metrics:
-    """The registry and what is counted while requests are served."""
+class Exposition:
+    """The registry, and its page."""
 
-    def __init__(self) -> None:
+    def __init__(self, area: Callable[[], str] = str) -> None:
+        """`area` is asked at every scrape; every sample gets its answer as a label, unless that is empty."""
         self.registry = CollectorRegistry()
-        self._area: Callable[[], str] = str
+        self._area = area
         self._told = CollectorRegistry()
         self._told.register(_Collector(self._with_area))
         ProcessCollector(registry=self.registry)
+
+    def _with_area(self) -> Iterator[Metric]:
+        area = self._area()
+        for metric in self.registry.collect():
+            if area:
+                metric.samples = [s._replace(labels={"area": area, **s.labels}) for s in metric.samples]
+            yield metric
+
+    async def handle(self, _request: web.Request) -> web.Response:
+        """`GET /metrics`."""
+        return web.Response(body=generate_latest(self._told), headers={"Content-Type": _CONTENT_TYPE})
+
+
+class Metrics(Exposition):
+    """What is counted while a replica's requests are served, and what its status tells."""
+
+    def __init__(self, status: Callable[[], ReplicaStatus]) -> None:
+        super().__init__(lambda: status().area)
+        self._status = status
         self._commands = Counter(
             "pairsim_commands", "Commands answered, by result.", ["result"], registry=self.registry
         )
@@ -75,54 +107,48 @@ class Metrics:
         """Counts a batch that has to wait for an active."""
         self._held.inc()
 
-    def watch_replica(self, status: Callable[[], ReplicaStatus], sockets: Mapping[str, Sized]) -> None:
+    def watch(self, sockets: Mapping[str, Sized]) -> None:
         """Adds what the status and the sockets tell at the time of a scrape."""
 
         def collect() -> Iterator[Metric]:
-            now = status()
+            now = self._status()
             yield _by_label("pairsim_role", "1 for the role of this process.", "role", _roles(now))
             for name, text, value in (
-                ("pairsim_term", "Raft's term.", now.term),
-                ("pairsim_generation", "Number of the Raft group; 0 for a spare.", now.generation),
+                ("pairsim_term", _TERM, now.term),
+                ("pairsim_generation", _GENERATION, now.generation),
                 ("pairsim_epoch", "The authority grant in force.", now.epoch),
-                ("pairsim_tick", "The newest committed tick known here.", now.tick),
+                ("pairsim_tick", _TICK, now.tick),
                 ("pairsim_synced_tick", "The tick of the state here.", now.synced_tick),
                 ("pairsim_entities", "Entities in the state here.", now.entities),
                 ("pairsim_in_sync", "1 if this replica could take over.", int(now.in_sync)),
             ):
                 yield GaugeMetricFamily(name, text, value=value)
-            yield CounterMetricFamily("pairsim_divergences", "Digest mismatches.", value=now.divergences)
+            yield CounterMetricFamily(
+                "pairsim_divergences", "Digest mismatches; each was mended by a keyframe.", value=now.divergences
+            )
             for name, opened in sockets.items():
                 yield GaugeMetricFamily(f"pairsim_{name}", f"Open WebSockets: {name}.", value=len(opened))
 
-        self._area = lambda: status().area
         self.registry.register(_Collector(collect))
 
-    def watch_witness(self, status: Callable[[], WitnessStatus]) -> None:
-        """Adds what a witness's status tells at the time of a scrape."""
+
+class WitnessMetrics(Exposition):
+    """What a witness's status tells at the time of a scrape."""
+
+    def __init__(self, status: Callable[[], WitnessStatus]) -> None:
+        super().__init__()
 
         def collect() -> Iterator[Metric]:
             areas = status().areas
             yield GaugeMetricFamily("pairsim_witness_areas", "Areas served.", value=len(areas))
             for name, text, values in (
-                ("pairsim_term", "Raft's term.", {g.area: g.term for g in areas}),
-                ("pairsim_tick", "The newest committed tick.", {g.area: g.tick for g in areas}),
-                ("pairsim_generation", "Number of the Raft group.", {g.area: g.generation for g in areas}),
+                ("pairsim_term", _TERM, {g.area: g.term for g in areas}),
+                ("pairsim_tick", _TICK, {g.area: g.tick for g in areas}),
+                ("pairsim_generation", _GENERATION, {g.area: g.generation for g in areas}),
             ):
                 yield _by_label(name, text, "area", values)
 
         self.registry.register(_Collector(collect))
-
-    def _with_area(self) -> Iterator[Metric]:
-        area = self._area()
-        for metric in self.registry.collect():
-            if area:
-                metric.samples = [s._replace(labels={"area": area, **s.labels}) for s in metric.samples]
-            yield metric
-
-    async def handle(self, _request: web.Request) -> web.Response:
-        """`GET /metrics`."""
-        return web.Response(body=generate_latest(self._told), headers={"Content-Type": _CONTENT_TYPE})
 
 
 def _roles(status: ReplicaStatus) -> dict[str, int]:

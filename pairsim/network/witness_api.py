@@ -12,7 +12,7 @@ from pairsim.network.auth import guarded
 from pairsim.network.control import Assigning
 from pairsim.network.frames import MAX_BODY
 from pairsim.network.hub import Signal
-from pairsim.network.metrics import Metrics
+from pairsim.network.metrics import WitnessMetrics
 from pairsim.network.probes import live
 from pairsim.network.problems import answer_errors
 from pairsim.network.requests import Blocking
@@ -26,8 +26,7 @@ def witness_app(port: WitnessPort, token: str) -> web.Application:
     changes = Signal()
     blocking = Blocking("control", threads=1, waiting=256)
     assigning = Assigning(port, blocking)
-    metrics = Metrics()
-    metrics.watch_witness(port.status)
+    metrics = WitnessMetrics(port.status)
     watch = Watch(port.status, witness_key, changes, token)
 
     async def status(_request: web.Request) -> web.Response:

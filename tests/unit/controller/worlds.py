@@ -57,6 +57,7 @@ class Place:
         self.url, self.peer = f"http://127.0.0.1:{number}", f"127.0.0.1:{1 + len(name)}"
         self.pid: int | None = number
         self.killed: list[int] = []
+        self.restarts = 0
 
     def kill(self) -> int | None:
         if self.pid is not None:

@@ -59,7 +59,7 @@ async def test_a_session_ends_when_the_process_gets_another_area() -> None:
 async def test_what_was_held_for_the_old_area_is_not_sent_to_the_new_one() -> None:
     port, hub = FakePort(role=Role.PASSIVE), Hub()
     unwatch = port.watch(hub.listener())
-    way = Gateway(port, hub, Metrics(), name="a", token=TOKEN, limit=100, hold=5.0)
+    way = Gateway(port, hub, Metrics(port.status), name="a", token=TOKEN, limit=100, hold=5.0)
     held = asyncio.ensure_future(way.commit(commands(1)))
     await until(lambda: len(way._held) == 1)
     port.move("south")

@@ -27,7 +27,7 @@ from tests.unit.network.helpers import served, soon, until
 async def gateway(port: FakePort, *, hold: float = 5.0, limit: int = 1000) -> AsyncIterator[Gateway]:
     hub = Hub()
     unwatch = port.watch(hub.listener())
-    made = Gateway(port, hub, Metrics(), name=port.name, token=TOKEN, limit=limit, hold=hold)
+    made = Gateway(port, hub, Metrics(port.status), name=port.name, token=TOKEN, limit=limit, hold=hold)
     try:
         yield made
     finally:

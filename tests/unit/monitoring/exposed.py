@@ -1,0 +1,105 @@
+"""What every kind of process tells Prometheus: scraped from the real objects, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
+
+from controller.census import census
+from controller.main import probes
+from controller.meters import Meters as ControllerMeters
+from controller.objects import LastTakeover
+from controller.service import world_app
+from pairsim.model.assignment import WitnessGroup
+from pairsim.network.connections import listening
+from pairsim.network.witness_api import witness_app
+from pairsim.replication.meters import Meters
+from tests.unit.controller.worlds import fakes
+from tests.unit.network.fakes import TOKEN, FakePort, FakeWitness
+from tests.unit.network.helpers import api_of
+
+GROUP = WitnessGroup(area="north", generation=1, term=4, tick=17, leader="a", members=("a", "b", "w"))
+_UNITS = ("seconds", "bytes", "hertz", "ticks")
+
+
+class Told(NamedTuple):
+    """A metric as one kind of process tells it."""
+
+    name: str
+    kind: str
+    labels: frozenset[str]
+    meaning: str
+
+    @property
+    def unit(self) -> str:
+        word = self.name.removesuffix("_total").rpartition("_")[2]
+        return word if word in _UNITS else ""
+
+
+class Measured(FakePort):
+    """A replica that has meters."""
+
+    def meters(self) -> Meters:  # type: ignore[override]
+        meters = Meters()
+        meters.lag = 0
+        return meters
+
+
+def read(text: str) -> Iterator[Told]:
+    """The project's own metrics in an exposition."""
+    for family in text_string_to_metric_families(text):
+        if family.name.startswith("pairsim_"):
+            name = family.name + "_total" * (family.type == "counter")
+            labels = frozenset(label for sample in family.samples for label in sample.labels) - {"le"}
+            yield Told(name, family.type, labels, family.documentation)
+
+
+async def scraped(app: web.Application) -> str:
+    async with (
+        listening(app, "127.0.0.1:0") as port,
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}/metrics") as answer,
+    ):
+        assert answer.status == 200
+        return await answer.text()
+
+
+def used_controller() -> ControllerMeters:
+    """In which everything has happened once."""
+    meters = ControllerMeters()
+    meters.request("get", "/", 200, 0.01)
+    meters.labels.labels(role="active").inc()
+    meters.orders.labels(order="assign").inc()
+    meters.timed("looks", lambda _area: _nothing())
+    change = {"time": "2026-01-01T00:00:00Z", "duration_ms": 1.0, "ticks_lost": 0, "from_": "a", "to": "b"}
+    meters.changed(LastTakeover(reason="Takeover", **change))
+    meters.census = lambda: census([(True, True)], 1)
+    return meters
+
+
+async def _nothing() -> None: ...
+
+
+class _Ready:
+    ready = True
+
+
+async def everything(folder: Path) -> dict[str, list[Told]]:
+    """By kind of process."""
+    witness = FakeWitness()
+    witness.become(GROUP)
+    async with fakes(folder) as made:
+        await made.known()
+        world = await scraped(world_app(made.world, frozenset({"127.0.0.1"})))
+    texts = {
+        "simulator": await scraped(api_of(Measured()).app()),
+        "witness": await scraped(witness_app(witness, TOKEN)),
+        "controller": await scraped(probes(_Ready(), used_controller())),
+        "pairsim up": world,
+    }
+    return {kind: list(read(text)) for kind, text in texts.items()}

@@ -51,12 +51,11 @@ _EXAMPLES = {
 
 
 def no_end(body: Body) -> Iterator[Slip]:
-    """A fault that lasts has an end."""
-    if body.spec.at("action").text in ONCE:
-        return
-    end = body.host.at("deadline") if body.within == "template" else body.spec.at("duration")
-    if not end.there or end.value == "":
-        yield Slip(end, "the fault stays until somebody deletes it", f"write {end.name}: 30s")
+    """A fault that lasts has an end; in a workflow its template has."""
+    end = body.spec.at("duration")
+    lasts = body.within != "template" and body.spec.at("action").text not in ONCE
+    if lasts and (not end.there or end.value == ""):
+        yield Slip(end, "the fault stays until somebody deletes it", "write duration: 30s")
 
 
 def no_time(body: Body) -> Iterator[Slip]:
@@ -193,7 +192,7 @@ def stress_size(body: Body) -> Iterator[Slip]:
 
 
 RULES = (
-    Rule("no-end", FAULTS, "a fault that lasts has a `duration`, or its template a `deadline`", no_end),
+    Rule("no-end", FAULTS, "a fault that lasts has a `duration`", no_end),
     Rule("no-time", FAULTS, "durations, latencies and deadlines are above 0", no_time),
     Rule("percent-range", ("NetworkChaos",), "percentages are within 0 and 100, and a share above 0", percent_range),
     Rule("missing-part", ("NetworkChaos", "IOChaos"), "an action has the part that it injects", missing_part),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chaos.fields import Body, Field, Rule, Slip, shown
+from chaos.schema import FAULTS
 
 _WORKFLOW = ("Workflow",)
 
@@ -74,14 +75,31 @@ def branches(body: Body) -> Iterator[Slip]:
                 yield Slip(target, f"there is no template {shown(target.text)}", "write the name of a template")
 
 
+def template_end(body: Body) -> Iterator[Slip]:
+    """A fault in a workflow, even a kill, is over at a deadline only: its template's or that of one around it."""
+    templates = {template.at("name").text: template for template in body.spec.at("templates").items}
+    graph, entry = _graph(body), body.spec.at("entry").text
+    reached, todo = {entry}, [entry]
+    while todo:
+        template = templates.get(todo.pop())
+        if template is None or template.at("deadline").there:
+            continue
+        if template.at("templateType").text in (*FAULTS, "Schedule") or _endless(template.at("statusCheck")):
+            yield Slip(template.at("deadline"), "without a deadline it is never over", "write deadline: 30s")
+        for step in graph.get(template.at("name").text, []):
+            if step.text not in reached:
+                reached.add(step.text)
+                todo.append(step.text)
+
+
+def _endless(check: Field) -> bool:
+    return check.at("mode").text == "Continuous" and not check.at("duration").there
+
+
 def endless_check(body: Body) -> Iterator[Slip]:
     """A continuous check ends by itself only when it fails."""
-    mode, length = body.spec.at("mode"), body.spec.at("duration")
-    inside = body.within == "template"
-    if mode.text != "Continuous" or length.there or (inside and body.host.at("deadline").there):
-        return
-    name = "deadline" if inside else "duration"
-    yield Slip(mode, "a continuous check that never fails never ends", f"write {name}: 5m, or mode: Synchronous")
+    if body.within == "document" and _endless(body.spec):
+        yield Slip(body.spec.at("duration"), "a check that never fails is never over", "write duration: 5m")
 
 
 def code_range(body: Body) -> Iterator[Slip]:
@@ -95,11 +113,17 @@ def code_range(body: Body) -> Iterator[Slip]:
 RULES = (
     Rule("cycle", _WORKFLOW, "no template leads back to itself", cycle),
     Rule("never-run", _WORKFLOW, "every template is reached from `entry`", never_run),
+    Rule(
+        "template-end",
+        _WORKFLOW,
+        "a fault, a `Schedule` and a `Continuous` check end at a `deadline`, their own or one around them",
+        template_end,
+    ),
     Rule("branch", _WORKFLOW, "`conditionalBranches` lead to templates", branches),
     Rule(
         "endless-check",
         ("StatusCheck",),
-        "a `Continuous` check has a `duration`, or its template a `deadline`",
+        "a `Continuous` check has a `duration`",
         endless_check,
     ),
     Rule("code-range", ("StatusCheck",), "a range of status codes goes upwards", code_range),

@@ -50,7 +50,7 @@ class Targets:
             _target(process.url.removeprefix("http://"), name, process.slot.kind.value)
             for name, process in self._world.pool.processes.items()
         ]
-        return web.json_response([*found, _target(request.host, "pairsim-up", "controller")])
+        return web.json_response([*found, _target(request.host, "pairsim-up", "up")])
 
     def _census(self) -> Census:
         seen = picture(self._world)

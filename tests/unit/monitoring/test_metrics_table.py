@@ -61,7 +61,7 @@ async def test_a_local_world_tells_where_its_processes_are_scraped(tmp_path: Pat
         targets = {target["labels"]["pod"]: target for target in await answer.json()}
     assert targets.pop("pairsim-up") == {
         "targets": [f"127.0.0.1:{port}"],
-        "labels": {"namespace": "local", "pod": "pairsim-up", "container": "controller"},
+        "labels": {"namespace": "local", "pod": "pairsim-up", "container": "up"},
     }
     assert {pod: t["labels"]["container"] for pod, t in targets.items()} == {
         name: place.slot.kind.value for name, place in made.places.items()

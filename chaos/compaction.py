@@ -34,7 +34,7 @@ _FILES = {
 }
 """File of each kind. A kind stands after those that it embeds."""
 
-_LEFT_OUT = frozenset({"description", "default", "format", "x-kubernetes-map-type"}) | frozenset(
+_LEFT_OUT = frozenset({"description", "default", "x-kubernetes-map-type"}) | frozenset(
     f"x-kubernetes-list-{word}" for word in ("type", "map-keys")
 )
 _ANYTHING: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

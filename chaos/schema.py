@@ -66,6 +66,9 @@ def strict(schema: Schema) -> Schema:
     free = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
     if "properties" in schema and not free:
         made["additionalProperties"] = False
+    if made.get("type") == "integer":
+        bits = 31 if schema.get("format") == "int32" else 63
+        made = {"minimum": -(2**bits), "maximum": 2**bits - 1, **made}
     if schema.get("x-kubernetes-int-or-string"):
         made.pop("anyOf", None)
         made["type"] = ["integer", "string"]

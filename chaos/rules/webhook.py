@@ -129,7 +129,8 @@ def memory_size(body: Body) -> Iterator[Slip]:
 def errno(body: Body) -> Iterator[Slip]:
     """A fault is an error number."""
     field = body.spec.at("errno")
-    if body.spec.at("action").text == "fault" and (not field.there or field.whole == 0):
+    wrong = not field.there or (field.whole is not None and field.whole <= 0)
+    if body.spec.at("action").text == "fault" and wrong:
         yield Slip(field, "action fault has no error number", "write errno: 5 (EIO), 28 (ENOSPC) or another")
 
 
@@ -154,6 +155,6 @@ RULES = (
     Rule("rate", ("NetworkChaos",), "a rate is a whole number with `bit` (bits) or `bps` (bytes)", rates),
     Rule("stressors", ("StressChaos",), "there is at least one stressor", stressors),
     Rule("memory-size", ("StressChaos",), "a size is a number with a unit, or 0 % to 100 %", memory_size),
-    Rule("errno", ("IOChaos",), "action `fault` has an `errno` that is not 0", errno),
+    Rule("errno", ("IOChaos",), "action `fault` has an `errno` above 0", errno),
     Rule("io-percent", ("IOChaos",), "`percent` is within 0 and 100", io_percent),
 )

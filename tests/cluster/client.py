@@ -17,6 +17,7 @@ from pairsim.model.commands import Command
 from pairsim.network.client import AreaClient, Unavailable, new_id
 
 STOP = Path("/tmp/stop")  # noqa: S108 - in a pod of its own
+BEGUN = Path("/tmp/acknowledged")  # noqa: S108
 BATCH = 10
 FIRST_ENTITY = 1_000_000_000
 _LONG = 0.25
@@ -54,6 +55,8 @@ async def spawn(client: AreaClient, ledger: Ledger, bounds: tuple[list[float], l
         except Unavailable as error:
             ledger.unknown += len(error.unknown)
             return
+        if not ledger.waits:
+            BEGUN.write_text("1")
         ledger.answered(at)
         for result in results:
             if result.status == "applied":
@@ -145,6 +148,7 @@ def main() -> None:
     parser.add_argument("--bounds", type=json.loads, required=True)
     given = parser.parse_args()
     low, high = given.bounds["min"], given.bounds["max"]
+    BEGUN.write_text("0")
     asyncio.run(run(given.area, given.url, (low, high), given.rate))
 
 

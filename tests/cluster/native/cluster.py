@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ class NativeCluster:
             ClusterError: Something did not come up.
         """
         self._programs = tools.programs()
+        self._sandbox.take()
         clean()
         (HOME / "data").mkdir(parents=True)
         self._sandbox.open()
@@ -51,8 +53,10 @@ class NativeCluster:
 
     def close(self) -> None:
         """Takes it away; logs stay."""
-        self._sandbox.close()
-        clean(logs=True)
+        if self._sandbox.taken:
+            self._sandbox.close()
+            clean(logs=True)
+            self._sandbox.leave()
 
     @property
     def kubeconfig(self) -> Path:
@@ -75,11 +79,13 @@ class NativeCluster:
         for one in self._nodes:
             one.load(archive)
 
-    def kill_container(self, on: str, uid: str, container: str, number: signal.Signals) -> float:
+    def kubectl_command(self, *words: str) -> list[str]:
         """See the seam."""
-        at = time.time()
-        self._node(on).signal(uid, container, number)
-        return at
+        return [str(self._programs["kubectl"]), f"--kubeconfig={self.kubeconfig}", *words]
+
+    def signal(self, node: str, uid: str, container: str, number: signal.Signals) -> float:
+        """See the seam."""
+        return self._node(node).signal(uid, container, number)
 
     def cut(self, name: str) -> None:
         """See the seam."""
@@ -96,6 +102,10 @@ class NativeCluster:
     def start_api(self) -> None:
         """See the seam."""
         self.control.start_api()
+
+    def audit(self) -> list[dict[str, object]]:
+        """See the seam."""
+        return [json.loads(line) for line in self._sandbox.log_of("audit").read_text().splitlines()]
 
     def _node(self, name: str) -> Node:
         for one in self._nodes:

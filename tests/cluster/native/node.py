@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 from tests.cluster.native.controlplane import DNS, ControlPlane
@@ -90,11 +91,11 @@ class Node:
             "--conntrack-tcp-timeout-close-wait=0",
         )
 
-    def signal(self, uid: str, container: str, number: signal.Signals) -> int:
+    def signal(self, uid: str, container: str, number: signal.Signals) -> float:
         """Sends a signal to the first process of a pod's container, as the kernel or a machine's operator would.
 
         Returns:
-            Its pid.
+            The Unix time at which it did.
         """
         listed = self._ctr("containers", "list", "-q", f'labels."io.kubernetes.pod.uid"=={uid}').split()
         for found in listed:
@@ -102,8 +103,9 @@ class Node:
             if about["Labels"].get("io.kubernetes.container.name") == container:
                 tasks = [line.split() for line in self._ctr("tasks", "list").splitlines()]
                 for pid in (int(task[1]) for task in tasks if task[0] == found and task[2] == "RUNNING"):
+                    at = time.time()
                     os.kill(pid, number)
-                    return pid
+                    return at
         raise ClusterError(f"{self.name} runs no container {container} of the pod {uid}")
 
     def _start(self, name: str, program: str | Path, *words: str) -> Program:

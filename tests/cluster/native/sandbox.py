@@ -96,19 +96,24 @@ class Sandbox:
     """See the module."""
 
     def __init__(self) -> None:
+        self._lock = -1
+        self._running: dict[str, Program] = {}
+        self._holder = 0
+
+    def take(self) -> None:
         """Takes the place; one cluster at a time.
 
         Raises:
             ClusterError: Another run has it.
         """
         HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = (HOME / "lock").open("w")
+        lock = os.open(HOME / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            os.close(lock)
             raise ClusterError(f"another run has the cluster of this machine ({HOME}/lock)") from None
-        self._running: dict[str, Program] = {}
-        self._holder = 0
+        self._lock = lock
 
     def open(self) -> None:
         """Makes the mount namespace."""
@@ -142,11 +147,19 @@ class Sandbox:
         return HOME / "logs" / f"{name}.log"
 
     def close(self) -> None:
-        """Ends what still runs, and lets the place go; what it printed stays until the next run."""
+        """Ends what still runs; what it printed stays until the next run."""
         end_processes()
         for program in self._running.values():
             program.process.wait(10)
-        self._lock.close()
+
+    def leave(self) -> None:
+        """Lets the place go."""
+        os.close(self._lock)
+
+    @property
+    def taken(self) -> bool:
+        """Whether the place is ours."""
+        return self._lock >= 0
 
     def _inside(self, net: str, command: tuple[str | Path, ...]) -> tuple[str, ...]:
         words = tuple(str(word) for word in command)

@@ -1,0 +1,81 @@
+"""One cluster and one world for all tests; every test makes areas of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster.native.sandbox import ClusterError
+from tests.cluster.native.tools import MissingToolsError
+from tests.cluster.report import Report
+from tests.cluster.seam import Cluster, choose
+from tests.cluster.world import World
+
+_REPORT = Report()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    found = choose()
+    try:
+        found.open()
+    except (MissingToolsError, ClusterError) as error:
+        found.close()
+        pytest.exit(f"no cluster: {error}", returncode=2)
+    try:
+        found.load_image("dev")
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def world(cluster: Cluster) -> Iterator[World]:
+    made = World(cluster)
+    try:
+        made.install("small")
+        yield made
+        assert made.roles.doubled == []
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def new_area(world: World) -> Iterator[Callable[..., str]]:
+    """Makes areas that are gone after the test."""
+    names: list[str] = []
+
+    def make(**options: int) -> str:
+        names.append(world.new_area(**options))
+        return names[-1]
+
+    yield make
+    for name in names:
+        world.remove(name)
+    assert world.roles.doubled == []
+
+
+@pytest.fixture
+def pair(world: World, new_area: Callable[..., str]) -> str:
+    """An area with a pair that could take over."""
+    name = new_area()
+    world.redundant(name)
+    return name
+
+
+@pytest.fixture
+def report() -> Report:
+    return _REPORT
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = _REPORT.rows()
+    if not rows:
+        return
+    _REPORT.write()
+    table = [("figure", "n", "p50", "p99", "max", "unit"), *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    terminalreporter.section("figures")
+    for row in table:
+        terminalreporter.write_line("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)))

@@ -1,0 +1,96 @@
+"""A stream of commands from a pod in the cluster, and what it says in the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.cluster.world import BOUNDS, NAMESPACE, World, eventually
+
+_SCRIPT = Path(__file__).with_name("client.py")
+
+
+class Told(NamedTuple):
+    """What the client counted; see there."""
+
+    sent: int
+    acknowledged: int
+    refused: int
+    unknown: int
+    lost: int
+    ticks: int
+    went_back: int
+    digests: int
+    unequal: int
+    p50: float
+    longest: float
+    gaps: list[list[float]]
+
+    def check(self) -> None:
+        """Nothing acknowledged is lost, nothing goes back, both replicas agree, and there was something to lose."""
+        assert self.acknowledged > 0
+        assert self.ticks > 0
+        assert self.lost == 0, self
+        assert self.went_back == 0, self
+        assert self.refused == 0, self
+        assert self.unknown == 0, self
+        assert self.unequal == 0, self
+
+
+class Stream:
+    """Commands to an area from now until `stop`."""
+
+    def __init__(self, world: World, area: str, *, rate: float = 200.0) -> None:
+        self._world, self._area = world, area
+        self._name = f"client-{area}"
+        world.kubectl("delete", "pod", self._name, "--ignore-not-found", "--grace-period=0", "--force")
+        script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "client", "namespace": NAMESPACE}}
+        world.apply({**script, "data": {"client.py": _SCRIPT.read_text()}}, self._pod(rate))
+        world.kubectl("wait", f"pod/{self._name}", "--for=condition=Ready", "--timeout=30s")
+        eventually("commands are acknowledged", self._begun, 30)
+
+    def stop(self) -> Told:
+        """Ends it; what it counted."""
+        pods = [self._world.role(self._area, role) for role in ("active", "passive")]
+        urls = json.dumps([f"http://{pod.address}:8080" for pod in pods])
+        exec_ = ("exec", self._name, "--", "sh", "-c", f"echo '{urls}' > /tmp/new && mv /tmp/new /tmp/stop")
+        self._world.kubectl(*exec_)
+        eventually("the client has ended", self._ended, 90)
+        said = self._world.kubectl("logs", self._name)
+        self._world.kubectl("delete", "pod", self._name, "--grace-period=0", "--force")
+        assert said.startswith("{"), said
+        return Told(**json.loads(said.splitlines()[-1]))
+
+    def _begun(self) -> bool:
+        said = self._world.kubectl("exec", self._name, "--", "cat", "/tmp/acknowledged")  # noqa: S108
+        return int(said or "0") > 0
+
+    def _ended(self) -> bool:
+        phase = self._world.kubectl("get", "pod", self._name, "-o", "jsonpath={.status.phase}")
+        return phase in {"Succeeded", "Failed"}
+
+    def _pod(self, rate: float) -> dict[str, Any]:
+        urls = [f"--url=http://{name}.{NAMESPACE}.svc" for name in (self._area, f"{self._area}-any")]
+        words = ["python", "/client/client.py", self._area, *urls, f"--rate={rate}", f"--bounds={json.dumps(BOUNDS)}"]
+        container = {
+            "name": "client",
+            "image": "pairsim:dev",
+            "imagePullPolicy": "IfNotPresent",
+            "command": words,
+            "volumeMounts": [{"name": "client", "mountPath": "/client"}],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": self._name, "namespace": NAMESPACE, "labels": {"pairsim.io/client": "true"}},
+            "spec": {
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 0,
+                "automountServiceAccountToken": False,
+                "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [container],
+                "volumes": [{"name": "client", "configMap": {"name": "client"}}],
+            },
+        }

@@ -1,0 +1,83 @@
+"""What the API server says of objects, as it says it: kept by name, with the time, and waited for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.cluster.native.sandbox import ClusterError
+
+Object = dict[str, Any]
+
+
+class Watcher:
+    """Follows a kind of objects with `kubectl get --watch` in a thread, and begins again when that ends."""
+
+    def __init__(self, command: Callable[..., list[str]], kind: str, *words: str) -> None:
+        self._command = command("get", kind, *words, "--watch", "--output-watch-events", "--output=json")
+        self._changed = threading.Condition()
+        self._closed = False
+        self._process: subprocess.Popen[str] | None = None
+        self._seen: list[Callable[[float, str, Object], None]] = []
+        self.objects: dict[str, Object] = {}
+        self._thread = threading.Thread(target=self._run, name=f"watch-{kind}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()
+        self._thread.join(10)
+
+    def each(self, call: Callable[[float, str, Object], None]) -> None:
+        """Calls with Unix time, type of event and object at every event, in the watching thread."""
+        self._seen.append(call)
+
+    def wait(self, what: str, holds: Callable[[dict[str, Object]], Any], seconds: float) -> Any:
+        """Until something holds of the objects; what `holds` returned then.
+
+        Raises:
+            ClusterError: Not in time.
+        """
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while not (found := holds(self.objects)):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ClusterError(f"{what}: not within {seconds:.0f} s")
+                self._changed.wait(left)
+            return found
+
+    def _run(self) -> None:
+        while not self._closed:
+            with self._changed:
+                self.objects = {}
+                for call in self._seen:
+                    call(time.time(), "RESTART", {})
+            self._process = subprocess.Popen(
+                self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
+            )
+            assert self._process.stdout is not None
+            for line in self._process.stdout:
+                self._take(json.loads(line))
+            self._process.wait()
+            if not self._closed:
+                time.sleep(0.2)
+
+    def _take(self, event: Object) -> None:
+        at, kind, found = time.time(), event["type"], event["object"]
+        name = found["metadata"]["name"]
+        with self._changed:
+            if kind == "DELETED":
+                self.objects.pop(name, None)
+            else:
+                self.objects[name] = found
+            for call in self._seen:
+                call(at, kind, found)
+            self._changed.notify_all()

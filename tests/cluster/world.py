@@ -1,0 +1,212 @@
+"""A world on the cluster as its users see it: what they apply, and what the API server shows of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from tests.cluster.native.images import ROOT
+from tests.cluster.native.sandbox import ClusterError
+from tests.cluster.seam import Cluster
+from tests.cluster.watcher import Object, Watcher
+
+NAMESPACE = "pairsim"
+AREA, ROLE, TERM = "pairsim.io/area", "pairsim.io/role", "pairsim.io/term"
+BOUNDS = {"min": [0, 0, 0], "max": [100, 100, 50]}
+_SIMULATORS = "app.kubernetes.io/name=pairsim,app.kubernetes.io/component=simulator"
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod, as far as tests care."""
+
+    name: str
+    uid: str
+    node: str
+    address: str
+    component: str
+
+    @classmethod
+    def of(cls, found: Object) -> Pod:
+        meta = found["metadata"]
+        component = meta["labels"]["app.kubernetes.io/component"]
+        return cls(
+            meta["name"], meta["uid"], found["spec"].get("nodeName", ""), found["status"].get("podIP", ""), component
+        )
+
+
+@dataclass
+class Roles:
+    """Who was labelled active when, and every moment at which two were."""
+
+    active: dict[str, set[str]] = field(default_factory=dict)
+    changes: list[tuple[float, str, str]] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+
+    def saw(self, at: float, event: str, pod: Object) -> None:
+        """An event of the watch on the pool's pods."""
+        if event == "RESTART":
+            self.active.clear()
+            return
+        labels, name = pod["metadata"].get("labels", {}), pod["metadata"]["name"]
+        area = labels.get(AREA, "")
+        for other, names in self.active.items():
+            if other != area or event == "DELETED" or labels.get(ROLE) != "active":
+                names.discard(name)
+        if event == "DELETED" or labels.get(ROLE) != "active":
+            return
+        names = self.active.setdefault(area, set())
+        if name not in names:
+            names.add(name)
+            self.changes.append((at, area, name))
+        if len(names) > 1:
+            self.doubled.append(f"at {at:.3f} {' and '.join(sorted(names))} are both labelled active of {area}")
+
+
+class World:
+    """Installed from the manifests; watched until closed."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.roles = Roles()
+        self._numbers = itertools.count(1)
+        self.pods = Watcher(cluster.kubectl_command, "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=pairsim")
+        self.areas = Watcher(cluster.kubectl_command, "areas", "-n", NAMESPACE)
+        self.pods.each(self._saw_pod)
+
+    def install(self, overlay: str) -> None:
+        """What a user runs; returns when all is Ready."""
+        self.cluster.kubectl("apply", "-k", str(ROOT / "manifests" / "overlays" / overlay))
+        self.pods.start()
+        self.areas.start()
+        for name in ("controller", "witness", "simulator"):
+            self.kubectl("rollout", "status", f"deployment/pairsim-{name}", "--timeout=120s", seconds=150)
+
+    def close(self) -> None:
+        self.pods.close()
+        self.areas.close()
+
+    def kubectl(self, *words: str, stdin: bytes = b"", seconds: float = 60.0) -> str:
+        """Kubectl in the world's namespace."""
+        return self.cluster.kubectl("-n", NAMESPACE, *words, stdin=stdin, seconds=seconds)
+
+    def apply(self, *documents: Object) -> None:
+        """Applies documents."""
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents).encode())
+
+    def new_area(self, *, entities: int = 500, tick_rate: int = 20) -> str:
+        """Applies a plane with one area of a name that no other test has; does not wait."""
+        number = next(self._numbers)
+        name = f"area{number}"
+        self.apply(plane(f"plane{number}", tick_rate), area(name, f"plane{number}", entities))
+        return name
+
+    def remove(self, name: str) -> None:
+        """Deletes an area and waits until its pods are spares again."""
+        self.kubectl("delete", "area", name, "--ignore-not-found", "--timeout=60s", seconds=90)
+        self.kubectl("delete", "plane", name.replace("area", "plane"), "--ignore-not-found")
+        self.pods.wait(f"nobody has {name}", lambda pods: not [p for p in pods.values() if label(p, AREA) == name], 30)
+
+    def status(self, name: str) -> Object:
+        """An area's status, as last heard."""
+        return self.areas.objects.get(name, {}).get("status", {})
+
+    def role(self, name: str, role: str) -> Pod:
+        """The one pod of an area with a role; waits for it."""
+
+        def found(pods: dict[str, Object]) -> Object | None:
+            fitting = [p for p in pods.values() if label(p, AREA) == name and label(p, ROLE) == role]
+            return fitting[0] if len(fitting) == 1 else None
+
+        return Pod.of(self.pods.wait(f"{name} has one {role}", found, 60))
+
+    def component(self, component: str) -> list[Pod]:
+        """Pods of a component that are not on their way out."""
+        found = [p for p in self.pods.objects.values() if "deletionTimestamp" not in p["metadata"]]
+        return [pod for pod in map(Pod.of, found) if pod.component == component]
+
+    def condition(self, name: str, kind: str, value: str = "True", seconds: float = 60.0) -> None:
+        """Waits for a condition of an area."""
+        self.areas.wait(f"{name} is {kind}={value}", lambda areas: is_so(areas.get(name), kind, value), seconds)
+
+    def redundant(self, name: str, seconds: float = 60.0) -> None:
+        """Waits until the passive could take over, also in the labels."""
+        self.condition(name, "Redundant", seconds=seconds)
+        self.role(name, "active")
+        self.role(name, "passive")
+
+    def kill(self, pod: Pod, number: signal.Signals = signal.SIGKILL) -> float:
+        """The kernel kills a pod's process; the Unix time."""
+        return self.cluster.signal(pod.node, pod.uid, pod.component, number)
+
+    def swapped(self, name: str, since: float, seconds: float = 30.0) -> float:
+        """Waits until another pod is labelled active; seconds since then, as a watch on the API server saw it."""
+
+        def found(_pods: dict[str, Object]) -> float | None:
+            later = [at for at, area, _pod in self.roles.changes if area == name and at >= since]
+            return later[0] - since if later else None
+
+        return float(self.pods.wait(f"{name} has another active", found, seconds))
+
+    def get(self, pod: Pod, path: str) -> Object:
+        """Asks a pod's HTTP API, from inside the cluster."""
+        return json.loads(self.curl(pod, path))
+
+    def curl(self, pod: Pod, path: str) -> str:
+        """The same as text; asked by the pod itself, over the API server and the kubelet."""
+        script = (
+            f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080{path}', timeout=5).read().decode())"
+        )
+        return self.kubectl("exec", pod.name, "-c", pod.component, "--", "python", "-c", script)
+
+    def events(self, name: str) -> list[Object]:
+        """Events of an area."""
+        said = self.kubectl("get", "events.events.k8s.io", "--field-selector", f"regarding.name={name}", "-o", "json")
+        return [e for e in json.loads(said)["items"] if e["regarding"]["kind"] == "Area"]
+
+    def _saw_pod(self, at: float, event: str, pod: Object) -> None:
+        if event == "RESTART" or pod["metadata"]["labels"].get("app.kubernetes.io/component") == "simulator":
+            self.roles.saw(at, event, pod)
+
+
+def plane(name: str, tick_rate: int = 20) -> Object:
+    """A plane as a user writes it."""
+    spec = {"simulator": "physics", "tickRate": tick_rate, "seed": 7, "bounds": BOUNDS}
+    return {**_head("Plane", name), "spec": spec}
+
+
+def area(name: str, of: str, entities: int) -> Object:
+    """An area as a user writes it."""
+    return {**_head("Area", name), "spec": {"plane": of, "bounds": BOUNDS, "entities": entities}}
+
+
+def _head(kind: str, name: str) -> Object:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "pairsim.io/v1alpha1", "kind": kind, "metadata": metadata}
+
+
+def label(found: Object, key: str) -> str:
+    """A label's value, or ""."""
+    return str(found["metadata"].get("labels", {}).get(key, ""))
+
+
+def is_so(found: Object | None, kind: str, value: str) -> bool:
+    """Whether an area has a condition."""
+    conditions = (found or {}).get("status", {}).get("conditions", [])
+    return any(c["type"] == kind and c["status"] == value for c in conditions)
+
+
+def eventually(what: str, holds: Any, seconds: float) -> Any:
+    """For what no watch tells: asks again until it holds."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.1)
+    return found

@@ -39,8 +39,8 @@ class ExistingCluster:
     def signal(self, node: str, uid: str, container: str, number: signal.Signals) -> float:
         return refuse("signals from a node's own shell")
 
-    def cut(self, node: str) -> None:
-        refuse("cutting a node off")
+    def cut(self, node: str) -> float:
+        return refuse("cutting a node off")
 
     def mend(self, node: str) -> None:
         """There is no cut."""

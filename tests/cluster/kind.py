@@ -59,9 +59,11 @@ class KindCluster:
         self._on(node, "kill", f"-{number.value}", pid)
         return at
 
-    def cut(self, node: str) -> None:
+    def cut(self, node: str) -> float:
+        at = time.time()
         for chain, flag in (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")):
             self._on(node, "iptables", "-w", "-I", chain, flag, "eth0", "-j", "DROP")
+        return at
 
     def mend(self, node: str) -> None:
         for chain, flag in (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")):

@@ -40,8 +40,8 @@ class Cluster(Protocol):
     def signal(self, node: str, uid: str, container: str, number: signal.Signals) -> float:
         """Sends a signal to a container's first process from outside of it; the Unix time at which it did."""
 
-    def cut(self, node: str) -> None:
-        """Nothing passes between a node and the rest of the cluster."""
+    def cut(self, node: str) -> float:
+        """Nothing passes between a node and the rest of the cluster; since this Unix time."""
 
     def mend(self, node: str) -> None:
         """Takes a cut away."""

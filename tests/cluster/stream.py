@@ -41,12 +41,13 @@ class Told(NamedTuple):
 class Stream:
     """Commands to an area from now until `stop`."""
 
-    def __init__(self, world: World, area: str, *, rate: float = 200.0) -> None:
+    def __init__(self, world: World, area: str, *, rate: float = 200.0, node: str = "") -> None:
+        """From a pod on a node, or on any."""
         self._world, self._area = world, area
         self._name = f"client-{area}"
         world.kubectl("delete", "pod", self._name, "--ignore-not-found", "--grace-period=0", "--force")
         script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "client", "namespace": NAMESPACE}}
-        world.apply({**script, "data": {"client.py": _SCRIPT.read_text()}}, self._pod(rate))
+        world.apply({**script, "data": {"client.py": _SCRIPT.read_text()}}, self._pod(rate, node))
         world.kubectl("wait", f"pod/{self._name}", "--for=condition=Ready", "--timeout=30s")
         eventually("commands are acknowledged", self._begun, 30)
 
@@ -70,7 +71,7 @@ class Stream:
         phase = self._world.kubectl("get", "pod", self._name, "-o", "jsonpath={.status.phase}")
         return phase in {"Succeeded", "Failed"}
 
-    def _pod(self, rate: float) -> dict[str, Any]:
+    def _pod(self, rate: float, node: str) -> dict[str, Any]:
         urls = [f"--url=http://{name}.{NAMESPACE}.svc" for name in (self._area, f"{self._area}-any")]
         words = ["python", "/client/client.py", self._area, *urls, f"--rate={rate}", f"--bounds={json.dumps(BOUNDS)}"]
         container = {
@@ -86,6 +87,7 @@ class Stream:
             "kind": "Pod",
             "metadata": {"name": self._name, "namespace": NAMESPACE, "labels": {"pairsim.io/client": "true"}},
             "spec": {
+                **({"nodeName": node} if node else {}),
                 "restartPolicy": "Never",
                 "terminationGracePeriodSeconds": 0,
                 "automountServiceAccountToken": False,

@@ -87,9 +87,11 @@ class NativeCluster:
         """See the seam."""
         return self._node(node).signal(uid, container, number)
 
-    def cut(self, name: str) -> None:
+    def cut(self, name: str) -> float:
         """See the seam."""
+        at = time.time()
         self._network.cut(self._node(name).number)
+        return at
 
     def mend(self, name: str) -> None:
         """See the seam."""

@@ -1,0 +1,89 @@
+"""What controls the pairs goes: the API server, and the controllers. Pairs take over without them; labels catch up."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.cluster.report import Report
+from tests.cluster.stream import Stream
+from tests.cluster.world import World, eventually
+
+pytestmark = pytest.mark.cluster
+
+AWAY_SECONDS = 60.0
+
+
+def test_pairs_take_over_while_the_api_server_is_away(world: World, pair: str, report: Report) -> None:
+    stream = Stream(world, pair)
+    active, passive = world.role(pair, "active"), world.role(pair, "passive")
+    world.cluster.stop_api()
+    began = time.monotonic()
+    try:
+        at = world.kill(active)
+        # Nobody can be asked meanwhile: the minute is what an outage is.
+        time.sleep(max(0.0, AWAY_SECONDS - (time.monotonic() - began)))
+    finally:
+        back = time.time()
+        world.cluster.start_api()
+    world.swapped(pair, at, 60)
+    report.add("API server back to labels that are true again", time.time() - back, "s")
+    assert world.role(pair, "active").name == passive.name
+    world.redundant(pair)
+    said = stream.stop()
+    said.check()
+    report.add("longest wait for an acknowledgement, active killed without an API server", said.longest, "s")
+
+
+def test_a_controller_is_killed_in_the_middle_of_a_change(world: World, pair: str, report: Report) -> None:
+    stream = Stream(world, pair)
+    for _ in range(3):
+        world.redundant(pair)
+        active = world.role(pair, "active")
+        leader = _leader(world)
+        at = world.kill(active)
+        world.kill(leader)
+        report.add("leader loss to the label swapped, the controller lost with it", world.swapped(pair, at, 60), "s")
+        world.redundant(pair)
+    stream.stop().check()
+
+
+def test_both_controllers_lose_the_lease(world: World, pair: str) -> None:
+    stream = Stream(world, pair)
+    holder = _leader(world).name
+    world.kubectl("delete", "lease", "pairsim-controller")
+    at = world.kill(world.role(pair, "active"))
+    for pod in world.component("controller"):
+        world.kill(pod)
+    world.swapped(pair, at, 90)
+    world.redundant(pair)
+    assert eventually("somebody holds the lease", lambda: _holder(world), 30), holder
+    stream.stop().check()
+
+
+def test_an_area_that_is_paused_is_left_alone(world: World, pair: str) -> None:
+    world.kubectl("annotate", "area", pair, "pairsim.io/paused=true")
+    lost = world.role(pair, "passive")
+    world.kubectl("delete", "pod", lost.name, "--grace-period=0", "--force", "--wait=false")
+    world.condition(pair, "Redundant", "False")
+    generation = world.status(pair)["generation"]
+    # Labels are told all the same; nobody is given the place.
+    time.sleep(3)
+    assert world.status(pair)["generation"] == generation
+    world.kubectl("annotate", "area", pair, "pairsim.io/paused-")
+    world.redundant(pair)
+
+
+def _holder(world: World) -> str:
+    try:
+        lease = json.loads(world.kubectl("get", "lease", "pairsim-controller", "-o", "json"))
+    except Exception:  # noqa: BLE001 - it is not there yet
+        return ""
+    return str(lease["spec"].get("holderIdentity") or "")
+
+
+def _leader(world: World):  # noqa: ANN202 - a Pod
+    holder = eventually("somebody holds the lease", lambda: _holder(world), 60)
+    return next(pod for pod in world.component("controller") if pod.name == holder)

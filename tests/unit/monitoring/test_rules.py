@@ -103,7 +103,7 @@ def test_a_runbook_page_helps(name: str) -> None:
         "## How to see it",
         "## What to do",
     ]
-    commands = re.findall(r"^(?:kubectl|pairsim|curl|promtool) .*$", page, re.MULTILINE)
+    commands = re.findall(r"^ *(?:kubectl|pairsim|curl|promtool) .*$", page, re.MULTILINE)
     assert commands, "a page has commands to copy"
 
 

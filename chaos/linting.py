@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ RULES = (
     *accepted.RULES,
     *accepted_flow.RULES,
 )
+
+
+MAX_FINDINGS = 1000
+"""Of a file; nobody reads more."""
 
 
 class Finding(NamedTuple):
@@ -52,8 +57,12 @@ def lint(text: str) -> tuple[Finding, ...]:
 
 def lint_documents(documents: tuple[Document, ...]) -> tuple[Finding, ...]:
     """What is wrong with documents, in the order of their lines."""
-    found = {finding for document in documents for finding in _of_document(document)}
-    return tuple(sorted(found | set(_same_names(documents))))
+    every = itertools.chain(_same_names(documents), *map(_of_document, documents))
+    found = sorted(set(itertools.islice(every, MAX_FINDINGS)))
+    if next(every, None) is not None:
+        last = max(finding.line for finding in found)
+        found.append(Finding(last, "(file)", "there are more findings than these", "mend these first", structure.KIND))
+    return tuple(found)
 
 
 def _of_document(document: Document) -> Iterator[Finding]:

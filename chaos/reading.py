@@ -24,6 +24,9 @@ MAX_TEXT = 4 * MAX_BYTES
 """Characters of all values together, aliases counted each time."""
 
 _TAG = "tag:yaml.org,2002:"
+_TAGS = frozenset(
+    _TAG + name for name in ("map", "seq", "null", "bool", "int", "float", "str", "timestamp", "value", "merge")
+)
 
 
 class UnreadableError(ValueError):
@@ -132,6 +135,8 @@ class _Reader:
 
     def value(self, node: yaml.Node, place: Place) -> Value:
         self.budget.spend(node, len(place))
+        if node.tag not in _TAGS:
+            raise UnreadableError(f"the tag {node.tag[:80]!r} is none that Kubernetes knows; leave it out", _line(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
@@ -204,6 +209,4 @@ def _scalar(node: yaml.ScalarNode) -> Value:
             made = _PLAIN.construct_yaml_float(node)
     except (ArithmeticError, LookupError, ValueError):
         made = text
-    if kind not in ("null", "bool", "int", "float", "str", "timestamp", "value"):
-        raise UnreadableError(f"the tag {node.tag[:80]!r} is none that Kubernetes knows; leave it out", _line(node))
     return made if isinstance(made, bool | int | float) or made is None else text

@@ -52,15 +52,17 @@ _EXAMPLES = {
 
 def no_end(body: Body) -> Iterator[Slip]:
     """A fault that lasts has an end; in a workflow its template has."""
-    end = body.spec.at("duration")
-    lasts = body.within != "template" and body.spec.at("action").text not in ONCE
+    end, action = body.spec.at("duration"), body.spec.at("action")
+    once = body.kind == "PodChaos" and (action.text in ONCE or not action.there)
+    lasts = body.within != "template" and not once
     if lasts and (not end.there or end.value == ""):
         yield Slip(end, "the fault stays until somebody deletes it", "write duration: 30s")
 
 
 def no_time(body: Body) -> Iterator[Slip]:
     """Durations of nothing and less are durations to Go."""
-    for field in (body.spec.at("duration"), body.spec.at("delay", "latency"), body.host.at("deadline")):
+    deadlines = [template.at("deadline") for template in body.spec.at("templates").items]
+    for field in (body.spec.at("duration"), body.spec.at("delay", "latency"), *deadlines):
         length = seconds(field.text) if field.text else None
         if length is not None and length <= 0:
             yield Slip(field, f"{shown(field.text)} is no time at all", "write more than 0s")
@@ -193,7 +195,7 @@ def stress_size(body: Body) -> Iterator[Slip]:
 
 RULES = (
     Rule("no-end", FAULTS, "a fault that lasts has a `duration`", no_end),
-    Rule("no-time", FAULTS, "durations, latencies and deadlines are above 0", no_time),
+    Rule("no-time", (*FAULTS, "Workflow"), "durations, latencies and deadlines are above 0", no_time),
     Rule("percent-range", ("NetworkChaos",), "percentages are within 0 and 100, and a share above 0", percent_range),
     Rule("missing-part", ("NetworkChaos", "IOChaos"), "an action has the part that it injects", missing_part),
     Rule("other-part", FAULTS, "a fault has no parts of another action", other_part),

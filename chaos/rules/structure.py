@@ -71,7 +71,7 @@ def _told(document: Field, error: ValidationError) -> Iterator[Slip]:
             field, f"{shown(value)} is not one number and one unit", "write it in a single unit: 90s, 1.5h, 250ms"
         )
     else:
-        yield Slip(field, f"{shown(value)} does not fit {error.validator}", f"write what fits {shown(limit)}")
+        yield Slip(field, f"{shown(value)} has not the right form", f"write what matches {limit}")
 
 
 def _names(schema: object) -> tuple[str, ...]:

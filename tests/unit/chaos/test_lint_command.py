@@ -1,0 +1,74 @@
+"""`pairsim-chaos lint`: what it prints and how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import chaos
+from chaos.main import main
+
+GOOD = Path(chaos.__file__).parent / "experiments" / "kill-active.yaml"
+
+
+def lint(*paths: Path) -> Result:
+    return CliRunner().invoke(main, ["lint", *map(str, paths)])
+
+
+def test_good_files_end_in_silence() -> None:
+    result = lint(GOOD, GOOD)
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_a_finding_names_file_line_field_and_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "it.yaml"
+    path.write_text(GOOD.read_text().replace("  mode: one", "  mode: fixed\n  value: two"))
+    line = path.read_text().splitlines().index("  value: two") + 1
+    result = lint(GOOD, path)
+    remedy = 'write how many pods, in quotes: "1"'
+    assert result.stdout == f"{path}:{line}: spec.value: mode fixed: 'two' is no number; {remedy} [mode-value]\n"
+    assert (result.exit_code, result.stderr) == (1, "1 finding\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (None, "it cannot be read: No such file or directory"),
+        (b"\xff\xfe", "it is no UTF-8 text (byte 0); save it as UTF-8"),
+        (b"a" * 600_000, "it has over 512 KiB; split it"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_and_the_others_are_checked(
+    tmp_path: Path, data: bytes | None, sentence: str
+) -> None:
+    path, bad = tmp_path / "it.yaml", tmp_path / "bad.yaml"
+    if data is not None:
+        path.write_bytes(data)
+    bad.write_text("kind: X\n")
+    result = lint(path, bad)
+    assert result.exit_code == 2
+    assert result.stderr == f"{path}: {sentence}\n1 finding, 1 of 2 files cannot be read\n"
+    assert result.stdout.startswith(f"{bad}:1: kind: ")
+
+
+def test_broken_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "it.yaml"
+    path.write_text("a: b\nc: [\n")
+    result = lint(path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{path}:3: it is no YAML: ")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert lint(tmp_path).stderr.startswith(f"{tmp_path}: it cannot be read: Is a directory\n")
+
+
+def test_no_file_steers_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "it.yaml"
+    path.write_text('apiVersion: chaos-mesh.org/v1alpha1\nkind: "\\e[2J\\nline\\ud800"\n')
+    result = lint(path)
+    assert result.exit_code == 1
+    assert result.stdout.count("\n") == 1
+    assert result.stdout.rstrip("\n").isprintable()

@@ -1,0 +1,102 @@
+"""Texts that Go reads: what it takes and what it refuses, each checked against Go's own documentation."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaos import values
+from chaos.cron import cron_problem
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("90s", 90.0), ("1m30s", 90.0), ("1.5h", 5400.0), ("300ms", 0.3), ("-5s", -5.0), ("+.5s", 0.5), ("1.s", 1.0)),
+        *(("0", 0.0), ("1us", 1e-6), ("1µs", 1e-6), ("2562047h", 2562047 * 3600.0)),
+        *((text, None) for text in ("", "1d", "90", "1 s", "s", "1m30", "--1s", "1S", "2562048h", "1s" * 40, "\uff11s")),
+    ],
+)
+def test_durations(text: str, expected: float | None) -> None:
+    assert values.seconds(text) == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("1mbit", 1_000_000), ("1 MBIT", 1_000_000), (" 8bps ", 64), ("2tbps", 16 * 10**12), ("0bit", 0)),
+        *((text, None) for text in ("1mb", "-1mbit", "1.5mbit", "mbit", "1pbit", "", "9" * 30 + "bit", "1mbit/s")),
+    ],
+)
+def test_rates(text: str, expected: int | None) -> None:
+    assert values.bits_per_second(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("256MB", 256e6),
+        ("1GiB", 1e9),
+        ("1.5 k", 1500.0),
+        ("7", 7.0),
+        ("7b", 7.0),
+        ("MB", None),
+        ("1EB", None),
+        ("-1MB", None),
+    ],
+)
+def test_sizes(text: str, expected: float | None) -> None:
+    assert values.size_bytes(text) == expected
+
+
+def test_numbers() -> None:
+    assert [values.number(text) for text in ("30", "1.5", ".5", "1e1", "30%", "", "nan", "0x1", "1_0")] == [
+        *(30.0, 1.5, 0.5, 10.0),
+        *(None,) * 5,
+    ]
+    assert [values.whole(text) for text in ("2", "+2", "-2", "2.0", "", "two", "٢")] == [2, 2, -2, *(None,) * 4]
+    assert [values.share(text) for text in ("50%", "50", "5.5%")] == [50, None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("200", (200, 200)),
+        ("200-399", (200, 399)),
+        *((bad, None) for bad in ("", "2xx", "0", "1000", "200-", "200-1000")),
+    ],
+)
+def test_status_codes(text: str, expected: tuple[int, int] | None) -> None:
+    assert values.status_codes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["a", "a-b.c", "0", "a" * 253])
+def test_names(text: str) -> None:
+    assert values.dns_name(text)
+
+
+@pytest.mark.parametrize("text", ["", "A", "a_b", "-a", "a-", "a..b", "a.", "a" * 254, "a\n"])
+def test_what_is_no_name(text: str) -> None:
+    assert not values.dns_name(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("* * * * *", "*/10 * * * *", "0 */5 * * * ?", "1-5,10 0 1 jan-MAR mon,fri", "5/15 * * * *"),
+        *("@every 5m", "@every 1h30m", "@hourly", "@daily", "TZ=UTC 0 6 * * ?", "CRON_TZ=Europe/Berlin @daily"),
+    ],
+)
+def test_cron(text: str) -> None:
+    assert cron_problem(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7"),
+        *("5-1 * * * *", "*/0 * * * *", "*/x * * * *", "a * * * *", "1- * * * *", ", * * * *", "* * * mon *"),
+        *("@every", "@every 5", "@often", "@Daily", "TZ=UTC", "* " * 200, "-1 * * * *", "٣ * * * *"),
+    ],
+)
+def test_what_is_no_cron(text: str) -> None:
+    assert cron_problem(text) != ""

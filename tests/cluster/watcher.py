@@ -12,6 +12,7 @@ from typing import Any
 from tests.cluster.native.sandbox import ClusterError
 
 Object = dict[str, Any]
+_LOOK = 0.1
 
 
 class Watcher:
@@ -51,7 +52,7 @@ class Watcher:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise ClusterError(f"{what}: not within {seconds:.0f} s")
-                self._changed.wait(left)
+                self._changed.wait(min(left, _LOOK))  # what it depends on may be another kind's
             return found
 
     def _run(self) -> None:
@@ -64,8 +65,9 @@ class Watcher:
                 self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
             )
             assert self._process.stdout is not None
-            for line in self._process.stdout:
-                self._take(json.loads(line))
+            with self._process.stdout:
+                for line in self._process.stdout:
+                    self._take(json.loads(line))
             self._process.wait()
             if not self._closed:
                 time.sleep(0.2)

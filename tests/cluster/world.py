@@ -136,10 +136,21 @@ class World:
         self.areas.wait(f"{name} is {kind}={value}", lambda areas: is_so(areas.get(name), kind, value), seconds)
 
     def redundant(self, name: str, seconds: float = 60.0) -> None:
-        """Waits until the passive could take over, also in the labels."""
+        """Waits until the passive could take over, as status and labels say of one and the same leadership."""
         self.condition(name, "Redundant", seconds=seconds)
-        self.role(name, "active")
-        self.role(name, "passive")
+
+        def told(areas: dict[str, Object]) -> bool:
+            status = areas[name].get("status", {})
+            pods = self.pods.objects
+            labels = {label(p, ROLE): n for n, p in pods.items() if label(p, AREA) == name}
+            active = labels.get("active", "")
+            return (
+                is_so(areas[name], "Redundant", "True")
+                and labels == {"active": status["active"], "passive": status["passive"]}
+                and pods[active]["metadata"]["annotations"].get(TERM) == str(status["term"])
+            )
+
+        self.areas.wait(f"{name} is redundant", told, seconds)
 
     def kill(self, pod: Pod, number: signal.Signals = signal.SIGKILL) -> float:
         """The kernel kills a pod's process; the Unix time."""

@@ -1,0 +1,39 @@
+"""The example world of two areas, and a Prometheus that scrapes it; shared by all tests here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import ROOT
+from tests.process.monitoring.prometheus import Prometheus
+from tests.process.world.ups import Up, until
+
+PODS = {"sim-1", "sim-2", "sim-3", "sim-4", "sim-5", "witness-1", "pairsim-up"}
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed: `apt-get install prometheus` does it")
+    made = Up(tmp_path_factory.mktemp("monitored"))
+    made.file.write_text((ROOT / "examples" / "two-areas.yaml").read_text())
+    made.start()
+    try:
+        made.told("the world is ready: .*")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def prometheus(world: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    made = Prometheus(tmp_path_factory.mktemp("prometheus"), f"http://127.0.0.1:{world.port}", {})
+    made.start()
+    try:
+        until(lambda: made.up() >= PODS, "every process is scraped", made.up)
+        yield made
+    finally:
+        made.close()

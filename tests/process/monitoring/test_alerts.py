@@ -1,0 +1,80 @@
+"""A real Prometheus watches a real world: what happens to the world is what it tells."""
+
+from __future__ import annotations
+
+from tests.process.monitoring.prometheus import Prometheus
+from tests.process.world.ups import Up, until
+
+TAKEN_OVER = "PairsimAreaTakenOver"
+
+
+def redundant(prometheus: Prometheus) -> bool:
+    return prometheus.value('pairsim_areas{state="redundant"}') == 2
+
+
+def test_what_it_tells_is_what_the_world_tells(world: Up, prometheus: Prometheus) -> None:
+    until(lambda: redundant(prometheus), "both areas are redundant", world.picture)
+    for area in world.picture().areas:
+        series = prometheus.query(f'pairsim_role{{area="{area.area}"}} == 1')
+        assert {(s["metric"]["pod"], s["metric"]["role"]) for s in series} == {
+            (replica.replica, replica.role) for replica in area.replicas
+        }
+    assert prometheus.value('sum(pairsim_role{role="spare"})') == 1
+    until(
+        lambda: prometheus.value("min(area:pairsim_ticks:rate1m and on (area) (area:pairsim_actives:count == 1))"),
+        "the areas tick",
+    )
+    assert not {name for name, _area in prometheus.firing()} & {TAKEN_OVER, "PairsimAreaDown", "PairsimTwoActives"}
+
+
+def test_commands_are_counted_where_they_are_applied(world: Up, prometheus: Prometheus) -> None:
+    for entity in (9001, 9002):
+        world.order("send", "west", "spawn", str(entity), "position=50,50,25")
+    applied = (
+        'sum(pairsim_commands_total{area="west", result="applied"} and on (pod) (pairsim_role{role="active"} == 1))'
+    )
+    until(
+        lambda: prometheus.value(applied) == 2, "both are counted", lambda: prometheus.query("pairsim_commands_total")
+    )
+    until(lambda: prometheus.value('max(pairsim_entities{area="west"})') == 2002, "both are there")
+
+
+def test_a_switchover_is_counted_and_raises_no_alarm(world: Up, prometheus: Prometheus) -> None:
+    until(lambda: redundant(prometheus), "both areas are redundant", world.picture)
+    world.order("switchover", "east")
+    until(
+        lambda: (
+            prometheus.value('sum(pairsim_switchovers_total{area="east"})') == 1
+            and prometheus.value('sum(pairsim_takeover_seconds_count{area="east"})') == 1
+        ),
+        "it is counted",
+        lambda: prometheus.query('pairsim_takeover_seconds_count{area="east"}'),
+    )
+    now = prometheus.value("vector(time())")
+    assert now is not None
+    until(lambda: (prometheus.value("vector(time())") or 0) > now + 5, "the rules have been evaluated some times")
+    fired = f'max_over_time(ALERTS{{alertname="{TAKEN_OVER}", area="east", alertstate="firing"}}[1m])'
+    assert prometheus.query(fired) == []
+
+
+def test_a_killed_active_raises_the_alarm_that_it_should_and_it_ends(world: Up, prometheus: Prometheus) -> None:
+    until(lambda: redundant(prometheus), "both areas are redundant", world.picture)
+    assert (TAKEN_OVER, "west") not in prometheus.firing()
+    world.order("kill", "west")
+    until(lambda: (TAKEN_OVER, "west") in prometheus.firing(), "it fires", prometheus.firing)
+    alert = prometheus.firing()[TAKEN_OVER, "west"]
+    assert alert["labels"]["severity"] == "warning"
+    assert alert["annotations"]["summary"] == "The active of west was lost and its passive took over"
+    assert prometheus.value('sum(pairsim_takeover_seconds_count{area="west"})') == 1
+    stood = prometheus.value('sum(pairsim_takeover_seconds_sum{area="west"})')
+    assert stood is not None
+    assert 0 < stood < 5
+    until(
+        lambda: prometheus.value("sum(pairsim_process_restarts_total)") == 1 and redundant(prometheus),
+        "the lost process is back and the area is redundant",
+        lambda: prometheus.query("pairsim_areas"),
+    )
+    until(lambda: (TAKEN_OVER, "west") not in prometheus.firing(), "it ends", prometheus.firing, seconds=60)
+    told = {s["metric"]["alertname"] for s in prometheus.query('max_over_time(ALERTS{severity="critical"}[5m])')}
+    assert told <= {"PairsimAreaDown"}, "nothing else was told to be critical"
+    assert not prometheus.query('max_over_time(ALERTS{severity="critical", alertstate="firing"}[5m])')

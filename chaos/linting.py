@@ -49,14 +49,13 @@ def lint(text: str) -> tuple[Finding, ...]:
     Raises:
         UnreadableError: It is no YAML.
     """
-    documents = parse(text)
-    if not documents:
-        return (Finding(1, "(document)", "there is no experiment in it", "write one", structure.KIND),)
-    return lint_documents(documents)
+    return lint_documents(parse(text))
 
 
 def lint_documents(documents: tuple[Document, ...]) -> tuple[Finding, ...]:
     """What is wrong with documents, in the order of their lines."""
+    if not documents:
+        return (Finding(1, "(document)", "there is no experiment in it", "write one", structure.KIND),)
     every = itertools.chain(_same_names(documents), *map(_of_document, documents))
     found = sorted(set(itertools.islice(every, MAX_FINDINGS)))
     if next(every, None) is not None:

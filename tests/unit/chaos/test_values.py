@@ -13,7 +13,10 @@ from chaos.cron import cron_problem
     [
         *(("90s", 90.0), ("1m30s", 90.0), ("1.5h", 5400.0), ("300ms", 0.3), ("-5s", -5.0), ("+.5s", 0.5), ("1.s", 1.0)),
         *(("0", 0.0), ("1us", 1e-6), ("1µs", 1e-6), ("2562047h", 2562047 * 3600.0)),
-        *((text, None) for text in ("", "1d", "90", "1 s", "s", "1m30", "--1s", "1S", "2562048h", "1s" * 40, "\uff11s")),
+        *(
+            (text, None)
+            for text in ("", "1d", "90", "1 s", "s", "1m30", "--1s", "1S", "2562048h", "1s" * 40, "\uff11s")
+        ),
     ],
 )
 def test_durations(text: str, expected: float | None) -> None:

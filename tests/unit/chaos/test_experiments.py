@@ -165,3 +165,9 @@ def test_the_game_day_goes_on_in_order_and_at_once_and_asks_for_the_verdict() ->
     assert first.abort
     kills = [step for step in _faults(experiment) if isinstance(step, PodFault)]
     assert [_hit(kill.selector) for kill in kills] == [{"active"}, {"passive"}, {"witness"}]
+
+
+def test_the_documentation_has_every_experiment() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "chaos.md").read_text()
+    rows = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
+    assert sorted(rows) == [path.stem for path in FILES]

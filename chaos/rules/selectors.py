@@ -83,10 +83,12 @@ def _labels(selector: Field) -> Iterator[tuple[Field, Field]]:
 
 
 def unknown_labels(body: Body) -> Iterator[Slip]:
-    """Labels that no pod of a world ever has select nothing."""
+    """Labels that no pod of a world ever has select nothing. Other applications' pods have labels of their own."""
     for target in targets(body):
-        for key, value in _labels(target.at("selector")):
-            known = _VALUES.get(key.text)
+        labels = list(_labels(target.at("selector")))
+        ours = any(key.text.startswith("pairsim.io/") or value.text == "pairsim" for key, value in labels)
+        for key, value in labels:
+            known = _VALUES.get(key.text) if ours else None
             if key.text.startswith("pairsim.io/") and key.text not in _OWN_LABELS:
                 near = difflib.get_close_matches(key.text[:60], _OWN_LABELS, n=1, cutoff=0) or _OWN_LABELS
                 yield Slip(key, f"no pod has a label {shown(key.text)}", f"write {near[0]}")

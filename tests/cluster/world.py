@@ -121,7 +121,7 @@ class World:
         """The one pod of an area with a role; waits for it."""
 
         def found(pods: dict[str, Object]) -> Object | None:
-            fitting = [p for p in pods.values() if label(p, AREA) == name and label(p, ROLE) == role]
+            fitting = [p for p in pods.values() if label(p, AREA) == name and label(p, ROLE) == role and ready(p)]
             return fitting[0] if len(fitting) == 1 else None
 
         return Pod.of(self.pods.wait(f"{name} has one {role}", found, 60))
@@ -142,7 +142,8 @@ class World:
         def told(areas: dict[str, Object]) -> bool:
             status = areas[name].get("status", {})
             pods = self.pods.objects
-            labels = {label(p, ROLE): n for n, p in pods.items() if label(p, AREA) == name}
+            # Who cannot be asked keeps the label that it had; it is not Ready, and no Service leads to it.
+            labels = {label(p, ROLE): n for n, p in pods.items() if label(p, AREA) == name and ready(p)}
             active = labels.get("active", "")
             return (
                 is_so(areas[name], "Redundant", "True")
@@ -205,6 +206,11 @@ def _head(kind: str, name: str) -> Object:
 def label(found: Object, key: str) -> str:
     """A label's value, or ""."""
     return str(found["metadata"].get("labels", {}).get(key, ""))
+
+
+def ready(pod: Object) -> bool:
+    """Whether Services lead to it."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
 
 
 def is_so(found: Object | None, kind: str, value: str) -> bool:

@@ -1,0 +1,20 @@
+"""`python -m grafana.dashboards`: writes the JSON files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from grafana.dashboards import area, chaos, controller, world
+
+FOLDER = Path(__file__).parent
+ALL: dict[str, Callable[[], str]] = {
+    "world": world.build,
+    "area": area.build,
+    "controller": controller.build,
+    "chaos": chaos.build,
+}
+
+if __name__ == "__main__":
+    for name, build in ALL.items():
+        (FOLDER / f"{name}.json").write_text(build(), encoding="utf-8")

@@ -5,13 +5,17 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SEEDS  ?= 2000
 
-.PHONY: up test check bench soak format clean
+.PHONY: up test test-cluster check bench soak format clean
 
 up: $(STAMP)
 	$(BIN)/pairsim up examples/two-areas.yaml
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# On a Kubernetes cluster of two nodes that it makes itself; see docs/kubernetes.md for other clusters.
+test-cluster: $(STAMP)
+	$(BIN)/python -m pytest tests/cluster
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -69,6 +69,11 @@ def report() -> Report:
     return _REPORT
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What the controller may do is compared with what all other tests made it do."""
+    items.sort(key=lambda item: item.path.name == "test_rights.py")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = _REPORT.rows()
     if not rows:

@@ -1,0 +1,66 @@
+"""What the controller asks of the API server: no more than it may, and nothing that it may for no reason."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.cluster.report import Report
+from tests.cluster.world import World
+
+pytestmark = pytest.mark.cluster
+
+Right = tuple[str, str, str]
+IDLE_SECONDS = 30.0
+
+
+def test_an_idle_world_asks_for_next_to_nothing(world: World, pair: str, report: Report) -> None:
+    world.redundant(pair)
+    time.sleep(10)  # what comes of the making of it ends
+    began = time.time()
+    time.sleep(IDLE_SECONDS)  # what is counted is what happens while nothing does
+    asked = [e for e in world.cluster.audit() if began <= _at(e) <= began + IDLE_SECONDS]
+    report.add("API requests of an idle world", len(asked) / IDLE_SECONDS, "1/s")
+    report.add("controller's memory with one area", _memory(world), "MB")
+
+
+def test_every_right_is_used_and_none_is_lacking(world: World, pair: str) -> None:
+    """The last test of all: it counts what all of them made the controller do."""
+    world.redundant(pair)
+    events = world.cluster.audit()
+    refused = [e for e in events if e["responseStatus"].get("code") == 403]
+    assert not refused, refused[0]
+    asked = Counter(_right(e) for e in events if "objectRef" in e)
+    role = json.loads(world.kubectl("get", "role", "pairsim-controller", "-o", "json"))
+    allowed = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert allowed - asked.keys() == set(), "rights that nothing needs"
+    bindings = json.loads(world.cluster.kubectl("get", "clusterrolebindings", "-o", "json"))["items"]
+    assert not [b for b in bindings if any(s.get("namespace") == "pairsim" for s in b.get("subjects") or [])]
+
+
+def _right(event: dict[str, Any]) -> Right:
+    found = event["objectRef"]
+    resource = "/".join(part for part in (found["resource"], found.get("subresource", "")) if part)
+    return found.get("apiGroup", ""), resource, event["verb"]
+
+
+def _at(event: dict[str, Any]) -> float:
+    return dt.datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
+
+
+def _memory(world: World) -> float:
+    """Resident, of the controller that has the most, in MB."""
+    words = ("grep", "VmRSS", "/proc/1/status")
+    pods = world.component("controller")
+    return max(int(world.kubectl("exec", pod.name, "--", *words).split()[1]) for pod in pods) / 1024

@@ -59,10 +59,10 @@ def build() -> str:
               Query(f"sum by (area) (pairsim_replayed_ticks_total{{{AREA}}})", "{{area}} replayed"),
               Query(f"sum by (area) (pairsim_divergences_total{{{AREA}}})", "{{area}} diverged")),
         graph("Entities", "short", "In the state of every replica.",
-              Query(f"max by (area, pod) (pairsim_entities{{{AREA}}})", _PODS)),
+              Query(f"max by (area, pod) (pairsim_entities{{{AREA}}})", _PODS), span=12),
         graph("WebSockets", "none", "Open ones: observers, sessions, watchers.",
               *(Query(f"sum by (area, pod) (pairsim_{kind}{{{AREA}}})", f"{_PODS} {kind}")
-                for kind in ("observers", "sessions", "watchers"))),
+                for kind in ("observers", "sessions", "watchers")), span=12),
         graph("CPU", "percentunit", "Of one core.",
               Query(f"sum by (area, pod) (rate(process_cpu_seconds_total{{{AREA}}}{_RATE}))", _PODS), span=12),
         graph("Memory", "bytes", "Resident.",

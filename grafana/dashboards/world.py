@@ -19,8 +19,8 @@ def build() -> str:
         made.with_panel(number(f"Areas {state}", "none", description, query, span=3))
     for title, unit, description, expression in (
         ("Spares", "none", "Simulators without an area.", f"max(pairsim_spares{{{HERE}}})"),
-        ("Entities", "short", "In all areas.", f"sum(max by (area) (pairsim_entities{{{AREA}}}))"),
-        ("Commands", "cps", "Applied a second.",
+        ("All entities", "short", "In all areas.", f"sum(max by (area) (pairsim_entities{{{AREA}}}))"),
+        ("Commands now", "cps", "Applied a second.",
          'sum(area_result:pairsim_commands:rate1m{namespace=~"$namespace", result="applied"})'),
         ("Takeovers", "none", "In 5 minutes, without those that were wanted.",
          'round(sum(area:pairsim_takeovers:increase5m{namespace=~"$namespace"}))'),

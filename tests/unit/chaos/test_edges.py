@@ -13,6 +13,31 @@ PASSIVE = "target: {mode: all, selector: {labelSelectors: {pairsim.io/role: pass
 NET = ACTIVE + "duration: 30s\n"
 IO = NET + "volumePath: /data\n"
 CHECK = 'http: {url: "http://[::1]:80/verdict?x=1", criteria: {statusCode: "1-999"}}\n'
+YEARLY = """
+schedule: '0 0 1 1 *'
+type: Workflow
+startingDeadlineSeconds: null
+workflow:
+  entry: wait
+  templates: [{name: wait, templateType: Suspend, deadline: 1ms}]
+"""
+ENDED_FROM_OUTSIDE = """
+entry: all
+templates:
+  - {name: all, templateType: Parallel, deadline: 1m, children: [fail, fail]}
+  - name: fail
+    templateType: PodChaos
+    podChaos: {action: pod-failure, mode: one, selector: {labelSelectors: {pairsim.io/role: active}}}
+"""
+BRANCHING = """
+entry: task
+templates:
+  - name: task
+    templateType: Task
+    task: {container: {name: look, image: any}}
+    conditionalBranches: [{target: wait, expression: exitCode == 0}]
+  - {name: wait, templateType: Suspend, deadline: 1s}
+"""
 
 
 @pytest.mark.parametrize(
@@ -46,24 +71,9 @@ CHECK = 'http: {url: "http://[::1]:80/verdict?x=1", criteria: {statusCode: "1-99
         ("IOChaos", IO + "action: mistake\nmistake: {filling: zero, maxOccurrences: 1, maxLength: 1}\n"),
         ("StatusCheck", "type: HTTP\nmode: Synchronous\nsuccessThreshold: 1\n" + CHECK),
         ("StatusCheck", "type: HTTP\nmode: Continuous\nduration: 1m\n" + CHECK),
-        (
-            "Schedule",
-            "schedule: '0 0 1 1 *'\ntype: Workflow\nstartingDeadlineSeconds: null\nworkflow:\n  entry: w\n  templates:\n"
-            "    - {name: w, templateType: Suspend, deadline: 1ms}\n",
-        ),
-        # The deadline of the template around it ends a fault, also where it is reached twice.
-        (
-            "Workflow",
-            "entry: all\ntemplates:\n  - {name: all, templateType: Parallel, deadline: 1m, children: [kill, kill]}\n"
-            "  - name: kill\n    templateType: PodChaos\n    podChaos:\n      action: pod-failure\n"
-            + textwrap.indent(ACTIVE, "      "),
-        ),
-        (
-            "Workflow",
-            "entry: task\ntemplates:\n  - name: task\n    templateType: Task\n    task: {container: {name: a, image: b}}\n"
-            "    conditionalBranches: [{target: w, expression: exitCode == 0}]\n"
-            "  - {name: w, templateType: Suspend, deadline: 1s}\n",
-        ),
+        ("Schedule", YEARLY),
+        ("Workflow", ENDED_FROM_OUTSIDE),
+        ("Workflow", BRANCHING),
     ],
 )
 def test_nothing_is_found(kind: str, spec: str) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import ROOT
+from tests.harness import ROOT, free_ports
+from tests.process.monitoring.clusters import controller
 from tests.process.monitoring.prometheus import Prometheus
 from tests.process.world.ups import Up, until
 
-PODS = {"sim-1", "sim-2", "sim-3", "sim-4", "sim-5", "witness-1", "pairsim-up"}
+CLUSTER = {"namespace": "cluster", "pod": "controller-1", "container": "controller"}
+PODS = {CLUSTER["pod"], "sim-1", "sim-2", "sim-3", "sim-4", "sim-5", "witness-1", "pairsim-up"}
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +32,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 @pytest.fixture(scope="session")
 def prometheus(world: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    made = Prometheus(tmp_path_factory.mktemp("prometheus"), f"http://127.0.0.1:{world.port}", {})
-    made.start()
-    try:
-        until(lambda: made.up() >= PODS, "every process is scraped", made.up)
-        yield made
-    finally:
-        made.close()
+    [port] = free_ports(1)
+    folder = tmp_path_factory.mktemp("prometheus")
+    made = Prometheus(folder, f"http://127.0.0.1:{world.port}", {f"127.0.0.1:{port}": CLUSTER})
+    with controller(folder, port):
+        made.start()
+        try:
+            until(lambda: made.up() >= PODS, "every process is scraped", made.up)
+            yield made
+        finally:
+            made.close()

@@ -40,14 +40,14 @@ def faster(groups: list[Group]) -> list[Group]:
 class Prometheus:
     """One process."""
 
-    def __init__(self, folder: Path, world: str, more: dict[str, tuple[str, dict[str, str]]]) -> None:
-        """Scrapes a world, and `more` targets by address, each with its path's labels."""
+    def __init__(self, folder: Path, world: str, more: dict[str, dict[str, str]]) -> None:
+        """Scrapes a world, and what listens at the addresses of `more`, with these labels."""
         self._folder = folder
         self.url = f"http://127.0.0.1:{free_ports(1)[0]}"
         self.file = write(folder, world, "1s", faster(rule_groups()))
         configuration = yaml.safe_load(self.file.read_text())
         configuration["scrape_configs"][0]["static_configs"] = [
-            {"targets": [address], "labels": labels} for address, labels in more.values()
+            {"targets": [address], "labels": labels} for address, labels in more.items()
         ]
         self.file.write_text(yaml.safe_dump(configuration))
         self._process: subprocess.Popen[bytes] | None = None

@@ -9,7 +9,7 @@ TAKEN_OVER = "PairsimAreaTakenOver"
 
 
 def redundant(prometheus: Prometheus) -> bool:
-    return prometheus.value('pairsim_areas{state="redundant"}') == 2
+    return prometheus.value('pairsim_areas{namespace="local", state="redundant"}') == 2
 
 
 def test_what_it_tells_is_what_the_world_tells(world: Up, prometheus: Prometheus) -> None:

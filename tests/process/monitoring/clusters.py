@@ -1,0 +1,58 @@
+"""The real controller, at work with an API server in memory: there is no cluster here, and its metrics are looked at.
+
+It runs in a thread of its own, and its area changes its active again and again, so that there is always something to
+count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controller.main import probes
+from pairsim.network.connections import listening
+from tests.unit.controller.test_leadership import candidate, cluster
+
+_BEAT = 0.5
+
+
+@contextmanager
+def controller(folder: Path, port: int) -> Iterator[None]:
+    """Serves its metrics at a port of loopback."""
+    began, over = threading.Event(), threading.Event()
+    failures: list[BaseException] = []
+
+    async def work() -> None:
+        async with (
+            cluster(folder) as (at, _server, file),
+            candidate(at, file, "controller-1") as (made, meters),
+            listening(probes(made, meters), f"127.0.0.1:{port}"),
+        ):
+            await at.paired()
+            began.set()
+            while not over.is_set():
+                await asyncio.sleep(_BEAT)
+                at.replicas.lead("west", next(name for name, role in at.roles("west").items() if role == "passive"))
+                await at.until(lambda: "active" in at.roles("west").values())
+                await at.paired()
+
+    def run() -> None:
+        try:
+            asyncio.run(work())
+        except BaseException as error:  # noqa: BLE001 - told by who waits
+            failures.append(error)
+            began.set()
+
+    thread = threading.Thread(target=run, name="controller", daemon=True)
+    thread.start()
+    try:
+        assert began.wait(30), "the controller has made no pair"
+        assert not failures, failures
+        yield
+        assert not failures, failures
+    finally:
+        over.set()
+        thread.join(30)

@@ -48,7 +48,9 @@ class Stream:
         world.kubectl("delete", "pod", self._name, "--ignore-not-found", "--grace-period=0", "--force")
         script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "client", "namespace": NAMESPACE}}
         world.apply({**script, "data": {"client.py": _SCRIPT.read_text()}}, self._pod(rate, node))
-        world.kubectl("wait", f"pod/{self._name}", "--for=condition=Ready", "--timeout=30s")
+        world.kubectl(
+            "wait", f"pod/{self._name}", "--for=condition=Ready", "--timeout=90s", seconds=120
+        )  # a kubelet that lost the API server comes back slowly
         eventually("commands are acknowledged", self._begun, 30)
 
     def stop(self) -> Told:

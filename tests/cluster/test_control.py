@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
 
 from tests.cluster.report import Report
 from tests.cluster.stream import Stream
-from tests.cluster.world import World, eventually
+from tests.cluster.world import Pod, World, leader
 
 pytestmark = pytest.mark.cluster
 
@@ -42,9 +41,9 @@ def test_a_controller_is_killed_in_the_middle_of_a_change(world: World, pair: st
     for _ in range(3):
         world.redundant(pair)
         active = world.role(pair, "active")
-        leader = _leader(world)
+        controller = _controller(world)
         at = world.kill(active)
-        world.kill(leader)
+        world.kill(controller)
         report.add("leader loss to the label swapped, the controller lost with it", world.swapped(pair, at, 60), "s")
         world.redundant(pair)
     stream.stop().check()
@@ -52,14 +51,14 @@ def test_a_controller_is_killed_in_the_middle_of_a_change(world: World, pair: st
 
 def test_both_controllers_lose_the_lease(world: World, pair: str) -> None:
     stream = Stream(world, pair)
-    holder = _leader(world).name
+    holder = leader(world)
     world.kubectl("delete", "lease", "pairsim-controller")
     at = world.kill(world.role(pair, "active"))
     for pod in world.component("controller"):
         world.kill(pod)
     world.swapped(pair, at, 90)
     world.redundant(pair)
-    assert eventually("somebody holds the lease", lambda: _holder(world), 30), holder
+    assert leader(world), holder
     stream.stop().check()
 
 
@@ -76,14 +75,6 @@ def test_an_area_that_is_paused_is_left_alone(world: World, pair: str) -> None:
     world.redundant(pair)
 
 
-def _holder(world: World) -> str:
-    try:
-        lease = json.loads(world.kubectl("get", "lease", "pairsim-controller", "-o", "json"))
-    except Exception:  # noqa: BLE001 - it is not there yet
-        return ""
-    return str(lease["spec"].get("holderIdentity") or "")
-
-
-def _leader(world: World):  # noqa: ANN202 - a Pod
-    holder = eventually("somebody holds the lease", lambda: _holder(world), 60)
-    return next(pod for pod in world.component("controller") if pod.name == holder)
+def _controller(world: World) -> Pod:
+    name = leader(world)
+    return next(pod for pod in world.component("controller") if pod.name == name)

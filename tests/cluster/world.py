@@ -227,3 +227,13 @@ def eventually(what: str, holds: Any, seconds: float) -> Any:
             raise ClusterError(f"{what}: not within {seconds:.0f} s")
         time.sleep(0.1)
     return found
+
+
+def leader(world: World) -> str:
+    """The controller that works; waits for one."""
+
+    def holder() -> str:
+        found = world.kubectl("get", "lease", "pairsim-controller", "--ignore-not-found", "-o", "json")
+        return str(json.loads(found)["spec"].get("holderIdentity") or "") if found else ""
+
+    return str(eventually("somebody holds the lease", holder, 60))

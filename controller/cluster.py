@@ -22,8 +22,9 @@ from controller.meters import Meters
 from controller.objects import AreaStatus
 from controller.orders import Orders
 from controller.pods import label_patch
-from controller.seam import AREAS, BUDGETS, PODS, SERVICES, Agenda, Api, Body, ChangedError, Resource
+from controller.seam import AREAS, BUDGETS, PLANES, PODS, SERVICES, Agenda, Api, Body, ChangedError, Resource
 from controller.sight import Sight
+from controller.surveyor import Surveyor
 from controller.view import Action, Adopt, Assign, Forget, Release, Remind, Say, SetLabel, Switchover, View
 from pairsim.model.assignment import ReplicaStatus, Role
 
@@ -34,6 +35,9 @@ AGAIN = 0.5
 
 PAPER_SECONDS = 0.3
 """Seconds that papers wait, so that a takeover is written once."""
+
+_PLANE = "plane/"
+"""Before a plane's name among the papers."""
 
 _SOON = 0.02
 _ROUNDS = 4
@@ -66,14 +70,20 @@ class Cluster:
         self._index = Index(looks.add)
         self._sight = Sight(self._index, token, rose=self._rose)
         self._clerk = Clerk(api, self._sight.areas)
+        self._surveyor = Surveyor(api, self._sight.planes, self._sight.of_plane)
         self._orders = Orders(self._sight.client)
         self._risen: dict[str, tuple[int, float]] = {}
 
     def saw(self, resource: Resource, name: str, body: Body | None) -> None:
         """An object as it is now; None if it is gone."""
+        before = self._sight.areas.get(name) if resource == AREAS else None
         self._sight.saw(resource, name, body)
         if resource == PODS and body is None:
             self._risen.pop(name, None)
+        if resource == PLANES:
+            self._papers.add_after(_PLANE + name, PAPER_SECONDS)
+        elif resource == AREAS and (of := self._sight.areas.get(name) or before) is not None:
+            self._papers.add_after(_PLANE + of.spec.plane, PAPER_SECONDS)
         area: str | None = name if resource == AREAS else None
         if resource in {SERVICES, BUDGETS}:
             area = self._clerk.saw(resource, name, body)
@@ -224,7 +234,11 @@ class Cluster:
     # --- papers
 
     async def paper(self, area: str) -> None:
-        """Writes what may wait. Raises ApiError, and LeaseLostError."""
+        """Writes what may wait of an area, or of a plane. Raises ApiError, and LeaseLostError."""
+        if area.startswith(_PLANE):
+            self._still_holds()
+            await self._surveyor.survey(area.removeprefix(_PLANE), time.time())
+            return
         desk, found = self._sight.desks.get(area), self._sight.areas.get(area)
         if desk is None or found is None:
             return

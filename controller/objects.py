@@ -109,12 +109,6 @@ class Pod(Object, frozen=True, kw_only=True):
     status: PodStatus = PodStatus()
 
 
-class PlaneObject(Object, frozen=True, kw_only=True):
-    """A `Plane`."""
-
-    spec: PlaneSpec
-
-
 class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One condition of a status."""
 
@@ -124,6 +118,22 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     message: str
     last_transition_time: str
     observed_generation: int = 0
+
+
+class PlaneStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What stands in a `Plane`'s status."""
+
+    observed_generation: int = 0
+    areas: int = 0
+    selector: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+class PlaneObject(Object, frozen=True, kw_only=True):
+    """A `Plane`."""
+
+    spec: PlaneSpec
+    status: PlaneStatus = PlaneStatus()
 
 
 class LastTakeover(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

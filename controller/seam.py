@@ -47,6 +47,14 @@ class Api(Protocol):
             ApiError: Anything else.
         """
 
+    async def create(self, resource: Resource, body: Body) -> Body:
+        """Makes an object that is not there.
+
+        Raises:
+            ChangedError: It is there.
+            ApiError: Anything else.
+        """
+
     def tell(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
         """Makes an event about an object, in the background; what cannot be told in time is dropped and counted."""
 

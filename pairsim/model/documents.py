@@ -80,6 +80,7 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         tick_rate: Ticks per second, of every area.
         seed: Of the world's random numbers.
         parameters: The simulator's.
+        areas: How many areas the plane is cut into; 0 if its areas are documents of their own.
     """
 
     simulator: str
@@ -87,6 +88,7 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     tick_rate: TickRate = 20.0
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     parameters: dict[str, Parameter] = {}
+    areas: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
 
     def __post_init__(self) -> None:
         for name, value in self.parameters.items():
@@ -120,6 +122,14 @@ class Area(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
     kind: Literal["Area"]
     metadata: Metadata
     spec: AreaPart
+
+
+def cut_areas(plane: str, spec: PlaneSpec) -> tuple[Area, ...]:
+    """The areas of a plane that says how many they are, of one size; named after it and counted from 0."""
+    return tuple(
+        Area("pairsim.io/v1alpha1", "Area", Metadata(f"{plane}-{number}"), AreaPart(plane, bounds))
+        for number, bounds in enumerate(spec.bounds.cut(spec.areas) if spec.areas else ())
+    )
 
 
 _KINDS: dict[str, type[Plane | Area]] = {"Plane": Plane, "Area": Area}
@@ -173,13 +183,22 @@ def load_world(text: str) -> World:
             documents.append(_convert(document))
         except DocumentError as error:
             problems.append(f"document {number}: {error}")
-    world = World(
-        tuple(d for d in documents if isinstance(d, Plane)), tuple(d for d in documents if isinstance(d, Area))
-    )
+    planes = tuple(d for d in documents if isinstance(d, Plane))
+    areas = tuple(d for d in documents if isinstance(d, Area))
+    made = {area.spec.plane for area in areas}
+    for plane in planes:
+        if plane.spec.areas and plane.metadata.name in made:
+            problems.append(
+                f"Plane {plane.metadata.name}: it is to be cut into {plane.spec.areas} areas, and there are documents "
+                "of its areas: leave out `areas`, or the documents"
+            )
+        else:
+            areas += cut_areas(plane.metadata.name, plane.spec)
+    world = World(planes, areas)
     # A plane that could not be read must not make its areas look wrong.
     problems += _conflicts(world, planes_known=not problems)
     if not problems and not world.areas:
-        problems.append("the file has no document of kind Area: a world needs at least one")
+        problems.append("the file has no document of kind Area, and no plane says how many `areas` it is cut into")
     if problems:
         raise DocumentError("\n".join(problems))
     return world

@@ -27,8 +27,28 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             a >= b for a, b in zip(self.max, other.max, strict=True)
         )
 
+    def cut(self, parts: int) -> tuple[Box, ...]:
+        """Boxes of one size that fill this one, cut across the longest axis again and again, as a k-d tree does.
+
+        Args:
+            parts: How many, at least one.
+        """
+        if parts == 1:
+            return (self,)
+        axis = max(range(3), key=lambda i: (self.max[i] - self.min[i], -i))
+        low, high = self.min[axis], self.max[axis]
+        middle = low + (high - low) * (parts // 2) / parts
+        first = Box(self.min, _with(self.max, axis, middle))
+        second = Box(_with(self.min, axis, middle), self.max)
+        return first.cut(parts // 2) + second.cut(parts - parts // 2)
+
     def overlaps(self, other: Box) -> bool:
         """Whether the boxes share a volume (touching edges do not count)."""
         return all(a < b for a, b in zip(self.min, other.max, strict=True)) and all(
             a < b for a, b in zip(other.min, self.max, strict=True)
         )
+
+
+def _with(point: Point, axis: int, value: float) -> Point:
+    x, y, z = (value if i == axis else v for i, v in enumerate(point))
+    return x, y, z

@@ -10,7 +10,7 @@ from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.report import Report
 from tests.cluster.stream import Stream
 from tests.cluster.watcher import Object
-from tests.cluster.world import AREA, BOUNDS, ROLE, World, area, label, plane
+from tests.cluster.world import AREA, BOUNDS, ROLE, World, area, eventually, label, plane
 
 pytestmark = pytest.mark.cluster
 
@@ -58,24 +58,32 @@ def test_a_rolling_update_takes_passives_first(world: World, pair: str, report: 
     assert world.status(pair)["lastTakeover"]["reason"] == "Switchover"
 
 
-def test_a_plane_is_scaled(world: World) -> None:
-    spec = {**plane("scaled")["spec"], "areas": 1}
-    world.apply({**plane("scaled"), "spec": spec})
+def test_a_plane_is_scaled_to_the_areas_it_is_cut_into(world: World) -> None:
+    world.apply(plane("scaled"))
     try:
-        first = _areas_of(world, "scaled", 1)
         world.kubectl("scale", "plane/scaled", "--replicas=2")
-        both = _areas_of(world, "scaled", 2)
-        assert first < both
-        for name in both:
+        names = _areas_of(world, "scaled", 2)
+        assert names == {"scaled-0", "scaled-1"}
+        for name in names:
             world.redundant(name)
-        assert world.kubectl("get", "plane", "scaled", "-o", "jsonpath={.status.areas}") == "2"
-        world.kubectl("scale", "plane/scaled", "--replicas=1")
-        assert _areas_of(world, "scaled", 1) == first
+        eventually("the plane tells of both", lambda: _told(world, "{.status.areas}") == "2", 20)
+        eventually(
+            "the plane is redundant",
+            lambda: _told(world, "{.status.conditions[?(@.type=='Redundant')].status}") == "True",
+            20,
+        )
+        # A running world is not cut anew, and says so.
+        world.kubectl("scale", "plane/scaled", "--replicas=3")
+        reason = "{.status.conditions[?(@.type=='Degraded')].reason}"
+        eventually("it says why it is not cut anew", lambda: _told(world, reason) == "CutAlready", 20)
+        assert _areas_of(world, "scaled", 2) == names
     finally:
-        world.kubectl("scale", "plane/scaled", "--replicas=0")
-        _areas_of(world, "scaled", 0)
-        world.kubectl("delete", "plane", "scaled")
+        world.kubectl("delete", "plane", "scaled", "--cascade=foreground", "--timeout=60s", seconds=90)
         world.pods.wait("all are spares", lambda pods: not [p for p in pods.values() if label(p, AREA)], 60)
+
+
+def _told(world: World, path: str) -> str:
+    return world.kubectl("get", "plane", "scaled", "-o", f"jsonpath={path}")
 
 
 def _areas_of(world: World, of: str, number: int) -> set[str]:

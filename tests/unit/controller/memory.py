@@ -69,6 +69,16 @@ class MemoryApi:
             self._merge(resource, found, given)
         return self._store(resource, found)
 
+    async def create(self, resource: Resource, body: Body) -> Body:
+        name = str(body["metadata"]["name"])  # type: ignore[index]
+        await asyncio.sleep(0)
+        if (resource.plural, name) in self.objects:
+            raise ChangedError(f"{name} is there")
+        self.requests.append((f"{resource.plural}/new", name))
+        given = copy.deepcopy(body)
+        given["metadata"]["uid"] = f"uid-{name}"  # type: ignore[index]
+        return self._store(resource, given)
+
     def _merge(self, resource: Resource, found: dict[str, Any], given: dict[str, Any]) -> None:
         """What this manager applied before and does not name any more is taken off."""
         mine = self.applied.setdefault((resource.plural, given["metadata"]["name"]), set())

@@ -47,3 +47,14 @@ def test_touching_edges_are_no_overlap_and_may_be_contained() -> None:
 def test_a_box_without_a_volume_is_refused(low: tuple[float, ...], high: tuple[float, ...], words: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=words):
         msgspec.convert({"min": low, "max": high}, Box)
+
+
+@given(st.integers(1, 40))
+def test_parts_of_a_box_have_one_size_fill_it_and_do_not_overlap(parts: int) -> None:
+    whole = Box((-10, 0, 5), (290, 100, 55))
+    made = whole.cut(parts)
+    volumes = [math.prod(b - a for a, b in zip(box.min, box.max, strict=True)) for box in made]
+    assert len(made) == parts
+    assert all(math.isclose(volume, 300 * 100 * 50 / parts, rel_tol=1e-9) for volume in volumes)
+    assert all(whole.contains(box) for box in made)
+    assert not any(one.overlaps(other) for place, one in enumerate(made) for other in made[:place])

@@ -38,10 +38,10 @@ def test_documents_become_what_replicas_must_know() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", ["at least one"]),
+        ("", ["no document of kind Area"]),
         ("a: [", ["no YAML"]),
         ("- 1", ["document 1", "mapping"]),
-        (PLANE, ["at least one"]),
+        (PLANE, ["no document of kind Area"]),
         (area("west", 0, 50), ["west", "physics", "not in the file"]),
         (PLANE + "---" + area("west", 0, 500), ["west", "beyond"]),
         (PLANE + "---" + area("west", 0, 60) + "---" + area("east", 50, 100), ["east", "overlap", "west"]),
@@ -137,3 +137,11 @@ def test_a_plane_that_cannot_be_read_does_not_make_its_areas_look_wrong() -> Non
 def test_what_would_take_minutes_to_read_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(DocumentError, match=sentence):
         load_world(text)
+
+
+def test_a_plane_can_say_how_many_areas_it_is_cut_into() -> None:
+    cut = PLANE.replace("seed: 5", "areas: 2, seed: 5")
+    world = load_world(cut)
+    assert [area.metadata.name for area in world.areas] == ["physics-0", "physics-1"]
+    with pytest.raises(DocumentError, match="leave out `areas`, or the documents"):
+        load_world(cut + "---" + area("west", 0, 50))

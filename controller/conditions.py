@@ -31,7 +31,7 @@ def area_status(
     passive = _passive(view, active)
     shown = active or passive
     verdicts = {
-        "Ready": _ready(view, active),
+        "Ready": _ready(view, active, said),
         "Redundant": _redundant(view, active),
         "Degraded": _degraded(view, active, said),
     }
@@ -82,13 +82,13 @@ def _passive(view: View, active: ReplicaStatus | None) -> ReplicaStatus | None:
     return next((s for s in found if s.in_sync and (active is None or s.replica != active.replica)), None)
 
 
-def _ready(view: View, active: ReplicaStatus | None) -> Verdict:
+def _ready(view: View, active: ReplicaStatus | None, said: Sequence[Say]) -> Verdict:
     if active is not None:
         return True, "Active", f"{active.replica} is active in term {active.term}"
     if view.spec is None:
         return False, "Releasing", "the area is deleted: its members leave it"
     if view.recorded is None:
-        return False, "NotFounded", "no pair simulates it yet"
+        return False, "NotFounded", ": ".join(("no pair simulates it yet", *_sentences(said)))
     members = [view.processes.get(m.replica) for m in view.recorded.members()]
     if not any(p is not None and p.alive and p.status is not None for p in members):
         return None, "Unreachable", "no member can be reached: it may go on all the same"
@@ -108,11 +108,15 @@ def _redundant(view: View, active: ReplicaStatus | None) -> Verdict:
 
 def _degraded(view: View, active: ReplicaStatus | None, said: Sequence[Say]) -> Verdict:
     if said:
-        return True, "Waiting", "; ".join(dict.fromkeys(say.sentence for say in said))
+        return True, "Waiting", "; ".join(_sentences(said))
     if view.paused:
         return False, "Paused", "it is paused: members are not replaced"
     whole, _reason, sentence = _redundant(view, active)
     return (False, "Whole", "nothing waits for a repair") if whole else (True, "Repairing", sentence)
+
+
+def _sentences(said: Sequence[Say]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(say.sentence for say in said))
 
 
 def _condition(kind: str, verdict: Verdict, before: AreaStatus, generation: int, wall: float) -> Condition:

@@ -55,14 +55,13 @@ async def spawn(client: AreaClient, ledger: Ledger, bounds: tuple[list[float], l
         except Unavailable as error:
             ledger.unknown += len(error.unknown)
             return
-        if not ledger.waits:
-            BEGUN.write_text("1")
         ledger.answered(at)
         for result in results:
             if result.status == "applied":
                 ledger.acknowledged.add(int(result.id.partition("-")[2]))
             else:
                 ledger.refused += 1
+        BEGUN.write_text(str(len(ledger.acknowledged)))
 
     while not STOP.exists():
         batch = []

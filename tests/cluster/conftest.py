@@ -10,6 +10,7 @@ from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.native.tools import MissingToolsError
 from tests.cluster.report import Report
 from tests.cluster.seam import Cluster, choose
+from tests.cluster.stream import client_of
 from tests.cluster.world import World
 
 _REPORT = Report()
@@ -52,6 +53,7 @@ def new_area(world: World) -> Iterator[Callable[..., str]]:
 
     yield make
     for name in names:
+        world.kubectl("delete", "pod", client_of(name), "--ignore-not-found", "--grace-period=0", "--force")
         world.remove(name)
     assert world.roles.doubled == []
 

@@ -38,20 +38,25 @@ class Told(NamedTuple):
         assert self.unequal == 0, self
 
 
+def client_of(area: str) -> str:
+    """The pod that sends to an area."""
+    return f"client-{area}"
+
+
 class Stream:
     """Commands to an area from now until `stop`."""
 
     def __init__(self, world: World, area: str, *, rate: float = 200.0, node: str = "") -> None:
         """From a pod on a node, or on any."""
         self._world, self._area = world, area
-        self._name = f"client-{area}"
+        self._name = client_of(area)
         world.kubectl("delete", "pod", self._name, "--ignore-not-found", "--grace-period=0", "--force")
         script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "client", "namespace": NAMESPACE}}
         world.apply({**script, "data": {"client.py": _SCRIPT.read_text()}}, self._pod(rate, node))
         world.kubectl(
             "wait", f"pod/{self._name}", "--for=condition=Ready", "--timeout=90s", seconds=120
         )  # a kubelet that lost the API server comes back slowly
-        eventually("commands are acknowledged", self._begun, 30)
+        self.until(1)
 
     def stop(self) -> Told:
         """Ends it; what it counted."""
@@ -65,9 +70,13 @@ class Stream:
         assert said.startswith("{"), said
         return Told(**json.loads(said.splitlines()[-1]))
 
-    def _begun(self) -> bool:
+    def until(self, acknowledged: int) -> None:
+        """Waits until so many commands are acknowledged."""
+        eventually(f"{acknowledged} commands are acknowledged", lambda: self._acknowledged() >= acknowledged, 60)
+
+    def _acknowledged(self) -> int:
         said = self._world.kubectl("exec", self._name, "--", "sh", "-c", "cat /tmp/acknowledged || echo 0")
-        return int(said or "0") > 0
+        return int(said or "0")
 
     def _ended(self) -> bool:
         phase = self._world.kubectl("get", "pod", self._name, "-o", "jsonpath={.status.phase}")

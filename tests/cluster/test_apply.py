@@ -87,6 +87,7 @@ def test_a_deleted_area_lets_its_pods_go_and_takes_its_belongings_along(
 
 def test_commands_go_through_the_services(world: World, pair: str, report: Report) -> None:
     stream = Stream(world, pair)
+    stream.until(1000)
     said = stream.stop()
     said.check()
     report.add("acknowledged command through a Service, median of a stream", said.p50 * 1000, "ms")

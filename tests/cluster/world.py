@@ -48,6 +48,7 @@ class Roles:
     active: dict[str, set[str]] = field(default_factory=dict)
     changes: list[tuple[float, str, str]] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    last: dict[str, str] = field(default_factory=dict)
 
     def saw(self, at: float, event: str, pod: Object) -> None:
         """An event of the watch on the pool's pods."""
@@ -64,7 +65,9 @@ class Roles:
         names = self.active.setdefault(area, set())
         if name not in names:
             names.add(name)
-            self.changes.append((at, area, name))
+            if self.last.get(area) != name:  # a watch that begins anew tells what was so before
+                self.changes.append((at, area, name))
+            self.last[area] = name
         if len(names) > 1:
             self.doubled.append(f"at {at:.3f} {' and '.join(sorted(names))} are both labelled active of {area}")
 

@@ -14,6 +14,11 @@ from tests.cluster.stream import client_of
 from tests.cluster.world import World
 
 _REPORT = Report()
+_LAST = "test_every_right_is_used_and_none_is_lacking"
+_BEFORE = {
+    "test_the_actives_process_is_killed_again_and_again",
+    "test_a_plane_is_scaled_to_the_areas_it_is_cut_into",
+}
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +77,12 @@ def report() -> Report:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the controller may do is compared with what all other tests made it do."""
+    """What the controller may do is compared with what all other tests made it do: the last, and not without them."""
     items.sort(key=lambda item: item.path.name == "test_rights.py")
+    names = {item.name for item in items}
+    for item in items:
+        if item.name == _LAST and not names >= _BEFORE:
+            item.add_marker(pytest.mark.skip(f"it needs these tests before it: {', '.join(sorted(_BEFORE))}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -31,6 +32,14 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
     return value
 
 
+def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise click.BadParameter(f"{value} is no URL such as http://west.pairsim.svc", ctx, param)
+    return values
+
+
 @click.command()
 @click.argument("area")
 @click.argument("words", nargs=-1, metavar="[OP ENTITY [NAME=VALUE[,VALUE...]]...]")
@@ -50,6 +59,13 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
     help="Load: how long it lasts.",
 )
 @click.option("--count", type=click.IntRange(min=1), help="Load: how many impulses, whatever --seconds says.")
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    callback=_addresses,
+    help="Of a replica or a Service, in place of --port: http://west.pairsim.svc. Repeat it.",
+)
 @at_world
 def send(
     area: str,
@@ -58,16 +74,17 @@ def send(
     rate: float | None,
     seconds: float,
     count: int | None,
+    urls: tuple[str, ...],
     where: Where,
 ) -> None:
-    r"""Sends commands to AREA and waits until they are committed.
+    """Sends commands to AREA and waits until they are committed.
 
     \b
     pairsim send west impulse 42 impulse=1,0,0
     pairsim send west spawn 7 position=1,2,3
     pairsim send west --file commands.jsonl      (or from standard input)
     pairsim send west --rate 1000 --seconds 60
-    """
+    """  # noqa: D301 - click keeps the lines after this character as they are
     if rate is None and count is not None:
         raise click.UsageError("--count is how many impulses a load has: give --rate as well")
     if words and path is not None:
@@ -75,13 +92,13 @@ def send(
     if rate is not None and (words or path is not None):
         raise click.UsageError("--rate sends impulses of its own: give no command and no --file")
     command = from_words(words) if words else None
-    urls = _urls(find_world(where), area)
+    found = list(urls) or _urls(find_world(where), area)
     try:
         if rate is not None:
-            asyncio.run(load(area, urls, rate, count or max(1, round(rate * seconds))))
+            asyncio.run(load(area, found, rate, count or max(1, round(rate * seconds))))
         else:
             numbered = [(0, command)] if command is not None else from_file(path)
-            asyncio.run(_send(area, urls, numbered))
+            asyncio.run(_send(area, found, numbered))
     except (ClientError, CommandError) as error:
         raise click.ClickException(str(error)) from error
 

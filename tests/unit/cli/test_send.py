@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from controller.picture import picture
 from pairsim.cli import load, written
 from pairsim.model.assignment import Role
 from pairsim.model.commands import Command, CommandError
 from pairsim.network.client import AreaClient, Session
 from pairsim.network.client_errors import Overloaded, Unavailable
-from tests.unit.cli.running import Running, running
+from tests.unit.cli.running import Running, pairsim, running
 from tests.unit.network.fakes import FakePort
 
 IMPULSE = {"op": "impulse", "entity": 1, "components": {"impulse": [1, 0, 0]}}
@@ -54,6 +55,16 @@ def test_a_command_is_told_with_its_tick(world: Running, submitted: list[Command
     assert [(c.op, c.entity, c.components) for c in submitted] == [("impulse", 1, {"impulse": [1.0, -2.5, 1000.0]})]
     assert result.stdout.startswith(f"{submitted[0].id}  applied  tick ")
     assert result.stderr == ""
+
+
+def test_a_url_takes_the_place_of_a_local_world(world: Running, submitted: list[Command]) -> None:
+    url = picture(world.made.world).areas[0].replicas[0].url
+    assert pairsim("send", "north", "despawn", "1", "--url", url).exit_code == 0
+    assert [c.op for c in submitted] == ["despawn"]
+
+
+def test_the_examples_of_the_help_stand_on_lines_of_their_own() -> None:
+    assert "  pairsim send west spawn 7 position=1,2,3\n" in pairsim("send", "--help").stdout
 
 
 def test_a_single_number_is_no_list(world: Running, submitted: list[Command]) -> None:
@@ -158,6 +169,8 @@ def test_an_area_that_nobody_has_is_told(tmp_path: Path) -> None:
         ["--rate", "5", "--seconds", "inf"],
         ["--rate", "5", "--seconds", "1e9"],
         ["--rate", "5", "--count", "0"],
+        ["despawn", "1", "--url", "west"],
+        ["despawn", "1", "--url", "ftp://west"],
     ],
     ids=str,
 )  # fmt: skip

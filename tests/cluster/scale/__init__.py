@@ -1,0 +1,1 @@
+"""The controller with a thousand areas: a real API server, and one process that answers for all pods."""

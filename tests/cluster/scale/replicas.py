@@ -40,12 +40,18 @@ class _Group:
 
 
 class Fake:
-    """One process. `held` is by area the assignment that it works with; a simulator has one at most."""
+    """One process.
+
+    Attributes:
+        held: By area, the assignment that it works with; a simulator has one at most.
+        left_at: Term and tick at which it was lost.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.alive = True
         self.held: dict[str, Assignment] = {}
+        self.left_at = 0, 0
         self.started = time.time()
 
 
@@ -76,10 +82,9 @@ class Replicas:
         held = fake.held.get(area)
         if held is not None and held.generation >= assignment.generation:
             return
-        if assignment.generation > group.now.generation:
-            group.next = assignment
-            if name in assignment.joins:
-                fake.held[area] = assignment
+        if assignment.generation > group.now.generation and name not in assignment.joins:
+            if name == group.active:
+                group.next = assignment
         else:
             fake.held[area] = assignment
         self._settle(group)
@@ -106,7 +111,7 @@ class Replicas:
         """The active is gone, and the other one has taken over: their names."""
         group = self._groups[area]
         lost = self._by_name[group.active]
-        lost.alive = False
+        lost.alive, lost.left_at = False, (group.term, group.tick)
         self._rise(group)
         self._changed(lost)
         return lost.place.name, group.active
@@ -143,16 +148,17 @@ class Replicas:
     def _replica(
         self, fake: Fake, role: Role, held: Assignment | None = None, group: _Group | None = None
     ) -> ReplicaStatus:
-        current = held is not None and group is not None and held is group.now and group.term > 0
-        # Who was replaced while it was away knows nothing of it.
-        tick = group.tick if current and group is not None else 1 if held is not None and held.generation > 1 else 0
+        current = held is not None and group is not None and held.generation == group.now.generation
+        term, tick = (group.term, group.tick) if current and group is not None else (0, 0)
+        if not current and role is Role.PASSIVE:
+            term, tick = fake.left_at  # it was replaced while it was away, and knows nothing of it
         return ReplicaStatus(
             plane=held.spec.plane if held is not None else "",
             area=held.spec.area if held is not None else "",
             replica=fake.place.name,
             role=role,
             generation=held.generation if held is not None else 0,
-            term=group.term if group is not None and role is not Role.JOINING else 0,
+            term=term,
             epoch=1 if held is not None else 0,
             tick=tick,
             synced_tick=tick,
@@ -160,7 +166,7 @@ class Replicas:
             entities=held.spec.entities if held is not None else 0,
             leader=group.active or None if current and group is not None else None,
             members=tuple(m.replica for m in held.members()) if held is not None else (),
-            in_sync=current,
+            in_sync=current and term > 0,
             peer_in_sync=role is Role.ACTIVE and group is not None and self._whole(group),
             started_at=fake.started,
             pid=_PID,
@@ -186,7 +192,7 @@ class Replicas:
         if group.term == 0:
             if all(area in self._by_name[name].held for name in group.names):
                 group.term, group.active, group.began = 1, group.names[0], time.monotonic()
-        elif following is not None and all(self._by_name[n].held.get(area) == following for n in following.joins):
+        elif following is not None and all(self._holds(n, following) for n in following.joins):
             group.now, group.next = following, None
             for name in group.names:
                 self._by_name[name].held[area] = following
@@ -203,6 +209,8 @@ class Replicas:
             self._changed(self._by_name[name])
 
     def _whole(self, group: _Group) -> bool:
-        area = group.now.spec.area
-        pair = [self._by_name[name] for name in group.names[:2]]
-        return all(fake.alive and fake.held.get(area) is group.now for fake in pair)
+        return all(self._by_name[n].alive and self._holds(n, group.now) for n in group.names[:2])
+
+    def _holds(self, name: str, assignment: Assignment) -> bool:
+        held = self._by_name[name].held.get(assignment.spec.area)
+        return held is not None and held.generation == assignment.generation

@@ -1,0 +1,193 @@
+"""The trial: how long the controller takes over much, what it costs when nothing happens, and whether labels stay true."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from tests.benchmarks.figures import Figure, single, times
+from tests.cluster.native.sandbox import ClusterError
+from tests.cluster.scale.control import Control, free_port
+from tests.cluster.scale.processes import Processes, wait
+from tests.cluster.scale.world import World, area_name
+from tests.cluster.watcher import Object
+from tests.cluster.world import AREA, ROLE, is_so, label
+
+_SWAP_SECONDS, _MEND_SECONDS, _SETTLE_SECONDS = 60.0, 120.0, 60.0
+_QUIET = 5.0
+_MIB = 2**20
+
+
+class Trial:
+    """One API server, one controller, a growing world."""
+
+    def __init__(self, folder: Path, witnesses: int) -> None:
+        self._processes = Processes(folder)
+        self._control = Control(folder, self._processes)
+        self._port = free_port()
+        self.world = World(folder, self._processes, self._control, self._port)
+        self._witnesses = witnesses
+        self._areas: list[str] = []
+        self.figures: list[Figure] = []
+        self.detail: dict[str, object] = {}
+
+    def open(self, simulators: int) -> None:
+        """Everything runs; there are no pods and no areas yet. `simulators` there will be at most."""
+        self._control.open()
+        self.world.install()
+        self.world.start_replicas(simulators, self._witnesses)
+        wait("the replicas answer", self._answers, 20)
+        self._controller = psutil.Process(self.world.start_controller(free_port()))
+
+    def close(self) -> None:
+        """Ends everything."""
+        self.world.close()
+        self._processes.close()
+
+    # --- what is done
+
+    def grow(self, areas: int, simulators: int) -> None:
+        """More pods, then more areas, until all of them are founded and labelled."""
+        self.world.make_pods(simulators, self._witnesses)
+        self._wait("every pod is a spare or has an area", lambda: self._labelled(simulators), _SETTLE_SECONDS)
+        fresh = [area_name(number) for number in range(len(self._areas), areas)]
+        began = time.monotonic()
+        self.world.apply_areas(fresh, 1024)
+        applied = time.monotonic()
+        self._areas += fresh
+        self._wait("every area is founded and labelled", lambda: self._whole(self._areas), 30 + len(fresh) / 2)
+        what = f"{len(fresh)} areas more, {areas} then"
+        self.figures.append(single(f"{what}: until all are applied", "s", applied - began))
+        self.figures.append(single(f"{what}: until all are founded and labelled", "s", time.monotonic() - began))
+
+    def idle(self, seconds: float) -> None:
+        """What the controller costs while nothing happens."""
+        self._quiet()
+        before, cpu, began = self._control.requests(), self._cpu(), time.monotonic()
+        time.sleep(seconds)
+        cpu, passed = self._cpu() - cpu, time.monotonic() - began
+        made = [what for key, what in self._control.requests().items() if key not in before]
+        count = len(self._areas)
+        goal = 100 if count <= 100 else None
+        memory = self._controller.memory_info().rss / _MIB
+        self.figures += [
+            single(f"{count} areas: memory", "MiB", memory, at_most=143.0 if goal else None),
+            single(f"{count} areas, idle: requests", "1/s", len(made) / passed, at_most=1.0 if goal else None),
+            single(f"{count} areas, idle: CPU", "% of one", 100 * cpu / passed),
+        ]
+        self.detail[f"requests of {count} areas in {passed:.0f} s"] = {
+            f"{verb} {resource}": n for (verb, resource), n in Counter(made).most_common()
+        }
+
+    def lose(self, count: int) -> None:
+        """So many areas lose their actives at once; returns when all of them have a pair again."""
+        step = max(1, len(self._areas) // count)
+        chosen = self._areas[::step][:count]
+        self._quiet()
+        lost = self._ask("/trial/lose", chosen)
+        at = {one["area"]: (one["at"], one["new"]) for one in lost}
+        self._wait("every label is swapped", lambda: self._swapped(at).keys() == at.keys(), _SWAP_SECONDS)
+        seconds = list(self._swapped(at).values())
+        began = min(since for since, _new in at.values())
+        self._wait("every pair is whole again", lambda: self._whole(chosen), _MEND_SECONDS)
+        self.figures += [
+            times(f"{count} of {len(self._areas)} actives lost at once: label swapped", _ms(seconds), p99=3000),
+            single("the same: until all pairs are whole again", "s", time.time() - began),
+        ]
+        self._ask("/trial/revive", [])
+        self._wait("whoever came back is a spare", self._no_strays, _MEND_SECONDS)
+
+    # --- what is seen
+
+    def _wait(self, what: str, holds: object, seconds: float) -> None:
+        def checked(_objects: dict[str, Object]) -> bool:
+            if self.world.roles.doubled:
+                raise ClusterError(self.world.roles.doubled[0])
+            self._processes.check()
+            assert callable(holds)
+            return bool(holds())
+
+        self.world.pods.wait(what, checked, seconds)
+
+    def _labelled(self, simulators: int) -> bool:
+        pods = self.world.pods.objects
+        return len(pods) == simulators and all(label(pod, ROLE) for pod in pods.values())
+
+    def _members(self) -> dict[str, dict[str, list[str]]]:
+        """Pods by area and role, as they are labelled."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for name, pod in list(self.world.pods.objects.items()):
+            if area := label(pod, AREA):
+                found.setdefault(area, {}).setdefault(label(pod, ROLE), []).append(name)
+        return found
+
+    def _whole(self, areas: Sequence[str]) -> bool:
+        """Whether labels and statuses say the same, and that a passive could take over."""
+        members, found = self._members(), dict(self.world.areas.objects)
+        for name in areas:
+            status = found.get(name, {}).get("status", {})
+            if not is_so(found.get(name), "Redundant", "True"):
+                return False
+            pair = [status["active"]], [status["passive"]]
+            labelled = members.get(name, {})
+            # Who was replaced and cannot be asked keeps the label that it had.
+            if labelled.get("active") != pair[0] or status["passive"] not in labelled.get("passive", []):
+                return False
+            recorded = {member["replica"] for member in status["assignment"]["replicas"]}
+            if recorded != {status["active"], status["passive"]}:
+                return False
+        return True
+
+    def _no_strays(self) -> bool:
+        members = self._members()
+        pairs = all(len(members.get(a, {}).get(role, [])) == 1 for a in self._areas for role in ("active", "passive"))
+        return pairs and self._whole(self._areas)
+
+    def _swapped(self, at: dict[str, tuple[float, str]]) -> dict[str, float]:
+        """Seconds from the loss to the new active's label, as a watch saw it."""
+        found: dict[str, float] = {}
+        for moment, area, pod in list(self.world.roles.changes):
+            since, new = at.get(area, (0.0, ""))
+            if pod == new and moment >= since:
+                found.setdefault(area, moment - since)
+        return found
+
+    # --- how
+
+    def _quiet(self) -> None:
+        """Until the controller has written nothing for a while but what it always writes."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            before = len(self._control.requests())
+            time.sleep(_QUIET)
+            if len(self._control.requests()) - before <= 2 * _QUIET:
+                return
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the controller is still busy after {_SETTLE_SECONDS:.0f} s")
+
+    def _cpu(self) -> float:
+        used = self._controller.cpu_times()
+        return used.user + used.system
+
+    def _ask(self, path: str, body: object) -> list[dict[str, object]]:
+        url = f"http://127.0.0.1:{self._port}{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, data=json.dumps(body).encode()), timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def _answers(self) -> bool:
+        self._processes.check()
+        try:
+            self._ask("/trial/revive", [])
+        except OSError:
+            return False
+        return True
+
+
+def _ms(seconds: Sequence[float]) -> list[float]:
+    return [1000 * one for one in seconds]

@@ -1,4 +1,4 @@
-"""The trial: how long the controller takes over much, what it costs when nothing happens, and whether labels stay true."""
+"""The trial: how long the controller takes over much, what it costs when idle, and whether labels stay true."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 from tests.benchmarks.figures import Figure, single, times
 from tests.cluster.native.sandbox import ClusterError
-from tests.cluster.scale.control import Control, free_port
+from tests.cluster.scale.apiserver import Control, free_port
 from tests.cluster.scale.processes import Processes, wait
 from tests.cluster.scale.world import World, area_name
 from tests.cluster.watcher import Object

@@ -20,7 +20,7 @@ from controller.kube.api import path_of
 from controller.kube.connection import Connection
 from controller.seam import AREAS, PLANES, PODS
 from tests.cluster.native.images import ROOT
-from tests.cluster.scale.control import Control
+from tests.cluster.scale.apiserver import Control
 from tests.cluster.scale.names import Place, places
 from tests.cluster.scale.processes import Processes
 from tests.cluster.watcher import Object, Watcher

@@ -67,7 +67,11 @@ class Watcher:
             assert self._process.stdout is not None
             with self._process.stdout:
                 for line in self._process.stdout:
-                    self._take(json.loads(line))
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":  # too slow for the API server, or too old: begin anew
+                        break
+                    self._take(event)
+            self._process.kill()
             self._process.wait()
             if not self._closed:
                 time.sleep(0.2)

@@ -6,18 +6,18 @@ import json
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
 
+from controller.objects import AREA, ROLE, AreaObject
 from tests.benchmarks.figures import Figure, single, times
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.scale.apiserver import Control, free_port
 from tests.cluster.scale.processes import Processes, wait
+from tests.cluster.scale.watching import label
 from tests.cluster.scale.world import World, area_name
-from tests.cluster.watcher import Object
-from tests.cluster.world import AREA, ROLE, is_so, label
 
 _SWAP_SECONDS, _MEND_SECONDS, _SETTLE_SECONDS = 60.0, 120.0, 60.0
 _QUIET = 5.0
@@ -105,42 +105,38 @@ class Trial:
 
     # --- what is seen
 
-    def _wait(self, what: str, holds: object, seconds: float) -> None:
-        def checked(_objects: dict[str, Object]) -> bool:
-            if self.world.roles.doubled:
-                raise ClusterError(self.world.roles.doubled[0])
+    def _wait(self, what: str, holds: Callable[[], bool], seconds: float) -> None:
+        def checked() -> bool:
+            self.world.seen.check()
             self._processes.check()
-            assert callable(holds)
-            return bool(holds())
+            return holds()
 
-        self.world.pods.wait(what, checked, seconds)
+        wait(what, checked, seconds, 0.2)
 
     def _labelled(self, simulators: int) -> bool:
-        pods = self.world.pods.objects
-        return len(pods) == simulators and all(label(pod, ROLE) for pod in pods.values())
+        roles = [label(pod, ROLE) for pod in list(self.world.seen.pods.values())]
+        return len(roles) - roles.count("") == simulators
 
     def _members(self) -> dict[str, dict[str, list[str]]]:
         """Pods by area and role, as they are labelled."""
         found: dict[str, dict[str, list[str]]] = {}
-        for name, pod in list(self.world.pods.objects.items()):
+        for name, pod in list(self.world.seen.pods.items()):
             if area := label(pod, AREA):
                 found.setdefault(area, {}).setdefault(label(pod, ROLE), []).append(name)
         return found
 
     def _whole(self, areas: Sequence[str]) -> bool:
         """Whether labels and statuses say the same, and that a passive could take over."""
-        members, found = self._members(), dict(self.world.areas.objects)
+        members, found = self._members(), dict(self.world.seen.areas)
         for name in areas:
-            status = found.get(name, {}).get("status", {})
-            if not is_so(found.get(name), "Redundant", "True"):
+            area, labelled = found.get(name), members.get(name, {})
+            if area is None or area.status.assignment is None or not _holds(area, "Redundant"):
                 return False
-            pair = [status["active"]], [status["passive"]]
-            labelled = members.get(name, {})
+            active, passive = area.status.active, area.status.passive
             # Who was replaced and cannot be asked keeps the label that it had.
-            if labelled.get("active") != pair[0] or status["passive"] not in labelled.get("passive", []):
+            if labelled.get("active") != [active] or passive not in labelled.get("passive", []):
                 return False
-            recorded = {member["replica"] for member in status["assignment"]["replicas"]}
-            if recorded != {status["active"], status["passive"]}:
+            if {member.replica for member in area.status.assignment.replicas} != {active, passive}:
                 return False
         return True
 
@@ -152,7 +148,7 @@ class Trial:
     def _swapped(self, at: dict[str, tuple[float, str]]) -> dict[str, float]:
         """Seconds from the loss to the new active's label, as a watch saw it."""
         found: dict[str, float] = {}
-        for moment, area, pod in list(self.world.roles.changes):
+        for moment, area, pod in list(self.world.seen.roles.changes):
             since, new = at.get(area, (0.0, ""))
             if pod == new and moment >= since:
                 found.setdefault(area, moment - since)
@@ -191,3 +187,8 @@ class Trial:
 
 def _ms(seconds: Sequence[float]) -> list[float]:
     return [1000 * one for one in seconds]
+
+
+def _holds(area: AreaObject, kind: str) -> bool:
+    condition = area.status.condition(kind)
+    return condition is not None and condition.status == "True"

@@ -23,8 +23,9 @@ from tests.cluster.native.images import ROOT
 from tests.cluster.scale.apiserver import Control
 from tests.cluster.scale.names import Place, places
 from tests.cluster.scale.processes import Processes
-from tests.cluster.watcher import Object, Watcher
-from tests.cluster.world import NAMESPACE, Roles
+from tests.cluster.scale.watching import Watching
+from tests.cluster.watcher import Object
+from tests.cluster.world import NAMESPACE
 
 _KINDS = {"Namespace", "CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "PriorityClass"}
 _AT_ONCE = 24
@@ -38,13 +39,9 @@ class World:
     def __init__(self, folder: Path, processes: Processes, control: Control, port: int) -> None:
         self._folder, self._processes, self._control, self._port = folder, processes, control, port
         self.token = secrets.token_hex(16)
-        self.roles, self.restarts = Roles(), 0
         self._templates: dict[str, Object] = {}
         self._made: set[str] = set()
-        selector = ("-n", NAMESPACE, "-l", "app.kubernetes.io/component=simulator")
-        self.pods = Watcher(control.kubectl_command, "pods", *selector)
-        self.areas = Watcher(control.kubectl_command, "areas", "-n", NAMESPACE)
-        self.pods.each(self._saw_pod)
+        self.seen = Watching(control.admin)
 
     def install(self) -> None:
         """Applies what the manifests have, but for what would run."""
@@ -59,13 +56,11 @@ class World:
             if found["kind"] == "Deployment":
                 self._templates[found["metadata"]["name"].removeprefix("pairsim-")] = found["spec"]["template"]
         self._control.kubectl("apply", "-f", "-", stdin=json.dumps(self._secret()))
-        self.pods.start()
-        self.areas.start()
+        self.seen.start()
 
     def close(self) -> None:
         """Watches no more."""
-        self.pods.close()
-        self.areas.close()
+        self.seen.close()
 
     def start_controller(self, http: int) -> int:
         """The real one, with the rights that it has in a cluster; its process id."""
@@ -131,10 +126,6 @@ class World:
                 port["containerPort"] = self._port
         await api.request("POST", path_of(PODS, NAMESPACE), body={"apiVersion": "v1", "kind": "Pod", **template})
         await api.request("PATCH", path, body={"status": _running(place)}, content="application/merge-patch+json")
-
-    def _saw_pod(self, at: float, event: str, pod: Object) -> None:
-        self.restarts += event == "RESTART"
-        self.roles.saw(at, event, pod)
 
 
 async def _apply(api: Connection, resource: Any, body: Object) -> None:

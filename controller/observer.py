@@ -17,7 +17,10 @@ from pairsim.network.client_errors import ClientError
 
 log = structlog.get_logger()
 
-_RETRY = 0.05
+_RETRY, _LONGEST_RETRY = 0.05, 0.5
+"""Seconds between attempts to reach a process that cannot be reached: a hundred that died at once must not take the
+time that their areas need."""
+
 STALE = 3.0
 """A status that was not renewed for so long says nothing: statuses come every second."""
 
@@ -50,6 +53,7 @@ class Observer:
         await self.client.close()
 
     async def _follow(self) -> None:
+        pause = _RETRY
         while True:
             try:
                 if self._kind is Kind.WITNESS:
@@ -61,9 +65,10 @@ class Observer:
             except (ClientError, msgspec.MsgspecError, RecursionError, UnicodeError) as error:  # whatever it sends
                 log.debug("a process is not followed", url=self._url, reason=str(error))
             if self._status is not None:
-                self._status = None
+                self._status, pause = None, _RETRY
                 self._changed()
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_RETRY)
 
     def _take(self, status: ReplicaStatus | WitnessStatus) -> None:
         self._status, self._heard = status, time.monotonic()

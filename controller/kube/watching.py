@@ -96,7 +96,7 @@ class Watching:
         """Lists everything, page by page; returns the version to watch from."""
         seen: set[str] = set()
         query = {"limit": str(PAGE)} | ({"labelSelector": self._selector} if self._selector else {})
-        token = ""
+        token = version = ""
         while True:
             answer = await self._connection.request(
                 "GET", self._path, query=query | ({"continue": token} if token else {})
@@ -104,13 +104,15 @@ class Watching:
             page = _read(answer, _Page)
             for item in page.items:
                 seen.add(self._tell(item))
+            # The first page's: what changes while later pages are read is told once more by the watch, and not missed.
+            version = version or page.metadata.resource_version
             token = page.metadata.continue_
             if not token:
                 break
         for name in sorted(self._known - seen):
             self._saw(self._resource, name, None)
         self._known = seen
-        return page.metadata.resource_version
+        return version
 
     async def _watch(self, version: str) -> AsyncIterator[str]:
         """Follows changes; yields the version to go on from after each."""

@@ -132,11 +132,11 @@ class FakeApi:
 
     async def _follow(self, path: str, seen: int, answer: web.StreamResponse) -> None:
         while True:
+            latest = self.version
             for version, where, kind, body in list(self.changes):
-                if version > seen:
-                    seen = version
-                    if where == path:
-                        await answer.write(json.dumps({"type": kind, "object": body}).encode() + b"\n")
+                if version > seen and where == path:
+                    await answer.write(json.dumps({"type": kind, "object": body}).encode() + b"\n")
+            seen = max(seen, latest)  # versions may grow without a change
             async with self.changed:
                 while self.version <= seen:
                     await self.changed.wait()

@@ -14,11 +14,8 @@ def redundant(prometheus: Prometheus) -> bool:
 
 def test_what_it_tells_is_what_the_world_tells(world: Up, prometheus: Prometheus) -> None:
     until(lambda: redundant(prometheus), "both areas are redundant", world.picture)
-    for area in world.picture().areas:
-        series = prometheus.query(f'pairsim_role{{area="{area.area}"}} == 1')
-        assert {(s["metric"]["pod"], s["metric"]["role"]) for s in series} == {
-            (replica.replica, replica.role) for replica in area.replicas
-        }
+    for area in [area.area for area in world.picture().areas]:
+        until(lambda name=area: scraped(prometheus, name) == shown(world, name), f"{area} has the roles that it shows")
     assert prometheus.value('sum(pairsim_role{role="spare"})') == 1
     until(
         lambda: prometheus.value("min(area:pairsim_ticks:rate1m and on (area) (area:pairsim_actives:count == 1))"),
@@ -78,3 +75,12 @@ def test_a_killed_active_raises_the_alarm_that_it_should_and_it_ends(world: Up, 
     told = {s["metric"]["alertname"] for s in prometheus.query('max_over_time(ALERTS{severity="critical"}[5m])')}
     assert told <= {"PairsimAreaDown"}, "nothing else was told to be critical"
     assert not prometheus.query('max_over_time(ALERTS{severity="critical", alertstate="firing"}[5m])')
+
+
+def scraped(prometheus: Prometheus, area: str) -> set[tuple[str, str]]:
+    series = prometheus.query(f'pairsim_role{{area="{area}"}} == 1')
+    return {(s["metric"]["pod"], s["metric"]["role"]) for s in series}
+
+
+def shown(world: Up, area: str) -> set[tuple[str, str]]:
+    return {(r.replica, r.role) for a in world.picture().areas if a.area == area for r in a.replicas}

@@ -67,7 +67,7 @@ def test_a_file_must_be_named() -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "no document of kind Area: a world needs at least one"),
+        (b"", "no document of kind Area, and no plane says how many `areas` it is cut into"),
         (b"---\n---\n", "no document of kind Area"),
         (b"# nothing\n", "no document of kind Area"),
         (b"a: [\n", "this is no YAML"),

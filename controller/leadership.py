@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 
 import structlog
 
@@ -31,6 +31,7 @@ WORLD = "pairsim"
 
 _LOOKERS, _CLERKS = 32, 4
 _AGAIN = 1.0
+_PAUSE, _GIVES_WAY = 0.05, 40
 _SELECTED = {PODS, SERVICES, BUDGETS}
 
 
@@ -65,7 +66,7 @@ class Candidate:
     async def _work(self, token: str) -> None:
         """Ends by an error as soon as the lease is lost; everything that it began is ended then."""
         looks = self._queue("looks", lambda key: cluster.look(key), _LOOKERS)  # noqa: PLW0108 - there is no cluster yet
-        papers = self._queue("papers", lambda key: cluster.paper(key), _CLERKS)  # noqa: PLW0108
+        papers = self._queue("papers", lambda key: cluster.paper(key), _CLERKS, ahead=looks)  # noqa: PLW0108
         cluster = Cluster(self._api, looks, papers, token, meters=self._meters, holds=self._lease.holds)
         self._meters.census = cluster.census
         watches = [self._watching(resource, cluster) for resource in WATCHED]
@@ -81,9 +82,12 @@ class Candidate:
             group.create_task(looks.run())
             group.create_task(papers.run())
 
-    def _queue(self, name: str, work: Callable[[str], Awaitable[None]], workers: int) -> WorkQueue:
+    def _queue(
+        self, name: str, work: Callable[[str], Awaitable[None]], workers: int, *, ahead: Sized = ()
+    ) -> WorkQueue:
         retries = self._meters.retries.labels(queue=name)
-        queue = WorkQueue(self._meters.timed(name, work), workers=workers, failed=lambda _area, _error: retries.inc())
+        timed = after(ahead, self._meters.timed(name, work))
+        queue = WorkQueue(timed, workers=workers, failed=lambda _area, _error: retries.inc())
         self._meters.depth(name, queue)
         return queue
 
@@ -108,6 +112,23 @@ class Candidate:
             except ApiError as error:
                 log.warning("waits for the world's secret", name=WORLD, reason=str(error))
                 await asyncio.sleep(_AGAIN)
+
+
+def after(ahead: Sized, work: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
+    """The same work, which gives way to what waits in another queue.
+
+    When many actives are lost at once the API server is what all wait for: it is to write their labels first, for
+    Services follow those. Who gives way is not starved: it waits for two seconds at most.
+    """
+
+    async def last(key: str) -> None:
+        for _ in range(_GIVES_WAY):
+            if not len(ahead):
+                break
+            await asyncio.sleep(_PAUSE)
+        await work(key)
+
+    return last
 
 
 def new_secret() -> Body:

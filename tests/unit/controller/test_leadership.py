@@ -14,9 +14,10 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from controller import leadership
 from controller.kube.api import LEASES, SECRETS
 from controller.kube.connection import Connection
-from controller.leadership import Candidate, new_secret, token_of
+from controller.leadership import Candidate, after, new_secret, token_of
 from controller.main import main, probes
 from controller.meters import Meters
 from controller.seam import AREAS, ApiError
@@ -140,3 +141,23 @@ def test_without_credentials_there_is_a_sentence(tmp_path: Path) -> None:
     assert "no credentials for a cluster in" in done.output
     wrong = CliRunner().invoke(main, ["--log-level", "loud"], env={"KUBECONFIG": ""})
     assert wrong.exit_code != 0
+
+
+async def test_papers_give_way_to_looks_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, done = ["area"], list[str]()
+
+    async def paper(key: str) -> None:
+        done.append(key)
+
+    monkeypatch.setattr(leadership, "_GIVES_WAY", 10**6)
+    work = asyncio.create_task(after(looks, paper)("one"))
+    await asyncio.sleep(0)
+    assert not done
+    looks.clear()
+    await asyncio.wait_for(work, 10)
+    assert done == ["one"]
+
+    looks.append("area")
+    monkeypatch.setattr(leadership, "_GIVES_WAY", 1)
+    await asyncio.wait_for(after(looks, paper)("two"), 10)
+    assert done == ["one", "two"]

@@ -125,7 +125,7 @@ async def test_a_cut_between_the_replicas_leaves_the_active_to_the_witness(
             await traffic.moved_on()
             undisturbed = await role_of(active) is Role.ACTIVE
             if undisturbed:
-                await until(partial(stands_still, passive, traffic), "what was on its way to the passive is there")
+                await until(partial(_stood_still, passive, traffic), "what was on its way to the passive is there")
             network.heal()
             await apart.redundant()
             if undisturbed:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 import click
 
-from tests.benchmarks.figures import report
-from tests.cluster.scale.trial import Trial
-
-REPORT = Path(os.environ.get("PAIRSIM_SCALE_REPORT", Path(tempfile.gettempdir()) / "pairsim-scale.json"))
+from tests.cluster.scale.trial import REPORT, Trial
 
 
 @click.command()
@@ -25,15 +21,10 @@ def main(areas: tuple[int, ...], losses: int, rounds: int, idle: float, witnesse
     with tempfile.TemporaryDirectory(prefix="pairsim-scale-") as folder:
         trial = Trial(Path(folder), witnesses)
         try:
-            trial.open(2 * max(areas) + losses)
-            for count in areas:
-                trial.grow(count, 2 * count + losses)
-                trial.idle(idle)
-            for _ in range(rounds):
-                trial.lose(losses)
+            trial.run(areas, losses=losses, rounds=rounds, idle=idle)
         finally:
             trial.close()
-            report(trial.figures, REPORT)
+            trial.write(REPORT)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from controller.seam import AREAS, PODS, ApiError, Resource
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.world import NAMESPACE, Roles
 
+GOODBYE_SECONDS = 0.25
+"""A TLS connection is closed some turns of the event loop after it was told to."""
+
 _LONG = 3600.0
 
 
@@ -72,6 +75,7 @@ class Watching:
             task.cancel()
         await asyncio.gather(*following, stop, return_exceptions=True)
         await connection.close()
+        await asyncio.sleep(GOODBYE_SECONDS)
 
     async def _follow(self, connection: Connection, resource: Resource) -> None:
         query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": f"{_LONG:.0f}"}

@@ -23,7 +23,7 @@ from tests.cluster.native.images import ROOT
 from tests.cluster.scale.apiserver import Control
 from tests.cluster.scale.names import Place, places
 from tests.cluster.scale.processes import Processes
-from tests.cluster.scale.watching import Watching
+from tests.cluster.scale.watching import GOODBYE_SECONDS, Watching
 from tests.cluster.watcher import Object
 from tests.cluster.world import NAMESPACE
 
@@ -114,6 +114,7 @@ class World:
                     group.create_task(one(call))
         finally:
             await connection.close()
+            await asyncio.sleep(GOODBYE_SECONDS)
 
     async def _make(self, api: Connection, place: Place) -> None:
         kind, path = str(place.kind), path_of(PODS, NAMESPACE, place.name, "status")

@@ -26,7 +26,7 @@ async def test_an_area_becomes_a_pair_with_labels_services_and_a_status() -> Non
         assert at.label("sim-2")[:2] == ("passive", "west")
         await at.until(lambda: at.label("sim-3") == ("spare", "", ""))
         await at.until(lambda: (SERVICES.plural, "west-any") in at.api.objects)
-        assert (BUDGETS.plural, "west") in at.api.objects
+        await at.until(lambda: (BUDGETS.plural, "west") in at.api.objects)
         status = at.status("west")
         assert (status.active, status.passive, status.witness, status.synced, status.entities) == (
             "sim-1", "sim-2", "witness-1", True, 7,

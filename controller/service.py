@@ -7,14 +7,18 @@ to another origin unasked, and requests for other host names are refused (DNS re
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
 from controller.local import LocalWorld
 from controller.picture import picture
+from controller.processes import EndOrder, Processes
 from controller.targets import Targets
 from pairsim.network.client_errors import ClientError
+
+T = TypeVar("T")
 
 _ROLES = ("active", "passive", "witness")
 MAX_BODY = 4096
@@ -36,12 +40,25 @@ class _Service:
 
     def __init__(self, world: LocalWorld) -> None:
         self._world = world
+        self.processes = Processes(world)
+
+    async def end(self, request: web.Request) -> web.Response:
+        order = await _order(request, EndOrder)
+        if isinstance(order, web.Response):
+            return order
+        try:
+            pid = self.processes.end(order)
+        except KeyError:
+            return _error(404, f"there is no process {order.process!r}: they are at /v1/processes")
+        if pid is None:
+            return _error(409, f"{order.process} is not running at the moment")
+        return web.json_response({"replica": order.process, "pid": pid})
 
     async def show(self, _request: web.Request) -> web.Response:
         return web.json_response(body=msgspec.json.encode(picture(self._world)))
 
     async def kill(self, request: web.Request) -> web.Response:
-        order = await _order(request)
+        order = await _order(request, Order)
         if isinstance(order, web.Response):
             return order
         if order.role not in _ROLES:
@@ -55,7 +72,7 @@ class _Service:
         return web.json_response({"replica": name, "pid": pid})
 
     async def switchover(self, request: web.Request) -> web.Response:
-        order = await _order(request)
+        order = await _order(request, Order)
         if isinstance(order, web.Response):
             return order
         name = self._world.replica(order.area, "active")
@@ -90,16 +107,18 @@ def world_app(world: LocalWorld, hosts: frozenset[str]) -> web.Application:
     app.router.add_get("/v1/world", service.show)
     app.router.add_get("/v1/targets", targets.targets)
     app.router.add_get("/metrics", targets.metrics)
+    app.router.add_get("/v1/processes", service.processes.show)
+    app.router.add_post("/v1/processes/end", service.end)
     app.router.add_post("/v1/kill", service.kill)
     app.router.add_post("/v1/switchover", service.switchover)
     return app
 
 
-async def _order(request: web.Request) -> Order | web.Response:
+async def _order(request: web.Request, kind: type[T]) -> T | web.Response:
     if request.content_type != "application/json":
         return _error(415, "orders are sent as application/json")
     try:
-        return msgspec.json.decode(await request.read(), type=Order)
+        return msgspec.json.decode(await request.read(), type=kind)
     except msgspec.MsgspecError as error:
         return _error(400, f"this is no order: {error}")
 

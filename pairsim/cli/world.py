@@ -17,8 +17,9 @@ import structlog
 
 from controller.folder import DataFolder, FolderError
 from controller.local import LocalWorld, stamp
+from controller.networks import NetworkError, Networks
 from controller.picture import picture
-from controller.pool import Pool, PoolError
+from controller.pool import Pool, PoolError, known_net
 from controller.service import world_app
 from pairsim.cli.announce import Announcer
 from pairsim.cli.local import HOST, PORT
@@ -41,8 +42,11 @@ _LOOK = 0.02
 @click.option(
     "--spares", type=click.IntRange(min=0), default=1, show_default=True, help="Simulators beyond two per area."
 )
+@click.option(
+    "--isolate", is_flag=True, help="Each process in a network of its own, so that links can be cut; needs root."
+)
 @click.option("--release", is_flag=True, help="Delete areas that are no longer in the file.")
-def up(world_file: Path, data: Path, port: int, host: str, spares: int, release: bool) -> None:
+def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate: bool, release: bool) -> None:
     """Runs a world: simulators, a witness, and the controller that keeps every area a pair."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(30), logger_factory=structlog.WriteLoggerFactory(sys.stderr)
@@ -53,10 +57,12 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, release:
     try:
         folder = DataFolder(data)
         folder.check(areas, release=release)
-        asyncio.run(_run(areas, folder, port, host, spares))
+        with contextlib.ExitStack() as stack:
+            networks = stack.enter_context(contextlib.closing(Networks(known_net(folder)))) if isolate else None
+            asyncio.run(_run(areas, folder, port, host, spares, networks))
     except OSError as error:
         raise click.ClickException(_os_sentence(error, host, port)) from error
-    except (FolderError, PoolError) as error:
+    except (FolderError, PoolError, NetworkError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -70,10 +76,12 @@ def _os_sentence(error: OSError, host: str, port: int) -> str:
     return f"cannot start the world: {error.strerror or error}"
 
 
-async def _run(areas: tuple[AreaSpec, ...], folder: DataFolder, port: int, host: str, spares: int) -> None:
+async def _run(
+    areas: tuple[AreaSpec, ...], folder: DataFolder, port: int, host: str, spares: int, networks: Networks | None
+) -> None:
     stop = _Stop()
     world: LocalWorld | None = None
-    pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=_tell)
+    pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=_tell, networks=networks)
     world = LocalWorld(areas, pool, folder, _tell)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
     async with listening(world_app(world, frozenset({host, "localhost"})), f"{host}:{port}") as bound:

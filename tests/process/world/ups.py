@@ -61,12 +61,12 @@ class Up:
         self.process: subprocess.Popen[bytes] | None = None
         self._began = 0
 
-    def start(self, *, stdout: int | None = None) -> None:
+    def start(self, *words: str, stdout: int | None = None) -> None:
         """Starts it, with what it tells in a file, or where `stdout` says."""
         with self._output.open("ab") as output:
             self._began = output.tell()
             self.process = subprocess.Popen(
-                [*_WITH_US, *PAIRSIM, "up", str(self.file), "--data", str(self.data), "--port", self.port],
+                [*_WITH_US, *PAIRSIM, "up", str(self.file), "--data", str(self.data), "--port", self.port, *words],
                 cwd=ROOT, stdout=output if stdout is None else stdout, stderr=output,
             )  # fmt: skip
 

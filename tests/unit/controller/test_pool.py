@@ -8,11 +8,16 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from controller.folder import DataFolder
-from controller.pool import Pool, PoolError
+from controller.networks import Networks
+from controller.pool import Pool, PoolError, known_net
+from controller.process import Ending, Slot
+from controller.view import Kind
 
 WAITS = "import signal; signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
@@ -100,7 +105,7 @@ async def test_a_process_that_has_just_ended_cannot_be_killed(tmp_path: Path, mo
         one.start(1)
         await until(lambda: one.processes["sim-1"].pid)
         with monkeypatch.context() as patch:
-            patch.setattr("controller.pool.os.kill", gone)
+            patch.setattr("controller.process.os.kill", gone)
             assert one.processes["sim-1"].kill() is None
 
 
@@ -149,7 +154,7 @@ async def test_stopping_asks_first_and_kills_who_does_not_listen(tmp_path: Path)
 
 
 async def test_a_long_log_is_put_aside_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.pool._LOG_BYTES", 10)
+    monkeypatch.setattr("controller.process._LOG_BYTES", 10)
     (tmp_path / "sim-1").mkdir()
     (tmp_path / "sim-1" / "log").write_text("a longer line than that")
     async with pool(DataFolder(tmp_path)) as one:
@@ -183,3 +188,58 @@ asyncio.run(main())
     process.send_signal(signal.SIGKILL)
     await process.wait()
     await until(lambda: not any(map(running, pids)))
+
+
+async def test_a_process_that_is_away_is_started_again_only_after_that(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path)) as one:
+        one.start(1)
+        process = one.processes["sim-1"]
+        await until(lambda: process.pid)
+        process.kill(Ending(away=0.5))
+        await until(lambda: any("it is started again in 0.5 s" in line for line in one.told))  # type: ignore[attr-defined]
+        assert process.pid is None
+        await until(lambda: process.restarts == 1)
+        process.kill()
+        await until(lambda: process.restarts == 2)
+        assert sum("in 0.5 s" in line for line in one.told) == 1  # type: ignore[attr-defined]
+
+
+async def test_a_process_that_begins_anew_finds_nothing_but_its_log(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path)) as one:
+        one.start(1)
+        process = one.processes["sim-1"]
+        await until(lambda: process.pid)
+        for path in (process.folder / "west" / "journal", process.folder / "assignment.json"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("kept")
+        process.kill()
+        await until(lambda: process.restarts == 1)
+        assert {path.name for path in process.folder.iterdir()} == {"log", "west", "assignment.json"}
+        process.kill(Ending(fresh=True))
+        await until(lambda: process.restarts == 2)
+        assert {path.name for path in process.folder.iterdir()} == {"log"}
+
+
+async def test_a_process_that_does_not_end_in_order_is_killed(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), STUBBORN) as one:
+        one.start(1)
+        process = one.processes["sim-1"]
+        await until(lambda: (process.folder / "log").exists() and "ready" in (process.folder / "log").read_text())
+        process.kill(Ending(grace=0.1))
+        await until(lambda: process.restarts == 1)
+        assert any("ended by signal 9" in line for line in one.told)  # type: ignore[attr-defined]
+
+
+async def test_a_folder_is_used_as_it_was_made_with_networks_of_their_own_or_without(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    async with pool(folder) as first:
+        first.start(1)
+    networks = cast("Networks", SimpleNamespace(host=lambda number: f"10.0.0.{10 + number}"))
+    assert known_net(folder) == ""
+    other = Pool(folder, HOST, changed=lambda: None, story=lambda _: None, networks=networks)
+    with pytest.raises(PoolError, match="without --isolate, or use another --data folder"):
+        other.start(1)
+    folder.write("pool.json", [Slot("sim-1", Kind.SIMULATOR, 1, 2, "10.128.7.10")])
+    assert known_net(folder) == "10.128.7.0/24"
+    with pytest.raises(PoolError, match="with --isolate, or use another --data folder"):
+        Pool(folder, HOST, changed=lambda: None, story=lambda _: None).start(1)

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from controller.process import Ending
 from controller.service import MAX_BODY, world_app
 from pairsim.model.assignment import Role
 from pairsim.network.connections import listening
@@ -158,3 +159,34 @@ async def test_of_two_actives_the_newer_one_is_meant(http: aiohttp.ClientSession
     await until(lambda: made.world.replica("north", "active") == "b")
     _, answer = await order(http, "/v1/kill", area="north")
     assert answer["replica"] == "b"
+
+
+async def test_processes_are_told_and_ended_in_the_way_that_is_asked_for(
+    made: Fakes, http: aiohttp.ClientSession
+) -> None:
+    async with http.get("/v1/processes") as answer:
+        told = {each["process"]: each for each in await answer.json()}
+    assert told.keys() == {"a", "b", "c", "w"}
+    assert told["a"]["kind"] == "simulator"
+    assert told["a"]["network"] == ""
+    async with http.post("/v1/processes/end", json={"process": "a", "away": 3, "fresh": True}) as answer:
+        assert (answer.status, await answer.json()) == (200, {"replica": "a", "pid": made.places["a"].pid})
+    assert made.places["a"].endings == [Ending(away=3, fresh=True)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"process": "nobody"}, 404),
+        ({"process": "a", "away": -1}, 400),
+        ({"process": "a", "away": 1e9}, 400),
+        ({"process": "a", "how": "gently"}, 400),
+        ({}, 400),
+    ],
+)
+async def test_an_order_to_end_that_makes_no_sense_ends_nothing(
+    made: Fakes, http: aiohttp.ClientSession, body: dict[str, object], status: int
+) -> None:
+    async with http.post("/v1/processes/end", json=body) as answer:
+        assert answer.status == status
+    assert not any(place.endings for place in made.places.values())

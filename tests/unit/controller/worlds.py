@@ -13,7 +13,8 @@ import msgspec
 
 from controller.folder import DataFolder
 from controller.local import LocalWorld
-from controller.pool import Pool, Slot
+from controller.pool import Pool
+from controller.process import Ending, Slot
 from controller.view import Kind
 from pairsim.model.assignment import AreaSpec, Assignment, Member, ReplicaStatus, Role, WitnessGroup
 from pairsim.model.geometry import Box
@@ -58,10 +59,14 @@ class Place:
         self.pid: int | None = number
         self.killed: list[int] = []
         self.restarts = 0
+        self.network: Path | None = None
+        self.folder = Path("/nowhere") / name
+        self.endings: list[Ending] = []
 
-    def kill(self) -> int | None:
+    def kill(self, ending: Ending = Ending()) -> int | None:  # noqa: B008 - as in the pool
         if self.pid is not None:
             self.killed.append(self.pid)
+            self.endings.append(ending)
         return self.pid
 
 

@@ -44,6 +44,7 @@ def processes(up: Up) -> list[dict[str, str]]:
 
 def test_every_process_has_a_network_of_its_own_and_the_same_address_at_the_next_start(up: Up) -> None:
     up.start("--isolate")
+    up.told("the world is ready.*")
     up.whole()
     first = {each["process"]: (each["url"], each["peer"]) for each in processes(up)}
     made = {Path(each["network"]).name for each in processes(up)}
@@ -53,12 +54,14 @@ def test_every_process_has_a_network_of_its_own_and_the_same_address_at_the_next
     assert up.ended() == 0
     assert not made & namespaces()
     up.start("--isolate")
+    up.told("the world is ready.*")
     up.whole()
     assert {each["process"]: (each["url"], each["peer"]) for each in processes(up)} == first
 
 
 def test_the_networks_of_a_run_that_was_killed_are_taken_away_by_the_next(up: Up) -> None:
     up.start("--isolate")
+    up.told("the world is ready.*")
     up.whole()
     made = {Path(each["network"]).name for each in processes(up)}
     pids = up.pids()
@@ -72,6 +75,7 @@ def test_the_networks_of_a_run_that_was_killed_are_taken_away_by_the_next(up: Up
 
 def test_a_folder_of_shared_addresses_is_not_isolated_later(up: Up) -> None:
     up.start()
+    up.told("the world is ready.*")
     up.whole()
     up.signal(signal.SIGINT)
     assert up.ended() == 0

@@ -1,0 +1,117 @@
+"""Sends numbered commands to an area at a steady pace, through one replica first and then the others."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from chaos.probe.area import AreaNotes
+from pairsim.model.commands import Command, Value
+from pairsim.network.client import AreaClient
+from pairsim.network.client_errors import ClientError, CommandsRefused, Overloaded
+
+BATCH = 5
+RATE = 100.0
+"""Commands a second and writer."""
+
+_IN_FLIGHT = 64
+_DEADLINE = 10.0
+_READ_SECONDS = 60.0
+_PAUSE = 0.05
+_PAGE = 1000
+_ENDS = 500
+
+
+class Writer:
+    """Two of them make an area's commands come in through both of its replicas."""
+
+    def __init__(self, notes: AreaNotes, urls: Sequence[str], seed: int) -> None:
+        """`urls` are of all simulators of the world; the first that has the area is asked first."""
+        self._notes = notes
+        self._client = AreaClient(urls, area=notes.area, deadline=_DEADLINE)
+        self._pending: set[asyncio.Task[None]] = set()
+        self._random = random.Random(seed)  # noqa: S311 - places in a world
+
+    async def run(self) -> None:
+        """Until it is cancelled; then what was sent is waited for with `finish`."""
+        loop = asyncio.get_running_loop()
+        template = await self._template()
+        due = loop.time()
+        while not self._notes.ledger.full:
+            if len(self._pending) < _IN_FLIGHT:  # whatever is not answered must not pile up
+                self._send(self._notes.ledger.batch(BATCH, self._somewhere(template)))
+            due = max(due + BATCH / RATE, loop.time() - 1.0)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+    async def finish(self) -> None:
+        """Waits for the answers that are under way, each of which has a deadline, and closes the connections."""
+        await asyncio.gather(*self._pending, return_exceptions=True)
+        await self._client.close()
+
+    def _send(self, commands: list[Command]) -> None:
+        task = asyncio.create_task(self._deliver(commands))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _deliver(self, commands: list[Command]) -> None:
+        try:
+            results = await self._client.send(commands)
+        except CommandsRefused as error:
+            self._notes.ledger.refused.add(f"a batch was refused: {error}")
+            self._notes.ledger.untouched(commands)
+        except Overloaded:
+            self._notes.ledger.untouched(commands)
+        except ClientError:
+            return  # their fate is not known, which is what the ledger says until there is an answer
+        else:
+            self._notes.ledger.answered(commands, results)
+            self._notes.pauses.acknowledged(asyncio.get_running_loop().time())
+
+    async def _template(self) -> bool:
+        """Whether the area's entities have a position, so that it can be chosen."""
+        while True:
+            try:
+                listed = await self._client.entities(limit=1)
+            except ClientError:
+                await asyncio.sleep(BATCH / RATE)
+                continue
+            return any("position" in entity.components for entity in listed.entities)
+
+    def _somewhere(self, placed: bool) -> dict[str, Value]:
+        if not placed:
+            return {}
+        low, high = self._notes.bounds.min, self._notes.bounds.max
+        return {"position": [self._random.uniform(a, b) for a, b in zip(low, high, strict=True)]}
+
+
+async def listed(urls: Sequence[str], notes: AreaNotes) -> list[int]:
+    """The ids of the probe's entities that the area holds, in a state no older than the last acknowledgement.
+
+    Raises:
+        ClientError: It cannot be read.
+        TimeoutError: No replica got that far in time.
+    """
+    found: list[int] = []
+    after = notes.ledger.first - 1
+    async with asyncio.timeout(_READ_SECONDS), AreaClient(urls, area=notes.area, deadline=_DEADLINE) as client:
+        while True:
+            page = await client.entities(limit=_PAGE, after=after)
+            if page.tick < notes.ledger.tick:
+                await asyncio.sleep(_PAUSE)
+                continue
+            found += [entity.id for entity in page.entities]
+            if page.next is None or page.next > notes.ledger.last:
+                return found
+            after = page.next
+
+
+async def clear(urls: Sequence[str], notes: AreaNotes) -> None:
+    """Takes the probe's entities away again; what cannot be is left."""
+    commands = notes.ledger.leftovers()
+    async with AreaClient(urls, area=notes.area, deadline=_DEADLINE) as client:
+        for start in range(0, len(commands), _ENDS):
+            try:
+                await client.send(commands[start : start + _ENDS])
+            except ClientError:
+                return

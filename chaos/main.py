@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from chaos.commands import run_command
 from chaos.linting import lint
 from chaos.reading import UnreadableError, read
 
@@ -14,6 +15,9 @@ from chaos.reading import UnreadableError, read
 @click.version_option(package_name="pairsim")
 def main() -> None:
     """Experiments with failures, in the words of Chaos Mesh."""
+
+
+main.add_command(run_command)
 
 
 @main.command("lint")

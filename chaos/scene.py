@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
 
-from chaos.experiment import Experiment
+from chaos.experiment import Experiment, Http
 from pairsim.model.geometry import Box
 
 SIMULATOR, WITNESS = "simulator", "witness"
@@ -57,6 +58,10 @@ class Scene(msgspec.Struct, frozen=True):
         return tuple(pod.url for pod in self.pods if pod.component == SIMULATOR and pod.url)
 
 
+Asked = Callable[[Http, float], Awaitable[int]]
+"""Answers a `StatusCheck` within so many seconds, with a status code; 0 if nobody answers."""
+
+
 class WorldError(Exception):
     """The world cannot be looked at, or a fault cannot be injected or taken back; a sentence for the user."""
 
@@ -100,8 +105,8 @@ class World(Protocol):
     async def refusal(self, experiment: Experiment) -> str:
         """Why an experiment cannot be made here; empty if it can."""
 
-    async def inject(self, experiment: Experiment) -> Injection:
-        """Begins an experiment.
+    async def inject(self, experiment: Experiment, asked: Asked) -> Injection:
+        """Begins an experiment; `asked` answers its status checks where nobody else would.
 
         Raises:
             RefusedFaultError: It cannot be made here.

@@ -11,6 +11,9 @@ from chaos.probe.violations import Violations
 from pairsim.model.assignment import ReplicaStatus
 from pairsim.model.geometry import Box
 
+SILENT = 10.0
+"""Seconds without an acknowledgement that no single failure explains."""
+
 
 class Findings(msgspec.Struct, frozen=True):
     """What a probe found in one area.
@@ -55,6 +58,17 @@ class AreaNotes:
         self.divergences.status(status)
         if self.actives.status(status, now):
             self.ticks.active(status.replica, status.term, status.tick)
+
+    def broken(self, now: float) -> str:
+        """What does not hold at this moment; empty if all does."""
+        for found in (
+            self.ticks.undone, self.actives.twice, self.labels.twice, self.digests.unequal, self.divergences.found,
+            self.ledger.refused,
+        ):  # fmt: skip
+            if found.count:
+                return f"{self.area}: {found.sentences[0]}"
+        silent = self.pauses.silent(now)
+        return f"{self.area}: no command was acknowledged for {silent:.0f} s" if silent > SILENT else ""
 
     def findings(self, account: Account | None, unread: str, now: float) -> Findings:
         """What there is to judge."""

@@ -54,6 +54,20 @@ class Account(msgspec.Struct, frozen=True):
     refused: Violations
 
 
+class Claims(msgspec.Struct, frozen=True):
+    """What a state that is read from now on must hold, and must not.
+
+    Attributes:
+        there: Entities that must be in it, if they are not taken away meanwhile.
+        known: Entities that may be in it.
+        number: Those from this number on are newer.
+    """
+
+    there: frozenset[int]
+    known: frozenset[int]
+    number: int
+
+
 class Ledger:
     """Of one area and one probe.
 
@@ -120,14 +134,20 @@ class Ledger:
                 self._fates[command.entity] = Fate.THERE
                 self._there.append(command.entity)
 
-    def compare(self, there: Iterable[int]) -> Account:
-        """Compares it with the ids that the area lists; those of others are passed over."""
-        listed = Counter(entity for entity in there if self.first <= entity <= self.last)
+    def claims(self) -> Claims:
+        """To be asked before a state is read, so that it can be compared while commands flow."""
+        there = frozenset(entity for entity, fate in self._fates.items() if fate is Fate.THERE)
+        return Claims(there, frozenset(self._fates), self._number)
+
+    def compare(self, read: Iterable[int], claims: Claims) -> Account:
+        """Compares it with the ids that a state held, which was read after the claims were made."""
+        listed = Counter(entity for entity in read if self.first <= entity <= self.last)
+        newer = self.first + claims.number
         return Account(
             acknowledged=self.acknowledged,
             unknown=sum(fate is not Fate.THERE for fate in self._fates.values()),
-            lost=tuple(entity for entity, fate in self._fates.items() if fate is Fate.THERE and entity not in listed),
-            revived=tuple(sorted(listed.keys() - self._fates.keys())),
+            lost=tuple(sorted(each for each in claims.there - listed.keys() if self._fates.get(each) is Fate.THERE)),
+            revived=tuple(sorted(each for each in listed.keys() - claims.known if each < newer)),
             doubled=tuple(entity for entity, times in listed.items() if times > 1),
             refused=self.refused,
         )

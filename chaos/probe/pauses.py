@@ -38,6 +38,10 @@ class Pauses:
         """Nothing more is sent: what was not acknowledged until now counts."""
         self.longest = max(self.longest, now - self._last)
 
+    def silent(self, now: float) -> float:
+        """Seconds since the last acknowledgement."""
+        return now - self._last
+
     def availability(self, now: float) -> float:
         """From 0 to 1, since the beginning."""
         return min(1.0, self._slices / max(1, int((now - self._began) / SLICE)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,7 @@ from typing import Self
 from chaos.probe.area import AreaNotes, Findings
 from chaos.probe.listening import Listener
 from chaos.probe.writing import Writer, clear, listed
-from chaos.scene import SIMULATOR, Scene, World, WorldError
+from chaos.scene import Scene, World, WorldError
 from pairsim.network.client_errors import ClientError
 
 _LOOK = 0.25
@@ -21,6 +22,8 @@ class Probe:
 
     Attributes:
         scene: The newest look at the world.
+        lost_at: When an area was first seen not redundant, in seconds of the loop's clock; 0 if none was.
+        whole_at: When all areas were redundant again, for good as far as was seen.
     """
 
     def __init__(self, world: World) -> None:
@@ -32,6 +35,7 @@ class Probe:
         self._listening: dict[str, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
         self.scene = Scene((), ())
+        self.lost_at = self.whole_at = 0.0
 
     async def __aenter__(self) -> Self:
         """Begins to listen and to write.
@@ -62,19 +66,48 @@ class Probe:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def findings(self) -> tuple[Findings, ...]:
-        """Stops writing, and compares what was acknowledged with what is there; area by area."""
+        """Compares what was acknowledged with what is there, while commands go on; area by area."""
+        return tuple([await self._compared(notes) for notes in self._notes.values()])
+
+    async def conclude(self) -> tuple[Findings, ...]:
+        """The same after the last command; then the probe's entities are taken away again."""
         await self._stop_writing()
         now = asyncio.get_running_loop().time()
-        found = []
         for notes in self._notes.values():
             notes.pauses.ended(now)
-            try:
-                account, unread = notes.ledger.compare(await listed(self.scene.urls, notes)), ""
-            except (ClientError, TimeoutError) as error:
-                account, unread = None, str(error) or "no replica has the tick of the last acknowledgement"
-            found.append(notes.findings(account, unread, now))
+        found = await self.findings()
+        for notes in self._notes.values():
             await clear(self.scene.urls, notes)
-        return tuple(found)
+        return found
+
+    async def _compared(self, notes: AreaNotes) -> Findings:
+        claims, account, unread = notes.ledger.claims(), None, ""
+        try:
+            account = notes.ledger.compare(await listed(self.scene.urls, notes), claims)
+        except (ClientError, TimeoutError) as error:
+            unread = str(error) or "no replica has the tick of the last acknowledgement"
+        return notes.findings(account, unread, asyncio.get_running_loop().time())
+
+    @property
+    def missing(self) -> str:
+        """Why the world is not whole, as far as was seen; empty if it is."""
+        return "; ".join(
+            f"{place.area}: {place.missing or 'not redundant'}" for place in self.scene.places if not place.redundant
+        )
+
+    def broken(self) -> str:
+        """What does not hold at this moment, as far as it can be told without reading the state; empty if all does."""
+        now = asyncio.get_running_loop().time()
+        for notes in self._notes.values():
+            wrong = notes.broken(now)
+            if wrong:
+                return wrong
+        return ""
+
+    async def refresh(self) -> None:
+        """Takes a look now; one that fails leaves the scene as it was."""
+        with contextlib.suppress(WorldError):
+            self._see(await self._world.look())
 
     async def _stop_writing(self) -> None:
         for task in self._writing:
@@ -86,11 +119,68 @@ class Probe:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(_LOOK)
-            try:
-                self.scene = await self._world.look()
-            except WorldError:
-                continue  # it may be what is tried; that the world is whole again is asked for elsewhere
-            self._listen()
+            await self.refresh()
+
+    def _see(self, scene: Scene) -> None:
+        now = asyncio.get_running_loop().time()
+        self.scene = scene
+        if self.missing:
+            self.lost_at, self.whole_at = self.lost_at or now, 0.0
+        else:
+            self.whole_at = self.whole_at or now
+        self._listen()
+
+    def _listen(self) -> None:
+        """To every simulator that there is, and to none that is gone."""
+        urls = set(self.scene.urls)
+        for url in urls - self._listening.keys():
+            self._listening[url] = asyncio.create_task(Listener(url, self._notes.get).run())
+        for url in self._listening.keys() - urls:
+            self._listening.pop(url).cancel()
+        for area, notes in self._notes.items():
+            notes.labels.seen(frozenset(p.name for p in self.scene.pods if p.area == area and p.role == "active"))
+
+
+def missing(self) -> str:
+        """Why the world is not whole, as far as was seen; empty if it is."""
+        return "; ".join(
+            f"{place.area}: {place.missing or 'not redundant'}" for place in self.scene.places if not place.redundant
+        )
+
+    def broken(self) -> str:
+        """What does not hold at this moment, as far as it can be told without reading the state; empty if all does."""
+        now = asyncio.get_running_loop().time()
+        for notes in self._notes.values():
+            wrong = notes.broken(now)
+            if wrong:
+                return wrong
+        return ""
+
+    async def refresh(self) -> None:
+        """Takes a look now; one that fails leaves the scene as it was."""
+        with contextlib.suppress(WorldError):
+            self._see(await self._world.look())
+
+    async def _stop_writing(self) -> None:
+        for task in self._writing:
+            task.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
+        await asyncio.gather(*(writer.finish() for writer in self._writers))
+        self._writing, self._writers = [], []
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            await self.refresh()
+
+    def _see(self, scene: Scene) -> None:
+        now = asyncio.get_running_loop().time()
+        self.scene = scene
+        if self.missing:
+            self.lost_at, self.whole_at = self.lost_at or now, 0.0
+        else:
+            self.whole_at = self.whole_at or now
+        self._listen()
 
     def _listen(self) -> None:
         """To every simulator that there is, and to none that is gone."""
@@ -103,6 +193,12 @@ class Probe:
             if pod.component == SIMULATOR:
                 for area, notes in self._notes.items():
                     notes.labels.label(pod.name, active=pod.area == area and pod.role == "active")
+
+
+def missing(scene: Scene) -> str:
+    """Why a world is not whole; empty if it is."""
+    lacking = [place for place in scene.places if not place.redundant]
+    return "; ".join(f"{place.area}: {place.missing or 'it is not redundant'}" for place in lacking)
 
 
 def _from_either(scene: Scene, area: str) -> tuple[tuple[str, ...], ...]:

@@ -95,14 +95,13 @@ class Labels:
     def __init__(self) -> None:
         """Nobody is yet."""
         self.twice = Violations()
-        self._active: set[str] = set()
+        self._active: frozenset[str] = frozenset()
 
-    def label(self, pod: str, active: bool) -> None:
-        """A pod's label as it is from now on; to be called in the order in which they were written."""
-        before = len(self._active)
-        (self._active.add if active else self._active.discard)(pod)
-        if len(self._active) > 1 and len(self._active) > before:
-            self.twice.add(f"{' and '.join(sorted(self._active))} were labelled active at the same moment")
+    def seen(self, active: frozenset[str]) -> None:
+        """All that are labelled active at one moment."""
+        if len(active) > 1 and active != self._active:
+            self.twice.add(f"{' and '.join(sorted(active))} were labelled active at the same moment")
+        self._active = active
 
 
 class Digests:

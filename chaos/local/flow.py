@@ -1,0 +1,128 @@
+"""A `Workflow` without Chaos Mesh: its templates in their order, each until its deadline.
+
+What a template began is taken back when it ends, however that comes about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+
+from chaos.experiment import Http, Schedule, StatusCheck, Template, Workflow
+from chaos.faults import Fault, PodFault
+from chaos.local.injections import Held
+from chaos.scene import Asked, WorldError
+from chaos.values import status_codes
+
+Begin = Callable[[Fault, float | None], Awaitable[Held]]
+
+
+class Flow:
+    """One workflow, from its beginning on."""
+
+    def __init__(self, workflow: Workflow, begin: Begin, asked: Asked, longest: float) -> None:
+        """Begins it; no template but `Serial` and `Parallel` lasts longer than `longest` seconds."""
+        self._workflow, self._begin, self._asked, self._longest = workflow, begin, asked, longest
+        self._hit: list[str] = []
+        self._task = asyncio.create_task(self._run(workflow.entry))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Of all its faults so far."""
+        return tuple(dict.fromkeys(self._hit))
+
+    async def over(self) -> None:
+        """See `chaos.scene.Injection`."""
+        await asyncio.shield(self._task)
+
+    async def recover(self) -> None:
+        """See `chaos.scene.Injection`."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, name: str) -> None:
+        template = self._workflow.templates[name]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(template.deadline):
+                await self._do(template)
+
+    async def _do(self, template: Template) -> None:
+        does, deadline = template.does, template.deadline
+        lasting = min(deadline or self._longest, self._longest)
+        if template.kind == "Serial":
+            for child in template.children:
+                await self._run(child)
+        elif template.kind == "Parallel":
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for child in template.children:
+                        group.create_task(self._run(child))
+            except ExceptionGroup as errors:
+                raise WorldError("; ".join(map(str, errors.exceptions))) from errors
+        elif does is None:
+            await asyncio.sleep(lasting)
+        elif isinstance(does, StatusCheck):
+            await self._check(template, does, lasting)
+        elif isinstance(does, Schedule):
+            await self._scheduled(does, lasting)
+        else:
+            await self._fault(does, lasting)
+            if deadline is not None and isinstance(does, PodFault) and does.once:
+                await asyncio.sleep(lasting)  # the template lasts, though the fault is done at once
+
+    async def _scheduled(self, schedule: Schedule, lasting: float) -> None:
+        """Once, at its beginning: what cron says is too far apart for a run that somebody waits for."""
+        if isinstance(schedule.runs, Workflow):
+            flow = Flow(schedule.runs, self._begin, self._asked, self._longest)
+            try:
+                await flow.over()
+            finally:
+                await flow.recover()
+                self._hit += flow.targets
+        else:
+            await self._fault(schedule.runs, lasting)
+
+    async def _fault(self, fault: Fault, lasting: float) -> None:
+        held = await self._begin(fault, lasting)
+        self._hit += held.targets
+        try:
+            await held.over()
+        finally:
+            await held.recover()
+
+    async def _check(self, template: Template, check: StatusCheck, lasting: float) -> None:
+        """Until it is good or bad; a continuous one until its time is over.
+
+        Raises:
+            WorldError: It is bad, and the workflow is to be aborted then.
+        """
+        good = bad = 0
+        end = asyncio.get_running_loop().time() + lasting
+        lowest, highest = status_codes(check.http.criteria.status_code) or (200, 200)
+        while True:
+            code = await self._asked(check.http, check.timeout_seconds)
+            good, bad = (good + 1, 0) if lowest <= code <= highest else (0, bad + 1)
+            if bad >= check.failure_threshold:
+                if template.abort:
+                    raise WorldError(f"{template.name}: {check.http.url} answered {code or 'nothing'}: aborted")
+                return
+            if check.mode == "Synchronous" and good >= check.success_threshold:
+                return
+            if asyncio.get_running_loop().time() + check.interval_seconds > end:
+                return
+            await asyncio.sleep(check.interval_seconds)
+
+
+async def ask(http: Http, seconds: float) -> int:
+    """Asks a URL; 0 if it does not answer."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as session,
+            session.request(http.method, http.url, data=http.body or None) as answer,
+        ):
+            return answer.status
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return 0

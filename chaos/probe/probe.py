@@ -91,9 +91,7 @@ class Probe:
     @property
     def missing(self) -> str:
         """Why the world is not whole, as far as was seen; empty if it is."""
-        return "; ".join(
-            f"{place.area}: {place.missing or 'not redundant'}" for place in self.scene.places if not place.redundant
-        )
+        return missing(self.scene)
 
     def broken(self) -> str:
         """What does not hold at this moment, as far as it can be told without reading the state; empty if all does."""
@@ -139,60 +137,6 @@ class Probe:
             self._listening.pop(url).cancel()
         for area, notes in self._notes.items():
             notes.labels.seen(frozenset(p.name for p in self.scene.pods if p.area == area and p.role == "active"))
-
-
-def missing(self) -> str:
-        """Why the world is not whole, as far as was seen; empty if it is."""
-        return "; ".join(
-            f"{place.area}: {place.missing or 'not redundant'}" for place in self.scene.places if not place.redundant
-        )
-
-    def broken(self) -> str:
-        """What does not hold at this moment, as far as it can be told without reading the state; empty if all does."""
-        now = asyncio.get_running_loop().time()
-        for notes in self._notes.values():
-            wrong = notes.broken(now)
-            if wrong:
-                return wrong
-        return ""
-
-    async def refresh(self) -> None:
-        """Takes a look now; one that fails leaves the scene as it was."""
-        with contextlib.suppress(WorldError):
-            self._see(await self._world.look())
-
-    async def _stop_writing(self) -> None:
-        for task in self._writing:
-            task.cancel()
-        await asyncio.gather(*self._writing, return_exceptions=True)
-        await asyncio.gather(*(writer.finish() for writer in self._writers))
-        self._writing, self._writers = [], []
-
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK)
-            await self.refresh()
-
-    def _see(self, scene: Scene) -> None:
-        now = asyncio.get_running_loop().time()
-        self.scene = scene
-        if self.missing:
-            self.lost_at, self.whole_at = self.lost_at or now, 0.0
-        else:
-            self.whole_at = self.whole_at or now
-        self._listen()
-
-    def _listen(self) -> None:
-        """To every simulator that there is, and to none that is gone."""
-        urls = set(self.scene.urls)
-        for url in urls - self._listening.keys():
-            self._listening[url] = asyncio.create_task(Listener(url, self._notes.get).run())
-        for url in self._listening.keys() - urls:
-            self._listening.pop(url).cancel()
-        for pod in self.scene.pods:
-            if pod.component == SIMULATOR:
-                for area, notes in self._notes.items():
-                    notes.labels.label(pod.name, active=pod.area == area and pod.role == "active")
 
 
 def missing(scene: Scene) -> str:

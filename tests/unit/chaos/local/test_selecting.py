@@ -1,0 +1,117 @@
+"""Selectors and links of a local world."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from chaos.faults import NetworkFault, PodFault, Target
+from chaos.local.network import Link, links, shape
+from chaos.local.network import refusal as refused
+from chaos.local.selecting import LocalProcess, chosen, foreign_container, unanswerable
+
+
+def process(
+    name: str, role: str = "", area: str = "", kind: str = "simulator", network: str = "/run/netns/x"
+) -> LocalProcess:
+    host = f"10.0.0.{ord(name[0])}"
+    return LocalProcess(
+        name, kind, "physics" if area else "", area, role, f"http://{host}:80", f"{host}:7", 1, network, "/x"
+    )
+
+
+WORLD = [
+    process("a", "active", "west"), process("b", "passive", "west"),
+    process("c", "active", "east"), process("d", "passive", "east"), process("e", "spare"),
+    process("w", kind="witness"),
+]  # fmt: skip
+
+
+def target(mode: str = "all", value: str = "", **selector: object) -> Target:
+    return msgspec.convert({"mode": mode, "value": value, "selector": selector}, Target)
+
+
+def names(found: tuple[LocalProcess, ...]) -> set[str]:
+    return {each.process for each in found}
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ({"labelSelectors": {"pairsim.io/role": "active"}}, {"a", "c"}),
+        ({"labelSelectors": {"pairsim.io/role": "active", "pairsim.io/area": "east"}}, {"c"}),
+        ({"labelSelectors": {"app.kubernetes.io/component": "witness"}}, {"w"}),
+        (
+            {"expressionSelectors": [{"key": "pairsim.io/role", "operator": "NotIn", "values": ["active"]}]},
+            {"b", "d", "e", "w"},
+        ),
+        ({"expressionSelectors": [{"key": "pairsim.io/area", "operator": "DoesNotExist"}]}, {"e", "w"}),
+        ({"labelSelectors": {"pairsim.io/plane": "damage"}}, set()),
+    ],
+)
+def test_selectors_mean_what_they_mean_in_a_cluster(selector: dict[str, object], expected: set[str]) -> None:
+    assert names(chosen(target(**selector), WORLD, random.Random(1))) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "least", "most"),
+    [("one", "", 1, 1), ("all", "", 5, 5), ("fixed", "3", 3, 3), ("fixed", "9", 5, 5), ("fixed-percent", "50", 3, 3),
+     ("random-max-percent", "50", 0, 3)],
+)  # fmt: skip
+def test_modes_choose_how_many(mode: str, value: str, least: int, most: int) -> None:
+    rng = random.Random(7)
+    simulators = {"labelSelectors": {"app.kubernetes.io/component": "simulator"}}
+    counts = {len(chosen(target(mode, value, **simulators), WORLD, rng)) for _ in range(50)}
+    assert min(counts) >= least
+    assert max(counts) <= most
+
+
+def test_what_a_local_world_cannot_answer_is_refused() -> None:
+    assert "nodeSelectors" in unanswerable(target(nodeSelectors={"zone": "a"}))
+    assert "pairsim up" in unanswerable(target(labelSelectors={"app.kubernetes.io/component": "controller"}))
+    assert unanswerable(target(labelSelectors={"pairsim.io/role": "active"})) == ""
+    fault = msgspec.convert(
+        {"mode": "one", "selector": {}, "action": "container-kill", "containerNames": ["witness"]}, PodFault
+    )
+    assert "a has one container, simulator" in foreign_container(fault, WORLD)
+    assert foreign_container(fault, WORLD[-1:]) == ""
+
+
+def network(**fields: object) -> NetworkFault:
+    return msgspec.convert({"mode": "all", "selector": {}, "action": "partition", **fields}, NetworkFault)
+
+
+def test_links_are_met_where_packets_leave_in_either_direction() -> None:
+    a, b, w = WORLD[0], WORLD[1], WORLD[5]
+    assert links(network(direction="to"), [a], [b, w]) == [Link(a, b.host), Link(a, w.host)]
+    assert links(network(direction="from"), [a], [b]) == [Link(b, a.host)]
+    assert set(links(network(direction="both"), [a], [a, b])) == {Link(a, b.host), Link(b, a.host)}
+
+
+def test_without_a_target_everything_is_met() -> None:
+    a = WORLD[0]
+    assert links(network(direction="both"), [a], None) == [Link(a, ""), Link(a, "", incoming=True)]
+
+
+def test_the_shape_is_as_written() -> None:
+    assert shape(network()) is None
+    made = shape(
+        network(action="netem", delay={"latency": "50ms", "jitter": "10ms", "correlation": "25"}, loss={"loss": "12.5"})
+    )
+    assert made is not None
+    assert (made.latency, made.jitter, made.loss, made.correlation) == (0.05, 0.01, 0.125, 0.25)
+    narrow = shape(network(action="bandwidth", bandwidth={"rate": "2mbit", "limit": 1000, "buffer": 500}))
+    assert narrow is not None
+    assert (narrow.rate, narrow.limit) == (250_000.0, 1500)
+
+
+def test_links_of_processes_that_share_a_network_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.local.network.os.geteuid", lambda: 0)
+    monkeypatch.setattr("chaos.local.network.shutil.which", lambda tool: tool)
+    assert "--isolate" in refused(network(), [process("a", network="")])
+    assert refused(network(), WORLD) == ""
+    assert "externalTargets" in refused(network(externalTargets=["1.1.1.1"]), WORLD)
+    monkeypatch.setattr("chaos.local.network.os.geteuid", lambda: 1000)
+    assert "root" in refused(network(), WORLD)

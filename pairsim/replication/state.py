@@ -72,7 +72,13 @@ class State:
         return self._digests.get(tick)
 
     def digests(self, first: int, last: int) -> dict[int, str]:
-        """Digests of the recent ticks in [first, last], 16 hex digits each."""
+        """Digests of the recent ticks in [first, last], 16 hex digits each; none while they are in doubt.
+
+        `last` has to be a committed tick that was known before the call: what a lost leadership computed ahead of it
+        is in doubt from then on.
+        """
+        if not self.trusted:
+            return {}
         return {tick: hex16(digest) for tick, digest in list(self._digests.items()) if first <= tick <= last}
 
     def notify(self) -> None:

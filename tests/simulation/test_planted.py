@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pairsim.replication import group, member, passive, raft, replica
+from pairsim.replication import group, member, passive, raft, replica, state
 from tests.simulation import faults, world
 
 SEEDS = 40
@@ -44,6 +44,13 @@ def keeps_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
         self.state.doubt = None
 
     patch.setattr(replica.Replica, "_settle_doubt", trusting)
+
+
+def tells_digests_of_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    def told(self: state.State, first: int, last: int) -> dict[int, str]:
+        return {tick: f"{digest:016x}" for tick, digest in self._digests.items() if first <= tick <= last}
+
+    patch.setattr(state.State, "digests", told)
 
 
 def steps_differently_on_one_replica(patch: pytest.MonkeyPatch) -> None:
@@ -102,6 +109,7 @@ def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
         acknowledges_before_commit,
         applies_uncommitted_frames,
         keeps_a_state_in_doubt,
+        tells_digests_of_a_state_in_doubt,
         steps_differently_on_one_replica,
         skips_the_replay,
         runs_a_command_again,

@@ -83,6 +83,10 @@ class Counters:
         return ()
 
 
+_DIGESTS = 3
+"""As many recent ticks are asked for; a lost leadership may be that far ahead."""
+
+
 class Oracle:
     """What all processes together said; checks the invariants as they speak."""
 
@@ -315,6 +319,7 @@ class Process:
         for _round in range(20):
             busy = net.pump(self.name)
             self.member.turn(0)
+            self._read_digests()
             if self.replica is not None and (busy or now >= self.due):
                 self.due = self.replica.run_once(now)
             self.member.turn(0)
@@ -324,6 +329,13 @@ class Process:
         if due < self._timer or self._timer <= now:
             self._timer = due
             net.schedule(due, self.name)
+
+    def _read_digests(self) -> None:
+        """As `GET /v1/digests` does, at any time between two steps."""
+        if self.replica is not None:
+            last = self.replica.log.tick
+            for tick, digest in self.replica.state.digests(last - _DIGESTS, last).items():
+                self.world.oracle.published(self.name, tick, int(digest, 16))
 
     def _wake(self) -> None:
         self.due = 0.0

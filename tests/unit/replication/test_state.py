@@ -32,6 +32,18 @@ def test_nobody_reads_a_tick_before_it_is_committed() -> None:
     assert seen == [Published(1, 1)]
 
 
+def test_digests_of_a_state_in_doubt_are_not_told() -> None:
+    state = at(1)
+    told = state.digests(0, 10)
+    assert told.keys() == {1}
+    state.doubt = 1
+    assert state.digests(0, 10) == {}
+    state.doubt = None
+    assert state.digests(0, 10) == told
+    state.valid = False
+    assert state.digests(0, 10) == {}
+
+
 def test_nobody_reads_a_state_in_doubt_or_none() -> None:
     log, state = new(), at(1)
     apply(log, Open(1), tick(1, 1))

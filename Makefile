@@ -26,8 +26,13 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
 
+# SEEDS of the simulation in virtual time; with SECONDS random experiments against real processes (needs root).
 soak: $(STAMP)
+ifdef SECONDS
+	$(BIN)/python -m tests.process.chaos.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+else
 	$(BIN)/python -m tests.simulation.soak --seeds $(SEEDS)
+endif
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -1,60 +1,152 @@
-"""`pairsim-chaos run`: experiments against a world, and a verdict."""
+"""`pairsim-chaos run` and `soak`: experiments against a world, and a verdict."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar, cast
 
 import click
+import msgspec
 from rich.console import Console
 
 from chaos.experiment import Experiment, ExperimentError, load_experiments
 from chaos.local.world import LocalWorld
 from chaos.reading import UnreadableError
 from chaos.running import Pace, Runner, seed_or_new
+from chaos.scene import WorldError
+from chaos.soaking import faults, plan
 from chaos.verdict.judging import Verdict
 from chaos.verdict.telling import as_json, as_junit, explanations, summary, table
 
 _WIDTH = 140
 _ENDED = 130
+_ANY = 3600.0
+_SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+class Manner(msgspec.Struct, frozen=True):
+    """How experiments are run and told."""
+
+    host: str
+    port: int
+    whole: float
+    calm: float
+    seed: int | None
+    json_file: Path | None
+    junit_file: Path | None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether standard output is for the JSON alone."""
+        return self.json_file == Path("-")
+
+    @property
+    def pace(self) -> Pace:
+        """Of every experiment."""
+        return Pace(whole=self.whole, lead=self.calm, settle=self.calm)
+
+    def tell(self, sentence: str) -> None:
+        """To whoever waits."""
+        if not self.quiet:
+            click.echo(f"{time.strftime('%H:%M:%S')}  {sentence}")
+
+
+def _manner(command: F) -> F:
+    """Gives a command these options, as one argument `manner`."""
+
+    @click.option("--host", default="127.0.0.1", show_default=True, help="Of `pairsim up`.")
+    @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of `pairsim up`.")
+    @click.option(
+        "--whole",
+        type=_SECONDS,
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long the world may take to become whole after a fault.",
+    )
+    @click.option(
+        "--calm",
+        type=_SECONDS,
+        default=2.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Before a fault, and after the world is whole again.",
+    )
+    @click.option("--seed", type=int, default=None, help="Of what is chosen by chance; told at the beginning.")
+    @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts there; - is stdout.")
+    @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write it as JUnit's XML.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: object,
+        host: str,
+        port: int,
+        whole: float,
+        calm: float,
+        seed: int | None,
+        json_file: Path | None,
+        junit_file: Path | None,
+        **options: object,
+    ) -> None:
+        command(*args, manner=Manner(host, port, whole, calm, seed, json_file, junit_file), **options)
+
+    return cast("F", wrapped)  # fmt: skip
 
 
 @click.command("run")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Of `pairsim up`.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of `pairsim up`.")
 @click.option(
-    "--at-most", type=click.FloatRange(min=0, min_open=True), default=3600.0, metavar="SECONDS",
+    "--at-most", type=_SECONDS, default=3600.0, metavar="SECONDS",
     help="Faults last no longer than that, whatever their files say.",
 )  # fmt: skip
-@click.option(
-    "--whole", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, metavar="SECONDS",
-    help="How long the world may take to become whole after a fault.",
-)  # fmt: skip
-@click.option("--seed", type=int, default=None, help="Of what is chosen by chance; told at the beginning.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts there; - is stdout.")
-@click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write it as JUnit's XML.")
+@_manner
 @click.pass_context
-def run_command(
-    context: click.Context, /, files: tuple[Path, ...], host: str, port: int, at_most: float, whole: float,
-    seed: int | None, json_file: Path | None, junit_file: Path | None,
-) -> None:  # fmt: skip
+def run_command(context: click.Context, files: tuple[Path, ...], at_most: float, manner: Manner) -> None:
     """Runs the experiments of FILES against a world that `pairsim up` runs, and says whether everything held.
 
     Links between processes can be cut only if the world was started with `pairsim up --isolate`. Exit code 0:
     everything that was made held; 1: something did not; 2: nothing could be made.
     """
     experiments = read_all(files)
-    chosen = seed_or_new(seed)
-    quiet = json_file == Path("-")
-    tell: Callable[[str], None] = _silent if quiet else _tell
-    tell(f"{len(experiments)} experiment(s), seed {chosen}")
-    verdicts, ended = asyncio.run(_run(experiments, f"http://{host}:{port}", at_most, Pace(whole=whole), chosen, tell))
-    report(verdicts, json_file, junit_file)
-    context.exit(_ENDED if ended else exit_code(verdicts))
+    seed = seed_or_new(manner.seed)
+    manner.tell(f"{len(experiments)} experiment(s), seed {seed}")
+    context.exit(_end(*asyncio.run(_run(iter(experiments), manner, at_most, seed)), manner))
+
+
+@click.command("soak")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--seconds", type=_SECONDS, default=600.0, show_default=True, metavar="SECONDS", help="Until when.")
+@_manner
+@click.pass_context
+def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float, manner: Manner) -> None:
+    """Makes the faults of FILES in an order, length and company that chance decides, until the time is over.
+
+    It ends at the first experiment that does not hold, and tells the seed that leads there again. What cannot be made
+    here is left out. Exit codes are those of `run`.
+    """
+    experiments = [experiment for _, experiment in read_all(files)]
+    seed = seed_or_new(manner.seed)
+    known = faults(asyncio.run(_possible(experiments, manner, seed)))
+    if not known:
+        raise click.ClickException("no fault of these files can be made here: `pairsim-chaos run` tells why")
+    manner.tell(f"{len(known)} fault(s) for {seconds:g} s, seed {seed}")
+    rng, end = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - an order of tests
+
+    def planned() -> Iterator[tuple[Path, Experiment]]:
+        number = 0
+        while time.monotonic() < end:
+            number += 1
+            yield Path(), plan(rng, known, number)
+
+    context.exit(_end(*asyncio.run(_run(planned(), manner, _ANY, seed, stop_at_bad=True)), manner))
 
 
 def read_all(files: Sequence[Path]) -> list[tuple[Path, Experiment]]:
@@ -100,36 +192,49 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
 
 
 async def _run(
-    experiments: Sequence[tuple[Path, Experiment]], url: str, at_most: float, pace: Pace, seed: int,
-    tell: Callable[[str], None],
-) -> tuple[list[Verdict], bool]:  # fmt: skip
+    experiments: Iterator[tuple[Path, Experiment]],
+    manner: Manner,
+    at_most: float,
+    seed: int,
+    *,
+    stop_at_bad: bool = False,
+) -> tuple[list[Verdict], bool]:
     """The verdicts, and whether it was ended before all were given."""
     task = asyncio.current_task()
     if task is not None:  # what was made is taken back, also if it is ended
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     verdicts: list[Verdict] = []
-    async with LocalWorld(url, longest=at_most, seed=seed) as world:
-        runner = Runner(world, pace=pace, tell=tell)
+    async with LocalWorld(f"http://{manner.host}:{manner.port}", longest=at_most, seed=seed) as world:
+        runner = Runner(world, pace=manner.pace, tell=manner.tell)
         try:
             for path, experiment in experiments:
-                tell(f"{experiment.name}: {path}")
-                verdicts.append(await runner.run(experiment, path))
-                tell(f"{experiment.name}: {_in_short(verdicts[-1])}")
+                manner.tell(f"{experiment.name}{f': {path}' if path != Path() else ''}")
+                verdict = await runner.run(experiment, path)
+                manner.tell(f"{experiment.name}: {_in_short(verdict)}")
+                verdicts.append(verdict)
+                if stop_at_bad and not verdict.held:
+                    break
         except asyncio.CancelledError:
-            tell("ended before its time: what was made is taken back")
+            manner.tell("ended before its time: what was made is taken back")
             return verdicts, True
     return verdicts, False
+
+
+async def _possible(experiments: Sequence[Experiment], manner: Manner, seed: int) -> list[Experiment]:
+    """Those that can be made here."""
+    async with LocalWorld(f"http://{manner.host}:{manner.port}", longest=_ANY, seed=seed) as world:
+        try:
+            return [each for each in experiments if not await world.refusal(each)]
+        except WorldError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _end(verdicts: Sequence[Verdict], ended: bool, manner: Manner) -> int:
+    report(verdicts, manner.json_file, manner.junit_file)
+    return _ENDED if ended else exit_code(verdicts)
 
 
 def _in_short(verdict: Verdict) -> str:
     if verdict.refused:
         return f"not made here: {verdict.refused}"
     return "held" if verdict.held else "NOT HELD"
-
-
-def _tell(sentence: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')}  {sentence}")
-
-
-def _silent(_sentence: str) -> None:
-    """Standard output is for the JSON alone."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from chaos.commands import run_command
+from chaos.commands import run_command, soak_command
 from chaos.linting import lint
 from chaos.reading import UnreadableError, read
 
@@ -18,6 +18,7 @@ def main() -> None:
 
 
 main.add_command(run_command)
+main.add_command(soak_command)
 
 
 @main.command("lint")

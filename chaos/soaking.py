@@ -1,0 +1,44 @@
+"""Experiments by chance: what a seed makes of the faults that there are. Pure, so that a seed can be tried again.
+
+Two faults at once are made only if neither takes a process's data along: a pair bears the loss of one copy, not of two.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from chaos.experiment import Experiment, Template, Workflow
+from chaos.faults import Fault, PodFault
+
+_SHORTEST, _LONGEST = 1.0, 8.0
+_ENTRY = "soak"
+
+
+def faults(experiments: Sequence[Experiment]) -> list[tuple[str, Fault]]:
+    """Those that one document makes alone, by its name; workflows, schedules and checks are passed over."""
+    return [(each.name, each.spec) for each in experiments if isinstance(each.spec, Fault)]
+
+
+def plan(rng: random.Random, known: Sequence[tuple[str, Fault]], number: int) -> Experiment:
+    """The next experiment: one fault for some seconds, or two of different kinds that overlap."""
+    lasting = [item for item in known if not _takes_data(item[1])]
+    pair = rng.random() < 0.4 and len(lasting) > 1
+    chosen = rng.sample(lasting, 2) if pair else [rng.choice(known)]
+    templates: dict[str, Template] = {}
+    for name, fault in chosen:
+        deadline = round(rng.uniform(_SHORTEST, _LONGEST), 1)
+        written = msgspec.structs.replace(fault, duration="")
+        templates[name] = Template(name, type(fault).__name__, deadline, (), written, abort=False)
+    children = tuple(templates)
+    templates[_ENTRY] = Template(_ENTRY, "Parallel", None, children, None, abort=False)
+    told = " and ".join(f"{each.name} for {each.deadline:g} s" for each in templates.values() if each.deadline)
+    return Experiment(
+        kind="Workflow", name=f"{number}: {told}", namespace="", spec=Workflow(_ENTRY, templates), document={}, line=0
+    )
+
+
+def _takes_data(fault: Fault) -> bool:
+    return isinstance(fault, PodFault) and fault.action == "pod-kill"

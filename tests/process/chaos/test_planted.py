@@ -1,0 +1,116 @@
+"""The verdict must be able to be bad: faults that are planted into pairsim itself are found by experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.process.chaos.worlds import EXPERIMENTS, failed, hurt, run
+
+pytestmark = pytest.mark.root
+
+WHEN_LOADED = """
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+
+class _Planter(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        loader = spec.loader
+        execute = loader.exec_module
+        def planted(module):
+            execute(module)
+            plant(module)
+        loader.exec_module = planted
+        return spec
+
+sys.meta_path.insert(0, _Planter())
+"""
+ACKNOWLEDGES_BEFORE_COMMIT = """
+MODULE = "pairsim.replication.inbox"
+def plant(inbox):
+    stepped = inbox.Ledger.stepped
+    def early(self, tick, rejected, term):
+        self._committed = tick
+        stepped(self, tick, rejected, term)
+    inbox.Ledger.stepped = early
+"""
+STEPS_DIFFERENTLY_IN_EVERY_PROCESS = """
+import os
+MODULE = "pairsim.simulators.physics"
+def plant(physics):
+    step = physics.Physics.step
+    def uneven(self, table, batch, tick, rng):
+        step(self, table, batch, tick, rng)
+        table.column("velocity")[0] += os.getpid() * 1e-9
+    physics.Physics.step = uneven
+"""
+LETS_THE_OLD_ACTIVE_GO_ON = """
+MODULE = "pairsim.network.api"
+def plant(api):
+    import msgspec
+    from pairsim.replication.host import Host
+    status = Host.status
+    def boasting(self):
+        found = status(self)
+        lying = found.role == "passive" and found.generation > 1
+        return msgspec.structs.replace(found, role="active") if lying else found
+    Host.status = boasting
+"""
+LAGS_AND_TAKES_OVER = """
+apiVersion: chaos-mesh.org/v1alpha1
+kind: Workflow
+metadata: {name: lag-and-kill}
+spec:
+  entry: both
+  templates:
+    - {name: both, templateType: Parallel, deadline: 20s, children: [cut, then]}
+    - name: cut
+      templateType: NetworkChaos
+      deadline: 6s
+      networkChaos:
+        action: partition
+        direction: both
+        mode: all
+        selector: {labelSelectors: {pairsim.io/role: active}}
+        target: {mode: all, selector: {labelSelectors: {pairsim.io/role: passive}}}
+    - {name: then, templateType: Serial, deadline: 15s, children: [pause, kill]}
+    - {name: pause, templateType: Suspend, deadline: 2s}
+    - name: kill
+      templateType: PodChaos
+      deadline: 4s
+      podChaos:
+        action: container-kill
+        containerNames: [simulator]
+        mode: all
+        selector: {labelSelectors: {pairsim.io/role: active}}
+"""
+
+
+def test_acknowledging_before_the_commit_loses_commands(tmp_path: Path) -> None:
+    with hurt(tmp_path, "--isolate", planted=ACKNOWLEDGES_BEFORE_COMMIT + WHEN_LOADED) as up:
+        code, verdicts, told = run(up, "--at-most", "3", str(EXPERIMENTS / "partition-active-all.yaml"))
+        assert code == 1, told
+        assert "no acknowledged command is lost" in failed(verdicts)
+
+
+@pytest.mark.parametrize(("planted", "held"), [(STEPS_DIFFERENTLY_IN_EVERY_PROCESS + WHEN_LOADED, False), ("", True)])
+def test_a_step_that_is_not_deterministic_is_found_in_the_replay(tmp_path: Path, planted: str, held: bool) -> None:
+    file = tmp_path / "lag-and-kill.yaml"
+    file.write_text(LAGS_AND_TAKES_OVER)
+    with hurt(tmp_path, "--isolate", planted=planted) as up:
+        code, verdicts, told = run(up, str(file))
+        assert code == (0 if held else 1), (verdicts, told)
+        assert ("replicas agree bit for bit" in failed(verdicts)) is not held
+
+
+def test_two_that_say_they_are_active_are_found(tmp_path: Path) -> None:
+    with hurt(tmp_path, planted=LETS_THE_OLD_ACTIVE_GO_ON + WHEN_LOADED) as up:
+        code, verdicts, told = run(up, "--whole", "3", str(EXPERIMENTS / "kill-passive.yaml"))
+        assert code == 1, told
+        assert "one active in a term" in failed(verdicts)

@@ -15,6 +15,8 @@ from chaos.scene import Scene, World, WorldError
 from pairsim.network.client_errors import ClientError
 
 _LOOK = 0.25
+_EVIDENCE = 5.0
+"""Seconds that a short run may take longer until both replicas of each area told digests of the same ticks."""
 
 
 class Probe:
@@ -75,6 +77,10 @@ class Probe:
         now = asyncio.get_running_loop().time()
         for notes in self._notes.values():
             notes.pauses.ended(now)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_EVIDENCE):
+                while not all(notes.digests.compared for notes in self._notes.values()):
+                    await asyncio.sleep(_LOOK)
         found = await self.findings()
         for notes in self._notes.values():
             await clear(self.scene.urls, notes)

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import msgspec
 
 from chaos.experiment import Experiment, Template, Workflow
-from chaos.faults import Fault, PodFault
+from chaos.faults import Fault, IOFault, PodFault, StressFault
 
 _SHORTEST, _LONGEST = 1.0, 8.0
 _ENTRY = "soak"
+_PAIRS = 0.5
 
 
 def faults(experiments: Sequence[Experiment]) -> list[tuple[str, Fault]]:
@@ -24,9 +25,10 @@ def faults(experiments: Sequence[Experiment]) -> list[tuple[str, Fault]]:
 
 def plan(rng: random.Random, known: Sequence[tuple[str, Fault]], number: int) -> Experiment:
     """The next experiment: one fault for some seconds, or two of different kinds that overlap."""
-    lasting = [item for item in known if not _takes_data(item[1])]
-    pair = rng.random() < 0.4 and len(lasting) > 1
-    chosen = rng.sample(lasting, 2) if pair else [rng.choice(known)]
+    chosen = [rng.choice(known)]
+    others = [item for item in known if _bearable(chosen[0], item)]
+    if others and rng.random() < _PAIRS:
+        chosen.append(rng.choice(others))
     templates: dict[str, Template] = {}
     for name, fault in chosen:
         deadline = round(rng.uniform(_SHORTEST, _LONGEST), 1)
@@ -40,5 +42,12 @@ def plan(rng: random.Random, known: Sequence[tuple[str, Fault]], number: int) ->
     )
 
 
-def _takes_data(fault: Fault) -> bool:
-    return isinstance(fault, PodFault) and fault.action == "pod-kill"
+def _bearable(one: tuple[str, Fault], other: tuple[str, Fault]) -> bool:
+    """Whether two faults may be made at once: no data goes, and neither ends the process that the other one needs."""
+    both = (one[1], other[1])
+    ending = any(isinstance(fault, PodFault) for fault in both)
+    return (
+        one[0] != other[0]
+        and not any(isinstance(fault, PodFault) and fault.action == "pod-kill" for fault in both)
+        and not (ending and any(isinstance(fault, IOFault | StressFault) for fault in both))
+    )

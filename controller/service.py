@@ -12,8 +12,10 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from controller.console.feed import Feed
+from controller.console.page import add_page
 from controller.local import LocalWorld
-from controller.picture import picture
+from controller.picture import WorldPicture, picture
 from controller.processes import EndOrder, Processes
 from controller.targets import Targets
 from pairsim.network.client_errors import ClientError
@@ -23,7 +25,7 @@ T = TypeVar("T")
 _ROLES = ("active", "passive", "witness")
 MAX_BODY = 4096
 _SENTENCES = {
-    404: "there is nothing; the world is at /v1/world",
+    404: "there is nothing; the console is at /, the world for programs at /v1/world",
     413: f"an order has at most {MAX_BODY} bytes",
 }
 
@@ -85,6 +87,18 @@ class _Service:
         return web.json_response(body=msgspec.json.encode(answer))
 
 
+class _Shown:
+    """A local world, for the console."""
+
+    can_kill = True
+
+    def __init__(self, world: LocalWorld) -> None:
+        self._world = world
+
+    def picture(self) -> WorldPicture:
+        return picture(self._world)
+
+
 def world_app(world: LocalWorld, hosts: frozenset[str]) -> web.Application:
     """The application; `hosts` are the names that it is reached by."""
     service = _Service(world)
@@ -103,7 +117,10 @@ def world_app(world: LocalWorld, hosts: frozenset[str]) -> web.Application:
             )
 
     app = web.Application(client_max_size=MAX_BODY, middlewares=[guard])
-    targets = Targets(world)
+    targets, feed = Targets(world), Feed(_Shown(world))
+    add_page(app)
+    app.cleanup_ctx.append(feed.running)
+    app.router.add_get("/v1/console", feed.serve)
     app.router.add_get("/v1/world", service.show)
     app.router.add_get("/v1/targets", targets.targets)
     app.router.add_get("/metrics", targets.metrics)

@@ -77,10 +77,10 @@ class Probe:
         now = asyncio.get_running_loop().time()
         for notes in self._notes.values():
             notes.pauses.ended(now)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_EVIDENCE):
-                while not all(notes.digests.compared for notes in self._notes.values()):
-                    await asyncio.sleep(_LOOK)
+        for _ in range(int(_EVIDENCE / _LOOK)):
+            if all(notes.digests.compared for notes in self._notes.values()):
+                break
+            await asyncio.sleep(_LOOK)
         found = await self.findings()
         for notes in self._notes.values():
             await clear(self.scene.urls, notes)

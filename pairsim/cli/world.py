@@ -128,7 +128,7 @@ class _Stop:
 
 async def _announce(world: LocalWorld, host: str, port: int, began: float) -> None:
     asked = f" --host {host}" * (host != HOST) + f" --port {port}" * (port != PORT)
-    ready = f"the world is ready: http://{host}:{port}/v1/world, `pairsim status{asked}`; Ctrl-C stops it"
+    ready = f"the world is ready: console at http://{host}:{port}/, `pairsim status{asked}`; Ctrl-C stops it"
     announcer = Announcer(began, ready)
     while True:
         for sentence in announcer.fresh(picture(world), time.monotonic()):

@@ -22,7 +22,7 @@ TOLD = re.compile(
     | west:\ redundant(\ again)?(\ after\ \d+\.\d\d\ s)?:\ sim-\d\ \(active\)\ and\ sim-\d\ \(passive\),\ 5\d\ entities
     | west:\ not\ redundant\ for\ \d+\ s:\ .*
     | \w+-\d\ was\ ended\ by\ signal\ \d+\ \(\w+\);\ it\ is\ started\ again\ in\ 0\.\d\ s\ \(log:\ \S+/log\)
-    | the\ world\ is\ ready:\ http://127\.0\.0\.1:\d+/v1/world,\ `pairsim\ status\ --port\ \d+`;\ Ctrl-C\ stops\ it
+    | the\ world\ is\ ready:\ console\ at\ http://127\.0\.0\.1:\d+/,\ `pairsim\ status\ --port\ \d+`;\ Ctrl-C\ stops\ it
     | stopping:\ every\ area\ is\ written\ to\ disk(;\ Ctrl-C\ again\ does\ not\ wait\ for\ it)?
     | stopping\ at\ once
     | stopped
@@ -59,7 +59,7 @@ def holder(up: Up, role: str) -> tuple[str, int]:
 
 
 def test_it_says_when_it_is_ready_and_where(up: Up) -> None:
-    up.told(r"the world is ready: http://127\.0\.0\.1:(\d+)/v1/world, .*")
+    up.told(r"the world is ready: console at http://127\.0\.0\.1:(\d+)/, .*")
     assert all(re.match(r"\d\d:\d\d:\d\d\.\d{3}  ", line) for line in up.story())
     area = up.whole().areas[0]
     assert (area.area, area.generation, area.missing) == ("west", 1, "")

@@ -101,7 +101,7 @@ async def test_a_body_is_bounded(http: aiohttp.ClientSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/", 404), ("GET", "/v1/kill", 405), ("PUT", "/v1/world", 405)]
+    ("method", "path", "status"), [("GET", "/index.html", 404), ("GET", "/v1/kill", 405), ("PUT", "/v1/world", 405)]
 )
 async def test_what_is_not_there_is_a_sentence(
     http: aiohttp.ClientSession, method: str, path: str, status: int

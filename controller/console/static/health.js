@@ -1,0 +1,8 @@
+// How an area is, in the three ways that the page tells of it.
+
+export function health(area) {
+  if (!area.replicas.some((replica) => replica.role === "active")) return "down";
+  return area.redundant ? "whole" : "alone";
+}
+
+export const WORDS = { whole: "● redundant", alone: "◐ not redundant", down: "○ no active" };

@@ -1,0 +1,54 @@
+"""A real Chromium, and a real world for it to show."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+from tests.process.world.ups import Up
+
+BROWSER, DRIVER = "chromium", "chromedriver"
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    for tool in (BROWSER, DRIVER):
+        if shutil.which(tool) is None:
+            pytest.skip(
+                f"the console is tried in a browser; {tool} is missing: apt-get install chromium chromium-driver"
+            )
+    made = Up(tmp_path_factory.mktemp("world"))
+    made.start()
+    try:
+        made.told("the world is ready: .*")
+        made.whole()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    options = Options()
+    options.binary_location = str(shutil.which(BROWSER))
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which(DRIVER)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def requested(driver: webdriver.Chrome) -> set[str]:
+    """URLs of all that the page asked for since the last call."""
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    found = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    return found | {m["params"]["url"] for m in messages if m["method"] == "Network.webSocketCreated"}

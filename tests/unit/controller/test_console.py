@@ -1,0 +1,126 @@
+"""What the console's server sends, to whom, and how much."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from controller.console import feed
+from controller.console.feed import MAX_VIEWERS, _Viewer
+from controller.service import world_app
+from pairsim.network.connections import listening
+from tests.unit.controller.worlds import Fakes, fakes
+
+
+@pytest_asyncio.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Fakes]:
+    async with fakes(tmp_path) as made:
+        await made.known()
+        yield made
+
+
+@pytest_asyncio.fixture
+async def http(made: Fakes) -> AsyncIterator[aiohttp.ClientSession]:
+    app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
+    async with (
+        listening(app, "127.0.0.1:0") as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(10)) as session,
+    ):
+        yield session
+
+
+async def test_the_page_may_load_nothing_from_elsewhere(http: aiohttp.ClientSession) -> None:
+    async with http.get("/") as answer:
+        page = await answer.text()
+        assert answer.content_type == "text/html"
+        assert "default-src 'none'; script-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert "http" not in page.replace("http-equiv", "")
+    parts = [word.split('"')[1] for word in page.split() if word.startswith(("href=", "src="))]
+    assert len(parts) >= 3
+    for part in parts:
+        async with http.get(part) as answer:
+            assert answer.status == 200
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_viewer_is_shown_the_world_at_once(http: aiohttp.ClientSession) -> None:
+    async with http.ws_connect("/v1/console") as socket:
+        message = json.loads((await socket.receive(5)).data)
+        assert (message["kind"], message["kill"]) == ("world", True)
+        assert [area["area"] for area in message["world"]["areas"]] == ["north"]
+
+
+async def test_pages_of_other_origins_are_refused(http: aiohttp.ClientSession) -> None:
+    for origin in ("http://evil.example", "null"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect("/v1/console", headers={"Origin": origin})
+        assert refused.value.status == 403
+    own = str(http._base_url).rstrip("/")
+    async with http.ws_connect("/v1/console", headers={"Origin": own}) as socket:
+        await socket.receive(5)
+
+
+async def test_there_are_so_many_viewers_and_no_more(http: aiohttp.ClientSession) -> None:
+    sockets = [await http.ws_connect("/v1/console") for _ in range(MAX_VIEWERS)]
+    for socket in sockets:
+        await socket.receive(5)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http.ws_connect("/v1/console")
+    assert refused.value.status == 503
+    for socket in sockets:
+        await socket.close()
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                again = await http.ws_connect("/v1/console")
+                break
+            except aiohttp.WSServerHandshakeError:
+                await asyncio.sleep(0.01)
+    await again.close()
+
+
+def test_of_everything_a_slow_viewer_gets_the_newest_only() -> None:
+    viewer = _Viewer()
+    for number in range(1000):
+        viewer.world = b"world %d" % number
+        for area in ("west", "east"):
+            viewer.samples[area] = b"%s %d" % (area.encode(), number)
+    sent = []
+    while (message := viewer.next()) is not None:
+        sent.append(message)
+    assert sent == [b"world 999", b"west 999", b"east 999"]
+
+
+async def test_nothing_is_sampled_while_nobody_looks(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running: list[bool] = []
+
+    class Sampler:
+        def __init__(self, *_words: object) -> None: ...
+
+        async def run(self) -> None:
+            running.append(True)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                running.pop()
+
+    monkeypatch.setattr(feed, "Sampler", Sampler)
+    await asyncio.sleep(0)
+    assert not running
+    async with http.ws_connect("/v1/console") as one, http.ws_connect("/v1/console") as other:
+        await one.receive(5)
+        await other.receive(5)
+        async with asyncio.timeout(10):
+            while running != [True]:
+                await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while running:
+            await asyncio.sleep(0.01)

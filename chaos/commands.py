@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
 
 import click
-import msgspec
 from rich.console import Console
 
 from chaos.experiment import Experiment, ExperimentError, load_experiments
-from chaos.local.world import LocalWorld
+from chaos.manner import SECONDS, Manner, with_manner
 from chaos.reading import UnreadableError
-from chaos.running import Pace, Runner, seed_or_new
+from chaos.running import Runner, seed_or_new
 from chaos.scene import WorldError
 from chaos.soaking import faults, plan
 from chaos.verdict.judging import Verdict
@@ -27,90 +24,20 @@ from chaos.verdict.telling import as_json, as_junit, explanations, summary, tabl
 _WIDTH = 140
 _ENDED = 130
 _ANY = 3600.0
-_SECONDS = click.FloatRange(min=0, min_open=True)
-
-
-F = TypeVar("F", bound=Callable[..., None])
-
-
-class Manner(msgspec.Struct, frozen=True):
-    """How experiments are run and told."""
-
-    host: str
-    port: int
-    whole: float
-    calm: float
-    seed: int | None
-    json_file: Path | None
-    junit_file: Path | None
-
-    @property
-    def quiet(self) -> bool:
-        """Whether standard output is for the JSON alone."""
-        return self.json_file == Path("-")
-
-    @property
-    def pace(self) -> Pace:
-        """Of every experiment."""
-        return Pace(whole=self.whole, lead=self.calm, settle=self.calm)
-
-    def tell(self, sentence: str) -> None:
-        """To whoever waits."""
-        if not self.quiet:
-            click.echo(f"{time.strftime('%H:%M:%S')}  {sentence}")
-
-
-def _manner(command: F) -> F:
-    """Gives a command these options, as one argument `manner`."""
-
-    @click.option("--host", default="127.0.0.1", show_default=True, help="Of `pairsim up`.")
-    @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of `pairsim up`.")
-    @click.option(
-        "--whole",
-        type=_SECONDS,
-        default=60.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long the world may take to become whole after a fault.",
-    )
-    @click.option(
-        "--calm",
-        type=_SECONDS,
-        default=2.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="Before a fault, and after the world is whole again.",
-    )
-    @click.option("--seed", type=int, default=None, help="Of what is chosen by chance; told at the beginning.")
-    @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts there; - is stdout.")
-    @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write it as JUnit's XML.")
-    @functools.wraps(command)
-    def wrapped(
-        *args: object,
-        host: str,
-        port: int,
-        whole: float,
-        calm: float,
-        seed: int | None,
-        json_file: Path | None,
-        junit_file: Path | None,
-        **options: object,
-    ) -> None:
-        command(*args, manner=Manner(host, port, whole, calm, seed, json_file, junit_file), **options)
-
-    return cast("F", wrapped)  # fmt: skip
 
 
 @click.command("run")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--at-most", type=_SECONDS, default=3600.0, metavar="SECONDS",
+    "--at-most", type=SECONDS, default=3600.0, metavar="SECONDS",
     help="Faults last no longer than that, whatever their files say.",
 )  # fmt: skip
-@_manner
+@with_manner
 @click.pass_context
 def run_command(context: click.Context, files: tuple[Path, ...], at_most: float, manner: Manner) -> None:
-    """Runs the experiments of FILES against a world that `pairsim up` runs, and says whether everything held.
+    """Runs the experiments of FILES against a world, and says whether everything held.
+
+    The world is one that `pairsim up` runs on this machine, or with --cluster one on Kubernetes.
 
     Links between processes can be cut only if the world was started with `pairsim up --isolate`. Exit code 0:
     everything that was made held; 1: something did not; 2: nothing could be made.
@@ -123,8 +50,8 @@ def run_command(context: click.Context, files: tuple[Path, ...], at_most: float,
 
 @click.command("soak")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--seconds", type=_SECONDS, default=600.0, show_default=True, metavar="SECONDS", help="Until when.")
-@_manner
+@click.option("--seconds", type=SECONDS, default=600.0, show_default=True, metavar="SECONDS", help="Until when.")
+@with_manner
 @click.pass_context
 def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float, manner: Manner) -> None:
     """Makes the faults of FILES in an order, length and company that chance decides, until the time is over.
@@ -204,7 +131,7 @@ async def _run(
     if task is not None:  # what was made is taken back, also if it is ended
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     verdicts: list[Verdict] = []
-    async with LocalWorld(f"http://{manner.host}:{manner.port}", longest=at_most, seed=seed) as world:
+    async with manner.world(at_most, seed) as world:
         runner = Runner(world, pace=manner.pace, tell=manner.tell)
         try:
             for path, experiment in experiments:
@@ -222,7 +149,7 @@ async def _run(
 
 async def _possible(experiments: Sequence[Experiment], manner: Manner, seed: int) -> list[Experiment]:
     """Those that can be made here."""
-    async with LocalWorld(f"http://{manner.host}:{manner.port}", longest=_ANY, seed=seed) as world:
+    async with manner.world(_ANY, seed) as world:
         try:
             return [each for each in experiments if not await world.refusal(each)]
         except WorldError as error:

@@ -102,6 +102,9 @@ class World(Protocol):
             WorldError: It does not answer.
         """
 
+    async def labels(self, seen: Callable[[str, frozenset[str]], None]) -> None:
+        """Tells of areas and of all their pods that are labelled active, at every change, until it is cancelled."""
+
     async def refusal(self, experiment: Experiment) -> str:
         """Why an experiment cannot be made here; empty if it can."""
 

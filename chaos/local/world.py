@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -23,6 +23,7 @@ from controller.picture import WorldPicture
 
 _SECONDS = 10.0
 _NO_END = 3600.0
+_LABELS = 0.1
 T = TypeVar("T")
 
 
@@ -57,6 +58,18 @@ class LocalWorld:
         places = [Place(each.area, each.plane, each.bounds, each.redundant, each.missing) for each in seen.areas]
         pods = [Pod(each.process, each.kind, each.area, each.role, each.url if each.pid else "") for each in processes]
         return Scene(tuple(places), tuple(pods))
+
+    async def labels(self, seen: Callable[[str, frozenset[str]], None]) -> None:
+        """See `chaos.scene.World`."""
+        while True:
+            try:
+                processes = await self._processes()
+            except WorldError:
+                processes = []
+            for area in {each.area for each in processes} - {""}:
+                active = (each.process for each in processes if each.area == area and each.role == "active")
+                seen(area, frozenset(active))
+            await asyncio.sleep(_LABELS)
 
     async def refusal(self, experiment: Experiment) -> str:
         """See `chaos.scene.World`."""

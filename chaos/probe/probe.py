@@ -35,7 +35,7 @@ class Probe:
         self._writers: list[Writer] = []
         self._writing: list[asyncio.Task[None]] = []
         self._listening: dict[str, asyncio.Task[None]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self.scene = Scene((), ())
         self.lost_at = self.whole_at = 0.0
 
@@ -55,14 +55,17 @@ class Probe:
                 writer = Writer(self._notes[place.area], urls, number)
                 self._writers.append(writer)
                 self._writing.append(asyncio.create_task(writer.run()))
-        self._looking = asyncio.create_task(self._look())
+        self._watching = [
+            asyncio.create_task(self._look()),
+            asyncio.create_task(self._world.labels(self._labelled)),
+        ]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stop_writing()
-        tasks = [*self._listening.values(), *([self._looking] if self._looking else [])]
+        tasks = [*self._listening.values(), *self._watching]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -141,8 +144,11 @@ class Probe:
             self._listening[url] = asyncio.create_task(Listener(url, self._notes.get).run())
         for url in self._listening.keys() - urls:
             self._listening.pop(url).cancel()
-        for area, notes in self._notes.items():
-            notes.labels.seen(frozenset(p.name for p in self.scene.pods if p.area == area and p.role == "active"))
+
+    def _labelled(self, area: str, active: frozenset[str]) -> None:
+        notes = self._notes.get(area)
+        if notes is not None:
+            notes.labels.seen(active)
 
 
 def missing(scene: Scene) -> str:

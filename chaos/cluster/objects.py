@@ -1,0 +1,139 @@
+"""What a cluster says of pods, areas and experiments, read into the words of a scene; pure.
+
+Chaos Mesh's conditions and records: `chaos-mesh.org/v1alpha1`, `status.conditions` and
+`status.experiment.containerRecords`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chaos.scene import Place, Pod
+from pairsim.model.geometry import Box
+
+HTTP_PORT = 8080
+_NAME, _COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
+_AREA, _ROLE = "pairsim.io/area", "pairsim.io/role"
+
+
+class _Camel(msgspec.Struct, frozen=True, rename="camel"):
+    """Kubernetes's spelling."""
+
+
+class Metadata(_Camel, frozen=True):
+    """Of any object."""
+
+    name: str = ""
+    labels: dict[str, str] = {}
+    deletion_timestamp: str | None = None
+    resource_version: str = ""
+
+
+class Condition(_Camel, frozen=True):
+    """One of an object."""
+
+    type: str
+    status: str
+    message: str = ""
+
+
+class _PodStatus(_Camel, frozen=True):
+    phase: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+
+
+class PodObject(_Camel, frozen=True):
+    """A pod."""
+
+    metadata: Metadata
+    status: _PodStatus = _PodStatus()
+
+
+class _AreaSpec(_Camel, frozen=True):
+    plane: str
+    bounds: Box
+
+
+class _AreaStatus(_Camel, frozen=True):
+    conditions: list[Condition] = []
+
+
+class AreaObject(_Camel, frozen=True):
+    """An Area."""
+
+    metadata: Metadata
+    spec: _AreaSpec
+    status: _AreaStatus = _AreaStatus()
+
+
+class _Event(_Camel, frozen=True):
+    type: str = ""
+    operation: str = ""
+    message: str = ""
+
+
+class _Record(_Camel, frozen=True):
+    id: str = ""
+    phase: str = ""
+    events: list[_Event] = []
+
+
+class _Experiment(_Camel, frozen=True):
+    container_records: list[_Record] = []
+
+
+class _ChaosStatus(_Camel, frozen=True):
+    conditions: list[Condition] = []
+    experiment: _Experiment = _Experiment()
+
+
+class ChaosObject(_Camel, frozen=True):
+    """An experiment as Chaos Mesh carries it out."""
+
+    metadata: Metadata
+    status: _ChaosStatus = _ChaosStatus()
+
+    def has(self, condition: str) -> bool:
+        """Whether a condition is true."""
+        return any(each.type == condition and each.status == "True" for each in self.status.conditions)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the pods that were chosen."""
+        ids = (record.id.split("/") for record in self.status.experiment.container_records)
+        return tuple(dict.fromkeys(parts[1] for parts in ids if len(parts) > 1))
+
+    @property
+    def complaint(self) -> str:
+        """What Chaos Mesh says of injections that failed; empty if it says nothing."""
+        told = [
+            f"{record.id}: {event.message}"
+            for record in self.status.experiment.container_records
+            for event in record.events[-1:]
+            if event.type == "Failed"
+        ]
+        return "; ".join(dict.fromkeys(told))
+
+
+def pod(found: PodObject) -> Pod | None:
+    """A pod of a world; None for others."""
+    labels = found.metadata.labels
+    if labels.get(_NAME) != "pairsim":
+        return None
+    up = found.status.phase == "Running" and found.status.pod_ip and found.metadata.deletion_timestamp is None
+    return Pod(
+        name=found.metadata.name,
+        component=labels.get(_COMPONENT, ""),
+        area=labels.get(_AREA, ""),
+        role=labels.get(_ROLE, ""),
+        url=f"http://{found.status.pod_ip}:{HTTP_PORT}" if up else "",
+    )
+
+
+def place(found: AreaObject) -> Place:
+    """An area."""
+    conditions = {each.type: each for each in found.status.conditions}
+    redundant = conditions.get("Redundant")
+    whole = redundant is not None and redundant.status == "True"
+    told = redundant.message if redundant is not None else "the controller has not said anything of it"
+    return Place(found.metadata.name, found.spec.plane, found.spec.bounds, whole, "" if whole else told)

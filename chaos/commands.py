@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 import time
@@ -17,9 +18,11 @@ from chaos.manner import SECONDS, Manner, with_manner
 from chaos.reading import UnreadableError
 from chaos.running import Runner, seed_or_new
 from chaos.scene import WorldError
+from chaos.serving import VerdictServer
 from chaos.soaking import faults, plan
 from chaos.verdict.judging import Verdict
 from chaos.verdict.telling import as_json, as_junit, explanations, summary, table
+from pairsim.network.connections import listening
 
 _WIDTH = 140
 _ENDED = 130
@@ -74,6 +77,21 @@ def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float
             yield Path(), plan(rng, known, number)
 
     context.exit(_end(*asyncio.run(_run(planned(), manner, _ANY, seed, stop_at_bad=True)), manner))
+
+
+@click.command("probe")
+@click.option("--listen", default="127.0.0.1:8079", show_default=True, help="HOST:PORT of GET /verdict.")
+@with_manner
+def probe_command(listen: str, manner: Manner) -> None:
+    """Writes to a world, watches it, and tells over HTTP whether everything holds: 200, or 503 with the reason.
+
+    It goes on until it is ended. `StatusCheck`s of a workflow ask it.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            asyncio.run(_probe(listen, manner))
+        except (OSError, ValueError) as error:
+            raise click.ClickException(f"cannot listen at {listen}: {error}") from error
 
 
 def read_all(files: Sequence[Path]) -> list[tuple[Path, Experiment]]:
@@ -145,6 +163,15 @@ async def _run(
             manner.tell("ended before its time: what was made is taken back")
             return verdicts, True
     return verdicts, False
+
+
+async def _probe(listen: str, manner: Manner) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with manner.world(_ANY, 0) as world, listening(VerdictServer(world).app(), listen) as port:
+        manner.tell(f"probing; the verdict is at http://{listen.rpartition(':')[0]}:{port}/verdict")
+        await stop.wait()
 
 
 async def _possible(experiments: Sequence[Experiment], manner: Manner, seed: int) -> list[Experiment]:

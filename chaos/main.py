@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from chaos.commands import run_command, soak_command
+from chaos.commands import probe_command, run_command, soak_command
 from chaos.linting import lint
 from chaos.reading import UnreadableError, read
 
@@ -17,6 +17,7 @@ def main() -> None:
     """Experiments with failures, in the words of Chaos Mesh."""
 
 
+main.add_command(probe_command)
 main.add_command(run_command)
 main.add_command(soak_command)
 

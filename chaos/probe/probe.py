@@ -98,6 +98,11 @@ class Probe:
         return notes.findings(account, unread, asyncio.get_running_loop().time())
 
     @property
+    def areas(self) -> set[str]:
+        """That are probed."""
+        return set(self._notes)
+
+    @property
     def missing(self) -> str:
         """Why the world is not whole, as far as was seen; empty if it is."""
         return missing(self.scene)

@@ -23,12 +23,14 @@ class Check(msgspec.Struct, frozen=True):
         held: Whether it did.
         figure: What was counted.
         reasons: Sentences; why it did not hold, area by area.
+        violated: Whether something was seen that must not be; else it has not held for want of evidence.
     """
 
     name: str
     held: bool
     figure: str
     reasons: tuple[str, ...] = ()
+    violated: bool = False
 
 
 class TakeoverSeen(msgspec.Struct, frozen=True):
@@ -117,8 +119,8 @@ def _durable(found: Sequence[Findings]) -> Check:
         [
             *(f"{one.area}: the state cannot be compared: {one.unread}" for one in found if one.account is None),
             *(f"{area}: no command was acknowledged" for area, each in accounts if not each.acknowledged),
-            *(f"{area}: {_some(each.lost)} not there" for area, each in accounts if each.lost),
         ],
+        [f"{area}: {_some(each.lost)} not there" for area, each in accounts if each.lost],
     )
 
 
@@ -128,6 +130,7 @@ def _conserved(found: Sequence[Findings]) -> Check:
     return _check(
         "nothing is done twice",
         f"{wrong} wrong",
+        [],
         [
             *(f"{area}: {_some(each.doubled)} there more than once" for area, each in accounts if each.doubled),
             *(f"{area}: {_some(each.revived)} there after the end" for area, each in accounts if each.revived),
@@ -146,11 +149,8 @@ def _digests(found: Sequence[Findings]) -> Check:
     return _check(
         "replicas agree bit for bit",
         f"{wrong} of {compared:,} digests differ",
-        [
-            *(f"{one.area}: no digests could be compared" for one in found if not one.digests),
-            *_sentences(found, lambda one: one.unequal),
-            *_sentences(found, lambda one: one.divergences),
-        ],
+        [f"{one.area}: no digests could be compared" for one in found if not one.digests],
+        [*_sentences(found, lambda one: one.unequal), *_sentences(found, lambda one: one.divergences)],
     )
 
 
@@ -164,7 +164,7 @@ def _violations(
     count = sum(of(one).count for one in found)
     figure = f"{count} times not" if evidence is None else f"{count} of {sum(map(evidence, found)):,} {what}"
     nothing = [f"{one.area}: no {what}" for one in found if evidence is not None and not evidence(one)]
-    return _check(name, figure, [*nothing, *_sentences(found, of)])
+    return _check(name, figure, nothing, list(_sentences(found, of)))
 
 
 def _sentences(found: Iterable[Findings], of: Callable[[Findings], Violations]) -> Iterator[str]:
@@ -172,8 +172,10 @@ def _sentences(found: Iterable[Findings], of: Callable[[Findings], Violations]) 
         yield from (f"{one.area}: {sentence}" for sentence in of(one).sentences)
 
 
-def _check(name: str, figure: str, reasons: Sequence[str]) -> Check:
-    return Check(name, held=not reasons, figure=figure, reasons=tuple(reasons))
+def _check(name: str, figure: str, wanting: Sequence[str], violations: Sequence[str]) -> Check:
+    """It has held if no evidence is wanting, and none shows a violation."""
+    reasons = (*violations, *wanting)
+    return Check(name, held=not reasons, figure=figure, reasons=reasons, violated=bool(violations))
 
 
 def _some(entities: Sequence[int]) -> str:

@@ -1,0 +1,98 @@
+"""A stand-in for Chaos Mesh where a cluster has none: its resources, and just enough of its controller.
+
+It kills pods, and refuses to touch links as Chaos Mesh does on nodes without netem. It is no Chaos Mesh: what the real
+one does with the project's files is not shown by it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from chaos.experiment import load_experiments
+from chaos.faults import PodFault
+from chaos.schema import plural, spec_schema
+from tests.cluster.native.sandbox import ClusterError
+from tests.cluster.watcher import Object, Watcher
+from tests.cluster.world import NAMESPACE, World
+
+KINDS = ("PodChaos", "NetworkChaos")
+NO_NETEM = "unable to set tcs: RTNETLINK answers: No such file or directory"
+
+
+class StandIn:
+    """Plays Chaos Mesh until closed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._watchers: list[Watcher] = []
+        self._begun: set[str] = set()
+
+    def open(self) -> None:
+        """Installs the resources, and begins to play."""
+        self._world.apply(*map(_definition, KINDS))
+        for kind in KINDS:
+            name = f"{plural(kind)}.chaos-mesh.org"
+            self._world.kubectl("wait", f"crd/{name}", "--for=condition=Established", "--timeout=30s", seconds=40)
+            watcher = Watcher(self._world.cluster.kubectl_command, name, "-n", NAMESPACE)
+            watcher.each(self._saw)
+            self._watchers.append(watcher)
+            watcher.start()
+
+    def close(self) -> None:
+        for watcher in self._watchers:
+            watcher.close()
+        for kind in KINDS:
+            self._world.kubectl("delete", "crd", f"{plural(kind)}.chaos-mesh.org", "--ignore-not-found")
+
+    def _saw(self, _at: float, event: str, found: Object) -> None:
+        if event != "ADDED" or found["metadata"]["uid"] in self._begun:
+            return
+        self._begun.add(found["metadata"]["uid"])
+        document = json.dumps({key: found[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": _named(found)})
+        (experiment,) = load_experiments(document)
+        fault = experiment.spec
+        assert not isinstance(fault, str)
+        selectors = ",".join(f"{name}={value}" for name, value in found["spec"]["selector"]["labelSelectors"].items())
+        names = self._world.kubectl("get", "pods", "-l", selectors, "-o", "name").split()[:1]
+        if isinstance(fault, PodFault):
+            self._world.kubectl("delete", *names, "--grace-period=0", "--force", "--wait=false")
+        self._tell(found, names, failed=not isinstance(fault, PodFault))
+
+    def _tell(self, found: Object, names: list[str], *, failed: bool) -> None:
+        event = {"type": "Failed", "operation": "Apply", "message": NO_NETEM} if failed else {"type": "Succeeded"}
+        records = [{"id": f"{NAMESPACE}/{name.partition('/')[2]}", "events": [event]} for name in names]
+        condition = {"type": "AllInjected", "status": "False" if failed else "True"}
+        body = {"status": {"conditions": [condition], "experiment": {"containerRecords": records}}}
+        where = f"{found['kind'].lower()}.chaos-mesh.org/{found['metadata']['name']}"
+        try:
+            self._world.kubectl("patch", where, "--subresource=status", "--type=merge", "-p", json.dumps(body))
+        except ClusterError as error:
+            if "NotFound" not in str(error):
+                raise
+
+
+def _named(found: Object) -> Object:
+    return {key: found["metadata"][key] for key in ("name", "namespace")}
+
+
+def _definition(kind: str) -> Object:
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    properties = {"spec": spec_schema(kind), "status": free}
+    version = {
+        "name": "v1alpha1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": properties}},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural(kind)}.chaos-mesh.org"},
+        "spec": {
+            "group": "chaos-mesh.org",
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural(kind), "singular": plural(kind), "listKind": f"{kind}List"},
+            "versions": [version],
+        },
+    }

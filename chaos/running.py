@@ -37,7 +37,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     lead: float = 2.0
     whole: float = 60.0
     settle: float = 2.0
-    injection: float = 60.0
+    injection: float = 90.0
 
 
 class Runner:

@@ -22,7 +22,7 @@ from chaos.scene import Asked, Injection, RefusedFaultError, Scene, WorldError
 from controller.kube.connection import Connection, GoneError
 from controller.seam import ApiError
 
-_INJECTED, _RECOVERED = 60.0, 60.0
+_INJECTED, _RECOVERED = 30.0, 60.0
 _GONE = 60.0
 _LOOK = 0.25
 _WATCH = 60.0

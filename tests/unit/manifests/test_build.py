@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chaos.schema import KINDS, plural
 from pairsim.cli import main
 from pairsim.model.documents import load_world
 from tests.unit.manifests.rendered import (
@@ -44,7 +45,7 @@ def with_package(tmp_path: Path, component: str) -> list[Object]:
         "namespace": "garden",
         "resources": ["../default"],
         "components": [f"../../components/{component}"],
-        **yaml.safe_load(_PACKAGES[component]),
+        **yaml.safe_load(_PACKAGES.get(component, "{}")),
     }
     (mine / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return build(mine)
@@ -190,6 +191,17 @@ def test_a_package_is_installed_before_the_simulator_starts(tmp_path: Path, comp
     assert all(m["name"] in volumes for c in containers(template) for m in c["volumeMounts"])
     # Witnesses hold no state and need no package.
     assert "initContainers" not in deployments(objects)["witness"]["spec"]
+
+
+def test_experiments_come_with_a_verdict_in_the_worlds_image_and_with_rights_of_their_own(tmp_path: Path) -> None:
+    objects = with_package(tmp_path, "chaos")
+    (verdict,) = (o for o in of_kind(objects, "Deployment") if o["metadata"]["name"] == "pairsim-verdict")
+    (container,) = verdict["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == containers(deployments(objects)["simulator"])[0]["image"]
+    assert {o["metadata"]["namespace"] for o in objects if "pairsim-chaos" in o["metadata"]["name"]} == {"garden"}
+    (role,) = (o for o in of_kind(objects, "Role") if o["metadata"]["name"] == "pairsim-chaos")
+    listed = {resource for rule in role["rules"] if "create" in rule["verbs"] for resource in rule["resources"]}
+    assert listed == {plural(kind) for kind in KINDS} - {"statuschecks"}
 
 
 @pytest.mark.parametrize("component", ["package-configmap", "package-url"])

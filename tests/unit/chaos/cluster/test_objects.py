@@ -1,0 +1,89 @@
+"""What a cluster says, in the words of a scene."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chaos.cluster.objects import AreaObject, ChaosObject, PodObject, place, pod
+from chaos.cluster.world import _heard, _WatchEvent
+
+
+def pod_object(name: str, role: str = "", area: str = "", **more: object) -> dict[str, object]:
+    labels = {"app.kubernetes.io/name": "pairsim", "app.kubernetes.io/component": "simulator"}
+    labels |= {"pairsim.io/role": role} if role else {}
+    labels |= {"pairsim.io/area": area} if area else {}
+    return {
+        "metadata": {"name": name, "labels": labels, **more},
+        "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": []},
+    }
+
+
+def test_pods_have_an_address_while_they_run() -> None:
+    found = pod(msgspec.convert(pod_object("a", "active", "west"), PodObject))
+    assert found is not None
+    assert (found.name, found.component, found.area, found.role) == ("a", "simulator", "west", "active")
+    assert found.url == "http://10.0.0.1:8080"
+    leaving = pod(msgspec.convert(pod_object("a", deletionTimestamp="2026-01-01T00:00:00Z"), PodObject))
+    assert leaving is not None
+    assert leaving.url == ""
+    assert pod(msgspec.convert({"metadata": {"name": "x", "labels": {}}}, PodObject)) is None
+
+
+def test_an_area_is_redundant_when_its_condition_says_so() -> None:
+    body = {
+        "metadata": {"name": "west"},
+        "spec": {"plane": "physics", "bounds": {"min": [0, 0, 0], "max": [1, 1, 1]}, "entities": 5},
+    }
+    unknown = place(msgspec.convert(body, AreaObject))
+    assert (unknown.redundant, unknown.missing) == (False, "the controller has not said anything of it")
+    status = {"conditions": [{"type": "Redundant", "status": "False", "message": "b is joining", "reason": "Joining"}]}
+    assert place(msgspec.convert({**body, "status": status}, AreaObject)).missing == "b is joining"
+    status["conditions"][0]["status"] = "True"
+    assert place(msgspec.convert({**body, "status": status}, AreaObject)).redundant
+
+
+def test_chaos_mesh_tells_targets_conditions_and_what_went_wrong() -> None:
+    found = msgspec.convert(
+        {
+            "metadata": {"name": "cut"},
+            "status": {
+                "conditions": [{"type": "Selected", "status": "True"}, {"type": "AllInjected", "status": "False"}],
+                "experiment": {
+                    "desiredPhase": "Run",
+                    "containerRecords": [
+                        {
+                            "id": "pairsim/a",
+                            "phase": "Not Injected",
+                            "events": [
+                                {"type": "Succeeded", "operation": "Apply"},
+                                {"type": "Failed", "operation": "Apply", "message": "unable to set tcs"},
+                            ],
+                        },
+                        {"id": "pairsim/b/simulator", "events": [{"type": "Succeeded"}]},
+                    ],
+                },
+            },
+        },
+        ChaosObject,
+    )
+    assert found.has("Selected")
+    assert not found.has("AllInjected")
+    assert found.targets == ("a", "b")
+    assert found.complaint == "pairsim/a: unable to set tcs"
+
+
+def test_labels_are_told_in_the_order_in_which_they_were_written() -> None:
+    known: dict[str, tuple[str, bool]] = {}
+    told: list[tuple[str, set[str]]] = []
+
+    def event(kind: str, name: str, role: str = "", area: str = "") -> None:
+        watched = msgspec.convert({"type": kind, "object": pod_object(name, role, area)}, _WatchEvent)
+        _heard(known, watched, lambda area, active: told.append((area, set(active))))
+
+    event("ADDED", "a", "active", "west")
+    event("ADDED", "b", "passive", "west")
+    event("MODIFIED", "b", "active", "west")
+    event("MODIFIED", "a", "passive", "west")
+    event("DELETED", "b", "active", "west")
+    event("ADDED", "c", "spare")
+    assert told == [("west", each) for each in ({"a"}, {"a"}, {"a", "b"}, {"b"}, set())]

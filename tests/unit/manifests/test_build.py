@@ -197,7 +197,7 @@ def test_experiments_come_with_a_verdict_in_the_worlds_image_and_with_rights_of_
     objects = with_package(tmp_path, "chaos")
     (verdict,) = (o for o in of_kind(objects, "Deployment") if o["metadata"]["name"] == "pairsim-verdict")
     (container,) = verdict["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == containers(deployments(objects)["simulator"])[0]["image"]
+    assert container["image"] == next(iter(containers(deployments(objects)["simulator"])))["image"]
     assert {o["metadata"]["namespace"] for o in objects if "pairsim-chaos" in o["metadata"]["name"]} == {"garden"}
     (role,) = (o for o in of_kind(objects, "Role") if o["metadata"]["name"] == "pairsim-chaos")
     listed = {resource for rule in role["rules"] if "create" in rule["verbs"] for resource in rule["resources"]}

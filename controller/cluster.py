@@ -21,12 +21,14 @@ from controller.labels import label_actions
 from controller.meters import Meters
 from controller.objects import AreaStatus
 from controller.orders import Orders
+from controller.picture import WorldPicture, cluster_picture
 from controller.pods import label_patch
 from controller.seam import AREAS, BUDGETS, PLANES, PODS, SERVICES, Agenda, Api, Body, ChangedError, Resource
 from controller.sight import Sight
 from controller.surveyor import Surveyor
 from controller.view import Action, Adopt, Assign, Forget, Release, Remind, Say, SetLabel, Switchover, View
 from pairsim.model.assignment import ReplicaStatus, Role
+from pairsim.network.client import AreaClient
 
 log = structlog.get_logger()
 
@@ -111,6 +113,20 @@ class Cluster:
         """Areas by state, as they were told last, and the spares at hand."""
         told = [desk.told for desk in self._sight.desks.values()]
         return census([(_holds(s, "Ready"), _holds(s, "Redundant")) for s in told], self._index.spares())
+
+    def picture(self) -> WorldPicture:
+        """The world as it is now, for whoever looks at it."""
+        now = time.monotonic()
+        views = [self._index.view(name, now) for name in sorted(self._sight.desks)]
+        return cluster_picture(views, now)
+
+    def active(self, area: str) -> AreaClient | None:
+        """For an order to the active of an area; None while there is none."""
+        for name, process in self._index.view(area, time.monotonic()).processes.items():
+            status = process.replica
+            if status is not None and status.area == area and status.role is Role.ACTIVE:
+                return self._sight.client(name)
+        return None
 
     # --- looks
 

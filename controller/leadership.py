@@ -36,7 +36,12 @@ _SELECTED = {PODS, SERVICES, BUDGETS}
 
 
 class Candidate:
-    """A controller that may work, and does when it holds the lease."""
+    """A controller that may work, and does when it holds the lease.
+
+    Attributes:
+        ready: Whether it has heard of the API server.
+        cluster: What it works on, while it does.
+    """
 
     def __init__(self, connection: Connection, namespace: str, identity: str, meters: Meters) -> None:
         """For the world in a namespace; `identity` is nobody else's."""
@@ -45,6 +50,7 @@ class Candidate:
         self._api = KubeApi(connection, namespace, self._events)
         self._lease = Lease(self._api, MANAGER, identity)
         self.ready = False
+        self.cluster: Cluster | None = None
 
     async def run(self) -> None:
         """For ever; ends by cancellation, and lets the lease go at once then."""
@@ -59,6 +65,7 @@ class Candidate:
                 except* LeaseLostError:
                     log.warning("stopped working: another controller may have the lease")
                 finally:
+                    self.cluster = None
                     self._meters.idle()
         finally:
             await asyncio.shield(self._lease.release())
@@ -69,6 +76,7 @@ class Candidate:
         papers = self._queue("papers", lambda key: cluster.paper(key), _CLERKS, ahead=looks)  # noqa: PLW0108
         cluster = Cluster(self._api, looks, papers, token, meters=self._meters, holds=self._lease.holds)
         self._meters.census = cluster.census
+        self.cluster = cluster
         watches = [self._watching(resource, cluster) for resource in WATCHED]
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ import click
 import structlog
 from aiohttp import web
 
+from controller.console.cluster import console_app
 from controller.kube.connection import Connection
 from controller.leadership import Candidate
 from controller.meters import Meters
@@ -35,10 +37,15 @@ log = structlog.get_logger()
 )
 @click.option("--http", default="127.0.0.1:8080", show_default=True, help="Where probes and metrics are served.")
 @click.option(
+    "--console", default="", metavar="HOST:PORT", help="Where the console is served, on loopback. [default: nowhere]"
+)
+@click.option(
     "--identity", envvar="POD_NAME", help="Of this controller, unlike any other's. [default: host name and process id]"
 )
 @click.option("--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL", help="debug, info, …")
-def main(namespace: str | None, kubeconfig: Path | None, http: str, identity: str | None, log_level: str) -> None:
+def main(
+    namespace: str | None, kubeconfig: Path | None, http: str, console: str, identity: str | None, log_level: str
+) -> None:
     """Makes a pair of every Area, and keeps the role labels of its pods true.
 
     Of several controllers in a namespace the one that holds the Lease works.
@@ -46,14 +53,15 @@ def main(namespace: str | None, kubeconfig: Path | None, http: str, identity: st
     _logging(log_level)
     name = identity or f"{socket.gethostname()}-{os.getpid()}"
     try:
-        asyncio.run(_run(namespace, kubeconfig, http, name))
+        asyncio.run(_run(namespace, kubeconfig, http, console, name))
     except ApiError as error:
         raise click.ClickException(str(error)) from error
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"cannot serve at {http}: {error}") from error
+        where = f"{http} and {console}" if console else http
+        raise click.ClickException(f"cannot serve at {where}: {error}") from error
 
 
-async def _run(namespace: str | None, kubeconfig: Path | None, http: str, identity: str) -> None:
+async def _run(namespace: str | None, kubeconfig: Path | None, http: str, console: str, identity: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -61,7 +69,10 @@ async def _run(namespace: str | None, kubeconfig: Path | None, http: str, identi
     connection = await Connection.open(kubeconfig, observe=meters.request)
     try:
         candidate = Candidate(connection, namespace or connection.namespace, identity, meters)
-        async with listening(probes(candidate, meters), http):
+        async with contextlib.AsyncExitStack() as served:
+            await served.enter_async_context(listening(probes(candidate, meters), http))
+            if console:
+                await served.enter_async_context(listening(console_app(candidate), console))
             log.info("serves", identity=identity, namespace=namespace or connection.namespace, http=http)
             work = asyncio.create_task(candidate.run())
             told = asyncio.create_task(stop.wait())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from controller.local import LocalWorld
-from pairsim.model.assignment import AreaSpec, ReplicaStatus, Role, WitnessStatus
+from controller.view import View
+from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus, Role, WitnessStatus
 from pairsim.model.geometry import Box
 
 
@@ -31,11 +33,17 @@ class ReplicaPicture(msgspec.Struct, frozen=True):
     pid: int | None
 
 
-class ProcessPicture(msgspec.Struct, frozen=True):
-    """A witness or a spare."""
+class ProcessPicture(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A witness or a spare.
+
+    Attributes:
+        pid: None while it does not run, and of a pod.
+        name: Of a pod.
+    """
 
     url: str
     pid: int | None
+    name: str = ""
 
 
 class AreaPicture(msgspec.Struct, frozen=True):
@@ -73,6 +81,18 @@ def picture(world: LocalWorld) -> WorldPicture:
     return WorldPicture([_area(world, spec) for spec in world.areas], spares)
 
 
+def cluster_picture(views: Iterable[View], now: float) -> WorldPicture:
+    """Of looks at all areas; pods have no process ids that would mean anything to others."""
+    areas, spares = [], {}
+    for view in views:
+        spares.update({process.name: ProcessPicture(process.url, None, process.name) for process in view.spares})
+        if view.spec is not None:
+            said = {name: Said(process.status, now - process.silent) for name, process in view.processes.items()}
+            found = {name: Whereabouts(process.url, None, name) for name, process in view.processes.items()}
+            areas.append(area_picture(view.spec, view.recorded, said, found))
+    return WorldPicture(areas, [spares[name] for name in sorted(spares)])
+
+
 def _status(world: LocalWorld, name: str) -> ReplicaStatus | None:
     observer = world.observers.get(name)
     status = observer.status if observer is not None else None
@@ -81,11 +101,46 @@ def _status(world: LocalWorld, name: str) -> ReplicaStatus | None:
 
 def _area(world: LocalWorld, spec: AreaSpec) -> AreaPicture:
     recorded = world.recorded.get(spec.area)
-    names = [m.replica for m in recorded.replicas] if recorded else []
+    members = recorded.members() if recorded else ()
+    statuses = {
+        member.replica: Said(observer.status, time.monotonic() - observer.silent)
+        for member in members
+        if (observer := world.observers.get(member.replica)) is not None
+    }
+    found = {
+        name: Whereabouts(process.url, process.pid)
+        for member in members
+        if (process := world.pool.processes.get(name := member.replica)) is not None
+    }
+    return area_picture(spec, recorded, statuses, found)
+
+
+class Said(NamedTuple):
+    """A process's status, and when it came, in seconds of a monotonic clock."""
+
+    status: ReplicaStatus | WitnessStatus | None
+    at: float
+
+
+class Whereabouts(NamedTuple):
+    """Of a process; see `ProcessPicture`."""
+
+    url: str
+    pid: int | None
+    name: str = ""
+
+
+def area_picture(
+    spec: AreaSpec, recorded: Assignment | None, said: Mapping[str, Said], found: Mapping[str, Whereabouts]
+) -> AreaPicture:
+    """One area, of what its members say and where they are, by name."""
+    nowhere = Whereabouts("", None)
     heard = {
-        name: Heard(status, time.monotonic() - world.observers[name].silent)
-        for name in names
-        if (status := _status(world, name)) is not None and status.area == spec.area
+        member.replica: Heard(one.status, one.at)
+        for member in (recorded.replicas if recorded else ())
+        if (one := said.get(member.replica)) is not None
+        and isinstance(one.status, ReplicaStatus)
+        and one.status.area == spec.area
     }
     replicas = [
         ReplicaPicture(
@@ -95,14 +150,13 @@ def _area(world: LocalWorld, spec: AreaSpec) -> AreaPicture:
             tick=one.status.tick,
             lag_ticks=lag_ticks(one, heard.values(), spec.tick_rate),
             entities=one.status.entities,
-            url=world.pool.processes[name].url,
-            pid=world.pool.processes[name].pid,
+            url=found.get(name, nowhere).url,
+            pid=found.get(name, nowhere).pid,
         )
         for name, one in heard.items()
     ]
-    witness = world.pool.processes.get(recorded.witness.replica) if recorded else None
-    observer = world.observers.get(recorded.witness.replica) if recorded else None
-    missing = what_is_missing([one.status for one in heard.values()], observer.status if observer else None)
+    witness = recorded.witness.replica if recorded else ""
+    missing = what_is_missing([one.status for one in heard.values()], said.get(witness, Said(None, 0.0)).status)
     return AreaPicture(
         area=spec.area,
         plane=spec.plane,
@@ -110,7 +164,7 @@ def _area(world: LocalWorld, spec: AreaSpec) -> AreaPicture:
         redundant=not missing,
         generation=recorded.generation if recorded else 0,
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
-        witness=ProcessPicture(witness.url if witness else "", witness.pid if witness else None),
+        witness=ProcessPicture(*found.get(witness, nowhere)),
         missing=missing,
     )
 

@@ -20,6 +20,7 @@ from controller.picture import AreaPicture, WorldPicture
 
 MAX_VIEWERS = 8
 _LOOK = 0.1
+_SHARE = 20.0
 _HZ = 5.0
 _SEND_SECONDS = 5.0
 _MAX_INCOMING = 1024
@@ -31,6 +32,10 @@ class Shown(Protocol):
     @property
     def can_kill(self) -> bool:
         """Whether its processes can be killed from here."""
+
+    @property
+    def note(self) -> str:
+        """What has to be known of what is shown; empty if nothing."""
 
     def picture(self) -> WorldPicture:
         """As it is now."""
@@ -77,13 +82,14 @@ class Feed:
         told = 0.0
         try:
             while True:
-                now = time.time()
+                now, began = time.time(), time.perf_counter()
                 seen = self._shown.picture()
                 self.history.see(seen.areas, now)
                 if self._viewers and now - told >= 1 / _HZ:
                     told = now
                     self._tell(self._world(seen))
-                await asyncio.sleep(_LOOK)
+                # A world of a thousand areas is looked at less often: a look takes its time from the decisions.
+                await asyncio.sleep(max(_LOOK, _SHARE * (time.perf_counter() - began)))
         finally:
             self._stop_sampling()
 
@@ -118,8 +124,9 @@ class Feed:
         return socket
 
     def _world(self, seen: WorldPicture) -> bytes:
-        body = {"kind": "world", "kill": self._shown.can_kill, "world": seen, "events": list(self.history.events)}
-        return msgspec.json.encode(body)
+        shown = self._shown
+        body = {"kind": "world", "kill": shown.can_kill, "note": shown.note, "world": seen}
+        return msgspec.json.encode({**body, "events": list(self.history.events)})
 
     def _tell(self, world: bytes) -> None:
         if world == self._last:

@@ -26,16 +26,16 @@ function count(number, word) {
 }
 
 connect({
-  onWorld({ world, events, kill }) {
+  onWorld({ world, events, kill, note }) {
     const whole = world.areas.filter((area) => area.redundant).length;
-    byId("summary").textContent =
+    byId("summary").textContent = note ||
       `${count(world.areas.length, "area")}, ${whole} redundant · ${count(world.spares.length, "spare")}`;
     document.title = whole === world.areas.length ? "pairsim" : `(${world.areas.length - whole}) pairsim`;
     map.world(world.areas);
     pairs.world(world.areas, kill);
     timeline.show(events);
     byId("spares").textContent = world.spares.length
-      ? `Spares: ${world.spares.map((spare) => `pid ${spare.pid ?? "-"}`).join(", ")}`
+      ? `Spares: ${world.spares.map((spare) => spare.name ?? `pid ${spare.pid ?? "-"}`).join(", ")}`
       : "No spares: a replica that is lost waits for a new process.";
   },
   onSample(sample) { map.sample(sample); },

@@ -93,7 +93,7 @@ export class Pairs {
     const entities = Math.max(0, ...area.replicas.map((replica) => replica.entities));
     card.about.textContent = `${area.plane} · ${entities.toLocaleString("en")} entities · generation ${area.generation}`;
     const rows = area.replicas.map((r) => [r.role, r.replica, r.term, r.tick.toLocaleString("en"), r.lag_ticks]);
-    rows.push(["witness", area.witness.pid ? `pid ${area.witness.pid}` : "not running", "", "", ""]);
+    rows.push(["witness", area.witness.name ?? (area.witness.pid ? `pid ${area.witness.pid}` : "not running"), "", "", ""]);
     while (card.body.rows.length > rows.length) card.body.deleteRow(-1);
     rows.forEach((cells, place) => {
       const row = card.body.rows[place] ?? card.body.insertRow();

@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from controller.guard import MAX_BODY
 from controller.process import Ending
-from controller.service import MAX_BODY, world_app
+from controller.service import world_app
 from pairsim.model.assignment import Role
 from pairsim.network.connections import listening
 from pairsim.replication.port import RefusedError

@@ -41,7 +41,7 @@ class Manner(msgspec.Struct, frozen=True):
     @property
     def pace(self) -> Pace:
         """Of every experiment."""
-        return Pace(whole=self.whole, lead=self.calm, settle=self.calm)
+        return Pace(whole=self.whole, lead=self.calm, settle=max(self.calm, 1.0))
 
     def world(self, longest: float, seed: int) -> LocalWorld | ClusterWorld:
         """The one that is meant."""

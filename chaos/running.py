@@ -30,7 +30,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         lead: Of calm before a fault, for comparison.
         whole: How long a world may take to become whole, before the first fault and after each.
-        settle: Of calm after it is whole.
+        settle: How long it has to be whole afterwards; shorter than a loss takes to be seen, it proves little.
         injection: How long a fault may take beyond its own duration.
     """
 
@@ -87,7 +87,6 @@ class Runner:
                     failed = str(error)
                     self._tell(f"{verdict.experiment}: {failed}")
                 not_whole = await self._whole_again(probe)
-                await asyncio.sleep(self._pace.settle)
                 found = await probe.conclude()
             finally:
                 self._probe = None
@@ -135,14 +134,20 @@ class Runner:
         raise WorldError(f"the world was not whole before it, so it was not made: {reason}")
 
     async def _whole_again(self, probe: Probe) -> str:
-        """After a fault; why it is not whole in time, empty if it is."""
-        deadline = asyncio.get_running_loop().time() + self._pace.whole
-        while asyncio.get_running_loop().time() < deadline:
+        """After a fault; why it is not whole for good in time, empty if it is.
+
+        Whole for a moment proves nothing: whoever looks after the world may not have seen the loss yet.
+        """
+        now = asyncio.get_running_loop().time
+        deadline, since, reason = now() + self._pace.whole + self._pace.settle, now(), ""
+        while now() < deadline:
             await probe.refresh()
-            if not probe.missing:
+            if probe.missing:
+                since, reason = now(), probe.missing
+            elif now() - since >= self._pace.settle:
                 return ""
             await asyncio.sleep(_LOOK)
-        return f"not within {self._pace.whole:g} s: {probe.missing}"
+        return f"not within {self._pace.whole:g} s: {reason}"
 
 
 def seed_or_new(seed: int | None) -> int:

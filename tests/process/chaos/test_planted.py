@@ -47,7 +47,7 @@ def plant(physics):
     step = physics.Physics.step
     def uneven(self, table, batch, tick, rng):
         step(self, table, batch, tick, rng)
-        table.column("velocity")[0] += os.getpid() * 1e-9
+        table.column("velocity")[0] += os.getpid() % 97 * 1e-3
     physics.Physics.step = uneven
 """
 LETS_THE_OLD_ACTIVE_GO_ON = """
@@ -80,7 +80,7 @@ spec:
         selector: {labelSelectors: {pairsim.io/role: active}}
         target: {mode: all, selector: {labelSelectors: {pairsim.io/role: passive}}}
     - {name: then, templateType: Serial, deadline: 15s, children: [pause, kill]}
-    - {name: pause, templateType: Suspend, deadline: 2s}
+    - {name: pause, templateType: Suspend, deadline: 500ms}
     - name: kill
       templateType: PodChaos
       deadline: 4s

@@ -22,9 +22,7 @@ asyncio.run(main())
 """
 
 
-def test_the_controller_that_works_shows_the_world_and_the_other_one_waits(
-    world: World, pair: str
-) -> None:
+def test_the_controller_that_works_shows_the_world_and_the_other_one_waits(world: World, pair: str) -> None:
     selector = "app.kubernetes.io/component=controller"
 
     def shown() -> tuple[list[list[str]], list[str]]:

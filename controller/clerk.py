@@ -37,6 +37,7 @@ class Desk:
         written: The status that the API server has.
         told: The status up to which everything was told as events.
         at: When a status was written last, on the monotonic clock.
+        backup: The file that its last state is kept in; empty before that.
         stale: Whether the numbers in it are to be written anew although nothing else changed.
         lock: One writer at a time.
     """
@@ -49,6 +50,7 @@ class Desk:
         self.written = self.told = area.status
         self.said: list[Say] = []
         self.at = 0.0
+        self.backup = area.status.backup
         self.stale = False
         self.lock = asyncio.Lock()
 
@@ -101,6 +103,7 @@ class Clerk:
             last=desk.takeovers.last,
             generation=area.metadata.generation,
             wall=wall,
+            backup=desk.backup,
         )
 
     # --- the finalizer

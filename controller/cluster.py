@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from controller.backups import BackupFolder
 from controller.census import Census, census
 from controller.clerk import Clerk, Desk
 from controller.decide import decide
@@ -26,7 +27,7 @@ from controller.pods import label_patch
 from controller.seam import AREAS, BUDGETS, PLANES, PODS, SERVICES, Agenda, Api, Body, ChangedError, Resource
 from controller.sight import Sight
 from controller.surveyor import Surveyor
-from controller.view import Action, Adopt, Assign, Forget, Release, Remind, Say, SetLabel, Switchover, View
+from controller.view import Action, Adopt, Assign, BackUp, Forget, Release, Remind, Say, SetLabel, Switchover, View
 from pairsim.model.assignment import ReplicaStatus, Role
 from pairsim.network.client import AreaClient
 
@@ -55,7 +56,15 @@ class Cluster:
     """See the module."""
 
     def __init__(
-        self, api: Api, looks: Agenda, papers: Agenda, token: str, *, meters: Meters, holds: Callable[[], bool]
+        self,
+        api: Api,
+        looks: Agenda,
+        papers: Agenda,
+        token: str,
+        *,
+        meters: Meters,
+        holds: Callable[[], bool],
+        backups: BackupFolder | None = None,
     ) -> None:
         """Knows nothing yet: everything that a watch lists is told with `saw` before the queues are worked on.
 
@@ -66,14 +75,16 @@ class Cluster:
             token: Of the simulators' control paths.
             meters: Counted on.
             holds: Whether the lease is still held; asked before anything is written or ordered.
+            backups: Where the states of deleted areas are kept; None if they are not.
         """
         self._api, self._looks, self._papers = api, looks, papers
         self._meters, self._holds = meters, holds
         self._index = Index(looks.add)
-        self._sight = Sight(self._index, token, rose=self._rose)
+        self._backups = backups
+        self._sight = Sight(self._index, token, rose=self._rose, backups=backups is not None)
         self._clerk = Clerk(api, self._sight.areas)
         self._surveyor = Surveyor(api, self._sight.planes, self._sight.of_plane)
-        self._orders = Orders(self._sight.client)
+        self._orders = Orders(self._sight.client, self._keep)
         self._risen: dict[str, tuple[int, float]] = {}
 
     def saw(self, resource: Resource, name: str, body: Body | None) -> None:
@@ -232,10 +243,18 @@ class Cluster:
     def _act(self, desk: Desk, action: Action) -> None:
         if isinstance(action, Switchover):
             desk.takeovers.ordered(time.monotonic())
-        if isinstance(action, Assign | Remind | Release | Switchover):
+        if isinstance(action, Assign | Remind | Release | BackUp | Switchover):
             self._still_holds()
             self._meters.orders.labels(order=type(action).__name__.lower()).inc()
             self._orders.give(action)
+
+    async def _keep(self, client: AreaClient, area: str) -> None:
+        """The file is written down, and when that is seen the members may go."""
+        desk = self._sight.desks.get(area)
+        if desk is None or desk.backup or self._backups is None:
+            return
+        desk.backup = await self._backups.take(client, area)
+        self._papers.add(area)
 
     async def _record(self, desk: Desk, area: str) -> None:
         """Before anything is sent; the last time it may have failed."""
@@ -263,6 +282,8 @@ class Cluster:
         await self._clerk.status(desk, self._index.view(area, now), now, time.time())
         if found.metadata.deletion_timestamp is None:
             await self._clerk.belongings(found)
+        else:
+            self._sight.consider(area)  # its backup may have been written down just now
 
 
 def _holds(status: AreaStatus, condition: str) -> bool:

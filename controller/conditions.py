@@ -14,7 +14,14 @@ Verdict = tuple[bool | None, str, str]
 
 
 def area_status(
-    view: View, before: AreaStatus, *, said: Sequence[Say], last: LastTakeover | None, generation: int, wall: float
+    view: View,
+    before: AreaStatus,
+    *,
+    said: Sequence[Say],
+    last: LastTakeover | None,
+    generation: int,
+    wall: float,
+    backup: str = "",
 ) -> AreaStatus:
     """The status to write.
 
@@ -25,6 +32,7 @@ def area_status(
         last: The last change of the active.
         generation: The `metadata.generation` that this is about.
         wall: Unix time.
+        backup: The file with its last state.
     """
     active = active_of(view)
     recorded = view.recorded
@@ -50,6 +58,7 @@ def area_status(
         generation=recorded.generation if recorded is not None else 0,
         last_takeover=last,
         assignment=StoredAssignment.of(recorded) if recorded is not None else None,
+        backup=backup,
     )
 
 
@@ -70,6 +79,7 @@ def notable(status: AreaStatus) -> AreaStatus:
         generation=status.generation,
         last_takeover=status.last_takeover,
         assignment=status.assignment,
+        backup=status.backup,
     )
 
 

@@ -14,6 +14,7 @@ Invariants (each is a property test):
     5. Labels: demote first, promote second; a lower term never takes the label from a higher one.
     6. Who leaves is replaced while it works; if it is the active, it hands over first. Nobody that leaves becomes a
        member.
+    7. Of an area whose state is to be kept no member is released before it is backed up, unless there is none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import msgspec
 
 from controller.facts import Facts, member
 from controller.labels import label_actions
-from controller.view import Action, Adopt, Assign, Forget, Kind, Process, Release, Remind, Say, Switchover, View
+from controller.view import Action, Adopt, Assign, BackUp, Forget, Kind, Process, Release, Remind, Say, Switchover, View
 from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus
 
 
@@ -216,13 +217,31 @@ class _Decision:
 
     def _unwanted(self) -> Iterator[Action]:
         view = self._view
+        if view.recorded is not None and view.unsaved and self._has_state(view.recorded):
+            yield self._saved(view.recorded)
+            return
         holders = self._facts.holders(view.area)
         yield from (Release(name, view.area) for name in holders)
         if view.recorded is None or holders:
             return
-        left = [m.replica for m in view.recorded.members() if m.replica in view.processes]
-        if all(self._facts.answers(name) for name in left):
+        if all(map(self._facts.answers, self._left(view.recorded))):
             yield Forget(view.area)
+
+    def _has_state(self, recorded: Assignment) -> bool:
+        """Whether somebody has a state of it; a member that cannot be asked may."""
+        return self._facts.stateful(recorded.spec.area) or not all(map(self._facts.answers, self._left(recorded)))
+
+    def _saved(self, recorded: Assignment) -> Action:
+        """Only an active knows everything that was acknowledged, and one alone may have been replaced."""
+        current = self._facts.in_force(recorded)
+        active = self._facts.active(current) if current is not None else None
+        if current is None or active is None or not self._facts.confirmed(current):
+            return Say(recorded.spec.area, "it is not wanted any more, and waits for an active to be backed up")
+        return BackUp(active.replica, recorded.spec.area)
+
+    def _left(self, recorded: Assignment) -> list[str]:
+        """Members whose process is not gone for good."""
+        return [m.replica for m in recorded.members() if m.replica in self._view.processes]
 
 
 def _crowding(one: Process | None, other: Process | None, witness: Process | None) -> tuple[bool, int]:

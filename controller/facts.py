@@ -139,6 +139,11 @@ class Facts:
                 return True
         return False
 
+    def stateful(self, area: str) -> bool:
+        """Whether a replica has a state of the area that is not as it was at the beginning."""
+        replicas = [p.replica for p in self._view.processes.values()]
+        return any(s is not None and s.area == area and max(s.term, s.tick) > 0 for s in replicas)
+
     def holders(self, area: str) -> list[str]:
         """Whoever has the area, member or not."""
         return [

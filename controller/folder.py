@@ -10,11 +10,12 @@ from typing import TypeVar
 
 import msgspec
 
+from controller.backups import BackupFolder
 from pairsim.model.assignment import AreaSpec, Assignment
 
 T = TypeVar("T")
 
-_AREAS = "areas.json"
+_AREAS, _SAVED = "areas.json", "saved.json"
 
 
 class FolderError(Exception):
@@ -34,6 +35,7 @@ class DataFolder:
             FolderError: It is in use, or cannot be written.
         """
         self.path = path
+        self.backups = BackupFolder(path / "backups")
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(path / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -68,6 +70,18 @@ class DataFolder:
     def record(self, recorded: dict[str, Assignment]) -> None:
         """Writes the assignments down; afterwards they outlive a power cut. Raises OSError."""
         self.write(_AREAS, recorded)
+
+    def saved(self) -> dict[str, str]:
+        """The file with the last state of each area that is being let go.
+
+        Raises:
+            FolderError: As for `recorded`.
+        """
+        return self.read(_SAVED, dict[str, str]) or {}
+
+    def save(self, saved: dict[str, str]) -> None:
+        """Writes these files down. Raises OSError."""
+        self.write(_SAVED, saved)
 
     def read(self, name: str, kind: type[T]) -> T | None:
         """One of its JSON files; None if there is none.
@@ -104,7 +118,7 @@ class DataFolder:
             if spec is None and not release:
                 raise FolderError(
                     f"area {name} lives in {self.path} and is not in the world file:"
-                    " add it, or give --release to delete it with its state"
+                    " add it, or give --release to let it go; its last state is kept in backups/ then"
                 )
             if spec is None:
                 continue

@@ -26,6 +26,7 @@ class Wanted(msgspec.Struct, frozen=True):
     spec: AreaSpec | None
     paused: bool = False
     obstacle: str = ""
+    unsaved: bool = False
 
 
 class _Known:
@@ -191,6 +192,7 @@ class Index:
             labels={name: label for name in seen if (label := self._known[name].label) is not None},
             paused=wanted.paused,
             obstacle=wanted.obstacle,
+            unsaved=wanted.unsaved,
         )
 
     def pool_labels(self) -> tuple[SetLabel, ...]:

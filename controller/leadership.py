@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sized
 
 import structlog
 
+from controller.backups import BackupFolder
 from controller.cluster import Cluster, LeaseLostError
 from controller.kube.agenda import WorkQueue
 from controller.kube.api import SECRETS, KubeApi
@@ -43,8 +44,16 @@ class Candidate:
         cluster: What it works on, while it does.
     """
 
-    def __init__(self, connection: Connection, namespace: str, identity: str, meters: Meters) -> None:
-        """For the world in a namespace; `identity` is nobody else's."""
+    def __init__(
+        self,
+        connection: Connection,
+        namespace: str,
+        identity: str,
+        meters: Meters,
+        backups: BackupFolder | None = None,
+    ) -> None:
+        """For the world in a namespace; `identity` is nobody else's. Deleted areas are backed up to `backups`."""
+        self._backups = backups
         self._connection, self._namespace, self._meters = connection, namespace, meters
         self._events = Events(connection, namespace, identity)
         self._api = KubeApi(connection, namespace, self._events)
@@ -74,7 +83,9 @@ class Candidate:
         """Ends by an error as soon as the lease is lost; everything that it began is ended then."""
         looks = self._queue("looks", lambda key: cluster.look(key), _LOOKERS)  # noqa: PLW0108 - there is no cluster yet
         papers = self._queue("papers", lambda key: cluster.paper(key), _CLERKS, ahead=looks)  # noqa: PLW0108
-        cluster = Cluster(self._api, looks, papers, token, meters=self._meters, holds=self._lease.holds)
+        cluster = Cluster(
+            self._api, looks, papers, token, meters=self._meters, holds=self._lease.holds, backups=self._backups
+        )
         self._meters.census = cluster.census
         self.cluster = cluster
         watches = [self._watching(resource, cluster) for resource in WATCHED]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from controller.backups import BackupError
 from controller.complaints import Complaints
 from controller.decide import decide
 from controller.folder import DataFolder
@@ -19,7 +20,20 @@ from controller.index import POOL, Index, Wanted
 from controller.observer import Observer
 from controller.orders import Orders
 from controller.pool import Pool
-from controller.view import Action, Adopt, Assign, Forget, Label, Process, Release, Remind, Say, SetLabel, Switchover
+from controller.view import (
+    Action,
+    Adopt,
+    Assign,
+    BackUp,
+    Forget,
+    Label,
+    Process,
+    Release,
+    Remind,
+    Say,
+    SetLabel,
+    Switchover,
+)
 from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus
 from pairsim.network.client import AreaClient
 
@@ -50,9 +64,13 @@ class LocalWorld:
         self._index = Index(self._touch)
         for spec in areas:
             self._index.want(spec.area, Wanted(spec))
-        for area, assignment in folder.recorded().items():
+        recorded, wanted = folder.recorded(), {spec.area for spec in areas}
+        self._saved = {area: file for area, file in folder.saved().items() if area in recorded}
+        for area, assignment in recorded.items():
             self._index.record(area, assignment)
-        self._orders = Orders(self._client)
+            if area not in wanted:
+                self._index.want(area, Wanted(None, unsaved=area not in self._saved))
+        self._orders = Orders(self._client, self._keep)
         self._complaints = Complaints()
 
     @property
@@ -146,16 +164,34 @@ class LocalWorld:
             case Assign():
                 self._record(action.assignment)
                 self._orders.give(action)
-            case Remind() | Release() | Switchover():
+            case Remind() | Release() | BackUp() | Switchover():
                 self._orders.give(action)
             case Adopt():
                 self._record(action.assignment)
             case Forget():
                 self._folder.record({area: known for area, known in self.recorded.items() if area != action.area})
                 self._index.record(action.area, None)
+                self._index.want(action.area, None)
+                self._save({area: file for area, file in self._saved.items() if area != action.area})
                 self._story(f"{action.area}: nobody has it any more")
             case SetLabel():
                 self._label(action)
+
+    async def _keep(self, client: AreaClient, area: str) -> None:
+        """Of an area that is not wanted any more."""
+        file = await self._folder.backups.take(client, area)
+        try:
+            self._save({**self._saved, area: file})
+        except OSError as error:
+            raise BackupError(f"cannot write {self._folder.path}: {error.strerror}") from error
+        self._story(f"{area}: its last state is kept in {self._folder.backups.path / file}")
+        self._index.want(area, Wanted(None))
+
+    def _save(self, saved: dict[str, str]) -> None:
+        """Written down before a member is released: later there is no state to save."""
+        if saved != self._saved:
+            self._folder.save(saved)
+            self._saved = saved
 
     def _record(self, assignment: Assignment) -> None:
         """Writes it down before it is sent: a restart must not found an area again."""

@@ -15,6 +15,7 @@ import click
 import structlog
 from aiohttp import web
 
+from controller.backups import BackupFolder
 from controller.console.cluster import console_app
 from controller.kube.connection import Connection
 from controller.leadership import Candidate
@@ -40,11 +41,22 @@ log = structlog.get_logger()
     "--console", default="", metavar="HOST:PORT", help="Where the console is served, on loopback. [default: nowhere]"
 )
 @click.option(
+    "--backups",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the last states of areas that are deleted. [default: they are not kept]",
+)
+@click.option(
     "--identity", envvar="POD_NAME", help="Of this controller, unlike any other's. [default: host name and process id]"
 )
 @click.option("--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL", help="debug, info, …")
 def main(
-    namespace: str | None, kubeconfig: Path | None, http: str, console: str, identity: str | None, log_level: str
+    namespace: str | None,
+    kubeconfig: Path | None,
+    http: str,
+    console: str,
+    backups: Path | None,
+    identity: str | None,
+    log_level: str,
 ) -> None:
     """Makes a pair of every Area, and keeps the role labels of its pods true.
 
@@ -53,7 +65,8 @@ def main(
     _logging(log_level)
     name = identity or f"{socket.gethostname()}-{os.getpid()}"
     try:
-        asyncio.run(_run(namespace, kubeconfig, http, console, name))
+        folder = BackupFolder(backups) if backups is not None else None
+        asyncio.run(_run(namespace, kubeconfig, http, console, name, folder))
     except ApiError as error:
         raise click.ClickException(str(error)) from error
     except (OSError, ValueError) as error:
@@ -61,14 +74,21 @@ def main(
         raise click.ClickException(f"cannot serve at {where}: {error}") from error
 
 
-async def _run(namespace: str | None, kubeconfig: Path | None, http: str, console: str, identity: str) -> None:
+async def _run(
+    namespace: str | None,
+    kubeconfig: Path | None,
+    http: str,
+    console: str,
+    identity: str,
+    backups: BackupFolder | None,
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     meters = Meters()
     connection = await Connection.open(kubeconfig, observe=meters.request)
     try:
-        candidate = Candidate(connection, namespace or connection.namespace, identity, meters)
+        candidate = Candidate(connection, namespace or connection.namespace, identity, meters, backups)
         async with contextlib.AsyncExitStack() as served:
             await served.enter_async_context(listening(probes(candidate, meters), http))
             if console:

@@ -20,6 +20,7 @@ API_VERSION = f"{GROUP}/v1alpha1"
 PLANE, AREA, ROLE = f"{GROUP}/plane", f"{GROUP}/area", f"{GROUP}/role"
 TERM = f"{GROUP}/term"
 PAUSED = f"{GROUP}/paused"
+BACKUP, SKIP = f"{GROUP}/backup", "skip"
 FINALIZER = f"{GROUP}/release"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 COMPONENT, PART_OF = "app.kubernetes.io/component", "app.kubernetes.io/part-of"
@@ -51,6 +52,11 @@ class Meta(msgspec.Struct, frozen=True, rename="camel"):
     def paused(self) -> bool:
         """Whether its user wants it to be left alone."""
         return self.annotations.get(PAUSED) == "true"
+
+    @property
+    def skips_backup(self) -> bool:
+        """Whether its user gives its state up."""
+        return self.annotations.get(BACKUP) == SKIP
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -182,7 +188,7 @@ class StoredAssignment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What stands in an `Area`'s status."""
+    """What stands in an `Area`'s status; `backup` is a file in the controller's folder, once it is deleted."""
 
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
@@ -196,6 +202,7 @@ class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     generation: int = 0
     last_takeover: LastTakeover | None = None
     assignment: StoredAssignment | None = None
+    backup: str = ""
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of a type."""

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
-from controller.view import Assign, Release, Remind, Say, Switchover
+from controller.backups import SECONDS as BACKUP_SECONDS
+from controller.backups import BackupError
+from controller.view import Assign, BackUp, Release, Remind, Say, Switchover
 from pairsim.network.client import AreaClient
 from pairsim.network.client_errors import ClientError
 
@@ -19,20 +21,24 @@ _ORDER_SECONDS = 15.0
 _IN_VAIN = 3
 """Failures in a row that are no coincidence any more."""
 
+Order = Assign | Remind | Release | BackUp | Switchover
+
+Keep = Callable[[AreaClient, str], Awaitable[None]]
+
 Key = tuple[str, str, str, int]
 
 
 class Orders:
     """Carries out what is decided about processes; what failed is decided again, and then sent again."""
 
-    def __init__(self, client: Callable[[str], AreaClient | None]) -> None:
-        """`client` gives the client of one process, None for one that is gone."""
-        self._client = client
+    def __init__(self, client: Callable[[str], AreaClient | None], keep: Keep | None = None) -> None:
+        """`client` gives the client of one process, None for one that is gone; `keep` keeps what it has of an area."""
+        self._client, self._keep = client, keep
         self._busy: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[tuple[str, str, str], int] = {}
         self._reasons: dict[tuple[str, str, str], tuple[float, str]] = {}
 
-    def give(self, action: Assign | Remind | Release | Switchover) -> None:
+    def give(self, action: Order) -> None:
         """Sends it to all its targets, unless the same is on its way already."""
         match action:
             case Assign() | Remind():
@@ -44,6 +50,10 @@ class Orders:
                 self._send((action.target, "release", action.area, 0), lambda client: client.release(action.area))
             case Switchover():
                 self._send((action.target, "switchover", action.area, 0), lambda client: client.switchover())
+            case BackUp() if self._keep is not None:
+                keep = self._keep
+                key = action.target, "backup", action.area, 0
+                self._send(key, lambda client: keep(client, action.area), BACKUP_SECONDS)
 
     def in_vain(self, now: float) -> Iterator[Say]:
         """What fails again and again, at a time of the monotonic clock."""
@@ -58,19 +68,23 @@ class Orders:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _send(self, key: Key, order: Callable[[AreaClient], Awaitable[object]]) -> None:
+    def _send(
+        self, key: Key, order: Callable[[AreaClient], Awaitable[object]], seconds: float = _ORDER_SECONDS
+    ) -> None:
         client = self._client(key[0])
         if key in self._busy or client is None:
             return
-        self._busy[key] = task = asyncio.create_task(self._carry(key, client, order))
+        self._busy[key] = task = asyncio.create_task(self._carry(key, client, order, seconds))
         task.add_done_callback(lambda _task: self._busy.pop(key, None))
 
-    async def _carry(self, key: Key, client: AreaClient, order: Callable[[AreaClient], Awaitable[object]]) -> None:
+    async def _carry(
+        self, key: Key, client: AreaClient, order: Callable[[AreaClient], Awaitable[object]], seconds: float
+    ) -> None:
         target, what, area, _generation = key
         try:
-            async with asyncio.timeout(_ORDER_SECONDS):
+            async with asyncio.timeout(seconds):
                 await order(client)
-        except (ClientError, TimeoutError) as error:
+        except (ClientError, BackupError, TimeoutError) as error:
             failures = self._failures[key[:3]] = self._failures.get(key[:3], 0) + 1
             self._reasons[key[:3]] = time.monotonic(), str(error) or "no answer"
             log.info("an order failed", target=target, order=what, area=area, reason=str(error), times=failures)

@@ -30,11 +30,16 @@ Status = ReplicaStatus | WitnessStatus | None
 class Sight:
     """See the module."""
 
-    def __init__(self, index: Index, token: str, *, rose: Callable[[ReplicaStatus, float], None]) -> None:
-        """Puts what it sees into `index`; tells `rose` when a replica says that it is the active, and when it did."""
+    def __init__(
+        self, index: Index, token: str, *, rose: Callable[[ReplicaStatus, float], None], backups: bool = False
+    ) -> None:
+        """Puts what it sees into `index`; tells `rose` when a replica says that it is the active, and when it did.
+
+        With `backups` areas that are deleted are backed up.
+        """
         self.pods, self.areas, self.planes = Mirror(Pod), Mirror(AreaObject), Mirror(PlaneObject)
         self.desks: dict[str, Desk] = {}
-        self._index, self._token, self._rose = index, token, rose
+        self._index, self._token, self._rose, self._backups = index, token, rose, backups
         self._of_plane: defaultdict[str, set[str]] = defaultdict(set)
         self._unobstructed: set[str] = set()
         self._observers: dict[str, tuple[str, Observer]] = {}
@@ -102,20 +107,25 @@ class Sight:
 
     def _consider_plane(self, plane: str) -> None:
         for name in sorted(self._of_plane[plane]):
-            area = self.areas.get(name)
-            if area is not None:
-                self._consider(area)
+            self.consider(name)
 
     def of_plane(self, plane: str) -> list[AreaObject]:
         """The areas of a plane, by name."""
         return [area for name in sorted(self._of_plane[plane]) if (area := self.areas.get(name)) is not None]
 
+    def consider(self, name: str) -> None:
+        """What is wanted of an area, now that it was written to from here."""
+        area = self.areas.get(name)
+        if area is not None:
+            self._consider(area)
+
     def _consider(self, area: AreaObject) -> None:
         """What is wanted of it now."""
         name, plane = area.metadata.name, self.planes.get(area.spec.plane)
-        wanted = wanted_of(area, plane, () if name in self._unobstructed else self.of_plane(area.spec.plane))
+        beside = () if name in self._unobstructed else self.of_plane(area.spec.plane)
+        wanted = wanted_of(area, plane, beside, backups=self._backups)
         recorded = self._index.recorded(name)
-        if wanted is not None and wanted.spec is not None and plane is not None:
+        if wanted.spec is not None and plane is not None:
             if not wanted.obstacle:
                 self._unobstructed.add(name)
             if recorded is not None and not recorded.spec.simulator:  # it was read before its plane was

@@ -19,6 +19,8 @@ class Story(msgspec.Struct, frozen=True):
 
 def stories(before: AreaStatus, after: AreaStatus) -> Iterator[Story]:
     """What happened in between."""
+    if after.backup and after.backup != before.backup:
+        yield Story("BackedUp", f"its last state is kept in {after.backup}")
     yield from _membership(before, after)
     last = after.last_takeover
     if last is not None and last != before.last_takeover:

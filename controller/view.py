@@ -73,6 +73,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         load: How many areas a witness is a member of.
         labels: By replica, of those in `processes`.
         paused: Whether nothing is to be done beside labels.
+        unsaved: Whether its state is to be backed up before it is let go.
         obstacle: A sentence why it cannot be what is wanted; then it is left as it is. Empty if nothing is in the way.
     """
 
@@ -86,6 +87,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, Label]
     paused: bool = False
     obstacle: str = ""
+    unsaved: bool = False
 
 
 class Assign(msgspec.Struct, frozen=True, tag=True):
@@ -110,6 +112,13 @@ class Adopt(msgspec.Struct, frozen=True, tag=True):
 
 class Release(msgspec.Struct, frozen=True, tag=True):
     """Make a process leave an area."""
+
+    target: str
+    area: str
+
+
+class BackUp(msgspec.Struct, frozen=True, tag=True):
+    """Keep the state that an active has of an area which is not wanted any more."""
 
     target: str
     area: str
@@ -149,4 +158,4 @@ class Say(msgspec.Struct, frozen=True, tag=True):
     wants: Kind | None = None
 
 
-Action = Assign | Remind | Adopt | Release | Switchover | Forget | SetLabel | Say
+Action = Assign | Remind | Adopt | Release | BackUp | Switchover | Forget | SetLabel | Say

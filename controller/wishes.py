@@ -9,16 +9,19 @@ from controller.objects import AreaObject, PlaneObject
 from pairsim.model.assignment import AreaSpec
 
 
-def wanted_of(area: AreaObject, plane: PlaneObject | None, beside: Iterable[AreaObject]) -> Wanted | None:
-    """What is wanted of an area; None if it is to be released.
+def wanted_of(
+    area: AreaObject, plane: PlaneObject | None, beside: Iterable[AreaObject], *, backups: bool = False
+) -> Wanted:
+    """What is wanted of an area.
 
     Args:
         area: The area.
         plane: Its plane, if it is there.
         beside: All areas; those that were there before it must not overlap it.
+        backups: Whether areas that are deleted are backed up.
     """
     if area.metadata.deletion_timestamp is not None:
-        return None
+        return Wanted(None, unsaved=backups and not area.status.backup and not area.metadata.skips_backup)
     if plane is None:
         # What it simulates is not known: its members go on as they are.
         return Wanted(area_spec(area, None), obstacle=f"its plane {area.spec.plane} is not there")

@@ -45,7 +45,9 @@ _LOOK = 0.02
 @click.option(
     "--isolate", is_flag=True, help="Each process in a network of its own, so that links can be cut; needs root."
 )
-@click.option("--release", is_flag=True, help="Delete areas that are no longer in the file.")
+@click.option(
+    "--release", is_flag=True, help="Let areas go that are no longer in the file; backups/ keeps their last state."
+)
 def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate: bool, release: bool) -> None:
     """Runs a world: simulators, a witness, and the controller that keeps every area a pair."""
     structlog.configure(

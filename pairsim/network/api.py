@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.network.auth import guarded
+from pairsim.network.backup import BackupHandler
 from pairsim.network.belonging import only_own_area
 from pairsim.network.control import Assigning, Control
 from pairsim.network.entities import EntityHandlers
@@ -63,6 +64,7 @@ class SimulatorApi:
         assigning = Assigning(self._port, self._control_threads)
         commands = CommandHandler(self._port, self._gateway)
         entities = EntityHandlers(self._port, self._read_threads)
+        backup = BackupHandler(self._port, self._read_threads)
         app.add_routes(
             [
                 web.get("/v1/status", self._status),
@@ -71,6 +73,7 @@ class SimulatorApi:
                 web.get("/v1/entities", entities.many),
                 web.get("/v1/entities/{id}", entities.one),
                 web.get("/v1/digests", self._digests),
+                web.get("/v1/backup", guarded(self._token, backup.handle)),
                 web.get("/v1/observe", self._observers.handle),
                 web.get("/v1/watch", self._watch.handle),
                 web.post("/v1/switchover", guarded(self._token, control.switchover)),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -84,18 +85,37 @@ class Caller:
         Raises:
             UnreachableError, LostError, StatusError: See there.
         """
+        async with self.answered(method, url, seconds=seconds, body=body, token=token, query=query) as answer:
+            return await answer.read()
+
+    @asynccontextmanager
+    async def answered(
+        self,
+        method: str,
+        url: str,
+        *,
+        seconds: float,
+        body: bytes | None = None,
+        token: str | None = None,
+        query: Mapping[str, str] | None = None,
+        silence: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Asks; the answer is a success whose body has not been read yet, in pieces at most `silence` seconds apart.
+
+        Raises:
+            UnreachableError, LostError, StatusError: See there; also while the body is read.
+        """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS, sock_read=silence)
         try:
             async with self.http.request(
                 method, url, data=io.BytesIO(body) if body else body, headers=headers, params=query, timeout=timeout
             ) as answer:
-                data = await answer.read()
                 if answer.status >= 400:
-                    raise _failure(answer.status, data)
-                return data
+                    raise _failure(answer.status, await answer.read())
+                yield answer
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise UnreachableError(f"no connection to {url}: {error}") from error
         except TimeoutError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import aiohttp
@@ -11,12 +12,23 @@ import msgspec
 
 from pairsim.network.caller import WS_TIMEOUT, Caller, LostError, StatusError, UnreachableError
 from pairsim.network.client_errors import RequestRefused, Unavailable
+from pairsim.network.frames import ENTITIES_HEADER, TICK_HEADER
 
 T = TypeVar("T")
+
+Save = Callable[[bytes], Awaitable[None]]
 
 _TRY_SECONDS = 1.0
 _PAUSE = 0.05
 _WATCH_SILENCE = 3.0
+_BACKUP_SILENCE = 30.0
+
+
+class BackupMade(msgspec.Struct, frozen=True):
+    """A backup that is whole: the tick that it is of, and how many entities it has."""
+
+    tick: int
+    entities: int
 
 
 async def read(
@@ -70,8 +82,30 @@ async def order(
         RequestRefused: It refuses.
         Unavailable: It did not answer, or cannot do it now; it may have done it all the same.
     """
-    try:
+    with _told():
         return await caller.call(method, url, seconds=seconds, body=body, token=token, query=query)
+
+
+async def backup(caller: Caller, url: str, area: str, save: Save, *, seconds: float, token: str | None) -> BackupMade:
+    """Has one process's backup of its area saved, piece by piece.
+
+    Raises:
+        RequestRefused, Unavailable: As for `order`; what was saved until then is of no use.
+    """
+    with _told():
+        async with caller.answered(
+            "GET", f"{url}/v1/backup", seconds=seconds, token=token, query={"area": area}, silence=_BACKUP_SILENCE
+        ) as answer:
+            async for piece in answer.content.iter_any():
+                await save(piece)
+            return BackupMade(int(answer.headers[TICK_HEADER]), int(answer.headers[ENTITIES_HEADER]))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Every way in which one request fails, as the client's errors."""
+    try:
+        yield
     except StatusError as error:
         if error.status == 503:
             raise Unavailable(str(error)) from error

@@ -218,6 +218,18 @@ class AreaClient:
 
     # --- control
 
+    async def backup(self, area: str, save: calls.Save, *, seconds: float) -> calls.BackupMade:
+        """Has everything in an area saved by the one process of this client: gzipped JSON lines, as pieces.
+
+        Each line is a `spawn` command. An exception of `save` ends it.
+
+        Raises:
+            RequestRefused: The process has another area, or the token is wrong.
+            Unavailable: It did not answer or the connection broke, or it took longer than `seconds`; what was saved
+                is of no use.
+        """
+        return await calls.backup(self._caller, self._only(), area, save, seconds=seconds, token=self._token)
+
     async def switchover(self, token: str | None = None) -> SwitchoverAnswer:
         """Hands the area over to the passive; whichever replica is the active does it.
 

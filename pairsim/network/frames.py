@@ -24,8 +24,13 @@ SESSION_COMMANDS = 20_000
 """Batches and commands in flight in one session; beyond it the server stops reading."""
 
 RELAY_HEADER = "X-Pairsim-Relay"
-AREA_HEADER = "Pairsim-Area"
 """Marks a session between two replicas: what comes over it is never relayed again."""
+
+AREA_HEADER = "Pairsim-Area"
+"""Of a request: the area that it is meant for."""
+
+TICK_HEADER, ENTITIES_HEADER = "Pairsim-Tick", "Pairsim-Entities"
+"""Of a backup: the tick that it is of, and how many entities it has."""
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):

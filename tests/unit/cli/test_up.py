@@ -240,7 +240,7 @@ def test_damaged_records_are_told(world: Path, name: str, content: bytes) -> Non
     [
         ("seed: 42", "seed: 43", "with another seed: these cannot change"),
         ("entities: 2000", "entities: 2001", "with another entities: these cannot change"),
-        ("name: west", "name: north", "or give --release to delete it with its state"),
+        ("name: west", "name: north", "or give --release to let it go; its last state is kept in backups/"),
     ],
 )
 def test_a_world_that_changed_since_is_told(world: Path, before: str, after: str, sentence: str) -> None:

@@ -7,8 +7,10 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+from controller.backups import BackupFolder
 from controller.cluster import Cluster, LeaseLostError
 from controller.meters import Meters
 from controller.objects import AreaObject, AreaStatus
@@ -76,13 +78,13 @@ class Pump:
 class Controller:
     """One controller that holds the lease."""
 
-    def __init__(self, api: MemoryApi) -> None:
+    def __init__(self, api: MemoryApi, backups: BackupFolder | None = None) -> None:
         self.api, self.holds = api, True
         self.looks, self.papers = Pump(), Pump()
         self.meters = Meters()
         self.cluster = Cluster(
-            api, self.looks, self.papers, TOKEN, meters=self.meters, holds=lambda: self.holds
-        )  # fmt: skip
+            api, self.looks, self.papers, TOKEN, meters=self.meters, holds=lambda: self.holds, backups=backups
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -112,8 +114,8 @@ class Scene:
         self.controllers: list[Controller] = []
         self._numbers = itertools.count(1)
 
-    async def controller(self) -> Controller:
-        made = Controller(self.api)
+    async def controller(self, backups: Path | None = None) -> Controller:
+        made = Controller(self.api, BackupFolder(backups) if backups is not None else None)
         self.controllers.append(made)
         await made.start()
         return made

@@ -73,6 +73,7 @@ class Fake:
                 web.put("/v1/assignment", self._assign),
                 web.delete("/v1/assignment", self._release),
                 web.post("/v1/switchover", self._switchover),
+                web.get("/v1/backup", self._backup),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.01)
@@ -144,6 +145,10 @@ class Fake:
             del self.world.actives[area]
         self.push()
         return web.Response(status=204)
+
+    async def _backup(self, request: web.Request) -> web.Response:
+        await self._order(request, "backup", request.query["area"])
+        return web.Response(body=b"all of it", headers={"Pairsim-Tick": "5", "Pairsim-Entities": "7"})
 
     async def _switchover(self, request: web.Request) -> web.Response:
         area = next(iter(self.has), "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -302,6 +303,51 @@ async def test_an_area_that_is_deleted_goes_when_nobody_has_it_any_more() -> Non
         await at.until(lambda: (AREAS.plural, "west") not in at.api.objects)
         assert all(not fake.has for fake in at.replicas.fakes.values())
         await at.until(lambda: [now[0] for now in at.api.labels[-1].values()] == ["spare"] * 3)
+
+
+def kept_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_an_area_that_is_deleted_is_backed_up_by_its_active_first(tmp_path: Path) -> None:
+    async with scene() as at:
+        await at.controller(tmp_path)
+        await at.paired()
+        at.api.remove(AREAS, "west")
+        await at.until(lambda: (AREAS.plural, "west") not in at.api.objects)
+        (kept,) = kept_in(tmp_path)
+        assert (kept.read_bytes(), kept.name.endswith("-tick-5.jsonl.gz")) == (b"all of it", True)
+        assert ("west", "BackedUp", f"its last state is kept in {kept.name}") in at.api.events
+        assert [what for what, _area in at.replicas.fakes["sim-1"].orders] == ["assign", "backup", "release"]
+        assert "backup" not in [what for what, _area in at.replicas.fakes["sim-2"].orders]
+
+
+async def test_a_backup_that_fails_holds_the_deletion_until_the_user_gives_the_state_up(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with scene() as at:
+        await at.controller(tmp_path / "file")
+        await at.paired()
+        at.api.remove(AREAS, "west")
+        await at.until(lambda: any("cannot write into" in note for _a, _reason, note in at.api.events))
+        assert at.roles("west") == {"sim-1": "active", "sim-2": "passive"}
+        skipped = at.api.get(AREAS, "west")
+        skipped["metadata"]["annotations"] = {"pairsim.io/backup": "skip"}
+        at.api.put(AREAS, skipped)
+        await at.until(lambda: (AREAS.plural, "west") not in at.api.objects)
+
+
+async def test_a_controller_that_takes_over_a_deletion_does_not_back_up_again(tmp_path: Path) -> None:
+    async with scene() as at:
+        first = await at.controller(tmp_path)
+        await at.paired()
+        at.replicas.hang("sim-2")  # its release is not answered
+        at.api.remove(AREAS, "west")
+        await at.until(lambda: not at.replicas.fakes["sim-1"].has)
+        await first.stop()
+        await at.controller(tmp_path)
+        at.replicas.hang("sim-2", False)
+        await at.until(lambda: (AREAS.plural, "west") not in at.api.objects)
+        assert len(kept_in(tmp_path)) == 1
 
 
 async def test_a_deletion_waits_for_a_member_that_cannot_be_reached() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -12,6 +14,7 @@ from controller.view import (
     Action,
     Adopt,
     Assign,
+    BackUp,
     Forget,
     Kind,
     Process,
@@ -360,3 +363,45 @@ def test_an_area_that_is_not_wanted_is_released_and_then_forgotten() -> None:
     away = view(silent("sim-1", 99), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())
     assert actions(away) == []
     assert actions(view(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())) == [Forget("west")]
+
+
+KEPT: Any = {"recorded": (FIRST,), "areas": (), "unsaved": ("west",)}
+
+
+def test_nobody_is_released_before_the_active_was_backed_up() -> None:
+    assert actions(view(ACTIVE, PASSIVE, WITNESS, **KEPT)) == [BackUp("sim-1", "west")]
+    assert actions(view(ACTIVE, silent("sim-2", 1), WITNESS, **KEPT)) == [BackUp("sim-1", "west")]
+    assert actions(view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), areas=()))[0] == Release("sim-1", "west")
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        (silent("sim-1", 1), PASSIVE, WITNESS),  # it may not have all that was acknowledged
+        (ACTIVE, silent("sim-2", 99), silent("witness-1", 99)),  # it may have been replaced
+        (silent("sim-1", 99), dead("sim-2"), WITNESS),
+        (spare("sim-1"), silent("sim-2", 1), WITNESS),
+    ],
+)
+def test_a_backup_waits_for_an_active_that_is_no_guess(seen: tuple[Process, ...]) -> None:
+    assert "waits for an active to be backed up" in says(view(*seen, **KEPT))
+
+
+def test_an_active_of_an_older_generation_is_not_backed_up() -> None:
+    newer = [process("sim-2", replica("sim-2", NEXT, Role.PASSIVE)), process("witness-1", witness("witness-1", NEXT))]
+    assert "waits for an active" in says(view(ACTIVE, *newer, **KEPT))
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        (spare("sim-1"), spare("sim-2"), WITNESS),  # both came back without it
+        (process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0)), spare("sim-2"), EMPTY_WITNESS),
+    ],
+)
+def test_an_area_that_nobody_has_a_state_of_is_not_waited_for(left: tuple[Process, ...]) -> None:
+    assert {type(action) for action in actions(view(*left, **KEPT))} == {Release}
+
+
+def test_an_area_whose_members_are_gone_for_good_is_forgotten_without_a_backup() -> None:
+    assert actions(view(spare("sim-4"), **KEPT)) == [Forget("west")]

@@ -125,3 +125,35 @@ async def test_an_area_that_is_not_wanted_is_given_back_and_forgotten(tmp_path: 
 
 def test_the_story_has_the_time_of_day() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", stamp())
+
+
+async def test_an_area_that_is_not_wanted_any_more_is_backed_up_before_it_is_released(tmp_path: Path) -> None:
+    async with fakes(tmp_path, areas=()) as made:
+        await until(lambda: "north" in made.witness.orders)
+        (kept,) = (tmp_path / "backups").iterdir()
+        assert kept.name.endswith("-tick-10.jsonl.gz")
+        assert made.told[-1] == f"north: its last state is kept in {kept}"
+        assert made.folder.saved() == {"north": kept.name}
+
+
+async def test_nobody_is_released_while_the_backup_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "backups").touch()
+    monkeypatch.setattr("controller.complaints.PATIENCE", 0.0)
+    async with fakes(tmp_path, areas=()) as made:
+        made.world._complaints._from = 0.0
+        await until(lambda: any("(backup): cannot write into" in told for told in made.told))
+        assert made.witness.orders == []
+        (tmp_path / "backups").unlink()
+        await until(lambda: "north" in made.witness.orders)
+
+
+async def test_what_is_saved_is_not_saved_again_after_a_restart(tmp_path: Path) -> None:
+    async with fakes(tmp_path, areas=()) as made:
+        await until(made.folder.saved)
+        await made.close()
+        made.run()
+        made.witness.orders.clear()
+        await until(lambda: "north" in made.witness.orders)
+        assert len(list((tmp_path / "backups").iterdir())) == 1

@@ -93,6 +93,7 @@ def index(
     *processes: Process,
     recorded: tuple[Assignment, ...] = (),
     areas: tuple[str, ...] = ("west",),
+    unsaved: tuple[str, ...] = (),
     labels: Mapping[str, Label] | None = None,
     touched: Callable[[str], None] = lambda _area: None,
 ) -> Index:
@@ -102,6 +103,8 @@ def index(
         tell(made, seen)
     for name in areas:
         made.want(name, Wanted(spec(name)))
+    for name in unsaved:
+        made.want(name, Wanted(None, unsaved=True))
     for assigned in recorded:
         made.record(assigned.spec.area, assigned)
     for name, label in (labels or {}).items():
@@ -119,10 +122,11 @@ def view(
     *processes: Process,
     recorded: tuple[Assignment, ...] = (),
     areas: tuple[str, ...] = ("west",),
+    unsaved: tuple[str, ...] = (),
     labels: Mapping[str, Label] | None = None,
 ) -> View:
     """A look at the area west."""
-    return index(*processes, recorded=recorded, areas=areas, labels=labels).view("west", NOW)
+    return index(*processes, recorded=recorded, areas=areas, unsaved=unsaved, labels=labels).view("west", NOW)
 
 
 def leaving(seen: Process) -> Process:

@@ -204,6 +204,20 @@ def test_experiments_come_with_a_verdict_in_the_worlds_image_and_with_rights_of_
     assert listed == {plural(kind) for kind in KINDS} - {"statuschecks"}
 
 
+def test_the_controllers_keep_backups_in_a_claim_if_they_are_to(tmp_path: Path) -> None:
+    objects = with_package(tmp_path, "backups")
+    (claim,) = of_kind(objects, "PersistentVolumeClaim")
+    pod = deployments(objects)["controller"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert "--backups=/backups" in container["command"]
+    assert {"name": "backups", "mountPath": "/backups"} in container["volumeMounts"]
+    volume = {"name": "backups", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}
+    assert volume in pod["volumes"]
+    assert claim["metadata"]["namespace"] == "garden"
+    plain = overlay("default")
+    assert "backups" not in str(deployments(plain)["controller"])
+
+
 @pytest.mark.parametrize("component", ["package-configmap", "package-url"])
 def test_a_changed_package_rolls_the_pool(tmp_path: Path, component: str) -> None:
     objects = with_package(tmp_path, component)

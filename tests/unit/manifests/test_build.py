@@ -207,7 +207,7 @@ def test_experiments_come_with_a_verdict_in_the_worlds_image_and_with_rights_of_
 def test_the_controllers_keep_backups_in_a_claim_if_they_are_to(tmp_path: Path) -> None:
     objects = with_package(tmp_path, "backups")
     (claim,) = of_kind(objects, "PersistentVolumeClaim")
-    pod = deployments(objects)["controller"]["spec"]["template"]["spec"]
+    pod = deployments(objects)["controller"]["spec"]
     (container,) = pod["containers"]
     assert "--backups=/backups" in container["command"]
     assert {"name": "backups", "mountPath": "/backups"} in container["volumeMounts"]

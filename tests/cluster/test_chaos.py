@@ -13,12 +13,27 @@ from tests.cluster.native.images import ROOT
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.standin import NO_NETEM, StandIn
 from tests.cluster.world import NAMESPACE, World, eventually
+from tests.planting import WHEN_LOADED
 
 pytestmark = pytest.mark.cluster
 
 EXPERIMENTS = ROOT / "chaos" / "experiments"
 COMPONENT = ROOT / "manifests" / "components" / "chaos"
 RUN = "run-chaos"
+PROMOTES_FIRST = """
+MODULE = "controller.labels"
+def plant(labels):
+    right = labels.label_actions
+    def wrong(view):
+        statuses = {n: s for n, p in view.processes.items() if (s := p.replica) is not None}
+        active = labels._active(view, statuses)
+        wanted = labels.Label(view.area, labels.Role.ACTIVE, active.term) if active else None
+        if active and view.labels.get(active.replica) != wanted:
+            yield labels.SetLabel(active.replica, wanted)
+        else:
+            yield from right(view)
+    labels.label_actions = wrong
+"""
 
 
 @pytest.fixture
@@ -37,6 +52,37 @@ def standin(world: World) -> Iterator[StandIn]:
         made.close()
         for file in ("verdict.yaml", "rbac.yaml"):
             world.kubectl("delete", "-f", str(COMPONENT / file), "--ignore-not-found", "--timeout=60s", seconds=90)
+
+
+@pytest.fixture
+def promoting_first(world: World, pair: str) -> Iterator[None]:
+    """Controllers with a planted fault; what the cluster's own watch sees of it is not held against the others."""
+    meta = {"name": "planted", "namespace": NAMESPACE}
+    planted = {"sitecustomize.py": PROMOTES_FIRST + WHEN_LOADED}
+    world.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": planted})
+    container = {
+        "name": "controller",
+        "env": [{"name": "PYTHONPATH", "value": "/planted"}],
+        "volumeMounts": [{"name": "planted", "mountPath": "/planted"}],
+    }
+    volume = {"name": "planted", "configMap": {"name": "planted"}}
+    spec = {"template": {"spec": {"containers": [container], "volumes": [volume]}}}
+    seen = len(world.roles.doubled)
+    try:
+        world.kubectl("patch", "deployment", "pairsim-controller", "--patch", json.dumps({"spec": spec}))
+        rolled(world)
+        yield
+    finally:
+        world.kubectl("rollout", "undo", "deployment/pairsim-controller")
+        rolled(world)
+        world.kubectl("delete", "configmap", "planted")
+        world.redundant(pair)
+        others = [told for told in world.roles.doubled[seen:] if pair not in told]
+        world.roles.doubled[seen:] = others
+
+
+def rolled(world: World) -> None:
+    world.kubectl("rollout", "status", "deployment/pairsim-controller", "--timeout=120s", seconds=150)
 
 
 def run(world: World, *names: str) -> tuple[int, list[dict[str, Any]]]:
@@ -86,6 +132,16 @@ def test_experiments_are_made_and_judged_and_leave_nothing(world: World, pair: s
     left = world.kubectl("get", "podchaos.chaos-mesh.org,networkchaos.chaos-mesh.org", "-o", "name")
     assert left == ""
     assert world.role(pair, "active").name not in killed["targets"]
+
+
+def test_a_label_that_is_swapped_in_the_wrong_order_is_found(
+    world: World, pair: str, standin: StandIn, promoting_first: None
+) -> None:
+    code, (killed,) = run(world, "kill-active")
+    wrong = {check["name"]: check["reasons"] for check in killed["checks"] if not check["held"]}
+    assert code == 1
+    assert wrong.keys() == {"one pod labelled active"}, killed
+    assert "labelled active at the same moment" in wrong["one pod labelled active"][0]
 
 
 def test_the_verdict_is_a_status_that_checks_can_ask(world: World, pair: str, standin: StandIn) -> None:

@@ -6,31 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.planting import WHEN_LOADED
 from tests.process.chaos.worlds import EXPERIMENTS, failed, hurt, run
 
 pytestmark = pytest.mark.root
 
-WHEN_LOADED = """
-import sys
-from importlib.abc import MetaPathFinder
-from importlib.util import find_spec
-
-class _Planter(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != MODULE:
-            return None
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
-        loader = spec.loader
-        execute = loader.exec_module
-        def planted(module):
-            execute(module)
-            plant(module)
-        loader.exec_module = planted
-        return spec
-
-sys.meta_path.insert(0, _Planter())
-"""
 ACKNOWLEDGES_BEFORE_COMMIT = """
 MODULE = "pairsim.replication.inbox"
 def plant(inbox):

@@ -46,6 +46,30 @@ class ProcessPicture(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
 
 
+class ProcessSeen(msgspec.Struct, frozen=True):
+    """One process.
+
+    Attributes:
+        process: Its name.
+        kind: `simulator` or `witness`.
+        plane, area, role: What it is labelled as; empty for a witness.
+        pid: None while it does not run.
+        network: The network namespace of its own; empty if it has none.
+        folder: What it has on disk.
+    """
+
+    process: str
+    kind: str
+    plane: str
+    area: str
+    role: str
+    url: str
+    peer: str
+    pid: int | None
+    network: str
+    folder: str
+
+
 class AreaPicture(msgspec.Struct, frozen=True):
     """One area.
 

@@ -8,33 +8,10 @@ import msgspec
 from aiohttp import web
 
 from controller.local import LocalWorld
+from controller.picture import ProcessSeen
 from controller.process import Ending
 
 MAX_AWAY = 3600.0
-
-
-class ProcessSeen(msgspec.Struct, frozen=True):
-    """One process.
-
-    Attributes:
-        process: Its name.
-        kind: `simulator` or `witness`.
-        plane, area, role: What it is labelled as; empty for a witness.
-        pid: None while it does not run.
-        network: The network namespace of its own; empty if it has none.
-        folder: What it has on disk.
-    """
-
-    process: str
-    kind: str
-    plane: str
-    area: str
-    role: str
-    url: str
-    peer: str
-    pid: int | None
-    network: str
-    folder: str
 
 
 class EndOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,31 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-import msgspec
-
 from chaos.faults import Target, Timed
+from controller.picture import ProcessSeen
 
 
-class LocalProcess(msgspec.Struct, frozen=True):
-    """One process, as `GET /v1/processes` tells of it.
-
-    Attributes:
-        kind: `simulator` or `witness`.
-        pid: None while it does not run.
-        network: Its network namespace; empty if it shares that of its machine.
-        folder: What it has on disk.
-    """
-
-    process: str
-    kind: str
-    plane: str
-    area: str
-    role: str
-    url: str
-    peer: str
-    pid: int | None
-    network: str
-    folder: str
+class LocalProcess(ProcessSeen, frozen=True):
+    """One process, as `GET /v1/processes` tells of it."""
 
     @property
     def host(self) -> str:

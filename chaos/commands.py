@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import time
@@ -15,18 +16,20 @@ from rich.console import Console
 
 from chaos.experiment import Experiment, ExperimentError, load_experiments
 from chaos.manner import SECONDS, Manner, with_manner
-from chaos.reading import UnreadableError
+from chaos.reading import UnreadableError, read
 from chaos.running import Runner, seed_or_new
 from chaos.scene import WorldError
 from chaos.serving import VerdictServer
 from chaos.soaking import faults, plan
 from chaos.verdict.judging import Verdict
-from chaos.verdict.telling import as_json, as_junit, explanations, summary, table
+from chaos.verdict.telling import all_held, as_json, as_junit, explanations, summary, table
 from pairsim.network.connections import listening
 
 _WIDTH = 140
 _ENDED = 130
+_NOTHING, _UNTOLD = 2, 3
 _ANY = 3600.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command("run")
@@ -43,12 +46,15 @@ def run_command(context: click.Context, files: tuple[Path, ...], at_most: float,
     The world is one that `pairsim up` runs on this machine, or with --cluster one on Kubernetes.
 
     Links between processes can be cut only if the world was started with `pairsim up --isolate`. Exit code 0:
-    everything that was made held; 1: something did not; 2: nothing could be made.
+    everything that was made held; 1: something did not; 2: nothing could be made; 3: the verdict could not be written.
     """
     experiments = read_all(files)
+    check_writable(manner)
     seed = seed_or_new(manner.seed)
     manner.tell(f"{len(experiments)} experiment(s), seed {seed}")
-    context.exit(_end(*asyncio.run(_run(iter(experiments), manner, at_most, seed)), manner))
+    with _fit():
+        ended = asyncio.run(_run(iter(experiments), manner, at_most, seed))
+    context.exit(_end(*ended, manner))
 
 
 @click.command("soak")
@@ -63,10 +69,12 @@ def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float
     here is left out. Exit codes are those of `run`.
     """
     experiments = [experiment for _, experiment in read_all(files)]
+    check_writable(manner)
     seed = seed_or_new(manner.seed)
-    known = faults(asyncio.run(_possible(experiments, manner, seed)))
+    with _fit():
+        known = faults(asyncio.run(_possible(experiments, manner, seed)))
     if not known:
-        raise click.ClickException("no fault of these files can be made here: `pairsim-chaos run` tells why")
+        raise Unfit("no fault of these files can be made here: `pairsim-chaos run` tells why")
     manner.tell(f"{len(known)} fault(s) for {seconds:g} s, seed {seed}")
     rng, end = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - an order of tests
 
@@ -76,7 +84,9 @@ def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float
             number += 1
             yield Path(), plan(rng, known, number)
 
-    context.exit(_end(*asyncio.run(_run(planned(), manner, _ANY, seed, stop_at_bad=True)), manner))
+    with _fit():
+        ended = asyncio.run(_run(planned(), manner, _ANY, seed, stop_at_bad=True))
+    context.exit(_end(*ended, manner))
 
 
 @click.command("probe")
@@ -89,9 +99,25 @@ def probe_command(listen: str, manner: Manner) -> None:
     """
     with contextlib.suppress(KeyboardInterrupt):
         try:
-            asyncio.run(_probe(listen, manner))
+            with _fit():
+                asyncio.run(_probe(listen, manner))
         except (OSError, ValueError) as error:
             raise click.ClickException(f"cannot listen at {listen}: {error}") from error
+
+
+class Unfit(click.ClickException):
+    """What is to be run cannot be."""
+
+    exit_code = _NOTHING
+
+
+@contextlib.contextmanager
+def _fit() -> Iterator[None]:
+    """A world that nothing can be begun in."""
+    try:
+        yield
+    except WorldError as error:
+        raise Unfit(str(error)) from error
 
 
 def read_all(files: Sequence[Path]) -> list[tuple[Path, Experiment]]:
@@ -99,21 +125,25 @@ def read_all(files: Sequence[Path]) -> list[tuple[Path, Experiment]]:
     found = []
     for path in files:
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise click.ClickException(f"{path} cannot be read: {reason}") from error
-        try:
-            found += [(path, each) for each in load_experiments(text)]
+            found += [(path, each) for each in load_experiments(read(path))]
         except UnreadableError as error:
-            raise click.ClickException(f"{path}: {error}") from error
+            raise Unfit(f"{path}: {error}") from error
         except ExperimentError as error:
-            raise click.ClickException(f"{path} is not run, `pairsim-chaos lint` finds:\n{error}") from error
+            raise Unfit(f"{path} is not run, `pairsim-chaos lint` finds:\n{error}") from error
     return found
 
 
-def report(verdicts: Sequence[Verdict], json_file: Path | None, junit_file: Path | None) -> None:
-    """Tells the verdicts, and writes them where it is asked for."""
+def check_writable(manner: Manner) -> None:
+    """Before anything is hurt; afterwards it would be a pity."""
+    if manner.junit_file == Path("-"):
+        raise click.UsageError("JUnit's XML goes to a file; --json - is for standard output")
+    for path in (manner.json_file, manner.junit_file):
+        if path is not None and path != Path("-") and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
+            raise Unfit(f"{path} cannot be written: there is no such folder, or not for you")
+
+
+def report(verdicts: Sequence[Verdict], json_file: Path | None, junit_file: Path | None) -> bool:
+    """Tells the verdicts, and writes them where it is asked for; whether that could be done."""
     if json_file == Path("-"):
         click.echo(as_json(verdicts).decode())
     else:
@@ -121,19 +151,35 @@ def report(verdicts: Sequence[Verdict], json_file: Path | None, junit_file: Path
         for sentence in explanations(verdicts):
             click.echo(sentence)
         click.echo(summary(verdicts))
+    written = True
     for path, content in ((json_file, as_json), (junit_file, as_junit)):
         if path is not None and path != Path("-"):
             try:
-                path.write_bytes(content(verdicts))
+                _write(path, content(verdicts))
             except OSError as error:
-                raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+                click.echo(f"Error: {path} cannot be written: {error.strerror}", err=True)
+                written = False
+    return written
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all; what is no file (a pipe, a terminal) is written to as it is."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
     """See `run`."""
-    if not all(verdict.held for verdict in verdicts):
-        return 1
-    return 0 if any(not verdict.refused for verdict in verdicts) else 2
+    if not any(verdict.made for verdict in verdicts):
+        return _NOTHING
+    return 0 if all_held(verdicts) else 1
 
 
 async def _run(
@@ -145,14 +191,15 @@ async def _run(
     stop_at_bad: bool = False,
 ) -> tuple[list[Verdict], bool]:
     """The verdicts, and whether it was ended before all were given."""
-    task = asyncio.current_task()
-    if task is not None:  # what was made is taken back, also if it is ended
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    _end_by_signal(manner)
     verdicts: list[Verdict] = []
-    async with manner.world(at_most, seed) as world:
+    unfinished: list[Verdict] = []
+    async with manner.world(at_most, seed, hurts=True) as world:
         runner = Runner(world, pace=manner.pace, tell=manner.tell)
         try:
             for path, experiment in experiments:
+                early = "it was ended before its time"
+                unfinished = [Verdict(experiment=experiment.name, file=str(path), failed=early)]
                 manner.tell(f"{experiment.name}{f': {path}' if path != Path() else ''}")
                 verdict = await runner.run(experiment, path)
                 manner.tell(f"{experiment.name}: {_in_short(verdict)}")
@@ -160,31 +207,43 @@ async def _run(
                 if stop_at_bad and not verdict.held:
                     break
         except asyncio.CancelledError:
-            manner.tell("ended before its time: what was made is taken back")
-            return verdicts, True
+            return verdicts + unfinished, True
     return verdicts, False
+
+
+def _end_by_signal(manner: Manner) -> None:
+    """The first signal ends the run; what was made is taken back however many more come."""
+    task = asyncio.current_task()
+    told: list[bool] = []
+
+    def end() -> None:
+        if task is not None and not told:
+            task.cancel()
+        manner.tell("it is being taken back, wait" if told else "ended before its time: what was made is taken back")
+        told.append(True)
+
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 async def _probe(listen: str, manner: Manner) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with manner.world(_ANY, 0) as world, listening(VerdictServer(world).app(), listen) as port:
+    async with manner.world(_ANY, 0, hurts=False) as world, listening(VerdictServer(world).app(), listen) as port:
         manner.tell(f"probing; the verdict is at http://{listen.rpartition(':')[0]}:{port}/verdict")
         await stop.wait()
 
 
 async def _possible(experiments: Sequence[Experiment], manner: Manner, seed: int) -> list[Experiment]:
     """Those that can be made here."""
-    async with manner.world(_ANY, seed) as world:
-        try:
-            return [each for each in experiments if not await world.refusal(each)]
-        except WorldError as error:
-            raise click.ClickException(str(error)) from error
+    async with manner.world(_ANY, seed, hurts=False) as world:
+        return [each for each in experiments if not await world.refusal(each)]
 
 
 def _end(verdicts: Sequence[Verdict], ended: bool, manner: Manner) -> int:
-    report(verdicts, manner.json_file, manner.junit_file)
+    if not report(verdicts, manner.json_file, manner.junit_file):
+        return _UNTOLD
     return _ENDED if ended else exit_code(verdicts)
 
 

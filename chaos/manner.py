@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,18 @@ from chaos.cluster.world import ClusterWorld
 from chaos.local.world import LocalWorld
 from chaos.running import Pace
 
-SECONDS = click.FloatRange(min=0, min_open=True)
+
+class _Seconds(click.FloatRange):
+    """More than none, and a number: nan is neither below nor above a bound."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
+
+
+SECONDS = _Seconds(min=0, min_open=True)
 F = TypeVar("F", bound=Callable[..., None])
 
 
@@ -43,11 +55,11 @@ class Manner(msgspec.Struct, frozen=True):
         """Of every experiment."""
         return Pace(whole=self.whole, lead=self.calm, settle=max(self.calm, 1.0))
 
-    def world(self, longest: float, seed: int) -> LocalWorld | ClusterWorld:
-        """The one that is meant."""
+    def world(self, longest: float, seed: int, *, hurts: bool) -> LocalWorld | ClusterWorld:
+        """The one that is meant; see there."""
         if self.cluster:
             return ClusterWorld(self.kubeconfig, self.namespace, longest=longest)
-        return LocalWorld(f"http://{self.host}:{self.port}", longest=longest, seed=seed)
+        return LocalWorld(self.host, self.port, longest=longest, seed=seed, hurts=hurts, tell=self.tell)
 
     def tell(self, sentence: str) -> None:
         """To whoever waits."""

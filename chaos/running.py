@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from chaos.experiment import Experiment, Http
+from chaos.insisting import to_its_end
 from chaos.local.flow import ask
 from chaos.probe.probe import Probe, missing
 from chaos.scene import Injection, RefusedFaultError, World, WorldError
@@ -86,12 +87,15 @@ class Runner:
                 except WorldError as error:
                     failed = str(error)
                     self._tell(f"{verdict.experiment}: {failed}")
+                    if _ended():
+                        raise asyncio.CancelledError from error
                 not_whole = await self._whole_again(probe)
                 found = await probe.conclude()
             finally:
                 self._probe = None
         return msgspec.structs.replace(
             verdict,
+            made=True,
             failed=failed,
             targets=targets,
             seconds=loop.time() - began,
@@ -114,7 +118,7 @@ class Runner:
             raise WorldError(f"it could not be made within {self._pace.injection:g} s") from None
         finally:
             if injection is not None:
-                await injection.recover()
+                await to_its_end(injection.recover())
         return injection.targets
 
     async def _until_whole(self) -> None:
@@ -148,6 +152,12 @@ class Runner:
                 return ""
             await asyncio.sleep(_LOOK)
         return f"not within {self._pace.whole:g} s: {reason}"
+
+
+def _ended() -> bool:
+    """Whether the run was told to end while something else failed."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def seed_or_new(seed: int | None) -> int:

@@ -14,7 +14,8 @@ from chaos.experiment import Experiment, Template, Workflow
 from chaos.faults import Fault, IOFault, PodFault, StressFault
 
 _SHORTEST, _LONGEST = 1.0, 8.0
-_ENTRY = "soak"
+_ENTRY = "/"
+"""No experiment's name, which the API server would refuse."""
 _PAIRS = 0.5
 
 

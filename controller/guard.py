@@ -27,12 +27,14 @@ def guard(hosts: frozenset[str], whose: str, sentences: Mapping[int, str]) -> Mi
         whose: Who refuses, in a sentence.
         sentences: What to say for an HTTP status.
     """
+    known = {host.lower() for host in hosts}
 
     @web.middleware
     async def guarding(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if request.host.rpartition(":")[0] not in hosts and request.host not in hosts:
+        named = request.host.lower()
+        if named.rpartition(":")[0] not in known and named not in known:
             return problem(403, f"{whose} does not answer as {request.host}")
         try:
             return await handler(request)

@@ -1,6 +1,7 @@
 """A network namespace for each local process, on a bridge: links that can be cut as those between machines.
 
-Names carry the number of the process that made them, so that what a killed run left is found and taken away.
+Names carry the process that made them (its number, and when it began), so that what a killed run left is found and
+taken away.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 _TOOLS = ("ip", "nsenter")
 _MARK = "pairsim-world"
-_OWNER = re.compile(rf"{_MARK}-(\d+)")
+_OWNER = re.compile(rf"{_MARK}-(\d+)\.(\d+)")
 _FIRST_HOST = 10
 _SECONDS = 20.0
 NAMESPACES = Path("/run/netns")
@@ -47,12 +48,13 @@ class Networks:
         remove_left_overs()
         self._net = _free_net(net)
         self._bridge = f"ps{os.getpid()}"
+        self._owner = f"{_MARK}-{os.getpid()}.{_started(os.getpid())}"
         self._made: list[str] = []
         self.net = str(self._net)
         self.gateway = str(self._net[1])
         try:
             _run("ip", "link", "add", self._bridge, "type", "bridge")
-            _run("ip", "link", "set", self._bridge, "alias", f"{_MARK}-{os.getpid()}")
+            _run("ip", "link", "set", self._bridge, "alias", self._owner)
             _run("ip", "address", "add", f"{self.gateway}/{self._net.prefixlen}", "dev", self._bridge)
             _run("ip", "link", "set", self._bridge, "up")
         except NetworkError:
@@ -75,7 +77,7 @@ class Networks:
         Raises:
             NetworkError: The kernel refuses it.
         """
-        namespace, outer = f"{_MARK}-{os.getpid()}-{name}", f"{self._bridge}-{number}"
+        namespace, outer = f"{self._owner}-{name}", f"{self._bridge}-{number}"
         _run("ip", "netns", "add", namespace)
         self._made.append(namespace)
         _run("ip", "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", namespace)
@@ -108,7 +110,16 @@ def remove_left_overs() -> None:
 
 def _is_left_over(name: str) -> bool:
     found = _OWNER.match(name)
-    return found is not None and not Path(f"/proc/{found.group(1)}").exists()
+    return found is not None and _started(int(found[1])) != found[2]
+
+
+def _started(pid: int) -> str:
+    """When a process began, in the kernel's ticks; empty if it has ended, also if nobody has taken note of that."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in {"Z", "X"} else fields[18]
 
 
 def _free_net(wanted: str) -> ipaddress.IPv4Network:

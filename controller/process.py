@@ -73,6 +73,7 @@ class LocalProcess:
         self.peer, self.url = f"{host}:{slot.peer_port}", f"http://{host}:{slot.http_port}"
         self.restarts = -1
         self._ending = Ending()
+        self._wanted = asyncio.Event()
         self._data, self._changed, self._story = data, changed, story
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
@@ -101,6 +102,11 @@ class LocalProcess:
         if ending.grace:
             asyncio.get_running_loop().call_later(ending.grace, self._kill_still, pid)
         return pid
+
+    def come_back(self) -> None:
+        """Starts it now, if it waits for that."""
+        self._ending = msgspec.structs.replace(self._ending, away=0.0)
+        self._wanted.set()
 
     def _kill_still(self, pid: int) -> None:
         if self.pid == pid:
@@ -152,7 +158,13 @@ class LocalProcess:
                 self._story(f"{self.slot.name} {ended}; it is started again in {seconds:g} s (log: {self._log})")
                 if ending.fresh:
                     await asyncio.to_thread(self._forget)
-                await asyncio.sleep(seconds)
+                await self._away(seconds)
+
+    async def _away(self, seconds: float) -> None:
+        self._wanted.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
 
     @property
     def _log(self) -> Path:

@@ -23,6 +23,12 @@ class EndOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fresh: bool = False
 
 
+class StartOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/processes/start`: a process that is away need not wait any longer."""
+
+    process: str
+
+
 def processes(world: LocalWorld) -> list[ProcessSeen]:
     """All of them, as they are now."""
     labels = world.labels
@@ -65,3 +71,13 @@ class Processes:
         """
         process = self._world.pool.processes[order.process]
         return process.kill(Ending(order.grace, order.away, order.fresh))
+
+    def start(self, order: StartOrder) -> int | None:
+        """Starts a process that waits for it; its pid if it runs already, else None.
+
+        Raises:
+            KeyError: There is none of this name.
+        """
+        process = self._world.pool.processes[order.process]
+        process.come_back()
+        return process.pid

@@ -11,7 +11,7 @@ from controller.guard import MAX_BODY, guard, problem
 from controller.guard import order as read_order
 from controller.local import LocalWorld
 from controller.picture import WorldPicture, picture
-from controller.processes import EndOrder, Processes
+from controller.processes import EndOrder, Processes, StartOrder
 from controller.targets import Targets
 from pairsim.network.client_errors import ClientError
 
@@ -45,6 +45,16 @@ class _Service:
             return problem(404, f"there is no process {order.process!r}: they are at /v1/processes")
         if pid is None:
             return problem(409, f"{order.process} is not running at the moment")
+        return web.json_response({"replica": order.process, "pid": pid})
+
+    async def start(self, request: web.Request) -> web.Response:
+        order = await read_order(request, StartOrder)
+        if isinstance(order, web.Response):
+            return order
+        try:
+            pid = self.processes.start(order)
+        except KeyError:
+            return problem(404, f"there is no process {order.process!r}: they are at /v1/processes")
         return web.json_response({"replica": order.process, "pid": pid})
 
     async def show(self, _request: web.Request) -> web.Response:
@@ -105,6 +115,7 @@ def world_app(world: LocalWorld, hosts: frozenset[str]) -> web.Application:
     app.router.add_get("/metrics", targets.metrics)
     app.router.add_get("/v1/processes", service.processes.show)
     app.router.add_post("/v1/processes/end", service.end)
+    app.router.add_post("/v1/processes/start", service.start)
     app.router.add_post("/v1/kill", service.kill)
     app.router.add_post("/v1/switchover", service.switchover)
     return app

@@ -18,6 +18,7 @@ import msgspec
 from chaos.cluster.objects import AreaObject, ChaosObject, PodObject, place, pod
 from chaos.experiment import Experiment, Schedule, StatusCheck, Workflow
 from chaos.faults import PodFault
+from chaos.insisting import to_its_end
 from chaos.scene import Asked, Injection, RefusedFaultError, Scene, WorldError
 from controller.kube.connection import Connection, GoneError
 from controller.seam import ApiError
@@ -112,7 +113,7 @@ class ClusterWorld:
         try:
             await injection.injected()
         except BaseException:
-            await injection.recover()
+            await to_its_end(injection.recover())
             raise
         return injection
 

@@ -109,6 +109,13 @@ class DiskInjection:
             self._tracers.append(tracer)
             await _attached(tracer, target)
 
+    def broken(self) -> str:
+        """See `Undoable`; a target that ends takes its tracer along, as it should."""
+        for target, tracer in zip(self._targets, self._tracers, strict=False):
+            if tracer.returncode is not None and Path(f"/proc/{target.pid}").exists():
+                return f"strace of {target.process} ended"
+        return ""
+
     async def undo(self) -> None:
         """Lets go of the targets; those that ended took their tracers along."""
         for tracer in self._tracers:

@@ -13,6 +13,7 @@ import aiohttp
 
 from chaos.experiment import Http, Schedule, StatusCheck, Template, Workflow
 from chaos.faults import Fault, PodFault
+from chaos.insisting import to_its_end
 from chaos.local.injections import Held
 from chaos.scene import Asked, WorldError
 from chaos.values import status_codes
@@ -27,6 +28,7 @@ class Flow:
         """Begins it; no template but `Serial` and `Parallel` lasts longer than `longest` seconds."""
         self._workflow, self._begin, self._asked, self._longest = workflow, begin, asked, longest
         self._hit: list[str] = []
+        self._unmade: list[str] = []
         self._task = asyncio.create_task(self._run(workflow.entry))
 
     @property
@@ -35,13 +37,19 @@ class Flow:
         return tuple(dict.fromkeys(self._hit))
 
     async def over(self) -> None:
-        """See `chaos.scene.Injection`."""
+        """See `chaos.scene.Injection`. A workflow that made nothing of what it says has proved nothing."""
         await asyncio.shield(self._task)
+        if self._unmade:
+            raise WorldError(f"{', '.join(self._unmade)}: the time was over before it was made")
+        if not self._hit and any(isinstance(each.does, Fault | Schedule) for each in self._workflow.templates.values()):
+            raise WorldError("its time was over before any of its faults was made")
 
     async def recover(self) -> None:
         """See `chaos.scene.Injection`."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        (end,) = await asyncio.gather(self._task, return_exceptions=True)
+        if isinstance(end, WorldError):
+            raise end
 
     async def _run(self, name: str) -> None:
         template = self._workflow.templates[name]
@@ -67,31 +75,33 @@ class Flow:
         elif isinstance(does, StatusCheck):
             await self._check(template, does, lasting)
         elif isinstance(does, Schedule):
-            await self._scheduled(does, lasting)
+            await self._scheduled(template.name, does, lasting)
         else:
-            await self._fault(does, lasting)
+            await self._fault(template.name, does, lasting)
             if deadline is not None and isinstance(does, PodFault) and does.once:
                 await asyncio.sleep(lasting)  # the template lasts, though the fault is done at once
 
-    async def _scheduled(self, schedule: Schedule, lasting: float) -> None:
+    async def _scheduled(self, name: str, schedule: Schedule, lasting: float) -> None:
         """Once, at its beginning: what cron says is too far apart for a run that somebody waits for."""
         if isinstance(schedule.runs, Workflow):
             flow = Flow(schedule.runs, self._begin, self._asked, self._longest)
             try:
                 await flow.over()
             finally:
-                await flow.recover()
+                await to_its_end(flow.recover())
                 self._hit += flow.targets
         else:
-            await self._fault(schedule.runs, lasting)
+            await self._fault(name, schedule.runs, lasting)
 
-    async def _fault(self, fault: Fault, lasting: float) -> None:
+    async def _fault(self, name: str, fault: Fault, lasting: float) -> None:
+        self._unmade.append(name)
         held = await self._begin(fault, lasting)
+        self._unmade.remove(name)
         self._hit += held.targets
         try:
             await held.over()
         finally:
-            await held.recover()
+            await to_its_end(held.recover())
 
     async def _check(self, template: Template, check: StatusCheck, lasting: float) -> None:
         """Until it is good or bad; a continuous one until its time is over.

@@ -75,6 +75,19 @@ class Group:
                 folder.rmdir()
 
 
+def remove_left_overs(mark: str) -> int:
+    """Takes away groups that runs which were killed left, whose names begin with `mark`; how many there were."""
+    found = 0
+    for root in {Path(line.split()[1]) for line in _MOUNTS.read_text().splitlines() if line.split()[2][:6] == "cgroup"}:
+        for folder in root.glob(f"{mark}-*"):
+            found += 1
+            with contextlib.suppress(OSError):
+                for pid in (folder / "cgroup.procs").read_text().split():
+                    (root / "cgroup.procs").write_text(pid)
+                folder.rmdir()
+    return found
+
+
 def hierarchies(controllers: Sequence[str]) -> dict[str, Path]:
     """Where groups of each controller are made.
 

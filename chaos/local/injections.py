@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from chaos.local.selecting import LocalProcess
+from chaos.scene import WorldError
 
 
 class Undoable(Protocol):
@@ -14,6 +15,9 @@ class Undoable(Protocol):
 
     async def make(self) -> None:
         """Makes it; raises WorldError if it cannot be, and leaves the rest to `undo`."""
+
+    def broken(self) -> str:
+        """Why it is not what was made any more; empty if it is."""
 
     async def undo(self) -> None:
         """Takes away what was made, however much of it; raises WorldError if that fails."""
@@ -33,7 +37,11 @@ class Held:
         await asyncio.sleep(max(0.0, self._end - asyncio.get_running_loop().time()))
 
     async def recover(self) -> None:
-        """See `chaos.scene.Injection`."""
-        made, self._made = self._made, None
-        if made is not None:
-            await made.undo()
+        """See `chaos.scene.Injection`. A fault that had gone by itself has proved nothing, and is an error."""
+        if self._made is None:
+            return
+        broken = self._made.broken()
+        await self._made.undo()
+        self._made = None
+        if broken:
+            raise WorldError(f"it did not last: {broken}")

@@ -24,6 +24,7 @@ from chaos.scene import WorldError
 from chaos.values import bits_per_second, seconds
 
 _TOOLS = ("iptables", "nsenter")
+_CHAIN = "PAIRSIM"
 _GRACE = 60.0
 _numbers = itertools.count(1)
 
@@ -109,7 +110,7 @@ class NetworkInjection:
             self._by_process.setdefault(link.process.process, (link.process, []))[1].append(link)
         self._lasting = lasting
         self._number = next(_numbers)
-        self._chain = f"PAIRSIM{os.getpid()}N{self._number}"
+        self._chain = f"{_CHAIN}{os.getpid()}N{self._number}"
         self._shapers: list[Process] = []
         self._entered: list[LocalProcess] = []
 
@@ -129,6 +130,11 @@ class NetworkInjection:
             for hook in sorted({"INPUT" if link.incoming else "OUTPUT" for link in found}):
                 await _iptables(process, "-I", hook, "-j", self._chain)
 
+    def broken(self) -> str:
+        """See `Undoable`; rules stay, shapers may end."""
+        ended = [shaper.pid for shaper in self._shapers if shaper.returncode is not None]
+        return f"{len(ended)} of {len(self._shapers)} processes that shape packets ended" if ended else ""
+
     async def undo(self) -> None:
         """Takes all of it away; a process whose network is gone needs nothing.
 
@@ -140,10 +146,7 @@ class NetworkInjection:
             if not os.path.exists(process.network):  # noqa: ASYNC240, PTH110 - a blink, on a file system in memory
                 continue
             try:
-                for hook in ("INPUT", "OUTPUT"):
-                    await _without(process, hook, self._chain)
-                await _iptables(process, "-F", self._chain)
-                await _iptables(process, "-X", self._chain)
+                await _remove(process, self._chain)
             except WorldError as error:
                 failed.append(str(error))
         for shaper in self._shapers:
@@ -174,8 +177,30 @@ async def _iptables(process: LocalProcess, *words: str) -> None:
     await run(*_entering(process), "iptables", "-w", *words)
 
 
-async def _without(process: LocalProcess, hook: str, chain: str) -> None:
-    """Takes a jump away if it is there: what failed half-way has not made it."""
-    listed = await run(*_entering(process), "iptables", "-w", "-S", hook)
-    if f"-A {hook} -j {chain}" in listed.splitlines():
-        await _iptables(process, "-D", hook, "-j", chain)
+async def remove_left_overs(processes: Sequence[LocalProcess]) -> list[str]:
+    """Takes away what runs that were killed left; nobody else may be at work. The processes that it was found at.
+
+    Raises:
+        WorldError: It cannot be taken away.
+    """
+    found = []
+    for process in processes:
+        if not process.network or not os.path.exists(process.network):  # noqa: ASYNC240, PTH110 - as above
+            continue
+        listed = await run(*_entering(process), "iptables", "-w", "-S")
+        chains = [words[1] for line in listed.splitlines() if (words := line.split())[0] == "-N"]
+        for chain in (chain for chain in chains if chain.startswith(_CHAIN)):
+            await _remove(process, chain)
+            found.append(process.process)
+    return list(dict.fromkeys(found))
+
+
+async def _remove(process: LocalProcess, chain: str) -> None:
+    """Takes a chain away, however much of it was made."""
+    listed = (await run(*_entering(process), "iptables", "-w", "-S")).splitlines()
+    for hook in ("INPUT", "OUTPUT"):
+        if f"-A {hook} -j {chain}" in listed:
+            await _iptables(process, "-D", hook, "-j", chain)
+    if f"-N {chain}" in listed:
+        await _iptables(process, "-F", chain)
+        await _iptables(process, "-X", chain)

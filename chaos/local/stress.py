@@ -74,9 +74,9 @@ def workers(fault: StressFault) -> list[tuple[str, str]]:
 class StressInjection:
     """Workers that run until they are taken back."""
 
-    def __init__(self, fault: StressFault, targets: Sequence[LocalProcess]) -> None:
-        """Nothing is done yet."""
-        self._fault, self._targets = fault, targets
+    def __init__(self, fault: StressFault, targets: Sequence[LocalProcess], mark: str) -> None:
+        """Nothing is done yet; groups are named after `mark`."""
+        self._fault, self._targets, self._mark = fault, targets, mark
         self._groups: list[Group] = []
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -89,13 +89,18 @@ class StressInjection:
         for target in self._targets:
             if target.pid is None:
                 raise WorldError(f"{target.process} does not run")
-            group = Group(f"pairsim-{os.getpid()}-{next(_numbers)}", _controllers(self._fault))
+            group = Group(f"{self._mark}-{os.getpid()}-{next(_numbers)}", _controllers(self._fault))
             self._groups.append(group)
             if self._fault.stressors.memory is not None:
                 group.limit_memory(MEMORY_LIMIT)
             group.add(target.pid)
             for program, argument in workers(self._fault):
                 self._keepers.append(asyncio.create_task(_keep(group, program, argument)))
+
+    def broken(self) -> str:
+        """See `Undoable`; a worker that ended is started again."""
+        ended = [keeper for keeper in self._keepers if keeper.done()]
+        return f"{len(ended)} of {len(self._keepers)} workers could not be kept running" if ended else ""
 
     async def undo(self) -> None:
         """Ends them."""

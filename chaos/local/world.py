@@ -14,7 +14,9 @@ import msgspec
 
 from chaos.experiment import Experiment, Schedule, Spec, StatusCheck, Workflow
 from chaos.faults import Fault, IOFault, NetworkFault, PodFault, StressFault, TimeFault
-from chaos.local import disk, network, stress
+from chaos.insisting import to_its_end
+from chaos.local import disk, groups, network, stress
+from chaos.local.alone import Lock
 from chaos.local.flow import Flow
 from chaos.local.injections import Held, Undoable
 from chaos.local.selecting import LocalProcess, candidates, chosen, foreign_container, unanswerable
@@ -30,20 +32,32 @@ T = TypeVar("T")
 class LocalWorld:
     """Of one `pairsim up`; use it as an async context manager."""
 
-    def __init__(self, url: str, *, longest: float, seed: int) -> None:
+    def __init__(
+        self, host: str, port: int, *, longest: float, seed: int, hurts: bool, tell: Callable[[str], None]
+    ) -> None:
         """Opens nothing yet.
 
         Args:
-            url: Of the world's API.
+            host: Of the world's API.
+            port: Of the same.
             longest: Seconds that a fault lasts at most, whatever its file says.
             seed: Of what is chosen by chance.
+            hurts: Whether faults are going to be made.
+            tell: Told what a run that was killed had left behind.
         """
-        self._url, self._longest = url, longest
+        self._url, self._port, self._longest = f"http://{host}:{port}", port, longest
+        self._hurts, self._tell = hurts, tell
+        self._lock: Lock | None = None
         self._random = random.Random(seed)  # noqa: S311 - who is hurt is no secret
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        """Raises WorldError if it is to be hurt and somebody else does so already."""
+        if self._hurts:
+            self._lock = Lock(self._port)
         self._http = aiohttp.ClientSession(self._url, timeout=aiohttp.ClientTimeout(total=_SECONDS))
+        if self._hurts:
+            await self._clean_up()
         return self
 
     async def __aexit__(
@@ -51,6 +65,23 @@ class LocalWorld:
     ) -> None:
         if self._http is not None:
             await self._http.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    async def _clean_up(self) -> None:
+        """Takes away what runs that were killed left behind."""
+        try:
+            left = await network.remove_left_overs(await self._processes())
+            if left:
+                self._tell(f"rules that a killed run had left at {', '.join(left)} are taken away")
+        except WorldError as error:
+            self._tell(f"what killed runs left could not be looked for: {error}")
+        if os.geteuid() == 0 and groups.remove_left_overs(self._mark):
+            self._tell("control groups that a killed run had left are taken away")
+
+    @property
+    def _mark(self) -> str:
+        return f"pairsim-chaos-{self._port}"
 
     async def look(self) -> Scene:
         """See `chaos.scene.World`."""
@@ -106,13 +137,19 @@ class LocalWorld:
             raise RefusedFaultError(reason)
         lasting = min(fault.seconds or deadline or _NO_END, self._longest)
         if isinstance(fault, PodFault):
-            await self._end(fault, sources, lasting)
-            return Held(sources, 0.0 if fault.once else lasting, None)
+            away = _Away(self, sources) if fault.action == "pod-failure" else None
+            try:
+                await self._end(fault, sources, lasting)
+            except BaseException:
+                if away is not None:
+                    await to_its_end(away.undo())
+                raise
+            return Held(sources, 0.0 if fault.once else lasting, away)
         made = await self._undoable(fault, sources, processes, lasting)
         try:
             await made.make()
         except BaseException:
-            await made.undo()
+            await to_its_end(made.undo())
             raise
         return Held(sources, lasting, made)
 
@@ -123,7 +160,7 @@ class LocalWorld:
             targets = None if fault.target is None else chosen(fault.target, processes, self._random)
             return network.NetworkInjection(fault, network.links(fault, sources, targets), lasting)
         if isinstance(fault, StressFault):
-            return stress.StressInjection(fault, sources)
+            return stress.StressInjection(fault, sources, self._mark)
         if isinstance(fault, IOFault):
             return disk.DiskInjection(fault, sources)
         raise RefusedFaultError(_NO_CLOCKS)
@@ -136,6 +173,14 @@ class LocalWorld:
             elif fault.action == "pod-failure":
                 order["away"] = lasting
             await self._ask("/v1/processes/end", dict[str, object], order)
+
+    async def bring_back(self, process: str) -> None:
+        """Starts a process that is away.
+
+        Raises:
+            WorldError: The world does not answer, or has no such process.
+        """
+        await self._ask("/v1/processes/start", dict[str, object], {"process": process})
 
     def _refusal(self, fault: Fault | str, processes: Sequence[LocalProcess]) -> str:
         if isinstance(fault, str):
@@ -179,6 +224,23 @@ class LocalWorld:
             raise WorldError(f"the world at {self._url} does not answer: {str(error) or 'it took too long'}") from error
         except msgspec.MsgspecError as error:
             raise WorldError(f"what answers at {self._url} is no world of this version: {error}") from error
+
+
+class _Away:
+    """Processes that are not there for a while."""
+
+    def __init__(self, world: LocalWorld, targets: Sequence[LocalProcess]) -> None:
+        self._world, self._targets = world, targets
+
+    async def make(self) -> None:
+        """Done already: they were ended for a time."""
+
+    def broken(self) -> str:
+        return ""
+
+    async def undo(self) -> None:
+        for target in self._targets:
+            await self._world.bring_back(target.process)
 
 
 _NO_CLOCKS = "the clock of a running process is shifted by Chaos Mesh's daemon alone"

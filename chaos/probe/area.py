@@ -21,6 +21,7 @@ class Findings(msgspec.Struct, frozen=True):
     Attributes:
         account: None if the state could not be read in the end; `unread` says why.
         ticks: Frames that observers saw.
+        statuses, labelled: How often a replica said to be active, and how often labels were looked at.
         digests: Comparisons of two replicas' digests of the same tick.
         availability: From 0 to 1; see `chaos.probe.pauses`.
         longest: Seconds without an acknowledgement, the longest.
@@ -33,7 +34,9 @@ class Findings(msgspec.Struct, frozen=True):
     ticks: int
     undone: Violations
     actives: Violations
+    statuses: int
     labels: Violations
+    labelled: int
     digests: int
     unequal: Violations
     divergences: Violations
@@ -79,7 +82,9 @@ class AreaNotes:
             ticks=self.ticks.seen,
             undone=self.ticks.undone,
             actives=self.actives.twice,
+            statuses=self.actives.seen,
             labels=self.labels.twice,
+            labelled=self.labels.looks,
             digests=self.digests.compared,
             unequal=self.digests.unequal,
             divergences=self.divergences.found,

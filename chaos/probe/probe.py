@@ -32,6 +32,7 @@ class Probe:
         """Nothing is sent yet."""
         self._world = world
         self._notes: dict[str, AreaNotes] = {}
+        self._uncleared: list[AreaNotes] = []
         self._writers: list[Writer] = []
         self._writing: list[asyncio.Task[None]] = []
         self._listening: dict[str, asyncio.Task[None]] = {}
@@ -49,6 +50,7 @@ class Probe:
         self.scene = await self._world.look()
         for place in self.scene.places:
             self._notes[place.area] = AreaNotes(place.area, place.bounds, now=loop.time(), unix=time.time())
+        self._uncleared = list(self._notes.values())
         self._listen()
         for place in self.scene.places:
             for number, urls in enumerate(_from_either(self.scene, place.area)):
@@ -65,6 +67,7 @@ class Probe:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stop_writing()
+        await self._clear()
         tasks = [*self._listening.values(), *self._watching]
         for task in tasks:
             task.cancel()
@@ -85,9 +88,13 @@ class Probe:
                 break
             await asyncio.sleep(_LOOK)
         found = await self.findings()
-        for notes in self._notes.values():
-            await clear(self.scene.urls, notes)
+        await self._clear()
         return found
+
+    async def _clear(self) -> None:
+        """Once: what a probe that is broken off has written is taken away, too."""
+        notes, self._uncleared = self._uncleared, []
+        await asyncio.gather(*(clear(self.scene.urls, each) for each in notes))
 
     async def _compared(self, notes: AreaNotes) -> Findings:
         claims, account, unread = notes.ledger.claims(), None, ""

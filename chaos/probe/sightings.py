@@ -62,6 +62,7 @@ class Actives:
 
     def __init__(self) -> None:
         """Nobody yet."""
+        self.seen = 0
         self.twice = Violations()
         self.takeovers: list[Takeover] = []
         self._by_term: OrderedDict[tuple[int, int], str] = OrderedDict()
@@ -71,6 +72,7 @@ class Actives:
         """What a replica of the area says; whether it is the first time that it is active in this term."""
         if status.role is not Role.ACTIVE:
             return False
+        self.seen += 1
         key = (status.generation, status.term)
         known = self._by_term.get(key)
         if known is not None:
@@ -94,11 +96,13 @@ class Labels:
 
     def __init__(self) -> None:
         """Nobody is yet."""
+        self.looks = 0
         self.twice = Violations()
         self._active: frozenset[str] = frozenset()
 
     def seen(self, active: frozenset[str]) -> None:
         """All that are labelled active at one moment."""
+        self.looks += 1
         if len(active) > 1 and active != self._active:
             self.twice.add(f"{' and '.join(sorted(active))} were labelled active at the same moment")
         self._active = active

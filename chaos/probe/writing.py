@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ _READ_SECONDS = 60.0
 _PAUSE = 0.05
 _PAGE = 1000
 _ENDS = 500
+_CLEAR_SECONDS = 30.0
 
 
 class Writer:
@@ -107,11 +109,16 @@ async def listed(urls: Sequence[str], notes: AreaNotes) -> list[int]:
 
 
 async def clear(urls: Sequence[str], notes: AreaNotes) -> None:
-    """Takes the probe's entities away again; what cannot be is left."""
+    """Takes the probe's entities away again, whatever becomes of the world; what cannot be in time is left."""
     commands = notes.ledger.leftovers()
-    async with AreaClient(urls, area=notes.area, deadline=_DEADLINE) as client:
-        for start in range(0, len(commands), _ENDS):
-            try:
-                await client.send(commands[start : start + _ENDS])
-            except ClientError:
-                return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLEAR_SECONDS), AreaClient(urls, area=notes.area, deadline=_DEADLINE) as client:
+            while commands:
+                try:
+                    await client.send(commands[:_ENDS])
+                except CommandsRefused:
+                    return
+                except ClientError:
+                    await asyncio.sleep(_PAUSE)  # with the same ids: nothing is done twice
+                else:
+                    del commands[:_ENDS]

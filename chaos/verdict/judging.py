@@ -50,6 +50,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         experiment: Its name.
         file: Where it stands.
         refused: Why it was not made; empty if it was.
+        made: Whether it came so far that there is something to judge.
         failed: Why it could not be made as it is written, or not be taken back; empty if it could.
         targets: The processes that it was made to.
         seconds: How long it was probed.
@@ -62,11 +63,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     experiment: str
     file: str = ""
     refused: str = ""
+    made: bool = False
     failed: str = ""
     targets: tuple[str, ...] = ()
     seconds: float = 0.0
     checks: tuple[Check, ...] = ()
-    availability: float = 1.0
+    availability: float = 0.0
     longest: float = 0.0
     redundant_after: float = 0.0
     takeovers: tuple[TakeoverSeen, ...] = ()
@@ -88,8 +90,8 @@ def checks(found: Sequence[Findings], not_redundant: str) -> tuple[Check, ...]:
         _durable(found),
         _conserved(found),
         _violations("no tick is undone or changed", found, lambda one: one.undone, lambda one: one.ticks, "ticks seen"),
-        _violations("one active in a term", found, lambda one: one.actives),
-        _violations("one pod labelled active", found, lambda one: one.labels),
+        _violations("one active in a term", found, lambda one: one.actives, lambda one: one.statuses, "statuses"),
+        _violations("one pod labelled active", found, lambda one: one.labels, lambda one: one.labelled, "looks"),
         _digests(found),
         Check(
             "redundant at the end",
@@ -117,6 +119,7 @@ def _durable(found: Sequence[Findings]) -> Check:
         "no acknowledged command is lost",
         f"{lost} of {acknowledged:,} lost",
         [
+            *([] if found else ["no area was probed"]),
             *(f"{one.area}: the state cannot be compared: {one.unread}" for one in found if one.account is None),
             *(f"{area}: no command was acknowledged" for area, each in accounts if not each.acknowledged),
         ],
@@ -130,7 +133,7 @@ def _conserved(found: Sequence[Findings]) -> Check:
     return _check(
         "nothing is done twice",
         f"{wrong} wrong",
-        [],
+        [f"{one.area}: the state cannot be compared" for one in found if one.account is None],
         [
             *(f"{area}: {_some(each.doubled)} there more than once" for area, each in accounts if each.doubled),
             *(f"{area}: {_some(each.revived)} there after the end" for area, each in accounts if each.revived),
@@ -158,12 +161,12 @@ def _violations(
     name: str,
     found: Sequence[Findings],
     of: Callable[[Findings], Violations],
-    evidence: Callable[[Findings], int] | None = None,
-    what: str = "",
+    evidence: Callable[[Findings], int],
+    what: str,
 ) -> Check:
     count = sum(of(one).count for one in found)
-    figure = f"{count} times not" if evidence is None else f"{count} of {sum(map(evidence, found)):,} {what}"
-    nothing = [f"{one.area}: no {what}" for one in found if evidence is not None and not evidence(one)]
+    figure = f"{count} of {sum(map(evidence, found)):,} {what}"
+    nothing = [f"{one.area}: no {what}" for one in found if not evidence(one)]
     return _check(name, figure, nothing, list(_sentences(found, of)))
 
 

@@ -38,16 +38,24 @@ def explanations(verdicts: Sequence[Verdict]) -> list[str]:
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     """In one line."""
-    made = [verdict for verdict in verdicts if not verdict.refused]
-    bad = sum(not verdict.held for verdict in made)
-    refused = len(verdicts) - len(made)
-    told = f"{len(made)} experiment{'s' * (len(made) != 1)}: {'all held' if not bad else f'{bad} NOT HELD'}"
+    tried = [verdict for verdict in verdicts if not verdict.refused]
+    bad, unmade = sum(v.made and not v.held for v in tried), sum(not v.made for v in tried)
+    refused = len(verdicts) - len(tried)
+    wrong = [f"{count} {what}" for count, what in ((bad, "NOT HELD"), (unmade, "WITHOUT A VERDICT")) if count]
+    told = f"{len(tried)} experiment{'s' * (len(tried) != 1)}: {', '.join(wrong) or 'all held'}"
+    if not tried:
+        told = "no experiment was made"
     return told + (f", {refused} not made here" if refused else "")
 
 
+def all_held(verdicts: Sequence[Verdict]) -> bool:
+    """Whether something was made, and everything that was to be held."""
+    return any(verdict.made for verdict in verdicts) and all(verdict.held for verdict in verdicts)
+
+
 def as_json(verdicts: Sequence[Verdict]) -> bytes:
-    """One document."""
-    body = {"held": all(verdict.held for verdict in verdicts), "experiments": [_document(each) for each in verdicts]}
+    """One document; `held` says that something was made, and that all of it held."""
+    body = {"held": all_held(verdicts), "experiments": [_document(each) for each in verdicts]}
     return msgspec.json.format(msgspec.json.encode(body))
 
 
@@ -81,6 +89,8 @@ def _document(verdict: Verdict) -> dict[str, object]:
 def _cells(verdict: Verdict) -> tuple[str, ...]:
     if verdict.refused:
         return ("not made here", *("",) * 6)
+    if not verdict.made:
+        return ("[bold red]NO VERDICT[/bold red]", *("",) * 6)
     durable = verdict.checks[0].figure if verdict.checks else ""
     lost, _, acknowledged = durable.removesuffix(" lost").partition(" of ")
     return (

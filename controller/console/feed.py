@@ -102,6 +102,8 @@ class Feed:
             sentence = f"{MAX_VIEWERS} consoles are open already: close one"
             return web.json_response({"error": sentence}, status=503, headers={"Retry-After": "5"})
         socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=_MAX_INCOMING)
+        if not socket.can_prepare(request).ok:
+            return web.json_response({"error": "this path is a WebSocket; the page is at /"}, status=426)
         viewer = _Viewer()
         self._viewers.add(viewer)
         try:
@@ -119,8 +121,9 @@ class Feed:
             self._viewers.discard(viewer)
             if not self._viewers:
                 self._stop_sampling()
-            with contextlib.suppress(ConnectionError):
-                await socket.close(code=WSCloseCode.GOING_AWAY)
+            if socket.prepared:
+                with contextlib.suppress(ConnectionError):
+                    await socket.close(code=WSCloseCode.GOING_AWAY)
         return socket
 
     def _world(self, seen: WorldPicture) -> bytes:

@@ -23,6 +23,9 @@ MAX_CONNECTIONS = 4_096
 SILENCE_SECONDS = 10.0
 """How long a connection may take for its first request."""
 
+IDLE_SECONDS = 30.0
+"""How long it may be idle between requests."""
+
 DRAIN_SECONDS = 3.0
 """What requests under way have at the end."""
 
@@ -91,6 +94,7 @@ async def listening(
     drain: float = DRAIN_SECONDS,
     limit: int | None = None,
     silence: float = SILENCE_SECONDS,
+    idle: float = IDLE_SECONDS,
 ) -> AsyncIterator[int]:
     """Serves an application at host:port while the context is open; yields the port.
 
@@ -100,13 +104,14 @@ async def listening(
         drain: Seconds that requests under way have at the end.
         limit: Connections; as many as the system has files for by default.
         silence: Seconds that a connection has for its first request.
+        idle: Seconds that it may be idle between requests.
 
     Raises:
         OSError: The address cannot be listened at.
     """
     host, _, port = address.rpartition(":")
     logging.getLogger("aiohttp.server").addFilter(_no_client_mistakes)
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=drain)
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=drain, keepalive_timeout=idle)
     doorkeeper = _Doorkeeper(runner, room() if limit is None else limit, silence)
     app.middlewares.insert(0, doorkeeper.middleware())
     await runner.setup()

@@ -11,11 +11,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from controller.console import feed
+from controller.console import feed, sampling
 from controller.console.feed import MAX_VIEWERS, _Viewer
+from controller.picture import picture
 from controller.service import world_app
 from pairsim.network.connections import listening
-from tests.unit.controller.worlds import Fakes, fakes
+from tests.unit.controller.worlds import Fakes, fakes, until
 
 
 @pytest_asyncio.fixture
@@ -57,7 +58,8 @@ async def test_a_viewer_is_shown_the_world_at_once(http: aiohttp.ClientSession) 
 
 
 async def test_pages_of_other_origins_are_refused(http: aiohttp.ClientSession) -> None:
-    for origin in ("http://evil.example", "null"):
+    here = http._base_url.authority if http._base_url else ""
+    for origin in ("http://evil.example", "null", f"http://evil{here}", f"http://{here}.evil.example"):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await http.ws_connect("/v1/console", headers={"Origin": origin})
         assert refused.value.status == 403
@@ -124,3 +126,34 @@ async def test_nothing_is_sampled_while_nobody_looks(
     async with asyncio.timeout(10):
         while running:
             await asyncio.sleep(0.01)
+
+
+async def test_a_plain_request_is_told_that_this_is_a_websocket(http: aiohttp.ClientSession) -> None:
+    async with http.get("/v1/console") as answer:
+        assert answer.status == 426
+        assert "WebSocket" in (await answer.json())["error"]
+
+
+async def test_a_viewer_that_talks_too_much_is_left(http: aiohttp.ClientSession) -> None:
+    async with http.ws_connect("/v1/console") as socket:
+        await socket.send_bytes(bytes(4096))
+        async with asyncio.timeout(10):
+            while (await socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
+                pass
+        assert socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+async def test_samples_are_asked_of_the_passive_and_are_few(made: Fakes) -> None:
+    for replica in made.replicas.values():
+        replica.spawn(1, [[float(n), 2.0, 3.0] for n in range(3 * sampling.ENTITIES)])
+    shown: list[sampling.Sample] = []
+    sampler = sampling.Sampler(lambda: picture(made.world).areas, shown.append)
+    before = made.replicas["a"].reads
+    task = asyncio.create_task(sampler.run())
+    await until(lambda: len(shown) >= 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert made.replicas["a"].reads == before
+    assert made.replicas["b"].reads >= 3
+    assert {len(sample.points) for sample in shown} == {2 * sampling.ENTITIES}
+    assert shown[0].points[:4] == [0.0, 2.0, 1.0, 2.0]

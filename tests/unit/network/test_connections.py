@@ -46,6 +46,14 @@ async def test_more_connections_than_may_be_are_turned_away_and_the_others_serve
             writer.close()
 
 
+async def test_who_was_answered_and_asks_nothing_more_is_closed() -> None:
+    async with listening(api_of(FakePort("a")).app(), "127.0.0.1:0", idle=0.2) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await soon(reader.read())).startswith(b"HTTP/1.1 200 OK\r\n")
+        writer.close()
+
+
 async def test_who_says_nothing_is_closed_and_who_has_spoken_is_not() -> None:
     async with listening(api_of(FakePort("a")).app(), "127.0.0.1:0", silence=0.2) as port:
         silent, silent_writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,0 +1,62 @@
+"""What `run` refuses before anything is hurt, and how verdicts are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from chaos.commands import report
+from chaos.main import main
+from chaos.verdict.judging import Verdict
+
+FILE = Path(__file__).parents[3] / "chaos" / "experiments" / "kill-active.yaml"
+GOOD = [Verdict(experiment="good", made=True)]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["/dev/zero"], "it has over 512 KiB"),
+        (["/nowhere.yaml"], "it cannot be read"),
+        ([str(FILE), "--json", "/nowhere/v.json"], "/nowhere/v.json cannot be written"),
+        ([str(FILE), "--junit", "/"], "/ cannot be written"),
+        ([str(FILE), "--junit", "-"], "goes to a file"),
+        ([str(FILE), "--whole", "nan"], "no number of seconds"),
+        ([str(FILE), "--at-most", "inf"], "no number of seconds"),
+    ],
+)
+def test_what_is_not_fit_is_told_at_once(words: list[str], told: str) -> None:
+    done = CliRunner().invoke(main, ["run", "--port", "1", *words])
+    assert (done.exit_code, told in done.stderr) == (2, True), done.output
+
+
+def test_a_verdict_replaces_an_older_one(tmp_path: Path) -> None:
+    for name in ("v.json", "v.xml"):
+        (tmp_path / name).write_text("older")
+    assert report(GOOD, tmp_path / "v.json", tmp_path / "v.xml")
+    assert '"held": true' in (tmp_path / "v.json").read_text()
+    assert (tmp_path / "v.xml").read_text().startswith("<?xml")
+    assert {path.name for path in tmp_path.iterdir()} == {"v.json", "v.xml"}
+
+
+def test_one_that_cannot_be_written_does_not_keep_the_other_from_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not report(GOOD, Path("/dev/full"), tmp_path / "v.xml")
+    assert "/dev/full cannot be written: No space left on device" in capsys.readouterr().err
+    assert (tmp_path / "v.xml").exists()
+
+
+def test_a_full_disk_leaves_the_older_verdict_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = tmp_path / "v.json"
+    older.write_text("older")
+
+    def full(_path: Path, _content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert not report(GOOD, older, None)
+    assert older.read_text() == "older"
+    assert [path.name for path in tmp_path.iterdir()] == ["v.json"]

@@ -1,7 +1,7 @@
 """A stand-in for Chaos Mesh where a cluster has none: its resources, and just enough of its controller.
 
-It kills pods, and refuses to touch links as Chaos Mesh does on nodes without netem. It is no Chaos Mesh: what the real
-one does with the project's files is not shown by it.
+It kills pods and containers, and refuses to touch links as Chaos Mesh does on nodes without netem. It is no Chaos Mesh:
+what the real one does with the project's files is not shown by it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from chaos.faults import PodFault
 from chaos.schema import plural, spec_schema
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.watcher import Object, Watcher
-from tests.cluster.world import NAMESPACE, World
+from tests.cluster.world import NAMESPACE, Pod, World
 
 KINDS = ("PodChaos", "NetworkChaos")
 NO_NETEM = "unable to set tcs: RTNETLINK answers: No such file or directory"
@@ -54,7 +54,10 @@ class StandIn:
         assert not isinstance(fault, str)
         selectors = ",".join(f"{name}={value}" for name, value in found["spec"]["selector"]["labelSelectors"].items())
         names = self._world.kubectl("get", "pods", "-l", selectors, "-o", "name").split()[:1]
-        if isinstance(fault, PodFault):
+        if isinstance(fault, PodFault) and fault.action == "container-kill":
+            for name in names:
+                self._world.kill(Pod.of(self._world.pods.objects[name.partition("/")[2]]))
+        elif isinstance(fault, PodFault):
             self._world.kubectl("delete", *names, "--grace-period=0", "--force", "--wait=false")
         self._tell(found, names, failed=not isinstance(fault, PodFault))
 

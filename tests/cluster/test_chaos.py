@@ -12,7 +12,7 @@ import yaml
 from tests.cluster.native.images import ROOT
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.standin import NO_NETEM, StandIn
-from tests.cluster.world import NAMESPACE, World, eventually
+from tests.cluster.world import NAMESPACE, World, eventually, leader
 from tests.planting import WHEN_LOADED
 
 pytestmark = pytest.mark.cluster
@@ -82,7 +82,15 @@ def promoting_first(world: World, pair: str) -> Iterator[None]:
 
 
 def rolled(world: World) -> None:
+    """Until the new controllers are at work; the old ones work until they end."""
     world.kubectl("rollout", "status", "deployment/pairsim-controller", "--timeout=120s", seconds=150)
+    selected = ("-l", "app.kubernetes.io/component=controller", "-o", "jsonpath={.items[*].metadata.name}")
+
+    def at_work() -> bool:
+        names = world.kubectl("get", "pods", *selected).split()
+        return len(names) == 2 and leader(world) in names
+
+    eventually("the new controllers are at work", at_work, 60)
 
 
 def run(world: World, *names: str) -> tuple[int, list[dict[str, Any]]]:
@@ -137,7 +145,7 @@ def test_experiments_are_made_and_judged_and_leave_nothing(world: World, pair: s
 def test_a_label_that_is_swapped_in_the_wrong_order_is_found(
     world: World, pair: str, standin: StandIn, promoting_first: None
 ) -> None:
-    code, (killed,) = run(world, "kill-active")
+    code, (killed,) = run(world, "container-kill-active")  # its pod, and the label on it, stay
     wrong = {check["name"]: check["reasons"] for check in killed["checks"] if not check["held"]}
     assert code == 1
     assert wrong.keys() == {"one pod labelled active"}, killed

@@ -125,6 +125,6 @@ class DataFolder:
             changed = [field for field in _FIXED if getattr(spec, field) != getattr(assignment.spec, field)]
             if changed:
                 raise FolderError(
-                    f"area {name} lives in {self.path} with another {', '.join(changed)}:"
-                    " these cannot change; use another --data folder for another world"
+                    f"area {name} lives in {self.path} and was made with other values of: {', '.join(changed)}."
+                    " These cannot change; use another --data folder for another world"
                 )

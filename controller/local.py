@@ -34,7 +34,7 @@ from controller.view import (
     SetLabel,
     Switchover,
 )
-from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus
+from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus, WitnessStatus
 from pairsim.network.client import AreaClient
 
 log = structlog.get_logger()
@@ -61,6 +61,7 @@ class LocalWorld:
         self._all_due = 0.0
         self._said: dict[str, list[Say]] = {}
         self._actives: dict[str, str] = {}
+        self._diverged: dict[str, tuple[int, int]] = {}
         self._index = Index(self._touch)
         for spec in areas:
             self._index.want(spec.area, Wanted(spec))
@@ -120,6 +121,19 @@ class LocalWorld:
             self._index.put(Process(name=name, kind=process.slot.kind, peer=process.peer, url=process.url, alive=alive))
             if observer is not None:
                 self._index.heard(name, observer.status, now - observer.silent)
+                self._divergences(name, observer.status)
+
+    def _divergences(self, name: str, status: ReplicaStatus | WitnessStatus | None) -> None:
+        if not isinstance(status, ReplicaStatus):
+            return
+        before = self._diverged.get(name, (0, 0))
+        self._diverged[name] = status.pid, status.divergences
+        if status.divergences > (before[1] if before[0] == status.pid else 0):
+            folder = self.pool.processes[name].folder
+            self._story(
+                f"{status.area}: {name} came to another state than the active: its simulator's step is not"
+                f" deterministic (log: {folder / 'log'})"
+            )
 
     def _decided(self, area: str, now: float) -> Iterator[Say]:
         """Acts, and gives back what is wrong."""

@@ -17,6 +17,7 @@ import msgspec
 from controller.view import Kind
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.1, 5.0, 2.0
+_TAIL, _SHOWN = 4096, 300
 _LOG_BYTES = 8 * 2**20
 _PR_SET_PDEATHSIG = 1
 _LOG = "log"
@@ -148,7 +149,7 @@ class LocalProcess:
             else:
                 self.restarts += 1
                 self._changed()
-                ended = _ended(await self._process.wait())
+                ended = _ended(await self._process.wait(), self._log)
                 self._changed()
             healthy = time.monotonic() - began > _HEALTHY
             pause = _FIRST_PAUSE if healthy else min(2 * pause, _LONGEST_PAUSE)
@@ -203,7 +204,20 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _ended(code: int) -> str:
+def _ended(code: int, log: Path) -> str:
     if code < 0:
         return f"was ended by signal {-code} ({signal.strsignal(-code)})"
-    return f"ended with exit code {code}"
+    words = _last_words(log) if code else ""
+    return f"ended with exit code {code}{f' ({words})' if words else ''}"
+
+
+def _last_words(log: Path) -> str:
+    """The last line of a log, if it is a sentence; what is for machines begins with its time."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    words = lines[-1].strip() if lines else ""
+    return "" if words.startswith("timestamp=") else words[:_SHOWN]

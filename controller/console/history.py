@@ -13,13 +13,17 @@ from controller.picture import AreaPicture
 KEPT = 200
 
 
+Kind = Literal["founded", "takeover", "switchover", "renewed", "lost", "restored"]
+
+
 class Event(msgspec.Struct, frozen=True):
     """One thing that happened.
 
     Attributes:
         number: Counts up, so that a page knows what it has.
         at: Unix time in seconds.
-        kind: `founded` (the first active), `takeover` (another active), `renewed` (the same one in a new term),
+        kind: `founded` (the first active), `takeover` (another active; the one before was lost), `switchover`
+            (the one before is there and follows), `renewed` (the same one in a new term),
             `lost` and `restored` (redundancy).
         replica, before: The active now and before; empty where there is none.
         seconds: Of `restored`: how long it was lost, as it was seen.
@@ -28,7 +32,7 @@ class Event(msgspec.Struct, frozen=True):
     number: int
     at: float
     area: str
-    kind: Literal["founded", "takeover", "renewed", "lost", "restored"]
+    kind: Kind
     replica: str
     before: str
     term: int
@@ -62,9 +66,9 @@ class History:
         if (newest.replica, newest.term) == (before, term) or newest.term < term:
             return
         self._actives[area.area] = newest.replica, newest.term
-        kind: Literal["founded", "takeover", "renewed"] = (
-            "founded" if not before else "renewed" if before == newest.replica else "takeover"
-        )
+        left = next((replica for replica in area.replicas if replica.replica == before), None)
+        changed: Kind = "switchover" if left is not None and left.role != "active" else "takeover"
+        kind: Kind = "founded" if not before else "renewed" if before == newest.replica else changed
         self._add(area.area, now, kind, newest.replica, before, newest.term, newest.tick)
 
     def _redundancy(self, area: AreaPicture, now: float) -> None:
@@ -82,7 +86,7 @@ class History:
         self,
         area: str,
         now: float,
-        kind: Literal["founded", "takeover", "renewed", "lost", "restored"],
+        kind: Kind,
         replica: str,
         before: str,
         term: int,

@@ -138,7 +138,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         started_at: Unix time in seconds.
         pid: The process id.
         peer: Where its Raft and sync port listens.
-        divergences: Digest mismatches since the start; each was mended by a keyframe.
+        divergences: Digest mismatches since the start, of states (mended by a keyframe) and of ticks done again.
     """
 
     plane: str

@@ -124,7 +124,9 @@ class Metrics(Exposition):
             ):
                 yield GaugeMetricFamily(name, text, value=value)
             yield CounterMetricFamily(
-                "pairsim_divergences", "Digest mismatches; each was mended by a keyframe.", value=now.divergences
+                "pairsim_divergences",
+                "Digest mismatches, of states (mended by a keyframe) and of ticks done again.",
+                value=now.divergences,
             )
             for name, opened in sockets.items():
                 yield GaugeMetricFamily(f"pairsim_{name}", f"Open WebSockets: {name}.", value=len(opened))

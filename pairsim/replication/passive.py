@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from pairsim.model.digest import hex16
+from pairsim.replication.audit import Audit
 from pairsim.replication.messages import Rejection
 from pairsim.replication.state import HISTORY, State
 from pairsim.replication.statecodec import StateFrameError, apply_delta, apply_keyframe, differences
@@ -29,8 +30,9 @@ class _Frame(msgspec.Struct, frozen=True):
 class Follower:
     """Applies frames to the state. `receive` and `connected` from the stream's thread, the rest by the replica's."""
 
-    def __init__(self, state: State, ticks: TickLog, durable: Callable[[], int]) -> None:
+    def __init__(self, state: State, ticks: TickLog, durable: Callable[[], int], audit: Audit) -> None:
         self._state = state
+        self._audit = audit
         self._log = ticks
         self._durable = durable
         self._lock = threading.Lock()
@@ -112,6 +114,7 @@ class Follower:
                     apply_keyframe(state.table, frame.body)
                     state.forget_doubt()
                 else:
+                    self._audit.begin(header.base, header.tick)
                     apply_delta(state.table, frame.body)
                 state.at(header.tick)
         except StateFrameError as error:
@@ -121,6 +124,7 @@ class Follower:
         if header.base == KEYFRAME:
             self._asked = False
         self.rejected = header.tick, header.rejected
+        self._audit.end()
         return True
 
     def _ask(self, *, compare: bool) -> None:

@@ -22,6 +22,7 @@ from pairsim.model.catalogue import Catalogue
 from pairsim.model.simulator import Simulator
 from pairsim.model.table import Table
 from pairsim.replication.active import MAX_AHEAD, Active, Consensus, Surroundings
+from pairsim.replication.audit import Audit
 from pairsim.replication.checkpoint import Checkpoint
 from pairsim.replication.gap import Gap
 from pairsim.replication.inbox import Inbox
@@ -91,7 +92,8 @@ class Replica:
         self.state = State(Table(simulator.components))
         self.meters = Meters()
         self.publisher = StatePublisher(simulator.components, self.meters)
-        self.follower = Follower(self.state, ticks, lambda: disk.durable)
+        audit = Audit(spec, simulator, ticks, self.state)
+        self.follower = Follower(self.state, ticks, lambda: disk.durable, audit)
         self.active: Active | None = None
         self.published: Published | None = None
         self.on_publish: Callable[[Published | None], None] = lambda _published: None

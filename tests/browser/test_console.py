@@ -75,7 +75,7 @@ def test_an_active_is_killed_by_pressing_twice_and_the_takeover_is_told(browser:
 
 def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: Up) -> None:
     opened(browser, up)
-    before = len(events(browser, "takeover"))
+    before = len(events(browser, "switchover"))
     for _ in range(10):
         ActionChains(browser).send_keys(Keys.TAB).perform()
         if browser.switch_to.active_element.get_attribute("aria-label") == "Switch west over":
@@ -84,7 +84,7 @@ def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: Up) -> None:
     assert browser.execute_script(outline) == "solid"
     ActionChains(browser).send_keys(Keys.ENTER).perform()
     until(browser, "it is told", lambda: "west switched over: it stood still for" in text(browser, "#told"))
-    until(browser, "it is in the timeline", lambda: len(events(browser, "takeover")) > before)
+    until(browser, "it is in the timeline", lambda: len(events(browser, "switchover")) > before)
 
 
 def test_an_order_that_fails_is_told_as_a_sentence(browser: Chrome, up: Up) -> None:

@@ -1,11 +1,12 @@
 // The timeline: what happened, the newest first.
 
-const MARKS = { founded: "✦", takeover: "⇄", renewed: "↻", lost: "◐", restored: "●" };
+const MARKS = { founded: "✦", takeover: "⚡", switchover: "⇄", renewed: "↻", lost: "◐", restored: "●" };
 
 function sentence(event) {
   const at = event.tick ? ` at tick ${event.tick.toLocaleString("en")}` : "";
   switch (event.kind) {
     case "founded": return `${event.replica} is active, in term ${event.term}${at}`;
+    case "switchover": return `${event.replica} is active, handed over by ${event.before}, in term ${event.term}${at}`;
     case "takeover": return `${event.replica} is active in place of ${event.before}, in term ${event.term}${at}`;
     case "renewed": return `${event.replica} stays active, in term ${event.term}${at}`;
     case "lost": return "not redundant any more";

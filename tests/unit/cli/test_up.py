@@ -238,8 +238,8 @@ def test_damaged_records_are_told(world: Path, name: str, content: bytes) -> Non
 @pytest.mark.parametrize(
     ("before", "after", "sentence"),
     [
-        ("seed: 42", "seed: 43", "with another seed: these cannot change"),
-        ("entities: 2000", "entities: 2001", "with another entities: these cannot change"),
+        ("seed: 42", "seed: 43", "was made with other values of: seed. These cannot change"),
+        ("entities: 2000", "entities: 2001", "was made with other values of: entities. These cannot change"),
         ("name: west", "name: north", "or give --release to let it go; its last state is kept in backups/"),
     ],
 )

@@ -58,5 +58,5 @@ def test_an_area_that_is_gone_from_the_file_needs_a_word(tmp_path: Path) -> None
 def test_what_defines_an_area_cannot_change(tmp_path: Path, field: str, value: object) -> None:
     folder = DataFolder(tmp_path)
     folder.record({"west": FIRST})
-    with pytest.raises(FolderError, match=f"another {field}: these cannot change"):
+    with pytest.raises(FolderError, match=f"was made with other values of: {field}. These cannot"):
         folder.check((msgspec.structs.replace(spec("west"), **{field: value}),), release=True)

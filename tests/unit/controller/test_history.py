@@ -35,6 +35,13 @@ def test_actives_are_told_by_how_they_became_so() -> None:
     assert told(history) == [("founded", "", "a", 1), ("takeover", "a", "b", 2), ("renewed", "b", "b", 3)]
 
 
+def test_an_active_that_follows_its_successor_has_handed_over() -> None:
+    history = History()
+    for seen in (area("a", passive="b"), area("b", 2, passive="a"), area("c", 3, passive="a")):
+        history.see([seen], 1.0)
+    assert [kind for kind, *_ in told(history)] == ["founded", "switchover", "takeover"]
+
+
 def test_an_area_without_an_active_or_with_an_old_one_is_no_news() -> None:
     history = History()
     for seen in (area("a", 3), area("", 3, passive="b"), area("b", 2), area("a", 3)):

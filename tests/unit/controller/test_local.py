@@ -157,3 +157,14 @@ async def test_what_is_saved_is_not_saved_again_after_a_restart(tmp_path: Path) 
         made.witness.orders.clear()
         await until(lambda: "north" in made.witness.orders)
         assert len(list((tmp_path / "backups").iterdir())) == 1
+
+
+async def test_a_step_that_is_not_deterministic_is_told_once_a_slip(tmp_path: Path) -> None:
+    async with fakes(tmp_path) as made:
+        await until(lambda: made.told)
+        slipping = made.replicas["b"]
+        for number in (1, 2):
+            slipping.divergences = number
+            slipping.tell(None)
+            await until(lambda number=number: sum("not deterministic" in told for told in made.told) == number)
+        assert "north: b came to another state than the active" in made.told[-1]

@@ -152,16 +152,18 @@ async def test_rubbish_is_no_status_and_the_process_is_asked_again(rubbish: str 
     [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"\x00\xff" * 50, b"SSH-2.0-OpenSSH\r\n", b"", b"H" * 99_999],
 )
 async def test_what_is_no_process_is_not_known(answer: bytes) -> None:
-    asked = 0
+    asked = ended = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
+        nonlocal asked, ended
         asked += 1
         with contextlib.suppress(ConnectionError):
             await reader.read(100)
             writer.write(answer)
             writer.close()
             await writer.wait_closed()
+        writer.transport.abort()
+        ended += 1
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -169,6 +171,7 @@ async def test_what_is_no_process_is_not_known(answer: bytes) -> None:
         await until(lambda: asked >= 3)
         assert seen.status is None
         await seen.close()
+        await until(lambda: ended == asked)
 
 
 async def test_a_process_that_hangs_is_not_known_any_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,25 @@ async def test_a_process_that_fails_again_and_again_is_told_with_its_log(tmp_pat
         assert "in 0.4 s" in sentences[1], "the pause grows"
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "the replica thread failed: AssertionError at growth.py:51",
+            " (the replica thread failed: AssertionError at growth.py:51);",
+        ),
+        ("timestamp='2026' level='info' event='ready'", "exit code 70;"),
+        ("", "exit code 70;"),
+    ],
+)
+async def test_the_last_words_of_a_process_are_told(tmp_path: Path, line: str, told: str) -> None:
+    code = f"import sys; print({line!r}, file=sys.stderr); sys.exit(70)"
+    async with pool(DataFolder(tmp_path), command=(sys.executable, "-c", code)) as one:
+        one.start(0)
+        await until(lambda: one.told)  # type: ignore[attr-defined]
+        assert told in one.told[0]  # type: ignore[attr-defined]
+
+
 async def test_a_process_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
     async with pool(DataFolder(tmp_path), command=("/nowhere/program",)) as one:
         one.start(0)

@@ -39,12 +39,13 @@ class Simulated(FakePort):
 
     def __init__(self, name: str, role: Role = Role.SPARE) -> None:
         super().__init__(name, role)
-        self.peer_synced, self.lag = True, 0
+        self.peer_synced, self.lag, self.divergences = True, 0, 0
 
     def status(self) -> ReplicaStatus:
         return msgspec.structs.replace(
             super().status(),
             synced_tick=self.tick - self.lag,
+            divergences=self.divergences,
             peer_in_sync=self.role is Role.ACTIVE and self.peer_synced,
             members=() if self.role is Role.SPARE else ("a", "b", "w"),
         )

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from structlog.testing import capture_logs
 
 from pairsim.model.table import Table
+from pairsim.replication.audit import Audit
 from pairsim.replication.messages import Open, Rejection
 from pairsim.replication.meters import Meters
 from pairsim.replication.passive import Follower
@@ -21,6 +24,16 @@ from tests.unit.replication.tables import SCHEMA, same, table
 from tests.unit.replication.test_ticklog import apply, new, tick
 
 
+class Unaudited:
+    """Nothing is simulated here."""
+
+    def begin(self, base: int, tick: int) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
 class Pair:
     """An active's publisher and a passive, without a wire between them."""
 
@@ -28,7 +41,7 @@ class Pair:
         self.log = new()
         apply(self.log, Open(1))
         self.state = State(Table(SCHEMA))
-        self.passive = Follower(self.state, self.log, lambda: 0)
+        self.passive = Follower(self.state, self.log, lambda: 0, cast("Audit", Unaudited()))
         self.passive.voter = True
         self.said: list[ToActive] = []
         self.publisher = StatePublisher(SCHEMA, Meters())

@@ -1,0 +1,25 @@
+"""A process that ends itself says why in its last line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CODE = """
+from pairsim.replication.ending import die
+
+def step():
+    raise AssertionError("a\\nlong\\nstory")
+
+try:
+    step()
+except AssertionError as error:
+    die("the replica thread failed", error)
+"""
+
+
+def test_the_last_line_names_the_error_and_its_place() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 70
+    assert done.stderr.splitlines()[-1] == "the replica thread failed: AssertionError: a long story at <string>:5"
+    assert "Traceback (most recent call last)" in done.stderr, "and the whole story stands above it"

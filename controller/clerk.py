@@ -91,7 +91,7 @@ class Clerk:
             found = self._status(desk, view, area, wall)
             head: Body = {"name": area.metadata.name, "resourceVersion": area.metadata.resource_version}
             body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
-            self._areas.put(await self._api.apply(AREAS, body | {"status": body_of(found)}, subresource="status"))
+            self._areas.answer(await self._api.apply(AREAS, body | {"status": body_of(found)}, subresource="status"))
             desk.written, desk.at = found, now
 
     @staticmethod
@@ -121,7 +121,7 @@ class Clerk:
     async def _finalizers(self, area: AreaObject, names: list[str]) -> None:
         head = {"name": area.metadata.name, "uid": area.metadata.uid, "finalizers": names}
         body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
-        self._areas.put(await self._api.apply(AREAS, body))
+        self._areas.answer(await self._api.apply(AREAS, body))
 
     # --- Services and budget
 

@@ -214,7 +214,7 @@ class Cluster:
         plane = area.spec.plane if area is not None else pod.metadata.labels.get("pairsim.io/plane", "")
         self._still_holds()
         body = await self._api.apply(PODS, label_patch(pod, label, plane))
-        self._sight.saw(PODS, change.replica, body)
+        self._sight.labelled(change.replica, body)
         self._meters.labels.labels(role=label.role.value).inc()
         term, since = self._risen.get(change.replica, (0, 0.0))
         if label.role is Role.ACTIVE and term == label.term:

@@ -222,9 +222,15 @@ class _Decision:
             return
         holders = self._facts.holders(view.area)
         yield from (Release(name, view.area) for name in holders)
-        if view.recorded is None or holders:
-            return
-        if all(map(self._facts.answers, self._left(view.recorded))):
+        silent = [name for name in view.processes if not self._facts.answers(name)]
+        if silent:
+            whom = "it" if len(silent) == 1 else "them"
+            yield Say(
+                view.area,
+                f"{' and '.join(silent)} cannot be asked to let it go: restart {whom}, or delete {whom} for good"
+                f" (with the node, if that is gone)",
+            )
+        elif view.recorded is not None and not holders:
             yield Forget(view.area)
 
     def _has_state(self, recorded: Assignment) -> bool:

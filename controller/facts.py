@@ -95,7 +95,7 @@ class Facts:
     def leaves(self, name: str) -> bool:
         """Whether a process will end soon."""
         process = self._view.processes.get(name)
-        return process is not None and process.leaving
+        return process is not None and process.leaves
 
     def unfit(self, name: str, current: Assignment) -> bool:
         """Whether a member, or one that is to become it, cannot be counted on."""

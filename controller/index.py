@@ -105,8 +105,8 @@ class Index:
         known = self._known.get(name)
         if known is None:
             return
-        reached = (status is None) != (known.process.status is None)
-        known.process = msgspec.structs.replace(known.process, status=status)
+        was, known.process = known.process, msgspec.structs.replace(known.process, status=status)
+        turned = (status is None) != (was.status is None) or known.process.leaves != was.leaves
         if status is not None or known.heard == 0.0:
             known.heard = now
         if isinstance(status, ReplicaStatus):
@@ -117,14 +117,14 @@ class Index:
         else:
             known.groups, keys = {}, {}
         before = known.keys
-        if keys == before and not reached:
+        if keys == before and not turned:
             return
         changed = {area for area in before.keys() | keys.keys() if before.get(area) != keys.get(area)}
         self._say(known, keys)
         self._place(known)
         for area in changed - {""}:
             self._touched(area)
-        if reached or isinstance(status, ReplicaStatus):
+        if turned or isinstance(status, ReplicaStatus):
             self._touch_all(known)
 
     def label(self, name: str, label: Label | None) -> None:
@@ -266,12 +266,12 @@ class Index:
         """Whether it is at hand as a spare or witness, and whether it needs a spare's label."""
         process, name = known.process, known.process.name
         spare = process.replica is not None and process.replica.role is Role.SPARE
-        if spare and not process.leaving and name not in self._promised:
+        if spare and not process.leaves and name not in self._promised:
             if self._spares.add(name, process.node):
                 self._serve(Kind.SIMULATOR)
         else:
             self._spares.discard(name)
-        if process.witness is not None and not process.leaving:
+        if process.witness is not None and not process.leaves:
             if name not in self._witnesses:
                 self._witnesses[name] = None
                 self._serve(Kind.WITNESS)

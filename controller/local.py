@@ -87,7 +87,7 @@ class LocalWorld:
     async def run(self) -> None:
         """The loop; ends by cancellation."""
         for name, process in self.pool.processes.items():
-            self.observers[name] = Observer(process.url, process.slot.kind, self._folder.token, self.changed.set)
+            self.observers[name] = Observer(name, process.url, process.slot.kind, self._folder.token, self.changed.set)
         try:
             while True:
                 self._turn()

@@ -1,7 +1,8 @@
 """The controller's copy of the objects of one kind: never older than what was seen before; sans-I/O.
 
 What an apply answers is put in at once, so that the next decision stands on it; what a watch says later may be older
-than that, and is passed over.
+than that, and is passed over. What it says of the same version is not: the answer may hold what somebody else wrote.
+An answer may also come after the watch has told that the object is gone, and does not bring it back.
 """
 
 from __future__ import annotations
@@ -29,17 +30,26 @@ class Mirror(Generic[T]):
         self._objects: dict[str, T] = {}
 
     def put(self, body: Body) -> T | None:
-        """Takes an object in; None if nothing newer came of it, or if it cannot be read."""
+        """Takes an object in; None if it is known to be older than what is here, or if it cannot be read."""
         try:
             found = msgspec.convert(body, self._kind)
         except msgspec.ValidationError as error:
             log.warning("an object is passed over: it cannot be read", kind=self._kind.__name__, reason=str(error))
             return None
         before = self._objects.get(found.metadata.name)
-        if before is not None and before.metadata.uid == found.metadata.uid and _version(before) >= _version(found):
+        if before is not None and before.metadata.uid == found.metadata.uid and _version(before) > _version(found):
             return None
         self._objects[found.metadata.name] = found
         return found
+
+    def answer(self, body: Body) -> T | None:
+        """Takes in what an apply answered; None also if the object went meanwhile."""
+        return self.put(body) if self._has(body) else None
+
+    def _has(self, body: Body) -> bool:
+        found = msgspec.convert(body, Object)
+        here = self._objects.get(found.metadata.name)
+        return here is not None and here.metadata.uid == found.metadata.uid
 
     def drop(self, name: str) -> None:
         """It is gone."""

@@ -28,8 +28,9 @@ STALE = 3.0
 class Observer:
     """Follows one process for as long as it is wanted."""
 
-    def __init__(self, url: str, kind: Kind, token: str, changed: Callable[[], None]) -> None:
-        self.client = AreaClient([url], token=token)
+    def __init__(self, name: str, url: str, kind: Kind, token: str, changed: Callable[[], None]) -> None:
+        """An address may be another process's by now: nothing is taken from it, and nothing told to it."""
+        self.client = AreaClient([url], replica=name, token=token)
         self._url, self._kind, self._changed = url, kind, changed
         self._status: ReplicaStatus | WitnessStatus | None = None
         self._heard = time.monotonic()

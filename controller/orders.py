@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
+import msgspec
 import structlog
 
 from controller.backups import SECONDS as BACKUP_SECONDS
@@ -21,11 +22,21 @@ _ORDER_SECONDS = 15.0
 _IN_VAIN = 3
 """Failures in a row that are no coincidence any more."""
 
+_FORGOTTEN = 10 * _ORDER_SECONDS
+
 Order = Assign | Remind | Release | BackUp | Switchover
 
 Keep = Callable[[AreaClient, str], Awaitable[None]]
 
 Key = tuple[str, str, str, int]
+
+
+class _Failing(msgspec.Struct, frozen=True):
+    """An order that failed `times` in a row, the last time at `at`."""
+
+    times: int
+    at: float
+    reason: str
 
 
 class Orders:
@@ -35,8 +46,7 @@ class Orders:
         """`client` gives the client of one process, None for one that is gone; `keep` keeps what it has of an area."""
         self._client, self._keep = client, keep
         self._busy: dict[Key, asyncio.Task[None]] = {}
-        self._failures: dict[tuple[str, str, str], int] = {}
-        self._reasons: dict[tuple[str, str, str], tuple[float, str]] = {}
+        self._failing: dict[tuple[str, str, str], _Failing] = {}
 
     def give(self, action: Order) -> None:
         """Sends it to all its targets, unless the same is on its way already."""
@@ -57,9 +67,12 @@ class Orders:
 
     def in_vain(self, now: float) -> Iterator[Say]:
         """What fails again and again, at a time of the monotonic clock."""
-        for (target, what, area), (at, reason) in self._reasons.items():
-            if self._failures.get((target, what, area), 0) >= _IN_VAIN and now - at < _ORDER_SECONDS:
-                yield Say(area, f"{target} does not do what it is told ({what}): {reason}")
+        for key, failing in list(self._failing.items()):
+            if now - failing.at > _FORGOTTEN:  # it is not ordered any more, and its target may be gone for good
+                del self._failing[key]
+            elif failing.times >= _IN_VAIN and now - failing.at < _ORDER_SECONDS:
+                target, what, area = key
+                yield Say(area, f"{target} does not do what it is told ({what}): {failing.reason}")
 
     async def close(self) -> None:
         """Waits for no answer any more."""
@@ -85,11 +98,11 @@ class Orders:
             async with asyncio.timeout(seconds):
                 await order(client)
         except (ClientError, BackupError, TimeoutError) as error:
-            failures = self._failures[key[:3]] = self._failures.get(key[:3], 0) + 1
-            self._reasons[key[:3]] = time.monotonic(), str(error) or "no answer"
-            log.info("an order failed", target=target, order=what, area=area, reason=str(error), times=failures)
-            await asyncio.sleep(min(_AGAIN * 2**failures, _LONGEST_AGAIN))
+            before = self._failing.get(key[:3])
+            times = before.times + 1 if before is not None else 1
+            self._failing[key[:3]] = _Failing(times, time.monotonic(), str(error) or "no answer")
+            log.info("an order failed", target=target, order=what, area=area, reason=str(error), times=times)
+            await asyncio.sleep(min(_AGAIN * 2 ** min(times, 10), _LONGEST_AGAIN))
         else:
-            self._failures.pop(key[:3], None)
-            self._reasons.pop(key[:3], None)
+            self._failing.pop(key[:3], None)
             await asyncio.sleep(_AGAIN)

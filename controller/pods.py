@@ -24,7 +24,7 @@ def process_of(pod: Pod) -> Process | None:
     """A pod as a process; None for one that is neither simulator nor witness.
 
     It is alive while its container runs, also after it was told to end: then it is leaving. A pod whose node is cut off
-    is alive by the API server's word, and silent.
+    is alive by the API server's word, and silent. That its container alone is about to end, the process says itself.
     """
     try:
         kind = Kind(pod.metadata.labels.get(COMPONENT, ""))

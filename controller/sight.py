@@ -57,13 +57,19 @@ class Sight:
         elif resource == PLANES:
             self._saw_plane(name, body)
 
+    def labelled(self, name: str, body: Body) -> None:
+        """A pod as it is now that it was written to from here, if it still is."""
+        self._know_pod(name, self.pods.answer(body))
+
     def _saw_pod(self, name: str, body: Body | None) -> None:
         if body is None:
             self.pods.drop(name)
             self._index.drop(name)
             self._follow(name, None)
-            return
-        pod = self.pods.put(body)
+        else:
+            self._know_pod(name, self.pods.put(body))
+
+    def _know_pod(self, name: str, pod: Pod | None) -> None:
         process = process_of(pod) if pod is not None else None
         if pod is not None and process is not None:
             self._index.put(process)
@@ -161,7 +167,7 @@ class Sight:
             task.add_done_callback(self._closing.discard)
             self._index.heard(name, None, time.monotonic())
         if process is not None and name not in self._observers:
-            observer = Observer(process.url, process.kind, self._token, lambda: self._heard(name))
+            observer = Observer(name, process.url, process.kind, self._token, lambda: self._heard(name))
             self._observers[name] = process.url, observer
             self._index.heard(name, None, time.monotonic())
 

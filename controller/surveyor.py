@@ -134,7 +134,7 @@ class Surveyor:
             head: Body = {"name": name, "resourceVersion": plane.metadata.resource_version}
             body: Body = {"apiVersion": API_VERSION, "kind": PLANES.kind, "metadata": head}
             status = {"status": msgspec.to_builtins(found)}
-            self._planes.put(await self._api.apply(PLANES, body | status, subresource="status"))
+            self._planes.answer(await self._api.apply(PLANES, body | status, subresource="status"))
 
 
 def _body(plane: PlaneObject, area: Area) -> Body:

@@ -42,6 +42,11 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     silent: float = 0.0
 
     @property
+    def leaves(self) -> bool:
+        """Whether it will end soon, by the backend's word or by its own (a container may end, and its pod stay)."""
+        return self.leaving or (self.status is not None and self.status.leaving)
+
+    @property
     def replica(self) -> ReplicaStatus | None:
         """Its status, if it is a simulator that can be reached."""
         return self.status if self.alive and isinstance(self.status, ReplicaStatus) else None

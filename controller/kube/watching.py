@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
@@ -27,6 +28,8 @@ _GRACE = 10.0
 """Seconds that a watch may outlast what was asked for, before the controller ends it from its side."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_TOO_SHORT = 1.0
+"""Seconds; the API server ends a watch after a minute."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -78,9 +81,13 @@ class Watching:
                 if not version:
                     version = await self._list()
                     self.listed.set()
+                began = time.monotonic()
                 async for seen in self._watch(version):
                     version, pause = seen, _FIRST_PAUSE
-                continue
+                if time.monotonic() - began > _TOO_SHORT:
+                    continue
+                # Something between here and the API server ends every watch at once: it must not be asked in a loop.
+                wait, pause = pause, min(2 * pause, _LONGEST_PAUSE)
             except ExpiredError:
                 version = ""
                 wait = _FIRST_PAUSE

@@ -1,11 +1,13 @@
 """`pairsim leave`: what a pod runs before it ends (preStop), so that its area never waits for a replacement.
 
-The process goes on voting and simulating meanwhile. It is the controller that sees the pod leave and gives its place to
-another one; this command only holds the pod until that is done, for a time that is bounded.
+The process goes on voting and simulating meanwhile, and says that it leaves: the controller gives its place to another
+one. This command holds the pod until that is done, for a time that is bounded. That the pod is being deleted the
+controller sees by itself, but not that a container alone will be stopped in place (another image, a failed probe).
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import time
 import urllib.error
@@ -63,7 +65,7 @@ class _GoneError(Exception):
     "--token-file",
     type=click.Path(path_type=Path),
     envvar="PAIRSIM_TOKEN_FILE",
-    help="Bearer token of the control paths, for the switchover at the deadline.",
+    help="Bearer token of the control paths: to say that it leaves, and to hand over at the deadline.",
 )
 @click.option(
     "--seconds", type=click.FloatRange(min=0), default=45.0, show_default=True,
@@ -79,6 +81,7 @@ def leave(url: str, token_file: Path | None, seconds: float) -> None:
     if not url.startswith("http://"):
         raise click.UsageError(f"--url is http://HOST:PORT, not {url}")
     try:
+        _say(url, token_file)
         last = _wait(url, time.monotonic() + seconds)
     except _GoneError:
         click.echo(f"nothing listens at {url}: there is nothing to leave")
@@ -127,18 +130,30 @@ def _ask(url: str, seconds: float) -> Belonging:
     raise _GoneError
 
 
+def _say(url: str, token_file: Path | None) -> None:
+    """Has the process say that it leaves; without a token, or if it is hung, only its pod's deletion says so."""
+    if token_file is not None:
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            _order(url, "/v1/leave", token_file, _ANSWER_SECONDS)
+
+
+def _order(url: str, path: str, token_file: Path, seconds: float) -> None:
+    token = token_file.read_text(encoding="utf-8").strip()
+    request = urllib.request.Request(  # noqa: S310 - always http, checked above
+        f"{url}{path}", data=b"{}", headers={"Authorization": f"Bearer {token}"}, method="POST"
+    )
+    with _OPENER.open(request, timeout=seconds):
+        pass
+
+
 def _hand_over(url: str, token_file: Path | None) -> str:
     """What came of the switchover, as the end of a sentence."""
     if token_file is None:
         return "could not hand over: give --token-file"
     try:
-        token = token_file.read_text(encoding="utf-8").strip()
-        request = urllib.request.Request(  # noqa: S310 - always http, checked above
-            f"{url}/v1/switchover", data=b"{}", headers={"Authorization": f"Bearer {token}"}, method="POST"
-        )
-        with _OPENER.open(request, timeout=_SWITCHOVER_SECONDS):
-            return "has handed over"
+        _order(url, "/v1/switchover", token_file, _SWITCHOVER_SECONDS)
     except urllib.error.HTTPError as error:
         return f"could not hand over: it answered {error.code} {error.read(500).decode(errors='replace')}"
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"could not hand over: {error}"
+    return "has handed over"

@@ -139,6 +139,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         pid: The process id.
         peer: Where its Raft and sync port listens.
         divergences: Digest mismatches since the start, of states (mended by a keyframe) and of ticks done again.
+        leaving: Whether it will end soon, and its place should be given to another one.
     """
 
     plane: str
@@ -160,6 +161,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     peer: str
     divergences: int = 0
+    leaving: bool = False
 
 
 class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,3 +183,4 @@ class WitnessStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     peer: str
     areas: tuple[WitnessGroup, ...]
+    leaving: bool = False

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pairsim.network.auth import guarded
 from pairsim.network.backup import BackupHandler
-from pairsim.network.belonging import only_own_area
+from pairsim.network.belonging import only_own_area, only_this_process
 from pairsim.network.control import Assigning, Control
 from pairsim.network.entities import EntityHandlers
 from pairsim.network.frames import MAX_BODY, DigestsAnswer
@@ -59,7 +59,8 @@ class SimulatorApi:
 
     def app(self) -> web.Application:
         """The application; its background work starts and ends with it."""
-        app = web.Application(middlewares=[answer_errors, only_own_area(self._port)], client_max_size=MAX_BODY)
+        middlewares = [answer_errors, only_this_process(self._port), only_own_area(self._port)]
+        app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
         control = Control(self._port, self._control_threads)
         assigning = Assigning(self._port, self._control_threads)
         commands = CommandHandler(self._port, self._gateway)
@@ -80,6 +81,7 @@ class SimulatorApi:
                 web.put("/v1/authority", guarded(self._token, control.authorise)),
                 web.put("/v1/assignment", guarded(self._token, assigning.assign)),
                 web.delete("/v1/assignment", guarded(self._token, assigning.release)),
+                web.post("/v1/leave", guarded(self._token, assigning.leave)),
                 web.get("/metrics", self._metrics.handle),
                 *self.probes.routes(),
             ]

@@ -11,7 +11,7 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from pairsim.network.frames import AREA_HEADER, Failure
+from pairsim.network.frames import AREA_HEADER, REPLICA_HEADER, Failure
 
 _CONNECTIONS_PER_HOST = 100
 _CONNECT_SECONDS = 0.5
@@ -40,9 +40,10 @@ class StatusError(Exception):
 class Caller:
     """Keeps connections to a few processes."""
 
-    def __init__(self, area: str | None = None) -> None:
-        """Every request names the area that it is meant for, if there is one."""
-        self._headers = {AREA_HEADER: area} if area is not None else None
+    def __init__(self, area: str | None = None, replica: str | None = None) -> None:
+        """Every request names the area and the process that it is meant for, if it is for one."""
+        named = {AREA_HEADER: area, REPLICA_HEADER: replica}
+        self._headers = {header: name for header, name in named.items() if name is not None}
         self._http: aiohttp.ClientSession | None = None
 
     @property

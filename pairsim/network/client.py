@@ -59,6 +59,7 @@ class AreaClient:
         urls: Sequence[str],
         *,
         area: str | None = None,
+        replica: str | None = None,
         deadline: float = 10.0,
         token: str | None = None,
         tick_rate: float = 20.0,
@@ -70,6 +71,7 @@ class AreaClient:
                 them, spares for example that may take a replica's place.
             area: Its name; a process that has another area is passed over. Always give it where processes change
                 their areas.
+            replica: The name of the one process that is meant; another one at its address answers nothing.
             deadline: Seconds that a call may take altogether.
             token: For the control paths.
             tick_rate: Of the area, in ticks per second; a batch is sent to the other replica as well when there
@@ -82,7 +84,7 @@ class AreaClient:
             raise ValueError("the client needs the URL of at least one process")
         self._urls = tuple(url.rstrip("/") for url in urls)
         self._deadline, self._token = deadline, token
-        self._caller = Caller(area)
+        self._caller = Caller(area, replica)
         self._hedge = max(_HEDGE_SECONDS, 3 / tick_rate)
         self._patience = max(_PATIENCE_SECONDS, 5 / tick_rate)
         self._delivery = Delivery(self._urls, Posting(self._caller, seconds=deadline).attempt, hedge=self._hedge)

@@ -48,7 +48,7 @@ class Control:
 
 
 class Assigning:
-    """`PUT` and `DELETE /v1/assignment`, the same for simulators and witnesses."""
+    """`PUT` and `DELETE /v1/assignment`, `POST /v1/leave`: the same for simulators and witnesses."""
 
     def __init__(self, port: ReplicaPort | WitnessPort, blocking: Blocking) -> None:
         self._port, self._blocking = port, blocking
@@ -65,4 +65,10 @@ class Assigning:
         if not area:
             raise HttpError(400, "the query needs area=, the area to leave")
         await self._blocking.run(functools.partial(self._port.release, area), ASSIGN_SECONDS)
+        return web.Response(status=204)
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """`POST /v1/leave`: the process will end soon, and says so from now on."""
+        await read_body(request)
+        self._port.leave()
         return web.Response(status=204)

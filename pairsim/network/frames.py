@@ -29,6 +29,9 @@ RELAY_HEADER = "X-Pairsim-Relay"
 AREA_HEADER = "Pairsim-Area"
 """Of a request: the area that it is meant for."""
 
+REPLICA_HEADER = "Pairsim-Replica"
+"""Of a request: the process that it is meant for."""
+
 TICK_HEADER, ENTITIES_HEADER = "Pairsim-Tick", "Pairsim-Entities"
 """Of a backup: the tick that it is of, and how many entities it has."""
 

@@ -36,12 +36,13 @@ def replica_key(status: ReplicaStatus) -> Hashable:
         status.members,
         status.in_sync,
         status.peer_in_sync,
+        status.leaving,
     )
 
 
 def witness_key(status: WitnessStatus) -> Hashable:
     """What a watcher of a witness learns at once."""
-    return tuple((g.area, g.generation, g.term, g.leader, g.members) for g in status.areas)
+    return status.leaving, *((g.area, g.generation, g.term, g.leader, g.members) for g in status.areas)
 
 
 class Watch(Generic[S]):

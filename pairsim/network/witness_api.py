@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.network.auth import guarded
+from pairsim.network.belonging import only_this_process
 from pairsim.network.control import Assigning
 from pairsim.network.frames import MAX_BODY
 from pairsim.network.hub import Signal
@@ -22,7 +23,7 @@ from pairsim.replication.port import WitnessPort
 
 def witness_app(port: WitnessPort, token: str) -> web.Application:
     """The application; its background work starts and ends with it."""
-    app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[answer_errors, only_this_process(port)], client_max_size=MAX_BODY)
     changes = Signal()
     blocking = Blocking("control", threads=1, waiting=256)
     assigning = Assigning(port, blocking)
@@ -53,6 +54,7 @@ def witness_app(port: WitnessPort, token: str) -> web.Application:
             web.get("/v1/watch", watch.handle),
             web.put("/v1/assignment", guarded(token, assigning.assign)),
             web.delete("/v1/assignment", guarded(token, assigning.release)),
+            web.post("/v1/leave", guarded(token, assigning.leave)),
             web.get("/livez", live),
             web.get("/readyz", live),
             web.get("/metrics", metrics.handle),

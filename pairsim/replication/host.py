@@ -51,6 +51,7 @@ class Host:
         self._lock = threading.Lock()
         self._moving = threading.Lock()
         self._runtime: Runtime | None = None
+        self._leaving = False
         self._listeners: list[Callable[[Published | None], None]] = []
         self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
         self._peer_port.register("raft", self._board.raft)
@@ -90,6 +91,7 @@ class Host:
             pid=os.getpid(),
             peer=self.settings.peer_address,
             divergences=state.divergences,
+            leaving=self._leaving,
         )
 
     def catalogue(self) -> Catalogue | None:
@@ -166,6 +168,11 @@ class Host:
         runtime = self._runtime
         if runtime is not None and runtime.spec.area == area:
             self._stop()
+
+    def leave(self) -> None:
+        """See `ReplicaPort`."""
+        self._leaving = True
+        self._tell(None)
 
     def authorise(self, authority: Authority, timeout: float) -> None:
         """See `ReplicaPort`."""
@@ -250,4 +257,5 @@ class Host:
             started_at=self.started_at,
             pid=os.getpid(),
             peer=self.settings.peer_address,
+            leaving=self._leaving,
         )

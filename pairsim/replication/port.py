@@ -139,6 +139,9 @@ class ReplicaPort(Protocol):
     def release(self, area: str) -> None:
         """Leaves the area and forgets its state: the process is a spare again; idempotent; blocks."""
 
+    def leave(self) -> None:
+        """The process will end soon: its status says so from now on."""
+
     def authorise(self, authority: Authority, timeout: float) -> None:
         """Commits an authority grant; blocks.
 
@@ -170,3 +173,6 @@ class WitnessPort(Protocol):
 
     def release(self, area: str) -> None:
         """Leaves an area and forgets its log; idempotent; blocks."""
+
+    def leave(self) -> None:
+        """The process will end soon: its status says so from now on."""

@@ -109,6 +109,7 @@ class Witness:
         self._board = Switchboard()
         self._lock = threading.Lock()
         self._areas: dict[str, _Area] = {}
+        self._leaving = False
         self._listeners: list[Callable[[], None]] = []
         self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
         self._peer_port.register("raft", self._board.raft)
@@ -124,6 +125,7 @@ class Witness:
             pid=os.getpid(),
             peer=self.settings.peer_address,
             areas=tuple(area.status() for _name, area in sorted(self._areas.items())),
+            leaving=self._leaving,
         )
 
     def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -161,6 +163,11 @@ class Witness:
             gone.close()
             delete_area(self.settings.data, area)
             self.changed()
+
+    def leave(self) -> None:
+        """See `WitnessPort`."""
+        self._leaving = True
+        self.changed()
 
     def retire(self, area: str) -> None:
         """The area goes on with another witness."""

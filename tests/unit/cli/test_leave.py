@@ -22,6 +22,7 @@ class _Process:
     def __init__(self, answers: Answers, switchover: int = 200) -> None:
         self.asked = 0
         self.switchovers: list[str | None] = []
+        self.leaves: list[str | None] = []
         process = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,6 +31,10 @@ class _Process:
                 self._answer(*answers(process.asked))
 
             def do_POST(self) -> None:
+                if self.path == "/v1/leave":
+                    process.leaves.append(self.headers["Authorization"])
+                    self._answer(404, {"error": "an older process does not know it"})
+                    return
                 assert self.path == "/v1/switchover"
                 process.switchovers.append(self.headers["Authorization"])
                 self._answer(switchover, {"gap_ms": 9.0, "term": 2} if switchover == 200 else {"error": "no passive"})
@@ -94,6 +99,7 @@ def test_a_member_waits_until_it_is_replaced(process: Callable[..., _Process], t
     member = process(lambda n: replica(roles[n - 1] if n <= len(roles) else "spare"))
     done = leave("--url", member.url, "--token-file", token, "--seconds", 30)
     assert (done.exit_code, member.asked, member.switchovers) == (0, 4, [])
+    assert member.leaves == ["Bearer s3cret"]
 
 
 def test_at_the_deadline_an_active_hands_over(process: Callable[..., _Process], token: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from controller.seam import AREAS, BUDGETS, PLANES, PODS, SERVICES, ApiError, ChangedError, Resource
+from controller.seam import AREAS, BUDGETS, PLANES, PODS, SERVICES, ApiError, Body, ChangedError, Resource
 from pairsim.model.assignment import Role
 from tests.unit.controller.cluster import Scene, scene
 from tests.unit.controller.views import replica
@@ -82,6 +82,23 @@ async def test_a_lost_pod_is_replaced_by_the_spare() -> None:
         await at.until(lambda: at.roles("west") == {"sim-2": "active", "sim-3": "passive"})
         await at.until(lambda: at.status("west").generation == 2)
         await at.until(lambda: {"Takeover", "Replacing"} <= {reason for _a, reason, _n in at.api.events})
+
+
+async def test_a_pod_that_goes_while_its_label_is_written_stays_gone() -> None:
+    async with scene() as at:
+        await at.controller()
+        await at.paired()
+        apply = at.api.apply
+
+        async def late(resource: Resource, body: Body, **options: Any) -> Body:
+            answer = await apply(resource, body, **options)
+            if resource == PODS and "sim-1" in str(body) and (PODS.plural, "sim-1") in at.api.objects:
+                await at.lose("sim-1")
+            return answer
+
+        at.api.apply = late  # type: ignore[method-assign]
+        at.replicas.lead("west", "sim-2")
+        await at.until(lambda: at.roles("west") == {"sim-2": "active", "sim-3": "passive"})
 
 
 async def test_a_pod_that_is_drained_hands_over_and_is_replaced_before_it_goes() -> None:

@@ -17,6 +17,7 @@ from controller.view import (
     BackUp,
     Forget,
     Kind,
+    Label,
     Process,
     Release,
     Remind,
@@ -134,6 +135,13 @@ def test_a_pair_at_work_is_left_alone() -> None:
 
 def test_a_dead_replica_is_replaced_by_the_first_spare_through_the_active() -> None:
     seen = view(ACTIVE, dead("sim-2"), WITNESS, spare("sim-4"), spare("sim-3"), recorded=(FIRST,))
+    assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
+
+
+def test_a_member_that_says_that_it_leaves_is_replaced_although_its_pod_stays() -> None:
+    assert PASSIVE.status is not None
+    says_so = msgspec.structs.replace(PASSIVE, status=msgspec.structs.replace(PASSIVE.status, leaving=True))
+    seen = view(ACTIVE, says_so, WITNESS, spare("sim-3"), recorded=(FIRST,))
     assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
 
 
@@ -361,8 +369,17 @@ def test_an_area_that_is_not_wanted_is_released_and_then_forgotten() -> None:
     seen = view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), areas=())
     assert actions(seen) == [Release(name, "west") for name in ("sim-1", "sim-2", "witness-1")]
     away = view(silent("sim-1", 99), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())
-    assert actions(away) == []
+    assert "sim-1 cannot be asked to let it go: restart it, or delete it" in says(away)
     assert actions(view(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())) == [Forget("west")]
+
+
+def test_an_area_is_not_forgotten_while_a_former_member_is_labelled_and_silent() -> None:
+    crashing = {"sim-9": Label("west", Role.PASSIVE, 1)}
+    seen = view(
+        spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, dead("sim-9"), recorded=(FIRST,), areas=(), labels=crashing
+    )
+    assert "sim-9 cannot be asked" in says(seen)
+    assert "sim-9 cannot be asked" in says(view(dead("sim-9"), areas=(), labels=crashing))
 
 
 KEPT: Any = {"recorded": (FIRST,), "areas": (), "unsaved": ("west",)}

@@ -77,6 +77,7 @@ def test_each_change_that_matters_touches_its_area_alone() -> None:
         silent("sim-1", 1),
         dead("sim-1"),
         leaving(ACTIVE),
+        said(ACTIVE, leaving=True),
         msgspec.structs.replace(ACTIVE, url="http://elsewhere"),
         spare("sim-1"),
         process("witness-1", witness("witness-1", FIRST, EAST, term=1).__class__(
@@ -87,6 +88,17 @@ def test_each_change_that_matters_touches_its_area_alone() -> None:
         world, touched = two_areas()
         tell(world, change)
         assert touched.take() - {POOL} == {"west"}, change
+
+
+def test_whoever_says_that_it_leaves_is_offered_to_no_area() -> None:
+    third, other = spare("sim-3"), process("witness-2", witness("witness-2"))
+    world = index(third, spare("sim-4"), other, WITNESS, areas=())
+    tell(world, said(third, leaving=True))
+    assert other.status is not None
+    tell(world, msgspec.structs.replace(other, status=msgspec.structs.replace(other.status, leaving=True)))
+    seen = world.view("west", NOW)
+    assert [p.name for p in seen.spares] == ["sim-4"]
+    assert [p.name for p in seen.witnesses] == ["witness-1"]
 
 
 def test_a_witness_that_is_lost_touches_all_its_areas() -> None:

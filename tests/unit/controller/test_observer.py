@@ -64,7 +64,7 @@ async def observed(
     """A process, and who observes it, with what was known at each change."""
     async with listening(process.app(), f"127.0.0.1:{port}", drain=0.1) as number:
         changes: list[object] = []
-        seen = Observer(f"http://127.0.0.1:{number}", kind, "token", lambda: changes.append(seen.status))
+        seen = Observer("sim-1", f"http://127.0.0.1:{number}", kind, "token", lambda: changes.append(seen.status))
         try:
             yield seen, changes
         finally:
@@ -113,7 +113,7 @@ async def test_a_process_is_found_whenever_it_starts() -> None:
     async with observed(Process(says_it)) as (seen, _):
         address = seen._url.removeprefix("http://")
     async with contextlib.AsyncExitStack() as stack:
-        early = Observer(f"http://{address}", Kind.SIMULATOR, "token", lambda: None)
+        early = Observer("sim-1", f"http://{address}", Kind.SIMULATOR, "token", lambda: None)
         stack.push_async_callback(early.close)
         await asyncio.sleep(0)
         assert early.status is None
@@ -167,7 +167,7 @@ async def test_what_is_no_process_is_not_known(answer: bytes) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        seen = Observer(f"http://127.0.0.1:{port}", Kind.SIMULATOR, "token", lambda: None)
+        seen = Observer("sim-1", f"http://127.0.0.1:{port}", Kind.SIMULATOR, "token", lambda: None)
         await until(lambda: asked >= 3)
         assert seen.status is None
         await seen.close()
@@ -199,7 +199,7 @@ async def test_what_was_not_renewed_is_stale(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_silence_counts_from_the_start() -> None:
-    never = Observer("http://127.0.0.1:9", Kind.SIMULATOR, "token", lambda: None)
+    never = Observer("sim-1", "http://127.0.0.1:9", Kind.SIMULATOR, "token", lambda: None)
     await until(lambda: never.silent > 0.05)
     assert never.silent < 60
     await never.close()

@@ -82,7 +82,7 @@ class FakePort:
         self.read_errors: list[Exception] = []
         self.orders: list[object] = []
         self.refuse: Exception | None = None
-        self.broken = False
+        self.broken = self.leaving = False
         self._listeners: list[Callable[[Published | None], None]] = []
         self._lock = threading.RLock()
 
@@ -160,6 +160,7 @@ class FakePort:
             started_at=1.0,
             pid=1,
             peer="127.0.0.1:1",
+            leaving=self.leaving,
         )
 
     def catalogue(self) -> Catalogue | None:
@@ -203,6 +204,11 @@ class FakePort:
     def release(self, area: str) -> None:
         self._order(area)
 
+    def leave(self) -> None:
+        self._order("leave")
+        self.leaving = True
+        self.tell(None)
+
     def authorise(self, authority: Authority, timeout: float) -> None:
         if self.role is not Role.ACTIVE:
             raise NotActiveError(self.known_leader)
@@ -226,6 +232,7 @@ class FakeWitness:
     def __init__(self) -> None:
         self.orders: list[object] = []
         self.groups: tuple[WitnessGroup, ...] = ()
+        self.leaving = False
         self._listeners: list[Callable[[], None]] = []
 
     def become(self, *groups: WitnessGroup) -> None:
@@ -234,7 +241,9 @@ class FakeWitness:
             listener()
 
     def status(self) -> WitnessStatus:
-        return WitnessStatus(replica="w", started_at=1.0, pid=1, peer="127.0.0.1:3", areas=self.groups)
+        return WitnessStatus(
+            replica="w", started_at=1.0, pid=1, peer="127.0.0.1:3", areas=self.groups, leaving=self.leaving
+        )
 
     def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -247,6 +256,10 @@ class FakeWitness:
 
     def release(self, area: str) -> None:
         self.orders.append(area)
+
+    def leave(self) -> None:
+        self.leaving = True
+        self.become(*self.groups)
 
 
 def as_json(body: bytes) -> dict[str, object]:

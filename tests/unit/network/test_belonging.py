@@ -9,7 +9,7 @@ import pytest
 from pairsim.model.assignment import Role
 from pairsim.model.commands import Status
 from pairsim.network.client import AreaClient
-from pairsim.network.client_errors import Unavailable
+from pairsim.network.client_errors import RequestRefused, Unavailable
 from pairsim.network.gateway import Gateway
 from pairsim.network.hub import Hub
 from pairsim.network.metrics import Metrics
@@ -31,6 +31,22 @@ async def test_a_client_that_names_its_area_passes_over_processes_of_others() ->
             break
     assert len(right.seen) == 4
     assert not wrong.seen
+
+
+async def test_who_means_another_process_is_told_nothing_and_obeyed_in_nothing() -> None:
+    port = FakePort("b")
+    async with served(port) as url, AreaClient([url], replica="a", token=TOKEN, deadline=0.3) as client:
+        with pytest.raises(Unavailable, match="421"):
+            await soon(anext(client.watch()))
+        with pytest.raises(RequestRefused, match="this process is b, not a"):
+            await soon(client.release("north"))
+        with pytest.raises(RequestRefused, match="this process is b, not a"):
+            await soon(client.switchover())
+    assert port.orders == []
+    async with served(port) as url, AreaClient([url], replica="b", token=TOKEN) as client:
+        assert (await soon(anext(client.watch()))).replica == "b"
+        await soon(client.release("north"))
+    assert port.orders == ["north"]
 
 
 async def test_with_only_processes_of_other_areas_it_says_so() -> None:

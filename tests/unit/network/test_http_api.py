@@ -204,6 +204,7 @@ async def test_digests_of_recent_ticks(http: aiohttp.ClientSession, url: str) ->
 
 CONTROL = [
     ("POST", "/v1/switchover", b""),
+    ("POST", "/v1/leave", b""),
     ("PUT", "/v1/assignment", msgspec.json.encode(assignment())),
     ("DELETE", "/v1/assignment?area=north", b""),
     (

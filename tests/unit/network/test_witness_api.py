@@ -49,6 +49,22 @@ async def test_orders(witness: FakeWitness, address: str) -> None:
     assert witness.orders == [assignment(), "north"]
 
 
+async def test_who_means_another_process_is_not_obeyed(witness: FakeWitness, address: str) -> None:
+    async with AreaClient([address], replica="v", token=TOKEN) as client:
+        with pytest.raises(RequestRefused, match="this process is w, not v"):
+            await soon(client.release("north"))
+    assert witness.orders == []
+
+
+async def test_that_it_leaves_is_told_at_once(http: aiohttp.ClientSession, witness: FakeWitness, address: str) -> None:
+    async with AreaClient([address]) as client, aclosing(client.watch_witness()) as statuses:
+        assert not (await soon(anext(statuses))).leaving
+        async with http.post(f"{address}/v1/leave", headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+            assert answer.status == 204
+        while not (await soon(anext(statuses))).leaving:
+            pass
+
+
 async def test_orders_need_the_token(http: aiohttp.ClientSession, witness: FakeWitness, address: str) -> None:
     for method in ("PUT", "DELETE"):
         async with http.request(method, f"{address}/v1/assignment?area=north") as answer:

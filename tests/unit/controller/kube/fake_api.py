@@ -20,7 +20,8 @@ Item = dict[str, Any]
 class FakeApi:
     """Objects by path, their changes, and the faults that a test wants.
 
-    `refuse` answers the next requests so (status, headers); `hung` answers nothing; `compact` forgets changes.
+    `refuse` answers the next requests so (status, headers); `hung` answers nothing; `compact` forgets changes; while it
+    is `brief` a watch tells what there is, and ends.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,8 @@ class FakeApi:
         self.version = 1
         self.oldest = 0
         self.refuse: list[tuple[int, dict[str, str]]] = []
-        self.hung = False
+        self.hung = self.brief = False
+        self.watched: list[float] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.changed = asyncio.Condition()
         self.page = 2
@@ -114,6 +116,7 @@ class FakeApi:
         return web.json_response({"metadata": {"resourceVersion": str(self.version), "continue": rest}, "items": items})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
+        self.watched.append(asyncio.get_running_loop().time())
         seen = int(request.query["resourceVersion"])
         answer = web.StreamResponse()
         await answer.prepare(request)
@@ -126,7 +129,7 @@ class FakeApi:
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):
             await task
         self._watches.discard(task)
-        if request.transport is not None:
+        if request.transport is not None and not self.brief:
             request.transport.abort()
         return answer
 
@@ -137,6 +140,8 @@ class FakeApi:
                 if version > seen and where == path:
                     await answer.write(json.dumps({"type": kind, "object": body}).encode() + b"\n")
             seen = max(seen, latest)  # versions may grow without a change
+            if self.brief:
+                return
             async with self.changed:
                 while self.version <= seen:
                     await self.changed.wait()

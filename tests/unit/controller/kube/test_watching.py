@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -96,6 +97,19 @@ async def test_a_busy_server_is_left_alone_for_as_long_as_it_says(tmp_path: Path
     async with watched(fake, tmp_path) as mirror:
         assert len(mirror) == 5
     assert [r[1] for r in fake.requests[:2]] == [PATH, PATH]
+
+
+async def test_watches_that_end_at_once_are_not_asked_for_in_a_loop(tmp_path: Path) -> None:
+    fake = FakeApi()
+    await fake.put(PATH, "a", spec=1)
+    fake.brief = True
+    async with watched(fake, tmp_path) as mirror:
+        await fake.put(PATH, "a", spec=2)
+        await until(lambda: mirror["a"] == 2)
+        before = len(fake.watched)
+        await until(lambda: len(fake.watched) > before + 2)
+    gaps = [later - sooner for sooner, later in itertools.pairwise(fake.watched[before:])]
+    assert min(gaps) > 0.04
 
 
 async def test_an_idle_world_costs_one_list_and_one_watch(tmp_path: Path) -> None:

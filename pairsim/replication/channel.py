@@ -35,7 +35,7 @@ MAX_GREETING = 1024
 MAX_FRAME = 64 * 2**20
 LENGTH = 4
 SEGMENT = 256 * 1024
-_TAG = 16
+TAG = 16
 _MAGIC = b"pairsim"
 _LAST_NONCE = 2**64
 
@@ -88,10 +88,11 @@ class Channel:
         self._buffer = bytearray()
         self._head = b""
         self._left = 0
-        self._segments: list[bytes] = []
+        self._frame = bytearray()
+        self._filled = 0
         self._failed = False
 
-    def seal(self, *parts: bytes | memoryview) -> bytes:
+    def seal(self, *parts: bytes | memoryview) -> bytearray:
         """A frame of all parts in a row, to be sent before any later one.
 
         Raises:
@@ -99,29 +100,31 @@ class Channel:
         """
         size = sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
         count = max(1, -(-size // SEGMENT))
-        length = size + count * _TAG
+        length = size + count * TAG
         if length > self.max_frame:
             raise ChannelError(f"a frame of {size} bytes is over the limit of {self.max_frame}")
         head = length.to_bytes(LENGTH, "little")
-        if count == 1:
-            return head + self._seal(b"".join(parts), head)
-        sealed = [head]
-        for segment in _segments(parts):
-            sealed.append(self._seal(segment, head))
-            time.sleep(0)  # encryption holds the interpreter's lock, and other threads have deadlines
-        return b"".join(sealed)
+        sealed = bytearray(LENGTH + length)  # at its size from the start: growing and joining cost more than the cipher
+        sealed[:LENGTH] = head
+        with memoryview(sealed) as view:
+            at = LENGTH
+            for segment in _segments(parts) if count > 1 else [b"".join(parts)]:
+                at += self._seal(segment, head, view[at : at + len(segment) + TAG])
+                if count > 1:
+                    time.sleep(0)  # encryption holds the interpreter's lock, and other threads have deadlines
+        return sealed
 
-    def _seal(self, plain: bytes | memoryview, head: bytes) -> bytes:
+    def _seal(self, plain: bytes | memoryview, head: bytes, into: memoryview) -> int:
         nonce = _nonce(self._sent)
         self._sent += 1
-        return self._sending.encrypt(nonce, plain, head)
+        return self._sending.encrypt_into(nonce, plain, head, into)
 
     @property
     def wanted(self) -> int:
         """How many bytes `take` needs next."""
-        return min(self._left, SEGMENT + _TAG) or LENGTH
+        return min(self._left, SEGMENT + TAG) or LENGTH
 
-    def take(self, data: Buffer) -> bytes | None:
+    def take(self, data: Buffer) -> bytearray | None:
         """Takes the next `wanted` bytes of the stream; returns a frame when it is whole.
 
         Raises:
@@ -130,7 +133,7 @@ class Channel:
         if self._failed:
             raise ChannelError("the channel failed before")
         self._failed = True  # until this went well
-        frame: bytes | None = None
+        frame: bytearray | None = None
         if self._left:
             frame = self._open(data)
         else:
@@ -140,34 +143,48 @@ class Channel:
 
     def _begin(self, head: Buffer) -> None:
         length = int.from_bytes(head, "little")
-        if not _TAG <= length <= self.max_frame:
-            raise ChannelError(f"a frame announces {length} bytes, allowed are {_TAG} to {self.max_frame}")
+        if not TAG <= length <= self.max_frame:
+            raise ChannelError(f"a frame announces {length} bytes, allowed are {TAG} to {self.max_frame}")
         self._head, self._left = bytes(head), length
 
-    def _open(self, sealed: Buffer) -> bytes | None:
+    def _open(self, sealed: Buffer) -> bytearray | None:
+        if not self._filled:
+            return self._open_first(sealed)
+        with memoryview(self._frame) as view:
+            self._filled += self._opened(sealed, view[self._filled : self._filled + len(sealed) - TAG])
+        if self._left:
+            return None
+        frame, self._frame, self._filled = self._frame, bytearray(), 0
+        return frame
+
+    def _open_first(self, sealed: Buffer) -> bytearray | None:
+        """The peer has proved the length when this opens, and only then is there room made for all of the frame."""
+        size = self._left - TAG * -(-self._left // (SEGMENT + TAG))
+        frame = bytearray(len(sealed) - TAG)
+        self._opened(sealed, frame)
+        if not self._left:
+            return frame
+        self._filled = len(frame)
+        self._frame = frame.ljust(size, b"\0")
+        return None
+
+    def _opened(self, sealed: Buffer, into: Buffer) -> int:
         try:
-            plain = self._receiving.decrypt(_nonce(self._received), sealed, self._head)
+            size = self._receiving.decrypt_into(_nonce(self._received), sealed, self._head, into)
         except InvalidTag:
             raise ChannelError("a frame is not authentic: another secret, or it was changed on the way") from None
         self._received += 1
         self._left -= len(sealed)
-        if not self._segments and not self._left:
-            return plain
-        self._segments.append(plain)
-        if self._left:
-            return None
-        frame = b"".join(self._segments)
-        self._segments.clear()
-        return frame
+        return size
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> list[bytearray]:
         """Takes bytes as they come and returns the frames that are whole.
 
         Raises:
             ChannelError: See `take`.
         """
         self._buffer += data
-        frames: list[bytes] = []
+        frames: list[bytearray] = []
         at = 0
         with memoryview(self._buffer) as view:
             while len(view) - at >= self.wanted:

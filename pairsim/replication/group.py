@@ -99,9 +99,10 @@ class Group:
         self._quarantine = Quarantine(
             me,
             others,
-            random.getrandbits(63),
+            journal.incarnation,
             needed=not journal.enrolled,
             patience=2 * timing.election_max,
+            founders=journal.founders,
         )
         self._lease = 0.8 * timing.election_min
         self._soon: collections.deque[Callable[[], None]] = collections.deque()
@@ -356,6 +357,7 @@ class Group:
             self._tell_term(peer)
             return False
         self._leader_heard = now
+        self._campaigning = False
         if self._quarantine.active:
             if message.term > self._raft.term or not self._raft.voted:
                 self._raft.adopt_term(message.term, peer)
@@ -385,8 +387,9 @@ class Group:
         self._send(peer, RequestVote(term=self._raft.term, last_log_index=-1, last_log_term=-1))
 
     def _enrol(self, why: str) -> None:
-        self._raft.journal.enrol()
+        self._raft.journal.enrol(self._quarantine.founders)
         self._raft.postpone()
+        self._next_ping = _LONG_AGO
         log.info("votes from now on", member=self.me, reason=why)
 
     def _send(self, peer: str, message: Message) -> None:

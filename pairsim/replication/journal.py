@@ -12,6 +12,8 @@ it says but does not vote until it has caught up. The same goes for a journal th
 from __future__ import annotations
 
 import errno
+import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import overload
 
@@ -43,6 +45,7 @@ class _Head(msgspec.Struct, frozen=True, tag="head", array_like=True):
     format: int
     boot: str
     identity: str
+    incarnation: int = 0
 
 
 class _Add(msgspec.Struct, frozen=True, tag="add", array_like=True):
@@ -63,7 +66,7 @@ class _Commit(msgspec.Struct, frozen=True, tag="commit", array_like=True):
 
 
 class _Enrolled(msgspec.Struct, frozen=True, tag="enrolled", array_like=True):
-    pass
+    founders: dict[str, int] = {}
 
 
 class _Compacted(msgspec.Struct, frozen=True, tag="snapshot", array_like=True):
@@ -83,6 +86,7 @@ class _State(msgspec.Struct):
     vote: str | None = None
     commit: int = 1
     enrolled: bool = False
+    founders: dict[str, int] = {}
     snapshot: Snapshot | None = None
 
     def replay(self, item: _Item) -> None:
@@ -98,7 +102,7 @@ class _State(msgspec.Struct):
             case _Commit():
                 self.commit = item.index
             case _Enrolled():
-                self.enrolled = True
+                self.enrolled, self.founders = True, item.founders
             case _Compacted():
                 self.snapshot = item.snapshot
                 self.entries = [item.snapshot.previous, item.snapshot.last]
@@ -107,7 +111,7 @@ class _State(msgspec.Struct):
         """What brings an empty state here."""
         items: list[_Item] = [_Vote(self.term, self.vote), _Commit(self.commit)]
         if self.enrolled:
-            items.append(_Enrolled())
+            items.append(_Enrolled(self.founders))
         if self.snapshot is not None:
             items.append(_Compacted(self.snapshot))
             if self.entries[:2] == [self.snapshot.previous, self.snapshot.last]:
@@ -167,7 +171,8 @@ class Journal:
             JournalError: It belongs to another member, its format is unknown, or it cannot be read or written.
         """
         self._storage = storage
-        self._head = _Head(FORMAT, boot, identity)
+        # Not a secret, and drawn by `random` so that a seeded run can be run again.
+        self._head = _Head(FORMAT, boot, identity, random.getrandbits(63))
         self._state = _State()
         self._damaged = False
         self.bytes = 0
@@ -183,13 +188,16 @@ class Journal:
     def _load(self, data: bytes) -> None:
         bodies, self.bytes, self._damaged = _unframe(data)
         if bodies:
-            same_boot = self._check(bodies[0])
+            head = self._of_this_boot(bodies[0])
             try:
                 for body in bodies:
                     self._state.replay(_items.decode(body))
             except msgspec.MsgspecError as error:
                 raise JournalError(f"the journal of {self._head.identity} holds a record of no known kind") from error
-            self._state.enrolled &= same_boot and not self._damaged
+            if head is None or self._damaged:
+                self._state.enrolled = False
+            else:
+                self._head = head
             self._state.commit = min(self._state.commit, self._state.entries[-1][1] if self._state.entries else 1)
         if self._damaged:
             log.warning(
@@ -199,7 +207,7 @@ class Journal:
                 bytes=len(data),
             )
 
-    def _check(self, body: memoryview) -> bool:
+    def _of_this_boot(self, body: memoryview) -> _Head | None:
         try:
             head = _items.decode(body)
         except msgspec.MsgspecError:
@@ -211,7 +219,7 @@ class Journal:
                 f"the journal belongs to {head.identity}, not to {self._head.identity}: "
                 "give each process its own data folder"
             )
-        return head.boot == self._head.boot
+        return head if head.boot == self._head.boot else None
 
     def _append(self, item: _Item) -> None:
         data = _frame(item)
@@ -248,6 +256,16 @@ class Journal:
         return self._state.enrolled
 
     @property
+    def incarnation(self) -> int:
+        """Tells this journal from any other that the member had or will have; a restart on it changes nothing."""
+        return self._head.incarnation
+
+    @property
+    def founders(self) -> dict[str, int]:
+        """Incarnations of those who were all new together, if this member was there; empty otherwise."""
+        return self._state.founders
+
+    @property
     def snapshot(self) -> Snapshot | None:
         """What the log was compacted to."""
         return self._state.snapshot
@@ -258,11 +276,11 @@ class Journal:
         state = self._state
         return not (state.entries or state.term or state.enrolled or self._damaged)
 
-    def enrol(self) -> None:
-        """The member votes from now on."""
+    def enrol(self, founders: Mapping[str, int] = {}) -> None:
+        """The member votes from now on; see `founders`."""
         if not self._state.enrolled:
-            self._append(_Enrolled())
-            self._state.enrolled = True
+            self._append(_Enrolled(dict(founders)))
+            self._state.enrolled, self._state.founders = True, dict(founders)
 
     def found(self, snapshot: bytes, term: int) -> None:
         """Starts a generation from the sealed one's state: a voter from the beginning."""

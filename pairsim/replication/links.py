@@ -67,7 +67,7 @@ class _Peer:
         try:
             while data := self.link.sock.recv(_READ):
                 self.heard = monotonic()
-                messages += self.link.channel.feed(data)
+                messages += map(bytes, self.link.channel.feed(data))
         except BlockingIOError:
             return messages, True
         except (OSError, ChannelError):

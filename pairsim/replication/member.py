@@ -2,12 +2,13 @@
 
 A generation is a Raft group of fixed members. It ends with a *seal*: a committed record that names the next
 generation's members. Whoever applies it opens the next group, which starts with the tick log and the term of the
-sealed one, so that the fence never goes back. The sealed group is kept as a *lame duck* until every survivor is
-seen in the next one, so that a member that was away still learns of the seal from the log; who is no member any more
-learns it at the handshake (`supersede`), from those who know that the generation is in force.
+sealed one, so that the fence never goes back. The sealed group is kept as a *lame duck*, across restarts, until every
+survivor is seen in the next one, so that a member that was away still learns of the seal from the log; who is no member
+any more learns it at the handshake (`supersede`), from those who know that the generation is in force.
 
 Invariant: the next group's journal is complete, and the assignment on disk, before anything is said in it; a
-member that has a journal of a generation never starts that generation anew.
+member that has a journal of a generation never starts that generation anew. A survivor that votes goes on by the seal
+alone: as a newcomer it would take its vote and its log out of both groups at once.
 """
 
 from __future__ import annotations
@@ -46,11 +47,14 @@ class Surface(Protocol):
     def remember(self, assignment: Assignment) -> None:
         """Makes the generation the one that a restart resumes."""
 
+    def former(self, generation: int) -> Assignment | None:
+        """An earlier generation of which there still is a journal."""
+
     def announce(self, assignment: Assignment) -> None:
         """Tells members of other generations, when they ask, that this one is in force."""
 
     def forget(self, generation: int) -> None:
-        """Deletes a generation's journal."""
+        """Deletes a generation's journal, and who was in it."""
 
 
 class Member:
@@ -84,6 +88,9 @@ class Member:
         ticks.listener = listener
         if ticks.sealed is not None:
             self._next = ticks.sealed.next
+        former = surface.former(assignment.generation - 1)
+        if former is not None:
+            self._help(former)
 
     def _group(self, assignment: Assignment, journal: Journal, ticks: TickLog) -> Group:
         return Group(
@@ -96,6 +103,10 @@ class Member:
             timing=self._timing,
             witness=assignment.witness.replica == self.me,
         )
+
+    def by_log(self) -> bool:
+        """Whether the log is known to say what is committed: a newcomer's does when it has caught up. Any thread."""
+        return self.me not in self.assignment.joins or self.group.voter
 
     def supersede(self, assignment: Assignment) -> None:
         """A peer says that a later generation is in force. Any thread."""
@@ -182,6 +193,9 @@ class Member:
         if assignment.member(self.me) is None:
             self._retire()
             return
+        follows = assignment.generation == self.assignment.generation + 1 and self.me not in assignment.joins
+        if follows and self.group.voter:
+            return  # the lame duck tells the seal
         self._bury()
         old = self.assignment.generation
         self.group.close()
@@ -191,7 +205,7 @@ class Member:
         self._surface.forget(old)
 
     def _help(self, old: Assignment) -> None:
-        """A survivor has not learned of the seal, and this member restarted since: opens the sealed group again."""
+        """Opens the sealed group again: this member restarted, and a survivor may not have learned of the seal."""
         if self._lame is None and self._surface.has_journal(old.generation):
             # With a log of its own: it says again what this one went past, the seal above all.
             duck = self._group(old, self._surface.journal(old), TickLog(self._ticks.authority))

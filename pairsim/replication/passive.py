@@ -13,7 +13,7 @@ from pairsim.model.digest import hex16
 from pairsim.replication.audit import Audit
 from pairsim.replication.messages import Rejection
 from pairsim.replication.state import HISTORY, State
-from pairsim.replication.statecodec import StateFrameError, apply_delta, apply_keyframe, differences
+from pairsim.replication.statecodec import Pool, StateFrameError, apply_delta, apply_keyframe, differences
 from pairsim.replication.statesync import KEYFRAME, WINDOW, Ack, FrameHeader, Resend, ToActive, ToSubscriber
 from pairsim.replication.ticklog import TickLog
 
@@ -36,11 +36,13 @@ class Follower:
         self._log = ticks
         self._durable = durable
         self._lock = threading.Lock()
+        self._pool = Pool()
         self._frames: collections.deque[_Frame] = collections.deque()
         self._reply: Callable[[ToActive], None] | None = None
         self._expected: collections.deque[tuple[int, int]] = collections.deque(maxlen=HISTORY)
         self._asked = False
-        self.voter = False
+        self.by_log: Callable[[], bool] = lambda: False
+        """Whether the own log says what is committed; a newcomer's does not yet."""
         self.rejected: tuple[int, list[Rejection]] = (KEYFRAME, [])
         self._stream_term = self._stream_committed = 0
 
@@ -55,11 +57,11 @@ class Follower:
 
     def receive(self, message: ToSubscriber, body: memoryview) -> bool:
         """Takes a message of the stream; False if the active sends more than it may."""
-        self._stream_term = max(self._stream_term, message.term)
         committed = message.committed if isinstance(message, FrameHeader) else message.tick
-        self._stream_committed = max(self._stream_committed, committed)
-        if isinstance(message, FrameHeader):
-            with self._lock:
+        with self._lock:
+            self._stream_term = max(self._stream_term, message.term)
+            self._stream_committed = max(self._stream_committed, committed)
+            if isinstance(message, FrameHeader):
                 if self._frames and self._frames[-1].header.term < message.term:
                     self._frames.clear()  # a leadership starts with a keyframe; what earlier ones left only piles up
                 self._frames.append(_Frame(message, body))
@@ -97,10 +99,11 @@ class Follower:
         return None
 
     def _position(self) -> tuple[int, int]:
-        """Term in force and last committed tick: a voter asks its log, a newcomer believes the stream."""
-        if self.voter:
-            return self._log.term, self._log.tick
-        return self._stream_term, self._stream_committed
+        """Term in force and last committed tick; a newcomer believes the stream."""
+        if self.by_log():
+            return self._log.position()
+        with self._lock:
+            return self._stream_term, self._stream_committed
 
     def _apply(self, frame: _Frame) -> bool:
         header, state = frame.header, self._state
@@ -115,7 +118,7 @@ class Follower:
                     state.forget_doubt()
                 else:
                     self._audit.begin(header.base, header.tick)
-                    apply_delta(state.table, frame.body)
+                    apply_delta(state.table, frame.body, self._pool)
                 state.at(header.tick)
         except StateFrameError as error:
             log.warning("a state frame does not fit", tick=header.tick, reason=str(error))

@@ -20,6 +20,8 @@ from pairsim.replication.channel import (
     LENGTH,
     MAX_FRAME,
     MAX_GREETING,
+    SEGMENT,
+    TAG,
     Channel,
     ChannelError,
     Hello,
@@ -78,6 +80,7 @@ class Link:
     def __init__(self, sock: socket.socket, channel: Channel) -> None:
         """Owns the socket."""
         self.sock, self.channel = sock, channel
+        self._sealed = memoryview(bytearray(SEGMENT + TAG))
 
     def send(self, *parts: bytes | memoryview) -> None:
         """Sends one frame.
@@ -89,7 +92,7 @@ class Link:
         """
         self.sock.sendall(self.channel.seal(*parts))
 
-    def receive(self, timeout: float) -> bytes:
+    def receive(self, timeout: float) -> bytearray:
         """The next frame.
 
         Raises:
@@ -97,9 +100,9 @@ class Link:
             ChannelError: What came is not what the peer sent.
         """
         self.sock.settimeout(timeout)
-        frame: bytes | None = None
+        frame: bytearray | None = None
         while frame is None:
-            frame = self.channel.take(_exactly(self.sock, self.channel.wanted))
+            frame = self.channel.take(_fill(self.sock, self._sealed[: self.channel.wanted]))
         return frame
 
     def close(self) -> None:
@@ -111,9 +114,12 @@ class Link:
 
 def _exactly(sock: socket.socket, size: int, deadline: Deadline | None = None) -> memoryview:
     """Reads so many bytes; with a deadline for all of them, else with the socket's timeout for each call."""
-    data = memoryview(bytearray(size))
+    return _fill(sock, memoryview(bytearray(size)), deadline)
+
+
+def _fill(sock: socket.socket, data: memoryview, deadline: Deadline | None = None) -> memoryview:
     got = 0
-    while got < size:
+    while got < len(data):
         if deadline is not None:
             sock.settimeout(deadline.left())
         more = sock.recv_into(data[got:])
@@ -129,7 +135,7 @@ class _Handshake:
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock, self._deadline = sock, deadline
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | bytearray) -> None:
         self._sock.settimeout(self._deadline.left())
         self._sock.sendall(data)
 
@@ -142,8 +148,8 @@ class _Handshake:
             raise ChannelError("the other side does not speak pairsim's peer protocol")
         return bytes(_exactly(self._sock, length, self._deadline))
 
-    def frame(self, channel: Channel) -> bytes:
-        frame: bytes | None = None
+    def frame(self, channel: Channel) -> bytearray:
+        frame: bytearray | None = None
         while frame is None:
             frame = channel.take(_exactly(self._sock, channel.wanted, self._deadline))
         return frame

@@ -4,7 +4,8 @@ A Raft member that forgot its vote or entries that it acknowledged can help a le
 records into office. So a member without a journal neither votes nor campaigns, until one of these holds:
 
 1. *Founders*: all members told each other that they are empty. Their incarnations are written down as the
-   founders, and whoever finds its own incarnation among them was there.
+   founders, and whoever finds its own incarnation among them was there. They stay written down: the first to know
+   may restart before it has told the others, and is not new any more.
 2. *Caught up*: it holds everything that a leader had committed when it first heard from it, and every
    election that it could have taken part in before its loss is over.
 
@@ -13,16 +14,27 @@ A founder that loses its journal comes back under another incarnation and falls 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pairsim.replication.messages import Ping
 
 
 class Quarantine:
     """The rules above; sans-I/O, one per group."""
 
-    def __init__(self, me: str, others: frozenset[str], incarnation: int, *, needed: bool, patience: float) -> None:
+    def __init__(
+        self,
+        me: str,
+        others: frozenset[str],
+        incarnation: int,
+        *,
+        needed: bool,
+        patience: float,
+        founders: Mapping[str, int] = {},
+    ) -> None:
         """Starts in quarantine if `needed`; elections from before can last `patience` seconds."""
         self.active = needed
-        self.founders: dict[str, int] = {}
+        self.founders = dict(founders)
         self._me = me
         self._others = others
         self._incarnation = incarnation

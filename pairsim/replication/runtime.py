@@ -92,7 +92,7 @@ class Runtime:
         )
         if not (resuming and self.replica.resume()) and assignment.generation == 1:
             self.replica.found()
-        self.replica.follower.voter = settings.name not in assignment.joins
+        self.replica.follower.by_log = self.member.by_log
         self.replica.on_sealed = self._sealed
         self._stream = StreamClient(
             self.replica.follower,
@@ -173,7 +173,6 @@ class Runtime:
 
     def _sealed(self, seal: Seal) -> None:
         self.member.sealed(seal)
-        self.replica.follower.voter = True
 
     def advance_to(self, assignment: Assignment) -> None:
         """As the active: opens the next generation as soon as its newcomers are in sync."""

@@ -7,7 +7,9 @@ lock.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -42,7 +44,7 @@ class Draft(msgspec.Struct):
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
     rows: int
-    columns: dict[str, bytes]
+    columns: dict[str, memoryview]
 
 
 class Pool:
@@ -134,18 +136,20 @@ class Encoder:
 
 def pack(draft: Draft) -> bytes:
     """Compresses a draft and gives its buffers back; once per draft."""
-    columns: dict[str, bytes] = {}
+    columns: dict[str, memoryview] = {}
     for name, buffer in draft.buffers.items():
         size = draft.sizes[name]
         if size:
             typesize = draft.typesizes[name]
-            columns[name] = blosc.compress(buffer[:size], b"lz4", _LEVEL, blosc.SHUFFLE, 0, typesize)
+            columns[name] = memoryview(blosc.compress(buffer[:size], b"lz4", _LEVEL, blosc.SHUFFLE, 0, typesize))
         draft.pool.give(buffer)
     draft.buffers = {}
     return msgspec.msgpack.encode(_Packed(draft.rows, columns))
 
 
-def _unpack(schema: Schema, payload: bytes | memoryview) -> tuple[int, dict[str, Words]]:
+@contextlib.contextmanager
+def _unpacked(schema: Schema, payload: bytes | memoryview, pool: Pool) -> Iterator[tuple[int, dict[str, Words]]]:
+    """Rows and columns; the columns are the pool's again afterwards."""
     try:
         packed = msgspec.msgpack.decode(payload, type=_Packed)
     except UNDECODABLE as error:
@@ -153,32 +157,39 @@ def _unpack(schema: Schema, payload: bytes | memoryview) -> tuple[int, dict[str,
     if not 0 <= packed.rows <= MAX_ROWS:
         raise StateFrameError(f"a frame of {packed.rows} rows is over the limit of {MAX_ROWS}")
     widths, columns = _widths(schema), {}
-    for name, data in packed.columns.items():
-        size = packed.rows * widths.get(name, 0)
-        # Blosc's header: the size of the content is a 32-bit number at byte 4.
-        if len(data) < 16 or int.from_bytes(data[4:8], "little") != size:
-            raise StateFrameError(f"column {name!r} does not have the size of {packed.rows} rows here")
-        try:
-            columns[name] = np.frombuffer(blosc.decompress(data), np.uint8)
-        except RuntimeError as error:
-            raise StateFrameError(f"column {name!r} cannot be decompressed") from error
-    return packed.rows, columns
+    buffers: list[Words] = []
+    try:
+        for name, data in packed.columns.items():
+            size = packed.rows * widths.get(name, 0)
+            # Blosc's header: the size of the content is a 32-bit number at byte 4.
+            if len(data) < 16 or int.from_bytes(data[4:8], "little") != size:
+                raise StateFrameError(f"column {name!r} does not have the size of {packed.rows} rows here")
+            buffers.append(pool.take(size))
+            columns[name] = buffers[-1][:size]
+            try:
+                blosc.decompress(data, columns[name])
+            except RuntimeError as error:
+                raise StateFrameError(f"column {name!r} cannot be decompressed") from error
+        yield packed.rows, columns
+    finally:
+        for buffer in buffers:
+            pool.give(buffer)
 
 
-def apply_delta(table: Table, payload: bytes | memoryview) -> None:
+def apply_delta(table: Table, payload: bytes | memoryview, pool: Pool) -> None:
     """Takes the table to the frame's state.
 
     Raises:
         StateFrameError: The frame does not fit; the table is as before.
     """
-    rows, columns = _unpack(table.schema, payload)
-    table.resize(rows)
-    arrays = _arrays(table)
-    for name, difference in columns.items():
-        data = _bytes(arrays[name])
-        np.bitwise_xor(data, difference, out=data)
-    if _IDS in columns:
-        table.ids_changed()
+    with _unpacked(table.schema, payload, pool) as (rows, columns):
+        table.resize(rows)
+        arrays = _arrays(table)
+        for name, difference in columns.items():
+            data = _bytes(arrays[name])
+            np.bitwise_xor(data, difference, out=data)
+        if _IDS in columns:
+            table.ids_changed()
 
 
 def apply_keyframe(table: Table, payload: bytes | memoryview) -> None:
@@ -187,14 +198,14 @@ def apply_keyframe(table: Table, payload: bytes | memoryview) -> None:
     Raises:
         StateFrameError: The frame does not fit; the table is as before.
     """
-    rows, columns = _unpack(table.schema, payload)
-    if rows and columns.keys() != _widths(table.schema).keys():
-        raise StateFrameError("a keyframe has all columns")
-    table.resize(rows)
-    arrays = _arrays(table)
-    for name, content in columns.items():
-        np.copyto(_bytes(arrays[name]), content)
-    table.ids_changed()
+    with _unpacked(table.schema, payload, Pool()) as (rows, columns):
+        if rows and columns.keys() != _widths(table.schema).keys():
+            raise StateFrameError("a keyframe has all columns")
+        table.resize(rows)
+        arrays = _arrays(table)
+        for name, content in columns.items():
+            np.copyto(_bytes(arrays[name]), content)
+        table.ids_changed()
 
 
 def differences(mine: Table, theirs: Table, limit: int = 20) -> list[tuple[str, int]]:

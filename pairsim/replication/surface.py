@@ -1,12 +1,11 @@
 """What memberships of one process stand on: the peer port's links and the files under its data folder.
 
-A folder per area: `assignment.json` says which generation a restart resumes, `generation-N.journal` is that
-generation's Raft journal, `checkpoint-*` are states.
+A folder per area: `assignment.json` says which generation a restart resumes, `generation-N.journal` is a generation's
+Raft journal and `generation-N.json` says who is in it, `checkpoint-*` are states.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 import shutil
@@ -118,10 +117,14 @@ class AreaSurface:
 
     def remember(self, assignment: Assignment) -> None:
         """See `Surface`."""
-        path = self.folder / "assignment.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(assignment)))
-        temporary.replace(path)
+        for path in (self._members(assignment.generation), self.folder / "assignment.json"):
+            temporary = path.with_suffix(".tmp")
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(assignment)))
+            temporary.replace(path)
+
+    def former(self, generation: int) -> Assignment | None:
+        """See `Surface`."""
+        return _read(self._members(generation)) if self.has_journal(generation) else None
 
     def announce(self, assignment: Assignment) -> None:
         """See `Surface`."""
@@ -129,8 +132,8 @@ class AreaSurface:
 
     def forget(self, generation: int) -> None:
         """See `Surface`."""
-        with contextlib.suppress(FileNotFoundError):
-            self._file(generation).unlink()
+        for path in (self._file(generation), self._members(generation)):
+            path.unlink(missing_ok=True)
 
     def has_journal(self, generation: int) -> bool:
         """Whether a restart finds what this member promised."""
@@ -139,16 +142,24 @@ class AreaSurface:
     def _file(self, generation: int) -> Path:
         return self.folder / f"generation-{generation}.journal"
 
+    def _members(self, generation: int) -> Path:
+        return self.folder / f"generation-{generation}.json"
+
 
 def remembered(data: Path) -> list[Assignment]:
     """The memberships that a restart resumes, by the folders under `data`."""
-    found = []
-    for path in sorted(data.glob("areas/*/assignment.json")):
-        try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Assignment))
-        except (OSError, *UNDECODABLE) as error:
-            log.error("a membership cannot be resumed", file=str(path), reason=str(error))  # noqa: TRY400 - the sentence says all
-    return found
+    found = [_read(path) for path in sorted(data.glob("areas/*/assignment.json"))]
+    return [assignment for assignment in found if assignment is not None]
+
+
+def _read(path: Path) -> Assignment | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Assignment)
+    except FileNotFoundError:
+        return None
+    except (OSError, *UNDECODABLE) as error:
+        log.error("a membership cannot be resumed", file=str(path), reason=str(error))  # noqa: TRY400 - the sentence says all
+        return None
 
 
 def area_folder(data: Path, area: str) -> Path:

@@ -88,7 +88,7 @@ def serve(link: Link, hello: Hello, publisher: StatePublisher) -> None:
         while True:
             data = link.receive(_PATIENCE)
             if data:
-                publisher.on_message(subscriber, decode_to_active(data))
+                publisher.on_message(subscriber, decode_to_active(bytes(data)))
     except (OSError, ChannelError, MessageError) as error:
         log.debug("a subscriber left", replica=hello.sender, reason=str(error))
     finally:
@@ -154,7 +154,7 @@ class StreamClient:
             while self._source() == source and not self._closed.is_set():
                 data = link.receive(_PATIENCE)
                 if data:
-                    message, body = decode_to_subscriber(data)
+                    message, body = decode_to_subscriber(memoryview(data))
                     if not self._follower.receive(message, body):
                         raise MessageError("the active sends more frames than it may")
                     self._wake()

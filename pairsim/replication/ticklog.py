@@ -187,6 +187,11 @@ class TickLog:
 
     # --- reading
 
+    def position(self) -> tuple[int, int]:
+        """The term in force and the last committed tick, of one moment."""
+        with self.lock:
+            return self.term, self.tick
+
     def reaches(self, tick: int) -> bool:
         """Whether the retained records lead from the state at that tick to the last one."""
         with self.lock:

@@ -108,6 +108,7 @@ class Witness:
         self.started_at = time.time()
         self._board = Switchboard()
         self._lock = threading.Lock()
+        self._moving = threading.Lock()
         self._areas: dict[str, _Area] = {}
         self._leaving = False
         self._listeners: list[Callable[[], None]] = []
@@ -143,7 +144,7 @@ class Witness:
         """See `WitnessPort`."""
         if assignment.witness.replica != self.settings.name:
             raise RefusedError(f"{self.settings.name} is not the witness of that generation")
-        with self._lock:
+        with self._moving:
             area = self._areas.get(assignment.spec.area)
             if area is None:
                 self._areas = self._areas | {assignment.spec.area: _Area(self.settings, assignment, self._board, self)}
@@ -155,13 +156,14 @@ class Witness:
 
     def release(self, area: str) -> None:
         """See `WitnessPort`."""
-        with self._lock:
+        with self._moving:  # until its files are gone: they must not be those of a membership that follows
             gone = self._areas.get(area)
             self._areas = {name: x for name, x in self._areas.items() if name != area}
+            if gone is not None:
+                self._board.drop(area)
+                gone.close()
+                delete_area(self.settings.data, area)
         if gone is not None:
-            self._board.drop(area)
-            gone.close()
-            delete_area(self.settings.data, area)
             self.changed()
 
     def leave(self) -> None:

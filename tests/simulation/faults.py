@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pairsim.replication.active import Order
-from tests.simulation.world import Violation, World
+from tests.simulation.world import SPARES, Violation, World
 
 
 class Nemesis:
@@ -17,7 +17,7 @@ class Nemesis:
         self.done: list[str] = []
         self._repairs: list[tuple[float, Callable[[], None]]] = []
         self._amnesiac: str | None = None
-        self._spares = ["s1", "s2"]
+        self._spares = list(SPARES)
         self._following = world.assignment
 
     def later(self, delay: float, repair: Callable[[], None]) -> None:
@@ -80,7 +80,7 @@ class Nemesis:
         self._crash(self._role(False))
 
     def crash_witness(self) -> None:
-        self._crash("w")
+        self._crash(self.world.newest().witness.replica)
 
     def crash_both(self) -> None:
         self._crash(self._role(True))
@@ -160,19 +160,19 @@ class Nemesis:
         self.later(self.rng.uniform(0.02, 1.0), back)
 
     def replace(self) -> None:
-        """A replica dies for good, or comes back when it is too late, or leaves alive; a spare takes its place."""
+        """The passive or the witness dies for good, comes back too late, or leaves alive; a spare takes its place."""
         active = self.world.active()
         if not self._spares or active is None or active.member is None or self.world.replacing:
             return
-        lost = self._role(False)
+        current = active.member.assignment
+        lost = self._role(False) if self.rng.random() < 0.6 else current.witness.replica
         assert lost is not None
-        spare = self._spares.pop()
+        spare = self._spares.pop(self.rng.randrange(len(self._spares)))
         if self.rng.random() < 0.7:
             self.world.processes[lost].crash(self.rng)
         self.world.replacing = True
-        current = active.member.assignment
-        names = [m.replica for m in current.replicas if m.replica != lost] + [spare]
-        following = self.world.generation(current.generation + 1, names, (spare,))
+        first, second, witness = (spare if m.replica == lost else m.replica for m in current.members())
+        following = self.world.generation(current.generation + 1, (first, second), (spare,), witness)
         self.world.processes[spare].start(following)
         self.later(0.0, lambda: self._advance(following.generation))
         self.later(self.rng.uniform(0.0, 4.0), lambda: self._restart(lost))
@@ -193,7 +193,8 @@ class Nemesis:
                     self.world.replacing = False
                     return
             elif active.replica.active is not None and active.replica.active.order is None:
-                active.replica.active.order = Order(following.joins[0], following, self.world.clock.now + 2.0)
+                peer = next(m.replica for m in following.replicas if m.replica != active.name)
+                active.replica.active.order = Order(peer, following, self.world.clock.now + 2.0)
         spare = self.world.processes[following.joins[0]]
         if spare.member is None:
             spare.start(spare.assignment or following)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pairsim.replication import journal
-from tests.simulation.world import Violation, World
+from pairsim.replication.active import Order
+from pairsim.replication.messages import Record, Seal, decode_record
+from tests.simulation.world import Process, Violation, World
 
 
 def commits_without_the_passive() -> tuple[World, str, str]:
@@ -141,3 +145,79 @@ def test_the_log_keeps_what_the_passives_disk_needs() -> None:
     assert passive.disk.durable == durable
     assert active.disk.durable > durable + 30
     assert active.replica.log.reaches(durable)
+
+
+@pytest.mark.parametrize("dials", [True, False], ids=["who missed it dials", "who missed it is dialled"])
+def test_a_survivor_that_missed_the_seal_learns_it_although_the_active_restarted(*, dials: bool) -> None:
+    """The witness is replaced; the active seals, goes on and restarts before the passive hears of the commit."""
+    world = World(3)
+    world.run(2.0)
+    passive, name = ("a", "b") if dials else ("b", "a")
+    lead(world, name)
+    world.processes["w"].crash(world.rng)
+    following = world.generation(2, ("a", "b"), ("s1",), "s1")
+    world.processes["s1"].start(following)
+    world.run(0.5)
+    active, behind = world.processes[name], world.processes[passive]
+    assert active.replica is not None
+    assert active.replica.active is not None
+    active.replica.active.order = Order(passive, following, world.clock.now + 2.0)
+    until(world, lambda: isinstance(last_record(behind), Seal))
+    world.net.cut.add((name, passive))
+    until(world, lambda: generation(active) == 2)
+    active.crash(world.rng)
+    assert generation(behind) == 1
+    world.run(0.5)
+    world.net.cut.clear()
+    world.restart(name)
+    world.run(5.0)
+    assert world.active() is not None
+    assert (generation(active), generation(behind)) == (2, 2)
+    world.run(4.0)
+    assert [sorted(world.processes[each].storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
+
+
+def test_the_first_founder_restarts_before_it_has_told_the_others() -> None:
+    world = World(1)
+    world.net.cut |= {("a", "b"), ("b", "a")}  # their link comes up a moment later than the others
+    witness = world.processes["w"]
+    until(world, lambda: witness.member is not None and witness.member.group.voter)
+    witness.crash(world.rng)
+    world.run(0.05)
+    world.net.cut.clear()
+    world.restart("w")
+    world.settle(lambda: None)
+    world.check_end()
+
+
+def lead(world: World, name: str) -> None:
+    """Has a founder be the active."""
+    active = world.active()
+    assert active is not None
+    if active.name != name:
+        assert active.replica is not None
+        assert active.replica.active is not None
+        active.replica.active.order = Order(name, None, world.clock.now + 1.0)
+        world.run(1.0)
+        active = world.active()
+    assert active is not None
+    assert active.name == name
+
+
+def until(world: World, condition: Callable[[], bool]) -> None:
+    """Lets time pass in the smallest steps."""
+    end = world.clock.now + 5.0
+    while not condition():
+        assert world.clock.now < end
+        world.run(0.0001)
+
+
+def last_record(process: Process) -> Record | None:
+    assert process.member is not None
+    payload = process.member.group._raft.journal[-1][0]
+    return decode_record(payload[1:]) if payload[:1] == b"\0" else None
+
+
+def generation(process: Process) -> int:
+    assert process.member is not None
+    return process.member.assignment.generation

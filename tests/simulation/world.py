@@ -203,6 +203,7 @@ class Process:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.storages: dict[int, MemoryStorage] = {}
+        self.assignments: dict[int, Assignment] = {}
         self.disk = SimDisk(self.world.oracle)
         self.assignment: Assignment | None = None
         self.announced: Assignment | None = None
@@ -233,7 +234,10 @@ class Process:
         return generation in self.storages
 
     def remember(self, assignment: Assignment) -> None:
-        self.assignment = assignment
+        self.assignment = self.assignments[assignment.generation] = assignment
+
+    def former(self, generation: int) -> Assignment | None:
+        return self.assignments.get(generation) if self.has_journal(generation) else None
 
     def announce(self, assignment: Assignment) -> None:
         self.announced = assignment
@@ -279,11 +283,11 @@ class Process:
             replica.on_publish = self._published
             replica.on_takeover = self._taken_over
             replica.on_sealed = self._sealed
-            replica.follower.voter = self.name not in assignment.joins
             spy = ticks.listener
             assert spy is not None
             ticks.listener = Spy(spy, self.world.oracle)
             self.member = self._member(assignment, ticks, replica)
+            replica.follower.by_log = self.member.by_log
             if not (resuming and replica.resume()) and assignment.generation == 1:
                 replica.found()
             self.world.streams.attach(self)
@@ -307,6 +311,7 @@ class Process:
         self.member = self.replica = None
         if lose_disk:
             self.storages, self.disk, self.assignment = {}, SimDisk(self.world.oracle), None
+            self.assignments = {}
 
     def _retire(self) -> None:
         self.retired = True
@@ -354,7 +359,6 @@ class Process:
         assert self.member is not None
         assert self.replica is not None
         self.member.sealed(seal)
-        self.replica.follower.voter = True
 
 
 class Streams:
@@ -463,6 +467,8 @@ class Sender:
 
 
 TIMING = Timing()
+SPARES = ("s1", "s2", "0")
+"""Of two members the one whose name is the smaller dials, so one spare is before and two are after the founders."""
 
 
 class World:
@@ -480,14 +486,14 @@ class World:
         self.oracle = Oracle()
         self.streams = Streams(self.net)
         self.sender = Sender(self)
-        self.processes = {name: Process(self, name) for name in ("a", "b", "w", "s1", "s2")}
+        self.processes = {name: Process(self, name) for name in ("a", "b", "w", *SPARES)}
         self.assignment = self.generation(1, ("a", "b"), ())
         for name in ("a", "b", "w"):
             self.processes[name].start(self.assignment)
         self._next_send = self.clock.now
         self.replacing = False
 
-    def generation(self, number: int, replicas: Sequence[str], joins: Sequence[str]) -> Assignment:
+    def generation(self, number: int, replicas: Sequence[str], joins: Sequence[str], witness: str = "w") -> Assignment:
         def peer(name: str) -> Peer:
             return Peer(replica=name, peer=f"{name}:1", url=f"http://{name}")
 
@@ -496,7 +502,7 @@ class World:
             spec=SPEC,
             generation=number,
             replicas=(peer(first), peer(second)),
-            witness=peer("w"),
+            witness=peer(witness),
             joins=tuple(joins),
         )
 

@@ -118,6 +118,25 @@ def test_another_boot_keeps_the_entries_and_takes_the_vote_away() -> None:
     assert opened(storage, boot="another").enrolled
 
 
+def test_a_restart_is_the_same_incarnation_and_a_lost_or_old_journal_another() -> None:
+    storage = MemoryStorage()
+    first = opened(storage).incarnation
+    assert opened(storage).incarnation == first
+    assert opened(MemoryStorage()).incarnation != first
+    later = opened(storage, boot="another").incarnation
+    assert later != first
+    assert opened(storage, boot="another").incarnation == later
+
+
+def test_remembers_who_founded_the_group_through_a_compaction() -> None:
+    storage = MemoryStorage()
+    journal = opened(storage)
+    journal.enrol({"a": 1, "b": 2, "w": 3})
+    journal.add(b"one", 1, 1)
+    journal.clear()
+    assert opened(storage).founders == {"a": 1, "b": 2, "w": 3}
+
+
 def test_refuses_the_journal_of_another_member() -> None:
     storage = MemoryStorage()
     filled(storage)

@@ -42,7 +42,7 @@ class Pair:
         apply(self.log, Open(1))
         self.state = State(Table(SCHEMA))
         self.passive = Follower(self.state, self.log, lambda: 0, cast("Audit", Unaudited()))
-        self.passive.voter = True
+        self.passive.by_log = lambda: True
         self.said: list[ToActive] = []
         self.publisher = StatePublisher(SCHEMA, Meters())
         self.subscriber = self.publisher.join("passive", self)
@@ -88,7 +88,7 @@ def test_a_frame_waits_for_the_commit_of_its_tick(pair: Pair) -> None:
 
 
 def test_a_newcomer_believes_what_the_stream_says_is_committed(pair: Pair) -> None:
-    pair.passive.voter = False
+    pair.passive.by_log = lambda: False
     pair.send(1)
     assert not pair.passive.run_once()
     pair.offer(Watermark(1, 1), None)

@@ -28,6 +28,11 @@ def test_whoever_finds_itself_among_the_founders_was_there() -> None:
     assert mine.on_ping("b", ping(2, new=False, founders={"a": 1, "b": 2, "w": 3}))
 
 
+def test_a_founder_that_restarted_still_tells_who_the_others_are() -> None:
+    again = Quarantine("w", frozenset({"a", "b"}), 4, needed=False, patience=0.5, founders={"a": 1, "b": 2, "w": 3})
+    assert quarantine().on_ping("w", again.ping(capable=False))
+
+
 def test_a_founder_that_lost_its_journal_is_another_incarnation() -> None:
     mine = quarantine()
     assert not mine.on_ping("b", ping(2, new=False, founders={"a": 99, "b": 2, "w": 3}))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+
 import msgspec
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from pairsim.model.table import Table
 from pairsim.replication.statecodec import (
     MAX_ROWS,
     Encoder,
+    Pool,
     StateFrameError,
     apply_delta,
     apply_keyframe,
@@ -50,9 +53,9 @@ def test_whatever_happens_between_two_frames_the_other_side_is_the_same(
     for serial, (what, size) in enumerate(changes):
         change(mine, what, size, serial)
         if what == "frame":
-            apply_delta(theirs, pack(encoder.delta(mine)))
+            apply_delta(theirs, pack(encoder.delta(mine)), Pool())
             assert same(mine, theirs)
-    apply_delta(theirs, pack(encoder.delta(mine)))
+    apply_delta(theirs, pack(encoder.delta(mine)), Pool())
     assert same(mine, theirs)
     apply_keyframe(theirs, pack(encoder.keyframe()))
     assert same(mine, theirs)
@@ -92,7 +95,7 @@ def frames() -> tuple[bytes, bytes]:
 def test_bytes_that_are_no_frame_leave_the_table_alone(data: bytes) -> None:
     target = table(20)
     before = target.digest()
-    for apply in (apply_delta, apply_keyframe):
+    for apply in (functools.partial(apply_delta, pool=Pool()), apply_keyframe):
         with pytest.raises(StateFrameError):
             apply(target, data)
     assert target.digest() == before
@@ -126,7 +129,7 @@ def test_a_frame_for_another_schema_is_refused() -> None:
         apply_keyframe(target, msgspec.msgpack.encode([rows, columns]))
     rows, columns = msgspec.msgpack.decode(delta)
     with pytest.raises(StateFrameError):
-        apply_delta(target, msgspec.msgpack.encode([rows + 1, columns]))
+        apply_delta(target, msgspec.msgpack.encode([rows + 1, columns]), Pool())
     assert target.digest() == table(20).digest()
 
 

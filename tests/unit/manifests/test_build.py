@@ -154,6 +154,15 @@ def test_a_process_gets_all_that_its_command_asks_for(component: str) -> None:
 
 
 @pytest.mark.parametrize("component", ["simulator", "witness"])
+def test_a_process_that_hangs_is_not_asked_to_leave_for_long(component: str) -> None:
+    """A probe's kill runs preStop as well, which such a process never lets end."""
+    (container,) = deployments(overlay("default"))[component]["spec"]["containers"]
+    assert "preStop" in container["lifecycle"]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["terminationGracePeriodSeconds"] == 5
+
+
+@pytest.mark.parametrize("component", ["simulator", "witness"])
 def test_a_pod_has_the_time_that_leaving_takes(component: str) -> None:
     template = deployments(overlay("default"))[component]
     (container,) = template["spec"]["containers"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _HERE = 'job="pairsim", namespace="n"'
+_ELSEWHERE = 'job="pairsim", namespace="local"'
 _ACTIVE = f'{_HERE}, area="west", pod="a", container="simulator"'
 _PASSIVE = f'{_HERE}, area="west", pod="b", container="simulator"'
 _WITNESS = f'{_HERE}, area="west", pod="w", container="witness"'
@@ -123,7 +124,21 @@ ALARMS: dict[str, Alarm] = {
             f"up{{{_CONTROLLER}}}": "1x60",
             f"pairsim_controller_leading{{{_CONTROLLER}}}": "0x60",
         },
-        {f"up{{{_ACTIVE}}}": "1x60", f'up{{{_HERE}, pod="u", container="up"}}': "1x60"},
+        {
+            f"up{{{_ACTIVE}}}": "1x60",
+            f"up{{{_CONTROLLER}}}": "1x60",
+            f"pairsim_controller_leading{{{_CONTROLLER}}}": "1x60",
+        },
+        worse=(
+            {f"up{{{_ACTIVE}}}": "1x60"},
+            {f"up{{{_ACTIVE}}}": "1x60", f'up{{{_ELSEWHERE}, pod="u", container="up"}}': "1x60"},
+            {
+                f"up{{{_ACTIVE}}}": "1x60",
+                f"up{{{_CONTROLLER}}}": "1x20 stale",
+                f"pairsim_controller_leading{{{_CONTROLLER}}}": "1x20 stale",
+            },
+        ),
+        better=({f"up{{{_ACTIVE}}}": "1x60", f'up{{{_HERE}, pod="u", container="up"}}': "1x60"},),
     ),
     "PairsimControllerApiErrors": Alarm(
         {

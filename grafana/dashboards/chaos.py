@@ -20,13 +20,13 @@ from grafana.dashboards.blocks import (
     written,
 )
 
-_TAKEOVER, _SWITCHOVER = "Changes of the active", "Wanted changes"
+_TAKEOVER, _SWITCHOVER = "Takeovers", "Wanted changes"
 _WORLD = 'namespace=~"$namespace"'
 _HERE = f'{_WORLD}, area=~"$area"'
 _COMMANDS = "area_result:pairsim_commands:rate1m"
 TEXTS = {
-    _TAKEOVER: ("{{pod}} is the active of {{area}}", "area,pod"),
-    _SWITCHOVER: ("{{pod}} handed {{area}} over", "area,pod"),
+    _TAKEOVER: ("{{pod}} took {{area}} over", "area,pod"),
+    _SWITCHOVER: ("{{pod}} was handed {{area}}", "area,pod"),
 }
 
 
@@ -47,8 +47,8 @@ def build() -> str:
     terms = f'count_values by (area) ("term", pairsim_term{{{AREA}}} and on (namespace, pod) ({active}))'
     refused = f'sum({_COMMANDS}{{{_HERE}, result="refused"}}) / (sum({_COMMANDS}{{{_HERE}}}) > 0) or vector(0)'
     for title, unit, description, expression in (
-        ("Changes", "none", "Of an active.", f"round({_grown('pairsim_takeover_seconds_count')})"),
-        ("Stood still", "s", "An area, on average in a change.", mean),
+        ("Taken over", "none", "Areas from a lost active.", f"round({_grown('pairsim_takeover_seconds_count')})"),
+        ("Stood still", "s", "An area, on average in a takeover.", mean),
         ("Replayed", "none", "Ticks that were run again.", f"round({_grown('pairsim_replayed_ticks_total')})"),
         ("Diverged", "none", "Digests that were not equal: always 0.", _grown("pairsim_divergences_total")),
         ("Actives", "none", "Most of an area in one term: never more than 1.", f"max({terms})"),

@@ -26,7 +26,7 @@ class MeterCollector:
             ("pairsim_commit_seconds", "From a tick's record in the active's log to its commit.", meters.commits),
             (
                 "pairsim_takeover_seconds",
-                "From the last commit under another active to the first under this one.",
+                "From the last commit under an active that was lost to the first under this one.",
                 meters.takeovers,
             ),
         ):
@@ -36,7 +36,7 @@ class MeterCollector:
         for name, text, value in (
             ("pairsim_tick_overruns", "Times that the active fell behind its beat.", meters.overruns),
             ("pairsim_leaderships", "Times that this replica became the active.", meters.leaderships),
-            ("pairsim_switchovers", "Times that this replica handed over as it was told.", meters.switchovers),
+            ("pairsim_switchovers", "Times that another active handed over to this replica.", meters.switchovers),
             ("pairsim_replayed_ticks", "Ticks that were run again in takeovers.", meters.replayed),
             ("pairsim_sync_bytes", "Packed bytes of the state stream.", meters.sync_bytes),
             ("pairsim_sync_frames", "Frames of the state stream.", meters.sync_frames),

@@ -262,8 +262,5 @@ class Active:
         """The leadership is over. Raft thread first, then the replica thread, which may just have admitted more."""
         self.ledger.abandon()
         self._around.inbox.interrupt()
-        order = self.order
-        if order is not None:
-            if order.given and order.next is None and order.outcome is Outcome.PENDING:
-                self._around.meters.switchovers += 1
-            order.finish(Outcome.DONE)
+        if self.order is not None:
+            self.order.finish(Outcome.DONE)

@@ -60,8 +60,8 @@ class Leadership(Protocol):
     def capable(self) -> bool:
         """Whether it could simulate: it has the state, or the records that lead to it."""
 
-    def opened(self, term: int) -> None:
-        """This member is the active of that term: everything before is applied."""
+    def opened(self, term: int, *, handed: bool) -> None:
+        """This member is the active of that term: everything before is applied. `handed`: the one before told it to."""
 
     def closed(self) -> None:
         """It is not any more."""
@@ -97,13 +97,9 @@ class Group:
         patience = timing.witness_factor if witness else 1.0
         self._raft = Raft(me, others, wire=wire, journal=journal, machine=self, timing=timing, patience=patience)
         self._quarantine = Quarantine(
-            me,
-            others,
-            journal.incarnation,
-            needed=not journal.enrolled,
-            patience=2 * timing.election_max,
-            founders=journal.founders,
-        )
+            me, others, journal.incarnation,
+            needed=not journal.enrolled, patience=2 * timing.election_max, founders=journal.founders,
+        )  # fmt: skip
         self._lease = 0.8 * timing.election_min
         self._soon: collections.deque[Callable[[], None]] = collections.deque()
         self._leader_heard = self._fast_until = self._standing_until = _LONG_AGO
@@ -112,6 +108,7 @@ class Group:
         self._campaigning = False
         self._next_ping = self._next_transfer = _LONG_AGO
         self._opening: int | None = None
+        self._called: int | None = None
         self._heir: str | None = None
         self.open_term: int | None = None
         self.links: frozenset[str] = frozenset()
@@ -187,10 +184,9 @@ class Group:
                 self._send(peer, ping)
 
     def _tell_changes(self) -> None:
-        now = self._raft.state, self._raft.term
+        state, term = now = self._raft.state, self._raft.term
         if now != self._told:
             self._told = now
-            state, term = now
             log.debug("raft", member=self.me, state=state.name, term=term, links=sorted(self.links))
 
     def stand(self) -> None:
@@ -215,7 +211,9 @@ class Group:
             self._raft.postpone(now + 3600)
             if self._quarantine.on_progress(self._raft.last[0], now):
                 self._enrol("caught up with the leader")
-        elif self._raft.election_due() and not self._raft.transfer_pending and not self._campaigning:
+        elif self._raft.transfer_pending:
+            self._called = self._raft.term
+        elif self._raft.election_due() and not self._campaigning:
             self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -277,12 +275,13 @@ class Group:
         """A record is committed; when it opens the term that we lead, we are the active."""
         if self._sealed:
             return
+        before, term = self._machine.term, self._opening
         self._machine.apply(payload)
-        term = self._opening
         if term is not None and self._machine.term == term == self._raft.term:
             self._opening = None
             self.open_term = term
-            self._leadership.opened(term)
+            # A caretaker's call is none: its term was never opened, so the term before is a lost active's.
+            self._leadership.opened(term, handed=before == self._called)
 
     def snapshot(self) -> bytes:
         """Everything applied so far."""

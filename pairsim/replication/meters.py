@@ -29,9 +29,9 @@ class Meters:
     Attributes:
         ticks: What a tick of the active took.
         commits: From a record's way into the log to its commit.
-        takeovers: How long the area stood still when this replica became the active in another one's place.
+        takeovers: How long the area stood still when this replica became the active in place of a lost one.
         leaderships: How often this replica became the active, for whatever reason.
-        switchovers: How often it handed over because it was told to.
+        switchovers: How often another active handed over to this replica.
         inbox, voters, lag, tick_rate: As they were at the last look: commands that wait for a tick; members that vote
             and are linked, this one among them; ticks that the passive's state is behind the last commit, None if this
             is not the active or nobody follows; ticks a second that are wanted.
@@ -46,3 +46,10 @@ class Meters:
         self.inbox = self.voters = 0
         self.lag: int | None = None
         self.tick_rate = 0.0
+
+    def became_active(self, gap: float, *, handed: bool) -> None:
+        """In another one's place, which hands over and is gone before it is scraped, or is lost; `gap` in seconds."""
+        if handed:
+            self.switchovers += 1
+        else:
+            self.takeovers.observe(gap)

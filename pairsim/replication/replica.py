@@ -114,6 +114,7 @@ class Replica:
         )
         self.gap = Gap()
         self._leading: int | None = None
+        self._handed = False
         self._led = 0
         self._rejected: tuple[int, Mapping[int, str]] = (0, {})
         self._invalid_since: float | None = None
@@ -144,9 +145,9 @@ class Replica:
             return True
         return self.state.trusted and self.log.reaches(self.state.tick)
 
-    def opened(self, term: int) -> None:
+    def opened(self, term: int, *, handed: bool) -> None:
         """This replica is the active of the term."""
-        self._leading = term
+        self._leading, self._handed = term, handed
         self._wake()
 
     def closed(self) -> None:
@@ -169,7 +170,7 @@ class Replica:
         if active is not None and active.term == record.term:
             active.committed(record.tick)
             if change is not None and change[0] != self._led:
-                self.meters.takeovers.observe(change[1])
+                self.meters.became_active(change[1], handed=self._handed)
             self._led = record.term
         self.state.notify()
         self._wake()

@@ -80,7 +80,7 @@ class _Area:
     def capable(self) -> bool:
         return False
 
-    def opened(self, term: int) -> None:
+    def opened(self, term: int, *, handed: bool) -> None:
         raise AssertionError(f"the witness must not be active (term {term})")
 
     def closed(self) -> None:

@@ -146,7 +146,7 @@ class WitnessKeeper:
     def capable(self) -> bool:
         return False
 
-    def opened(self, term: int) -> None:
+    def opened(self, term: int, *, handed: bool) -> None:
         raise Violation(f"the witness became active in term {term}")
 
     def closed(self) -> None: ...

@@ -45,11 +45,9 @@ class World:
 
     def install(self) -> None:
         """Applies what the manifests have, but for what would run."""
-        documents = list(yaml.safe_load_all(self._control.kubectl("kustomize", str(ROOT / "manifests" / "base"))))
+        overlay = ROOT / "manifests" / "overlays" / "default"
+        documents = list(yaml.safe_load_all(self._control.kubectl("kustomize", str(overlay))))
         wanted = [found for found in documents if found["kind"] in _KINDS]
-        for found in wanted:
-            if found["kind"] in {"ServiceAccount", "Role", "RoleBinding"}:
-                found["metadata"]["namespace"] = NAMESPACE
         self._control.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(wanted))
         self._control.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
         for found in documents:

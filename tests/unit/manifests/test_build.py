@@ -59,7 +59,7 @@ def test_every_file_is_yaml_with_kinds(path: Path) -> None:
 
 
 def test_every_file_is_used() -> None:
-    for folder in {path.parent for path in (MANIFESTS / "base").rglob("*.yaml")}:
+    for folder in (MANIFESTS / "base", MANIFESTS / "cluster"):
         listed = set(yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"])
         assert listed == {p.name for p in folder.glob("*.yaml")} - {"kustomization.yaml"}
 
@@ -151,6 +151,15 @@ def test_a_process_gets_all_that_its_command_asks_for(component: str) -> None:
     paths = {f"/etc/pairsim/{item['path']}": item["key"] for item in secret["items"]}
     assert paths == {values["PAIRSIM_SECRET_FILE"]: "secret", values["PAIRSIM_TOKEN_FILE"]: "token"}
     assert not secret["defaultMode"] & 0o007
+
+
+@pytest.mark.parametrize("component", ["simulator", "witness"])
+def test_a_process_that_hangs_is_not_asked_to_leave_for_long(component: str) -> None:
+    """A probe's kill runs preStop as well, which such a process never lets end."""
+    (container,) = deployments(overlay("default"))[component]["spec"]["containers"]
+    assert "preStop" in container["lifecycle"]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["terminationGracePeriodSeconds"] == 5
 
 
 @pytest.mark.parametrize("component", ["simulator", "witness"])

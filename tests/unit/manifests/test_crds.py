@@ -18,7 +18,7 @@ SPECS = {"Plane": PlaneSpec, "Area": AreaPart}
 
 
 def crd(kind: str) -> Object:
-    found: Object = yaml.safe_load((MANIFESTS / "base" / f"crd-{kind.lower()}s.yaml").read_text())
+    found: Object = yaml.safe_load((MANIFESTS / "cluster" / f"crd-{kind.lower()}s.yaml").read_text())
     assert found["spec"]["names"]["kind"] == kind
     return found
 
@@ -248,7 +248,7 @@ def test_a_short_name_as_promised(kind: str) -> None:
 
 
 def test_the_policy_watches_planes_alone() -> None:
-    policy, binding = yaml.safe_load_all((MANIFESTS / "base/plane-parameters.yaml").read_text())
+    policy, binding = yaml.safe_load_all((MANIFESTS / "cluster/plane-parameters.yaml").read_text())
     (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
     assert (rule["resources"], rule["operations"]) == (["planes"], ["CREATE", "UPDATE"])
     assert binding["spec"]["policyName"] == policy["metadata"]["name"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.manifests.rendered import OVERLAYS, Object, containers, deployments, of_kind, overlay, selects
+from tests.unit.manifests.rendered import OVERLAYS, ROOT, Object, containers, deployments, of_kind, overlay, selects
 from tests.unit.manifests.test_build import with_package
 
 _VOLUMES = {"configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
@@ -171,6 +171,15 @@ def test_the_network_lets_through_what_is_needed_and_nothing_else(name: str) -> 
         if admits(policies, "Ingress", theirs, (labels, namespace), port)
     }
     assert come_in == {(who, target, "http") for who in ("client", "client namespace") for target in pods}
+
+
+def test_the_controller_reaches_api_servers_at_the_ports_that_they_have() -> None:
+    """The Service's, kubeadm's, minikube's and MicroK8s's; docs/kubernetes.md names the place for another one."""
+    policies = {p["metadata"]["name"]: p["spec"] for p in of_kind(overlay("default"), "NetworkPolicy")}
+    rule = policies["pairsim-controller"]["egress"][1]
+    assert "to" not in rule
+    assert {(p["protocol"], p["port"]) for p in rule["ports"]} == {("TCP", port) for port in (443, 6443, 8443, 16443)}
+    assert "/spec/egress/1/ports/-" in (ROOT / "docs" / "kubernetes.md").read_text()
 
 
 @pytest.mark.parametrize("name", OVERLAYS)

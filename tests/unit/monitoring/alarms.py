@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _HERE = 'job="pairsim", namespace="n"'
+_ELSEWHERE = 'job="pairsim", namespace="local"'
 _ACTIVE = f'{_HERE}, area="west", pod="a", container="simulator"'
 _PASSIVE = f'{_HERE}, area="west", pod="b", container="simulator"'
 _WITNESS = f'{_HERE}, area="west", pod="w", container="witness"'
@@ -14,11 +15,13 @@ Series = dict[str, str]
 
 
 class Alarm(NamedTuple):
-    """One alert: it fires at `at` with `bad`, and not with `good`."""
+    """One alert: it fires at `at` with `bad` and with any of `worse`, and not with `good` or any of `better`."""
 
     bad: Series
     good: Series
     at: str = "10m"
+    worse: tuple[Series, ...] = ()
+    better: tuple[Series, ...] = ()
 
 
 _HERE_AND_LEADING: Series = {
@@ -41,14 +44,17 @@ def _histogram(name: str, below: str, quick: str, count: str) -> Series:
 
 
 def _takeover(count: str, seconds: str = "0x60", switchovers: str = "0x60") -> Series:
+    """As the new active counts; the old one is not there any more."""
     return {
         f"pairsim_takeover_seconds_count{{{_PASSIVE}}}": count,
         f"pairsim_takeover_seconds_sum{{{_PASSIVE}}}": seconds,
-        f"pairsim_switchovers_total{{{_ACTIVE}}}": switchovers,
+        f"pairsim_switchovers_total{{{_PASSIVE}}}": switchovers,
     }
 
 
+_NEVER = "0x60"
 _ONCE = "0x30 1x30"
+_TWICE = "0+1x1 2x60"
 _OFTEN = "0+1x3 4x60"
 
 ALARMS: dict[str, Alarm] = {
@@ -68,8 +74,16 @@ ALARMS: dict[str, Alarm] = {
         {f"pairsim_controller_undone_ticks_total{{{_CONTROLLER}}}": _ONCE},
         {f"pairsim_controller_undone_ticks_total{{{_CONTROLLER}}}": "0x60"},
     ),
-    "PairsimAreaTakenOver": Alarm(_takeover(_ONCE), _takeover(_ONCE, switchovers=_ONCE)),
-    "PairsimAreaFlapping": Alarm(_takeover(_OFTEN), _takeover(_ONCE)),
+    "PairsimAreaTakenOver": Alarm(
+        _takeover(_ONCE),
+        _takeover(_NEVER, switchovers=_ONCE),
+        worse=(_takeover(_ONCE, switchovers=_ONCE),),
+    ),
+    "PairsimAreaFlapping": Alarm(
+        _takeover(_OFTEN),
+        _takeover(_ONCE, switchovers=_TWICE),
+        worse=(_takeover(_TWICE, switchovers=_TWICE),),
+    ),
     "PairsimTakeoverSlow": Alarm(_takeover(_ONCE, "0x30 0.8x30"), _takeover(_ONCE, "0x30 0.03x30")),
     "PairsimAreaNotRedundant": Alarm(
         _both("pairsim_in_sync", "1x60", "1x60") | _both("pairsim_quorum_members", "2x60", "2x60"),
@@ -110,7 +124,21 @@ ALARMS: dict[str, Alarm] = {
             f"up{{{_CONTROLLER}}}": "1x60",
             f"pairsim_controller_leading{{{_CONTROLLER}}}": "0x60",
         },
-        {f"up{{{_ACTIVE}}}": "1x60", f'up{{{_HERE}, pod="u", container="up"}}': "1x60"},
+        {
+            f"up{{{_ACTIVE}}}": "1x60",
+            f"up{{{_CONTROLLER}}}": "1x60",
+            f"pairsim_controller_leading{{{_CONTROLLER}}}": "1x60",
+        },
+        worse=(
+            {f"up{{{_ACTIVE}}}": "1x60"},
+            {f"up{{{_ACTIVE}}}": "1x60", f'up{{{_ELSEWHERE}, pod="u", container="up"}}': "1x60"},
+            {
+                f"up{{{_ACTIVE}}}": "1x60",
+                f"up{{{_CONTROLLER}}}": "1x20 stale",
+                f"pairsim_controller_leading{{{_CONTROLLER}}}": "1x20 stale",
+            },
+        ),
+        better=({f"up{{{_ACTIVE}}}": "1x60", f'up{{{_HERE}, pod="u", container="up"}}': "1x60"},),
     ),
     "PairsimControllerApiErrors": Alarm(
         {

@@ -15,7 +15,7 @@ from controller.objects import LastTakeover
 from controller.seam import ApiError
 from pairsim.model.assignment import Role
 from pairsim.replication.gap import Gap
-from pairsim.replication.meters import Distribution
+from pairsim.replication.meters import Distribution, Meters
 from tests.unit.network.fakes import FakePort
 from tests.unit.network.helpers import served, until
 
@@ -42,6 +42,14 @@ def test_only_a_first_commit_after_another_term_ends_a_gap() -> None:
     assert change is not None
     assert change == (1, pytest.approx(0.03))
     assert gap.commit(3, 10.13) is None
+
+
+def test_a_change_is_a_takeover_or_a_switchover_and_never_both() -> None:
+    meters = Meters()
+    meters.became_active(0.02, handed=True)
+    assert (meters.switchovers, sum(meters.takeovers.counts)) == (1, 0)
+    meters.became_active(0.3, handed=False)
+    assert (meters.switchovers, sum(meters.takeovers.counts), meters.takeovers.seconds) == (1, 1, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_panels_are_told_apart_and_lie_beside_each_other(name: str) -> None:
 
 def test_takeovers_are_marked_in_a_chaos_run() -> None:
     marks = DOCUMENTS["chaos"]["annotations"]["list"]
-    assert {mark["name"] for mark in marks} == {"Changes of the active", "Wanted changes"}
+    assert {mark["name"] for mark in marks} == {"Takeovers", "Wanted changes"}
     assert all(mark["enable"] and mark["titleFormat"] and mark["expr"] for mark in marks)
 
 

@@ -56,7 +56,8 @@ def test_every_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
     cases = [
         case(name, series, alarm.at, fires=fires)
         for name, alarm in ALARMS.items()
-        for series, fires in ((alarm.bad, True), (alarm.good, False))
+        for several, fires in (((alarm.bad, *alarm.worse), True), ((alarm.good, *alarm.better), False))
+        for series in several
     ]
     tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": cases}
     (tmp_path / "tests.yaml").write_text(yaml.safe_dump(tests))
@@ -70,8 +71,8 @@ def test_what_an_alert_says_reads_well(tmp_path: Path) -> None:
         "exp_labels": {"namespace": "n", "area": "west", "severity": "warning"},
         "exp_annotations": {
             "summary": "Area west stood still for 800ms in a takeover",
-            "description": "Changes of the active of west (n) took 800ms on average within 15 minutes; a crash should "
-            "cost less than 0.1 s, a hung machine or a cut link less than 0.5 s.",
+            "description": "Takeovers of west (n) took 800ms on average within 15 minutes; a crash should cost less "
+            "than 0.1 s, a hung machine or a cut link less than 0.5 s.",
             "runbook_url": "grafana/runbooks/PairsimTakeoverSlow.md",
         },
     }

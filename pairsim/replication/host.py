@@ -69,7 +69,9 @@ class Host:
         replica, assignment = runtime.replica, runtime.member.assignment
         state, ticks = replica.state, runtime.log
         capable = replica.capable() and runtime.member.group.voter
-        leading = replica.active is not None
+        active, term = replica.active, ticks.term
+        # One that wakes from a stall reads the next term in the log before it notices that it does not lead any more.
+        leading = active is not None and active.term >= term
         leader = runtime.leader()
         return ReplicaStatus(
             plane=runtime.spec.plane,
@@ -77,7 +79,7 @@ class Host:
             replica=self.settings.name,
             role=Role.ACTIVE if leading else Role.PASSIVE if capable else Role.JOINING,
             generation=assignment.generation,
-            term=ticks.term,
+            term=term,
             epoch=ticks.authority.epoch,
             tick=ticks.tick,
             synced_tick=min(state.tick, ticks.tick) if state.trusted else 0,

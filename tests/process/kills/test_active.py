@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+from collections import defaultdict
 
 from pairsim.model.assignment import Role
+from pairsim.network.client_errors import Unavailable
 from tests.harness import Node, Trio, until
 from tests.process.traffic import flowing
 from tests.process.trios import role_of
@@ -39,6 +42,34 @@ async def test_an_active_that_hangs_for_a_moment_again_and_again_does_no_harm(tr
             await asyncio.sleep(0.2)  # about an election timeout: whether there is a takeover is left to chance
             active.signal(signal.SIGCONT)
             await traffic.moved_on()
+
+
+async def test_an_active_that_wakes_does_not_call_itself_active_in_the_term_of_the_next(trio: Trio) -> None:
+    said: defaultdict[int, set[str]] = defaultdict(set)
+
+    async def listen(node: Node) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                async for status in node.client.watch():
+                    if status.role is Role.ACTIVE:
+                        said[status.term].add(status.replica)
+            await asyncio.sleep(0.01)
+
+    listening = [asyncio.create_task(listen(node)) for node in trio.nodes.values() if node.name != "w"]
+    try:
+        for _ in range(8):
+            active, _passive = await trio.redundant()
+            terms = len(said)
+            active.signal(signal.SIGSTOP)
+            await until(lambda terms=terms: asyncio.sleep(0, len(said) > terms), "there is another active")
+            active.signal(signal.SIGCONT)
+            await until(lambda active=active: in_sync(active), "the old active is a passive in sync")
+    finally:
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
+    assert len(said) >= 8
+    assert {term: who for term, who in said.items() if len(who) > 1} == {}
 
 
 async def test_a_passive_that_lags_makes_up_for_what_it_missed_before_it_goes_on(trio: Trio) -> None:

@@ -228,11 +228,13 @@ class LocalWorld:
         before = self._actives.get(label.area)
         self._actives[label.area] = action.replica
         status = self.observers[action.replica].status
-        at = f" at tick {status.tick}" if isinstance(status, ReplicaStatus) and status.term == label.term else ""
+        told = status if isinstance(status, ReplicaStatus) and status.term == label.term else None
+        at = f" at tick {told.tick}" if told is not None else ""
         if before == action.replica:
             self._story(f"{label.area}: {action.replica} stays active, in term {label.term}{at}")
         else:
-            place = f" in place of {before}" if before is not None else ""
+            why = f" ({told.succession})" if told is not None and told.succession is not None else ""
+            place = f" in place of {before}{why}" if before is not None else ""
             self._story(f"{label.area}: {action.replica} is active{place}, in term {label.term}{at}")
 
 

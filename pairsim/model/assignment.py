@@ -117,6 +117,14 @@ class Role(enum.StrEnum):
     SPARE = "spare"
 
 
+class Succession(enum.StrEnum):
+    """Why an active followed the one before."""
+
+    HANDED_OVER = "it handed over"
+    CLOSED = "its connection closed"
+    SILENT = "nothing was heard of it"
+
+
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `GET /v1/status` of a simulator process.
 
@@ -140,6 +148,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         peer: Where its Raft and sync port listens.
         divergences: Digest mismatches since the start, of states (mended by a keyframe) and of ticks done again.
         leaving: Whether it will end soon, and its place should be given to another one.
+        succession: Of an active: why it followed another one; None if it is the first, or no active.
     """
 
     plane: str
@@ -162,6 +171,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     peer: str
     divergences: int = 0
     leaving: bool = False
+    succession: Succession | None = None
 
 
 class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):

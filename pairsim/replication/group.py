@@ -22,6 +22,7 @@ from typing import Protocol
 
 import structlog
 
+from pairsim.model.assignment import Succession
 from pairsim.replication.journal import Journal
 from pairsim.replication.messages import (
     AppendEntries,
@@ -60,8 +61,8 @@ class Leadership(Protocol):
     def capable(self) -> bool:
         """Whether it could simulate: it has the state, or the records that lead to it."""
 
-    def opened(self, term: int, *, handed: bool) -> None:
-        """This member is the active of that term: everything before is applied. `handed`: the one before told it to."""
+    def opened(self, term: int, succession: Succession | None) -> None:
+        """This member is the active of that term: everything before is applied."""
 
     def closed(self) -> None:
         """It is not any more."""
@@ -109,6 +110,7 @@ class Group:
         self._next_ping = self._next_transfer = _LONG_AGO
         self._opening: int | None = None
         self._called: int | None = None
+        self._loss = Succession.SILENT
         self._heir: str | None = None
         self.open_term: int | None = None
         self.links: frozenset[str] = frozenset()
@@ -281,7 +283,8 @@ class Group:
             self._opening = None
             self.open_term = term
             # A caretaker's call is none: its term was never opened, so the term before is a lost active's.
-            self._leadership.opened(term, handed=before == self._called)
+            succession = Succession.HANDED_OVER if before == self._called else self._loss
+            self._leadership.opened(term, succession if before else None)
 
     def snapshot(self) -> bytes:
         """Everything applied so far."""
@@ -308,7 +311,7 @@ class Group:
         self._quarantine.on_lost(peer)
         if peer == self._raft.leader and self._raft.state != RaftState.LEADER:
             now = monotonic()
-            self._leader_heard = _LONG_AGO
+            self._leader_heard, self._loss = _LONG_AGO, Succession.CLOSED
             if not self.witness and not self._quarantine.active:
                 self._fast_until = now + _FAST_WINDOW
                 self._raft.postpone(now + random.uniform(*_FAST_FIRST))  # noqa: S311 - spreads candidates
@@ -355,7 +358,7 @@ class Group:
         if message.term < self._raft.term:
             self._tell_term(peer)
             return False
-        self._leader_heard = now
+        self._leader_heard, self._loss = now, Succession.SILENT
         self._campaigning = False
         if self._quarantine.active:
             if message.term > self._raft.term or not self._raft.voted:

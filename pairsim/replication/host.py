@@ -94,6 +94,7 @@ class Host:
             peer=self.settings.peer_address,
             divergences=state.divergences,
             leaving=self._leaving,
+            succession=replica.succession if leading else None,
         )
 
     def catalogue(self) -> Catalogue | None:
@@ -232,7 +233,9 @@ class Host:
         self._tell(None)
 
     def _taken_over(self, *, term: int, tick: int, replayed: int) -> None:
-        log.info("active", replica=self.settings.name, term=term, tick=tick, replayed=replayed)
+        runtime = self._runtime
+        why = runtime.replica.succession if runtime is not None else None
+        log.info("active", replica=self.settings.name, term=term, tick=tick, replayed=replayed, before=why)
         self._tell(None)
 
     def _tell(self, published: Published | None) -> None:

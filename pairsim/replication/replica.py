@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from pairsim.model.apply import advance, genesis
-from pairsim.model.assignment import AreaSpec, Authority
+from pairsim.model.assignment import AreaSpec, Authority, Succession
 from pairsim.model.catalogue import Catalogue
 from pairsim.model.simulator import Simulator
 from pairsim.model.table import Table
@@ -114,7 +114,7 @@ class Replica:
         )
         self.gap = Gap()
         self._leading: int | None = None
-        self._handed = False
+        self.succession: Succession | None = None
         self._led = 0
         self._rejected: tuple[int, Mapping[int, str]] = (0, {})
         self._invalid_since: float | None = None
@@ -145,9 +145,9 @@ class Replica:
             return True
         return self.state.trusted and self.log.reaches(self.state.tick)
 
-    def opened(self, term: int, *, handed: bool) -> None:
+    def opened(self, term: int, succession: Succession | None) -> None:
         """This replica is the active of the term."""
-        self._leading, self._handed = term, handed
+        self._leading, self.succession = term, succession
         self._wake()
 
     def closed(self) -> None:
@@ -170,7 +170,7 @@ class Replica:
         if active is not None and active.term == record.term:
             active.committed(record.tick)
             if change is not None and change[0] != self._led:
-                self.meters.became_active(change[1], handed=self._handed)
+                self.meters.became_active(change[1], handed=self.succession is Succession.HANDED_OVER)
             self._led = record.term
         self.state.notify()
         self._wake()

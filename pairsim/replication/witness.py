@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from pairsim.model.assignment import Assignment, Authority, WitnessGroup, WitnessStatus
+from pairsim.model.assignment import Assignment, Authority, Succession, WitnessGroup, WitnessStatus
 from pairsim.replication.ending import die
 from pairsim.replication.member import Member
 from pairsim.replication.messages import Seal, Tick
@@ -80,7 +80,7 @@ class _Area:
     def capable(self) -> bool:
         return False
 
-    def opened(self, term: int, *, handed: bool) -> None:
+    def opened(self, term: int, succession: Succession | None) -> None:
         raise AssertionError(f"the witness must not be active (term {term})")
 
     def closed(self) -> None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from pairsim.model.assignment import Succession
 from pairsim.replication.active import Order
 from tests.simulation.world import World
 
 SEEDS = range(8)
+
+
+def why(world: World, name: str) -> Succession | None:
+    """Why a replica followed the active before it."""
+    replica = world.processes[name].replica
+    assert replica is not None
+    return replica.succession
 
 
 def counted(world: World, name: str) -> tuple[int, int]:
@@ -41,7 +49,8 @@ def switched(seed: int) -> tuple[World, str, str]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_handover_is_counted_by_the_one_that_goes_on(seed: int) -> None:
     world, old, new = switched(seed)
-    assert counted(world, new) == (0, 1)
+    assert (counted(world, new), why(world, new)) == ((0, 1), Succession.HANDED_OVER)
+    assert why(world, old) is None
     assert counted(world, old) == (0, 0), "a first leadership is no change, and to hand over is not to take over"
 
 
@@ -51,7 +60,7 @@ def test_a_lost_active_is_a_takeover_also_by_the_one_that_had_handed_over(seed: 
     world.processes[new].crash(world.rng)
     world.run(1.0)
     assert pair(world) == (old, new)
-    assert counted(world, old) == (1, 0)
+    assert (counted(world, old), why(world, old)) == ((1, 0), Succession.CLOSED)
 
 
 def test_a_lost_active_is_a_takeover_also_by_the_one_that_was_handed_over_to() -> None:
@@ -63,7 +72,7 @@ def test_a_lost_active_is_a_takeover_also_by_the_one_that_was_handed_over_to() -
     assert pair(world) == (old, new)
     world.halt(old)
     world.run(1.0)
-    assert counted(world, new) == (1, 1)
+    assert (counted(world, new), why(world, new)) == ((1, 1), Succession.SILENT)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pairsim.model.assignment import AreaSpec, Assignment, Authority
+from pairsim.model.assignment import AreaSpec, Assignment, Authority, Succession
 from pairsim.model.assignment import Member as Peer
 from pairsim.model.catalogue import Operation
 from pairsim.model.commands import Command, Result
@@ -146,7 +146,7 @@ class WitnessKeeper:
     def capable(self) -> bool:
         return False
 
-    def opened(self, term: int, *, handed: bool) -> None:
+    def opened(self, term: int, succession: Succession | None) -> None:
         raise Violation(f"the witness became active in term {term}")
 
     def closed(self) -> None: ...

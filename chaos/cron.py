@@ -29,8 +29,7 @@ def cron_problem(text: str) -> str:
     if text.startswith(("TZ=", "CRON_TZ=")):
         text = text.partition(" ")[2].strip()
     if text.startswith("@"):
-        every = seconds(text.removeprefix("@every ")) if text.startswith("@every ") else None
-        return "" if text in _DESCRIPTORS or every is not None else f"has no descriptor {text!r}"
+        return "" if text in _DESCRIPTORS or every(text) is not None else f"has no descriptor {text!r}"
     fields = text.split()
     if len(fields) not in (5, 6):
         return f"has {len(fields)} fields, not 5, or 6 with seconds first"
@@ -40,6 +39,11 @@ def cron_problem(text: str) -> str:
         if not field.strip(","):
             return f"has no {name}"
     return ""
+
+
+def every(text: str) -> float | None:
+    """Seconds until each run of `@every 5m`, the first one too; None for what goes by the clock on the wall."""
+    return seconds(text.removeprefix("@every ")) if text.startswith("@every ") else None
 
 
 def _part_fits(part: str, low: int, high: int, names: dict[str, int]) -> bool:

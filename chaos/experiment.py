@@ -25,6 +25,11 @@ _FAULTS: dict[str, type[Fault]] = {
 }
 
 
+def kind_of(fault: Fault) -> str:
+    """Of Chaos Mesh."""
+    return next(kind for kind, made in _FAULTS.items() if isinstance(fault, made))
+
+
 class ExperimentError(ValueError):
     """A file that a runner must not use.
 

@@ -1,7 +1,8 @@
 """What a cluster says of pods, areas and experiments, read into the words of a scene; pure.
 
 Chaos Mesh's conditions and records: `chaos-mesh.org/v1alpha1`, `status.conditions` and
-`status.experiment.containerRecords`.
+`status.experiment.containerRecords`. What a workflow does is told by its `WorkflowNode`s, one for each template that
+was begun.
 """
 
 from __future__ import annotations
@@ -14,19 +15,34 @@ from pairsim.model.geometry import Box
 HTTP_PORT = 8080
 _NAME, _COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
 _AREA, _ROLE = "pairsim.io/area", "pairsim.io/role"
+_ABORT = "workflow.chaos-mesh.org/abort"
+RUN = "pairsim.io/run"
+"""The annotation that says which run made an object, so that no run deletes another's."""
 
 
 class _Camel(msgspec.Struct, frozen=True, rename="camel"):
     """Kubernetes's spelling."""
 
 
+class _Owner(_Camel, frozen=True):
+    uid: str = ""
+
+
 class Metadata(_Camel, frozen=True):
     """Of any object."""
 
     name: str = ""
+    uid: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: list[_Owner] = []
     deletion_timestamp: str | None = None
     resource_version: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The uid of what made it; empty if nothing did."""
+        return self.owner_references[0].uid if self.owner_references else ""
 
 
 class Condition(_Camel, frozen=True):
@@ -35,6 +51,10 @@ class Condition(_Camel, frozen=True):
     type: str
     status: str
     message: str = ""
+
+
+def _true(conditions: list[Condition], kind: str) -> bool:
+    return any(each.type == kind and each.status == "True" for each in conditions)
 
 
 class _PodStatus(_Camel, frozen=True):
@@ -75,6 +95,7 @@ class _Event(_Camel, frozen=True):
 class _Record(_Camel, frozen=True):
     id: str = ""
     phase: str = ""
+    injected_count: int = 0
     events: list[_Event] = []
 
 
@@ -88,14 +109,25 @@ class _ChaosStatus(_Camel, frozen=True):
 
 
 class ChaosObject(_Camel, frozen=True):
-    """An experiment as Chaos Mesh carries it out."""
+    """An experiment as Chaos Mesh carries it out: a fault, a workflow or a schedule."""
 
     metadata: Metadata
     status: _ChaosStatus = _ChaosStatus()
 
     def has(self, condition: str) -> bool:
         """Whether a condition is true."""
-        return any(each.type == condition and each.status == "True" for each in self.status.conditions)
+        return _true(self.status.conditions, condition)
+
+    @property
+    def injected(self) -> bool:
+        """Whether it is in all its pods, or was: counts stay when it is taken back."""
+        records = self.status.experiment.container_records
+        return self.has("AllInjected") or (bool(records) and all(record.injected_count for record in records))
+
+    @property
+    def aborted(self) -> bool:
+        """Whether somebody, or a status check, ended a workflow before its time."""
+        return self.metadata.annotations.get(_ABORT) == "true"
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -113,6 +145,34 @@ class ChaosObject(_Camel, frozen=True):
             if event.type == "Failed"
         ]
         return "; ".join(dict.fromkeys(told))
+
+    @property
+    def wanting(self) -> str:
+        """Why it is not injected, as far as Chaos Mesh says; empty as well when it has not come to it yet."""
+        nobody = any(each.type == "Selected" and each.status == "False" for each in self.status.conditions)
+        return self.complaint or ("its selector means no pod that is there now" if nobody else "")
+
+
+class _NodeSpec(_Camel, frozen=True):
+    template_name: str = ""
+    type: str = ""
+
+
+class _NodeStatus(_Camel, frozen=True):
+    conditions: list[Condition] = []
+
+
+class NodeObject(_Camel, frozen=True):
+    """A `WorkflowNode`: a template of a workflow that was begun."""
+
+    metadata: Metadata
+    spec: _NodeSpec = _NodeSpec()
+    status: _NodeStatus = _NodeStatus()
+
+    @property
+    def aborted(self) -> bool:
+        """Whether it was ended before its time; of a check, whether it was bad."""
+        return _true(self.status.conditions, "Aborted")
 
 
 def pod(found: PodObject) -> Pod | None:

@@ -74,8 +74,8 @@ class Probe:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def findings(self) -> tuple[Findings, ...]:
-        """Compares what was acknowledged with what is there, while commands go on; area by area."""
-        return tuple([await self._compared(notes) for notes in self._notes.values()])
+        """Compares what was acknowledged with what is there, while commands go on; no area waits for a slow one."""
+        return tuple(await asyncio.gather(*map(self._compared, self._notes.values())))
 
     async def conclude(self) -> tuple[Findings, ...]:
         """The same after the last command; then the probe's entities are taken away again."""

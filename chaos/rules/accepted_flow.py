@@ -102,6 +102,24 @@ def endless_check(body: Body) -> Iterator[Slip]:
         yield Slip(body.spec.at("duration"), "a check that never fails is never over", "write duration: 5m")
 
 
+def abort_annotation(body: Body) -> Iterator[Slip]:
+    """Chaos Mesh aborts a workflow by an annotation beside those that are there; where there are none it panics.
+
+    See `abortWorkflow` in `abort_node_reconciler.go`. A `Schedule` makes workflows without any.
+    """
+    for template in body.spec.at("templates").items:
+        abort = template.at("abortWithStatusCheck")
+        if abort.value is not True:
+            continue
+        if body.within == "schedule":
+            wrong = "Chaos Mesh cannot abort a workflow that a Schedule made, which has no annotations"
+            yield Slip(abort, wrong, "leave it out, or make the Workflow a document of its own")
+        elif not body.host.at("metadata", "annotations").value:
+            annotations = body.host.at("metadata", "annotations")
+            yield Slip(annotations, "without any Chaos Mesh cannot abort the workflow", "write one, whatever it says")
+            return
+
+
 def code_range(body: Body) -> Iterator[Slip]:
     """A range that holds no code is never met."""
     code = body.spec.at("http", "criteria", "statusCode")
@@ -125,6 +143,12 @@ RULES = (
         ("StatusCheck",),
         "a `Continuous` check has a `duration`",
         endless_check,
+    ),
+    Rule(
+        "abort-annotation",
+        _WORKFLOW,
+        "a `Workflow` with `abortWithStatusCheck` has an annotation: without any Chaos Mesh cannot abort it",
+        abort_annotation,
     ),
     Rule("code-range", ("StatusCheck",), "a range of status codes goes upwards", code_range),
 )

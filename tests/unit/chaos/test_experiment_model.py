@@ -7,7 +7,8 @@ import pytest
 from chaos.experiment import ExperimentError, Schedule, StatusCheck, Workflow, load_experiments
 from chaos.faults import Expression, IOFault, NetworkFault, PodFault, Selector, Target, TimeFault
 
-HEAD = "apiVersion: chaos-mesh.org/v1alpha1\nkind: {}\nmetadata: {{name: it, namespace: world}}\nspec:\n"
+META = "{{name: it, namespace: world, annotations: {{about: it}}}}"
+HEAD = f"apiVersion: chaos-mesh.org/v1alpha1\nkind: {{}}\nmetadata: {META}\nspec:\n"
 WHO = "  mode: one\n  selector: {labelSelectors: {pairsim.io/role: active}}\n"
 
 
@@ -40,7 +41,7 @@ def test_it_keeps_what_a_cluster_is_sent() -> None:
         "world",
         1,
     )
-    assert first.document["metadata"] == {"name": "it", "namespace": "world"}
+    assert first.document["metadata"] == {"name": "it", "namespace": "world", "annotations": {"about": "it"}}
     assert isinstance(first.spec, PodFault)
     assert (first.spec.once, first.spec.seconds) == (True, None)
     assert (second.name, second.namespace, second.line) == ("", "", 9)

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chaos.cluster.progress import NODES
+from chaos.experiment import load_experiments
+from chaos.faults import IOFault
 from chaos.schema import KINDS, plural
 from pairsim.cli import main
 from pairsim.model.documents import load_world
@@ -209,8 +212,27 @@ def test_experiments_come_with_a_verdict_in_the_worlds_image_and_with_rights_of_
     assert container["image"] == next(iter(containers(deployments(objects)["simulator"])))["image"]
     assert {o["metadata"]["namespace"] for o in objects if "pairsim-chaos" in o["metadata"]["name"]} == {"garden"}
     (role,) = (o for o in of_kind(objects, "Role") if o["metadata"]["name"] == "pairsim-chaos")
-    listed = {resource for rule in role["rules"] if "create" in rule["verbs"] for resource in rule["resources"]}
-    assert listed == {plural(kind) for kind in KINDS} - {"statuschecks"}
+    made = {resource for rule in role["rules"] if "create" in rule["verbs"] for resource in rule["resources"]}
+    assert made == {plural(kind) for kind in KINDS} - {"statuschecks"}
+    seen = {resource for rule in role["rules"] if "list" in rule["verbs"] for resource in rule["resources"]}
+    assert seen >= {*made, NODES}
+
+
+def test_a_volume_can_be_moved_beside_itself_where_experiments_are_made(tmp_path: Path) -> None:
+    """As IOChaos does, before it puts its own file system in its place."""
+    (io,) = load_experiments((ROOT / "chaos/experiments/io-fault-journal.yaml").read_text())
+    assert isinstance(io.spec, IOFault)
+    pod = deployments(with_package(tmp_path, "chaos"))["simulator"]["spec"]
+    (container,) = pod["containers"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    around = mounts[str(Path(io.spec.volume_path).parent)]
+    assert not around.get("readOnly")
+    assert "emptyDir" in volumes[around["name"]]
+    (plain,) = deployments(overlay("default"))["simulator"]["spec"]["containers"]
+    assert container["securityContext"] == plain["securityContext"]
+    assert mounts[io.spec.volume_path] in plain["volumeMounts"]
+    assert around not in plain["volumeMounts"]
 
 
 def test_the_controllers_keep_backups_in_a_claim_if_they_are_to(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from chaos.cluster.objects import AreaObject, ChaosObject, PodObject, place, pod
-from chaos.cluster.world import _heard, _WatchEvent
 
 
 def pod_object(name: str, role: str = "", area: str = "", **more: object) -> dict[str, object]:
@@ -72,18 +71,17 @@ def test_chaos_mesh_tells_targets_conditions_and_what_went_wrong() -> None:
     assert found.complaint == "pairsim/a: unable to set tcs"
 
 
-def test_labels_are_told_in_the_order_in_which_they_were_written() -> None:
-    known: dict[str, tuple[str, bool]] = {}
-    told: list[tuple[str, set[str]]] = []
+def test_a_fault_that_was_taken_back_had_been_injected_if_it_was_in_all_its_pods() -> None:
+    def fault(*counts: int) -> ChaosObject:
+        records = [{"id": f"pairsim/{number}", "injectedCount": count} for number, count in enumerate(counts)]
+        conditions = [{"type": "AllInjected", "status": "False"}]
+        status = {"conditions": conditions, "experiment": {"containerRecords": records}}
+        return msgspec.convert({"metadata": {"name": "cut"}, "status": status}, ChaosObject)
 
-    def event(kind: str, name: str, role: str = "", area: str = "") -> None:
-        watched = msgspec.convert({"type": kind, "object": pod_object(name, role, area)}, _WatchEvent)
-        _heard(known, watched, lambda area, active: told.append((area, set(active))))
+    assert [fault(1, 2).injected, fault(1, 0).injected, fault().injected] == [True, False, False]
 
-    event("ADDED", "a", "active", "west")
-    event("ADDED", "b", "passive", "west")
-    event("MODIFIED", "b", "active", "west")
-    event("MODIFIED", "a", "passive", "west")
-    event("DELETED", "b", "active", "west")
-    event("ADDED", "c", "spare")
-    assert told == [("west", each) for each in ({"a"}, {"a"}, {"a", "b"}, {"b"}, set())]
+
+def test_a_selector_that_means_nobody_is_why_nothing_was_injected() -> None:
+    status = {"conditions": [{"type": "Selected", "status": "False"}]}
+    found = msgspec.convert({"metadata": {"name": "cut"}, "status": status}, ChaosObject)
+    assert (found.complaint, found.wanting) == ("", "its selector means no pod that is there now")

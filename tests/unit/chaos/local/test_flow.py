@@ -16,7 +16,7 @@ from chaos.scene import WorldError
 HEAD = """
 apiVersion: chaos-mesh.org/v1alpha1
 kind: Workflow
-metadata: {name: flow, namespace: pairsim}
+metadata: {name: flow, namespace: pairsim, annotations: {about: a flow}}
 spec:
   entry: all
   templates:

@@ -15,7 +15,6 @@ from chaos.probe.area import Findings
 from chaos.probe.ledger import Account
 from chaos.probe.sightings import Takeover
 from chaos.probe.violations import Violations
-from chaos.serving import Standing
 from chaos.verdict.judging import Verdict, checks, takeovers
 from chaos.verdict.telling import as_json, as_junit, explanations, summary, table
 
@@ -151,19 +150,3 @@ def test_ci_is_told_the_same() -> None:
         ("0", "0"), ("1", "0"), ("0", "1"), ("1", "0"), ("1", "0"),
     ]  # fmt: skip
     assert "2 entities" in str(suites[1].findtext(".//failure"))
-
-
-def test_a_standing_verdict_stays_bad_after_a_violation_and_recovers_from_what_passes() -> None:
-    standing = Standing()
-    assert standing.reason
-    standing.compared(checks([findings()], ""), "")
-    assert standing.reason == ""
-    standing.compared(checks([findings(digests=0)], ""), "west: no command was acknowledged for 11 s")
-    assert "11 s" in standing.reason
-    standing.unknown("nobody answers")
-    assert standing.reason == "nobody answers"
-    standing.compared(checks([findings()], ""), "")
-    assert standing.reason == ""
-    standing.compared(checks([findings(undone=bad("tick 5 was undone"))], ""), "")
-    standing.compared(checks([findings()], ""), "")
-    assert "tick 5 was undone" in standing.reason

@@ -1,0 +1,155 @@
+"""Whatever becomes of a request, what a run created is gone when it has ended, and what others made stays."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chaos.cluster import created
+from chaos.scene import RefusedFaultError, WorldError
+from controller.kube.connection import BusyError, GoneError, RefusedError, UnreachableError
+from controller.seam import ApiError
+from tests.unit.chaos.cluster.fake import GROUP, FakeCluster, experiment, injected
+
+SELECTED = "  mode: one\n  selector: {labelSelectors: {pairsim.io/role: active}}\n"
+KILL = "  action: pod-kill\n" + SELECTED
+FAULT = experiment("PodChaos", KILL)
+NO_ANSWER = UnreachableError("no answer")
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    monkeypatch.setattr(created, "_LOOK", 0.001)
+    monkeypatch.setattr(created, "_LATE", 0.02)
+    made = FakeCluster()
+    made.made = lambda _path, item: item.update(status=injected("a"))
+    return made
+
+
+async def inject(cluster: FakeCluster) -> None:
+    injection = await cluster.world().inject(FAULT, None)  # type: ignore[arg-type]  # nobody is asked in a cluster
+    assert injection.targets == ("a",)
+    assert cluster.left == ["it"]
+    await injection.recover()
+    await injection.recover()
+
+
+async def test_a_fault_is_created_and_deleted(cluster: FakeCluster) -> None:
+    await inject(cluster)
+    assert cluster.left == []
+    assert [method for method, _ in cluster.requests] == ["POST", "GET", "GET", "DELETE", "GET"]
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_one_whose_creation_was_not_answered_is_looked_for(cluster: FakeCluster, carried_out: bool) -> None:
+    cluster.trouble = {"POST": [(NO_ANSWER, carried_out)]}
+    with pytest.raises(WorldError, match="could not be created: no answer"):
+        await inject(cluster)
+    assert cluster.left == []
+    assert ("DELETE" in [method for method, _ in cluster.requests]) == carried_out
+
+
+async def test_one_that_is_created_after_all_is_deleted_as_well(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(created, "_LATE", 3600.0)
+    cluster.trouble = {"POST": [(NO_ANSWER, True)]}
+    hidden: dict[str, dict[str, object]] = {}
+
+    def late() -> None:
+        if hidden:
+            cluster.objects.update(hidden)
+            cluster.looked = lambda: None
+        else:
+            hidden.update(cluster.objects)
+            cluster.objects.clear()
+
+    cluster.looked = late
+    with pytest.raises(WorldError):
+        await inject(cluster)
+    assert cluster.left == []
+    assert ("DELETE", f"{GROUP}/podchaos/it") in cluster.requests
+
+
+async def test_a_run_that_is_ended_while_it_creates_one_waits_for_it_and_deletes_it(cluster: FakeCluster) -> None:
+    cluster.post.clear()
+    task = asyncio.create_task(inject(cluster))
+    await cluster.posting.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    cluster.post.set()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert cluster.left == []
+    assert ("DELETE", f"{GROUP}/podchaos/it") in cluster.requests
+
+
+@pytest.mark.parametrize("method", ["DELETE", "GET"])
+@pytest.mark.parametrize("trouble", [BusyError("429", 1.0), NO_ANSWER, ApiError("500")])
+async def test_what_cannot_be_deleted_at_once_is_tried_again(
+    cluster: FakeCluster, method: str, trouble: ApiError
+) -> None:
+    cluster.trouble = {method: [(trouble, False)] * 3}
+    await inject(cluster)
+    assert cluster.left == []
+
+
+async def test_a_right_that_is_lacking_is_told_at_once(cluster: FakeCluster) -> None:
+    cluster.trouble = {"DELETE": [(RefusedError("forbidden (403)"), False)]}
+    with pytest.raises(WorldError, match=r"`kubectl -n pairsim delete podchaos\.chaos-mesh\.org/it`: forbidden"):
+        await inject(cluster)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"), [([], "Chaos Mesh cannot take it back"), ([(NO_ANSWER, False)] * 999, "no answer")]
+)
+async def test_one_that_stays_is_told_after_a_while(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, trouble: list[tuple[ApiError, bool]], told: str
+) -> None:
+    monkeypatch.setattr(created, "_GONE", 0.01)
+    cluster.stuck, cluster.trouble = True, {"DELETE": trouble}
+    with pytest.raises(WorldError, match=rf"not gone within .*{told}"):
+        await inject(cluster)
+
+
+@pytest.mark.parametrize("trouble", [[], [(NO_ANSWER, False)]])
+async def test_what_others_made_under_its_name_stays(
+    cluster: FakeCluster, trouble: list[tuple[ApiError, bool]]
+) -> None:
+    cluster.put("podchaos", "it")
+    cluster.trouble = {"POST": trouble}
+    with pytest.raises(WorldError, match="could not be created" if trouble else "there is one of its name"):
+        await inject(cluster)
+    assert cluster.left == ["it"]
+    assert "DELETE" not in [method for method, _ in cluster.requests]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"), [(GoneError("404"), RefusedFaultError), (RefusedError("webhook says no"), WorldError)]
+)
+async def test_what_was_refused_is_not_looked_for(
+    cluster: FakeCluster, trouble: ApiError, error: type[WorldError]
+) -> None:
+    cluster.trouble = {"POST": [(trouble, False)]}
+    with pytest.raises(error, match=str(trouble)):
+        await inject(cluster)
+    assert [method for method, _ in cluster.requests] == ["POST"]
+
+
+def test_it_is_sent_as_it_is_written_but_for_what_a_run_needs() -> None:
+    made = experiment("PodChaos", KILL, "{generateName: it-, labels: {a: b}}")
+    body = created.marked(made.document, "garden", "0123456789abcdef")
+    assert body["spec"] == made.document["spec"]
+    assert body["metadata"] == {
+        "name": "it-01234567",  # known before it is there
+        "namespace": "garden",
+        "labels": {"a": "b"},
+        "annotations": {"pairsim.io/run": "0123456789abcdef"},  # of which a workflow needs one to be aborted
+    }
+    named = created.marked(FAULT.document, "garden", "r")
+    assert named["metadata"] == {
+        "name": "it", "namespace": "garden", "annotations": {"about": "it", "pairsim.io/run": "r"},
+    }  # fmt: skip
+    assert FAULT.document["metadata"] == {"name": "it", "annotations": {"about": "it"}}

@@ -63,11 +63,13 @@ def run_command(context: click.Context, files: tuple[Path, ...], at_most: float,
 @with_manner
 @click.pass_context
 def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float, manner: Manner) -> None:
-    """Makes the faults of FILES in an order, length and company that chance decides, until the time is over.
+    """Makes the faults of FILES in an order, length and company that chance decides, in a world on this machine.
 
     It ends at the first experiment that does not hold, and tells the seed that leads there again. What cannot be made
     here is left out. Exit codes are those of `run`.
     """
+    if manner.cluster:
+        raise click.UsageError("a soak is for a world on this machine: in a cluster, apply a Schedule or a Workflow")
     experiments = [experiment for _, experiment in read_all(files)]
     check_writable(manner)
     seed = seed_or_new(manner.seed)

@@ -32,6 +32,11 @@ def test_what_is_not_fit_is_told_at_once(words: list[str], told: str) -> None:
     assert (done.exit_code, told in done.stderr) == (2, True), done.output
 
 
+def test_a_soak_in_a_cluster_is_refused_by_name() -> None:
+    done = CliRunner().invoke(main, ["soak", "--cluster", str(FILE)])
+    assert (done.exit_code, "a soak is for a world on this machine" in done.stderr) == (2, True), done.output
+
+
 def test_a_verdict_replaces_an_older_one(tmp_path: Path) -> None:
     for name in ("v.json", "v.xml"):
         (tmp_path / name).write_text("older")

@@ -8,7 +8,7 @@ forwarded to whoever leads). Since that leans on private names, any other versio
 Mended here, because it breaks the log (Raft paper, figure 2):
 
 - A follower deleted everything after `prevLogIdx` even where it matched, so a message that came late could
-  cut off acknowledged entries. Only a conflict cuts.
+  cut off acknowledged entries, and a crash lose those that were just being written again. Only a conflict cuts.
 - An answer to AppendEntries carried no term, so one from an earlier leadership could count as a match.
 - A snapshot's chunk raised the commit index to the leader's, although nothing says that the logs agree up to there.
 """
@@ -29,6 +29,7 @@ from pysyncobj.transport import Transport
 from pysyncobj.version import VERSION
 
 from pairsim.replication.journal import Journal
+from pairsim.replication.matching import known, term_at
 from pairsim.replication.messages import Entry, RaftMessage, encode_message
 from pairsim.replication.snapshots import Snapshots
 from pairsim.replication.wire import Wire
@@ -352,28 +353,20 @@ class Raft:
 
     def _keep_matching(self, message: RaftMessage) -> int | None:
         """Takes entries out that the log already has; returns the next index to report if none is left."""
-        previous, entries = message.get("prevLogIdx"), message.get("entries", [])
-        if not isinstance(previous, int) or not isinstance(entries, list):
-            known_here = int(self._core._SyncObj__raftCommitIndex)
-            message["commit_index"] = min(int(str(message["commit_index"])), known_here)
+        previous, term, entries = message.get("prevLogIdx"), message.get("prevLogTerm"), message.get("entries", [])
+        commit_index = int(str(message["commit_index"]))
+        if not (isinstance(previous, int) and isinstance(term, int) and isinstance(entries, list)):
+            message["commit_index"] = min(commit_index, int(self._core._SyncObj__raftCommitIndex))
             return None
-        first, last = self.journal[0][1], self.journal[-1][1]
-        if not first <= previous < last or self.journal[previous - first][2] != message["prevLogTerm"]:
-            return None
-        known = 0
-        for _command, index, term in entries:
-            if index > last:
-                break
-            if self.journal[index - first][2] != term:
-                return None  # a conflict: pysyncobj cuts, and rightly
-            known += 1
-        if known < len(entries):
-            message["prevLogIdx"], message["prevLogTerm"] = last, self.journal[-1][2]
-            message["entries"] = entries[known:]
+        has = known(self.journal, previous, term, entries)
+        if has is None:
+            return None  # pysyncobj refuses it
+        end = previous + has
+        if has < len(entries):
+            message.update(prevLogIdx=end, prevLogTerm=term_at(self.journal, end), entries=entries[has:])
             return None
         del message["prevLogIdx"], message["prevLogTerm"], message["entries"]
-        end = previous + known
-        message["commit_index"] = min(int(str(message["commit_index"])), end)  # all that this leader vouched for
+        message["commit_index"] = min(commit_index, end)  # all that this leader vouched for
         return end + 1
 
     # --- snapshots

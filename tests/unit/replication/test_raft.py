@@ -40,9 +40,21 @@ class Silence:
         self.applied = [snapshot]
 
 
-def member() -> tuple[Raft, Silence]:
+class CountingStorage(MemoryStorage):
+    """Notes how many entries a restart would find after each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths: list[int] = []
+
+    def append(self, data: bytes) -> None:
+        super().append(data)
+        self.lengths.append(len(Journal(MemoryStorage(bytes(self.data)), "boot", "me")))
+
+
+def member(storage: MemoryStorage | None = None) -> tuple[Raft, Silence]:
     silence = Silence()
-    journal = Journal(MemoryStorage(), "boot", "me")
+    journal = Journal(storage or MemoryStorage(), "boot", "me")
     return Raft("a", frozenset({"b", "w"}), wire=silence, journal=journal, machine=silence, timing=Timing()), silence
 
 
@@ -78,6 +90,17 @@ def test_a_conflict_cuts() -> None:
     follower.deliver("b", append(1, entries(2, 10)))
     follower.deliver("w", append(4, entries(5, 6, term=2), term=2))
     assert follower.last == (6, 2)
+
+
+def test_a_conflict_cuts_no_entry_before_it_even_for_a_moment() -> None:
+    storage = CountingStorage()
+    follower, _wire = member(storage)
+    follower.deliver("b", append(1, entries(2, 12)))
+    follower.deliver("w", append(12, entries(13, 13, term=2), term=2))
+    storage.lengths.clear()
+    follower.deliver("b", append(1, [*entries(2, 12), *entries(13, 14, term=3)], term=3))
+    assert follower.last == (14, 3)
+    assert min(storage.lengths) == 12  # whatever a crash leaves, it is what was acknowledged
 
 
 def test_an_answer_from_an_earlier_leadership_does_not_count() -> None:

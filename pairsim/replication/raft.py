@@ -372,9 +372,10 @@ class Raft:
     # --- snapshots
 
     def _install(self, data: bytes, previous: Entry, last: Entry) -> None:
-        """Takes a leader's snapshot unless the log is already past it."""
+        """Takes a leader's snapshot unless the log is already past it; entries that follow from it stay."""
         if last[1] > self.applied:
-            self.journal.save_snapshot(data, previous, last, keep_tail=False)
+            agrees = term_at(self.journal, last[1]) == last[2]
+            self.journal.save_snapshot(data, previous, last, keep_tail=agrees)
             self._restore(data, last)
         leader = self._core._SyncObj__raftLeader
         self._core._SyncObj__sendNextNodeIdx(leader, nextNodeIdx=last[1] + 1, success=True)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from pairsim.replication import raft as module
 from pairsim.replication.journal import Journal, MemoryStorage
-from pairsim.replication.messages import RaftMessage, decode_message, to_raft
+from pairsim.replication.messages import Entry, RaftMessage, decode_message, to_raft
 from pairsim.replication.raft import Raft, UnsupportedLibraryError
 from pairsim.settings import Timing
 
@@ -67,6 +68,14 @@ def append(previous: int, new: list[tuple[bytes, int, int]], *, term: int = 1, c
         "type": "append_entries", "term": term, "commit_index": commit, "entries": new,
         "prevLogIdx": previous, "prevLogTerm": 0 if previous == 1 else 1,
     }  # fmt: skip
+
+
+def install(follower: Raft, data: bytes, previous: Entry, last: Entry, *, term: int = 1) -> None:
+    """A leader sends a snapshot."""
+    transfer = msgspec.msgpack.encode((data, previous, last))
+    for chunk in ((transfer, True, False), (b"", False, True)):
+        message: RaftMessage = {"type": "append_entries", "term": term, "commit_index": 15, "serialized": chunk}
+        follower.deliver("b", message)
 
 
 def test_a_message_that_comes_late_cuts_nothing_off() -> None:
@@ -157,6 +166,25 @@ def test_a_restart_goes_on_from_the_snapshot() -> None:
     restarted.turn(0)
     assert again.applied == [b"".join(first.applied)]
     assert (restarted.applied, restarted.last) == (15, (20, 1))
+
+
+def test_a_snapshot_keeps_the_entries_after_it_if_the_log_agrees_with_it() -> None:
+    follower, wire = member()
+    follower.deliver("b", append(1, entries(2, 20)))  # acknowledged: they count for a commit
+    install(follower, b"everything", *entries(14, 15))
+    assert wire.sent[-1]["next_node_idx"] == 16
+    assert wire.applied == [b"everything"]
+    assert (follower.applied, follower.last) == (15, (20, 1))
+    assert [e[1] for e in follower.journal[:]] == list(range(14, 21))
+
+
+@pytest.mark.parametrize("held", [10, 20])
+def test_a_snapshot_takes_the_place_of_a_log_that_ends_before_it_or_is_another(held: int) -> None:
+    follower, _wire = member()
+    follower.deliver("b", append(1, entries(2, held)))
+    install(follower, b"everything", *entries(14, 15, term=2), term=2)
+    assert (follower.applied, follower.last) == (15, (15, 2))
+    assert [e[1] for e in follower.journal[:]] == [14, 15]
 
 
 def test_a_record_over_the_limit_is_refused() -> None:

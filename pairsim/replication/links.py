@@ -24,6 +24,8 @@ from pairsim.settings import Timing
 log = structlog.get_logger()
 
 MAX_UNSENT_BYTES = 64 * 2**20
+"""Never reached by who minds the backlog."""
+
 _READ = 256 * 1024
 _REFUSED = 0.02
 
@@ -142,6 +144,11 @@ class TcpWire:
             return False
         self._watch(link)
         return True
+
+    def backlog(self, peer: str) -> int:
+        """See `Wire`."""
+        link = self._links.get(peer)
+        return link.unsent_bytes if link else 0
 
     def poll(self, timeout: float) -> None:
         """See `Wire`."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
 import pytest
 
-from pairsim.replication import journal
+from pairsim.replication import feeding, journal, snapshots
+from pairsim.replication.messages import Chunk
 from tests.simulation.world import Violation, World
 
 
@@ -141,3 +145,71 @@ def test_the_log_keeps_what_the_passives_disk_needs() -> None:
     assert passive.disk.durable == durable
     assert active.disk.durable > durable + 30
     assert active.replica.log.reaches(durable)
+
+
+def wait(world: World, condition: Callable[[], bool]) -> None:
+    """Lets time pass until something happens."""
+    end = world.clock.now + 5.0
+    while not condition():
+        assert world.clock.now < end
+        world.run(0.002)
+
+
+def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> World:
+    """A newcomer hears of the witness's leadership while pieces of the active's snapshot are on their way.
+
+    Then the active leads again. No link breaks, and no log is compacted meanwhile.
+    """
+    world = World(31)
+    patch.setattr(snapshots, "COMPACT_ENTRIES", 10)
+    patch.setattr(snapshots, "CHUNK_BYTES", 100)
+    patch.setattr(feeding, "BURST_BYTES", 500)
+    world.run(3.0)
+    active = world.active()
+    assert active is not None
+    newcomer = world.processes["b" if active.name == "a" else "a"]
+    newcomer.crash(world.rng, lose_disk=True)
+    world.run(3.0)
+    patch.setattr(snapshots, "COMPACT_ENTRIES", 1_000)
+    newcomer.start(world.assignment)
+    witness = world.processes["w"].member
+    assert newcomer.member is not None
+    assert witness is not None
+    wait(world, lambda: newcomer.member.group._raft._snapshots._incoming is not None)
+    cut = {(active.name, newcomer.name)}
+    world.net.cut |= cut
+    world.run(0.05)
+    term = witness.group.term
+    witness.group._campaigning = True
+    witness.group._raft.postpone(0.0)
+    wait(world, lambda: newcomer.member.group.term > term)
+    world.net.cut -= cut
+    world.settle(lambda: None)
+    world.check_end()
+    return world
+
+
+def test_a_snapshot_that_another_leadership_interrupted_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = interrupt_a_snapshot_with_another_leadership(monkeypatch)
+    assert world.oracle.takeovers >= 2
+
+
+def test_the_story_above_ends_badly_when_pieces_are_joined_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    take, following = snapshots.Snapshots.setTransmissionData, snapshots.Snapshots.next_chunk
+
+    def join(self: snapshots.Snapshots, chunk: Chunk) -> bool:
+        if self._incoming is not None and chunk.offset:
+            self._incoming.term, self._incoming.index = chunk.term, chunk.index
+            self._incoming.size = chunk.offset
+        return take(self, chunk)
+
+    def go_on(self: snapshots.Snapshots, peer: str, term: int) -> Chunk | None:
+        if going := self._outgoing.get(peer):
+            self._outgoing[peer] = snapshots._Outgoing(term, going.index, going.sent)
+        return following(self, peer, term)
+
+    monkeypatch.setattr(snapshots.Snapshots, "setTransmissionData", join)
+    monkeypatch.setattr(snapshots.Snapshots, "next_chunk", go_on)
+    monkeypatch.setattr(snapshots.Snapshots, "drop_incoming", lambda _self: None)
+    with pytest.raises(msgspec.MsgspecError):
+        interrupt_a_snapshot_with_another_leadership(monkeypatch)

@@ -24,6 +24,8 @@ from pairsim.settings import Timing
 log = structlog.get_logger()
 
 MAX_UNSENT_BYTES = 64 * 2**20
+"""Never reached by who minds the backlog."""
+
 _READ = 256 * 1024
 _REFUSED = 0.02
 
@@ -101,6 +103,8 @@ class TcpWire:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake_fd, select.POLLIN)
         self._closed = threading.Event()
+        self._door = threading.Lock()
+        """Held to close, and by whoever comes in from another thread: a descriptor that is closed is soon another's."""
         self._lost = {name: threading.Event() for name in peers}
         self._handler: WireHandler | None = None
 
@@ -122,11 +126,13 @@ class TcpWire:
 
     def accept(self, peer: str, link: Link) -> None:
         """Takes a link, dialled by either side. Any thread."""
-        if self._closed.is_set():
-            link.close()
-            return
-        self._arrived.append((peer, link))
-        self.wake()
+        with self._door:
+            if not self._closed.is_set():
+                self._arrived.append((peer, link))
+                os.eventfd_write(self._wake_fd, 1)
+                return
+        link.close()
+        self._lost[peer].set()
 
     def send(self, peer: str, message: bytes) -> bool:
         """See `Wire`."""
@@ -138,6 +144,11 @@ class TcpWire:
             return False
         self._watch(link)
         return True
+
+    def backlog(self, peer: str) -> int:
+        """See `Wire`."""
+        link = self._links.get(peer)
+        return link.unsent_bytes if link else 0
 
     def poll(self, timeout: float) -> None:
         """See `Wire`."""
@@ -159,14 +170,18 @@ class TcpWire:
 
     def wake(self) -> None:
         """See `Wire`."""
-        with contextlib.suppress(OSError):  # closed meanwhile
-            os.eventfd_write(self._wake_fd, 1)
+        with self._door:
+            if not self._closed.is_set():
+                os.eventfd_write(self._wake_fd, 1)
 
     def close(self) -> None:
         """See `Wire`."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
+        with self._door:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+            self._poll.unregister(self._wake_fd)
+            os.close(self._wake_fd)
         for event in self._lost.values():
             event.set()
         self._handler = None
@@ -174,7 +189,6 @@ class TcpWire:
             self._drop(link)
         while self._arrived:
             self._arrived.popleft()[1].close()
-        os.close(self._wake_fd)
 
     # --- Raft thread
 

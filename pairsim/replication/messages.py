@@ -107,6 +107,24 @@ def decode_record(payload: bytes) -> Record:
 # --- messages between members ------------------------------------------------------------------------------
 
 
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
+    """A piece of a leader's snapshot.
+
+    Attributes:
+        term: The leadership that sends it.
+        index: Of the last entry that the snapshot covers.
+        offset: Where the piece begins.
+        data: The piece.
+        end: With the last piece: the last two entries that the snapshot covers.
+    """
+
+    term: int
+    index: int
+    offset: int
+    data: bytes
+    end: tuple[Entry, Entry] | None
+
+
 class AppendEntries(msgspec.Struct, tag="append_entries", tag_field="type", omit_defaults=True):
     """Raft's AppendEntries, heartbeat and (with `serialized`) InstallSnapshot."""
 
@@ -115,7 +133,7 @@ class AppendEntries(msgspec.Struct, tag="append_entries", tag_field="type", omit
     entries: list[Entry] | msgspec.UnsetType = msgspec.UNSET
     prevLogIdx: int | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815 - pysyncobj's word
     prevLogTerm: int | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815 - pysyncobj's word
-    serialized: tuple[bytes, bool, bool] | msgspec.UnsetType | None = msgspec.UNSET
+    serialized: Chunk | msgspec.UnsetType = msgspec.UNSET
 
 
 class NextNodeIdx(msgspec.Struct, tag="next_node_idx", tag_field="type"):

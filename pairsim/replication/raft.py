@@ -8,7 +8,7 @@ forwarded to whoever leads). Since that leans on private names, any other versio
 Mended here, because it breaks the log (Raft paper, figure 2):
 
 - A follower deleted everything after `prevLogIdx` even where it matched, so a message that came late could
-  cut off acknowledged entries. Only a conflict cuts.
+  cut off acknowledged entries, and a crash lose those that were just being written again. Only a conflict cuts.
 - An answer to AppendEntries carried no term, so one from an earlier leadership could count as a match.
 - A snapshot's chunk raised the commit index to the leader's, although nothing says that the logs agree up to there.
 """
@@ -28,49 +28,18 @@ from pysyncobj.syncobj import SyncObj
 from pysyncobj.transport import Transport
 from pysyncobj.version import VERSION
 
+from pairsim.replication.feeding import Feeder
 from pairsim.replication.journal import Journal
+from pairsim.replication.library import check_library
+from pairsim.replication.matching import known, term_at
 from pairsim.replication.messages import Entry, RaftMessage, encode_message
 from pairsim.replication.snapshots import Snapshots
 from pairsim.replication.wire import Wire
 from pairsim.settings import Timing
 
-WRITTEN_FOR = "0.3.17"
 MAX_COMMAND_BYTES = 8 * 2**20
-COMPACT_ENTRIES = 2_000
-COMPACT_BYTES = 32 * 2**20
 _QUEUE = 1_000
 _NEVER = 1e9
-
-_ATTRIBUTES = (
-    "commandsQueue",
-    "conf",
-    "lastResponseTime",
-    "needLoadDumpFile",
-    "noopIDx",
-    "raftCommitIndex",
-    "raftCurrentTerm",
-    "raftElectionDeadline",
-    "raftLastApplied",
-    "raftLeader",
-    "raftMatchIndex",
-    "raftState",
-    "transferInProgress",
-    "votedForNodeId",
-)
-_METHODS = (
-    "doApplyCommand",
-    "generateRaftTimeout",
-    "onMessageReceived",
-    "onNodeConnected",
-    "onNodeDisconnected",
-    "parseChangeClusterRequest",
-    "sendNextNodeIdx",
-    "setCurrentTerm",
-)
-
-
-class UnsupportedLibraryError(RuntimeError):
-    """The installed pysyncobj is not the one that this module was written for."""
 
 
 class RaftState(enum.IntEnum):
@@ -140,9 +109,13 @@ class _Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
 
     def __init__(self, me: str, others: frozenset[str], conf: SyncObjConf, transport: Transport) -> None:
         self.apply_record: Callable[[bytes], None] = lambda _payload: None
+        self.feed: Callable[[], None] = lambda: None
         super().__init__(
             _Node(me), [_Node(name) for name in sorted(others)], conf, nodeClass=_Node, transport=transport
         )
+
+    def _SyncObj__sendAppendEntries(self) -> None:
+        self.feed()
 
     def _SyncObj__doApplyCommand(self, command: bytes) -> None:
         if command[:1] == b"\0":
@@ -157,23 +130,6 @@ _so.createPoller = lambda poller: poller
 _so.PipeNotifier = lambda poller: poller
 _so.createJournal = lambda journal: journal
 _so.Serializer = lambda snapshots, *_rest: snapshots
-
-
-def check_library(core: SyncObj) -> None:
-    """Refuses a pysyncobj that this module was not written for.
-
-    Raises:
-        UnsupportedLibraryError: The version or a private name differs.
-    """
-    if VERSION != WRITTEN_FOR:
-        raise UnsupportedLibraryError(
-            f"pairsim relies on internals of pysyncobj {WRITTEN_FOR}, found {VERSION}:"
-            f" install it with `pip install pysyncobj=={WRITTEN_FOR}`"
-        )
-    missing = [n for n in _ATTRIBUTES if f"_SyncObj__{n}" not in vars(core)]
-    missing += [n for n in _METHODS if not callable(getattr(core, f"_SyncObj__{n}", None))]
-    if missing:
-        raise UnsupportedLibraryError(f"pysyncobj {VERSION} lacks {', '.join(missing)}: reinstall it")
 
 
 class Raft:
@@ -195,6 +151,8 @@ class Raft:
         self._machine = machine
         self._frozen = False
         self._snapshots = Snapshots(journal, machine.snapshot, self._install)
+        self._feeder = Feeder(journal, self._snapshots, wire)
+        self._heartbeat = timing.heartbeat
         links = _Links(wire, lambda: self.term)
         low, high = timing.election_min * patience, timing.election_max * patience
         conf = SyncObjConf(
@@ -206,9 +164,8 @@ class Raft:
             connectionTimeout=high,
             leaderFallbackTimeout=timing.election_min * 0.9,
             commandsWaitLeader=False,
-            appendEntriesBatchSizeBytes=2 * MAX_COMMAND_BYTES,
             commandsQueueSize=_QUEUE,
-            logCompactionMinEntries=COMPACT_ENTRIES,
+            logCompactionMinEntries=sys.maxsize,
             logCompactionMinTime=_NEVER,
             useFork=False,
             pollerType=_Poller(wire),
@@ -216,8 +173,8 @@ class Raft:
             fullDumpFile=self._snapshots,
         )
         self._core = core = _Core(me, others, conf, links)
-        check_library(core)
-        core.apply_record = machine.apply
+        check_library(VERSION, core, SyncObj)
+        core.apply_record, core.feed = machine.apply, self._feed
         core._SyncObj__needLoadDumpFile = False
         if journal.snapshot is not None:
             self._restore(journal.snapshot.data, journal.snapshot.last)
@@ -321,14 +278,24 @@ class Raft:
 
     def turn(self, wait: float) -> None:
         """One turn of the loop: timeouts, commit, apply, send, then at most `wait` seconds for events."""
-        if self.journal.bytes > max(COMPACT_BYTES, 2 * self._snapshots.size) and not self._frozen:
+        if not self._frozen and self._snapshots.due(self.term):
             self._core.forceLogCompaction()
         self._core._onTick(wait)
 
     def freeze(self) -> None:
         """Never again compacts: the machine goes on without this log."""
         self._frozen = True
-        self._core._SyncObj__conf.logCompactionMinEntries = sys.maxsize
+
+    def _feed(self) -> None:
+        """As a leader: sends to every linked member what it lacks, at least a heartbeat."""
+        core = self._core
+        core._SyncObj__newAppendEntriesTime = monotonic() + self._heartbeat
+        following, commit_index = core._SyncObj__raftNextIndex, int(core._SyncObj__raftCommitIndex)
+        for node in core._SyncObj__otherNodes:
+            if node in core._SyncObj__connectedNodes:
+                following[node] = self._feeder.feed(
+                    node.id, following[node], term=self.term, commit_index=commit_index
+                )  # fmt: skip
 
     # --- what the wire brings
 
@@ -338,50 +305,58 @@ class Raft:
 
     def link_down(self, peer: str) -> None:
         """A link is gone."""
+        self._snapshots.cancel(peer)
         self._core._SyncObj__onNodeDisconnected(_Node(peer))
 
     def deliver(self, peer: str, message: RaftMessage) -> None:
         """Hands a message to pysyncobj, mended where it must be."""
-        kind = message["type"]
-        if kind == "next_node_idx" and message["term"] != self.term:
+        kind, node = message["type"], _Node(peer)
+        if kind == "next_node_idx":
+            if message["term"] == self.term:
+                self._take_answer(node, message)
             return
         reply = self._keep_matching(message) if kind == "append_entries" else None
-        self._core._SyncObj__onMessageReceived(_Node(peer), message)
+        snapshot = "serialized" in message
+        if kind == "append_entries" and not snapshot:
+            self._snapshots.drop_incoming()
+        self._core._SyncObj__onMessageReceived(node, message)
         if reply is not None:
-            self._core._SyncObj__sendNextNodeIdx(_Node(peer), nextNodeIdx=reply, success=True)
+            self._core._SyncObj__sendNextNodeIdx(node, nextNodeIdx=reply, success=True)
+        elif snapshot:  # a sign of life: a leader that hears from nobody steps down
+            self._core._SyncObj__sendNextNodeIdx(node)
+
+    def _take_answer(self, node: Node, message: RaftMessage) -> None:
+        following = self._core._SyncObj__raftNextIndex
+        sent = following.get(node, 0)
+        self._core._SyncObj__onMessageReceived(node, message)
+        if not message["reset"] and sent > following.get(node, 0):
+            following[node] = sent  # what is under way is not sent again
 
     def _keep_matching(self, message: RaftMessage) -> int | None:
         """Takes entries out that the log already has; returns the next index to report if none is left."""
-        previous, entries = message.get("prevLogIdx"), message.get("entries", [])
-        if not isinstance(previous, int) or not isinstance(entries, list):
-            known_here = int(self._core._SyncObj__raftCommitIndex)
-            message["commit_index"] = min(int(str(message["commit_index"])), known_here)
+        previous, term, entries = message.get("prevLogIdx"), message.get("prevLogTerm"), message.get("entries", [])
+        commit_index = int(str(message["commit_index"]))
+        if not (isinstance(previous, int) and isinstance(term, int) and isinstance(entries, list)):
+            message["commit_index"] = min(commit_index, int(self._core._SyncObj__raftCommitIndex))
             return None
-        first, last = self.journal[0][1], self.journal[-1][1]
-        if not first <= previous < last or self.journal[previous - first][2] != message["prevLogTerm"]:
-            return None
-        known = 0
-        for _command, index, term in entries:
-            if index > last:
-                break
-            if self.journal[index - first][2] != term:
-                return None  # a conflict: pysyncobj cuts, and rightly
-            known += 1
-        if known < len(entries):
-            message["prevLogIdx"], message["prevLogTerm"] = last, self.journal[-1][2]
-            message["entries"] = entries[known:]
+        has = known(self.journal, previous, term, entries)
+        if has is None:
+            return None  # pysyncobj refuses it
+        end = previous + has
+        if has < len(entries):
+            message.update(prevLogIdx=end, prevLogTerm=term_at(self.journal, end), entries=entries[has:])
             return None
         del message["prevLogIdx"], message["prevLogTerm"], message["entries"]
-        end = previous + known
-        message["commit_index"] = min(int(str(message["commit_index"])), end)  # all that this leader vouched for
+        message["commit_index"] = min(commit_index, end)  # all that this leader vouched for
         return end + 1
 
     # --- snapshots
 
     def _install(self, data: bytes, previous: Entry, last: Entry) -> None:
-        """Takes a leader's snapshot unless the log is already past it."""
+        """Takes a leader's snapshot unless the log is already past it; entries that follow from it stay."""
         if last[1] > self.applied:
-            self.journal.save_snapshot(data, previous, last, keep_tail=False)
+            agrees = term_at(self.journal, last[1]) == last[2]
+            self.journal.save_snapshot(data, previous, last, keep_tail=agrees)
             self._restore(data, last)
         leader = self._core._SyncObj__raftLeader
         self._core._SyncObj__sendNextNodeIdx(leader, nextNodeIdx=last[1] + 1, success=True)

@@ -129,7 +129,7 @@ class Outlet(Protocol):
     """The way to one subscriber; never blocks, and holds at most `WINDOW` frames and a few watermarks."""
 
     def offer(self, message: ToSubscriber, body: Packed | None) -> None:
-        """Sends a message, soon."""
+        """Sends a message, soon; drops a watermark (which has no body) for which there is no room."""
 
 
 class Subscriber:
@@ -218,7 +218,10 @@ class StatePublisher:
                 subscriber.unacked.clear()
 
     def watermark(self, term: int, committed: int) -> None:
-        """Tells everybody what is committed when no frame follows that would."""
+        """Tells everybody what is committed when no frame follows that would.
+
+        It may be lost on the way to one that is behind: whoever waits for what it brings about says it again.
+        """
         with self._lock:
             for subscriber in self._subscribers.values():
                 subscriber.outlet.offer(Watermark(term, committed), None)

@@ -48,8 +48,9 @@ class _Writer:
         self._thread.start()
 
     def offer(self, message: ToSubscriber, body: Packed | None) -> None:
-        """See `Outlet`."""
-        self.put(encode_to_subscriber(message), body)
+        """See `Outlet`; watermarks leave most of the room to frames, which would lose the link for want of it."""
+        if body is not None or self._queue.qsize() < WINDOW:
+            self.put(encode_to_subscriber(message), body)
 
     def put(self, head: bytes, body: Packed | None = None) -> None:
         try:

@@ -30,6 +30,9 @@ class Wire(Protocol):
     def send(self, peer: str, message: bytes) -> bool:
         """Queues a message; False when there is no link. Never blocks."""
 
+    def backlog(self, peer: str) -> int:
+        """Bytes that were sent and that the link has not taken yet."""
+
     def poll(self, timeout: float) -> None:
         """Waits at most `timeout` seconds for events and hands them to the handler."""
 

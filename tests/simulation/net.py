@@ -99,6 +99,12 @@ class Net:
             self.schedule(when, self.endpoints[peer].process)
         return True
 
+    def backlog(self, key: str, peer: str) -> int:
+        """Bytes that are under way."""
+        endpoint = self.endpoints.get(key)
+        link = endpoint.links.get(peer) if endpoint else None
+        return sum(len(m) for _when, m in link.pipes[peer].queue if isinstance(m, bytes)) if link else 0
+
     def _passes(self, source: str, target: str) -> bool:
         return (source, target) not in self.cut
 
@@ -185,6 +191,9 @@ class SimWire:
 
     def send(self, peer: str, message: bytes) -> bool:
         return self.net.send(self._key(self.me), self._key(peer), message)
+
+    def backlog(self, peer: str) -> int:
+        return self.net.backlog(self._key(self.me), self._key(peer))
 
     def poll(self, _timeout: float) -> None:
         """The world pumps."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
-from pairsim.replication import journal
+from pairsim.replication import feeding, journal, snapshots
 from pairsim.replication.active import Order
-from pairsim.replication.messages import Record, Seal, decode_record
+from pairsim.replication.messages import Chunk, Record, Seal, TimeoutNow, decode_record, encode_message
 from tests.simulation.world import Process, Violation, World
 
 
@@ -221,3 +222,62 @@ def last_record(process: Process) -> Record | None:
 def generation(process: Process) -> int:
     assert process.member is not None
     return process.member.assignment.generation
+
+
+def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> World:
+    """A newcomer hears of the witness's leadership while pieces of the active's snapshot are on their way.
+
+    Then the active leads again. No link breaks, and no log is compacted meanwhile.
+    """
+    world = World(31)
+    patch.setattr(snapshots, "COMPACT_ENTRIES", 10)
+    patch.setattr(snapshots, "CHUNK_BYTES", 100)
+    patch.setattr(feeding, "BURST_BYTES", 500)
+    world.run(3.0)
+    active = world.active()
+    assert active is not None
+    newcomer = world.processes["b" if active.name == "a" else "a"]
+    newcomer.crash(world.rng, lose_disk=True)
+    world.run(3.0)
+    patch.setattr(snapshots, "COMPACT_ENTRIES", 1_000)
+    newcomer.start(world.assignment)
+    witness = world.processes["w"].member
+    assert newcomer.member is not None
+    assert witness is not None
+    until(world, lambda: newcomer.member.group._raft._snapshots._incoming is not None)
+    cut = {(active.name, newcomer.name)}
+    world.net.cut |= cut
+    world.run(0.05)
+    term = witness.group.term
+    witness.group.on_message(active.name, encode_message(TimeoutNow(term=term)))  # one that was long under way
+    until(world, lambda: newcomer.member.group.term > term)
+    world.net.cut -= cut
+    world.settle(lambda: None)
+    world.check_end()
+    return world
+
+
+def test_a_snapshot_that_another_leadership_interrupted_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = interrupt_a_snapshot_with_another_leadership(monkeypatch)
+    assert world.oracle.takeovers >= 2
+
+
+def test_the_story_above_ends_badly_when_pieces_are_joined_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    take, following = snapshots.Snapshots.setTransmissionData, snapshots.Snapshots.next_chunk
+
+    def join(self: snapshots.Snapshots, chunk: Chunk) -> bool:
+        if self._incoming is not None and chunk.offset:
+            self._incoming.term, self._incoming.index = chunk.term, chunk.index
+            self._incoming.size = chunk.offset
+        return take(self, chunk)
+
+    def go_on(self: snapshots.Snapshots, peer: str, term: int) -> Chunk | None:
+        if going := self._outgoing.get(peer):
+            self._outgoing[peer] = snapshots._Outgoing(term, going.index, going.sent)
+        return following(self, peer, term)
+
+    monkeypatch.setattr(snapshots.Snapshots, "setTransmissionData", join)
+    monkeypatch.setattr(snapshots.Snapshots, "next_chunk", go_on)
+    monkeypatch.setattr(snapshots.Snapshots, "drop_incoming", lambda _self: None)
+    with pytest.raises(msgspec.MsgspecError):
+        interrupt_a_snapshot_with_another_leadership(monkeypatch)

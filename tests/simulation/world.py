@@ -17,7 +17,7 @@ from pairsim.model.geometry import Box
 from pairsim.model.schema import Component, Schema
 from pairsim.model.simulator import Batch
 from pairsim.model.table import Table
-from pairsim.replication import raft, snapshots
+from pairsim.replication import feeding, snapshots
 from pairsim.replication.checkpoint import Checkpoint
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.journal import Journal, MemoryStorage
@@ -478,8 +478,10 @@ class World:
         random.seed(seed)
         self.rng = random.Random(seed)
         # Seconds of virtual time would never fill a log: some runs compact often, and send snapshots in small pieces.
-        raft.COMPACT_ENTRIES = self.rng.choice((4, 15, 60, 2_000))
+        snapshots.COMPACT_ENTRIES = self.rng.choice((4, 15, 60, 2_000))
+        # And links that take little at a time: then a transfer lasts, and faults interrupt it.
         snapshots.CHUNK_BYTES = self.rng.choice((100, 1_000, 256 * 1024))
+        feeding.BURST_BYTES = self.rng.choice((1_000, 10_000, 4 * 2**20))
         self.clock = Clock()
         use_clock(self.clock)
         self.net = Net(self.clock, self.rng)

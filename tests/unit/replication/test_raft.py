@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from pairsim.replication import library
 from pairsim.replication import raft as module
 from pairsim.replication.journal import Journal, MemoryStorage
-from pairsim.replication.messages import RaftMessage, decode_message, to_raft
-from pairsim.replication.raft import Raft, UnsupportedLibraryError
+from pairsim.replication.library import UnsupportedLibraryError
+from pairsim.replication.messages import Chunk, Entry, RaftMessage, decode_message, to_raft
+from pairsim.replication.raft import Raft
 from pairsim.settings import Timing
 
 
@@ -23,6 +25,9 @@ class Silence:
     def send(self, peer: str, message: bytes) -> bool:
         self.sent.append(to_raft(decode_message(message)))
         return True
+
+    def backlog(self, peer: str) -> int:
+        return 0
 
     def poll(self, timeout: float) -> None: ...
 
@@ -40,9 +45,21 @@ class Silence:
         self.applied = [snapshot]
 
 
-def member() -> tuple[Raft, Silence]:
+class CountingStorage(MemoryStorage):
+    """Notes how many entries a restart would find after each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths: list[int] = []
+
+    def append(self, data: bytes) -> None:
+        super().append(data)
+        self.lengths.append(len(Journal(MemoryStorage(bytes(self.data)), "boot", "me")))
+
+
+def member(storage: MemoryStorage | None = None) -> tuple[Raft, Silence]:
     silence = Silence()
-    journal = Journal(MemoryStorage(), "boot", "me")
+    journal = Journal(storage or MemoryStorage(), "boot", "me")
     return Raft("a", frozenset({"b", "w"}), wire=silence, journal=journal, machine=silence, timing=Timing()), silence
 
 
@@ -55,6 +72,12 @@ def append(previous: int, new: list[tuple[bytes, int, int]], *, term: int = 1, c
         "type": "append_entries", "term": term, "commit_index": commit, "entries": new,
         "prevLogIdx": previous, "prevLogTerm": 0 if previous == 1 else 1,
     }  # fmt: skip
+
+
+def install(follower: Raft, data: bytes, previous: Entry, last: Entry, *, term: int = 1) -> None:
+    """A leader sends a snapshot."""
+    chunk = Chunk(term, last[1], 0, data, (previous, last))
+    follower.deliver("b", {"type": "append_entries", "term": term, "commit_index": 15, "serialized": chunk})
 
 
 def test_a_message_that_comes_late_cuts_nothing_off() -> None:
@@ -80,13 +103,56 @@ def test_a_conflict_cuts() -> None:
     assert follower.last == (6, 2)
 
 
+def test_a_conflict_cuts_no_entry_before_it_even_for_a_moment() -> None:
+    storage = CountingStorage()
+    follower, _wire = member(storage)
+    follower.deliver("b", append(1, entries(2, 12)))
+    follower.deliver("w", append(12, entries(13, 13, term=2), term=2))
+    storage.lengths.clear()
+    follower.deliver("b", append(1, [*entries(2, 12), *entries(13, 14, term=3)], term=3))
+    assert follower.last == (14, 3)
+    assert min(storage.lengths) == 12  # whatever a crash leaves, it is what was acknowledged
+
+
+def lead(member: Raft) -> None:
+    member.link_up("b")
+    member.postpone(0.0)
+    member.turn(0)
+    member.deliver("b", {"type": "response_vote", "term": member.term})
+    assert member.state == module.RaftState.LEADER
+
+
+def test_what_is_under_way_is_not_sent_again() -> None:
+    leader, wire = member()
+    lead(leader)
+    for _record in range(3):
+        leader.append(b"record", lambda: None)
+    leader.turn(0)
+    assert leader.last[0] == 5
+    wire.sent.clear()
+    answer: RaftMessage = {"type": "next_node_idx", "reset": False, "success": True}
+    leader.deliver("b", {**answer, "term": leader.term, "next_node_idx": 3})
+    leader.turn(0)
+    assert [said["entries"] for said in wire.sent] == [[]]
+    leader.deliver("b", {**answer, "reset": True, "success": False, "term": leader.term, "next_node_idx": 3})
+    leader.append(b"record", lambda: None)
+    leader.turn(0)
+    sent = wire.sent[-1]["entries"]
+    assert isinstance(sent, list)
+    assert [entry[1] for entry in sent] == [3, 4, 5, 6]
+
+
+def test_every_piece_of_a_snapshot_is_answered() -> None:
+    follower, wire = member()
+    chunk = Chunk(1, 15, 0, b"piece", None)
+    follower.deliver("b", {"type": "append_entries", "term": 1, "commit_index": 15, "serialized": chunk})
+    assert [(said["success"], said["reset"]) for said in wire.sent] == [(False, False)]
+    assert follower.last == (1, 0)
+
+
 def test_an_answer_from_an_earlier_leadership_does_not_count() -> None:
     leader, _wire = member()
-    leader.link_up("b")
-    leader.postpone(0.0)
-    leader.turn(0)
-    leader.deliver("b", {"type": "response_vote", "term": leader.term})
-    assert leader.state == module.RaftState.LEADER
+    lead(leader)
     answer: RaftMessage = {"type": "next_node_idx", "next_node_idx": 3, "reset": False, "success": True}
     leader.deliver("b", {**answer, "term": leader.term - 1})
     assert leader.match("b") == 0
@@ -101,7 +167,7 @@ def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_private_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ATTRIBUTES", (*module._ATTRIBUTES, "gone"))
+    monkeypatch.setattr(library, "_ATTRIBUTES", (*library._ATTRIBUTES, "gone"))
     with pytest.raises(UnsupportedLibraryError, match="gone"):
         member()
 
@@ -134,6 +200,25 @@ def test_a_restart_goes_on_from_the_snapshot() -> None:
     restarted.turn(0)
     assert again.applied == [b"".join(first.applied)]
     assert (restarted.applied, restarted.last) == (15, (20, 1))
+
+
+def test_a_snapshot_keeps_the_entries_after_it_if_the_log_agrees_with_it() -> None:
+    follower, wire = member()
+    follower.deliver("b", append(1, entries(2, 20)))  # acknowledged: they count for a commit
+    install(follower, b"everything", *entries(14, 15))
+    assert [said["next_node_idx"] for said in wire.sent if said["success"]][-1] == 16
+    assert wire.applied == [b"everything"]
+    assert (follower.applied, follower.last) == (15, (20, 1))
+    assert [e[1] for e in follower.journal[:]] == list(range(14, 21))
+
+
+@pytest.mark.parametrize("held", [10, 20])
+def test_a_snapshot_takes_the_place_of_a_log_that_ends_before_it_or_is_another(held: int) -> None:
+    follower, _wire = member()
+    follower.deliver("b", append(1, entries(2, held)))
+    install(follower, b"everything", *entries(14, 15, term=2), term=2)
+    assert (follower.applied, follower.last) == (15, (15, 2))
+    assert [e[1] for e in follower.journal[:]] == [14, 15]
 
 
 def test_a_record_over_the_limit_is_refused() -> None:

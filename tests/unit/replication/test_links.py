@@ -1,0 +1,107 @@
+"""The wire over TCP, between real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pairsim.replication.channel import Channel, Hello
+from pairsim.replication.links import TcpWire
+from pairsim.replication.peerport import Link, PeerPort, RefusedError, Taker
+from pairsim.settings import Timing
+
+SECRET = b"a secret of the world"
+PATIENCE = 10.0
+"""How long a test waits for what must happen, in seconds."""
+
+
+class Silence:
+    """A group that says nothing."""
+
+    def on_up(self, peer: str) -> None: ...
+
+    def on_down(self, peer: str) -> None: ...
+
+    def on_message(self, peer: str, message: bytes) -> None: ...
+
+
+@contextlib.contextmanager
+def dialling(answer: Callable[[Hello], Taker]) -> Iterator[TcpWire]:
+    """A wire that dials a peer which answers so."""
+    port = PeerPort("127.0.0.1:0", SECRET, PATIENCE, name="b")
+    port.register("raft", answer)
+    timing = Timing(connect_timeout=PATIENCE)
+    wire = TcpWire(
+        "a",
+        {"b": port.address},
+        area="north",
+        generation=1,
+        secret=SECRET,
+        timing=timing,
+        superseded=lambda _: None,
+    )
+    try:
+        wire.start(Silence())
+        yield wire
+    finally:
+        wire.close()
+        port.close()
+
+
+@contextlib.contextmanager
+def in_place_of(fd: int) -> Iterator[int]:
+    """Opens something under a number that must be free."""
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    other = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    os.dup2(other, fd)
+    try:
+        yield fd
+    finally:
+        for number in {fd, other}:
+            os.close(number)
+
+
+def dialler() -> threading.Thread:
+    return next(thread for thread in threading.enumerate() if thread.name == "dial-b")
+
+
+def test_a_refusal_that_comes_after_the_end_touches_nobody_elses_file() -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def refuse(_hello: Hello) -> Taker:
+        asked.set()
+        assert ended.wait(PATIENCE)
+        raise RefusedError("no such generation here", b"{}")
+
+    with dialling(refuse) as wire:
+        thread = dialler()
+        assert asked.wait(PATIENCE)
+        number = wire._wake_fd
+        wire.close()
+        with in_place_of(number) as fd:
+            ended.set()
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+            with pytest.raises(BlockingIOError):  # nothing was written
+                os.eventfd_read(fd)
+
+
+def test_a_wire_that_has_ended_wakes_nobody_and_keeps_no_link() -> None:
+    wire = TcpWire(
+        "b", {"a": "127.0.0.1:1"}, area="north", generation=1, secret=SECRET, timing=Timing(), superseded=lambda _: None
+    )
+    mine, theirs = socket.socketpair()
+    number = wire._wake_fd
+    wire.close()
+    with theirs, in_place_of(number) as fd:
+        wire.wake()
+        wire.accept("a", Link(mine, Channel(bytes(32), bytes([1]) * 32)))
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(fd)
+        assert theirs.recv(1) == b""

@@ -1,0 +1,89 @@
+"""What the writer of a state stream does with a peer that is slow."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+
+from pairsim.replication.channel import Channel
+from pairsim.replication.meters import Meters
+from pairsim.replication.peerport import Link
+from pairsim.replication.statesync import WINDOW, FrameHeader, StatePublisher, Watermark, decode_to_subscriber
+from pairsim.replication.syncstream import _Writer
+from tests.unit.replication.tables import SCHEMA, table
+
+PATIENCE = 10.0
+"""How long a test waits for what must happen, in seconds."""
+
+
+class SlowLink(Link):
+    """Takes one frame, and the next ones when it is told to."""
+
+    def __init__(self) -> None:
+        sock, self._other = socket.socketpair()
+        super().__init__(sock, Channel(bytes(32), bytes([1]) * 32))
+        self.sending, self.goes_on = threading.Event(), threading.Event()
+        self.sent: queue.Queue[FrameHeader | Watermark] = queue.Queue()
+        self.closed = False
+
+    def send(self, *parts: bytes | memoryview) -> None:
+        self.sending.set()
+        assert self.goes_on.wait(PATIENCE)
+        if parts[0]:
+            self.sent.put(decode_to_subscriber(b"".join(parts))[0])
+
+    def close(self) -> None:
+        self.closed = True
+        self.goes_on.set()
+        self._other.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def subscribed() -> Iterator[tuple[StatePublisher, SlowLink]]:
+    """A publisher whose only subscriber is busy with its first frame."""
+    publisher, link = StatePublisher(SCHEMA, Meters()), SlowLink()
+    writer = _Writer(link, "writer")
+    publisher.join("b", writer)
+    try:
+        publish(publisher, 1)
+        assert link.sending.wait(PATIENCE)
+        yield publisher, link
+    finally:
+        link.goes_on.set()
+        writer.close()
+
+
+def publish(publisher: StatePublisher, tick: int) -> None:
+    publisher.publish(table(3), term=1, tick=tick, committed=tick - 1, rejected=[])
+
+
+def test_watermarks_never_cost_a_slow_peer_its_link_nor_a_frame_its_place() -> None:
+    with subscribed() as (publisher, link):
+        for _turn in range(100):  # the area is at rest, and says again and again what is committed
+            publisher.watermark(1, 1)
+        for tick in range(2, WINDOW + 1):
+            publish(publisher, tick)
+        assert not link.closed
+        link.goes_on.set()
+        told: list[FrameHeader | Watermark] = []
+        while not told or told[-1].tick < WINDOW:
+            told.append(link.sent.get(timeout=PATIENCE))
+        assert [said.tick for said in told if isinstance(said, FrameHeader)] == list(range(1, WINDOW + 1))
+        assert Watermark(1, 1) in told
+
+
+def test_a_watermark_is_told_as_soon_as_there_is_room() -> None:
+    with subscribed() as (publisher, link):
+        for tick in range(2, WINDOW + 2):
+            publish(publisher, tick)
+        link.goes_on.set()
+        told: list[FrameHeader | Watermark] = []
+        while Watermark(1, WINDOW) not in told:
+            publisher.watermark(1, WINDOW)
+            with contextlib.suppress(queue.Empty):
+                told.append(link.sent.get(timeout=0.1))
+        assert not link.closed

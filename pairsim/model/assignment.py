@@ -140,6 +140,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         peer: Where its Raft and sync port listens.
         divergences: Digest mismatches since the start, of states (mended by a keyframe) and of ticks done again.
         leaving: Whether it will end soon, and its place should be given to another one.
+        pace: On the active: the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
+        tick_ms: On the active: what a tick took over the last seconds; 0 until that is known.
     """
 
     plane: str
@@ -162,6 +164,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     peer: str
     divergences: int = 0
     leaving: bool = False
+    pace: float = 1.0
+    tick_ms: float = 0.0
 
 
 class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,7 +67,7 @@ class Host:
         if runtime is None:
             return self._spare_status()
         replica, assignment = runtime.replica, runtime.member.assignment
-        state, ticks = replica.state, runtime.log
+        state, ticks, pace = replica.state, runtime.log, replica.pace
         capable = replica.capable() and runtime.member.group.voter
         leading = replica.active is not None
         leader = runtime.leader()
@@ -92,6 +92,8 @@ class Host:
             peer=self.settings.peer_address,
             divergences=state.divergences,
             leaving=self._leaving,
+            pace=round(pace.share, 2),
+            tick_ms=round(pace.tick_ms, 1),
         )
 
     def catalogue(self) -> Catalogue | None:

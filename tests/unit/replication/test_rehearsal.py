@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,15 +10,13 @@ import numpy as np
 import pytest
 import structlog
 
-from pairsim.model.assignment import AreaSpec, Assignment, Member, Role
+from pairsim.model.assignment import AreaSpec, Role
 from pairsim.model.catalogue import Operation
 from pairsim.model.simulator import Batch
 from pairsim.model.table import Table
-from pairsim.replication.host import Host
 from pairsim.replication.port import RefusedError
-from pairsim.settings import ProcessSettings
-from tests.harness import SECRET, TOKEN, free_ports
 from tests.unit.model.counting import Counting, area
+from tests.unit.replication.hosts import assignment, host
 
 
 class Unprepared(Counting):
@@ -53,27 +49,6 @@ class Leaving(Counting):
 
 def place(kind: type, method: str, line: int) -> str:
     return f"{__file__}:{inspect.getsourcelines(getattr(kind, method))[1] + line}"
-
-
-@contextlib.contextmanager
-def host(folder: Path) -> Iterator[Host]:
-    http, peer = free_ports(2)
-    one = Host(
-        ProcessSettings(
-            name="a", http=f"127.0.0.1:{http}", peer=f"127.0.0.1:{peer}", data=folder,
-            secret=SECRET.encode(), token=TOKEN,
-        )
-    )  # fmt: skip
-    try:
-        yield one
-    finally:
-        one.close()
-
-
-def assignment(one: Host, spec: AreaSpec) -> Assignment:
-    addresses = {"a": one.settings.peer} | {name: f"127.0.0.1:{port}" for name, port in (("b", 1), ("w", 2))}
-    first, second, witness = (Member(replica=n, peer=peer, url="http://x") for n, peer in addresses.items())
-    return Assignment(spec=spec, generation=1, replicas=(first, second), witness=witness)
 
 
 def told(folder: Path, spec: AreaSpec) -> str:

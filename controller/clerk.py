@@ -18,7 +18,7 @@ from controller.resources import belongings, stands
 from controller.seam import AREAS, BUDGETS, SERVICES, Api, Body, Resource
 from controller.stories import stories
 from controller.takeovers import Takeovers
-from controller.view import Say, View
+from controller.view import View
 from pairsim.model.assignment import Assignment
 
 _STARTING = 1.0
@@ -48,7 +48,6 @@ class Desk:
         self.takeovers = Takeovers(area.status)
         self.complaints = Complaints(_STARTING)
         self.written = self.told = area.status
-        self.said: list[Say] = []
         self.at = 0.0
         self.backup = area.status.backup
         self.stale = False
@@ -99,7 +98,7 @@ class Clerk:
         return area_status(
             view,
             desk.written,
-            said=desk.said,
+            said=desk.complaints.lasting,
             last=desk.takeovers.last,
             generation=area.metadata.generation,
             wall=wall,

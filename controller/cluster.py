@@ -176,8 +176,7 @@ class Cluster:
         finally:
             now = time.monotonic()
             said += [say for say in self._orders.in_vain(now) if say.area == area]
-            fresh = desk.complaints.fresh(said, now)
-            desk.said = [say for say in dict.fromkeys(said) if say in desk.said or say in fresh]
+            desk.complaints.fresh(said, now)
             self._index.waits(area, [say.wants for say in said if say.wants is not None])
             if not settled:
                 self._looks.add_after(area, AGAIN)

@@ -117,12 +117,14 @@ def _redundant(view: View, active: ReplicaStatus | None) -> Verdict:
 
 
 def _degraded(view: View, active: ReplicaStatus | None, said: Sequence[Say]) -> Verdict:
-    if said:
-        return True, "Waiting", "; ".join(_sentences(said))
+    if waiting := [say for say in said if not say.reason]:
+        return True, "Waiting", "; ".join(_sentences(waiting))
     if view.paused:
         return False, "Paused", "it is paused: members are not replaced"
     whole, _reason, sentence = _redundant(view, active)
-    return (False, "Whole", "nothing waits for a repair") if whole else (True, "Repairing", sentence)
+    if not whole:
+        return True, "Repairing", sentence
+    return (True, said[0].reason, said[0].sentence) if said else (False, "Whole", "nothing waits for a repair")
 
 
 def _sentences(said: Sequence[Say]) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ import msgspec
 
 from controller.facts import Facts, member
 from controller.labels import label_actions
+from controller.pace import too_slow
 from controller.view import Action, Adopt, Assign, BackUp, Forget, Kind, Process, Release, Remind, Say, Switchover, View
 from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus
 
@@ -76,6 +77,9 @@ class _Decision:
         elif leaving := self._facts.leaving(current):
             yield from self._replace_leaving(current, leaving[0])
         yield from self._strays(current, recorded)
+        active = self._facts.active(current)
+        if active is not None and (sentence := too_slow(current.spec, active)):
+            yield Say(area, sentence, reason="Slow")
 
     # --- founding
 

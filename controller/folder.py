@@ -22,7 +22,11 @@ class FolderError(Exception):
     """The data folder cannot be used; a sentence for the user."""
 
 
-_FIXED = ("plane", "simulator", "seed", "bounds", "world", "entities", "tick_rate", "parameters")
+_FIXED = {
+    "plane": "plane", "simulator": "simulator", "seed": "seed", "bounds": "bounds", "world": "the plane's bounds",
+    "entities": "entities", "tick_rate": "tickRate", "parameters": "parameters",
+}  # fmt: skip
+"""What cannot change of an area, and as the world file calls it."""
 
 
 class DataFolder:
@@ -122,7 +126,9 @@ class DataFolder:
                 )
             if spec is None:
                 continue
-            changed = [field for field in _FIXED if getattr(spec, field) != getattr(assignment.spec, field)]
+            changed = [
+                told for field, told in _FIXED.items() if getattr(spec, field) != getattr(assignment.spec, field)
+            ]
             if changed:
                 raise FolderError(
                     f"area {name} lives in {self.path} and was made with other values of: {', '.join(changed)}."

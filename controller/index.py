@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 
 import msgspec
 
+from controller.pace import SLOW
 from controller.pools import SparePool
 from controller.view import Kind, Label, Process, SetLabel, View
 from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus, Role, WitnessGroup, WitnessStatus
@@ -323,6 +324,7 @@ def _replica_key(status: ReplicaStatus) -> Hashable:
         status.in_sync,
         status.peer_in_sync,
         status.tick > 0,
+        status.pace < SLOW,
     )
 
 

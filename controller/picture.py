@@ -76,6 +76,7 @@ class AreaPicture(msgspec.Struct, frozen=True):
     Attributes:
         redundant: It goes on after the loss of any one of its members.
         missing: Why it is not redundant; empty if it is.
+        pace: The share of its tick rate that it kept over the last seconds, as its active says; 1.0 if it keeps up.
     """
 
     area: str
@@ -86,6 +87,7 @@ class AreaPicture(msgspec.Struct, frozen=True):
     replicas: list[ReplicaPicture]
     witness: ProcessPicture
     missing: str = ""
+    pace: float = 1.0
 
 
 class WorldPicture(msgspec.Struct, frozen=True):
@@ -190,6 +192,7 @@ def area_picture(
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
         witness=ProcessPicture(*found.get(witness, nowhere)),
         missing=missing,
+        pace=min((one.status.pace for one in heard.values()), default=1.0),
     )
 
 

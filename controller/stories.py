@@ -30,8 +30,8 @@ def stories(before: AreaStatus, after: AreaStatus) -> Iterator[Story]:
     yield from _changed(before, after, "Ready", "Ready", "NotReady")
     yield from _changed(before, after, "Redundant", "Redundant", "NotRedundant")
     old, new = before.condition("Degraded"), after.condition("Degraded")
-    if new is not None and new.reason in {"Waiting", "Paused"} and not _same(old, new):
-        yield Story(new.reason, new.message, warning=new.reason == "Waiting")
+    if new is not None and new.reason in {"Waiting", "Slow", "Paused"} and not _same(old, new):
+        yield Story(new.reason, new.message, warning=new.reason != "Paused")
     if old is not None and old.reason == "Paused" and new is not None and new.reason != "Paused":
         yield Story("Resumed", "it is no longer paused")
 

@@ -156,11 +156,13 @@ class Say(msgspec.Struct, frozen=True, tag=True):
         area: What it is about.
         sentence: What is wrong.
         wants: The kind of process that would help; None if more of them would not.
+        reason: What is wrong in one word, if the sentence has numbers that change while it is; else empty.
     """
 
     area: str
     sentence: str
     wants: Kind | None = None
+    reason: str = ""
 
 
 Action = Assign | Remind | Adopt | Release | BackUp | Switchover | Forget | SetLabel | Say

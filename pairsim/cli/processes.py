@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from pairsim.model.assignment import Name
+from pairsim.replication.port import SimulatorError
 from pairsim.replication.storage import JournalError
 from pairsim.settings import ProcessSettings
 
@@ -141,7 +142,7 @@ def _process(options: dict[str, object]) -> Iterator[ProcessSettings]:
     gc.freeze()
     try:
         yield settings
-    except JournalError as error:
+    except (JournalError, SimulatorError) as error:
         raise click.ClickException(f"cannot start: {error}") from error
     except OSError as error:
         raise click.ClickException(f"cannot start: {_listening(error, settings) or error}") from error
@@ -197,7 +198,7 @@ def _logging(level: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionPrettyPrinter(sys.stderr),  # above its line, as lines
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),

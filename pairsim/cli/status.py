@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from controller.pace import SLOW
 from controller.picture import WorldPicture
 from pairsim.cli.local import Where, at_world, world
 
@@ -68,6 +69,7 @@ def _table(picture: WorldPicture) -> Table:
     table.add_column("url", no_wrap=True)
     for area in picture.areas:
         state = "redundant" if area.redundant else "[bold]NOT redundant[/bold]"
+        state += f", at {area.pace:.2g} of its rate" * (area.pace < SLOW)
         for place, r in enumerate(area.replicas):
             cells = (r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.pid or "-", r.url)
             table.add_row(area.area if place == 0 else "", *map(str, cells))

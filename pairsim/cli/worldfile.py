@@ -12,7 +12,8 @@ import click
 
 from pairsim.model.assignment import AreaSpec
 from pairsim.model.documents import MAX_BYTES, DocumentError, load_world
-from pairsim.model.simulator import load_simulator
+from pairsim.model.raised import raised, sources
+from pairsim.model.simulator import ParameterError, SimulatorNotFoundError, load_simulator
 
 
 def read_world(path: Path) -> tuple[AreaSpec, ...]:
@@ -44,10 +45,13 @@ def _unusable(spec: AreaSpec) -> str:
     here = str(Path.cwd())
     if ":" in spec.simulator and here not in sys.path:
         sys.path.insert(0, here)  # where its processes, which are started by `python -m`, find it
+    own: frozenset[str] = frozenset()
     try:
-        load_simulator(spec.simulator)(spec)
-    except (LookupError, ValueError) as error:
-        return str(error.args[0] if error.args else error)
+        kind = load_simulator(spec.simulator)
+        own = sources(kind)
+        kind(spec)
+    except (ParameterError, SimulatorNotFoundError) as error:
+        return str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever somebody else's simulator does
-        return f"the simulator {spec.simulator!r} fails: {type(error).__name__}: {error}"
+        return f"the simulator {spec.simulator} raised {raised(error, own)}"
     return ""

@@ -149,6 +149,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         divergences: Digest mismatches since the start, of states (mended by a keyframe) and of ticks done again.
         leaving: Whether it will end soon, and its place should be given to another one.
         succession: Of an active: why it followed another one; None if it is the first, or no active.
+        pace: On the active: the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
+        tick_ms: On the active: what a tick took over the last seconds; 0 until that is known.
     """
 
     plane: str
@@ -172,6 +174,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     divergences: int = 0
     leaving: bool = False
     succession: Succession | None = None
+    pace: float = 1.0
+    tick_ms: float = 0.0
 
 
 class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):

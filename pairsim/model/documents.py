@@ -13,10 +13,12 @@ import yaml
 
 from pairsim.model.assignment import AreaSpec, Name, Parameter, TickRate
 from pairsim.model.geometry import Box
+from pairsim.model.misfits import misfit, misfits, shown
 
 API_VERSION = "pairsim.io/v1alpha1"
 MAX_BYTES = 4 * 2**20
 MAX_DOCUMENTS, MAX_KEYS = 20_000, 1_000
+_LONGEST_NAME = 63
 
 
 class DocumentError(ValueError):
@@ -182,7 +184,7 @@ def load_world(text: str) -> World:
         try:
             documents.append(_convert(document))
         except DocumentError as error:
-            problems.append(f"document {number}: {error}")
+            problems += [f"document {number}: {sentence}" for sentence in error.args]
     planes = tuple(d for d in documents if isinstance(d, Plane))
     areas = tuple(d for d in documents if isinstance(d, Area))
     made = {area.spec.plane for area in areas}
@@ -210,24 +212,20 @@ def _convert(document: object) -> Plane | Area:
     given, version, metadata = (document.get(key) for key in ("kind", "apiVersion", "metadata"))
     kind = _KINDS.get(given) if isinstance(given, str) else None
     if kind is None:
-        raise DocumentError(f"kind {_shown(given)} is none of {', '.join(_KINDS)}")
+        raise DocumentError(f"kind {shown(given)} is none of {', '.join(_KINDS)}")
     if version != API_VERSION:
-        raise DocumentError(f"apiVersion is {_shown(version)}: write {API_VERSION}")
+        raise DocumentError(f"apiVersion is {shown(version)}: write {API_VERSION}")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    what = f"{given} {name if isinstance(name, str) else '?'}"
+    what = f"{given} {name[:_LONGEST_NAME] if isinstance(name, str) and name.isprintable() else '?'}"
     try:
         converted = msgspec.convert(document, kind)
         msgspec.msgpack.encode(converted)
     except msgspec.ValidationError as error:
-        raise DocumentError(f"{what}: {error}") from error
+        sentences = list(misfits(document, kind)) or [misfit(error)]
+        raise DocumentError(*(f"{what}: {sentence}" for sentence in sentences)) from error
     except UnicodeEncodeError as error:
         raise DocumentError(f"{what}: {error.object!r} holds half of a character") from error
     return converted
-
-
-def _shown(value: object) -> str:
-    """A few lines of aliases can stand for gigabytes."""
-    return reprlib.repr(value)[:60]
 
 
 def _conflicts(world: World, *, planes_known: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@ from pairsim.network.metrics import Metrics
 from pairsim.network.observe import Observers
 from pairsim.network.probes import Probes
 from pairsim.network.problems import HttpError, answer_errors
-from pairsim.network.requests import Blocking, integer
+from pairsim.network.requests import Blocking, integer, takes
 from pairsim.network.session import Sessions
 from pairsim.network.watch import Watch, replica_key
 from pairsim.replication.port import ReplicaPort
@@ -125,6 +125,7 @@ class SimulatorApi:
         return web.Response(body=msgspec.json.encode(self._port.status()), content_type="application/json")
 
     async def _digests(self, request: web.Request) -> web.Response:
+        takes(request, "from", "to")
         last = integer(request, "to", self._port.status().tick)
         first = integer(request, "from", max(last - _RECENT_DIGESTS + 1, 0))
         if first > last or last - first >= MAX_DIGESTS:

@@ -19,7 +19,7 @@ from aiohttp import web
 from pairsim.model.commands import Command
 from pairsim.network.frames import ENTITIES_HEADER, TICK_HEADER
 from pairsim.network.problems import HttpError
-from pairsim.network.requests import Blocking
+from pairsim.network.requests import Blocking, takes
 from pairsim.replication.port import Published, ReplicaPort
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class BackupHandler:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """`GET /v1/backup?area=NAME`."""
+        takes(request, "area")
         area, mine = request.query.get("area", ""), self._port.status().area
         if not area:
             raise HttpError(400, "the query needs area=, the area to back up")

@@ -10,7 +10,7 @@ from aiohttp import web
 from pairsim.model.assignment import Assignment, Authority
 from pairsim.network.frames import SwitchoverAnswer
 from pairsim.network.problems import HttpError
-from pairsim.network.requests import Blocking, decode_json, read_body
+from pairsim.network.requests import Blocking, decode_json, read_body, takes
 from pairsim.replication.port import NotActiveError, ReplicaPort, WitnessPort
 
 ASSIGN_SECONDS = 30.0
@@ -61,6 +61,7 @@ class Assigning:
 
     async def release(self, request: web.Request) -> web.Response:
         """Makes it leave its area."""
+        takes(request, "area")
         area = request.query.get("area", "")
         if not area:
             raise HttpError(400, "the query needs area=, the area to leave")

@@ -12,7 +12,7 @@ from pairsim.model.commands import MAX_ENTITY, Value
 from pairsim.network.area import Selection, parse_box
 from pairsim.network.frames import EntitiesAnswer, Entity, EntityAnswer
 from pairsim.network.problems import HttpError
-from pairsim.network.requests import Blocking, integer, whole
+from pairsim.network.requests import Blocking, integer, takes, whole
 from pairsim.replication.port import Published, ReplicaPort
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class EntityHandlers:
 
     async def many(self, request: web.Request) -> web.Response:
         """`GET /v1/entities?min=&max=&limit=&after=`."""
+        takes(request, "min", "max", "limit", "after")
         limit = integer(request, "limit", _PAGE)
         if not 1 <= limit <= MAX_PAGE:
             raise HttpError(400, f"limit is within 1 to {MAX_PAGE:,}")

@@ -17,7 +17,7 @@ from aiohttp import WSCloseCode, web
 from pairsim.network.area import Selection, parse_selection
 from pairsim.network.hub import Hub
 from pairsim.network.problems import HttpError, explain, unexpected
-from pairsim.network.requests import Blocking, number
+from pairsim.network.requests import Blocking, number, takes
 from pairsim.network.sockets import Sockets, finish, push, send
 from pairsim.replication.port import NoStateError, Published, ReplicaPort
 
@@ -126,6 +126,7 @@ class Observers:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One observer, until it goes."""
+        takes(request, "min", "max", "components", "hz")
         selection = parse_selection(request)
         rate = _rate(request)
         selection.check(self._port.catalogue())

@@ -49,6 +49,17 @@ def decode_json(body: bytes, kind: type[T]) -> T:
         raise HttpError(400, f"the body is not a valid document: {error}") from error
 
 
+def takes(request: web.Request, *names: str) -> None:
+    """Refuses query parameters other than these: a slip would be answered as if nothing had been said.
+
+    Raises:
+        HttpError: 400.
+    """
+    for name in request.query:
+        if name not in names:
+            raise HttpError(400, f"{request.path} has no parameter {_shown(name)}: it takes {', '.join(names)}")
+
+
 def integer(request: web.Request, name: str, default: int | None) -> int:
     """A query parameter that is a whole number of at most 63 bits.
 

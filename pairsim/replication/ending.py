@@ -5,26 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Collection
 
 import structlog
+
+from pairsim.model.raised import raised
 
 log = structlog.get_logger()
 
 EXIT_CODE = 70
 
 
-def die(what: str, error: BaseException) -> None:
-    """Ends the process; a half-working replica or witness would be in its peers' way."""
+def die(what: str, error: BaseException, own: Collection[str] = ()) -> None:
+    """Ends the process; a half-working replica or witness would be in its peers' way. `own`: see `raised`."""
     log.critical("this process ends, so that its peers go on without it", reason=what, error=repr(error))
     traceback.print_exception(error)
-    sys.stderr.write(last_words(what, error))
+    sys.stderr.write(f"{what}: {raised(error, own)}\n")  # for whoever keeps the process
     sys.stderr.flush()
     os._exit(EXIT_CODE)
-
-
-def last_words(what: str, error: BaseException) -> str:
-    """One line for whoever keeps the process: what was raised, and where."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    told = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return f"{what}: {told}{where}\n"

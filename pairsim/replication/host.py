@@ -67,7 +67,7 @@ class Host:
         if runtime is None:
             return self._spare_status()
         replica, assignment = runtime.replica, runtime.member.assignment
-        state, ticks = replica.state, runtime.log
+        state, ticks, pace = replica.state, runtime.log, replica.pace
         capable = replica.capable() and runtime.member.group.voter
         active, term = replica.active, ticks.term
         # One that wakes from a stall reads the next term in the log before it notices that it does not lead any more.
@@ -95,6 +95,8 @@ class Host:
             divergences=state.divergences,
             leaving=self._leaving,
             succession=replica.succession if leading else None,
+            pace=round(pace.share, 2),
+            tick_ms=round(pace.tick_ms, 1),
         )
 
     def catalogue(self) -> Catalogue | None:

@@ -61,6 +61,10 @@ class RefusedError(ReplicaError):
     """An order that contradicts what this replica knows (an old generation, a lower epoch, a busy process)."""
 
 
+class SimulatorError(RefusedError):
+    """The area's simulator cannot be found, or it raised before the replica voted; says which, what and where."""
+
+
 class Committed(msgspec.Struct, frozen=True):
     """A committed batch: one result per command, in the order of the commands."""
 

@@ -28,6 +28,7 @@ from pairsim.replication.gap import Gap
 from pairsim.replication.inbox import Inbox
 from pairsim.replication.messages import Seal, Tick, decode_record
 from pairsim.replication.meters import Meters
+from pairsim.replication.pace import Pace
 from pairsim.replication.passive import Follower
 from pairsim.replication.port import Published
 from pairsim.replication.raft import monotonic
@@ -91,6 +92,7 @@ class Replica:
         self.spec, self.simulator, self.log = spec, simulator, ticks
         self.state = State(Table(simulator.components))
         self.meters = Meters()
+        self.pace = Pace(spec.tick_rate)
         self.publisher = StatePublisher(simulator.components, self.meters)
         audit = Audit(spec, simulator, ticks, self.state)
         self.follower = Follower(self.state, ticks, lambda: disk.durable, audit)
@@ -194,6 +196,7 @@ class Replica:
             self._take_over(leading, now)
         if self.active is not None:
             due = self.active.run_once(now)
+            self.pace.observe(now, self.state.tick, self.meters.ticks.seconds)
         else:
             self._follow(now)
             due = now + _IDLE
@@ -209,6 +212,7 @@ class Replica:
     def _retire(self) -> None:
         """The active becomes passive."""
         active, self.active = self.active, None
+        self.pace = Pace(self.spec.tick_rate)
         if active is not None:
             active.end()
             self._rejected = self.state.tick, active.last_rejected

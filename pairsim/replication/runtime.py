@@ -6,15 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 
-import msgspec
 import structlog
 
-from pairsim.model.apply import advance, genesis
-from pairsim.model.assignment import AreaSpec, Assignment, Authority
+from pairsim.model.assignment import Assignment, Authority
 from pairsim.model.assignment import Member as Peer
 from pairsim.model.catalogue import Catalogue
-from pairsim.model.simulator import load_simulator
-from pairsim.model.table import Table
+from pairsim.model.raised import sources
 from pairsim.replication.active import Order, Outcome
 from pairsim.replication.disk import CheckpointDisk
 from pairsim.replication.ending import die
@@ -24,6 +21,7 @@ from pairsim.replication.messages import Grant, Record, Seal
 from pairsim.replication.meters import Meters
 from pairsim.replication.port import NotActiveError, RefusedError, Switchover
 from pairsim.replication.raft import monotonic
+from pairsim.replication.rehearsal import rehearsed, telling
 from pairsim.replication.replica import Replica
 from pairsim.replication.statesync import KEYFRAME
 from pairsim.replication.surface import AreaSurface, Switchboard, area_folder
@@ -35,19 +33,6 @@ log = structlog.get_logger()
 
 _JOIN = 5.0
 _SEAL_PATIENCE = 5.0
-
-
-def _warm(spec: AreaSpec) -> None:
-    """Runs a few ticks of a scratch area: the first tick after a takeover must not be the first ever."""
-    scratch = msgspec.structs.replace(spec, entities=min(spec.entities, 64))
-    simulator = load_simulator(spec.simulator)(scratch)
-    simulator.prepare()
-    table = Table(simulator.components)
-    genesis(simulator, table, scratch)
-    for tick in range(1, 4):
-        advance(simulator, table, [], tick, scratch)
-        simulator.perceive(table, tick)
-        table.digest()
 
 
 class Runtime:
@@ -62,14 +47,16 @@ class Runtime:
         on_change: Callable[[], None],
         on_retired: Callable[[], None],
     ) -> None:
-        """Prepares the simulator (which may take seconds), then joins the generation."""
+        """Prepares the simulator (which may take seconds), then joins the generation.
+
+        Raises:
+            SimulatorError: The simulator cannot simulate this area. Nothing was joined.
+        """
         spec = assignment.spec
         self.settings, self.spec = settings, spec
         self._board, self._on_change = board, on_change
         folder = area_folder(settings.data, spec.area)
-        simulator = load_simulator(spec.simulator)(spec)
-        simulator.prepare()
-        _warm(spec)
+        simulator = rehearsed(spec)
         self.catalogue = Catalogue(simulator.components, simulator.operations)
         self.inbox = Inbox(settings.inbox_commands)
         self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))
@@ -81,6 +68,9 @@ class Runtime:
         )
         surface = AreaSurface(folder, settings, board, self._superseded)
         resuming = surface.has_journal(assignment.generation)
+        if not (resuming and self.replica.resume()) and assignment.generation == 1:
+            with telling(spec, type(simulator)):
+                self.replica.found()
         self.member = Member(
             settings.name,
             assignment,
@@ -90,8 +80,6 @@ class Runtime:
             timing=settings.timing,
             on_retired=on_retired,
         )
-        if not (resuming and self.replica.resume()) and assignment.generation == 1:
-            self.replica.found()
         self.replica.follower.by_log = self.member.by_log
         self.replica.on_sealed = self._sealed
         self._stream = StreamClient(
@@ -134,7 +122,7 @@ class Runtime:
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
         except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            die("the replica thread failed", error)
+            die("the replica thread failed", error, sources(type(self.replica.simulator)))
 
     def close(self) -> None:
         """Leaves; ends the threads."""

@@ -286,10 +286,10 @@ class Process:
             spy = ticks.listener
             assert spy is not None
             ticks.listener = Spy(spy, self.world.oracle)
-            self.member = self._member(assignment, ticks, replica)
-            replica.follower.by_log = self.member.by_log
             if not (resuming and replica.resume()) and assignment.generation == 1:
                 replica.found()
+            self.member = self._member(assignment, ticks, replica)
+            replica.follower.by_log = self.member.by_log
             self.world.streams.attach(self)
         self._wake()
 

@@ -6,17 +6,22 @@ import errno
 import fcntl
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from pairsim.cli import processes
 from pairsim.replication.storage import JournalError
 from pairsim.settings import ProcessSettings
+from tests.harness import ROOT, free_ports
 from tests.unit.cli.running import pairsim
+from tests.unit.controller.views import assignment, spec
 
 SECRET, TOKEN = b"a-secret-of-sixteen-bytes", b"token\n"
 
@@ -223,3 +228,26 @@ def test_what_else_goes_wrong_is_told(folder: Path, error: Exception, sentence: 
 def test_the_lock_is_held_while_it_runs(folder: Path) -> None:
     with starting(folder), pytest.raises(click.ClickException, match="in use by another process"), starting(folder):
         pass
+
+
+def test_a_simulator_that_fails_when_its_area_is_resumed_is_told_in_the_last_line(folder: Path) -> None:
+    code = "import pairsim.simulators.physics as p\nclass Mine(p.Physics):\n    def prepare(self):\n        {}['a']\n"
+    (folder / "mine.py").write_text(code)
+    resumed = folder / "data" / "areas" / "west" / "assignment.json"
+    resumed.parent.mkdir(parents=True)
+    mine = msgspec.structs.replace(spec("west"), simulator="mine:Mine", parameters={})
+    resumed.write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=mine))
+    )
+    http, peer = (f"127.0.0.1:{port}" for port in free_ports(2))
+    done = subprocess.run(
+        [sys.executable, "-m", "pairsim", "simulator", *words(folder, http=http, peer=peer)],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    *before, last = done.stderr.splitlines()
+    assert (done.returncode, last) == (
+        1,
+        f"Error: cannot start: the simulator mine:Mine raised KeyError: 'a' at {folder}/mine.py:4",
+    )
+    assert "    {}['a']" in before, "and the traceback stands above it, line by line"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import sys
@@ -133,9 +134,9 @@ def test_a_parameter_that_is_wrong_is_told_once_for_all_areas(world: Path) -> No
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("raise OSError('no licence')", "fails: OSError: no licence"),
-        ("raise SystemExit(3)", "fails: SystemExit: 3"),
-        ("1 / 0", "fails: ZeroDivisionError"),
+        ("raise OSError('no licence')", "raised OSError: no licence at {file}:1"),
+        ("raise SystemExit(3)", "raised SystemExit: 3 at {file}:1"),
+        ("1 / 0", "raised ZeroDivisionError: division by zero at {file}:1"),
         ("import nosuch_module", "cannot be loaded: No module named 'nosuch_module'"),
         ("this is no Python", "cannot be loaded: invalid syntax"),
         ("class Mine: pass", "is no simulator: it must be a class with"),
@@ -145,13 +146,14 @@ def test_a_parameter_that_is_wrong_is_told_once_for_all_areas(world: Path) -> No
 def test_somebodys_simulator_that_fails_is_told(
     world: Path, monkeypatch: pytest.MonkeyPatch, code: str, sentence: str
 ) -> None:
-    (world.parent / "mine_for_a_test.py").write_text(code)
+    file = world.parent / "mine_for_a_test.py"
+    file.write_text(code)
     monkeypatch.chdir(world.parent)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "mine_for_a_test", raising=False)
     exit_code, told = up(changed(world, "simulator: physics", "simulator: mine_for_a_test:Mine"))
     assert exit_code == 1
-    assert sentence in told
+    assert sentence.format(file=file) in told
     assert not (world.parent / "data").exists()
 
 
@@ -164,11 +166,14 @@ def test_a_simulator_in_the_folder_that_it_is_started_in_is_found(world: Path, m
 
 
 def test_a_simulator_that_fails_when_it_is_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_area: object) -> object:
-        raise RuntimeError("no graphics card")
+    class Broken:
+        def __init__(self, _area: object) -> None:
+            json.loads("")
 
-    monkeypatch.setattr(worldfile, "load_simulator", lambda _name: broken)
-    assert worldfile._unusable(spec()) == "the simulator 'physics' fails: RuntimeError: no graphics card"
+    monkeypatch.setattr(worldfile, "load_simulator", lambda _name: Broken)
+    told = worldfile._unusable(spec())
+    assert told.startswith("the simulator physics raised JSONDecodeError: Expecting value")
+    assert f" at {__file__}:" in told, "in the simulator, not in what it calls"
 
 
 # --- options

@@ -69,6 +69,18 @@ def test_status_shows_who_is_what(shared: Running) -> None:
     ]
 
 
+def test_status_shows_that_time_runs_slowly(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+
+        def slow() -> None:
+            world.made.replicas["a"].pace = 0.41
+            world.made.replicas["a"].tell(None)
+
+        world.do(slow, lambda: getattr(world.made.world.observers["a"].status, "pace", 1.0) < 1)
+        assert "redundant, at 0.41 of its rate" in world.run("status").stdout
+        assert json.loads(world.run("status", "--json").stdout)["areas"][0]["pace"] == 0.41
+
+
 def test_nothing_of_the_table_is_cut_off_where_there_is_no_terminal(shared: Running) -> None:
     output = shared.run("status").stdout
     assert "…" not in output

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from controller.folder import DataFolder, FolderError
+from pairsim.model.geometry import Box
 from tests.unit.controller.views import assignment, spec
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
@@ -54,9 +55,17 @@ def test_an_area_that_is_gone_from_the_file_needs_a_word(tmp_path: Path) -> None
     folder.check((spec("east"),), release=True)
 
 
-@pytest.mark.parametrize(("field", "value"), [("seed", 8), ("simulator", "other"), ("tick_rate", 30.0)])
-def test_what_defines_an_area_cannot_change(tmp_path: Path, field: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("seed", 8, "seed"),
+        ("simulator", "other", "simulator"),
+        ("tick_rate", 30.0, "tickRate"),
+        ("world", Box((0, 0, 0), (20, 20, 20)), "the plane's bounds"),
+    ],
+)
+def test_what_defines_an_area_cannot_change(tmp_path: Path, field: str, value: object, told: str) -> None:
     folder = DataFolder(tmp_path)
     folder.record({"west": FIRST})
-    with pytest.raises(FolderError, match=f"was made with other values of: {field}. These cannot"):
+    with pytest.raises(FolderError, match=f"was made with other values of: {told}. These cannot"):
         folder.check((msgspec.structs.replace(spec("west"), **{field: value}),), release=True)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 import time
 import types
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from pairsim.model.apply import advance, genesis
 from pairsim.model.assignment import AreaSpec
 from pairsim.model.catalogue import Catalogue
-from pairsim.model.commands import Command
+from pairsim.model.commands import Command, CommandError
 from pairsim.model.documents import load_world
 from pairsim.model.geometry import Box
 from pairsim.model.simulator import ParameterError, Simulator, load_simulator
 from pairsim.model.table import Table
+from tests.harness import ROOT
 
 PAGE = (Path(__file__).parents[3] / "docs" / "simulators.md").read_text()
 BOX = Box((0, 0, 0), (10, 10, 10))
@@ -120,6 +124,30 @@ def test_the_check_of_takeovers_passes_the_example_and_finds_hidden_state(page: 
     assert page.check_takeovers(growth, area(), {}) not in digests
     with pytest.raises(AssertionError, match="a replay of the ticks up to 20"):
         page.check_takeovers(Moody, area(), ticks)
+
+
+def test_the_page_as_one_file_tells_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "growth.py").write_text("".join(blocks("python")))
+    assert "$ python growth.py\n" in PAGE
+    done = subprocess.run(
+        [sys.executable, "growth.py"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"[0-9a-f]{16}\n", done.stdout)
+
+
+def test_what_is_no_number_is_digested_like_any_other_and_comes_in_by_no_command(growth: type[Simulator]) -> None:
+    simulator, table = begun(growth, area())
+    before = table.digest()
+    table.column("rate")[:] = np.nan
+    assert advance(simulator, table, [], 1, area()) == {}
+    assert table.digest() not in {before, begun(growth, area())[1].digest()}
+    assert msgspec.json.encode(table.column("height").tolist()) == b"[null,null,null]"
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(CommandError):
+            Catalogue(growth.components, growth.operations).check(Command("a", "set", 7, {"rate": value}))
 
 
 def test_the_world_of_the_page_is_one_for_its_simulator(growth: type[Simulator]) -> None:

@@ -14,6 +14,7 @@ kind: Plane
 metadata: {name: physics}
 spec: {simulator: physics, tickRate: 30, seed: 5, bounds: {min: [0, 0, 0], max: [100, 10, 10]}, parameters: {radius: 1}}
 """
+NO_NAME = "metadata.name is a name of small letters, digits, and dashes between them, 63 at the most"
 AREA = """
 apiVersion: pairsim.io/v1alpha1
 kind: Area
@@ -83,6 +84,69 @@ def test_what_is_wrong_is_told_with_its_place(text: str, words: list[str]) -> No
         load_world(text)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentences"),
+    [
+        (
+            "tickRate",
+            "tickrate",
+            ["spec has no 'tickrate': it takes simulator, bounds, tickRate, seed, parameters, areas"],
+        ),
+        ("tickRate: 30", "tickRate: fast", ["spec.tickRate is a number above 0, 1,000 at the most, not 'fast'"]),
+        ("seed: 5", "seed: -5", ["spec.seed is a whole number of at least 0, 2**63 - 1 at the most, not -5"]),
+        ("[0, 0, 0]", "[0, 0]", ["spec.bounds.min is a list of 3 numbers, not [0, 0]"]),
+        ("[0, 0, 0]", "[0, .nan, 0]", ["spec.bounds: bounds must be finite numbers"]),
+        ("{radius: 1}", "{radius: [1]}", ["spec.parameters.radius is a number, a text, true or false, not [1]"]),
+        ("{radius: 1}", "{7: 1}", ["spec.parameters has the key 7: keys are text, write it in quotes"]),
+        ("{radius: 1}", "7", ["spec.parameters is a mapping, not 7"]),
+        ("simulator: physics, ", "", ["spec lacks simulator"]),
+        ("simulator: physics", "simulator: 7", ["spec.simulator is a text, not 7"]),
+        ("{name: physics}", "{name: physics, labels: {a: 1}}", ["metadata.labels.a is a text, not 1"]),
+        (
+            "{simulator: physics, tickRate: 30",
+            "{simulater: physics, tickRate: 0",
+            [
+                "spec has no 'simulater': it takes simulator, bounds, tickRate, seed, parameters, areas",
+                "spec lacks simulator",
+                "spec.tickRate is a number above 0, 1,000 at the most, not 0",
+            ],
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_would(before: str, after: str, sentences: list[str]) -> None:
+    assert before in PLANE
+    with pytest.raises(DocumentError) as caught:
+        load_world(PLANE.replace(before, after))
+    assert str(caught.value).splitlines() == [f"document 1: Plane physics: {sentence}" for sentence in sentences]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (
+            "{name: physics}",
+            "{name: Physics}",
+            f"Plane Physics: {NO_NAME}, not 'Physics'",
+        ),
+        (
+            "{name: physics}",
+            "",
+            "Plane ?: metadata is a mapping of name, namespace, labels, annotations, not nothing",
+        ),
+        ("metadata: {name: physics}", "", "Plane ?: the document lacks metadata"),
+        (
+            "{name: physics}",
+            '{name: "two\\nlines"}',
+            f"Plane ?: {NO_NAME}, not 'two\\nlines'",
+        ),
+    ],
+)
+def test_a_document_without_a_usable_name_is_told_all_the_same(before: str, after: str, sentence: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        load_world(PLANE.replace(before, after))
+    assert str(caught.value) == f"document 1: {sentence}"
 
 
 def test_aliases_that_stand_for_gigabytes_are_told_in_a_line() -> None:

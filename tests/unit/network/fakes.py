@@ -83,6 +83,7 @@ class FakePort:
         self.orders: list[object] = []
         self.refuse: Exception | None = None
         self.broken = self.leaving = False
+        self.pace = 1.0
         self._listeners: list[Callable[[Published | None], None]] = []
         self._lock = threading.RLock()
 
@@ -161,6 +162,8 @@ class FakePort:
             pid=1,
             peer="127.0.0.1:1",
             leaving=self.leaving,
+            pace=self.pace,
+            tick_ms=121.0,
         )
 
     def catalogue(self) -> Catalogue | None:

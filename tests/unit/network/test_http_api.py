@@ -243,6 +243,29 @@ async def test_an_order_that_contradicts_is_409(
         assert (answer.status, await answer.json()) == (409, {"error": "generation 9 is in force"})
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "sentence"),
+    [
+        ("GET", "/v1/entities?lmit=5", "/v1/entities has no parameter 'lmit': it takes min, max, limit, after"),
+        ("GET", "/v1/entities?limit=5&from=1", "/v1/entities has no parameter 'from': it takes min, max, limit, after"),
+        ("GET", "/v1/digests?form=1", "/v1/digests has no parameter 'form': it takes from, to"),
+        (
+            "GET",
+            "/v1/observe?component=mass",
+            "/v1/observe has no parameter 'component': it takes min, max, components, hz",
+        ),
+        ("GET", "/v1/backup?area=north&x=", "/v1/backup has no parameter 'x': it takes area"),
+        ("DELETE", "/v1/assignment?area=north&aera=", "/v1/assignment has no parameter 'aera': it takes area"),
+    ],
+)
+async def test_a_parameter_that_a_path_does_not_take_is_400(
+    http: aiohttp.ClientSession, url: str, port: FakePort, method: str, path: str, sentence: str
+) -> None:
+    async with http.request(method, url + path, headers=BEARER) as answer:
+        assert (answer.status, await answer.json()) == (400, {"error": sentence})
+    assert port.orders == []
+
+
 async def test_a_bad_assignment_is_400(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
     document = msgspec.to_builtins(assignment())
     document["witness"] = document["replicas"][0]

@@ -1,0 +1,126 @@
+"""An area whose time runs slowly is told to its user, with the numbers that say why."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from controller.complaints import QUIET, Complaints
+from controller.conditions import area_status
+from controller.decide import decide
+from controller.index import Index
+from controller.objects import AreaStatus
+from controller.pace import too_slow
+from controller.stories import stories
+from controller.view import Process, Say
+from pairsim.model.assignment import ReplicaStatus, Role
+from tests.unit.controller.views import NOW, assignment, dead, index, pair, process, replica, spec, tell, view
+from tests.unit.controller.worlds import fakes, until
+
+FIRST = assignment("sim-1", "sim-2", "witness-1")
+ACTIVE, PASSIVE, WITNESS = pair(FIRST)
+SENTENCE = "ticks take 121 ms, there are 50 ms for each: time runs at 0.41 of its rate"
+OTHERWISE = "of the 50 ms that there are for each: its commits come late, or its machine is busy"
+
+
+def status(pace: float, tick_ms: float = 121.0) -> ReplicaStatus:
+    whole = replica("sim-1", FIRST, Role.ACTIVE, peer_in_sync=True)
+    return msgspec.structs.replace(whole, pace=pace, tick_ms=tick_ms)
+
+
+def slow(pace: float = 0.41) -> Process:
+    return process("sim-1", status(pace))
+
+
+@pytest.mark.parametrize(
+    ("pace", "tick_ms", "sentence"),
+    [
+        (1.0, 49.0, ""),
+        (0.95, 51.0, ""),
+        (0.41, 121.0, SENTENCE),
+        (0.004, 12345.6, "ticks take 12346 ms, there are 50 ms for each: time runs at 0.004 of its rate"),
+        (
+            0.5,
+            0.24,
+            f"time runs at 0.5 of its rate, though ticks take 0.24 ms {OTHERWISE}",
+        ),
+        (
+            0.0,
+            3.0,
+            f"time stands still, though ticks take 3 ms {OTHERWISE}",
+        ),
+    ],
+)
+def test_what_is_said_of_a_slow_area(pace: float, tick_ms: float, sentence: str) -> None:
+    assert too_slow(spec(), status(pace, tick_ms)) == sentence
+
+
+def test_a_slow_area_is_told_and_nothing_is_done_about_it() -> None:
+    work = decide(view(slow(), PASSIVE, WITNESS, recorded=(FIRST,)))
+    assert [action for action in work if isinstance(action, Say)] == [Say("west", SENTENCE, reason="Slow")]
+    assert len(work) == 1 + len(decide(view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,))))
+
+
+def test_an_area_is_looked_at_again_when_it_gets_slow_and_not_with_every_number() -> None:
+    touched: list[str] = []
+    world: Index = index(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), touched=touched.append)
+    for pace, looks in ((0.97, set()), (0.8, {"west"}), (0.4, set()), (1.0, {"west"})):
+        touched.clear()
+        tell(world, slow(pace), NOW)
+        assert set(touched) == looks, pace
+
+
+def test_numbers_that_change_make_no_new_complaint() -> None:
+    complaints, told = Complaints(0.0), []
+    for second in range(200):
+        # It crosses its bound every ten seconds.
+        said = [] if second // 10 % 2 else [Say("west", f"{second} ms", reason="Slow"), Say("east", "lost")]
+        told += complaints.fresh(said, float(second))
+        assert {say.area for say in complaints.lasting} <= {say.area for say in said}
+        assert all(say in told for say in complaints.lasting), "in the words that it was told in"
+    slow_at = [int(say.sentence.split()[0]) for say in told if say.reason]
+    assert all(later - earlier >= QUIET for earlier, later in itertools.pairwise(slow_at))
+    assert len(slow_at) == 3
+    assert len([say for say in told if not say.reason]) == 10
+
+
+def test_in_a_cluster_it_is_a_condition_and_an_event() -> None:
+    said = [Say("west", SENTENCE, reason="Slow")]
+
+    def written(*processes: Process, also: tuple[Say, ...] = ()) -> AreaStatus:
+        seen = view(*processes, recorded=(FIRST,))
+        return area_status(seen, AreaStatus(), said=[*said, *also], last=None, generation=1, wall=0.0)
+
+    def degraded(found: AreaStatus) -> tuple[str, str, str]:
+        condition = found.condition("Degraded")
+        assert condition is not None
+        return condition.status, condition.reason, condition.message
+
+    found = written(slow(), PASSIVE, WITNESS)
+    assert degraded(found) == ("True", "Slow", SENTENCE)
+    whole = area_status(
+        view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,)), AreaStatus(), said=[], last=None, generation=1, wall=0.0
+    )
+    assert [(story.reason, story.note, story.warning) for story in stories(whole, found)] == [("Slow", SENTENCE, True)]
+    alone = process("sim-1", msgspec.structs.replace(status(0.41), peer_in_sync=False))
+    assert degraded(written(alone, dead("sim-2"), WITNESS))[1] == "Repairing", "what is lost is worse"
+    waits = written(alone, dead("sim-2"), WITNESS, also=(Say("west", "no spare"),))
+    assert degraded(waits) == ("True", "Waiting", "no spare")
+
+
+async def test_up_tells_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.complaints.PATIENCE", 0.0)
+    async with fakes(tmp_path) as made:
+        await until(lambda: made.told)
+        made.world._complaints._from = 0.0
+        for pace in (0.41, 0.42, 0.43):
+            made.replicas["a"].pace = pace
+            made.replicas["a"].tell(None)
+            await until(
+                lambda pace=pace: (seen := made.world.observers["a"].status) is not None and seen.pace == pace  # type: ignore[union-attr, misc]
+            )
+            await until(lambda: any(" of its rate" in sentence for sentence in made.told))
+        assert [sentence for sentence in made.told if "rate" in sentence] == [f"north: {SENTENCE}"]

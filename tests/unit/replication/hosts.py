@@ -1,0 +1,33 @@
+"""A simulator's host in this process; its peers are nowhere."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pairsim.model.assignment import AreaSpec, Assignment, Member
+from pairsim.replication.host import Host
+from pairsim.settings import ProcessSettings
+from tests.harness import SECRET, TOKEN, free_ports
+
+
+@contextlib.contextmanager
+def host(folder: Path) -> Iterator[Host]:
+    http, peer = free_ports(2)
+    one = Host(
+        ProcessSettings(
+            name="a", http=f"127.0.0.1:{http}", peer=f"127.0.0.1:{peer}", data=folder,
+            secret=SECRET.encode(), token=TOKEN,
+        )
+    )  # fmt: skip
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def assignment(one: Host, spec: AreaSpec) -> Assignment:
+    addresses = {"a": one.settings.peer} | {name: f"127.0.0.1:{port}" for name, port in (("b", 1), ("w", 2))}
+    first, second, witness = (Member(replica=n, peer=peer, url="http://x") for n, peer in addresses.items())
+    return Assignment(spec=spec, generation=1, replicas=(first, second), witness=witness)

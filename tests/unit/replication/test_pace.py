@@ -1,0 +1,82 @@
+"""How fast time runs is what an active says after some seconds of ticks that keep up with their rate, or do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pairsim.replication.pace import SECONDS, Pace
+from tests.simulation.world import World
+from tests.unit.model.counting import area
+from tests.unit.replication.hosts import assignment, host
+
+
+def ran(rate: float, took: float, seconds: float, *, idle: float = 0.0, pace: Pace | None = None) -> Pace:
+    """An active that ticks as fast as it may, a tick every `took + idle` seconds at the most."""
+    pace = pace or Pace(rate)
+    now, tick, every = 0.0, 0, max(1.0 / rate, took + idle)
+    while now <= seconds:
+        now, tick = now + every, tick + 1
+        pace.observe(now, tick, took * tick)
+    return pace
+
+
+@pytest.mark.parametrize(
+    ("rate", "took", "idle", "share"),
+    [
+        (20.0, 0.121, 0.0, 0.41),
+        (20.0, 0.049, 0.0, 1.0),
+        (20.0, 0.001, 0.099, 0.5),
+        (1000.0, 0.01, 0.0, 0.1),
+        (0.5, 0.1, 0.0, 1.0),
+        (0.5, 4.0, 0.0, 0.5),
+    ],
+)
+def test_the_share_of_the_rate_that_is_kept(rate: float, took: float, idle: float, share: float) -> None:
+    pace = ran(rate, took, 200.0, idle=idle)
+    assert pace.share == pytest.approx(share, abs=0.02)
+    assert pace.tick_ms == pytest.approx(1000 * took)
+
+
+def test_the_first_seconds_say_nothing() -> None:
+    assert ran(20.0, 0.5, 0.9 * SECONDS).share == 1.0
+
+
+def test_what_stands_still_is_seen_and_what_goes_on_again_is_forgiven() -> None:
+    pace = Pace(20.0)
+    for step in range(1000):
+        pace.observe(step * 0.01, 7, 0.1)
+    assert pace.share == 0.0
+    for step in range(1000):
+        pace.observe(10 + step * 0.05, 7 + step, 0.1)
+    assert pace.share == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_replica_says_how_fast_time_runs_while_it_is_the_active() -> None:
+    world = World(3)
+    world.run(10.0)
+    process = world.active()
+    assert process is not None
+    assert process.replica is not None
+    assert process.replica.active is not None
+    assert process.replica.pace.share > 0.9
+    process.replica.active._step *= 2
+    world.run(10.0)
+    assert process.replica.pace.share == pytest.approx(0.5, abs=0.05)
+    world.halt(process.name)
+    world.run(3.0)
+    world.resume(process.name)
+    world.run(3.0)
+    assert process.replica.active is None
+    assert process.replica.pace.share == 1.0
+
+
+def test_the_status_has_it(tmp_path: Path) -> None:
+    with host(tmp_path) as one:
+        one.assign(assignment(one, area()))
+        runtime = one._runtime
+        assert runtime is not None
+        assert (one.status().pace, one.status().tick_ms) == (1.0, 0.0)
+        runtime.replica.pace.share, runtime.replica.pace.tick_ms = 0.41379, 120.96
+        assert (one.status().pace, one.status().tick_ms) == (0.41, 121.0)

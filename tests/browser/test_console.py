@@ -73,6 +73,20 @@ def test_an_active_is_killed_by_pressing_twice_and_the_takeover_is_told(browser:
     assert "redundant again after" in events(browser, "restored")[0]
 
 
+def test_nothing_covers_the_timeline_wherever_the_page_is_scrolled_to(browser: Chrome, up: Up) -> None:
+    opened(browser, up)
+    browser.set_window_size(1280, 500)  # the page is longer than that, as after a few takeovers in a larger one
+    assert browser.execute_script("return document.documentElement.scrollHeight > innerHeight + 100")
+    overlap = """
+        scrollTo(0, arguments[0] * document.documentElement.scrollHeight);
+        const box = (part) => document.querySelector(part).getBoundingClientRect();
+        return [box(".map").bottom, box(".timeline").top];
+    """
+    for share in (0, 0.5, 1):
+        map_ends, timeline_begins = browser.execute_script(overlap, share)
+        assert map_ends < timeline_begins
+
+
 def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: Up) -> None:
     opened(browser, up)
     before = len(events(browser, "switchover"))

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import structlog
 
+from controller.console.history import History
 from controller.folder import DataFolder, FolderError
 from controller.local import LocalWorld, stamp
 from controller.networks import NetworkError, Networks
@@ -81,12 +82,17 @@ def _os_sentence(error: OSError, host: str, port: int) -> str:
 async def _run(
     areas: tuple[AreaSpec, ...], folder: DataFolder, port: int, host: str, spares: int, networks: Networks | None
 ) -> None:
-    stop = _Stop()
+    stop, history = _Stop(), History()
     world: LocalWorld | None = None
-    pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=_tell, networks=networks)
+
+    def ended(sentence: str) -> None:
+        _tell(sentence)
+        history.ended(sentence, time.time())
+
+    pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=ended, networks=networks)
     world = LocalWorld(areas, pool, folder, _tell)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
-    async with listening(world_app(world, frozenset({host, "localhost"})), f"{host}:{port}") as bound:
+    async with listening(world_app(world, frozenset({host, "localhost"}), history), f"{host}:{port}") as bound:
         began = time.monotonic()
         pool.start(2 * len(areas) + spares, members=members)
         _tell(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")

@@ -16,6 +16,7 @@ import msgspec
 
 from controller.restarts import FIRST_PAUSE, Restarts
 from controller.view import Kind
+from pairsim.model.stopping import WITH_THE_WORLD
 
 _TAIL, _SHOWN = 4096, 300
 _LOG_BYTES = 8 * 2**20
@@ -124,12 +125,12 @@ class LocalProcess:
         self.kill()
 
     async def stop(self, patience: float) -> None:
-        """SIGTERM, then SIGKILL; it is not restarted."""
+        """It stops with the whole world, if need be by SIGKILL; it is not restarted."""
         self._stopping = True
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+                process.send_signal(WITH_THE_WORLD)
             try:
                 async with asyncio.timeout(patience):
                     await process.wait()
@@ -206,8 +207,8 @@ class LocalProcess:
 
 
 def _die_with_parent() -> None:
-    """If the pool is killed, its processes get SIGTERM: nobody would be there to look after them."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """If the pool is killed, its processes stop: nobody would be there to look after them."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, WITH_THE_WORLD)
 
 
 def _ended(code: int, log: Path) -> str:

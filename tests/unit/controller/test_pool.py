@@ -20,7 +20,21 @@ from controller.process import Ending, Slot
 from controller.view import Kind
 
 WAITS = "import signal; signal.pause()"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+STUBBORN = """
+import signal
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, signal.SIG_IGN)
+print('ready', flush=True)
+signal.pause()
+"""
+TELLS = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: print('stops alone', flush=True))
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(print('stops with the world', flush=True)))
+print('ready', flush=True)
+while True:
+    signal.pause()
+"""
 FAILS = "import sys; sys.exit(3)"
 HOST = "127.0.0.1"
 
@@ -170,6 +184,17 @@ async def test_stopping_asks_first_and_kills_who_does_not_listen(tmp_path: Path)
         assert not any(map(running, pids))
         assert all(process.pid is None for process in one.processes.values())
         assert one.told == []  # type: ignore[attr-defined]
+
+
+async def test_an_end_is_told_from_the_end_of_the_world(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), TELLS) as one:
+        one.start(1)
+        process, log = one.processes["sim-1"], tmp_path / "sim-1" / "log"
+        await until(lambda: log.exists() and "ready" in log.read_text())
+        process.kill(Ending(grace=600))
+        await until(lambda: "stops alone" in log.read_text())
+        await one.stop(frozenset(), patience=60)
+        assert log.read_text().splitlines() == ["ready", "stops alone", "stops with the world"]
 
 
 async def test_a_long_log_is_put_aside_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

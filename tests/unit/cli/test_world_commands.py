@@ -45,6 +45,8 @@ def server(*answers: bytes) -> Iterator[str]:
                 connection.recv(10_000)
                 connection.sendall(answer)
                 connection.close()
+            if answers:
+                listener.close()  # whoever asks again is refused
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -200,6 +202,19 @@ def test_what_is_no_world_ends_in_a_sentence(given: bytes, sentence: str) -> Non
         result = pairsim("status", "--port", port)
     assert result.exit_code == 1
     assert sentence in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("switchover", "north"), ("kill", "north"), ("send", "north", "x", "1")]
+)
+@pytest.mark.parametrize("name", ["a", "w"])
+def test_the_port_of_a_process_is_not_that_of_its_world(shared: Running, command: tuple[str, ...], name: str) -> None:
+    port = shared.made.places[name].slot.http_port
+    result = pairsim(*command, "--port", str(port))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"Error: port {port} is that of the process {name}: give the port of the `pairsim up` that runs it\n"
+    )
 
 
 def test_a_world_that_hangs_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:

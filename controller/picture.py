@@ -21,6 +21,8 @@ class ReplicaPicture(msgspec.Struct, frozen=True):
     Attributes:
         tick: The newest committed tick that it knows, as it said within the last second or so.
         lag_ticks: How far its state is behind the newest committed tick of the area.
+        divergences: How often it came to another state than the active since its start: its simulator's step is not
+            deterministic, or its machine is at fault.
     """
 
     replica: str
@@ -31,14 +33,15 @@ class ReplicaPicture(msgspec.Struct, frozen=True):
     entities: int
     url: str
     pid: int | None
+    divergences: int = 0
 
 
-class ProcessPicture(msgspec.Struct, frozen=True, omit_defaults=True):
+class ProcessPicture(msgspec.Struct, frozen=True):
     """A witness or a spare.
 
     Attributes:
         pid: None while it does not run, and of a pod.
-        name: Of a pod.
+        name: Empty for the witness of an area that has none yet.
     """
 
     url: str
@@ -100,7 +103,7 @@ class WorldPicture(msgspec.Struct, frozen=True):
 def picture(world: LocalWorld) -> WorldPicture:
     """As it is now."""
     spares = [
-        ProcessPicture(process.url, process.pid)
+        ProcessPicture(process.url, process.pid, name)
         for name, process in world.pool.processes.items()
         if (status := _status(world, name)) is not None and status.role is Role.SPARE
     ]
@@ -114,7 +117,7 @@ def cluster_picture(views: Iterable[View], now: float) -> WorldPicture:
         spares.update({process.name: ProcessPicture(process.url, None, process.name) for process in view.spares})
         if view.spec is not None:
             said = {name: Said(process.status, now - process.silent) for name, process in view.processes.items()}
-            found = {name: Whereabouts(process.url, None, name) for name, process in view.processes.items()}
+            found = {name: Whereabouts(process.url, None) for name, process in view.processes.items()}
             areas.append(area_picture(view.spec, view.recorded, said, found))
     return WorldPicture(areas, [spares[name] for name in sorted(spares)])
 
@@ -153,7 +156,6 @@ class Whereabouts(NamedTuple):
 
     url: str
     pid: int | None
-    name: str = ""
 
 
 def area_picture(
@@ -178,6 +180,7 @@ def area_picture(
             entities=one.status.entities,
             url=found.get(name, nowhere).url,
             pid=found.get(name, nowhere).pid,
+            divergences=one.status.divergences,
         )
         for name, one in heard.items()
     ]
@@ -190,7 +193,7 @@ def area_picture(
         redundant=not missing,
         generation=recorded.generation if recorded else 0,
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
-        witness=ProcessPicture(*found.get(witness, nowhere)),
+        witness=ProcessPicture(*found.get(witness, nowhere), witness),
         missing=missing,
         pace=min((one.status.pace for one in heard.values()), default=1.0),
     )

@@ -120,7 +120,7 @@ class Pool:
             process.give_up()
 
     async def stop(self, last: frozenset[str], patience: float = 10.0) -> None:
-        """Stops everything; the actives (`last`) after the others, so that nobody hands over to one that leaves."""
+        """Stops everything; the actives (`last`) after the others, so that nobody takes over from one that stops."""
         for names in (self.processes.keys() - last, last & self.processes.keys()):
             await asyncio.gather(*(self.processes[name].stop(patience) for name in names))
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import msgspec
 
+from controller.restarts import FIRST_PAUSE, Restarts
 from controller.view import Kind
+from pairsim.model.stopping import WITH_THE_WORLD
 
-_FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.1, 5.0, 2.0
 _TAIL, _SHOWN = 4096, 300
 _LOG_BYTES = 8 * 2**20
 _PR_SET_PDEATHSIG = 1
@@ -73,7 +74,8 @@ class LocalProcess:
         self.folder = data / slot.name
         self.peer, self.url = f"{host}:{slot.peer_port}", f"http://{host}:{slot.http_port}"
         self.restarts = -1
-        self._ending = Ending()
+        self._ending: Ending | None = None
+        self._restarts = Restarts()
         self._wanted = asyncio.Event()
         self._data, self._changed, self._story = data, changed, story
         self._command = command
@@ -104,10 +106,13 @@ class LocalProcess:
             asyncio.get_running_loop().call_later(ending.grace, self._kill_still, pid)
         return pid
 
-    def come_back(self) -> None:
-        """Starts it now, if it waits for that."""
-        self._ending = msgspec.structs.replace(self._ending, away=0.0)
+    def come_back(self) -> int | None:
+        """Starts it now, or as soon as it has ended. Returns its pid, None if it has yet to start."""
         self._wanted.set()
+        if self._ending is None:
+            return self.pid
+        self._ending = msgspec.structs.replace(self._ending, away=0.0)
+        return None
 
     def _kill_still(self, pid: int) -> None:
         if self.pid == pid:
@@ -120,12 +125,12 @@ class LocalProcess:
         self.kill()
 
     async def stop(self, patience: float) -> None:
-        """SIGTERM, then SIGKILL; it is not restarted."""
+        """It stops with the whole world, if need be by SIGKILL; it is not restarted."""
         self._stopping = True
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+                process.send_signal(WITH_THE_WORLD)
             try:
                 async with asyncio.timeout(patience):
                     await process.wait()
@@ -139,7 +144,6 @@ class LocalProcess:
                 await self._keeper
 
     async def _keep(self) -> None:
-        pause = _FIRST_PAUSE
         while not self._stopping:
             began = time.monotonic()
             try:
@@ -151,15 +155,18 @@ class LocalProcess:
                 self._changed()
                 ended = _ended(await self._process.wait(), self._log)
                 self._changed()
-            healthy = time.monotonic() - began > _HEALTHY
-            pause = _FIRST_PAUSE if healthy else min(2 * pause, _LONGEST_PAUSE)
-            ending, self._ending = self._ending, Ending()
-            if not self._stopping:
-                seconds = ending.away or pause
-                self._story(f"{self.slot.name} {ended}; it is started again in {seconds:g} s (log: {self._log})")
-                if ending.fresh:
-                    await asyncio.to_thread(self._forget)
-                await self._away(seconds)
+            ending, self._ending = self._ending, None
+            if self._stopping:
+                return
+            if ending is None:
+                seconds, told = self._restarts.ended(ended, time.monotonic() - began)
+            else:
+                seconds, told = ending.away or FIRST_PAUSE, ended
+            if told:
+                self._story(f"{self.slot.name} {told}; it is started again in {seconds:g} s (log: {self._log})")
+            if ending is not None and ending.fresh:
+                await asyncio.to_thread(self._forget)
+            await self._away(seconds)
 
     async def _away(self, seconds: float) -> None:
         self._wanted.clear()
@@ -200,8 +207,8 @@ class LocalProcess:
 
 
 def _die_with_parent() -> None:
-    """If the pool is killed, its processes get SIGTERM: nobody would be there to look after them."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """If the pool is killed, its processes stop: nobody would be there to look after them."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, WITH_THE_WORLD)
 
 
 def _ended(code: int, log: Path) -> str:

@@ -73,11 +73,9 @@ class Processes:
         return process.kill(Ending(order.grace, order.away, order.fresh))
 
     def start(self, order: StartOrder) -> int | None:
-        """Starts a process that waits for it; its pid if it runs already, else None.
+        """Starts a process that waits for it; its pid if it runs already and is not about to end, else None.
 
         Raises:
             KeyError: There is none of this name.
         """
-        process = self._world.pool.processes[order.process]
-        process.come_back()
-        return process.pid
+        return self._world.pool.processes[order.process].come_back()

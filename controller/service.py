@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from controller.console.feed import Feed
+from controller.console.history import History
 from controller.console.page import add_page
 from controller.guard import MAX_BODY, guard, problem
 from controller.guard import order as read_order
@@ -100,13 +101,13 @@ class _Shown:
         return picture(self._world)
 
 
-def world_app(world: LocalWorld, hosts: frozenset[str]) -> web.Application:
-    """The application; `hosts` are the names that it is reached by."""
+def world_app(world: LocalWorld, hosts: frozenset[str], history: History | None = None) -> web.Application:
+    """The application; `hosts` are the names that it is reached by, `history` what the console's timeline shows."""
     service = _Service(world)
 
     guarding = guard(hosts, "this world", _SENTENCES)
     app = web.Application(client_max_size=MAX_BODY, middlewares=[guarding])
-    targets, feed = Targets(world), Feed(_Shown(world))
+    targets, feed = Targets(world), Feed(_Shown(world), history or History())
     add_page(app)
     app.cleanup_ctx.append(feed.running)
     app.router.add_get("/v1/console", feed.serve)

@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from controller.console.feed import Feed
+from controller.console.history import History
 from controller.console.page import add_page
 from controller.guard import MAX_BODY, guard, order, problem
 from controller.leadership import Candidate
@@ -57,7 +58,7 @@ def console_app(candidate: Candidate) -> web.Application:
 
     hosts = frozenset({"127.0.0.1", "localhost"})
     app = web.Application(client_max_size=MAX_BODY, middlewares=[guard(hosts, "this controller", _SENTENCES)])
-    feed = Feed(_Shown(candidate))
+    feed = Feed(_Shown(candidate), History())
     add_page(app)
     app.cleanup_ctx.append(feed.running)
     app.router.add_get("/v1/console", feed.serve)

@@ -62,10 +62,12 @@ class _Viewer:
 class Feed:
     """For all viewers of a world."""
 
-    def __init__(self, shown: Shown) -> None:
-        """Nobody looks yet; `running` has to be among the application's contexts."""
-        self._shown = shown
-        self.history = History()
+    def __init__(self, shown: Shown, history: History) -> None:
+        """Nobody looks yet; `running` has to be among the application's contexts.
+
+        What is seen of the areas is added to the history.
+        """
+        self._shown, self._history = shown, history
         self._viewers: set[_Viewer] = set()
         self._sampling: asyncio.Task[None] | None = None
         self._last = b""
@@ -84,7 +86,7 @@ class Feed:
             while True:
                 now, began = time.time(), time.perf_counter()
                 seen = self._shown.picture()
-                self.history.see(seen.areas, now)
+                self._history.see(seen.areas, now)
                 if self._viewers and now - told >= 1 / _HZ:
                     told = now
                     self._tell(self._world(seen))
@@ -129,7 +131,7 @@ class Feed:
     def _world(self, seen: WorldPicture) -> bytes:
         shown = self._shown
         body = {"kind": "world", "kill": shown.can_kill, "note": shown.note, "world": seen}
-        return msgspec.json.encode({**body, "events": list(self.history.events)})
+        return msgspec.json.encode({**body, "events": list(self._history.events)})
 
     def _tell(self, world: bytes) -> None:
         if world == self._last:

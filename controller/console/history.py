@@ -1,19 +1,19 @@
-"""Who became active of what, and when: the timeline, as far as it was watched. Sans-I/O."""
+"""What happened to areas and processes, and when: the timeline, as far as it was watched. Sans-I/O."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from controller.picture import AreaPicture
+from controller.redundancy import Change, Redundancy
 
 KEPT = 200
 
-
-Kind = Literal["founded", "takeover", "switchover", "renewed", "lost", "restored"]
+Kind = Literal["founded", "takeover", "switchover", "renewed", "lost", "restored", "ended"]
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -24,9 +24,10 @@ class Event(msgspec.Struct, frozen=True):
         at: Unix time in seconds.
         kind: `founded` (the first active), `takeover` (another active; the one before was lost), `switchover`
             (the one before is there and follows), `renewed` (the same one in a new term),
-            `lost` and `restored` (redundancy).
+            `lost` and `restored` (redundancy), `ended` (a process; of no area).
         replica, before: The active now and before; empty where there is none.
-        seconds: Of `restored`: how long it was lost, as it was seen.
+        seconds: Of `lost` and `restored`: how long it has not been redundant, as it was seen.
+        about: Of `lost`: why; of `restored`: who; of `ended`: the whole sentence.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Event(msgspec.Struct, frozen=True):
     term: int
     tick: int
     seconds: float = 0.0
+    about: str = ""
 
 
 class History:
@@ -47,8 +49,7 @@ class History:
         """Nothing happened yet."""
         self.events: deque[Event] = deque(maxlen=KEPT)
         self._actives: dict[str, tuple[str, int]] = {}
-        self._whole: set[str] = set()
-        self._lost: dict[str, float] = {}
+        self._areas: defaultdict[str, Redundancy] = defaultdict(Redundancy)
         self._number = 0
 
     def see(self, areas: Iterable[AreaPicture], now: float) -> None:
@@ -56,6 +57,10 @@ class History:
         for area in areas:
             self._active(area, now)
             self._redundancy(area, now)
+
+    def ended(self, sentence: str, now: float) -> None:
+        """A process ended, as the sentence says."""
+        self._add(Event(0, now, "", "ended", "", "", 0, 0, about=sentence))
 
     def _active(self, area: AreaPicture, now: float) -> None:
         actives = [replica for replica in area.replicas if replica.role == "active"]
@@ -69,29 +74,17 @@ class History:
         left = next((replica for replica in area.replicas if replica.replica == before), None)
         changed: Kind = "switchover" if left is not None and left.role != "active" else "takeover"
         kind: Kind = "founded" if not before else "renewed" if before == newest.replica else changed
-        self._add(area.area, now, kind, newest.replica, before, newest.term, newest.tick)
+        self._add(Event(0, now, area.area, kind, newest.replica, before, newest.term, newest.tick))
 
     def _redundancy(self, area: AreaPicture, now: float) -> None:
-        name = area.area
-        replica, term = self._actives.get(name, ("", 0))
-        if area.redundant and name in self._lost:
-            self._add(name, now, "restored", replica, "", term, 0, now - self._lost.pop(name))
-        elif area.redundant:
-            self._whole.add(name)
-        elif name in self._whole and name not in self._lost:
-            self._lost[name] = now
-            self._add(name, now, "lost", replica, "", term, 0)
+        news = self._areas[area.area].see(area, now)
+        replica, term = self._actives.get(area.area, ("", 0))
+        if news is not None and news.change is Change.LOST:
+            self._add(Event(0, now, area.area, "lost", replica, "", term, 0, news.seconds, area.missing))
+        elif news is not None and news.change is Change.RESTORED:
+            pair = " and ".join(f"{member.replica} ({member.role})" for member in area.replicas)
+            self._add(Event(0, now, area.area, "restored", replica, "", term, 0, news.seconds, pair))
 
-    def _add(
-        self,
-        area: str,
-        now: float,
-        kind: Kind,
-        replica: str,
-        before: str,
-        term: int,
-        tick: int,
-        seconds: float = 0.0,
-    ) -> None:
+    def _add(self, event: Event) -> None:
         self._number += 1
-        self.events.append(Event(self._number, now, area, kind, replica, before, term, tick, seconds))
+        self.events.append(msgspec.structs.replace(event, number=self._number))

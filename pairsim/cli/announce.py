@@ -1,16 +1,12 @@
-"""What `pairsim up` says of the areas: when each is redundant, and when it has not been so for a while and why.
-
-A replica that is replaced at once is told by what replaces it; that it was missing for half a second is no news.
-"""
+"""What `pairsim up` says of the areas: when each is redundant, and when it has not been so for a while and why."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from controller.picture import AreaPicture, WorldPicture
-
-PATIENCE = 1.0
-"""Seconds without redundancy before it is told."""
+from controller.redundancy import Change, News, Redundancy
 
 
 class Announcer:
@@ -19,41 +15,25 @@ class Announcer:
     def __init__(self, began: float, ready: str) -> None:
         """`ready` is what to say when every area has been redundant once; the world was started at `began`."""
         self._began, self._ready = began, ready
-        self._pairs: dict[str, tuple[str, ...]] = {}
-        self._since: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._areas: defaultdict[str, Redundancy] = defaultdict(Redundancy)
+        self._begun: set[str] = set()
 
     def fresh(self, picture: WorldPicture, now: float) -> Iterator[str]:
         """What is news."""
         for area in picture.areas:
-            sentence = self._redundant(area, now) if area.redundant else self._missing(area, now)
-            if sentence:
-                yield f"{area.area}: {sentence}"
-        if self._ready and len(self._pairs) == len(picture.areas):
+            news = self._areas[area.area].see(area, now)
+            if news is not None:
+                yield f"{area.area}: {self._sentence(area, news, now)}"
+        if self._ready and len(self._begun) == len(picture.areas):
             yield self._ready
             self._ready = ""
 
-    def _redundant(self, area: AreaPicture, now: float) -> str:
-        pair = tuple(f"{r.replica} ({r.role})" for r in area.replicas)
-        told = area.area in self._told
-        lost = self._since.pop(area.area, None)
-        self._told.discard(area.area)
-        before = self._pairs.get(area.area)
-        self._pairs[area.area] = pair
-        if pair == before and not told:
-            return ""
-        names = f"{' and '.join(pair)}, {max(r.entities for r in area.replicas)} entities"
-        if before is None:
-            return f"redundant after {now - self._began:.2f} s: {names}"
-        if lost is None:
-            return f"redundant: {names}"
-        return f"redundant again after {now - lost:.2f} s: {names}"
-
-    def _missing(self, area: AreaPicture, now: float) -> str:
-        if area.area not in self._pairs:
-            return ""  # it has not begun; what it waits for is told by who decides about it
-        since = self._since.setdefault(area.area, now)
-        if area.area in self._told or now - since < PATIENCE:
-            return ""
-        self._told.add(area.area)
-        return f"not redundant for {now - since:.0f} s: {area.missing}"
+    def _sentence(self, area: AreaPicture, news: News, now: float) -> str:
+        if news.change is Change.LOST:
+            return f"not redundant for {news.seconds:.0f} s: {area.missing}"
+        names = " and ".join(f"{replica.replica} ({replica.role})" for replica in area.replicas)
+        what = f"{names}, {max(replica.entities for replica in area.replicas)} entities"
+        if news.change is Change.BEGUN:
+            self._begun.add(area.area)
+            return f"redundant after {now - self._began:.2f} s: {what}"
+        return f"redundant again after {news.seconds:.2f} s: {what}" if news.seconds else f"redundant: {what}"

@@ -45,7 +45,7 @@ _ANSWER_SECONDS = 10.0
 def install(
     folders: tuple[Path, ...], urls: tuple[str, ...], hashes: tuple[str, ...], target: Path, seconds: float
 ) -> None:
-    """Installs wheels, as they are: what they need must be installed already or be among them."""
+    """Installs wheels as they are. What they need must be installed already or be among them."""
     if not folders and not urls:
         raise click.UsageError("name the wheels: --from FOLDER, or --url URL with --sha256 HEX")
     if len(urls) != len(hashes):

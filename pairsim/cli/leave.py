@@ -72,7 +72,7 @@ class _GoneError(Exception):
     help="How long it may wait for a replacement.",
 )  # fmt: skip
 def leave(url: str, token_file: Path | None, seconds: float) -> None:
-    """Waits until a simulator or witness process is no member of any area.
+    """Waits until a process is no member of any area.
 
     At the deadline an active hands over, so that its end is a switchover and not a takeover. Exit code 1 says that the
     process is still a member of an area.

@@ -31,6 +31,10 @@ class Where(msgspec.Struct, frozen=True):
     port: int
 
 
+class _Process(msgspec.Struct):
+    replica: str
+
+
 def at_world(command: F) -> F:
     """Gives a command `--host` and `--port`, as one argument `where`."""
 
@@ -50,7 +54,7 @@ def ask(where: Where, path: str, kind: type[T], body: dict[str, str] | None = No
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise click.ClickException(_sentence(error, where)) from error
     if status != 200:
-        raise click.ClickException(_told(data) or f"the world answered {status}")
+        raise click.ClickException(_mistaken(where, status) or _told(data) or f"the world answered {status}")
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
@@ -92,6 +96,18 @@ def _sentence(error: Exception, where: Where) -> str:
     if isinstance(reason, ConnectionError | http.client.HTTPException):
         return f"the world on port {where.port} broke off: it has just ended, or something else listens there"
     return f"the world at {where.host}, port {where.port}, cannot be asked: {reason}"
+
+
+def _mistaken(where: Where, status: int) -> str:
+    """What is wrong with the port, if it is that of one of a world's processes; empty if it is not."""
+    if status not in {401, 404}:  # a process knows no such path, or takes a token there
+        return ""
+    try:
+        _, data = _exchange(where, "/v1/status", None)
+        name = msgspec.json.decode(data, type=_Process).replica
+    except (OSError, http.client.HTTPException, ValueError, msgspec.MsgspecError):
+        return ""
+    return f"port {where.port} is that of the process {name}: give the port of the `pairsim up` that runs it"
 
 
 def _told(data: bytes) -> str:

@@ -29,7 +29,10 @@ def switchover(area: str, where: Where) -> None:
 
 @click.command()
 @click.argument("area")
-@click.option("--role", type=click.Choice(["active", "passive", "witness"]), default="active", show_default=True)
+@click.option(
+    "--role", type=click.Choice(["active", "passive", "witness"]), default="active", show_default=True,
+    help="Which of its processes.",
+)  # fmt: skip
 @at_world
 def kill(area: str, role: str, where: Where) -> None:
     """Kill -9 for a process of AREA, to see that nothing is lost."""

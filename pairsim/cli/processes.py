@@ -28,6 +28,9 @@ from pairsim.settings import ProcessSettings
 F = TypeVar("F", bound=Callable[..., None])
 
 _SWITCH_INTERVAL = 0.0005
+_LONGEST = 86_400.0
+_PLAIN = ("name", "http", "peer", "advertise_http", "advertise_peer", "data", "checkpoint_seconds")
+"""Options that are settings as they are; a witness has no states, and not the last one."""
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -56,11 +59,11 @@ def _options(function: F) -> F:
             click.option("--name", required=True, envvar="PAIRSIM_NAME", callback=_name, help="Unique in the world."),
             click.option(
                 "--http", default="127.0.0.1:8081", envvar="PAIRSIM_HTTP", callback=_address,
-                help="Where the API listens.",
+                show_default=True, help="Where the API listens.",
             ),
             click.option(
                 "--peer", default="127.0.0.1:8082", envvar="PAIRSIM_PEER", callback=_address,
-                help="Where peers connect.",
+                show_default=True, help="Where peers connect.",
             ),
             click.option(
                 "--advertise-http", default="", envvar="PAIRSIM_ADVERTISE_HTTP", callback=_address,
@@ -82,7 +85,6 @@ def _options(function: F) -> F:
                 "--token-file", required=True, type=click.Path(path_type=Path), envvar="PAIRSIM_TOKEN_FILE",
                 help="Bearer token of the control paths.",
             ),
-            click.option("--checkpoint-seconds", default=10.0, show_default=True, help="Between states on disk."),
             click.option(
                 "--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL",
                 help="debug, info, warning or error.",
@@ -95,8 +97,15 @@ def _options(function: F) -> F:
 
 @click.command()
 @_options
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=0, min_open=True, max=_LONGEST),
+    default=10.0,
+    show_default=True,
+    help="Between states on disk.",
+)
 def simulator(**options: object) -> None:
-    """Runs one simulator process: a spare until it is assigned an area."""
+    """Runs one simulator process. It is a spare until it is assigned an area."""
     with _process(options) as settings:
         from pairsim.network.serve import run_simulator  # noqa: PLC0415 - a failed start need not load it
         from pairsim.replication.host import Host  # noqa: PLC0415
@@ -173,17 +182,7 @@ def _settings(options: dict[str, object]) -> ProcessSettings:
         raise click.ClickException(f"the token in {options['token_file']} is no single word of ASCII")
     try:
         return msgspec.convert(
-            {
-                "name": options["name"],
-                "http": options["http"],
-                "peer": options["peer"],
-                "advertise_http": options["advertise_http"],
-                "advertise_peer": options["advertise_peer"],
-                "data": options["data"],
-                "secret": secret,
-                "token": token.decode(),
-                "checkpoint_seconds": options["checkpoint_seconds"],
-            },
+            {name: options[name] for name in _PLAIN if name in options} | {"secret": secret, "token": token.decode()},
             ProcessSettings,
         )
     except (msgspec.ValidationError, ValueError) as error:

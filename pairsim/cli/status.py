@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Never
 
 import click
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from controller.pace import SLOW
 from controller.picture import WorldPicture
@@ -19,7 +20,13 @@ from pairsim.cli.local import Where, at_world, world
 
 _PERIOD = 0.5
 _WIDTH = 1000
-"""As much as it takes: what is cut off cannot be copied."""
+"""As much as it takes, where there is no terminal: what is cut off cannot be copied."""
+
+_LEFT_OUT: tuple[frozenset[str], ...] = (frozenset(), frozenset({"url"}), frozenset({"url", "pid"}))
+"""Columns that give way in a narrow terminal; `--json` has them all."""
+
+_NUMBERS = ("term", "tick", "lag", "entities", "pid")
+_COLUMNS = ("area", "role", "replica", *_NUMBERS, "url")
 
 
 @click.command()
@@ -42,7 +49,7 @@ def status(as_json: bool, watch: bool, where: Where) -> None:
             _again(where, _print)
         else:
             with Live(auto_refresh=False) as live:
-                _again(where, lambda picture: live.update(_table(picture), refresh=True))
+                _again(where, lambda picture: live.update(shown(picture, live.console.width), refresh=True))
 
 
 def _again(where: Where, show: Callable[[WorldPicture], None]) -> Never:
@@ -57,28 +64,52 @@ def _json(picture: WorldPicture, *, indented: bool = False) -> str:
 
 
 def _print(picture: WorldPicture) -> None:
-    Console(width=_WIDTH).print(_table(picture), crop=False)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
+    console.print(shown(picture, console.width))
 
 
-def _table(picture: WorldPicture) -> Table:
-    table = Table(title=f"{len(picture.areas)} area(s), {len(picture.spares)} spare(s)", title_justify="left")
-    for name in ("area", "role", "replica"):
-        table.add_column(name, no_wrap=True)
-    for name in ("term", "tick", "lag", "entities", "pid"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("url", no_wrap=True)
+def shown(picture: WorldPicture, width: int) -> Group:
+    """The world for so many columns: a table, and what it has no room for as sentences below."""
+    measuring = Console(width=_WIDTH)
+    tables = [_table(picture, left_out) for left_out in _LEFT_OUT]
+    table = next((table for table in tables if measuring.measure(table).maximum <= width), tables[-1])
+    return Group(table, *(Text(sentence) for sentence in _sentences(picture)))
+
+
+def _sentences(picture: WorldPicture) -> Iterator[str]:
     for area in picture.areas:
-        state = "redundant" if area.redundant else "[bold]NOT redundant[/bold]"
-        state += f", at {area.pace:.2g} of its rate" * (area.pace < SLOW)
+        if area.missing:
+            yield f"{area.area} is not redundant: {area.missing}"
+        if area.pace < SLOW:
+            yield f"{area.area} runs at {area.pace:.2g} of its rate: its ticks take too long"
+        for replica in area.replicas:
+            if replica.divergences:
+                yield (
+                    f"{area.area}: {replica.replica} came to another state than the active, {replica.divergences} "
+                    "time(s) since its start: its simulator's step is not deterministic"
+                )
+
+
+def _table(picture: WorldPicture, left_out: frozenset[str]) -> Table:
+    table = Table(title=f"{len(picture.areas)} area(s), {len(picture.spares)} spare(s)", title_justify="left")
+    columns = {name: place for place, name in enumerate(_COLUMNS) if name not in left_out}
+    for name in columns:
+        # What a terminal has no room for goes on in the next line: an ellipsis would hide it.
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
+
+    def row(*cells: object, last: bool = False) -> None:
+        table.add_row(*(str(cells[place]) for place in columns.values()), end_section=last)
+
+    for area in picture.areas:
         for place, r in enumerate(area.replicas):
-            cells = (r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.pid or "-", r.url)
-            table.add_row(area.area if place == 0 else "", *map(str, cells))
-        witness = area.witness
+            name = area.area if place == 0 else ""
+            row(name, r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.pid or "-", r.url)
         if not area.replicas:
-            table.add_row(area.area, "-", "none can be reached")
-        table.add_row(
-            f"  {state}", "witness", "", "", "", "", "", str(witness.pid or "-"), witness.url, end_section=True
-        )
+            row(area.area, "-", "none can be reached", *[""] * 6)
+        state = "  redundant" if area.redundant else "  [bold]NOT redundant[/bold]"
+        row(state, "witness", area.witness.name, *[""] * 4, area.witness.pid or "-", area.witness.url, last=True)
     for spare in picture.spares:
-        table.add_row("", "spare", "", "", "", "", "", str(spare.pid or "-"), spare.url)
+        row("", "spare", spare.name, *[""] * 4, spare.pid or "-", spare.url)
     return table

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import structlog
 
+from controller.console.history import History
 from controller.folder import DataFolder, FolderError
 from controller.local import LocalWorld, stamp
 from controller.networks import NetworkError, Networks
@@ -34,7 +35,10 @@ _LOOK = 0.02
 
 @click.command()
 @click.argument("world_file", type=click.Path(path_type=Path), metavar="WORLD.yaml")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("world-data"), show_default=True)
+@click.option(
+    "--data", type=click.Path(path_type=Path), default=Path("world-data"), show_default=True,
+    help="Folder that the world lives in: another `up` on it goes on from there.",
+)  # fmt: skip
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Of the world's own API and console."
 )
@@ -49,7 +53,10 @@ _LOOK = 0.02
     "--release", is_flag=True, help="Let areas go that are no longer in the file; backups/ keeps their last state."
 )
 def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate: bool, release: bool) -> None:
-    """Runs a world: simulators, a witness, and the controller that keeps every area a pair."""
+    """Runs a whole world on this machine.
+
+    Simulators, a witness, and the controller that keeps every area a pair.
+    """
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(30), logger_factory=structlog.WriteLoggerFactory(sys.stderr)
     )
@@ -57,6 +64,8 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate:
         raise click.UsageError(f"--host {host}: give one IPv4 address, the processes find each other by it")
     areas = read_world(world_file)
     try:
+        if not data.exists():  # of one that is there it is told first whether another `up` has it
+            _check_address(host, port)
         folder = DataFolder(data)
         folder.check(areas, release=release)
         with contextlib.ExitStack() as stack:
@@ -66,6 +75,13 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate:
         raise click.ClickException(_os_sentence(error, host, port)) from error
     except (FolderError, PoolError, NetworkError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raises OSError if nothing can listen there: a slip must not make a data folder."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as what listens there later
+        trial.bind((host, port))
 
 
 def _os_sentence(error: OSError, host: str, port: int) -> str:
@@ -81,12 +97,17 @@ def _os_sentence(error: OSError, host: str, port: int) -> str:
 async def _run(
     areas: tuple[AreaSpec, ...], folder: DataFolder, port: int, host: str, spares: int, networks: Networks | None
 ) -> None:
-    stop = _Stop()
+    stop, history = _Stop(), History()
     world: LocalWorld | None = None
-    pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=_tell, networks=networks)
+
+    def ended(sentence: str) -> None:
+        _tell(sentence)
+        history.ended(sentence, time.time())
+
+    pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=ended, networks=networks)
     world = LocalWorld(areas, pool, folder, _tell)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
-    async with listening(world_app(world, frozenset({host, "localhost"})), f"{host}:{port}") as bound:
+    async with listening(world_app(world, frozenset({host, "localhost"}), history), f"{host}:{port}") as bound:
         began = time.monotonic()
         pool.start(2 * len(areas) + spares, members=members)
         _tell(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")

@@ -60,7 +60,7 @@ def from_file(path: Path | None) -> list[tuple[int, Command]]:
     """Commands of a file, or of standard input, each with the number of its line.
 
     Raises:
-        click.ClickException: It cannot be read, or a line is no command.
+        click.ClickException: It cannot be read, a line is no command, or there is none.
     """
     name = str(path) if path else "standard input"
     try:
@@ -73,7 +73,10 @@ def from_file(path: Path | None) -> list[tuple[int, Command]]:
         raise click.ClickException(f"cannot read {name}: {error.strerror or error}") from error
     if len(data) > MAX_BYTES:
         raise click.ClickException(f"{name} has over {MAX_BYTES >> 20} MiB: split it; nothing was sent")
-    return list(_from_lines(data.removeprefix(codecs.BOM_UTF8).split(b"\n")))
+    found = list(_from_lines(data.removeprefix(codecs.BOM_UTF8).split(b"\n")))
+    if not found:
+        raise click.ClickException(f"no commands were given: {name} is empty")
+    return found
 
 
 def _standard_input() -> BinaryIO:

@@ -1,7 +1,7 @@
 """Runs a process's HTTP API until it is told to stop, and stops it in order.
 
-An active hands over first, so that a stop is a switchover and not a takeover; then requests that are under way are
-answered, and the sockets close.
+An active hands over first, so that a stop is a switchover and not a takeover, unless the whole world stops; then
+requests that are under way are answered, and the sockets close.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import structlog
 
 from pairsim.model.assignment import Role
+from pairsim.model.stopping import ALONE, WITH_THE_WORLD
 from pairsim.network.api import SimulatorApi
 from pairsim.network.connections import listening
 from pairsim.network.witness_api import witness_app
@@ -26,19 +27,20 @@ _COLLECT_AFTER = 50_000
 
 
 async def run_simulator(settings: ProcessSettings, port: ReplicaPort) -> None:
-    """Serves a simulator process until SIGTERM or SIGINT; the caller closes the port afterwards."""
+    """Serves a simulator process until it is told to stop; the caller closes the port afterwards."""
     api = SimulatorApi(port, name=settings.name, token=settings.token, limit=settings.inbox_commands)
     async with listening(api.app(), settings.http):
         settle_memory()
         log.info("serves", replica=settings.name, http=settings.http)
-        await _told_to_stop()
+        number = await _told_to_stop()
         api.probes.stopping = True
-        await hand_over(port)
-    log.info("stopped", replica=settings.name)
+        if number != WITH_THE_WORLD:
+            await hand_over(port)
+    log.info("stopped with the whole world" if number == WITH_THE_WORLD else "stopped", replica=settings.name)
 
 
 async def run_witness(settings: ProcessSettings, port: WitnessPort) -> None:
-    """Serves a witness process until SIGTERM or SIGINT; the caller closes the port afterwards."""
+    """Serves a witness process until it is told to stop; the caller closes the port afterwards."""
     async with listening(witness_app(port, settings.token), settings.http):
         settle_memory()
         log.info("serves", witness=settings.name, http=settings.http)
@@ -71,14 +73,20 @@ async def hand_over(port: ReplicaPort) -> None:
         log.info("handed over", area=status.area, gap_ms=round(done.gap_ms, 1), term=done.term)
 
 
-async def _told_to_stop() -> None:
+async def _told_to_stop() -> signal.Signals:
+    """By which signal; see `stopping`."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    told: asyncio.Future[signal.Signals] = loop.create_future()
+    signals = (*ALONE, WITH_THE_WORLD)
+
+    def tell(number: signal.Signals) -> None:
+        if not told.done():
+            told.set_result(number)
+
     for number in signals:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, tell, number)
     try:
-        await stop.wait()
+        return await told
     finally:
         for number in signals:
             loop.remove_signal_handler(number)

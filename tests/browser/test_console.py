@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from typing import TypeVar
@@ -47,6 +48,8 @@ def test_the_world_is_shown_from_this_host_alone_and_without_complaints(browser:
     assert text(browser, "#summary") == "1 area, 1 redundant · 1 spare"
     rows = [row.text.split()[0] for row in browser.find_elements(By.CSS_SELECTOR, ".area tbody tr")]
     assert rows == ["active", "passive", "witness"]
+    assert "witness-1" in text(browser, ".area tbody")
+    assert text(browser, "#spares") == "Spares: sim-3"
     assert "50 entities" in text(browser, ".area .about")
     assert {urlsplit(url).netloc for url in requested(browser)} == {f"127.0.0.1:{up.port}"}
     assert browser.get_log("browser") == []
@@ -69,8 +72,42 @@ def test_an_active_is_killed_by_pressing_twice_and_the_takeover_is_told(browser:
     button(browser, "Kill the active of west")
     until(browser, "the takeover is told", lambda: len(events(browser, "takeover")) == before + 1)
     assert "is active in place of" in events(browser, "takeover")[0]
+    assert "was ended by signal 9 (Killed)" in events(browser, "ended")[0]
     until(browser, "redundancy is back", lambda: events(browser, "restored"))
-    assert "redundant again after" in events(browser, "restored")[0]
+    assert re.search(r"redundant again.*: sim-\d \(active\) and sim-\d \(passive\)", events(browser, "restored")[0])
+
+
+def test_a_step_that_is_not_deterministic_is_told(browser: Chrome, up: Up) -> None:
+    opened(browser, up)
+    browser.execute_async_script("""
+        const done = arguments[0];
+        Promise.all([import("/console/pairs.js"), fetch("/v1/world").then((answer) => answer.json())])
+            .then(([{ Pairs }, world]) => {
+                world.areas[0].replicas[1].divergences = 3;
+                const root = document.createElement("div");
+                root.id = "diverging";
+                document.body.append(root);
+                new Pairs(root, () => {}).world(world.areas, true);
+                done();
+            });
+    """)
+    told = text(browser, "#diverging .diverged")
+    assert re.search(r"sim-\d came to another state than the active", told)
+    assert text(browser, "#pairs .diverged") == ""
+
+
+def test_nothing_covers_the_timeline_wherever_the_page_is_scrolled_to(browser: Chrome, up: Up) -> None:
+    opened(browser, up)
+    browser.set_window_size(1280, 500)  # the page is longer than that, as after a few takeovers in a larger one
+    assert browser.execute_script("return document.documentElement.scrollHeight > innerHeight + 100")
+    overlap = """
+        scrollTo(0, arguments[0] * document.documentElement.scrollHeight);
+        const box = (part) => document.querySelector(part).getBoundingClientRect();
+        return [box(".map").bottom, box(".timeline").top];
+    """
+    for share in (0, 0.5, 1):
+        map_ends, timeline_begins = browser.execute_script(overlap, share)
+        assert map_ends < timeline_begins
 
 
 def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: Up) -> None:

@@ -30,8 +30,8 @@ def wide(tick_rate: float = 30.0) -> AreaSpec:
 
 
 def local(name: str, folder: Path) -> Node:
-    """A process on loopback that writes checkpoints often."""
-    return Node(name, folder, options=_CHECKPOINTS)
+    """A process on loopback; a simulator writes checkpoints often."""
+    return Node(name, folder, options=() if name.startswith("w") else _CHECKPOINTS)
 
 
 class Shared:

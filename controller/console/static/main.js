@@ -35,7 +35,7 @@ connect({
     pairs.world(world.areas, kill);
     timeline.show(events);
     byId("spares").textContent = world.spares.length
-      ? `Spares: ${world.spares.map((spare) => spare.name ?? `pid ${spare.pid ?? "-"}`).join(", ")}`
+      ? `Spares: ${world.spares.map((spare) => spare.name).join(", ")}`
       : "No spares: a replica that is lost waits for a new process.";
   },
   onSample(sample) { map.sample(sample); },

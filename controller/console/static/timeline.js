@@ -1,6 +1,6 @@
 // The timeline: what happened, the newest first.
 
-const MARKS = { founded: "✦", takeover: "⚡", switchover: "⇄", renewed: "↻", lost: "◐", restored: "●" };
+const MARKS = { founded: "✦", takeover: "⚡", switchover: "⇄", renewed: "↻", lost: "◐", restored: "●", ended: "✕" };
 
 function sentence(event) {
   const at = event.tick ? ` at tick ${event.tick.toLocaleString("en")}` : "";
@@ -9,8 +9,9 @@ function sentence(event) {
     case "switchover": return `${event.replica} is active, handed over by ${event.before}, in term ${event.term}${at}`;
     case "takeover": return `${event.replica} is active in place of ${event.before}, in term ${event.term}${at}`;
     case "renewed": return `${event.replica} stays active, in term ${event.term}${at}`;
-    case "lost": return "not redundant any more";
-    default: return `redundant again after ${event.seconds.toFixed(1)} s`;
+    case "lost": return `not redundant for ${event.seconds.toFixed(0)} s: ${event.about}`;
+    case "restored": return `redundant again${event.seconds ? ` after ${event.seconds.toFixed(1)} s` : ""}: ${event.about}`;
+    default: return event.about;
   }
 }
 

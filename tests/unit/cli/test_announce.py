@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from controller.picture import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
-from pairsim.cli.announce import PATIENCE, Announcer
+from controller.redundancy import PATIENCE
+from pairsim.cli.announce import Announcer
 from tests.unit.controller.views import BOX
 
 BEGAN = 100.0

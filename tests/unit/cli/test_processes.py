@@ -133,12 +133,23 @@ def test_what_is_advertised_need_not_be(folder: Path) -> None:
     assert settings(folder, advertise_http="pod.plane.svc:8081")["advertise_http"] == "pod.plane.svc:8081"
 
 
+@pytest.mark.parametrize(("seconds", "code"), [("0", 2), ("-1", 2), ("inf", 2), ("nan", 1)])
+def test_a_checkpoint_needs_some_time(folder: Path, seconds: str, code: int) -> None:
+    told, sentence = refused("simulator", folder, checkpoint_seconds=seconds)
+    assert told == code
+    assert "checkpoint_seconds" in sentence.replace("-", "_")
+
+
+def test_a_witness_has_no_states(folder: Path) -> None:
+    assert "No such option" in refused("witness", folder, checkpoint_seconds="10")[1]
+
+
 @both
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
-def test_a_checkpoint_needs_some_time(folder: Path, kind: str, seconds: str) -> None:
-    code, sentence = refused(kind, folder, checkpoint_seconds=seconds)
-    assert code == 1
-    assert "checkpoint_seconds" in sentence
+def test_its_help_tells_the_defaults(kind: str) -> None:
+    told = " ".join(pairsim(kind, "--help").stdout.split())
+    assert "Where the API listens. [default: 127.0.0.1:8081]" in told
+    assert "Where peers connect. [default: 127.0.0.1:8082]" in told
+    assert ("--checkpoint-seconds" in told) == (kind == "simulator")
 
 
 @both

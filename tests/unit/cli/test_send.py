@@ -212,9 +212,14 @@ def test_the_same_lines_with_ids_run_once(world: Running, submitted: list[Comman
     assert second.exit_code == 0
 
 
-def test_no_lines_are_no_commands(world: Running, submitted: list[Command]) -> None:
-    result = world.run("send", "north", text="\n\n")
-    assert (result.exit_code, result.stdout, submitted) == (0, "", [])
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
+def test_no_lines_are_no_commands(world: Running, submitted: list[Command], tmp_path: Path, text: str) -> None:
+    result = world.run("send", "north", text=text)
+    assert (result.exit_code, result.stdout, submitted) == (1, "", [])
+    assert result.stderr == "Error: no commands were given: standard input is empty\n"
+    path = tmp_path / "commands.jsonl"
+    path.write_text(text)
+    assert f"no commands were given: {path} is empty" in world.run("send", "north", "--file", str(path)).stderr
 
 
 @pytest.mark.parametrize(

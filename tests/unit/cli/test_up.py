@@ -196,12 +196,13 @@ def test_a_taken_port_is_told(world: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert up(world, "--port", port) == (1, f"Error: port {port} is taken: give another one with --port\n")
-    assert not (world.parent / "data" / "pool.json").exists()
+    assert not (world.parent / "data").exists()
 
 
 @pytest.mark.parametrize("host", ["203.0.113.9", "nosuch.invalid"])
 def test_an_address_of_another_machine_is_told(world: Path, host: str) -> None:
     assert up(world, "--host", host) == (1, f"Error: --host {host} is no address of this machine\n")
+    assert not (world.parent / "data").exists()
 
 
 # --- the data folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import threading
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
-from controller.picture import WorldPicture
+from controller.picture import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture, picture
 from pairsim.cli import local, status
 from pairsim.cli.local import Where
 from pairsim.model.assignment import Role
 from pairsim.replication.port import RefusedError
 from tests.unit.cli.running import Running, pairsim, running
+from tests.unit.controller.views import BOX
 
 NOBODY = "9"
 """A port at which nobody listens."""
@@ -42,6 +45,8 @@ def server(*answers: bytes) -> Iterator[str]:
                 connection.recv(10_000)
                 connection.sendall(answer)
                 connection.close()
+            if answers:
+                listener.close()  # whoever asks again is refused
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -64,8 +69,8 @@ def test_status_shows_who_is_what(shared: Running) -> None:
     assert rows == [
         ["north", "active", "a", "1"],
         ["", "passive", "b", "1"],
-        ["redundant", "witness", "", ""],
-        ["", "spare", "", ""],
+        ["redundant", "witness", "w", ""],
+        ["", "spare", "c", ""],
     ]
 
 
@@ -77,7 +82,7 @@ def test_status_shows_that_time_runs_slowly(tmp_path: Path) -> None:
             world.made.replicas["a"].tell(None)
 
         world.do(slow, lambda: getattr(world.made.world.observers["a"].status, "pace", 1.0) < 1)
-        assert "redundant, at 0.41 of its rate" in world.run("status").stdout
+        assert "north runs at 0.41 of its rate: its ticks take too long" in world.run("status").stdout
         assert json.loads(world.run("status", "--json").stdout)["areas"][0]["pace"] == 0.41
 
 
@@ -94,8 +99,11 @@ def test_status_for_programs(shared: Running) -> None:
     shown = json.loads(result.stdout)
     area = shown["areas"][0]
     assert set(area) >= {"area", "plane", "bounds", "redundant", "replicas", "witness"}
-    assert set(area["replicas"][0]) == {"replica", "role", "term", "tick", "lag_ticks", "entities", "url", "pid"}
-    assert set(area["witness"]) == set(shown["spares"][0]) == {"url", "pid"}
+    assert set(area["replicas"][0]) == {
+        "replica", "role", "term", "tick", "lag_ticks", "entities", "url", "pid", "divergences",
+    }  # fmt: skip
+    assert set(area["witness"]) == set(shown["spares"][0]) == {"url", "pid", "name"}
+    assert (area["witness"]["name"], shown["spares"][0]["name"]) == ("w", "c")
     assert msgspec.convert(shown, WorldPicture).areas[0].redundant
 
 
@@ -108,6 +116,55 @@ def test_an_area_that_nobody_has_is_in_the_table(tmp_path: Path) -> None:
         output = world.run("status").stdout
         assert "north" in output
         assert "NOT redundant" in output
+        assert "north is not redundant: no replica can be reached" in output
+
+
+def on_a_terminal(picture: WorldPicture, width: int) -> str:
+    screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    screen.print(status.shown(picture, width))
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+def seen(**changes: object) -> WorldPicture:
+    """A world that has run for a while."""
+    url = "http://127.0.0.1:24601"
+    pair = [
+        ReplicaPicture(f"sim-{number}", role, 123, 7_654_321, 12, 123_456, url, 1_234_567)
+        for number, role in ((1, "active"), (2, "passive"))
+    ]
+    area = AreaPicture("west", "physics", BOX, False, 3, pair, ProcessPicture(url, 1_234_567, "witness-1"), "of a test")
+    return WorldPicture([msgspec.structs.replace(area, **changes)], [ProcessPicture(url, 1_234_567, "sim-3")])
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(120, ()), (90, ("url",)), (80, ("url", "pid"))])
+def test_a_narrow_terminal_has_less_columns_and_these_whole(width: int, left_out: tuple[str, ...]) -> None:
+    output = on_a_terminal(seen(), width)
+    assert max(map(len, output.splitlines())) <= width
+    words = {"url": "http://127.0.0.1:24601", "pid": "1234567"}
+    for word in ("NOT redundant", "sim-1", "sim-3", "witness-1", "passive", "7654321", "123456", *words.values()):
+        assert (word in output) == (word not in [words[name] for name in left_out]), word
+    assert "west is not redundant: of a test" in output
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_long_names_go_on_in_the_next_line(width: int) -> None:
+    output = on_a_terminal(seen(area="a" * 63), width)
+    assert output.count("a" * 5) > 2
+    assert "…" not in output
+    assert max(map(len, output.splitlines())) <= width
+
+
+def test_a_step_that_is_not_deterministic_is_in_the_status(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+        world.do(
+            lambda: setattr(world.made.replicas["b"], "divergences", 3),
+            lambda: any(replica.divergences for replica in picture(world.made.world).areas[0].replicas),
+        )
+        assert (
+            "north: b came to another state than the active, 3 time(s) since its start: its simulator's step is not"
+            " deterministic"
+        ) in world.run("status").stdout
 
 
 @pytest.mark.parametrize("command", [("status",), ("status", "--json"), ("status", "--watch"), ("switchover", "north"),
@@ -157,6 +214,19 @@ def test_what_is_no_world_ends_in_a_sentence(given: bytes, sentence: str) -> Non
         result = pairsim("status", "--port", port)
     assert result.exit_code == 1
     assert sentence in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("switchover", "north"), ("kill", "north"), ("send", "north", "x", "1")]
+)
+@pytest.mark.parametrize("name", ["a", "w"])
+def test_the_port_of_a_process_is_not_that_of_its_world(shared: Running, command: tuple[str, ...], name: str) -> None:
+    port = shared.made.places[name].slot.http_port
+    result = pairsim(*command, "--port", str(port))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"Error: port {port} is that of the process {name}: give the port of the `pairsim up` that runs it\n"
+    )
 
 
 def test_a_world_that_hangs_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,13 @@ def area(active: str, term: int = 1, *, redundant: bool = True, passive: str = "
         generation=1,
         replicas=[replica(name, role) for name, role in ((active, "active"), (passive, "passive")) if name],
         witness=ProcessPicture("http://w", 2),
+        missing="" if redundant else f"{active} is alone",
     )
 
 
 def told(history: History) -> list[tuple[str, str, str, int]]:
-    return [(event.kind, event.before, event.replica, event.term) for event in history.events]
+    """Of who is active."""
+    return [(e.kind, e.before, e.replica, e.term) for e in history.events if e.kind not in {"lost", "restored"}]
 
 
 def test_actives_are_told_by_how_they_became_so() -> None:
@@ -49,16 +51,47 @@ def test_an_area_without_an_active_or_with_an_old_one_is_no_news() -> None:
     assert told(history) == [("founded", "", "a", 3)]
 
 
-def test_redundancy_is_told_when_it_goes_and_when_it_is_back_but_not_before_it_was_there() -> None:
+def redundancy(*looks: tuple[float, AreaPicture]) -> list[tuple[str, float, str]]:
+    """What is told of redundancy when an area is seen so at such times."""
     history = History()
-    for now, redundant in ((0.0, False), (1.0, True), (2.0, False), (2.5, False), (4.0, True)):
-        history.see([area("a", redundant=redundant)], now)
-    assert [(event.kind, event.seconds) for event in history.events] == [("founded", 0), ("lost", 0), ("restored", 2.0)]
+    for now, seen in looks:
+        history.see([seen], now)
+    return [(e.kind, e.seconds, e.about) for e in history.events if e.kind in {"lost", "restored"}]
+
+
+WHOLE, ALONE = area("a", passive="b"), area("a", redundant=False)
+
+
+def test_a_loss_of_redundancy_is_told_with_its_reason_and_its_end_but_not_before_it_was_there() -> None:
+    looks = ((0.0, ALONE), (5.0, ALONE), (6.0, WHOLE), (7.0, ALONE), (8.0, ALONE), (9.0, ALONE), (10.0, WHOLE))
+    assert redundancy(*looks) == [("lost", 1.0, "a is alone"), ("restored", 3.0, "a (active) and b (passive)")]
+
+
+def test_what_is_as_before_within_a_second_is_no_news() -> None:
+    assert redundancy((0.0, WHOLE), (1.0, ALONE), (1.5, WHOLE), (2.0, ALONE), (2.9, WHOLE)) == []
+    handed_over = area("b", 2, passive="a")
+    assert redundancy((0.0, WHOLE), (1.0, ALONE), (1.1, handed_over)) == [], "the switchover is told"
+
+
+def test_another_member_is_news() -> None:
+    looks = ((0.0, WHOLE), (1.0, ALONE), (1.5, area("a", passive="c")), (3.0, area("c", 2, passive="d")))
+    assert redundancy(*looks) == [
+        ("restored", 0.5, "a (active) and c (passive)"),
+        ("restored", 0.0, "c (active) and d (passive)"),
+    ]
+
+
+def test_the_end_of_a_process_is_told_as_it_is() -> None:
+    history = History()
+    history.ended("sim-3 was ended by signal 9 (Killed)", 7.0)
+    assert [(e.number, e.at, e.kind, e.about) for e in history.events] == [
+        (1, 7.0, "ended", "sim-3 was ended by signal 9 (Killed)")
+    ]
 
 
 def test_events_are_numbered_and_bounded() -> None:
     history = History()
     for term in range(1, KEPT + 50):
-        history.see([area("a" if term % 2 else "b", term)], float(term))
+        history.see([area("a" if term % 2 else "b", term, redundant=False)], float(term))
     assert len(history.events) == KEPT
     assert [event.number for event in history.events] == list(range(50, KEPT + 50))

@@ -20,7 +20,21 @@ from controller.process import Ending, Slot
 from controller.view import Kind
 
 WAITS = "import signal; signal.pause()"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+STUBBORN = """
+import signal
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, signal.SIG_IGN)
+print('ready', flush=True)
+signal.pause()
+"""
+TELLS = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: print('stops alone', flush=True))
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(print('stops with the world', flush=True)))
+print('ready', flush=True)
+while True:
+    signal.pause()
+"""
 FAILS = "import sys; sys.exit(3)"
 HOST = "127.0.0.1"
 
@@ -130,7 +144,7 @@ async def test_a_process_that_fails_again_and_again_is_told_with_its_log(tmp_pat
         sentences = [s for s in one.told if s.startswith("sim-1")]  # type: ignore[attr-defined]
         assert "ended with exit code 3" in sentences[0]
         assert str(tmp_path / "sim-1" / "log") in sentences[0]
-        assert "in 0.4 s" in sentences[1], "the pause grows"
+        assert "ended with exit code 3, 2 times in a row; it is started again in 0.2 s" in sentences[1]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +184,17 @@ async def test_stopping_asks_first_and_kills_who_does_not_listen(tmp_path: Path)
         assert not any(map(running, pids))
         assert all(process.pid is None for process in one.processes.values())
         assert one.told == []  # type: ignore[attr-defined]
+
+
+async def test_an_end_is_told_from_the_end_of_the_world(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), TELLS) as one:
+        one.start(1)
+        process, log = one.processes["sim-1"], tmp_path / "sim-1" / "log"
+        await until(lambda: log.exists() and "ready" in log.read_text())
+        process.kill(Ending(grace=600))
+        await until(lambda: "stops alone" in log.read_text())
+        await one.stop(frozenset(), patience=60)
+        assert log.read_text().splitlines() == ["ready", "stops alone", "stops with the world"]
 
 
 async def test_a_long_log_is_put_aside_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +246,31 @@ async def test_a_process_that_is_away_is_started_again_only_after_that(tmp_path:
         process.kill()
         await until(lambda: process.restarts == 2)
         assert sum("in 0.5 s" in line for line in one.told) == 1  # type: ignore[attr-defined]
+
+
+async def test_who_is_killed_by_order_has_not_failed(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path)) as one:
+        one.start(1)
+        process = one.processes["sim-1"]
+        for number in range(3):
+            await until(lambda number=number: process.pid and process.restarts == number)
+            process.kill()
+        await until(lambda: len(one.told) == 3)  # type: ignore[attr-defined]
+        assert all("Killed); it is started again in 0.1 s" in line for line in one.told)  # type: ignore[attr-defined]
+
+
+async def test_a_process_is_asked_back_before_it_has_ended(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), STUBBORN) as one:
+        one.start(1)
+        process = one.processes["sim-1"]
+        await until(lambda: (process.folder / "log").exists() and "ready" in (process.folder / "log").read_text())
+        pid = process.pid
+        assert process.come_back() == pid, "it runs"
+        process.kill(Ending(grace=0.2, away=600))
+        assert process.pid == pid
+        assert process.come_back() is None, "the one that runs is about to end"
+        await until(lambda: process.restarts == 1)
+        assert process.come_back() == process.pid != pid
 
 
 async def test_a_process_that_begins_anew_finds_nothing_but_its_log(tmp_path: Path) -> None:

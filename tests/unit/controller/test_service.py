@@ -175,6 +175,16 @@ async def test_processes_are_told_and_ended_in_the_way_that_is_asked_for(
     assert made.places["a"].endings == [Ending(away=3, fresh=True)]
 
 
+async def test_who_is_asked_back_is_told_with_its_pid_if_it_runs_and_goes_on(
+    made: Fakes, http: aiohttp.ClientSession
+) -> None:
+    told = await order(http, "/v1/processes/start", process="a")
+    assert told == (200, {"replica": "a", "pid": made.places["a"].pid})
+    made.places["a"].kill(Ending(grace=60))
+    assert await order(http, "/v1/processes/start", process="a") == (200, {"replica": "a", "pid": None})
+    assert (await order(http, "/v1/processes/start", process="nobody"))[0] == 404
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -70,6 +70,9 @@ class Place:
             self.endings.append(ending)
         return self.pid
 
+    def come_back(self) -> int | None:
+        return None if self.endings else self.pid
+
 
 class Fakes:
     """Replicas a, b and c, the witness w, and a world that looks after them."""

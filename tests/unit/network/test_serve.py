@@ -15,8 +15,11 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
+from structlog.testing import CapturingLogger
 
 from pairsim.model.assignment import Role
+from pairsim.model.stopping import WITH_THE_WORLD
+from pairsim.network import serve
 from pairsim.network.serve import hand_over, run_simulator, run_witness
 from pairsim.replication.port import RefusedError
 from pairsim.settings import ProcessSettings
@@ -81,6 +84,21 @@ async def test_a_passive_stops_without_an_order(settings: ProcessSettings, http:
     os.kill(os.getpid(), signal.SIGTERM)
     await soon(running)
     assert port.orders == []
+
+
+async def test_an_active_that_stops_with_the_whole_world_hands_over_to_nobody(
+    settings: ProcessSettings, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, log = FakePort(), CapturingLogger()
+    monkeypatch.setattr(serve, "log", log)
+    running = asyncio.ensure_future(run_simulator(settings, port))
+    await listens(http, settings.url)
+    os.kill(os.getpid(), WITH_THE_WORLD)
+    await soon(running)
+    assert port.orders == []
+    assert [(call.method_name, call.args[0]) for call in log.calls] == [
+        ("info", "serves"), ("info", "stopped with the whole world"),
+    ]  # fmt: skip
 
 
 async def test_a_handover_that_fails_is_no_reason_to_stay() -> None:

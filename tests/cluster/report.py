@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.figures import quantile
+from tests.benchmarks.figures import Figure, quantile
 
 FILE = Path(os.environ.get("PAIRSIM_CLUSTER_REPORT", "cluster-report.json"))
 
@@ -16,10 +17,15 @@ class Report:
 
     def __init__(self) -> None:
         self._samples: dict[str, tuple[str, list[float]]] = {}
+        self._figures: list[Figure] = []
 
     def add(self, name: str, value: float, unit: str) -> None:
         """One measurement."""
         self._samples.setdefault(name, (unit, []))[1].append(value)
+
+    def take(self, figures: Sequence[Figure]) -> None:
+        """What somebody else has summed up."""
+        self._figures += figures
 
     def rows(self) -> list[tuple[str, ...]]:
         """What was measured: name, number, median, p99, maximum, unit."""
@@ -27,8 +33,13 @@ class Report:
         for name, (unit, samples) in sorted(self._samples.items()):
             figures = (quantile(samples, 0.5), quantile(samples, 0.99), max(samples))
             rows.append((name, str(len(samples)), *(f"{figure:.3g}" for figure in figures), unit))
-        return rows
+        return rows + [
+            (one.name, str(one.n), *(f"{figure:.3g}" for figure in (one.p50, one.p99, one.worst)), one.unit)
+            for one in self._figures
+        ]
 
     def write(self) -> None:
         """Leaves the samples in a file."""
-        FILE.write_text(json.dumps({name: {"unit": u, "samples": s} for name, (u, s) in self._samples.items()}))
+        measured = {name: {"unit": unit, "samples": samples} for name, (unit, samples) in self._samples.items()}
+        summed = {one.name: {"unit": one.unit, "n": one.n, "p50": one.p50, "p99": one.p99} for one in self._figures}
+        FILE.write_text(json.dumps(measured | summed))

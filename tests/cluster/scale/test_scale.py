@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.native.tools import ETCD, KUBERNETES
+from tests.cluster.report import Report
 from tests.cluster.scale.trial import REPORT, Trial
 
 pytestmark = pytest.mark.cluster
@@ -25,7 +26,7 @@ def _missing() -> str:
     return ""
 
 
-def test_labels_follow_a_hundred_losses_at_once_and_are_never_two(tmp_path: Path) -> None:
+def test_labels_follow_a_hundred_losses_at_once_and_are_never_two(tmp_path: Path, report: Report) -> None:
     if said := _missing():
         pytest.skip(said)
     trial = Trial(tmp_path, witnesses=2)
@@ -34,3 +35,4 @@ def test_labels_follow_a_hundred_losses_at_once_and_are_never_two(tmp_path: Path
     finally:
         trial.close()
         trial.write(REPORT)
+        report.take(trial.figures)

@@ -283,9 +283,9 @@ class Group:
             self.open_term = term
             self._leadership.opened(term)
 
-    def snapshot(self) -> bytes:
-        """Everything applied so far."""
-        return self._machine.snapshot()
+    def draft(self) -> Callable[[], bytes]:
+        """A snapshot of everything applied so far."""
+        return self._machine.draft()
 
     def restore(self, snapshot: bytes) -> None:
         """A leader's snapshot, or the journal's."""

@@ -286,9 +286,9 @@ class Group:
             succession = Succession.HANDED_OVER if before == self._called else self._loss
             self._leadership.opened(term, succession if before else None)
 
-    def snapshot(self) -> bytes:
-        """Everything applied so far."""
-        return self._machine.snapshot()
+    def draft(self) -> Callable[[], bytes]:
+        """A snapshot of everything applied so far."""
+        return self._machine.draft()
 
     def restore(self, snapshot: bytes) -> None:
         """A leader's snapshot, or the journal's."""

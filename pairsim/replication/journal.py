@@ -2,7 +2,8 @@
 
 Takes the place of pysyncobj's journal, whose method names it therefore has, and differs where that one loses
 data: records are checksummed and appended by one write each, a torn tail is cut at the next start, and
-whatever replaces content (compaction, a snapshot) writes a new file and renames it over the old one.
+whatever replaces content (compaction, a snapshot) writes a new file and renames it over the old one. A compaction
+does so beside what goes on, since members compact at about the same time, and silent ones are taken for dead.
 
 Nothing is synced to the platter: a crash of the process loses nothing, a crash of the machine may. So the journal
 carries the machine's boot id, and one of another boot counts as lost (`enrolled` is False): its member holds what
@@ -13,146 +14,41 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import overload
 
 import msgspec
 import structlog
-import xxhash
 
+from pairsim.replication.journalfile import (
+    FIRST,
+    FORMAT,
+    Add,
+    Commit,
+    Cut,
+    Enrolled,
+    Head,
+    Item,
+    Snapshot,
+    State,
+    Vote,
+    decode_item,
+    frame,
+    frame_snapshot,
+    unframe,
+)
 from pairsim.replication.messages import Entry
-from pairsim.replication.storage import FileStorage, JournalError, JournalFullError, MemoryStorage, Storage
+from pairsim.replication.storage import Draft, FileStorage, JournalError, JournalFullError, MemoryStorage, Storage
 
 __all__ = ["FileStorage", "Journal", "JournalError", "JournalFullError", "MemoryStorage", "Snapshot", "boot_id"]
 
 log = structlog.get_logger()
 
-FORMAT = 1
-_LENGTH, _FRAME = 8, 16
-_FIRST: Entry = (b"\1", 1, 0)
-
-
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """The state machine after `last`, with the last two entries that it covers."""
-
-    data: bytes
-    previous: Entry
-    last: Entry
-
-
-class _Head(msgspec.Struct, frozen=True, tag="head", array_like=True):
-    format: int
-    boot: str
-    identity: str
-    incarnation: int = 0
-
-
-class _Add(msgspec.Struct, frozen=True, tag="add", array_like=True):
-    entry: Entry
-
-
-class _Cut(msgspec.Struct, frozen=True, tag="cut", array_like=True):
-    length: int
-
-
-class _Vote(msgspec.Struct, frozen=True, tag="vote", array_like=True):
-    term: int
-    vote: str | None
-
-
-class _Commit(msgspec.Struct, frozen=True, tag="commit", array_like=True):
-    index: int
-
-
-class _Enrolled(msgspec.Struct, frozen=True, tag="enrolled", array_like=True):
-    founders: dict[str, int] = {}
-
-
-class _Compacted(msgspec.Struct, frozen=True, tag="snapshot", array_like=True):
-    snapshot: Snapshot
-
-
-_Item = _Head | _Add | _Cut | _Vote | _Commit | _Enrolled | _Compacted
-_items: msgspec.msgpack.Decoder[_Item] = msgspec.msgpack.Decoder(_Item)
-_encode = msgspec.msgpack.Encoder().encode
-
-
-class _State(msgspec.Struct):
-    """All that a journal remembers."""
-
-    entries: list[Entry] = []
-    term: int = 0
-    vote: str | None = None
-    commit: int = 1
-    enrolled: bool = False
-    founders: dict[str, int] = {}
-    snapshot: Snapshot | None = None
-
-    def replay(self, item: _Item) -> None:
-        match item:
-            case _Head():
-                pass
-            case _Add():
-                self.entries.append(item.entry)
-            case _Cut():
-                del self.entries[item.length :]
-            case _Vote():
-                self.term, self.vote = item.term, item.vote
-            case _Commit():
-                self.commit = item.index
-            case _Enrolled():
-                self.enrolled, self.founders = True, item.founders
-            case _Compacted():
-                self.snapshot = item.snapshot
-                self.entries = [item.snapshot.previous, item.snapshot.last]
-
-    def items(self) -> list[_Item]:
-        """What brings an empty state here."""
-        items: list[_Item] = [_Vote(self.term, self.vote), _Commit(self.commit)]
-        if self.enrolled:
-            items.append(_Enrolled(self.founders))
-        if self.snapshot is not None:
-            items.append(_Compacted(self.snapshot))
-            if self.entries[:2] == [self.snapshot.previous, self.snapshot.last]:
-                return [*items, *map(_Add, self.entries[2:])]
-            items.append(_Cut(0))
-        return [*items, *map(_Add, self.entries)]
-
 
 def boot_id() -> str:
     """Differs after every start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def _frame(item: _Item) -> bytes:
-    """Length, a check of the length alone (a damaged one must not pass for a torn tail), checksum, body."""
-    body = _encode(item)
-    length = len(body).to_bytes(4, "little")
-    return length + xxhash.xxh32_digest(length) + xxhash.xxh3_64_digest(body) + body
-
-
-def _unframe(data: bytes) -> tuple[list[memoryview], int, bool]:
-    """Bodies of the whole records at the beginning, where they end, and whether what follows is damage.
-
-    What a crash of the process leaves is the beginning of a record. Its write never returned, so nobody was told:
-    that is no damage.
-    """
-    bodies: list[memoryview] = []
-    at, view = 0, memoryview(data)
-    while len(data) - at >= _FRAME:
-        head = view[at : at + _FRAME]
-        if xxhash.xxh32_digest(head[:4]) != head[4:_LENGTH]:
-            return bodies, at, True
-        end = at + _FRAME + int.from_bytes(head[:4], "little")
-        if end > len(data):
-            break
-        body = view[at + _FRAME : end]
-        if xxhash.xxh3_64_digest(body) != head[_LENGTH:]:
-            return bodies, at, True
-        bodies.append(body)
-        at = end
-    return bodies, at, False
 
 
 class Journal:
@@ -172,9 +68,10 @@ class Journal:
         """
         self._storage = storage
         # Not a secret, and drawn by `random` so that a seeded run can be run again.
-        self._head = _Head(FORMAT, boot, identity, random.getrandbits(63))
-        self._state = _State()
+        self._head = Head(FORMAT, boot, identity, random.getrandbits(63))
+        self._state = State()
         self._damaged = False
+        self._draft: tuple[Draft, list[Snapshot]] | None = None
         self.bytes = 0
         try:
             data = storage.read()
@@ -186,12 +83,12 @@ class Journal:
             self._rewrite(self._state)
 
     def _load(self, data: bytes) -> None:
-        bodies, self.bytes, self._damaged = _unframe(data)
+        bodies, self.bytes, self._damaged = unframe(data)
         if bodies:
             head = self._of_this_boot(bodies[0])
             try:
                 for body in bodies:
-                    self._state.replay(_items.decode(body))
+                    self._state.replay(decode_item(body))
             except msgspec.MsgspecError as error:
                 raise JournalError(f"the journal of {self._head.identity} holds a record of no known kind") from error
             if head is None or self._damaged:
@@ -207,12 +104,12 @@ class Journal:
                 bytes=len(data),
             )
 
-    def _of_this_boot(self, body: memoryview) -> _Head | None:
+    def _of_this_boot(self, body: memoryview) -> Head | None:
         try:
-            head = _items.decode(body)
+            head = decode_item(body)
         except msgspec.MsgspecError:
             head = None
-        if not isinstance(head, _Head) or head.format != FORMAT:
+        if not isinstance(head, Head) or head.format != FORMAT:
             raise JournalError("the journal has an unknown format: it was written by another version of pairsim")
         if head.identity != self._head.identity:
             raise JournalError(
@@ -221,22 +118,31 @@ class Journal:
             )
         return head if head.boot == self._head.boot else None
 
-    def _append(self, item: _Item) -> None:
-        data = _frame(item)
+    def _append(self, item: Item) -> None:
+        data = frame(item)
         try:
             self._storage.append(data)
         except OSError as error:
             raise self._failure(error) from error
         self.bytes += len(data)
 
-    def _rewrite(self, state: _State) -> None:
+    def _rewrite(self, state: State) -> None:
         """Goes to another state in one step."""
-        data = b"".join(map(_frame, [self._head, *state.items()]))
+        self._discard()
+        data = b"".join(map(frame, [self._head, *state.items()]))
         try:
             self._storage.replace(data)
         except OSError as error:
             raise self._failure(error) from error
-        self.bytes = len(data)
+        self._is(state, len(data))
+
+    def _discard(self) -> None:
+        if self._draft is not None:
+            self._draft[0].discard()
+            self._draft = None
+
+    def _is(self, state: State, size: int) -> None:
+        self.bytes = size
         self._state, self._written_commit = state, state.commit
 
     def _failure(self, error: OSError) -> JournalError:
@@ -245,7 +151,7 @@ class Journal:
             return JournalFullError(f"{what}. Make room under the data folder and start this process again")
         return JournalError(what)
 
-    def _changed(self, **changes: object) -> _State:
+    def _changed(self, **changes: object) -> State:
         return msgspec.structs.replace(self._state, **changes)
 
     # --- pairsim's part
@@ -279,25 +185,64 @@ class Journal:
     def enrol(self, founders: Mapping[str, int] = {}) -> None:
         """The member votes from now on; see `founders`."""
         if not self._state.enrolled:
-            self._append(_Enrolled(dict(founders)))
+            self._append(Enrolled(dict(founders)))
             self._state.enrolled, self._state.founders = True, dict(founders)
 
     def found(self, snapshot: bytes, term: int) -> None:
         """Starts a generation from the sealed one's state: a voter from the beginning."""
-        previous, last = (_FIRST[0], 1, term), (_FIRST[0], 2, term)
+        previous, last = (FIRST[0], 1, term), (FIRST[0], 2, term)
         compacted = Snapshot(snapshot, previous, last)
-        self._rewrite(_State([previous, last], term, None, 2, enrolled=True, snapshot=compacted))
+        self._rewrite(State([previous, last], term, None, 2, enrolled=True, snapshot=compacted))
 
     def save_snapshot(self, data: bytes, previous: Entry, last: Entry, *, keep_tail: bool) -> None:
-        """Compacts the log: entries before `previous` go, and without `keep_tail` those after `last`, too."""
+        """Takes a leader's snapshot: entries before `previous` go, and without `keep_tail` those after `last`, too."""
+        self._rewrite(self._compacted(Snapshot(data, previous, last), keep_tail=keep_tail))
+
+    def _compacted(self, snapshot: Snapshot, *, keep_tail: bool) -> State:
+        previous, last = snapshot.previous, snapshot.last
         tail = [entry for entry in self._state.entries if entry[1] > last[1]] if keep_tail else []
         commit = max(self._state.commit, last[1]) if keep_tail else last[1]
-        self._rewrite(
-            self._changed(entries=[previous, last, *tail], commit=commit, snapshot=Snapshot(data, previous, last))
-        )
+        return self._changed(entries=[previous, last, *tail], commit=commit, snapshot=snapshot)
+
+    def compact(self, pack: Callable[[], bytes], previous: Entry, last: Entry) -> None:
+        """Begins to compact the log to the own snapshot up to `last`, which is committed.
+
+        A large one takes longer to pack and to write than a leader may be silent: a thread does, if the storage has
+        one, and `compacting` ends it.
+        """
+        head, made = frame(self._head), list[Snapshot]()
+
+        def content() -> Iterator[bytes | memoryview]:
+            made.append(Snapshot(pack(), previous, last))
+            yield head
+            yield from frame_snapshot(made[0])
+
+        try:
+            self._draft = self._storage.draft(content()), made
+        except OSError as error:
+            raise self._failure(error) from error
+        self.compacting()
+
+    def compacting(self) -> bool:
+        """Whether a compaction is under way; one that is written is in force when this returns."""
+        if self._draft is None:
+            return False
+        draft, made = self._draft
+        try:
+            if not draft.written():
+                return True
+            self._draft = None
+            state = self._compacted(made[0], keep_tail=True)
+            size = draft.finish(b"".join(map(frame, state.items_after(2))))
+        except OSError as error:
+            self._draft = None
+            raise self._failure(error) from error
+        self._is(state, size)
+        return False
 
     def close(self) -> None:
         """Lets another process open it."""
+        self._discard()
         try:
             self.onOneSecondTimer()
         finally:
@@ -308,7 +253,7 @@ class Journal:
     def add(self, command: bytes, idx: int, term: int) -> None:
         """Appends an entry; it is on disk when this returns."""
         entry = (command, idx, term)
-        self._append(_Add(entry))
+        self._append(Add(entry))
         self._state.entries.append(entry)
 
     def clear(self) -> None:
@@ -317,7 +262,7 @@ class Journal:
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 - pysyncobj's names
         """Cuts the log to its first `entryFrom` entries."""
-        self._append(_Cut(entryFrom))
+        self._append(Cut(entryFrom))
         del self._state.entries[entryFrom:]
 
     def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803 - pysyncobj's names
@@ -344,7 +289,7 @@ class Journal:
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803 - pysyncobj's names
         """Term and vote; on disk when this returns."""
-        self._append(_Vote(term, votedForNodeId))
+        self._append(Vote(term, votedForNodeId))
         self._state.term, self._state.vote = term, votedForNodeId
 
     def getCurrentTerm(self) -> int:  # noqa: N802 - pysyncobj's name
@@ -358,7 +303,7 @@ class Journal:
     def onOneSecondTimer(self) -> None:  # noqa: N802 - pysyncobj's name
         """Writes the commit index if it has moved."""
         if self._state.commit != self._written_commit:
-            self._append(_Commit(self._state.commit))
+            self._append(Commit(self._state.commit))
             self._written_commit = self._state.commit
 
     _destroy = close

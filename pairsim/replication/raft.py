@@ -56,8 +56,8 @@ class Machine(Protocol):
     def apply(self, payload: bytes) -> None:
         """Applies a committed record."""
 
-    def snapshot(self) -> bytes:
-        """Everything applied so far."""
+    def draft(self) -> Callable[[], bytes]:
+        """A snapshot of everything applied so far; any thread may pack it."""
 
     def restore(self, snapshot: bytes) -> None:
         """Takes a snapshot's place."""
@@ -150,7 +150,7 @@ class Raft:
         self.journal = journal
         self._machine = machine
         self._frozen = False
-        self._snapshots = Snapshots(journal, machine.snapshot, self._install)
+        self._snapshots = Snapshots(journal, machine.draft, self._install)
         self._feeder = Feeder(journal, self._snapshots, wire)
         self._heartbeat = timing.heartbeat
         links = _Links(wire, lambda: self.term)

@@ -1,6 +1,6 @@
 """Log compaction and the way of a snapshot to a member that lags behind it.
 
-Takes the place of pysyncobj's serializer, whose method names it therefore has. A snapshot is written into the
+Takes the place of pysyncobj's serializer, whose method names it therefore has. A snapshot gets into the
 journal in one step together with the cut of the log, so that there is no moment at which a crash loses
 entries; it travels in chunks inside AppendEntries.
 
@@ -26,7 +26,7 @@ MAX_SNAPSHOT_BYTES = 256 * 2**20
 COMPACT_ENTRIES = 2_000
 COMPACT_BYTES = 32 * 2**20
 _PATIENCE = 4
-_NOT_SERIALIZING = 0
+_NOT_SERIALIZING, _SERIALIZING = 0, 1
 
 
 class _Outgoing(msgspec.Struct, frozen=True):
@@ -46,11 +46,14 @@ class Snapshots:
     """Saves, sends and receives snapshots of the state machine."""
 
     def __init__(
-        self, journal: Journal, take: Callable[[], bytes], install: Callable[[bytes, Entry, Entry], None]
+        self,
+        journal: Journal,
+        draft: Callable[[], Callable[[], bytes]],
+        install: Callable[[bytes, Entry, Entry], None],
     ) -> None:
-        """`take` makes a snapshot of what is applied, `install` receives a leader's."""
+        """`draft` takes a snapshot of what is applied, to be packed by any thread; `install` receives a leader's."""
         self._journal = journal
-        self._take = take
+        self._draft = draft
         self._install = install
         self._outgoing: dict[str, _Outgoing] = {}
         self._incoming: _Incoming | None = None
@@ -63,6 +66,8 @@ class Snapshots:
         While somebody is being sent the snapshot it may become longer, and larger: what follows the snapshot would be
         gone when that one has it, and who is on a slow link would be sent one after the other.
         """
+        if self._journal.compacting():
+            return False
         snapshot = self._journal.snapshot
         large = max(COMPACT_BYTES, 2 * len(snapshot.data) if snapshot else 0)
         if any(going.term == term for going in self._outgoing.values()):
@@ -70,13 +75,13 @@ class Snapshots:
         return len(self._journal) > COMPACT_ENTRIES or self._journal.bytes > large
 
     def checkSerializing(self) -> tuple[int, None]:  # noqa: N802 - pysyncobj's name
-        """Saving is done at once, never under way."""
-        return _NOT_SERIALIZING, None
+        """Whether a compaction is under way: then no other begins."""
+        return _SERIALIZING if self._journal.compacting() else _NOT_SERIALIZING, None
 
     def serialize(self, data: tuple[object, Entry, Entry, object], _index: int) -> None:
         """Compacts the log up to the last applied entry."""
         _nothing, last, previous, _cluster = data
-        self._journal.save_snapshot(self._take(), previous, last, keep_tail=True)
+        self._journal.compact(self._draft(), previous, last)
 
     # --- as a leader
 

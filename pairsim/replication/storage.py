@@ -3,6 +3,8 @@
 The seam between what a journal means and what a disk may do to it. Either operation is all or nothing for whoever
 reads afterwards, or the storage refuses everything from then on: half a record must never be followed by a whole
 one, because a reader stops at the half.
+
+What is so large that it takes long is a *draft* first: a thread writes it to another file, while appending goes on.
 """
 
 from __future__ import annotations
@@ -11,8 +13,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
+
+_MORE = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+_ANEW = _MORE | os.O_CREAT | os.O_TRUNC
 
 
 class JournalError(Exception):
@@ -21,6 +28,19 @@ class JournalError(Exception):
 
 class JournalFullError(JournalError):
     """The disk has no room for what must be written."""
+
+
+class Draft(Protocol):
+    """The beginning of other content, on its way to the disk."""
+
+    def written(self) -> bool:
+        """Whether it is there. Raises OSError if it never will be. Never blocks."""
+
+    def finish(self, rest: bytes) -> int:
+        """Adds the rest and puts all of it in place, atomically; its size. Raises OSError, then nothing has changed."""
+
+    def discard(self) -> None:
+        """Takes it back. Never blocks."""
 
 
 class Storage(Protocol):
@@ -34,6 +54,9 @@ class Storage(Protocol):
 
     def replace(self, data: bytes) -> None:
         """Puts other content in place, atomically. Raises OSError."""
+
+    def draft(self, content: Iterable[bytes | memoryview]) -> Draft:
+        """Begins to write other content, which is made beside, too; what is there goes on. Raises OSError."""
 
     def close(self) -> None:
         """Lets another process open it."""
@@ -52,14 +75,15 @@ class FileStorage:
             JournalError: Another process has it, or it cannot be opened.
         """
         self._path = path
-        self._temporary = path.with_suffix(".tmp")
+        self._temporary, self._draft = path.with_suffix(".tmp"), path.with_suffix(".draft")
         self._torn = False
         self._lock = self._file = -1
         try:
             self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._temporary.unlink(missing_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._draft.unlink(missing_ok=True)
+            self._file = os.open(path, _MORE | os.O_CREAT, 0o600)
         except OSError as error:
             self.close()
             if isinstance(error, BlockingIOError):
@@ -95,20 +119,27 @@ class FileStorage:
 
     def replace(self, data: bytes) -> None:
         """See `Storage`."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        file = os.open(self._temporary, flags, 0o600)
+        self._put(self._temporary, os.open(self._temporary, _ANEW, 0o600), data)
+
+    def draft(self, content: Iterable[bytes | memoryview]) -> Draft:
+        """See `Storage`."""
+        return _FileDraft(self._draft, content, self._put)
+
+    def _put(self, path: Path, file: int, data: bytes) -> int:
+        """Adds to an open file and takes it in place of what is there."""
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(file, view) :]
-            self._temporary.replace(self._path)
+            _write(file, data)
+            size = os.fstat(file).st_size
+            path.replace(self._path)
         except OSError:
             os.close(file)
             with contextlib.suppress(OSError):
-                self._temporary.unlink()  # gives the room back to those who need it
+                path.unlink()  # gives the room back to those who need it
             raise
-        os.close(self._file)
-        self._file, self._size, self._torn = file, len(data), False
+        # Nobody can open the old file any more, so that to close it is to free its blocks: slow if it is large.
+        threading.Thread(target=os.close, args=(self._file,), name="compaction-end", daemon=True).start()
+        self._file, self._size, self._torn = file, size, False
+        return size
 
     def close(self) -> None:
         """See `Storage`."""
@@ -116,6 +147,54 @@ class FileStorage:
             if fd >= 0:
                 os.close(fd)
         self._file = self._lock = -1
+
+
+class _FileDraft:
+    """Its thread has a descriptor of its own, so that nobody has to wait for it."""
+
+    def __init__(
+        self, path: Path, content: Iterable[bytes | memoryview], put: Callable[[Path, int, bytes], int]
+    ) -> None:
+        self._path, self._put = path, put
+        self._stop = threading.Event()
+        self._failure: OSError | None = OSError(errno.EIO, "a draft was not written to its end", str(path))
+        file = os.open(path, _ANEW | os.O_EXCL, 0o600)
+        self._thread = threading.Thread(target=self._run, args=(file, content), name="compaction", daemon=True)
+        self._thread.start()
+
+    def _run(self, file: int, content: Iterable[bytes | memoryview]) -> None:
+        try:
+            for part in content:
+                _write(file, part)
+                if self._stop.is_set():
+                    return
+            self._failure = None
+        except OSError as error:
+            self._failure = error
+        finally:
+            os.close(file)
+
+    def written(self) -> bool:
+        if self._thread.is_alive():
+            return False
+        if self._failure is not None:
+            self.discard()
+            raise self._failure
+        return True
+
+    def finish(self, rest: bytes) -> int:
+        return self._put(self._path, os.open(self._path, _MORE), rest)
+
+    def discard(self) -> None:
+        self._stop.set()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+def _write(file: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
 
 
 class MemoryStorage:
@@ -137,5 +216,23 @@ class MemoryStorage:
         """See `Storage`."""
         self.data = bytearray(data)
 
+    def draft(self, content: Iterable[bytes | memoryview]) -> Draft:
+        """See `Storage`; written at once."""
+        return _MemoryDraft(self, b"".join(content))
+
     def close(self) -> None:
         """See `Storage`."""
+
+
+class _MemoryDraft:
+    def __init__(self, storage: MemoryStorage, data: bytes) -> None:
+        self._storage, self._data = storage, data
+
+    def written(self) -> bool:
+        return True
+
+    def finish(self, rest: bytes) -> int:
+        self._storage.replace(self._data + rest)
+        return len(self._data) + len(rest)
+
+    def discard(self) -> None: ...

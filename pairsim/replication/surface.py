@@ -132,7 +132,8 @@ class AreaSurface:
 
     def forget(self, generation: int) -> None:
         """See `Surface`."""
-        for path in (self._file(generation), self._members(generation)):
+        journal = self._file(generation)
+        for path in (journal, self._members(generation), journal.with_suffix(".lock")):  # it never comes again
             path.unlink(missing_ok=True)
 
     def has_journal(self, generation: int) -> bool:

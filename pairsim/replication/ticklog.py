@@ -16,6 +16,7 @@ from __future__ import annotations
 import collections
 import itertools
 import threading
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -29,6 +30,9 @@ log = structlog.get_logger()
 
 MAX_RETAINED_BYTES = 128 * 2**20
 """Beyond this the oldest records go, and a member whose state is older needs a keyframe."""
+
+_NONE, _ARRAY, _BYTES = b"\x90", b"\xdd", b"\xc6"
+"""MessagePack's for an empty array, and for an array and a byte string whose length follows in four bytes."""
 
 _MARGIN = 16
 """Records kept below the floor: the ones that a lost leadership may have run ahead with."""
@@ -59,6 +63,14 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     window: bytes
     last_ids: list[str]
     retained: list[bytes]
+
+
+def _pack(taken: _Snapshot, retained: Sequence[bytes]) -> bytes:
+    """Encodes a snapshot with the records that it retains: joined, which other threads need not wait for."""
+    parts = [msgspec.msgpack.encode(taken)[: -len(_NONE)], _ARRAY + len(retained).to_bytes(4, "big")]
+    for payload in retained:
+        parts += (_BYTES + len(payload).to_bytes(4, "big"), payload)
+    return b"".join(parts)
 
 
 class TickLog:
@@ -150,19 +162,23 @@ class TickLog:
 
     def snapshot(self) -> bytes:
         """Everything applied so far."""
+        return self.draft()()
+
+    def draft(self) -> Callable[[], bytes]:
+        """A snapshot of everything applied so far; any thread may pack it, which takes a while if much is retained."""
         with self.lock:
-            return msgspec.msgpack.encode(
-                _Snapshot(
-                    term=self.term,
-                    tick=self.tick,
-                    floor=self._floor,
-                    authority=self.authority,
-                    seal=self.sealed,
-                    window=self.window.dump(),
-                    last_ids=self._last_ids,
-                    retained=list(self._retained),
-                )
+            taken = _Snapshot(
+                term=self.term,
+                tick=self.tick,
+                floor=self._floor,
+                authority=self.authority,
+                seal=self.sealed,
+                window=self.window.dump(),
+                last_ids=self._last_ids,
+                retained=[],
             )
+            retained = list(self._retained)
+        return lambda: _pack(taken, retained)
 
     def restore(self, snapshot: bytes) -> None:
         """Takes a snapshot's place, unless this log is already past it."""

@@ -50,7 +50,7 @@ class Leader:
         self.journal = Journal(MemoryStorage(), "boot", "me")
         self.journal.save_snapshot(self.data, PREVIOUS, LAST, keep_tail=False)
         self.wire = SlowWire()
-        self.feeder = Feeder(self.journal, Snapshots(self.journal, lambda: b"", lambda *_: None), self.wire)
+        self.feeder = Feeder(self.journal, Snapshots(self.journal, lambda: bytes, lambda *_: None), self.wire)
         self.following = 1
 
     def feed(self, term: int = 3) -> list[AppendEntries]:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import copy
 import errno
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,6 +27,8 @@ from pairsim.replication.journal import (
 from pairsim.replication.messages import Entry
 
 ME = "north/1/a"
+PATIENCE = 10.0
+"""How long a test waits for what must happen, in seconds."""
 
 
 class Crash(BaseException):
@@ -226,12 +230,22 @@ def _compact(place: int, keep_tail: bool) -> Operation:
     return act
 
 
+def _compact_own(place: int) -> Operation:
+    def act(journal: Journal) -> None:
+        if len(journal) >= 2:
+            at = place % (len(journal) - 1)
+            journal.compact(lambda: b"s" * place, journal[at], journal[at + 1])
+
+    return act
+
+
 _operations = st.one_of(
     st.builds(_add, st.integers(0, 40), st.integers(0, 9)),
     st.builds(_add, st.integers(0, 40), st.integers(0, 9)),
     st.builds(lambda n: lambda journal: journal.deleteEntriesFrom(n % (len(journal) + 1)), st.integers(0, 50)),
     st.builds(lambda n: lambda journal: journal.deleteEntriesTo(n % (len(journal) + 1)), st.integers(0, 50)),
     st.builds(_compact, st.integers(0, 50), st.booleans()),
+    st.builds(_compact_own, st.integers(0, 50)),
     st.builds(lambda t, v: lambda journal: journal.setCurrentTerm(t, v), st.integers(0, 99), st.none() | st.text()),
     st.builds(lambda t: lambda journal: journal.found(b"f", t), st.integers(0, 99)),
     st.just(lambda journal: journal.enrol()),
@@ -312,6 +326,96 @@ def test_a_crash_at_any_byte_of_a_compaction_keeps_every_entry(
     assert indexes == ([3, 4] if change == "deleteEntriesTo" else [2, 3, 4])
     assert survived > 100
     assert sorted(p.name for p in tmp_path.iterdir()) == ["generation-1.journal", "generation-1.lock"]
+
+
+class SlowPack:
+    """A snapshot that is packed when it is told to."""
+
+    def __init__(self, data: bytes = b"state") -> None:
+        self.data, self.begun, self.goes_on = data, threading.Event(), threading.Event()
+
+    def __call__(self) -> bytes:
+        self.begun.set()
+        assert self.goes_on.wait(PATIENCE)
+        return self.data
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[FileStorage]:
+    made = FileStorage(tmp_path / "generation-1.journal")
+    yield made
+    made.close()
+
+
+def until_compacted(journal: Journal) -> None:
+    end = time.monotonic() + PATIENCE
+    while journal.compacting():
+        assert time.monotonic() < end, "it was never written"
+
+
+@pytest.mark.parametrize("size", [0, 1, 300, 2**16 + 1, 3 * 2**20 + 5])
+def test_a_journal_goes_on_while_it_is_compacted(file: FileStorage, size: int) -> None:
+    journal, pack = filled(file), SlowPack(b"s" * size)
+    journal.compact(pack, journal[1], journal[2])
+    assert pack.begun.wait(PATIENCE)
+    assert journal.compacting()
+    journal.setCurrentTerm(4, "c")
+    journal.add(b"command 5", 5, 4)
+    assert [entry[1] for entry in journal[:]] == [1, 2, 3, 4, 5]
+    assert facts(opened(MemoryStorage(file.read()))) == facts(journal)  # what a crash now would leave
+    pack.goes_on.set()
+    until_compacted(journal)
+    journal.add(b"command 6", 6, 4)
+    for seen in (journal, opened(MemoryStorage(file.read()))):
+        assert [entry[1] for entry in seen[:]] == [2, 3, 4, 5, 6]
+        assert (seen.getCurrentTerm(), seen.getVotedForNodeId(), seen.enrolled) == (4, "c", True)
+        assert seen.snapshot is not None
+        assert seen.snapshot.data == pack.data
+        assert seen.bytes == len(file.read())
+
+
+def test_a_leaders_snapshot_takes_the_place_of_a_compaction_under_way(file: FileStorage) -> None:
+    journal, pack = filled(file), SlowPack()
+    journal.compact(pack, journal[1], journal[2])
+    assert pack.begun.wait(PATIENCE)
+    journal.save_snapshot(b"leader's", (b"x", 90, 4), (b"y", 91, 4), keep_tail=False)
+    assert not journal.compacting()
+    pack.goes_on.set()
+    journal.compact(lambda: b"next", journal[0], journal[1])
+    until_compacted(journal)
+    assert journal.snapshot is not None
+    assert journal.snapshot.data == b"next"
+    assert facts(opened(MemoryStorage(file.read()))) == facts(journal)
+
+
+def test_a_journal_that_is_closed_leaves_no_draft(file: FileStorage, tmp_path: Path) -> None:
+    journal, pack = filled(file), SlowPack()
+    before = facts(journal)
+    journal.compact(pack, journal[1], journal[2])
+    assert pack.begun.wait(PATIENCE)
+    journal.close()
+    pack.goes_on.set()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["generation-1.journal", "generation-1.lock"]
+    assert facts(opened(MemoryStorage(file.read()))) == before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])
+def test_a_compaction_that_fails_changes_nothing_and_is_told(
+    file: FileStorage, tmp_path: Path, error: Exception
+) -> None:
+    journal = filled(file)
+    before = facts(journal)
+
+    def fail() -> bytes:
+        raise error
+
+    with pytest.raises(JournalError, match="cannot write the journal"):  # noqa: PT012 - sooner or later
+        journal.compact(fail, journal[1], journal[2])
+        until_compacted(journal)
+    assert not journal.compacting()
+    assert facts(journal) == facts(opened(MemoryStorage(file.read()))) == before
+    assert not (tmp_path / "generation-1.draft").exists()
 
 
 def test_a_record_torn_at_any_byte_is_cut_off_and_the_journal_goes_on() -> None:

@@ -38,8 +38,9 @@ class Silence:
     def apply(self, payload: bytes) -> None:
         self.applied.append(payload)
 
-    def snapshot(self) -> bytes:
-        return b"".join(self.applied)
+    def draft(self) -> Callable[[], bytes]:
+        taken = b"".join(self.applied)
+        return lambda: taken
 
     def restore(self, snapshot: bytes) -> None:
         self.applied = [snapshot]

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import threading
+import time
+from pathlib import Path
+
 import pytest
 import structlog.testing
 
 from pairsim.replication import snapshots
-from pairsim.replication.journal import Journal, MemoryStorage
+from pairsim.replication.journal import FileStorage, Journal, MemoryStorage
 from pairsim.replication.messages import Chunk, Entry
 from pairsim.replication.snapshots import Snapshots
 
 CHUNK = 100
+PATIENCE = 10.0
+"""How long a test waits for what must happen, in seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +30,7 @@ class Member:
         self.installed: list[tuple[bytes, Entry, Entry]] = []
         self.journal = Journal(MemoryStorage(), "boot", "me")
         self.journal.save_snapshot(self.data, (b"", index - 1, 1), (b"", index, 1), keep_tail=False)
-        self.snapshots = Snapshots(self.journal, lambda: b"new", lambda *all_: self.installed.append(all_))
+        self.snapshots = Snapshots(self.journal, lambda: bytes, lambda *all_: self.installed.append(all_))
 
     def chunks(self, count: int, term: int = 1) -> list[Chunk]:
         """The next ones for a peer."""
@@ -112,3 +118,29 @@ def test_a_log_is_compacted_later_while_its_snapshot_is_on_its_way(monkeypatch: 
     while leader.journal.bytes <= 4 * 4_000:
         leader.journal.add(bytes(CHUNK), leader.journal[-1][1] + 1, 1)
     assert leader.snapshots.due(1)  # there is an end to patience
+
+
+def test_one_compaction_begins_after_the_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(snapshots, "COMPACT_ENTRIES", 4)
+    journal = Journal(FileStorage(tmp_path / "generation-1.journal"), "boot", "me")
+    for index in range(1, 11):
+        journal.add(b"", index, 1)
+    goes_on = threading.Event()
+
+    def pack() -> bytes:
+        assert goes_on.wait(PATIENCE)
+        return b"state"
+
+    member = Snapshots(journal, lambda: pack, lambda *_: None)
+    assert member.due(1)
+    assert member.checkSerializing() == (0, None)
+    member.serialize((None, journal[8], journal[7], None), 8)
+    assert not member.due(1)
+    assert member.checkSerializing() == (1, None)
+    goes_on.set()
+    end = time.monotonic() + PATIENCE
+    while member.checkSerializing() != (0, None):
+        assert time.monotonic() < end
+    assert not member.due(1)
+    assert [entry[1] for entry in journal[:]] == [8, 9, 10]
+    journal.close()

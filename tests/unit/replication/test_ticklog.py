@@ -109,3 +109,16 @@ def test_bytes_that_are_no_record_are_skipped() -> None:
     log.apply(b"\xc1 nonsense")
     apply(log, Open(1), tick(1, 1))
     assert log.tick == 1
+
+
+def test_a_snapshot_is_of_the_moment_at_which_it_was_taken() -> None:
+    log = new()
+    apply(log, Open(1), tick(1, 1, "a", "b"), tick(1, 2, rejected=(1,)), tick(1, 3, "c"))
+    pack, at_once = log.draft(), log.snapshot()
+    apply(log, tick(1, 4, "d", rejected=(0,)), seal(1, 4))
+    assert pack() == at_once
+    again = new()
+    again.restore(at_once)
+    assert (again.tick, again.sealed, again.payloads_after(0)) == (3, None, log.payloads_after(0)[:3])
+    assert again.window.get("d") is None
+    assert again.snapshot() == at_once

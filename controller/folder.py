@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import TypeVar
@@ -36,7 +37,7 @@ class DataFolder:
         """Creates what is missing, and locks it.
 
         Raises:
-            FolderError: It is in use, or cannot be written.
+            FolderError: It is in use or damaged, or cannot be written.
         """
         self.path = path
         self.backups = BackupFolder(path / "backups")
@@ -61,7 +62,10 @@ class DataFolder:
             with os.fdopen(fd, "w", encoding="ascii") as file:
                 file.write(secrets.token_hex(32))
             temporary.replace(path)  # a full disk leaves no empty one
-        return path.read_text(encoding="ascii").strip()
+        word = path.read_bytes().strip()
+        if re.fullmatch(rb"[!-~]{16,}", word) is None:
+            raise FolderError(f"{path} is no word of 16 characters or more: restore it, or use another --data folder")
+        return word.decode("ascii")
 
     def recorded(self) -> dict[str, Assignment]:
         """The newest assignment that was decided for each area.

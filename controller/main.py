@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 
 import click
@@ -21,6 +19,7 @@ from controller.kube.connection import Connection
 from controller.leadership import Candidate
 from controller.meters import Meters
 from controller.seam import ApiError
+from pairsim import logs
 from pairsim.network.connections import listening
 
 log = structlog.get_logger()
@@ -62,7 +61,7 @@ def main(
 
     Of several controllers in a namespace the one that holds the Lease works.
     """
-    _logging(log_level)
+    logs.configure(log_level)
     name = identity or f"{socket.gethostname()}-{os.getpid()}"
     try:
         folder = BackupFolder(backups) if backups is not None else None
@@ -124,23 +123,6 @@ def probes(candidate: Candidate, meters: Meters) -> web.Application:
     app = web.Application()
     app.add_routes([web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", metrics)])
     return app
-
-
-def _logging(level: str) -> None:
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise click.UsageError(f"log level {level!r} is none of debug, info, warning, error")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 if __name__ == "__main__":

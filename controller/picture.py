@@ -226,10 +226,10 @@ def what_is_missing(pair: Sequence[ReplicaStatus], witness: ReplicaStatus | Witn
         return f"{active.replica} is active alone"
     if other.role is not Role.PASSIVE:
         return f"{other.replica} is {other.role}"
-    if not (active.peer_in_sync and other.in_sync and other.generation == active.generation):
-        return f"{other.replica} is not in sync"
     if not isinstance(witness, WitnessStatus):
         return "its witness cannot be reached"
+    if not (active.peer_in_sync and other.in_sync and other.generation == active.generation):
+        return f"{other.replica} is not in sync"
     if all((g.area, g.generation) != (active.area, active.generation) for g in witness.areas):
         return f"{witness.replica}, its witness, has not joined yet"
     return ""

@@ -7,7 +7,6 @@ import contextlib
 import errno
 import fcntl
 import gc
-import logging
 import os
 import re
 import socket
@@ -18,8 +17,8 @@ from typing import TypeVar
 
 import click
 import msgspec
-import structlog
 
+from pairsim import logs
 from pairsim.model.assignment import Name
 from pairsim.replication.port import SimulatorError
 from pairsim.replication.storage import JournalError
@@ -136,7 +135,7 @@ def witness(**options: object) -> None:
 def _process(options: dict[str, object]) -> Iterator[ProcessSettings]:
     """Settings, logging and the lock on the data folder; errors become sentences."""
     settings = _settings(options)
-    _logging(str(options["log_level"]))
+    logs.configure(str(options["log_level"]))
     sys.setswitchinterval(_SWITCH_INTERVAL)  # the Raft thread must not wait 5 ms for the interpreter
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
@@ -187,20 +186,3 @@ def _settings(options: dict[str, object]) -> ProcessSettings:
         )
     except (msgspec.ValidationError, ValueError) as error:
         raise click.ClickException(f"the settings are wrong: {error}") from error
-
-
-def _logging(level: str) -> None:
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise click.ClickException(f"log level {level!r} is none of debug, info, warning, error")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionPrettyPrinter(sys.stderr),  # above its line, as lines
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

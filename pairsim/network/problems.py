@@ -87,12 +87,14 @@ def unexpected(error: Exception, what: str) -> HttpError:
 
 def respond(error: HttpError) -> web.Response:
     """The answer with its JSON body."""
+    # What a user sent may be quoted in it, and be no text.
+    sentence = error.sentence.encode("utf-8", "backslashreplace").decode()
     headers = {"Retry-After": str(RETRY_AFTER)} if error.retry else None
     if error.status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
     return web.Response(
         status=error.status,
-        body=msgspec.json.encode(Failure(error.sentence, error.unknown)),
+        body=msgspec.json.encode(Failure(sentence, error.unknown)),
         content_type="application/json",
         headers=headers,
     )

@@ -69,6 +69,7 @@ class Checkpointer:
         """Removes what a killed run left half written."""
         self._folder, self._area, self._schema = folder, area, schema
         self._encoder = Encoder(schema)
+        self._useless: set[Path] = set()
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("checkpoint-*.tmp"):
             leftover.unlink()
@@ -106,7 +107,9 @@ class Checkpointer:
             try:
                 return self._load(path)
             except (OSError, ValueError, msgspec.MsgspecError) as error:
-                log.warning("a checkpoint is of no use", file=str(path), reason=str(error))
+                if path not in self._useless:
+                    log.warning("a checkpoint is of no use", file=str(path), reason=str(error))
+                    self._useless.add(path)
         return None
 
     def _load(self, path: Path) -> Checkpoint:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from collections.abc import Collection
 
 import structlog
 
+from pairsim.logs import STDERR
 from pairsim.model.raised import raised
 
 log = structlog.get_logger()
@@ -18,8 +18,10 @@ EXIT_CODE = 70
 
 def die(what: str, error: BaseException, own: Collection[str] = ()) -> None:
     """Ends the process; a half-working replica or witness would be in its peers' way. `own`: see `raised`."""
-    log.critical("this process ends, so that its peers go on without it", reason=what, error=repr(error))
-    traceback.print_exception(error)
-    sys.stderr.write(f"{what}: {raised(error, own)}\n")  # for whoever keeps the process
-    sys.stderr.flush()
-    os._exit(EXIT_CODE)
+    try:
+        log.critical("this process ends, so that its peers go on without it", reason=what, error=repr(error))
+        traceback.print_exception(error, file=STDERR)
+        STDERR.write(f"{what}: {raised(error, own)}\n")  # for whoever keeps the process
+        STDERR.flush()
+    finally:
+        os._exit(EXIT_CODE)

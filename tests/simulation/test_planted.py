@@ -10,7 +10,7 @@ import pytest
 from pairsim.replication import group, member, passive, raft, replica, state
 from tests.simulation import faults, world
 
-SEEDS = 40
+SEEDS = 100
 
 
 def found() -> bool:

@@ -39,6 +39,16 @@ def test_assignments_are_there_at_the_next_start(tmp_path: Path) -> None:
     assert folder.recorded() == {"west": FIRST}
 
 
+@pytest.mark.parametrize("name", ["secret", "token"])
+@pytest.mark.parametrize("left", [b"", b"0123456789abcde", b"\xff" * 64])
+def test_a_damaged_secret_is_told_by_its_name(tmp_path: Path, name: str, left: bytes) -> None:
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    (folder / name).write_bytes(left)
+    with pytest.raises(FolderError, match=f"{name} is no word of 16 characters or more: restore it"):
+        DataFolder(folder)
+
+
 def test_damaged_records_are_told_and_not_overlooked(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     (tmp_path / "areas.json").write_bytes(b'{"west": ')

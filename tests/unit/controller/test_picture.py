@@ -89,6 +89,7 @@ def test_a_pair_in_sync_with_its_witness_lacks_nothing() -> None:
         ([ACTIVE, msgspec.structs.replace(PASSIVE, in_sync=False)], WITNESS, "sim-2 is not in sync"),
         ([ACTIVE, replica("sim-2", NEXT, Role.PASSIVE)], WITNESS, "sim-2 is not in sync"),
         ([ACTIVE, PASSIVE], None, "its witness cannot be reached"),
+        ([msgspec.structs.replace(ACTIVE, peer_in_sync=False), PASSIVE], None, "its witness cannot be reached"),
         ([ACTIVE, PASSIVE], PASSIVE, "its witness cannot be reached"),
         ([ACTIVE, PASSIVE], witness("witness-1"), "witness-1, its witness, has not joined yet"),
         ([ACTIVE, PASSIVE], witness("witness-1", NEXT), "witness-1, its witness, has not joined yet"),

@@ -49,6 +49,20 @@ async def test_who_means_another_process_is_told_nothing_and_obeyed_in_nothing()
     assert port.orders == ["north"]
 
 
+@pytest.mark.parametrize("header", ["Pairsim-Area", "Pairsim-Replica"])
+async def test_a_header_that_is_no_text_is_answered_like_any_other(header: str) -> None:
+    async with served(FakePort()) as url:
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            f"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}: ".encode() + b"\xff\r\n\r\n"
+        )
+        answer = await soon(reader.read())
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 421")
+    assert rb"\\udcff" in answer
+
+
 async def test_with_only_processes_of_other_areas_it_says_so() -> None:
     wrong = FakePort()
     wrong.area = "south"

@@ -18,6 +18,12 @@ except AssertionError as error:
 """
 
 
+def test_a_log_that_cannot_be_written_keeps_nobody_from_ending() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, as a shell would redirect to it
+        done = subprocess.run([sys.executable, "-c", CODE], stdout=full, stderr=full, timeout=30, check=False)
+    assert done.returncode == 70
+
+
 def test_the_last_line_names_the_error_and_its_place() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 70

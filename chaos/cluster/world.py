@@ -19,7 +19,7 @@ from chaos.cluster.objects import AreaObject, PodObject, place, pod
 from chaos.cluster.progress import collections
 from chaos.cron import every
 from chaos.experiment import Experiment, Schedule, StatusCheck, Workflow
-from chaos.insisting import to_its_end
+from chaos.insisting import to_its_end, undone
 from chaos.scene import Asked, Injection, RefusedFaultError, Scene, WorldError
 from controller.kube.connection import Connection, GoneError
 from controller.seam import ApiError
@@ -102,8 +102,8 @@ class ClusterWorld:
         try:
             await to_its_end(created.create())
             await injection.begun()
-        except BaseException:
-            await to_its_end(injection.recover())
+        except BaseException as error:
+            await undone(injection.recover(), error)
             raise
         return injection
 

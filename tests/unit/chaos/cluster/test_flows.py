@@ -216,7 +216,8 @@ async def test_a_fault_that_stays_is_told(cluster: FakeCluster, monkeypatch: pyt
     injection, played = await begun(cluster, SCHEDULE, longest=0.05)
     played.fault(played.root, **injected("a"))
     await over(injection)
-    with pytest.raises(WorldError, match="1 of its faults are deleted and still there"):
+    told = "1 of its faults are deleted and still there, .*: `kubectl -n pairsim delete podchaos.chaos-mesh.org/f`"
+    with pytest.raises(WorldError, match=told):
         await injection.recover()
 
 

@@ -191,7 +191,7 @@ class Cpu(Part, frozen=True):
 
 
 class Memory(Part, frozen=True):
-    """Workers, each of which takes `size` (`chaos.values.size_bytes`, or `chaos.values.share` of the memory)."""
+    """Workers that take `size` together (`chaos.values.size_bytes`, or `chaos.values.share` of the node's memory)."""
 
     workers: int
     size: str = ""

@@ -20,7 +20,6 @@ from controller.kube.connection import Connection, RefusedError
 from controller.seam import ApiError
 
 _INJECTED, _RECOVERED, _GONE = 30.0, 60.0, 60.0
-_WORKFLOW = 3600.0
 _FLOW_LOOK = 0.5
 """Seconds; the shortest fault of a workflow or a schedule should be there for as long."""
 T = TypeVar("T")
@@ -88,8 +87,7 @@ class MakingFaults:
     async def over(self) -> None:
         """See `chaos.scene.Injection`. A schedule has no end but that of the time that it is given."""
         flow = isinstance(self._spec, Workflow)
-        lasting = min(self._longest, _WORKFLOW) if flow else self._longest
-        deadline = time.monotonic() + lasting
+        deadline = time.monotonic() + self._longest
         while True:
             late = time.monotonic() > deadline
             try:
@@ -102,7 +100,7 @@ class MakingFaults:
                 break
             await asyncio.sleep(_FLOW_LOOK)
         if flow and not ended and not self._progress.aborted:
-            raise WorldError(f"it was not Accomplished within {lasting:g} s: {complaint}")
+            raise WorldError(f"it was not Accomplished within {self._longest:g} s: {complaint}")
         reason = self._progress.unshown()
         if reason:
             raise WorldError(reason)

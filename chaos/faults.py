@@ -119,10 +119,10 @@ class PodFault(Timed, frozen=True, kw_only=True):
 
 
 class Reorder(Part, frozen=True):
-    """Every `gap`-th packet is late, with a chance of `reorder` percent."""
+    """Every `gap`-th packet is late, with a chance of `reorder` percent; without a gap, any packet."""
 
     reorder: str
-    gap: int
+    gap: int = 0
     correlation: str = "0"
 
 

@@ -83,6 +83,21 @@ class Created:
         except GoneError as error:
             raise WorldError(f"somebody else deleted it: {error}") from error
 
+    async def now(self) -> ChaosObject:
+        """The same, when an API server that does not tell at once is asked again.
+
+        Raises:
+            WorldError: It is gone, or cannot be looked at.
+        """
+        deadline = time.monotonic() + _GONE
+        while True:
+            try:
+                return await self.look()
+            except ApiError as error:
+                if isinstance(error, RefusedError) or time.monotonic() > deadline:
+                    raise WorldError(f"it cannot be looked at: {error}") from error
+            await asyncio.sleep(_LOOK)
+
     async def until(self, condition: str, seconds: float) -> ChaosObject:
         """Waits for a condition.
 

@@ -219,6 +219,7 @@ async def test_one_that_was_injected_is_never_forced(failing: FakeCluster, monke
 
 async def test_one_that_is_over_before_it_is_taken_back_is_told(cluster: FakeCluster) -> None:
     injection = await cluster.world(longest=0.01).inject(CUT, None)  # type: ignore[arg-type]
+    cluster.trouble = {"GET": [(NO_ANSWER, False)] * 3}
     await injection.over()
     cluster.objects[f"{GROUP}/networkchaos/it"]["status"]["conditions"] = [
         {"type": "AllInjected", "status": "False"}, {"type": "AllRecovered", "status": "True"},

@@ -36,7 +36,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--at-most", type=SECONDS, default=3600.0, metavar="SECONDS",
-    help="Faults last no longer than that, whatever their files say.",
+    help="Faults last no longer than that, whatever their files say; with --cluster, nor does a Workflow.",
 )  # fmt: skip
 @with_manner
 @click.pass_context

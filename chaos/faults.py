@@ -119,10 +119,10 @@ class PodFault(Timed, frozen=True, kw_only=True):
 
 
 class Reorder(Part, frozen=True):
-    """Every `gap`-th packet is late, with a chance of `reorder` percent."""
+    """Every `gap`-th packet is late, with a chance of `reorder` percent; without a gap, any packet."""
 
     reorder: str
-    gap: int
+    gap: int = 0
     correlation: str = "0"
 
 
@@ -191,7 +191,7 @@ class Cpu(Part, frozen=True):
 
 
 class Memory(Part, frozen=True):
-    """Workers, each of which takes `size` (`chaos.values.size_bytes`, or `chaos.values.share` of the memory)."""
+    """Workers that take `size` together (`chaos.values.size_bytes`, or `chaos.values.share` of the node's memory)."""
 
     workers: int
     size: str = ""

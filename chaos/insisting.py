@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TypeVar
 
+from chaos.scene import WorldError
+
 T = TypeVar("T")
 
 
@@ -25,3 +27,13 @@ async def to_its_end(work: Coroutine[object, object, T]) -> T:
     if cancelled is not None:
         raise cancelled
     return result
+
+
+async def undone(work: Coroutine[object, object, None], because: BaseException) -> None:
+    """Takes back what failed; that this failed as well is told after the first reason, not in its place."""
+    try:
+        await to_its_end(work)
+    except WorldError as error:
+        if not isinstance(because, WorldError):
+            raise
+        raise WorldError(f"{because}; then {error}") from because

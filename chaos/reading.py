@@ -8,6 +8,7 @@ bounded, since a few lines of aliases can stand for gigabytes.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -101,8 +102,15 @@ def parse(text: str) -> tuple[Document, ...]:
         raise UnreadableError("it is nested too deeply; no experiment is") from error
 
 
+class _Loader(yaml.SafeLoader):
+    """As kubectl reads YAML: by version 1.1, in which `y` and `n` are bools."""
+
+
+_Loader.add_implicit_resolver(f"{_TAG}bool", re.compile("[yYnN]$"), list("yYnN"))
+
+
 def _nodes(text: str) -> Iterator[yaml.Node | None]:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         while loader.check_node():
             yield loader.get_node()
@@ -190,7 +198,8 @@ def _line(node: yaml.Node) -> int:
 
 
 _PLAIN = yaml.SafeLoader("")
-"""Makes null, bool, int and float of their texts; it holds no state between calls."""
+"""Makes int and float of their texts; it holds no state between calls."""
+_TRUE = ("y", "yes", "true", "on")
 
 
 def _scalar(node: yaml.ScalarNode) -> Value:
@@ -201,7 +210,7 @@ def _scalar(node: yaml.ScalarNode) -> Value:
         if kind == "null":
             made = None
         elif kind == "bool":
-            made = _PLAIN.construct_yaml_bool(node)
+            made = text.lower() in _TRUE
         elif kind == "int" and ":" not in text:
             made = _PLAIN.construct_yaml_int(node)
             str(made)  # what cannot even be written down is no number here

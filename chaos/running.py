@@ -15,10 +15,10 @@ from pathlib import Path
 import msgspec
 
 from chaos.experiment import Experiment, Http
-from chaos.insisting import to_its_end
+from chaos.insisting import to_its_end, undone
 from chaos.local.flow import ask
 from chaos.probe.probe import Probe, missing
-from chaos.scene import Injection, RefusedFaultError, World, WorldError
+from chaos.scene import RefusedFaultError, World, WorldError
 from chaos.verdict.judging import Verdict, checks, takeovers
 
 _LOOK = 0.1
@@ -108,17 +108,18 @@ class Runner:
 
     async def _hurt(self, experiment: Experiment) -> tuple[str, ...]:
         """Makes the fault, waits for its end, and takes it back; the processes that it was made to."""
-        injection: Injection | None = None
         try:
             async with asyncio.timeout(self._pace.injection):
                 injection = await self._world.inject(experiment, self._asked)
-            self._tell(f"{experiment.name}: made to {', '.join(injection.targets) or 'the world'}")
-            await injection.over()
         except TimeoutError:
             raise WorldError(f"it could not be made within {self._pace.injection:g} s") from None
-        finally:
-            if injection is not None:
-                await to_its_end(injection.recover())
+        try:
+            self._tell(f"{experiment.name}: made to {', '.join(injection.targets) or 'the world'}")
+            await injection.over()
+        except BaseException as error:
+            await undone(injection.recover(), error)
+            raise
+        await to_its_end(injection.recover())
         return injection.targets
 
     async def _until_whole(self) -> None:

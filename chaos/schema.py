@@ -21,6 +21,9 @@ FAULTS = ("PodChaos", "NetworkChaos", "StressChaos", "TimeChaos", "IOChaos")
 KINDS = (*FAULTS, "Schedule", "Workflow", "StatusCheck")
 CRDS = Path(__file__).parent / "crds"
 
+_FILLED_IN = ("gap",)
+"""Required fields that Chaos Mesh's mutating webhook fills in, with a value that means what no value would."""
+
 _METADATA: Schema = {
     "type": "object",
     "properties": {
@@ -66,6 +69,9 @@ def strict(schema: Schema) -> Schema:
     free = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
     if "properties" in schema and not free:
         made["additionalProperties"] = False
+    required = made.get("required")
+    if isinstance(required, list):
+        made["required"] = [name for name in required if name not in _FILLED_IN]
     if made.get("type") == "integer":
         bits = 31 if schema.get("format") == "int32" else 63
         made = {"minimum": -(2**bits), "maximum": 2**bits - 1, **made}

@@ -8,6 +8,7 @@ schedule would go on for ever.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import cast
 
 import msgspec
 
+from chaos.cluster.forcing import FORCE, MERGE, by_hand, written_down
 from chaos.cluster.objects import RUN, ChaosObject
 from chaos.reading import Value
 from chaos.scene import RefusedFaultError, WorldError
@@ -26,6 +28,8 @@ _LOOK = 0.25
 _GONE = 60.0
 _LATE = 5.0
 """Seconds in which a request without an answer may still be carried out."""
+_PATIENCE = 10.0
+"""Seconds that a deleted fault whose injection fails may take to be injected after all, before it is forced."""
 
 
 class Created:
@@ -35,10 +39,11 @@ class Created:
         """`document` is as it is written; it gets a namespace, a name if it has none, and the run's annotation."""
         self._connection, self._run = connection, secrets.token_hex(8)
         self._body = marked(document, namespace, self._run)
-        name = cast("dict[str, str]", self._body["metadata"])["name"]
-        self._collection = f"{GROUP}/namespaces/{namespace}/{plural}"
-        self._path = f"{self._collection}/{name}"
-        self._by_hand = f"kubectl -n {namespace} delete {plural}.chaos-mesh.org/{name}"
+        self._name = cast("dict[str, str]", self._body["metadata"])["name"]
+        self._namespace, self._plural = namespace, plural
+        self._path = f"{self._collection(plural)}/{self._name}"
+        self._failed_in: tuple[str, ...] = ()
+        self._left: list[str] = []
         self._there = self._answered = False
 
     async def create(self) -> None:
@@ -50,7 +55,7 @@ class Created:
         """
         self._there = True
         try:
-            await self._connection.request("POST", self._collection, body=self._body)
+            await self._connection.request("POST", self._collection(self._plural), body=self._body)
         except UnreachableError as error:
             raise WorldError(f"it could not be created: {error}") from error
         except ApiError as error:
@@ -61,7 +66,7 @@ class Created:
                 ) from error
             if isinstance(error, ConflictError):
                 raise WorldError(
-                    f"there is one of its name, somebody else's or left by a run that was killed: `{self._by_hand}`"
+                    f"there is one of its name, somebody else's or left by a run that was killed: {self._by_hand}"
                 ) from error
             raise WorldError(f"it was not taken: {error}") from error
         self._answered = True
@@ -77,6 +82,21 @@ class Created:
             return await self._seen()
         except GoneError as error:
             raise WorldError(f"somebody else deleted it: {error}") from error
+
+    async def now(self) -> ChaosObject:
+        """The same, when an API server that does not tell at once is asked again.
+
+        Raises:
+            WorldError: It is gone, or cannot be looked at.
+        """
+        deadline = time.monotonic() + _GONE
+        while True:
+            try:
+                return await self.look()
+            except ApiError as error:
+                if isinstance(error, RefusedError) or time.monotonic() > deadline:
+                    raise WorldError(f"it cannot be looked at: {error}") from error
+            await asyncio.sleep(_LOOK)
 
     async def until(self, condition: str, seconds: float) -> ChaosObject:
         """Waits for a condition.
@@ -104,31 +124,51 @@ class Created:
             WorldError: It is still there, or may be; what to do about it.
         """
         began = time.monotonic()
-        while self._there:
+        while self._there or self._left:
+            trouble = "it is deleted and still there, Chaos Mesh cannot take it back"
             try:
-                self._there = await self._still_there(late=time.monotonic() > began + _LATE)
-                trouble = "it is deleted and still there, Chaos Mesh cannot take it back"
+                await self._remove(time.monotonic() - began)
             except RefusedError as error:
-                raise WorldError(f"it could not be deleted, do it by hand, `{self._by_hand}`: {error}") from error
+                raise WorldError(f"it could not be deleted, do it by hand, {self._by_hand}: {error}") from error
             except ApiError as error:
                 trouble = str(error)
-            if self._there:
+            if self._there or self._left:
                 if time.monotonic() > began + _GONE:
-                    raise WorldError(f"it was not gone within {_GONE:g} s, do it by hand, `{self._by_hand}`: {trouble}")
+                    raise WorldError(f"it was not gone within {_GONE:g} s, do it by hand, {self._by_hand}: {trouble}")
                 await asyncio.sleep(_LOOK)
 
-    async def _still_there(self, *, late: bool) -> bool:
+    async def _remove(self, waited: float) -> None:
+        """A step: what it left at pods goes after it, or Chaos Mesh would write it down again."""
+        if self._there:
+            self._there = await self._still_there(waited)
+        while self._left and not self._there:
+            with contextlib.suppress(GoneError):
+                await self._connection.request("DELETE", self._left[-1])
+            self._left.pop()
+
+    async def _still_there(self, waited: float) -> bool:
         """Has it deleted if it is, and is it not deleted yet."""
         try:
             seen = await self._seen()
         except GoneError:
-            return not (self._answered or late)
+            return not (self._answered or waited > _LATE)
         if seen.metadata.annotations.get(RUN) != self._run:
             return False  # somebody else's, of the same name
         self._answered = True
         if seen.metadata.deletion_timestamp is None:
             await self._connection.request("DELETE", self._path, body={"preconditions": {"uid": seen.metadata.uid}})
+        elif (kept := written_down(self._plural)) and seen.failed_in and waited > _PATIENCE:
+            self._failed_in = seen.failed_in
+            self._left = [f"{self._collection(kept)}/{pod}" for pod in seen.failed_in]
+            await self._connection.request("PATCH", self._path, body=FORCE, content=MERGE)
         return True
+
+    @property
+    def _by_hand(self) -> str:
+        return by_hand(self._namespace, self._plural, self._name, self._failed_in)
+
+    def _collection(self, plural: str) -> str:
+        return f"{GROUP}/namespaces/{self._namespace}/{plural}"
 
     async def _seen(self) -> ChaosObject:
         try:

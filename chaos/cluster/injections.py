@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 
 from chaos.cluster.created import GROUP, Created
+from chaos.cluster.forcing import by_hand
 from chaos.cluster.objects import ChaosObject, NodeObject
 from chaos.cluster.progress import NODES, Progress, collections
 from chaos.experiment import Schedule, Workflow
@@ -18,7 +20,6 @@ from controller.kube.connection import Connection, RefusedError
 from controller.seam import ApiError
 
 _INJECTED, _RECOVERED, _GONE = 30.0, 60.0, 60.0
-_WORKFLOW = 3600.0
 _FLOW_LOOK = 0.5
 """Seconds; the shortest fault of a workflow or a schedule should be there for as long."""
 T = TypeVar("T")
@@ -44,6 +45,16 @@ class SingleFault:
         await asyncio.sleep(min(lasting, self._longest))
         if lasting <= self._longest:
             await self._created.until("AllRecovered", _RECOVERED)
+        else:
+            await self._still_made()
+
+    async def _still_made(self) -> None:
+        """Chaos Mesh counts the duration from the creation: a slow injection may leave little of it."""
+        if not (await self._created.now()).has("AllInjected"):
+            raise WorldError(
+                f"it ended by itself before the {self._longest:g} s of --at-most were over: its duration of "
+                f"{self._fault.seconds:g} s began when it was created, and its injection took long"
+            )
 
     async def recover(self) -> None:
         """See `chaos.scene.Injection`."""
@@ -72,8 +83,7 @@ class MakingFaults:
     async def over(self) -> None:
         """See `chaos.scene.Injection`. A schedule has no end but that of the time that it is given."""
         flow = isinstance(self._spec, Workflow)
-        lasting = min(self._longest, _WORKFLOW) if flow else self._longest
-        deadline = time.monotonic() + lasting
+        deadline = time.monotonic() + self._longest
         while True:
             late = time.monotonic() > deadline
             try:
@@ -86,7 +96,7 @@ class MakingFaults:
                 break
             await asyncio.sleep(_FLOW_LOOK)
         if flow and not ended and not self._progress.aborted:
-            raise WorldError(f"it was not Accomplished within {lasting:g} s: {complaint}")
+            raise WorldError(f"it was not Accomplished within {self._longest:g} s: {complaint}")
         reason = self._progress.unshown()
         if reason:
             raise WorldError(reason)
@@ -94,19 +104,25 @@ class MakingFaults:
     async def recover(self) -> None:
         """See `chaos.scene.Injection`. Its faults are deleted with it, and may take longer than it does."""
         await self._created.delete()
-        deadline, left = time.monotonic() + _GONE, self._progress.made
-        while left:
+        deadline, ours = time.monotonic() + _GONE, self._progress.made
+        left: list[tuple[str, ChaosObject]] | None = None
+        while ours and left != []:
             try:
-                left &= {each.metadata.uid for each in await self._made()}
+                left = [(plural, each) for plural, each in await self._found() if each.metadata.uid in ours]
             except ApiError as error:
                 if isinstance(error, RefusedError) or time.monotonic() > deadline:
                     raise WorldError(f"whether its faults are gone cannot be seen, look for them: {error}") from error
             if left and time.monotonic() > deadline:
-                raise WorldError(
-                    f"{len(left)} of its faults are deleted and still there, Chaos Mesh cannot take them back"
-                )
-            if left:
+                raise WorldError(self._stay(left))
+            if left != []:
                 await asyncio.sleep(_FLOW_LOOK)
+
+    def _stay(self, left: Sequence[tuple[str, ChaosObject]]) -> str:
+        commands = (by_hand(self._namespace, plural, each.metadata.name, each.failed_in) for plural, each in left)
+        return (
+            f"{len(left)} of its faults are deleted and still there, Chaos Mesh cannot take them back, do it by hand: "
+            f"{', '.join(commands)}"
+        )
 
     async def _look(self) -> bool:
         """Whether a workflow is over; what it made is looked at afterwards, so that nothing of it is missed."""
@@ -116,8 +132,12 @@ class MakingFaults:
         return root.has("Accomplished")
 
     async def _made(self) -> list[ChaosObject]:
+        return [each for _, each in await self._found()]
+
+    async def _found(self) -> list[tuple[str, ChaosObject]]:
+        """All that there is of the kinds that it makes, each with its collection."""
         return [
-            each
+            (collection, each)
             for collection in collections(self._spec)
             if collection != NODES
             for each in await self._listed(collection, ChaosObject)

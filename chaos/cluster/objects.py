@@ -7,6 +7,8 @@ was begun.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from chaos.scene import Place, Pod
@@ -16,6 +18,8 @@ HTTP_PORT = 8080
 _NAME, _COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
 _AREA, _ROLE = "pairsim.io/area", "pairsim.io/role"
 _ABORT = "workflow.chaos-mesh.org/abort"
+_CHOSEN = "."
+"""The selector of a record's pod: the fault's own, where `.Target` is its target's."""
 RUN = "pairsim.io/run"
 """The annotation that says which run made an object, so that no run deletes another's."""
 
@@ -94,6 +98,7 @@ class _Event(_Camel, frozen=True):
 
 class _Record(_Camel, frozen=True):
     id: str = ""
+    selector_key: str = "."
     phase: str = ""
     injected_count: int = 0
     events: list[_Event] = []
@@ -131,9 +136,19 @@ class ChaosObject(_Camel, frozen=True):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the pods that were chosen."""
-        ids = (record.id.split("/") for record in self.status.experiment.container_records)
-        return tuple(dict.fromkeys(parts[1] for parts in ids if len(parts) > 1))
+        """Names of the pods that were chosen, without the other side of a `NetworkChaos`."""
+        return _pods(each for each in self.status.experiment.container_records if each.selector_key == _CHOSEN)
+
+    @property
+    def failed_in(self) -> tuple[str, ...]:
+        """Names of the pods that it could not be injected into; empty while it is still in others.
+
+        Chaos Mesh takes it back from those others first.
+        """
+        records = self.status.experiment.container_records
+        if not self.complaint or any(each.phase.startswith("Injected") for each in records):
+            return ()
+        return _pods(each for each in records if each.phase.startswith("Not Injected/"))
 
     @property
     def complaint(self) -> str:
@@ -151,6 +166,12 @@ class ChaosObject(_Camel, frozen=True):
         """Why it is not injected, as far as Chaos Mesh says; empty as well when it has not come to it yet."""
         nobody = any(each.type == "Selected" and each.status == "False" for each in self.status.conditions)
         return self.complaint or ("its selector means no pod that is there now" if nobody else "")
+
+
+def _pods(records: Iterable[_Record]) -> tuple[str, ...]:
+    """Of `NAMESPACE/POD` or `NAMESPACE/POD/CONTAINER`."""
+    ids = (record.id.split("/") for record in records)
+    return tuple(dict.fromkeys(parts[1] for parts in ids if len(parts) > 1))
 
 
 class _NodeSpec(_Camel, frozen=True):

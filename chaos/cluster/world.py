@@ -15,11 +15,12 @@ import msgspec
 from chaos.cluster.created import GROUP, Created
 from chaos.cluster.injections import MakingFaults, SingleFault
 from chaos.cluster.labels import PODS, Seen, follow
+from chaos.cluster.lengths import shortest
 from chaos.cluster.objects import AreaObject, PodObject, place, pod
 from chaos.cluster.progress import collections
 from chaos.cron import every
 from chaos.experiment import Experiment, Schedule, StatusCheck, Workflow
-from chaos.insisting import to_its_end
+from chaos.insisting import to_its_end, undone
 from chaos.scene import Asked, Injection, RefusedFaultError, Scene, WorldError
 from controller.kube.connection import Connection, GoneError
 from controller.seam import ApiError
@@ -36,7 +37,8 @@ class ClusterWorld:
         Args:
             kubeconfig: None for the pod's own service account.
             namespace: None for the credentials' own.
-            longest: Seconds that a fault lasts at most; then it is deleted, whatever its file says.
+            longest: Seconds that a fault, or all of a workflow, lasts at most; then it is deleted, whatever its file
+                says.
         """
         self._kubeconfig, self._namespace, self._longest = kubeconfig, namespace, longest
         self._connection: Connection | None = None
@@ -78,6 +80,9 @@ class ClusterWorld:
         first = every(spec.schedule) if isinstance(spec, Schedule) else None
         if first is not None and first >= self._longest:
             return f"its first fault comes after {first:g} s, and it lasts {self._longest:g} s: give more --at-most"
+        needs = shortest(spec) if isinstance(spec, Workflow) else 0.0
+        if needs >= self._longest:
+            return f"all of it takes {needs:g} s at least, and it is given {self._longest:g} s: give more --at-most"
         makes = collections(spec) if isinstance(spec, Schedule | Workflow) else ()
         for plural in (experiment.plural, *makes):
             try:
@@ -102,8 +107,8 @@ class ClusterWorld:
         try:
             await to_its_end(created.create())
             await injection.begun()
-        except BaseException:
-            await to_its_end(injection.recover())
+        except BaseException as error:
+            await undone(injection.recover(), error)
             raise
         return injection
 

@@ -19,7 +19,7 @@ from chaos.local.groups import Group, hierarchies
 from chaos.local.running import end
 from chaos.local.selecting import LocalProcess
 from chaos.scene import WorldError
-from chaos.values import share, size_bytes
+from chaos.values import size_bytes
 
 MEMORY_LIMIT = 2**30
 """Bytes; of a simulator's container in manifests/base."""
@@ -49,6 +49,8 @@ def refusal(fault: StressFault) -> str:
     if fault.stressng_stressors:
         return "stressngStressors are options of stress-ng, which is not used here; write stressors"
     cpu, memory = fault.stressors.cpu, fault.stressors.memory
+    if memory is not None and memory.size.endswith("%"):
+        return "a size in % is a share of the node's memory, and here the container has its own; write it in MB or GB"
     if any(part is not None and part.options for part in (cpu, memory)):
         return "options are those of stress-ng, which is not used here"
     try:
@@ -59,15 +61,14 @@ def refusal(fault: StressFault) -> str:
 
 
 def workers(fault: StressFault) -> list[tuple[str, str]]:
-    """The programs to run beside each target, each with its argument."""
+    """The programs to run beside each target, each with its argument; workers share the memory among them."""
     found = []
     cpu, memory = fault.stressors.cpu, fault.stressors.memory
     if cpu is not None:
         found += [(_BUSY, str(cpu.load))] * cpu.workers
     if memory is not None and memory.size:
-        part = share(memory.size)
-        size = MEMORY_LIMIT * part / 100 if part is not None else size_bytes(memory.size) or 0.0
-        found += [(_TAKES, str(int(size)))] * memory.workers
+        size = size_bytes(memory.size) or 0.0
+        found += [(_TAKES, str(int(size / memory.workers)))] * memory.workers
     return found
 
 

@@ -33,7 +33,7 @@ class Probe:
         self._world = world
         self._notes: dict[str, AreaNotes] = {}
         self._uncleared: list[AreaNotes] = []
-        self._writers: list[Writer] = []
+        self._writers: dict[tuple[str, int], Writer] = {}
         self._writing: list[asyncio.Task[None]] = []
         self._listening: dict[str, asyncio.Task[None]] = {}
         self._watching: list[asyncio.Task[None]] = []
@@ -44,10 +44,12 @@ class Probe:
         """Begins to listen and to write.
 
         Raises:
-            WorldError: The world does not answer.
+            WorldError: The world does not answer, or none of its simulators has an address yet.
         """
         loop = asyncio.get_running_loop()
         self.scene = await self._world.look()
+        if self.scene.places and not self.scene.urls:
+            raise WorldError("no simulator of the world runs yet")
         for place in self.scene.places:
             self._notes[place.area] = AreaNotes(place.area, place.bounds, now=loop.time(), unix=time.time())
         self._uncleared = list(self._notes.values())
@@ -55,7 +57,7 @@ class Probe:
         for place in self.scene.places:
             for number, urls in enumerate(_from_either(self.scene, place.area)):
                 writer = Writer(self._notes[place.area], urls, number)
-                self._writers.append(writer)
+                self._writers[place.area, number] = writer
                 self._writing.append(asyncio.create_task(writer.run()))
         self._watching = [
             asyncio.create_task(self._look()),
@@ -132,8 +134,8 @@ class Probe:
         for task in self._writing:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
-        await asyncio.gather(*(writer.finish() for writer in self._writers))
-        self._writing, self._writers = [], []
+        await asyncio.gather(*(writer.finish() for writer in self._writers.values()))
+        self._writing, self._writers = [], {}
 
     async def _look(self) -> None:
         while True:
@@ -148,6 +150,13 @@ class Probe:
         else:
             self.whole_at = self.whole_at or now
         self._listen()
+        self._reach()
+
+    def _reach(self) -> None:
+        """Pods come and go, all those of the first look too; while there are none, the old ones are tried."""
+        if self.scene.urls:
+            for (area, number), writer in self._writers.items():
+                writer.reach(_from_either(self.scene, area)[number])
 
     def _listen(self) -> None:
         """To every simulator that there is, and to none that is gone."""

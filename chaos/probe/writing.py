@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from chaos.probe.area import AreaNotes
 from pairsim.model.commands import Command, Value
 from pairsim.network.client import AreaClient
-from pairsim.network.client_errors import ClientError, CommandsRefused, Overloaded
+from pairsim.network.client_errors import ClientError, CommandsRefused, Overloaded, Unavailable
 
 BATCH = 5
 RATE = 100.0
@@ -31,9 +31,21 @@ class Writer:
     def __init__(self, notes: AreaNotes, urls: Sequence[str], seed: int) -> None:
         """`urls` are of all simulators of the world; the first that has the area is asked first."""
         self._notes = notes
-        self._client = AreaClient(urls, area=notes.area, deadline=_DEADLINE)
-        self._pending: set[asyncio.Task[None]] = set()
+        self._way = _Way(urls, notes.area)
+        self._left: set[asyncio.Task[None]] = set()
         self._random = random.Random(seed)  # noqa: S311 - places in a world
+
+    def reach(self, urls: Sequence[str]) -> None:
+        """Goes on with the simulators that there are now; what is under way ends where it was sent.
+
+        Their order alone changes nothing: the client knows who answers.
+        """
+        if set(urls) == set(self._way.urls):
+            return
+        left, self._way = self._way, _Way(urls, self._notes.area)
+        task = asyncio.create_task(left.end())
+        self._left.add(task)
+        task.add_done_callback(self._left.discard)
 
     async def run(self) -> None:
         """Until it is cancelled; then what was sent is waited for with `finish`."""
@@ -41,24 +53,24 @@ class Writer:
         template = await self._template()
         due = loop.time()
         while not self._notes.ledger.full:
-            if len(self._pending) < _IN_FLIGHT:  # whatever is not answered must not pile up
+            if len(self._way.batches) < _IN_FLIGHT:  # whatever is not answered must not pile up
                 self._send(self._notes.ledger.batch(BATCH, self._somewhere(template)))
             due = max(due + BATCH / RATE, loop.time() - 1.0)
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def finish(self) -> None:
         """Waits for the answers that are under way, each of which has a deadline, and closes the connections."""
-        await asyncio.gather(*self._pending, return_exceptions=True)
-        await self._client.close()
+        await asyncio.gather(self._way.end(), *self._left)
 
     def _send(self, commands: list[Command]) -> None:
-        task = asyncio.create_task(self._deliver(commands))
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
+        way = self._way
+        task = asyncio.create_task(self._deliver(way.client, commands))
+        way.batches.add(task)
+        task.add_done_callback(way.batches.discard)
 
-    async def _deliver(self, commands: list[Command]) -> None:
+    async def _deliver(self, client: AreaClient, commands: list[Command]) -> None:
         try:
-            results = await self._client.send(commands)
+            results = await client.send(commands)
         except CommandsRefused as error:
             self._notes.ledger.refused.add(f"a batch was refused: {error}")
             self._notes.ledger.untouched(commands)
@@ -74,7 +86,8 @@ class Writer:
         """Whether the area's entities have a position, so that it can be chosen."""
         while True:
             try:
-                listed = await self._client.entities(limit=1)
+                async with AreaClient(self._way.urls, area=self._notes.area, deadline=_DEADLINE) as client:
+                    listed = await client.entities(limit=1)
             except ClientError:
                 await asyncio.sleep(BATCH / RATE)
                 continue
@@ -87,6 +100,19 @@ class Writer:
         return {"position": [self._random.uniform(a, b) for a, b in zip(low, high, strict=True)]}
 
 
+class _Way:
+    """A client of the simulators that there are at one time, and the batches under way through it."""
+
+    def __init__(self, urls: Sequence[str], area: str) -> None:
+        self.urls = tuple(urls)
+        self.client = AreaClient(urls, area=area, deadline=_DEADLINE)
+        self.batches: set[asyncio.Task[None]] = set()
+
+    async def end(self) -> None:
+        await asyncio.gather(*self.batches, return_exceptions=True)
+        await self.client.close()
+
+
 async def listed(urls: Sequence[str], notes: AreaNotes) -> list[int]:
     """The ids of the probe's entities that the area holds, in a state no older than the last acknowledgement.
 
@@ -94,6 +120,8 @@ async def listed(urls: Sequence[str], notes: AreaNotes) -> list[int]:
         ClientError: It cannot be read.
         TimeoutError: No replica got that far in time.
     """
+    if not urls:
+        raise Unavailable("no simulator can be reached")
     found: list[int] = []
     after = notes.ledger.first - 1
     async with asyncio.timeout(_READ_SECONDS), AreaClient(urls, area=notes.area, deadline=_DEADLINE) as client:
@@ -110,6 +138,8 @@ async def listed(urls: Sequence[str], notes: AreaNotes) -> list[int]:
 
 async def clear(urls: Sequence[str], notes: AreaNotes) -> None:
     """Takes the probe's entities away again, whatever becomes of the world; what cannot be in time is left."""
+    if not urls:
+        return
     commands = notes.ledger.leftovers()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_CLEAR_SECONDS), AreaClient(urls, area=notes.area, deadline=_DEADLINE) as client:

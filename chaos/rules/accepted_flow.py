@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chaos.fields import Body, Field, Rule, Slip, shown
+from chaos.rules.webhook import DURATION
 from chaos.schema import FAULTS
+from chaos.values import seconds, status_codes
 
 _WORKFLOW = ("Workflow",)
+_STATUSES = (100, 599)
 
 
 def _graph(body: Body) -> dict[str, list[Field]]:
@@ -92,6 +95,18 @@ def template_end(body: Body) -> Iterator[Slip]:
                 todo.append(step.text)
 
 
+def deadlines(body: Body) -> Iterator[Slip]:
+    """The webhook does not read a template's deadline; where it cannot be read later, no node is made.
+
+    See `renderNodesByTemplates` in `new_node.go`. The webhook itself refuses a `Suspend` with an empty one.
+    """
+    for template in body.spec.at("templates").items:
+        field = template.at("deadline")
+        empty = field.value == "" and template.at("templateType").text != "Suspend"
+        if empty or (field.text and seconds(field.text) is None):
+            yield Slip(field, f"{shown(field.text)} is no duration, and the workflow stands still there", DURATION)
+
+
 def _endless(check: Field) -> bool:
     return check.at("mode").text == "Continuous" and not check.at("duration").there
 
@@ -121,11 +136,13 @@ def abort_annotation(body: Body) -> Iterator[Slip]:
 
 
 def code_range(body: Body) -> Iterator[Slip]:
-    """A range that holds no code is never met."""
+    """A range that holds no code is never met, and neither is a number that no answer has."""
     code = body.spec.at("http", "criteria", "statusCode")
-    first, dash, last = code.text.partition("-")
-    if dash and first.isdecimal() and last.isdecimal() and len(first) == len(last) and first > last:
-        yield Slip(code, f"{shown(code.text)} holds no code", f'write it upwards: "{last[:9]}-{first[:9]}"')
+    first, last = status_codes(code.text) or _STATUSES
+    if first > last:
+        yield Slip(code, f"{shown(code.text)} holds no code", f'write it upwards: "{last}-{first}"')
+    elif last < _STATUSES[0] or first > _STATUSES[1]:
+        yield Slip(code, f"{shown(code.text)} is no HTTP status", 'write one of 100 to 599: "200"')
 
 
 RULES = (
@@ -137,6 +154,7 @@ RULES = (
         "a fault, a `Schedule` and a `Continuous` check end at a `deadline`, their own or one around them",
         template_end,
     ),
+    Rule("deadline", _WORKFLOW, "deadlines of templates are durations, as Go reads them", deadlines),
     Rule("branch", _WORKFLOW, "`conditionalBranches` lead to templates", branches),
     Rule(
         "endless-check",
@@ -150,5 +168,10 @@ RULES = (
         "a `Workflow` with `abortWithStatusCheck` has an annotation: without any Chaos Mesh cannot abort it",
         abort_annotation,
     ),
-    Rule("code-range", ("StatusCheck",), "a range of status codes goes upwards", code_range),
+    Rule(
+        "code-range",
+        ("StatusCheck",),
+        "a range of status codes goes upwards, and holds one of 100 to 599",
+        code_range,
+    ),
 )

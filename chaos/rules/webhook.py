@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chaos.fields import Body, Field, Rule, Slip, shown
-from chaos.schema import FAULTS, KINDS
+from chaos.schema import FAULTS
 from chaos.values import bits_per_second, number, seconds, share, size_bytes, whole
+
+DURATION = "write numbers with ns, us, ms, s, m or h: 90s, 24h"
+"""What a duration is, for whoever wrote something else."""
 
 _PERCENT_MODES = ("fixed-percent", "random-max-percent")
 
@@ -35,25 +38,20 @@ def mode_value(body: Body) -> Iterator[Slip]:
 
 def _durations(body: Body) -> Iterator[Field]:
     spec = body.spec
-    if body.kind in (*FAULTS, "StatusCheck"):
-        yield spec.at("duration")
+    yield spec.at("duration")
     if body.kind == "NetworkChaos":
         yield from (spec.at("delay", "latency"), spec.at("delay", "jitter"))
     if body.kind == "IOChaos":
         yield spec.at("delay")
     if body.kind == "TimeChaos":
         yield spec.at("timeOffset")
-    if body.kind == "Workflow":
-        yield from (template.at("deadline") for template in spec.at("templates").items)
 
 
 def durations(body: Body) -> Iterator[Slip]:
     """All durations are Go's."""
     for field in _durations(body):
         if field.text and seconds(field.text) is None:
-            yield Slip(
-                field, f"{shown(field.text)} is no duration", "write numbers with ns, us, ms, s, m or h: 90s, 24h"
-            )
+            yield Slip(field, f"{shown(field.text)} is no duration", DURATION)
 
 
 SHARES = (("loss", "loss"), ("duplicate", "duplicate"), ("corrupt", "corrupt"), ("delay", "reorder", "reorder"))
@@ -127,11 +125,12 @@ def memory_size(body: Body) -> Iterator[Slip]:
 
 
 def errno(body: Body) -> Iterator[Slip]:
-    """A fault is an error number."""
-    field = body.spec.at("errno")
-    wrong = not field.there or (field.whole is not None and field.whole <= 0)
-    if body.spec.at("action").text == "fault" and wrong:
-        yield Slip(field, "action fault has no error number", "write errno: 5 (EIO), 28 (ENOSPC) or another")
+    """A fault is an error number; one below 0 cannot even be decoded, whatever the action."""
+    field, instead = body.spec.at("errno"), "write errno: 5 (EIO), 28 (ENOSPC) or another"
+    if field.whole is not None and field.whole < 0:
+        yield Slip(field, f"{shown(field.whole)} is no error number", instead)
+    elif body.spec.at("action").text == "fault" and (not field.there or field.whole == 0):
+        yield Slip(field, "action fault has no error number", instead)
 
 
 def io_percent(body: Body) -> Iterator[Slip]:
@@ -143,7 +142,7 @@ def io_percent(body: Body) -> Iterator[Slip]:
 
 RULES = (
     Rule("mode-value", FAULTS, "mode `fixed` has a `value` above 0, percent modes one of 1 to 100", mode_value),
-    Rule("duration", KINDS, "durations are Go's: ns, us, ms, s, m, h; there is no day", durations),
+    Rule("duration", (*FAULTS, "StatusCheck"), "durations are Go's: ns, us, ms, s, m, h; there is no day", durations),
     Rule("percentage", ("NetworkChaos",), "percentages and correlations are numbers in quotes", percentages),
     Rule("container-names", ("PodChaos",), "`container-kill` has `containerNames`", container_names),
     Rule(
@@ -155,6 +154,6 @@ RULES = (
     Rule("rate", ("NetworkChaos",), "a rate is a whole number with `bit` (bits) or `bps` (bytes)", rates),
     Rule("stressors", ("StressChaos",), "there is at least one stressor", stressors),
     Rule("memory-size", ("StressChaos",), "a size is a number with a unit, or 0 % to 100 %", memory_size),
-    Rule("errno", ("IOChaos",), "action `fault` has an `errno` above 0", errno),
+    Rule("errno", ("IOChaos",), "`errno` is not below 0, and above 0 with action `fault`", errno),
     Rule("io-percent", ("IOChaos",), "`percent` is within 0 and 100", io_percent),
 )

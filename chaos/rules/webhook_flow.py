@@ -108,8 +108,9 @@ def template_names(body: Body) -> Iterator[Slip]:
 def suspend(body: Body) -> Iterator[Slip]:
     """A pause ends."""
     for template in _templates(body):
-        if template.at("templateType").text == "Suspend" and not template.at("deadline").there:
-            yield Slip(template.at("deadline"), "a Suspend without end", "write deadline: 30s")
+        end = template.at("deadline")
+        if template.at("templateType").text == "Suspend" and (not end.there or end.value == ""):
+            yield Slip(end, "a Suspend without end", "write deadline: 30s")
 
 
 def template_parts(body: Body) -> Iterator[Slip]:

@@ -74,6 +74,8 @@ class ControlPlane:
             f"--service-cluster-ip-range={SERVICES}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
+            # For daemons such as Chaos Mesh's, which are tried by hand; the world's own namespace forbids them still.
+            "--allow-privileged=true",
             "--kubelet-preferred-address-types=InternalIP",
             f"--audit-policy-file={self._audit_policy()}",
             f"--audit-log-path={HOME / 'logs' / 'audit.log'}",

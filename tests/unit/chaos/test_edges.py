@@ -57,6 +57,7 @@ templates:
         ("NetworkChaos", NET + PASSIVE + 'action: loss\ndirection: from\nloss: {loss: "0.1", correlation: "100"}\n'),
         ("NetworkChaos", NET + "action: partition\ndirection: both\nexternalTargets: [10.0.0.1]\n"),
         ("NetworkChaos", NET + PASSIVE + "action: partition\ndirection: from\n"),
+        ("NetworkChaos", NET + 'action: delay\ndelay: {latency: 1ms, reorder: {reorder: "50"}}\n'),
         ("NetworkChaos", NET + "action: delay\ndirection: to\nexternalTargets: [10.0.0.0/8]\ndelay: {latency: 1ms}\n"),
         (
             "NetworkChaos",

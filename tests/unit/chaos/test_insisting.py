@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from chaos.insisting import to_its_end
+from chaos.insisting import to_its_end, undone
+from chaos.scene import WorldError
 
 
 class Work:
@@ -62,3 +63,15 @@ async def test_a_timeout_around_it_is_one_when_it_has_ended() -> None:
         async with asyncio.timeout(0.001):
             await to_its_end(work.do())
     assert work.ended
+
+
+async def stays() -> None:
+    raise WorldError("it stays")
+
+
+@pytest.mark.parametrize(
+    ("because", "told"), [(WorldError("no netem"), "no netem; then it stays"), (asyncio.CancelledError(), "it stays")]
+)
+async def test_why_something_is_taken_back_is_told_first(because: BaseException, told: str) -> None:
+    with pytest.raises(WorldError, match=f"^{told}$"):
+        await undone(stays(), because)

@@ -8,8 +8,8 @@ from chaos.reading import MAX_DEPTH, UnreadableError, parse
 
 
 def test_fields_know_their_lines() -> None:
-    one, two = parse("a: 1\nb:\n  - c: x\n    d: y\n---\n\ne: {f: [g,\n h]}\n")
-    assert one.value == {"a": 1, "b": [{"c": "x", "d": "y"}]}
+    one, two = parse("a: 1\nb:\n  - c: x\n    d: z\n---\n\ne: {f: [g,\n h]}\n")
+    assert one.value == {"a": 1, "b": [{"c": "x", "d": "z"}]}
     assert [one.line_of(place) for place in (("a",), ("b", 0), ("b", 0, "d"), ("b", 0, "none"))] == [1, 3, 4, 3]
     assert two.value == {"e": {"f": ["g", "h"]}}
     assert (two.line, two.line_of(("e", "f", 1)), two.line_of(("none",))) == (7, 8, 7)
@@ -19,6 +19,11 @@ def test_values_are_those_that_json_would_hold() -> None:
     text = "[null, ~, true, no, 3, 0x10, 1.5, '3', 2026-01-01, 1:30, 'x']"
     (document,) = parse(text)
     assert document.value == [None, None, True, False, 3, 16, 1.5, "3", "2026-01-01", "1:30", "x"]
+
+
+def test_a_bare_y_or_n_is_a_bool_as_it_is_to_kubectl() -> None:
+    (document,) = parse("[y, N, yes, Off, 'y', \"n\", !!str y, ny, y: n]")
+    assert document.value == [True, False, True, False, "y", "n", "y", "ny", {"y": False}]
 
 
 def test_merged_mappings_fill_up_and_do_not_override() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chaos.cluster.forcing import written_down
 from chaos.cluster.progress import NODES
 from chaos.experiment import load_experiments
 from chaos.faults import IOFault
@@ -216,6 +217,10 @@ def test_experiments_come_with_a_verdict_in_the_worlds_image_and_with_rights_of_
     assert made == {plural(kind) for kind in KINDS} - {"statuschecks"}
     seen = {resource for rule in role["rules"] if "list" in rule["verbs"] for resource in rule["resources"]}
     assert seen >= {*made, NODES}
+    forced = {resource for rule in role["rules"] if "patch" in rule["verbs"] for resource in rule["resources"]}
+    assert forced == {kind for kind in made if written_down(kind)}
+    deleted = {resource for rule in role["rules"] if "delete" in rule["verbs"] for resource in rule["resources"]}
+    assert deleted == {*made, *filter(None, map(written_down, made))}
 
 
 def test_a_volume_can_be_moved_beside_itself_where_experiments_are_made(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class FakeCluster:
         trouble: By method: what the next requests end in, and whether they are carried out all the same.
         made: Called with each object that was created.
         looked: Called before each request that reads.
-        stuck: Whether objects stay when they are deleted.
+        stuck: Whether objects stay when they are deleted, if nobody forces them.
         posting, post: Set when a creation has come in; a creation waits for it.
         watches: What each watch sends before it ends: lines, or an error that it breaks with.
     """
@@ -67,8 +67,15 @@ class FakeCluster:
     # --- what a Connection does
 
     async def request(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Item | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Item | None = None,
+        content: str = "application/json",
     ) -> Item:
+        assert (content == "application/merge-patch+json") == (method == "PATCH")
         self.requests.append((method, path))
         if method == "POST":
             self.posting.set()
@@ -103,6 +110,10 @@ class FakeCluster:
                 found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             else:
                 del self.objects[path]
+        if method == "PATCH":
+            found["metadata"]["annotations"] |= body["metadata"]["annotations"]
+            del self.objects[path]
+            self.stuck = False
         return found
 
     async def lines(self, path: str, query: Mapping[str, str], *, seconds: float) -> AsyncIterator[bytes]:
@@ -127,3 +138,11 @@ def injected(*pods: str) -> Item:
     """The status of a fault."""
     records = [{"id": f"pairsim/{pod}", "injectedCount": 1, "phase": "Injected"} for pod in pods]
     return {"conditions": [{"type": "AllInjected", "status": "True"}], "experiment": {"containerRecords": records}}
+
+
+def failed(*pods: str, others: str = "Not Injected") -> Item:
+    """The status of a fault that could not be injected into `pods`, with another one in the phase `others`."""
+    events = [{"type": "Failed", "operation": "Apply", "message": "unable to set tcs"}]
+    records = [{"id": f"pairsim/{pod}", "phase": "Not Injected/Wait", "events": events} for pod in pods]
+    records.append({"id": "pairsim/other", "phase": others, "selectorKey": ".Target"})
+    return {"experiment": {"containerRecords": records}}

@@ -6,12 +6,17 @@ import asyncio
 
 import pytest
 
-from chaos.cluster import created
+from chaos.cluster import created, injections
 from chaos.scene import RefusedFaultError, WorldError
 from controller.kube.connection import BusyError, GoneError, RefusedError, UnreachableError
 from controller.seam import ApiError
-from tests.unit.chaos.cluster.fake import GROUP, FakeCluster, experiment, injected
+from tests.unit.chaos.cluster.fake import GROUP, FakeCluster, experiment, failed, injected
 
+CUT = experiment(
+    "NetworkChaos",
+    "  action: loss\n  loss: {loss: '20'}\n  duration: 30s\n  mode: one\n"
+    "  selector: {labelSelectors: {pairsim.io/role: active}}\n",
+)
 SELECTED = "  mode: one\n  selector: {labelSelectors: {pairsim.io/role: active}}\n"
 KILL = "  action: pod-kill\n" + SELECTED
 FAULT = experiment("PodChaos", KILL)
@@ -153,3 +158,71 @@ def test_it_is_sent_as_it_is_written_but_for_what_a_run_needs() -> None:
         "name": "it", "namespace": "garden", "annotations": {"about": "it", "pairsim.io/run": "r"},
     }  # fmt: skip
     assert FAULT.document["metadata"] == {"name": "it", "annotations": {"about": "it"}}
+
+
+@pytest.fixture
+def failing(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    """One that cannot inject a fault into the pods a and b, and so does not take it back."""
+    monkeypatch.setattr(injections, "_INJECTED", 0.01)
+    monkeypatch.setattr(created, "_PATIENCE", 0.0)
+    cluster.made = lambda _path, item: item.update(status=failed("a", "b"))
+    cluster.stuck = True
+    for pod in ("a", "b", "c"):
+        cluster.put("podnetworkchaos", pod)
+    return cluster
+
+
+async def cut(cluster: FakeCluster) -> None:
+    await cluster.world().inject(CUT, None)  # type: ignore[arg-type]
+
+
+async def test_one_that_cannot_be_injected_is_forced_away_with_what_is_left_of_it_at_its_pods(
+    failing: FakeCluster,
+) -> None:
+    with pytest.raises(WorldError, match=r"^it was not AllInjected within .*: unable to set tcs$"):
+        await cut(failing)
+    assert failing.left == ["c"]
+    forced = [path.rpartition("/")[2] for method, path in failing.requests if method in ("PATCH", "DELETE")]
+    assert forced == ["it", "it", "b", "a"]
+
+
+async def test_what_is_left_at_pods_may_have_gone_with_them(failing: FakeCluster) -> None:
+    del failing.objects[f"{GROUP}/podnetworkchaos/b"]
+    failing.trouble = {"DELETE": [(NO_ANSWER, False)] * 3}
+    with pytest.raises(WorldError, match=r"unable to set tcs$"):
+        await cut(failing)
+    assert failing.left == ["c"]
+
+
+async def test_why_it_was_not_injected_is_told_before_that_it_cannot_be_taken_back(failing: FakeCluster) -> None:
+    failing.trouble = {"PATCH": [(RefusedError("forbidden (403)"), False)]}
+    with pytest.raises(WorldError) as caught:
+        await cut(failing)
+    first, _, second = str(caught.value).partition("; then ")
+    assert first.endswith("unable to set tcs")
+    assert second == (
+        "it could not be deleted, do it by hand, "
+        "`kubectl -n pairsim annotate networkchaos.chaos-mesh.org/it chaos-mesh.chaos-mesh.org/cleanFinalizer=forced; "
+        "kubectl -n pairsim delete --ignore-not-found networkchaos.chaos-mesh.org/it; "
+        "kubectl -n pairsim delete --ignore-not-found podnetworkchaos.chaos-mesh.org a b`: forbidden (403)"
+    )
+
+
+async def test_one_that_was_injected_is_never_forced(failing: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(created, "_GONE", 0.01)
+    failing.made = lambda _path, item: item.update(status=injected("a"))
+    injection = await failing.world().inject(CUT, None)  # type: ignore[arg-type]
+    with pytest.raises(WorldError, match=r"`kubectl -n pairsim delete networkchaos\.chaos-mesh\.org/it`"):
+        await injection.recover()
+    assert "PATCH" not in [method for method, _ in failing.requests]
+
+
+async def test_one_that_is_over_before_it_is_taken_back_is_told(cluster: FakeCluster) -> None:
+    injection = await cluster.world(longest=0.01).inject(CUT, None)  # type: ignore[arg-type]
+    cluster.trouble = {"GET": [(NO_ANSWER, False)] * 3}
+    await injection.over()
+    cluster.objects[f"{GROUP}/networkchaos/it"]["status"]["conditions"] = [
+        {"type": "AllInjected", "status": "False"}, {"type": "AllRecovered", "status": "True"},
+    ]  # fmt: skip
+    with pytest.raises(WorldError, match=r"^it ended by itself before the 0\.01 s of --at-most were over: .* of 30 s"):
+        await injection.over()

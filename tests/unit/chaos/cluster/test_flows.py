@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from chaos.cluster import created, injections
-from chaos.experiment import Experiment
+from chaos.experiment import Experiment, load_experiments
 from chaos.scene import Injection, WorldError
 from controller.kube.connection import RefusedError, UnreachableError
 from tests.unit.chaos.cluster.fake import GROUP, FakeCluster, Item, experiment, injected
 
+EXPERIMENTS = Path(__file__).parents[4] / "chaos" / "experiments"
 KILL = "{action: pod-kill, mode: one, selector: {labelSelectors: {pairsim.io/role: active}}}"
 TEMPLATES = f"""
     - {{name: all, templateType: Serial, deadline: 9m, children: [good, kill, cut]}}
@@ -216,7 +218,8 @@ async def test_a_fault_that_stays_is_told(cluster: FakeCluster, monkeypatch: pyt
     injection, played = await begun(cluster, SCHEDULE, longest=0.05)
     played.fault(played.root, **injected("a"))
     await over(injection)
-    with pytest.raises(WorldError, match="1 of its faults are deleted and still there"):
+    told = "1 of its faults are deleted and still there, .*: `kubectl -n pairsim delete podchaos.chaos-mesh.org/f`"
+    with pytest.raises(WorldError, match=told):
         await injection.recover()
 
 
@@ -259,6 +262,13 @@ async def test_a_schedule_that_cannot_come_to_its_first_fault_is_refused(cluster
     assert await cluster.world(600.0).refusal(made) == told
     assert await cluster.world(601.0).refusal(made) == ""
     assert await cluster.world(1.0).refusal(SCHEDULE) == ""
+
+
+async def test_a_workflow_that_cannot_end_in_its_time_is_refused(cluster: FakeCluster) -> None:
+    (day,) = load_experiments((EXPERIMENTS / "game-day.yaml").read_text())
+    told = "all of it takes 270 s at least, and it is given 15 s: give more --at-most"
+    assert await cluster.world(15.0).refusal(day) == told
+    assert await cluster.world(271.0).refusal(day) == ""
 
 
 async def test_what_the_cluster_does_not_know_is_refused_before_anything_is_made(cluster: FakeCluster) -> None:

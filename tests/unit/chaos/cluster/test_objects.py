@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from chaos.cluster.objects import AreaObject, ChaosObject, PodObject, place, pod
+from tests.unit.chaos.cluster.fake import Item, failed, injected
 
 
 def pod_object(name: str, role: str = "", area: str = "", **more: object) -> dict[str, object]:
@@ -58,7 +60,8 @@ def test_chaos_mesh_tells_targets_conditions_and_what_went_wrong() -> None:
                                 {"type": "Failed", "operation": "Apply", "message": "unable to set tcs"},
                             ],
                         },
-                        {"id": "pairsim/b/simulator", "events": [{"type": "Succeeded"}]},
+                        {"id": "pairsim/b/simulator", "selectorKey": ".", "events": [{"type": "Succeeded"}]},
+                        {"id": "pairsim/c", "selectorKey": ".Target", "events": [{"type": "Succeeded"}]},
                     ],
                 },
             },
@@ -85,3 +88,18 @@ def test_a_selector_that_means_nobody_is_why_nothing_was_injected() -> None:
     status = {"conditions": [{"type": "Selected", "status": "False"}]}
     found = msgspec.convert({"metadata": {"name": "cut"}, "status": status}, ChaosObject)
     assert (found.complaint, found.wanting) == ("", "its selector means no pod that is there now")
+
+
+@pytest.mark.parametrize(
+    ("status", "pods"),
+    [
+        (failed("a", "b"), ("a", "b")),
+        (failed("a", others="Not Injected/Wait"), ("a", "other")),  # which is not tried while another one fails
+        (failed("a", others="Injected"), ()),  # from where it can still be taken back
+        (failed("a", others="Injected/Wait"), ()),
+        (failed(others="Not Injected/Wait"), ()),  # which has not failed
+        (injected("a"), ()),
+    ],
+)
+def test_pods_that_a_fault_failed_in_are_told_when_it_is_in_no_other(status: Item, pods: tuple[str, ...]) -> None:
+    assert msgspec.convert({"metadata": {"name": "cut"}, "status": status}, ChaosObject).failed_in == pods

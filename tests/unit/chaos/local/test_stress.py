@@ -1,0 +1,39 @@
+"""How hard a target is stressed, as Chaos Mesh's own stressors read the same file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos.experiment import load_experiments
+from chaos.faults import Memory, StressFault, Stressors
+from chaos.local.stress import MEMORY_LIMIT, refusal, workers
+
+FILE = Path(__file__).parents[4] / "chaos" / "experiments" / "stress-memory-active.yaml"
+
+
+def fault(size: str, count: int = 2) -> StressFault:
+    stressors = Stressors(memory=Memory(workers=count, size=size))
+    (made,) = load_experiments(FILE.read_text())
+    assert isinstance(made.spec, StressFault)
+    return StressFault(mode="one", selector=made.spec.selector, stressors=stressors)
+
+
+def taken(made: StressFault) -> list[int]:
+    return [int(argument) for _, argument in workers(made)]
+
+
+@pytest.mark.parametrize(("count", "each"), [(1, 512_000_000), (2, 256_000_000), (4, 128_000_000)])
+def test_workers_share_the_memory_among_them(count: int, each: int) -> None:
+    assert taken(fault("512MB", count)) == [each] * count
+
+
+def test_a_share_of_the_nodes_memory_is_refused() -> None:
+    assert refusal(fault("50%")).startswith("a size in % is a share of the node's memory")
+
+
+def test_the_experiment_takes_all_that_the_container_has_beside_a_simulator() -> None:
+    (made,) = load_experiments(FILE.read_text())
+    assert isinstance(made.spec, StressFault)
+    assert sum(taken(made.spec)) > 0.9 * MEMORY_LIMIT

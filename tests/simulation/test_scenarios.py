@@ -9,6 +9,7 @@ import pytest
 
 from pairsim.replication import feeding, journal, snapshots
 from pairsim.replication.active import Order
+from pairsim.replication.member import LAME_DUCK
 from pairsim.replication.messages import Chunk, Record, Seal, TimeoutNow, decode_record, encode_message
 from tests.simulation.world import Process, Violation, World
 
@@ -155,14 +156,8 @@ def test_a_survivor_that_missed_the_seal_learns_it_although_the_active_restarted
     world.run(2.0)
     passive, name = ("a", "b") if dials else ("b", "a")
     lead(world, name)
-    world.processes["w"].crash(world.rng)
-    following = world.generation(2, ("a", "b"), ("s1",), "s1")
-    world.processes["s1"].start(following)
-    world.run(0.5)
     active, behind = world.processes[name], world.processes[passive]
-    assert active.replica is not None
-    assert active.replica.active is not None
-    active.replica.active.order = Order(passive, following, world.clock.now + 2.0)
+    replace_the_witness(world, 2, "w", "s1")
     until(world, lambda: isinstance(last_record(behind), Seal))
     world.net.cut.add((name, passive))
     until(world, lambda: generation(active) == 2)
@@ -176,6 +171,26 @@ def test_a_survivor_that_missed_the_seal_learns_it_although_the_active_restarted
     assert (generation(active), generation(behind)) == (2, 2)
     world.run(4.0)
     assert [sorted(world.processes[each].storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
+
+
+def test_a_survivor_that_missed_the_second_of_two_seals_learns_it_however_late() -> None:
+    world = World(3)
+    world.run(2.0)
+    lead(world, "a")
+    active, behind = world.processes["a"], world.processes["b"]
+    replace_the_witness(world, 2, "w", "s1")
+    world.run(LAME_DUCK + 2.0)
+    assert [sorted(world.processes[each].storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
+    lead(world, "a")
+    replace_the_witness(world, 3, "s1", "s2")
+    until(world, lambda: isinstance(last_record(behind), Seal))
+    world.net.cut.add(("a", "b"))
+    until(world, lambda: generation(active) == 3)
+    world.run(LAME_DUCK + 2.0)
+    assert generation(behind) == 2
+    world.settle(lambda: None)
+    world.check_end()
+    assert generation(behind) == 3
 
 
 def test_the_first_founder_restarts_before_it_has_told_the_others() -> None:
@@ -203,6 +218,19 @@ def lead(world: World, name: str) -> None:
         active = world.active()
     assert active is not None
     assert active.name == name
+
+
+def replace_the_witness(world: World, number: int, old: str, new: str) -> None:
+    """The witness dies, and the active is told to go on with another one in the next generation."""
+    active = world.active()
+    assert active is not None
+    assert active.replica is not None
+    assert active.replica.active is not None
+    world.processes[old].crash(world.rng)
+    following = world.generation(number, ("a", "b"), (new,), new)
+    world.processes[new].start(following)
+    world.run(0.5)
+    active.replica.active.order = Order("b" if active.name == "a" else "a", following, world.clock.now + 2.0)
 
 
 def until(world: World, condition: Callable[[], bool]) -> None:

@@ -89,7 +89,9 @@ def test_a_takeover_is_told_with_who_and_the_term(up: Up) -> None:
     victim, term = holder(up, "active")
     mark = len(up.story())
     assert up.order("kill", "west").startswith(f"killed {victim}, the active of west (pid ")
-    told = up.told(r"west: (sim-\d) is active in place of (sim-\d), in term (\d+) at tick (\d+)", mark)
+    told = up.told(
+        r"west: (sim-\d) is active in place of (sim-\d) \(its connection closed\), in term (\d+) at tick (\d+)", mark
+    )
     assert told[2] == victim
     assert int(told[3]) > term
     up.told(rf"{victim} was ended by signal 9 \(Killed\); .*", mark)
@@ -120,7 +122,9 @@ def test_a_switchover_is_told(up: Up) -> None:
     passive, _ = holder(up, "passive")
     mark = len(up.story())
     assert re.fullmatch(r"west switched over: it stood still for \S+ ms; term \d+\n", up.order("switchover", "west"))
-    told = up.told(rf"west: {passive} is active in place of {active}, in term (\d+) at tick \d+", mark)
+    told = up.told(
+        rf"west: {passive} is active in place of {active} \(it handed over\), in term (\d+) at tick \d+", mark
+    )
     assert int(told[1]) > term
     up.whole()
 

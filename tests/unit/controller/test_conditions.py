@@ -157,6 +157,28 @@ def test_an_older_term_and_a_new_term_of_the_same_active_are_no_takeover() -> No
     assert takeover((10.0, WHOLE), (11.0, view(again, PASSIVE, WITNESS, recorded=(FIRST,))), (12.0, stale)) == []
 
 
+def test_an_active_that_came_back_was_not_lost_since_then() -> None:
+    lost = view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,))
+    taken = view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))
+    (found,) = takeover((10.0, WHOLE), (11.0, lost), (12.0, WHOLE), (20.0, lost), (20.5, taken))
+    assert found.duration_ms == 500.0
+
+
+def test_a_takeover_long_after_a_switchover_was_ordered_is_one() -> None:
+    for later, reason in ((14.0, "Switchover"), (16.0, "Takeover")):
+        watch = Takeovers(AreaStatus())
+        watch.observe(WHOLE, 10.0, WALL)
+        watch.ordered(10.0)
+        found = watch.observe(view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,)), 10.0 + later, WALL)
+        assert found is not None
+        assert found.reason == reason
+
+
+def test_another_one_that_says_active_in_the_same_term_is_no_takeover() -> None:
+    same = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=1))
+    assert takeover((10.0, WHOLE), (11.0, view(dead("sim-1"), same, WITNESS, recorded=(FIRST,)))) == []
+
+
 def reasons(before: AreaStatus, after: AreaStatus) -> list[str]:
     return [story.reason for story in stories(before, after)]
 

@@ -144,6 +144,21 @@ def test_a_spare_is_labelled_without_any_area() -> None:
     assert world.pool_labels() == ()
 
 
+def test_a_spare_that_is_gone_is_labelled_no_more() -> None:
+    world, _touched = two_areas()
+    tell(world, spare("sim-7"))
+    world.drop("sim-7")
+    assert world.pool_labels() == ()
+
+
+def test_a_witness_that_was_replaced_carries_one_area_less() -> None:
+    world, _touched = two_areas()
+    tell(world, process("witness-2", witness("witness-2")))
+    assert world.view("west", NOW).load == {"witness-1": 2, "witness-2": 0}
+    world.record("west", assignment("sim-1", "sim-2", "witness-2", generation=2))
+    assert world.view("west", NOW).load == {"witness-1": 1, "witness-2": 1}
+
+
 def test_a_look_shows_of_a_witness_what_concerns_the_area_and_how_long_somebody_is_silent() -> None:
     world, _touched = two_areas()
     world.heard("sim-2", None, NOW + 3)

@@ -100,3 +100,11 @@ def test_a_member_that_became_a_spare_or_somebody_elses_gives_the_label_up() -> 
         assert found[0]["sim-1"].role is not Role.ACTIVE
         assert found[0]["sim-1"].area != "west"
         assert found[-1]["sim-2"] == active("sim-2", 6)
+
+
+def test_the_term_of_a_label_does_not_fall_when_its_role_changes() -> None:
+    """It is the fence."""
+    behind = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=3))
+    before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": Label("west", Role.JOINING, 5)}
+    found = steps(index(silent("sim-1", 1), behind, WITNESS, recorded=(FIRST,), labels=before))
+    assert [step["sim-2"] for step in found] == [Label("west", Role.PASSIVE, 5)]

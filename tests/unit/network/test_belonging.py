@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from pairsim.model.assignment import Role
 from pairsim.model.commands import Status
 from pairsim.network.client import AreaClient
 from pairsim.network.client_errors import RequestRefused, Unavailable
+from pairsim.network.frames import AREA_HEADER
 from pairsim.network.gateway import Gateway
 from pairsim.network.hub import Hub
 from pairsim.network.metrics import Metrics
@@ -70,6 +72,15 @@ async def test_with_only_processes_of_other_areas_it_says_so() -> None:
         with pytest.raises(Unavailable, match="simulates south, not north"):
             await soon(client.send(commands(1)))
     assert not wrong.seen
+
+
+async def test_a_spare_serves_nobody_who_means_an_area(http: aiohttp.ClientSession) -> None:
+    async with (
+        served(FakePort(role=Role.SPARE)) as url,
+        http.get(f"{url}/v1/entities", headers={AREA_HEADER: "north"}) as answer,
+    ):
+        assert answer.status == 421
+        assert "is a spare, not north" in await answer.text()
 
 
 async def test_a_session_ends_when_the_process_gets_another_area() -> None:

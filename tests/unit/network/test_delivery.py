@@ -9,7 +9,7 @@ import pytest
 
 from pairsim.model.commands import Command, Result, Status
 from pairsim.network.client_errors import CommandsRefused, Overloaded, Unavailable
-from pairsim.network.delivery import BusyError, Delivery, NotSentError, UnknownFateError, own_results
+from pairsim.network.delivery import BusyError, Delivery, NotSentError, UnknownFateError, _OneBatch, own_results
 from tests.unit.network.fakes import commands
 from tests.unit.network.helpers import soon
 
@@ -67,6 +67,18 @@ async def test_silence_is_hedged_and_the_rest_is_cancelled() -> None:
     assert (replicas.asked, replicas.cancelled) == (["a", "b"], [])
     await asyncio.sleep(0)
     assert replicas.cancelled == ["a"]
+
+
+async def test_the_attempt_after_a_failure_has_as_long_as_the_first() -> None:
+    replicas = Replicas(a=[NotSentError("refused")], b=[None])
+    one = _OneBatch(Delivery(["a", "b"], replicas.attempt, hedge=1.0), commands(1), replicas.attempt, 10.0)
+    assert one._start_what_is_due(["a", "b"], 100.0) == 110.0
+    ((failed, url),) = one._running.items()
+    await asyncio.wait([failed])
+    del one._running[failed]
+    assert one._outcome(url, failed) is None
+    assert one._start_what_is_due(["b", "a"], 105.0) == 115.0
+    one.cancel()
 
 
 async def test_after_a_hedge_the_answering_replica_is_asked_first() -> None:

@@ -13,10 +13,13 @@ from pairsim.replication.messages import (
     PreVote,
     PreVoteGranted,
     RequestVote,
+    TimeoutNow,
     decode_message,
     encode_message,
 )
 from pairsim.settings import Timing
+
+LEADS = encode_message(AppendEntries(term=1, commit_index=1, entries=[], prevLogIdx=1, prevLogTerm=0))
 
 
 class Recorder:
@@ -65,26 +68,45 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
+def member(recorder: Recorder, journal: Journal) -> Group:
+    return Group(
+        "a", frozenset({"b", "w"}), wire=recorder, journal=journal, machine=recorder, leadership=recorder,
+        timing=Timing(), witness=False,
+    )  # fmt: skip
+
+
 def test_a_leader_that_appears_while_votes_are_asked_for_ends_the_campaign(clock: Clock) -> None:
     """Or the member would raise its term at the next silence without asking, and disturb a leader that is well."""
     recorder, journal = Recorder(), Journal(MemoryStorage(), "boot", "me")
     journal.enrol()
-    group = Group(
-        "a", frozenset({"b", "w"}), wire=recorder, journal=journal, machine=recorder, leadership=recorder,
-        timing=Timing(), witness=False,
-    )  # fmt: skip
+    group = member(recorder, journal)
     for peer in ("b", "w"):
         group.on_up(peer)
-    leads = encode_message(AppendEntries(term=1, commit_index=1, entries=[], prevLogIdx=1, prevLogTerm=0))
     clock.now += 1
     group.turn(0)
     question = next(message for message in recorder.sent if isinstance(message, PreVote))
     group.on_message("w", encode_message(PreVoteGranted(round=question.round)))
-    group.on_message("b", leads)
+    group.on_message("b", LEADS)
     group.turn(0)
     assert group.leader == "b"
     recorder.sent.clear()
     clock.now += 1
     group.turn(0)
     assert any(isinstance(message, PreVote) for message in recorder.sent)
+    assert not any(isinstance(message, RequestVote) for message in recorder.sent)
+
+
+def test_a_member_that_was_told_to_stand_before_it_may_vote_does_not_stand_when_it_may(clock: Clock) -> None:
+    recorder = Recorder()
+    group = member(recorder, Journal(MemoryStorage(), "boot", "me"))
+    for peer in ("b", "w"):
+        group.on_up(peer)
+    group.on_message("b", LEADS)
+    group.on_message("b", encode_message(TimeoutNow(term=1)))
+    for _heartbeat in range(100):
+        clock.now += 0.05
+        group.on_message("b", LEADS)
+        group.turn(0)
+    assert group.voter
+    assert (group.leader, group.term) == ("b", 1)
     assert not any(isinstance(message, RequestVote) for message in recorder.sent)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from pairsim.model.assignment import Assignment, Authority, Member
 from pairsim.model.commands import Command
 from pairsim.model.geometry import Box
+from pairsim.replication import ticklog
 from pairsim.replication.messages import Grant, Open, Record, Rejection, Seal, Tick, encode_record
 from pairsim.replication.ticklog import TickLog
 from tests.harness import spec
@@ -94,6 +97,18 @@ def test_a_snapshot_carries_everything() -> None:
     assert other.payloads_after(0) == log.payloads_after(0)
     assert other.window.get("a") == log.window.get("a")
     assert other.snapshot() == log.snapshot()
+
+
+def test_what_a_snapshot_brought_counts_towards_the_bound_of_what_is_retained(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, other = new(), new()
+    apply(log, Open(1), *(tick(1, n) for n in range(1, 21)))
+    bound = sum(map(len, log.payloads_after(0)))
+    monkeypatch.setattr(ticklog, "MAX_RETAINED_BYTES", bound)
+    other.restore(log.snapshot())
+    assert other.reaches(0)
+    apply(other, tick(1, 21))
+    assert not other.reaches(0)
+    assert sum(map(len, other.payloads_after(0))) <= bound
 
 
 def test_an_older_snapshot_is_not_taken() -> None:

@@ -23,6 +23,7 @@ class FakeCluster:
         trouble: By method: what the next requests end in, and whether they are carried out all the same.
         made: Called with each object that was created.
         looked: Called before each request that reads.
+        deleting: Called before each request that deletes.
         stuck: Whether objects stay when they are deleted, if nobody forces them.
         posting, post: Set when a creation has come in; a creation waits for it.
         watches: What each watch sends before it ends: lines, or an error that it breaks with.
@@ -37,6 +38,7 @@ class FakeCluster:
         self.trouble: dict[str, list[tuple[ApiError, bool]]] = {}
         self.made: Callable[[str, Item], None] = lambda _path, _item: None
         self.looked: Callable[[], None] = lambda: None
+        self.deleting: Callable[[], None] = lambda: None
         self.stuck = False
         self.posting, self.post = asyncio.Event(), asyncio.Event()
         self.post.set()
@@ -82,6 +84,8 @@ class FakeCluster:
             await self.post.wait()
         if method == "GET":
             self.looked()
+        if method == "DELETE":
+            self.deleting()
         await asyncio.sleep(0)
         trouble, done = self.trouble[method].pop(0) if self.trouble.get(method) else (None, True)
         answer = self._do(method, path, copy.deepcopy(body) or {}) if done else {}

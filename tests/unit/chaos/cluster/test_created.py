@@ -131,6 +131,14 @@ async def test_what_others_made_under_its_name_stays(
     assert "DELETE" not in [method for method, _ in cluster.requests]
 
 
+async def test_what_others_made_under_its_name_when_it_was_to_be_deleted_stays(cluster: FakeCluster) -> None:
+    cluster.deleting = lambda: cluster.objects.update({f"{GROUP}/podchaos/it": theirs})
+    theirs = cluster.put("podchaos", "theirs")
+    cluster.objects.clear()
+    await inject(cluster)
+    assert list(cluster.objects.values()) == [theirs]
+
+
 @pytest.mark.parametrize(
     ("trouble", "error"), [(GoneError("404"), RefusedFaultError), (RefusedError("webhook says no"), WorldError)]
 )

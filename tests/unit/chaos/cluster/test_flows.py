@@ -115,6 +115,19 @@ async def test_a_workflow_whose_faults_were_all_injected_for_a_while_is_good(clu
     assert f"{GROUP}/workflows/it" not in cluster.objects
 
 
+async def test_a_fault_that_was_injected_once_is_not_forgotten_when_it_is_so_no_more(cluster: FakeCluster) -> None:
+    injection, played = await begun(cluster, WORKFLOW)
+    waiting = asyncio.create_task(over(injection))
+    for template, plural, pod in (("kill", "podchaos", "a"), ("cut", "networkchaos", "b")):
+        fault = played.fault(played.node(template), plural, template, **injected(pod))
+        await looks(cluster)
+        fault["status"] = NOBODY
+    await looks(cluster)
+    played.over()
+    await waiting
+    assert injection.targets == ("a", "b")
+
+
 @pytest.mark.parametrize(
     ("status", "told"),
     [

@@ -73,6 +73,24 @@ def test_each_check_fails_alone_for_a_violation_or_for_want_of_evidence(
     assert all(reason.startswith("east: ") for reason in failed.reasons)
 
 
+@pytest.mark.parametrize(
+    ("changes", "name", "figure"),
+    [
+        ({"account": account(lost=(7,))}, "no acknowledged command is lost", "1 of 200 lost"),
+        ({"account": account(doubled=(7,))}, "nothing is done twice", "1 wrong"),
+        ({"account": account(revived=(7,))}, "nothing is done twice", "1 wrong"),
+        ({"account": account(refused=bad())}, "nothing is done twice", "1 wrong"),
+        ({"unequal": bad()}, "replicas agree bit for bit", "1 of 40 digests differ"),
+        ({"divergences": bad()}, "replicas agree bit for bit", "1 of 40 digests differ"),
+    ],
+)
+def test_the_figure_of_a_check_counts_every_kind_of_violation(
+    changes: dict[str, object], name: str, figure: str
+) -> None:
+    found = {check.name: check.figure for check in checks([findings(), findings(area="east", **changes)], "")}
+    assert found[name] == figure
+
+
 def test_a_state_that_cannot_be_read_shows_neither_loss_nor_doubling() -> None:
     found = checks([findings(account=None, unread="nobody answers")], "")
     failed = {check.name for check in found if not check.held}

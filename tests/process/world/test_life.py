@@ -16,7 +16,7 @@ TOLD = re.compile(
     r"""
     starting\ 4\ processes\ for\ 1\ area\(s\);\ state\ in\ \S+
     | west:\ founded\ with\ sim-\d\ and\ sim-\d,\ witness\ witness-1
-    | west:\ sim-\d\ is\ active(\ in\ place\ of\ sim-\d)?,\ in\ term\ \d+\ at\ tick\ \d+
+    | west:\ sim-\d\ is\ active(\ in\ place\ of\ sim-\d(\ \([\w\ ]+\))?)?,\ in\ term\ \d+\ at\ tick\ \d+
     | west:\ sim-\d\ stays\ active,\ in\ term\ \d+\ at\ tick\ \d+
     | west:\ generation\ \d+:\ sim-\d\ and\ sim-\d,\ witness\ witness-1
     | west:\ redundant(\ again)?(\ after\ \d+\.\d\d\ s)?:\ sim-\d\ \(active\)\ and\ sim-\d\ \(passive\),\ 5\d\ entities

@@ -29,8 +29,8 @@ def test_pairs_take_over_while_the_api_server_is_away(world: World, pair: str, r
         world.cluster.start_api()
     world.swapped(pair, at, 60)
     report.add("API server back to labels that are true again", time.time() - back, "s")
-    # Kubelets list their pods again after a pause that grew meanwhile, of up to a minute; until then a pod counts as what
-    # the node controller made of their silence.
+    # Kubelets list their pods again after a pause that grew meanwhile, to a minute or so; until then a pod counts as
+    # what the node controller made of their silence.
     world.pods.wait("the new active is Ready again", lambda pods: ready(pods[passive.name]), 180)
     assert world.role(pair, "active").name == passive.name
     world.redundant(pair)

@@ -31,25 +31,30 @@ class Mirror(Generic[T]):
 
     def put(self, body: Body) -> T | None:
         """Takes an object in; None if it is known to be older than what is here, or if it cannot be read."""
+        found = self._read(body)
+        return self._take(found) if found is not None else None
+
+    def answer(self, body: Body) -> T | None:
+        """Takes in what an apply answered; None also if the object went meanwhile."""
+        found = self._read(body)
+        here = self._objects.get(found.metadata.name) if found is not None else None
+        if found is None or here is None or here.metadata.uid != found.metadata.uid:
+            return None
+        return self._take(found)
+
+    def _read(self, body: Body) -> T | None:
         try:
-            found = msgspec.convert(body, self._kind)
+            return msgspec.convert(body, self._kind)
         except msgspec.ValidationError as error:
             log.warning("an object is passed over: it cannot be read", kind=self._kind.__name__, reason=str(error))
             return None
+
+    def _take(self, found: T) -> T | None:
         before = self._objects.get(found.metadata.name)
         if before is not None and before.metadata.uid == found.metadata.uid and _version(before) > _version(found):
             return None
         self._objects[found.metadata.name] = found
         return found
-
-    def answer(self, body: Body) -> T | None:
-        """Takes in what an apply answered; None also if the object went meanwhile."""
-        return self.put(body) if self._has(body) else None
-
-    def _has(self, body: Body) -> bool:
-        found = msgspec.convert(body, Object)
-        here = self._objects.get(found.metadata.name)
-        return here is not None and here.metadata.uid == found.metadata.uid
 
     def drop(self, name: str) -> None:
         """It is gone."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.objects import AreaStatus, Condition, LastTakeover, StoredAssignment, stamp
-from controller.takeovers import active_of
 from controller.view import Say, View
+from controller.wholeness import active_of, lack
 from pairsim.model.assignment import ReplicaStatus
 
 Verdict = tuple[bool | None, str, str]
@@ -34,7 +34,7 @@ def area_status(
         wall: Unix time.
         backup: The file with its last state.
     """
-    active = active_of(view)
+    active = active_of(view.replicas)
     recorded = view.recorded
     passive = _passive(view, active)
     shown = active or passive
@@ -106,14 +106,12 @@ def _ready(view: View, active: ReplicaStatus | None, said: Sequence[Say]) -> Ver
 
 
 def _redundant(view: View, active: ReplicaStatus | None) -> Verdict:
-    if active is None:
-        return False, "NoActive", "there is no active"
-    if not active.peer_in_sync:
-        return False, "PassiveNotInSync", "no passive could take over"
-    witness = view.processes.get(view.recorded.witness.replica) if view.recorded is not None else None
-    if witness is None or witness.witness is None:
-        return False, "NoWitness", "the witness cannot be reached: a loss of one replica would stop the area"
-    return True, "InSync", "the passive can take over"
+    recorded = view.recorded
+    members = {m.replica for m in recorded.replicas} if recorded is not None else set()
+    pair = [s for s in view.replicas if s.replica in members or s is active]
+    process = view.processes.get(recorded.witness.replica) if recorded is not None else None
+    missing = lack(pair, process.witness if process is not None else None)
+    return (False, missing.reason, missing.sentence) if missing else (True, "InSync", "the passive can take over")
 
 
 def _degraded(view: View, active: ReplicaStatus | None, said: Sequence[Say]) -> Verdict:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from controller.local import LocalWorld
 from controller.view import View
+from controller.wholeness import lack
 from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus, Role, WitnessStatus
 from pairsim.model.geometry import Box
 
@@ -185,16 +186,16 @@ def area_picture(
         for name, one in heard.items()
     ]
     witness = recorded.witness.replica if recorded else ""
-    missing = what_is_missing([one.status for one in heard.values()], said.get(witness, Said(None, 0.0)).status)
+    missing = lack([one.status for one in heard.values()], said.get(witness, Said(None, 0.0)).status)
     return AreaPicture(
         area=spec.area,
         plane=spec.plane,
         bounds=spec.bounds,
-        redundant=not missing,
+        redundant=missing is None,
         generation=recorded.generation if recorded else 0,
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
         witness=ProcessPicture(*found.get(witness, nowhere), witness),
-        missing=missing,
+        missing=missing.sentence if missing is not None else "",
         pace=min((one.status.pace for one in heard.values()), default=1.0),
     )
 
@@ -214,22 +215,3 @@ def lag_ticks(one: Heard, pair: Iterable[Heard], tick_rate: float) -> int:
     """
     newest = max(other.status.tick - math.ceil(max(0.0, other.at - one.at) * tick_rate) for other in (one, *pair))
     return max(0, newest - one.status.synced_tick)
-
-
-def what_is_missing(pair: Sequence[ReplicaStatus], witness: ReplicaStatus | WitnessStatus | None) -> str:
-    """Why an area would not go on after the loss of any one of its members; empty if it would."""
-    active = max((s for s in pair if s.role is Role.ACTIVE), key=lambda s: s.term, default=None)
-    other = next((s for s in pair if active is None or s.replica != active.replica), None)
-    if active is None:
-        return f"{other.replica} is {other.role}, and none is active" if other else "no replica can be reached"
-    if other is None:
-        return f"{active.replica} is active alone"
-    if other.role is not Role.PASSIVE:
-        return f"{other.replica} is {other.role}"
-    if not isinstance(witness, WitnessStatus):
-        return "its witness cannot be reached"
-    if not (active.peer_in_sync and other.in_sync and other.generation == active.generation):
-        return f"{other.replica} is not in sync"
-    if all((g.area, g.generation) != (active.area, active.generation) for g in witness.areas):
-        return f"{witness.replica}, its witness, has not joined yet"
-    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.objects import AreaStatus, LastTakeover, stamp
 from controller.view import View
+from controller.wholeness import active_of
 from pairsim.model.assignment import ReplicaStatus, Role
 
 _ORDERED = 15.0
@@ -27,7 +28,7 @@ class Takeovers:
 
     def observe(self, view: View, now: float, wall: float) -> LastTakeover | None:
         """A look at the area; the change if there was one."""
-        active = active_of(view)
+        active = active_of(view.replicas)
         if active is None or active.term < self._term:
             if self._lost is None:
                 self._lost = now
@@ -56,9 +57,3 @@ class Takeovers:
             from_=self._active,
             to=active.replica,
         )
-
-
-def active_of(view: View) -> ReplicaStatus | None:
-    """Who says that it is the active, in the highest term."""
-    found = [s for p in view.processes.values() if (s := p.replica) is not None and s.area == view.area]
-    return max((s for s in found if s.role is Role.ACTIVE), key=lambda s: s.term, default=None)

@@ -94,6 +94,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     obstacle: str = ""
     unsaved: bool = False
 
+    @property
+    def replicas(self) -> list[ReplicaStatus]:
+        """What those said that have the area and can be reached."""
+        return [s for p in self.processes.values() if (s := p.replica) is not None and s.area == self.area]
+
 
 class Assign(msgspec.Struct, frozen=True, tag=True):
     """Record the assignment, then send it to these processes."""

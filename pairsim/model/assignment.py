@@ -179,7 +179,11 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """One area's group as its witness sees it."""
+    """One area's group as its witness sees it.
+
+    Attributes:
+        votes: Whether the witness votes: one that is new does not at once, lest a vote that it forgot count twice.
+    """
 
     area: str
     generation: int
@@ -187,6 +191,7 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
     tick: int
     leader: str | None
     members: tuple[str, ...]
+    votes: bool = True
 
 
 class WitnessStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,8 @@ class _Area:
         try:
             while not self._closed.is_set():
                 self.member.turn(self.settings.timing.ping)
-                now = (self.member.group.leader, self.log.term, self.member.assignment.generation)
+                group = self.member.group
+                now = (group.leader, group.voter, self.log.term, self.member.assignment.generation)
                 if now != before:
                     before = now
                     self._witness.changed()
@@ -75,6 +76,7 @@ class _Area:
             tick=self.log.tick,
             leader=group.leader if group.leader in group.links else None,
             members=tuple(m.replica for m in assignment.members()),
+            votes=group.voter,
         )
 
     def capable(self) -> bool:

@@ -13,7 +13,18 @@ from controller.stories import stories
 from controller.takeovers import Takeovers
 from controller.view import Say, View
 from pairsim.model.assignment import Role
-from tests.unit.controller.views import assignment, dead, pair, process, replica, silent, spare, view, without_joins
+from tests.unit.controller.views import (
+    assignment,
+    dead,
+    pair,
+    process,
+    replica,
+    silent,
+    spare,
+    view,
+    without_joins,
+    witness,
+)
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
 NEXT = assignment("sim-2", "sim-3", "witness-1", generation=2, joins=("sim-3",))
@@ -76,6 +87,14 @@ def test_what_is_missing_is_named() -> None:
         "Redundant": ("False", "PassiveNotInSync"),
         "Degraded": ("True", "Repairing"),
     }
+
+
+def test_while_the_next_generation_is_on_its_way_the_actives_word_is_not_enough() -> None:
+    """The third vote that it counts is that of the witness which is replaced because it is lost."""
+    following = assignment("sim-1", "sim-2", "witness-2", generation=2, joins=("witness-2",))
+    for joined in (witness("witness-2"), witness("witness-2", following)):
+        look = view(ACTIVE, PASSIVE, process("witness-2", joined), recorded=(following,))
+        assert verdicts(status(look))["Redundant"] == ("False", "NoWitness")
 
 
 def test_what_was_said_is_shown_and_a_pause_as_well() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.picture import Heard, WorldPicture, lag_ticks, picture, what_is_missing
+from controller.picture import Heard, WorldPicture, lag_ticks, picture
 from pairsim.model.assignment import Role
 from tests.unit.controller.views import assignment, replica, witness
 from tests.unit.controller.worlds import fakes, group, until
@@ -68,41 +67,6 @@ def test_it_is_never_exaggerated(true_lag: int, tick: int, one_at: float, other_
     one = heard(max(newest - knows, newest - true_lag), newest - true_lag, one_at)
     other = heard(tick + int(other_at * RATE), 0, other_at)
     assert 0 <= lag_ticks(one, [one, other], RATE) <= true_lag
-
-
-# --- redundant
-
-
-def test_a_pair_in_sync_with_its_witness_lacks_nothing() -> None:
-    assert what_is_missing([ACTIVE, PASSIVE], WITNESS) == ""
-    assert what_is_missing([PASSIVE, ACTIVE], WITNESS) == ""
-
-
-@pytest.mark.parametrize(
-    ("pair", "third", "sentence"),
-    [
-        ([], WITNESS, "no replica can be reached"),
-        ([PASSIVE], WITNESS, "sim-2 is passive, and none is active"),
-        ([ACTIVE], WITNESS, "sim-1 is active alone"),
-        ([ACTIVE, replica("sim-3", NEXT, Role.JOINING)], WITNESS, "sim-3 is joining"),
-        ([msgspec.structs.replace(ACTIVE, peer_in_sync=False), PASSIVE], WITNESS, "sim-2 is not in sync"),
-        ([ACTIVE, msgspec.structs.replace(PASSIVE, in_sync=False)], WITNESS, "sim-2 is not in sync"),
-        ([ACTIVE, replica("sim-2", NEXT, Role.PASSIVE)], WITNESS, "sim-2 is not in sync"),
-        ([ACTIVE, PASSIVE], None, "its witness cannot be reached"),
-        ([msgspec.structs.replace(ACTIVE, peer_in_sync=False), PASSIVE], None, "its witness cannot be reached"),
-        ([ACTIVE, PASSIVE], PASSIVE, "its witness cannot be reached"),
-        ([ACTIVE, PASSIVE], witness("witness-1"), "witness-1, its witness, has not joined yet"),
-        ([ACTIVE, PASSIVE], witness("witness-1", NEXT), "witness-1, its witness, has not joined yet"),
-        ([ACTIVE, PASSIVE], witness("witness-1", assignment("x", "y", "z", area="east")), "has not joined yet"),
-    ],
-)  # fmt: skip
-def test_what_is_missing_is_named(pair: list, third: object, sentence: str) -> None:  # type: ignore[type-arg]
-    assert what_is_missing(pair, third).endswith(sentence)  # type: ignore[arg-type]
-
-
-def test_of_two_actives_the_one_with_the_lower_term_is_over() -> None:
-    newer = msgspec.structs.replace(PASSIVE, role=Role.ACTIVE, term=2)
-    assert what_is_missing([ACTIVE, newer], WITNESS) == "sim-1 is active"
 
 
 # --- the whole

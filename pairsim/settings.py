@@ -19,7 +19,6 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         heartbeat: How often a leader speaks when it has nothing to say.
         election_min, election_max: A replica that hears nothing for that long asks for votes; the witness waits
             `witness_factor` times as long.
-        poll: The longest sleep of the Raft thread.
         ping: How often members keep their links warm.
         connect_timeout: A connection attempt and its handshake take at most this.
         retry: Pause before the next connection attempt.
@@ -29,8 +28,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     election_min: float = 0.15
     election_max: float = 0.255
     witness_factor: float = 6.0
-    poll: float = 0.005
-    ping: float = 0.1
+    ping: float = 0.25
     connect_timeout: float = 0.5
     retry: float = 0.1
 

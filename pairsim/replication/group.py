@@ -18,12 +18,12 @@ from __future__ import annotations
 import collections
 import random
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 
 from pairsim.model.assignment import Succession
 from pairsim.replication.journal import Journal
+from pairsim.replication.machine import Leadership, TermedMachine
 from pairsim.replication.messages import (
     AppendEntries,
     Message,
@@ -41,7 +41,7 @@ from pairsim.replication.messages import (
     to_raft,
 )
 from pairsim.replication.quarantine import Quarantine
-from pairsim.replication.raft import Machine, Raft, RaftState, monotonic
+from pairsim.replication.raft import Raft, RaftState, monotonic
 from pairsim.replication.wire import Wire
 from pairsim.settings import Timing
 
@@ -52,26 +52,8 @@ _FAST_ROUND = (0.001, 0.003)
 _FAST_WINDOW = 0.1
 _STAND_WINDOW = 2.0
 _TRANSFER_PAUSE = 0.03
+_OVERDUE = 0.005
 _LONG_AGO = -1e9
-
-
-class Leadership(Protocol):
-    """Whoever simulates; called in the Raft thread."""
-
-    def capable(self) -> bool:
-        """Whether it could simulate: it has the state, or the records that lead to it."""
-
-    def opened(self, term: int, succession: Succession | None) -> None:
-        """This member is the active of that term: everything before is applied."""
-
-    def closed(self) -> None:
-        """It is not any more."""
-
-
-class TermedMachine(Machine, Protocol):
-    """A state machine that knows which term is open."""
-
-    term: int
 
 
 class Group:
@@ -108,6 +90,7 @@ class Group:
         self._granted: set[str] = set()
         self._campaigning = False
         self._next_ping = self._next_transfer = _LONG_AGO
+        self._pinged = False
         self._opening: int | None = None
         self._called: int | None = None
         self._loss = Succession.SILENT
@@ -167,23 +150,34 @@ class Group:
     # --- the loop
 
     def turn(self, wait: float) -> None:
-        """One turn, at most `wait` seconds long when nothing happens."""
+        """One turn: does all that there is to do, then waits at most `wait` seconds for something to happen."""
         while self._soon:
             self._soon.popleft()()
         now = monotonic()
         if self._raft.state != RaftState.LEADER:
-            self._wire.poll(0)  # after a pause: read what the leader sent before judging it dead
+            if self._raft.due < now:
+                self._wire.poll(0)  # after a pause: read what the leader sent before judging it dead
             self._stand_or_wait(now)
-        self._raft.turn(wait)
+        self._raft.turn()
         if self._raft.state != RaftState.FOLLOWER:
             self._campaigning = False
         self._tell_changes()
         self._lead_or_step_down(now)
-        if now >= self._next_ping:
-            self._next_ping = now + self._timing.ping
-            ping = self._quarantine.ping(capable=not self.witness and self._leadership.capable())
+        self._ping(now)
+        self._wire.poll(min(wait, self._idle()))
+
+    def _ping(self, now: float) -> None:
+        """Keeps the links warm, and tells at once what changed."""
+        capable = not self.witness and self._leadership.capable()
+        if now >= self._next_ping or capable != self._pinged:
+            self._next_ping, self._pinged = now + self._timing.ping, capable
             for peer in self.others:
-                self._send(peer, ping)
+                self._send(peer, self._quarantine.ping(capable=capable))
+
+    def _idle(self) -> float:
+        """Seconds until something is due; what is overdue waits for somebody else, whose message ends the wait."""
+        left = min(self._raft.due, self._next_ping) - monotonic()
+        return left if left > 0 else _OVERDUE
 
     def _tell_changes(self) -> None:
         state, term = now = self._raft.state, self._raft.term
@@ -215,7 +209,7 @@ class Group:
                 self._enrol("caught up with the leader")
         elif self._raft.transfer_pending:
             self._called = self._raft.term
-        elif self._raft.election_due() and not self._campaigning:
+        elif self._raft.due < now and not self._campaigning:
             self._ask(now)
 
     def _ask(self, now: float) -> None:

@@ -19,8 +19,9 @@ from typing import Protocol
 import structlog
 
 from pairsim.model.assignment import Assignment
-from pairsim.replication.group import Group, Leadership
+from pairsim.replication.group import Group
 from pairsim.replication.journal import Journal
+from pairsim.replication.machine import Leadership
 from pairsim.replication.messages import Seal
 from pairsim.replication.raft import monotonic
 from pairsim.replication.ticklog import TickLog
@@ -30,6 +31,7 @@ from pairsim.settings import Timing
 log = structlog.get_logger()
 
 LAME_DUCK = 2.0
+_DUCK_TURN = 0.005
 
 
 class Surface(Protocol):
@@ -119,10 +121,10 @@ class Member:
         self.group.call_soon(lambda: None)  # ends the wait that this turn would finish with
 
     def turn(self, wait: float) -> None:
-        """One turn of the Raft thread."""
+        """One turn of the Raft thread; while there is a lame duck, whose messages end no wait, a short one."""
         if self._retired:
             return
-        self.group.turn(wait)
+        self.group.turn(wait if self._lame is None else min(wait, _DUCK_TURN))
         self._announce()
         self._turn_lame()
         if self._next is not None:

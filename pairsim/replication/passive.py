@@ -67,6 +67,15 @@ class Follower:
                 self._frames.append(_Frame(message, body))
         return len(self._frames) <= 2 * WINDOW
 
+    # --- any thread
+
+    def ready(self) -> bool:
+        """Whether there is a frame that can be applied: frame and commit come in either order, by different ways."""
+        term, committed = self._position()
+        with self._lock:
+            first = self._frames[0].header if self._frames else None
+            return first is not None and first.term <= term and first.tick <= committed
+
     # --- Raft thread
 
     def expect(self, tick: int, digest: int) -> None:

@@ -19,7 +19,6 @@ import enum
 import sys
 import zlib
 from collections.abc import Callable
-from typing import Protocol
 
 import pysyncobj.syncobj as _so
 from pysyncobj.config import FAIL_REASON, SyncObjConf
@@ -31,6 +30,7 @@ from pysyncobj.version import VERSION
 from pairsim.replication.feeding import Feeder
 from pairsim.replication.journal import Journal
 from pairsim.replication.library import check_library
+from pairsim.replication.machine import Machine
 from pairsim.replication.matching import known, term_at
 from pairsim.replication.messages import Entry, RaftMessage, encode_message
 from pairsim.replication.snapshots import Snapshots
@@ -48,19 +48,6 @@ class RaftState(enum.IntEnum):
     FOLLOWER = 0
     CANDIDATE = 1
     LEADER = 2
-
-
-class Machine(Protocol):
-    """The replicated state machine; called in the Raft thread."""
-
-    def apply(self, payload: bytes) -> None:
-        """Applies a committed record."""
-
-    def draft(self) -> Callable[[], bytes]:
-        """A snapshot of everything applied so far; any thread may pack it."""
-
-    def restore(self, snapshot: bytes) -> None:
-        """Takes a snapshot's place."""
 
 
 def monotonic() -> float:
@@ -81,11 +68,13 @@ class _Node(Node):  # type: ignore[misc] # pysyncobj has no types
 
 
 class _Poller:
-    """Lets pysyncobj wait on our wire."""
+    """Keeps pysyncobj from waiting in the middle of a turn: what a turn began would be finished too late."""
 
     def __init__(self, wire: Wire) -> None:
-        self.poll = wire.poll
         self.notify = wire.wake
+
+    def poll(self, _timeout: float) -> None:
+        """The group waits, when its turn is over."""
 
 
 class _Links(Transport):  # type: ignore[misc] # pysyncobj has no types
@@ -232,9 +221,12 @@ class Raft:
         """As a leader: when the peer last answered."""
         return float(self._core._SyncObj__lastResponseTime.get(_Node(peer), 0.0))
 
-    def election_due(self) -> bool:
-        """Whether the election timeout ran out."""
-        return bool(self._core._SyncObj__raftElectionDeadline < monotonic())
+    @property
+    def due(self) -> float:
+        """When it must act by itself, if it hears nothing: as a leader it speaks, else its election timeout ends."""
+        core = self._core
+        leads = self.state == RaftState.LEADER
+        return float(core._SyncObj__newAppendEntriesTime if leads else core._SyncObj__raftElectionDeadline)
 
     # --- what it is told
 
@@ -276,11 +268,11 @@ class Raft:
         """As a leader: tells a peer that holds the whole log to campaign at once."""
         self._core.transferLeadership(_Node(peer))
 
-    def turn(self, wait: float) -> None:
-        """One turn of the loop: timeouts, commit, apply, send, then at most `wait` seconds for events."""
+    def turn(self) -> None:
+        """Does what is due: timeouts, commit, apply, send."""
         if not self._frozen and self._snapshots.due(self.term):
             self._core.forceLogCompaction()
-        self._core._onTick(wait)
+        self._core._onTick(0.0)
 
     def freeze(self) -> None:
         """Never again compacts: the machine goes on without this log."""

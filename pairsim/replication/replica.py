@@ -175,7 +175,8 @@ class Replica:
                 self.meters.became_active(change[1], handed=self.succession is Succession.HANDED_OVER)
             self._led = record.term
         self.state.notify()
-        self._wake()
+        if self._leading is not None or not self.state.trusted or self.follower.ready():
+            self._wake()
 
     def on_grant(self, authority: Authority) -> None:
         """An authority is in force."""

@@ -105,7 +105,7 @@ class Runtime:
         before: tuple[object, ...] = ()
         try:
             while not self._closed.is_set():
-                self.member.turn(self.settings.timing.poll)
+                self.member.turn(self.settings.timing.ping)
                 group = self.member.group
                 ready = self.replica.capable(), self.peer_in_sync()
                 now = (group.leader, group.term, group.open_term, group.links, group.voter, ready)

@@ -1,15 +1,16 @@
 """The pure codec of state frames: XOR with the state before, byte shuffle, lz4.
 
 XOR makes most bits of what hardly moved zero; shuffling puts the bytes of equal weight together (Blosc), which lz4
-then packs well. The simulating thread only XORs and copies; packing runs in an I/O thread without the interpreter
+then packs well. The simulating thread only compares and copies; an I/O thread XORs and packs, without the interpreter
 lock.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
-import threading
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import numpy as np
@@ -32,42 +33,59 @@ class StateFrameError(ValueError):
     """A frame that does not fit the state that it is applied to."""
 
 
-class Draft(msgspec.Struct):
-    """A frame before packing: buffers of the pool, by column; a column that did not change is left out."""
-
-    rows: int
-    buffers: dict[str, Words]
-    sizes: dict[str, int]
-    typesizes: dict[str, int]
-    pool: Pool
-
-
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
     rows: int
     columns: dict[str, memoryview]
 
 
 class Pool:
-    """Buffers that are used again, since fresh pages cost more than the work on them. Any thread."""
+    """Buffers that are used again, since fresh pages cost more than the work on them. Any thread; needs no lock."""
 
     def __init__(self, limit: int = 32) -> None:
-        self._lock = threading.Lock()
-        self._free: list[Words] = []
-        self._limit = limit
+        self._free: collections.deque[Words] = collections.deque(maxlen=limit)
 
     def take(self, size: int) -> Words:
         """A buffer of at least `size` bytes."""
-        with self._lock:
-            for place, buffer in enumerate(self._free):
-                if buffer.nbytes >= size:
-                    return self._free.pop(place)
+        for _buffer in range(len(self._free)):
+            try:
+                buffer = self._free.popleft()
+            except IndexError:  # others took the rest
+                break
+            if buffer.nbytes >= size:
+                return buffer
+            self._free.append(buffer)
         return np.empty(max(size + size // 8, 64), np.uint8)
 
     def give(self, buffer: Words) -> None:
         """Takes a buffer back."""
-        with self._lock:
-            if len(self._free) < self._limit:
-                self._free.append(buffer)
+        self._free.append(buffer)
+
+
+class _Shot:
+    """A copy of a column. Its buffer is the pool's again when nobody refers to the copy any more."""
+
+    def __init__(self, pool: Pool, column: Words) -> None:
+        self._pool, self._buffer = pool, pool.take(column.nbytes)
+        self.data = self._buffer[: column.nbytes]
+        np.copyto(self.data, column)
+
+    def __del__(self) -> None:
+        self._pool.give(self._buffer)
+
+
+class Draft(msgspec.Struct):
+    """A frame before packing.
+
+    Attributes:
+        columns: By name, the column and what it was in the state that the frame starts from (None for a keyframe); one
+            that did not change is left out.
+        typesizes: Bytes of a number, by column.
+    """
+
+    rows: int
+    columns: dict[str, tuple[_Shot, _Shot | None]]
+    typesizes: dict[str, int]
+    pool: Pool
 
 
 def _arrays(table: Table) -> dict[str, npt.NDArray[np.generic]]:
@@ -83,7 +101,8 @@ def _same(old: Words, new: Words) -> bool:
     return np.array_equal(old[:_PROBE], new[:_PROBE]) and np.array_equal(old[_PROBE:], new[_PROBE:])
 
 
-def _widths(schema: Schema) -> dict[str, int]:
+@functools.lru_cache(maxsize=8)
+def _widths(schema: Schema) -> Mapping[str, int]:
     """Bytes of one row, by column."""
     return {_IDS: 8, **{c.name: np.dtype(c.dtype).itemsize * c.width for c in schema}}
 
@@ -93,58 +112,55 @@ class Encoder:
 
     def __init__(self, schema: Schema) -> None:
         self._typesizes = {_IDS: 8, **{c.name: np.dtype(c.dtype).itemsize for c in schema}}
-        self._base = Table(schema)
-        self._layout = -1
         self._pool = Pool()
+        self._sent: dict[str, _Shot] = {}
+        self._rows = 0
+        self._layout = -1
 
     def rebase(self, table: Table) -> None:
         """Takes the state as sent, without a delta."""
-        self._base.resize(len(table))
-        for name, column in _arrays(self._base).items():
-            np.copyto(column, _arrays(table)[name])
-        self._layout = table.layout
+        self._sent = {}  # their buffers are free for the new ones
+        self._sent = {name: _Shot(self._pool, _bytes(column)) for name, column in _arrays(table).items()}
+        self._rows, self._layout = len(table), table.layout
 
     def delta(self, table: Table) -> Draft:
         """What changed since the state as last sent; that is this one from now on."""
-        base, rows = self._base, len(table)
-        base.resize(rows)
-        draft = Draft(rows, {}, {}, self._typesizes, self._pool)
-        mine, theirs = _arrays(base), _arrays(table)
-        for name, new in theirs.items():
+        columns: dict[str, tuple[_Shot, _Shot | None]] = {}
+        for name, column in _arrays(table).items():
             if name == _IDS and table.layout == self._layout:
                 continue
-            old_bytes, new_bytes = _bytes(mine[name]), _bytes(new)
-            if _same(old_bytes, new_bytes):
-                continue
-            buffer = self._pool.take(new_bytes.nbytes)
-            np.bitwise_xor(old_bytes, new_bytes, out=buffer[: new_bytes.nbytes])
-            np.copyto(old_bytes, new_bytes)
-            draft.buffers[name], draft.sizes[name] = buffer, new_bytes.nbytes
-        self._layout = table.layout
-        return draft
+            before, now = self._sent[name], _bytes(column)
+            if not _same(before.data, now):
+                self._sent[name] = shot = _Shot(self._pool, now)
+                columns[name] = shot, before
+        self._rows, self._layout = len(table), table.layout
+        return Draft(self._rows, columns, self._typesizes, self._pool)
 
     def keyframe(self) -> Draft:
         """The state as last sent, whole."""
-        draft = Draft(len(self._base), {}, {}, self._typesizes, self._pool)
-        for name, column in _arrays(self._base).items():
-            data = _bytes(column)
-            buffer = self._pool.take(data.nbytes)
-            np.copyto(buffer[: data.nbytes], data)
-            draft.buffers[name], draft.sizes[name] = buffer, data.nbytes
-        return draft
+        return Draft(self._rows, {name: (shot, None) for name, shot in self._sent.items()}, self._typesizes, self._pool)
 
 
 def pack(draft: Draft) -> bytes:
-    """Compresses a draft and gives its buffers back; once per draft."""
+    """Compresses a draft and lets its copies go; once per draft."""
     columns: dict[str, memoryview] = {}
-    for name, buffer in draft.buffers.items():
-        size = draft.sizes[name]
-        if size:
+    for name, (now, before) in draft.columns.items():
+        if size := now.data.nbytes:
+            scratch = draft.pool.take(size)
+            content = now.data if before is None else _xor(now.data, before.data, scratch[:size])
             typesize = draft.typesizes[name]
-            columns[name] = memoryview(blosc.compress(buffer[:size], b"lz4", _LEVEL, blosc.SHUFFLE, 0, typesize))
-        draft.pool.give(buffer)
-    draft.buffers = {}
+            columns[name] = memoryview(blosc.compress(content, b"lz4", _LEVEL, blosc.SHUFFLE, 0, typesize))
+            draft.pool.give(scratch)
+    draft.columns = {}
     return msgspec.msgpack.encode(_Packed(draft.rows, columns))
+
+
+def _xor(now: Words, before: Words, out: Words) -> Words:
+    """What takes `before`, cut off or continued with zeros, to `now`."""
+    common = min(now.nbytes, before.nbytes)
+    np.bitwise_xor(now[:common], before[:common], out=out[:common])
+    np.copyto(out[common:], now[common:])
+    return out
 
 
 @contextlib.contextmanager
@@ -156,7 +172,8 @@ def _unpacked(schema: Schema, payload: bytes | memoryview, pool: Pool) -> Iterat
         raise StateFrameError(f"not a state frame: {error}") from error
     if not 0 <= packed.rows <= MAX_ROWS:
         raise StateFrameError(f"a frame of {packed.rows} rows is over the limit of {MAX_ROWS}")
-    widths, columns = _widths(schema), {}
+    widths = _widths(schema)
+    columns: dict[str, Words] = {}
     buffers: list[Words] = []
     try:
         for name, data in packed.columns.items():

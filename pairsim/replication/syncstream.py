@@ -158,7 +158,8 @@ class StreamClient:
                     message, body = decode_to_subscriber(memoryview(data))
                     if not self._follower.receive(message, body):
                         raise MessageError("the active sends more frames than it may")
-                    self._wake()
+                    if self._follower.ready():
+                        self._wake()
         finally:
             writer.close()
             self._link = None

@@ -10,9 +10,11 @@ from pairsim.replication.journal import Journal, MemoryStorage
 from pairsim.replication.messages import (
     AppendEntries,
     Message,
+    Ping,
     PreVote,
     PreVoteGranted,
     RequestVote,
+    ResponseVote,
     TimeoutNow,
     decode_message,
     encode_message,
@@ -29,6 +31,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
+        self.waits: list[float] = []
+        self.fit = True
 
     def start(self, handler: object) -> None: ...
 
@@ -36,7 +40,11 @@ class Recorder:
         self.sent.append(decode_message(message))
         return True
 
-    def poll(self, timeout: float) -> None: ...
+    def backlog(self, peer: str) -> int:
+        return 0
+
+    def poll(self, timeout: float) -> None:
+        self.waits.append(timeout)
 
     def wake(self) -> None: ...
 
@@ -50,7 +58,7 @@ class Recorder:
     def restore(self, snapshot: bytes) -> None: ...
 
     def capable(self) -> bool:
-        return True
+        return self.fit
 
     def opened(self, term: int, succession: object) -> None: ...
 
@@ -110,3 +118,81 @@ def test_a_member_that_was_told_to_stand_before_it_may_vote_does_not_stand_when_
     assert group.voter
     assert (group.leader, group.term) == ("b", 1)
     assert not any(isinstance(message, RequestVote) for message in recorder.sent)
+
+
+def voting(recorder: Recorder) -> Group:
+    """A member that votes and is linked with both others."""
+    journal = Journal(MemoryStorage(), "boot", "me")
+    journal.enrol()
+    group = member(recorder, journal)
+    for peer in ("b", "w"):
+        group.on_up(peer)
+    return group
+
+
+def test_a_follower_sleeps_until_the_next_ping_or_the_end_of_its_patience(clock: Clock) -> None:
+    recorder, timing = Recorder(), Timing()
+    group = voting(recorder)
+    group.on_message("b", LEADS)
+    group.turn(60)
+    assert timing.election_min <= recorder.waits[-1] <= min(timing.election_max, timing.ping)
+    group.turn(0.01)
+    assert recorder.waits[-1] == 0.01
+    clock.now += 0.1
+    group.turn(60)
+    assert recorder.waits[-1] == pytest.approx(recorder.waits[0] - 0.1)
+
+
+def test_a_member_that_lost_its_leader_sleeps_no_longer_than_until_it_asks_for_votes(clock: Clock) -> None:
+    recorder = Recorder()
+    group = voting(recorder)
+    group.on_message("b", LEADS)
+    group.turn(60)
+    group.on_down("b")
+    group.turn(60)
+    assert 0 < recorder.waits[-1] <= 0.001
+    clock.now += 0.002
+    group.turn(60)
+    assert isinstance(recorder.sent[-1], PreVote)
+
+
+def test_a_leader_sleeps_until_it_has_to_speak_and_goes_on_at_once_with_what_its_turn_began(clock: Clock) -> None:
+    recorder, timing = Recorder(), Timing()
+    group = voting(recorder)
+    clock.now += 1
+    group.turn(60)
+    question = next(message for message in recorder.sent if isinstance(message, PreVote))
+    group.on_message("w", encode_message(PreVoteGranted(round=question.round)))
+    recorder.sent.clear()
+    group.turn(60)
+    assert any(isinstance(message, RequestVote) for message in recorder.sent), "in the turn after the message"
+    group.on_message("w", encode_message(ResponseVote(term=group.term)))
+    group.turn(60)
+    assert group.leader == "a"
+    assert 0 < recorder.waits[-1] <= timing.heartbeat
+
+
+def test_what_is_overdue_and_cannot_be_done_does_not_keep_a_processor_busy(clock: Clock) -> None:
+    """Nobody is linked: an election that is due cannot begin."""
+    recorder = Recorder()
+    journal = Journal(MemoryStorage(), "boot", "me")
+    journal.enrol()
+    group = member(recorder, journal)
+    group.stand()
+    group._campaigning = True
+    group.turn(60)
+    assert recorder.waits[-1] >= 0.005
+
+
+def test_peers_learn_at_once_whether_a_member_could_simulate(clock: Clock) -> None:
+    recorder = Recorder()
+    group = voting(recorder)
+    group.on_message("b", LEADS)
+    group.turn(0)
+    for fit in (False, True):
+        recorder.sent.clear()
+        group.turn(0)
+        assert not any(isinstance(message, Ping) for message in recorder.sent)
+        recorder.fit = fit
+        group.turn(0)
+        assert [message.capable for message in recorder.sent if isinstance(message, Ping)] == [fit, fit]

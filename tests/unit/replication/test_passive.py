@@ -87,6 +87,25 @@ def test_a_frame_waits_for_the_commit_of_its_tick(pair: Pair) -> None:
     assert pair.said == [Ack(1, 0), Ack(2, 0)]
 
 
+def test_there_is_something_to_do_when_both_have_come_frame_and_commit(pair: Pair) -> None:
+    """Whoever wakes it at the first of them wakes it for nothing; who does not at the second holds it up."""
+    assert not pair.passive.ready()
+    pair.send(1)
+    assert not pair.passive.ready()
+    pair.commit(1)
+    assert pair.passive.ready()
+    pair.passive.run_once()
+    assert not pair.passive.ready()
+    pair.send(2)
+    apply(pair.log, tick(1, 2), Open(2))
+    assert pair.passive.ready(), "a frame of a term that is over has to go"
+    pair.passive.run_once()
+    assert not pair.passive.ready()
+    pair.passive.by_log = lambda: False
+    pair.offer(Watermark(2, 2), None)
+    assert not pair.passive.ready()
+
+
 def test_a_newcomer_believes_what_the_stream_says_is_committed(pair: Pair) -> None:
     pair.passive.by_log = lambda: False
     pair.send(1)

@@ -118,7 +118,7 @@ def test_a_conflict_cuts_no_entry_before_it_even_for_a_moment() -> None:
 def lead(member: Raft) -> None:
     member.link_up("b")
     member.postpone(0.0)
-    member.turn(0)
+    member.turn()
     member.deliver("b", {"type": "response_vote", "term": member.term})
     assert member.state == module.RaftState.LEADER
 
@@ -128,16 +128,16 @@ def test_what_is_under_way_is_not_sent_again() -> None:
     lead(leader)
     for _record in range(3):
         leader.append(b"record", lambda: None)
-    leader.turn(0)
+    leader.turn()
     assert leader.last[0] == 5
     wire.sent.clear()
     answer: RaftMessage = {"type": "next_node_idx", "reset": False, "success": True}
     leader.deliver("b", {**answer, "term": leader.term, "next_node_idx": 3})
-    leader.turn(0)
+    leader.turn()
     assert [said["entries"] for said in wire.sent] == [[]]
     leader.deliver("b", {**answer, "reset": True, "success": False, "term": leader.term, "next_node_idx": 3})
     leader.append(b"record", lambda: None)
-    leader.turn(0)
+    leader.turn()
     sent = wire.sent[-1]["entries"]
     assert isinstance(sent, list)
     assert [entry[1] for entry in sent] == [3, 4, 5, 6]
@@ -176,10 +176,10 @@ def test_a_missing_private_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 def test_compaction_keeps_the_entries_after_the_snapshot() -> None:
     follower, wire = member()
     follower.deliver("b", append(1, entries(2, 20), commit=15))
-    follower.turn(0)
+    follower.turn()
     assert len(wire.applied) == 14
     follower._core.forceLogCompaction()
-    follower.turn(0)
+    follower.turn()
     assert [e[1] for e in follower.journal[:]] == [14, 15, 16, 17, 18, 19, 20]
     assert follower.journal.snapshot is not None
     assert follower.journal.snapshot.data == b"".join(wire.applied)
@@ -193,12 +193,12 @@ def test_a_restart_goes_on_from_the_snapshot() -> None:
     first = Silence()
     follower = make(first)
     follower.deliver("b", append(1, entries(2, 20), commit=15))
-    follower.turn(0)
+    follower.turn()
     follower._core.forceLogCompaction()
-    follower.turn(0)
+    follower.turn()
     again = Silence()
     restarted = make(again)
-    restarted.turn(0)
+    restarted.turn()
     assert again.applied == [b"".join(first.applied)]
     assert (restarted.applied, restarted.last) == (15, (20, 1))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections
 import functools
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pairsim.model.table import Table
 from pairsim.replication.statecodec import (
     MAX_ROWS,
+    Draft,
     Encoder,
     Pool,
     StateFrameError,
@@ -59,6 +61,38 @@ def test_whatever_happens_between_two_frames_the_other_side_is_the_same(
     assert same(mine, theirs)
     apply_keyframe(theirs, pack(encoder.keyframe()))
     assert same(mine, theirs)
+
+
+@given(CHANGES, st.integers(0, 200), st.integers(1, 4), st.booleans())
+@settings(deadline=None, max_examples=150)
+def test_a_draft_that_is_packed_late_or_never_is_what_was_then(
+    changes: list[tuple[str, int]], count: int, late: int, compare: bool
+) -> None:
+    """Copies are shared by drafts, and their buffers used again as soon as nobody needs them."""
+    mine, theirs = table(count), Table(SCHEMA)
+    encoder = Encoder(SCHEMA)
+    encoder.rebase(mine)
+    apply_keyframe(theirs, pack(encoder.keyframe()))
+    waiting: collections.deque[tuple[Draft, Draft | None, int]] = collections.deque()
+
+    def arrive() -> None:
+        delta, keyframe, digest = waiting.popleft()
+        apply_delta(theirs, pack(delta), Pool())
+        assert theirs.digest() == digest
+        if keyframe is not None:
+            whole = Table(SCHEMA)
+            apply_keyframe(whole, pack(keyframe))
+            assert whole.digest() == digest
+
+    for serial, (what, size) in enumerate(changes):
+        change(mine, what, size, serial)
+        if what == "frame":
+            waiting.append((encoder.delta(mine), encoder.keyframe() if compare else None, mine.digest()))
+            encoder.keyframe()  # nobody packs this one
+        if len(waiting) > late:
+            arrive()
+    while waiting:
+        arrive()
 
 
 def test_columns_that_did_not_change_are_not_sent() -> None:

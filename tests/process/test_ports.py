@@ -30,7 +30,10 @@ def listening(pid: int) -> list[tuple[str, int]]:
     """Address and port of every TCP socket that a process listens at, and of every UDP socket that it has."""
     inodes = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(file.readlink())
+        try:
+            target = str(file.readlink())
+        except FileNotFoundError:  # closed since: it was none of those that stay open
+            continue
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
     found = []

@@ -76,7 +76,7 @@ class Group:
         self._wire, self._timing = wire, timing
         self._machine, self._leadership = machine, leadership
         self._sealed = False
-        self._told: tuple[RaftState, int] | None = None
+        self._told: tuple[object, ...] = ()
         patience = timing.witness_factor if witness else 1.0
         self._raft = Raft(me, others, wire=wire, journal=journal, machine=self, timing=timing, patience=patience)
         self._quarantine = Quarantine(
@@ -161,10 +161,9 @@ class Group:
         self._raft.turn()
         if self._raft.state != RaftState.FOLLOWER:
             self._campaigning = False
-        self._tell_changes()
         self._lead_or_step_down(now)
         self._ping(now)
-        self._wire.poll(min(wait, self._idle()))
+        self._wire.poll(0 if self._changed() else min(wait, self._idle()))
 
     def _ping(self, now: float) -> None:
         """Keeps the links warm, and tells at once what changed."""
@@ -179,11 +178,12 @@ class Group:
         left = min(self._raft.due, self._next_ping) - monotonic()
         return left if left > 0 else _OVERDUE
 
-    def _tell_changes(self) -> None:
-        state, term = now = self._raft.state, self._raft.term
-        if now != self._told:
-            self._told = now
-            log.debug("raft", member=self.me, state=state.name, term=term, links=sorted(self.links))
+    def _changed(self) -> bool:
+        """Whether its part in the group is another one: whoever drives the group sees that between two turns."""
+        before, self._told = self._told, (self._raft.state, self._raft.term, self.open_term, self.voter)
+        if before[:2] != self._told[:2]:
+            log.debug("raft", member=self.me, state=self._raft.state.name, term=self.term, links=sorted(self.links))
+        return before != self._told
 
     def stand(self) -> None:
         """Asks for votes at once: the others expect this member to lead."""

@@ -134,6 +134,8 @@ def test_a_follower_sleeps_until_the_next_ping_or_the_end_of_its_patience(clock:
     recorder, timing = Recorder(), Timing()
     group = voting(recorder)
     group.on_message("b", LEADS)
+    group.turn(0)
+    recorder.waits.clear()
     group.turn(60)
     assert timing.election_min <= recorder.waits[-1] <= min(timing.election_max, timing.ping)
     group.turn(0.01)
@@ -169,6 +171,8 @@ def test_a_leader_sleeps_until_it_has_to_speak_and_goes_on_at_once_with_what_its
     group.on_message("w", encode_message(ResponseVote(term=group.term)))
     group.turn(60)
     assert group.leader == "a"
+    assert recorder.waits[-1] == 0, "whoever drives it learns at once that it leads"
+    group.turn(60)
     assert 0 < recorder.waits[-1] <= timing.heartbeat
 
 
@@ -180,6 +184,7 @@ def test_what_is_overdue_and_cannot_be_done_does_not_keep_a_processor_busy(clock
     group = member(recorder, journal)
     group.stand()
     group._campaigning = True
+    group.turn(0)
     group.turn(60)
     assert recorder.waits[-1] >= 0.005
 

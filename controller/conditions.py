@@ -34,14 +34,14 @@ def area_status(
         wall: Unix time.
         backup: The file with its last state.
     """
-    active = active_of(view.replicas)
+    active = active_of(view.area, view.statuses.values())
     recorded = view.recorded
     passive = _passive(view, active)
     shown = active or passive
     verdicts = {
         "Ready": _ready(view, active, said),
-        "Redundant": _redundant(view, active),
-        "Degraded": _degraded(view, active, said),
+        "Redundant": _redundant(view),
+        "Degraded": _degraded(view, said),
     }
     return AreaStatus(
         observed_generation=generation,
@@ -105,21 +105,17 @@ def _ready(view: View, active: ReplicaStatus | None, said: Sequence[Say]) -> Ver
     return False, "NoActive", "no active can be reached"
 
 
-def _redundant(view: View, active: ReplicaStatus | None) -> Verdict:
-    recorded = view.recorded
-    members = {m.replica for m in recorded.replicas} if recorded is not None else set()
-    pair = [s for s in view.replicas if s.replica in members or s is active]
-    process = view.processes.get(recorded.witness.replica) if recorded is not None else None
-    missing = lack(pair, process.witness if process is not None else None)
+def _redundant(view: View) -> Verdict:
+    missing = lack(view.area, view.statuses)
     return (False, missing.reason, missing.sentence) if missing else (True, "InSync", "the passive can take over")
 
 
-def _degraded(view: View, active: ReplicaStatus | None, said: Sequence[Say]) -> Verdict:
+def _degraded(view: View, said: Sequence[Say]) -> Verdict:
     if waiting := [say for say in said if not say.reason]:
         return True, "Waiting", "; ".join(_sentences(waiting))
     if view.paused:
         return False, "Paused", "it is paused: members are not replaced"
-    whole, _reason, sentence = _redundant(view, active)
+    whole, _reason, sentence = _redundant(view)
     if not whole:
         return True, "Repairing", sentence
     return (True, said[0].reason, said[0].sentence) if said else (False, "Whole", "nothing waits for a repair")

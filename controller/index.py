@@ -329,4 +329,4 @@ def _replica_key(status: ReplicaStatus) -> Hashable:
 
 
 def _group_key(group: WitnessGroup) -> Hashable:
-    return group.generation, group.term, group.members, group.tick > 0
+    return group.generation, group.term, group.members, group.votes, group.tick > 0

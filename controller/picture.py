@@ -10,8 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from controller.local import LocalWorld
+from controller.pace import too_slow
 from controller.view import View
-from controller.wholeness import lack
+from controller.wholeness import active_of, lack
 from pairsim.model.assignment import AreaSpec, Assignment, ReplicaStatus, Role, WitnessStatus
 from pairsim.model.geometry import Box
 
@@ -81,6 +82,7 @@ class AreaPicture(msgspec.Struct, frozen=True):
         redundant: It goes on after the loss of any one of its members.
         missing: Why it is not redundant; empty if it is.
         pace: The share of its tick rate that it kept over the last seconds, as its active says; 1.0 if it keeps up.
+        slow: What to say of that, and why it is so; empty if it keeps up.
     """
 
     area: str
@@ -92,6 +94,7 @@ class AreaPicture(msgspec.Struct, frozen=True):
     witness: ProcessPicture
     missing: str = ""
     pace: float = 1.0
+    slow: str = ""
 
 
 class WorldPicture(msgspec.Struct, frozen=True):
@@ -108,7 +111,9 @@ def picture(world: LocalWorld) -> WorldPicture:
         for name, process in world.pool.processes.items()
         if (status := _status(world, name)) is not None and status.role is Role.SPARE
     ]
-    return WorldPicture([_area(world, spec) for spec in world.areas], spares)
+    now = time.monotonic()
+    said = {name: Said(observer.status, now - observer.silent) for name, observer in world.observers.items()}
+    return WorldPicture([_area(world, spec, said) for spec in world.areas], spares)
 
 
 def cluster_picture(views: Iterable[View], now: float) -> WorldPicture:
@@ -129,20 +134,15 @@ def _status(world: LocalWorld, name: str) -> ReplicaStatus | None:
     return status if isinstance(status, ReplicaStatus) else None
 
 
-def _area(world: LocalWorld, spec: AreaSpec) -> AreaPicture:
+def _area(world: LocalWorld, spec: AreaSpec, said: Mapping[str, Said]) -> AreaPicture:
     recorded = world.recorded.get(spec.area)
     members = recorded.members() if recorded else ()
-    statuses = {
-        member.replica: Said(observer.status, time.monotonic() - observer.silent)
-        for member in members
-        if (observer := world.observers.get(member.replica)) is not None
-    }
     found = {
         name: Whereabouts(process.url, process.pid)
         for member in members
         if (process := world.pool.processes.get(name := member.replica)) is not None
     }
-    return area_picture(spec, recorded, statuses, found)
+    return area_picture(spec, recorded, said, found)
 
 
 class Said(NamedTuple):
@@ -162,7 +162,7 @@ class Whereabouts(NamedTuple):
 def area_picture(
     spec: AreaSpec, recorded: Assignment | None, said: Mapping[str, Said], found: Mapping[str, Whereabouts]
 ) -> AreaPicture:
-    """One area, of what its members say and where they are, by name."""
+    """One area, of what processes say, its members and others, and of where they are, by name."""
     nowhere = Whereabouts("", None)
     heard = {
         member.replica: Heard(one.status, one.at)
@@ -186,7 +186,8 @@ def area_picture(
         for name, one in heard.items()
     ]
     witness = recorded.witness.replica if recorded else ""
-    missing = lack([one.status for one in heard.values()], said.get(witness, Said(None, 0.0)).status)
+    statuses = {name: one.status for name, one in said.items() if one.status is not None}
+    active, missing = active_of(spec.area, statuses.values()), lack(spec.area, statuses)
     return AreaPicture(
         area=spec.area,
         plane=spec.plane,
@@ -196,7 +197,8 @@ def area_picture(
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
         witness=ProcessPicture(*found.get(witness, nowhere), witness),
         missing=missing.sentence if missing is not None else "",
-        pace=min((one.status.pace for one in heard.values()), default=1.0),
+        pace=active.pace if active is not None else 1.0,
+        slow=too_slow(spec, active) if active is not None else "",
     )
 
 

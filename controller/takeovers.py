@@ -28,7 +28,7 @@ class Takeovers:
 
     def observe(self, view: View, now: float, wall: float) -> LastTakeover | None:
         """A look at the area; the change if there was one."""
-        active = active_of(view.replicas)
+        active = active_of(view.area, view.statuses.values())
         if active is None or active.term < self._term:
             if self._lost is None:
                 self._lost = now

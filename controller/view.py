@@ -95,9 +95,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     unsaved: bool = False
 
     @property
-    def replicas(self) -> list[ReplicaStatus]:
-        """What those said that have the area and can be reached."""
-        return [s for p in self.processes.values() if (s := p.replica) is not None and s.area == self.area]
+    def statuses(self) -> dict[str, ReplicaStatus | WitnessStatus]:
+        """What those said that can be reached, by their names."""
+        return {name: p.status for name, p in self.processes.items() if p.alive and p.status is not None}
 
 
 class Assign(msgspec.Struct, frozen=True, tag=True):

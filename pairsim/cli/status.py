@@ -14,7 +14,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from controller.pace import SLOW
 from controller.picture import WorldPicture
 from pairsim.cli.local import Where, at_world, world
 
@@ -82,8 +81,8 @@ def _sentences(picture: WorldPicture) -> Iterator[str]:
     for area in picture.areas:
         if area.missing:
             yield f"{area.area} is not redundant: {area.missing}"
-        if area.pace < SLOW:
-            yield f"{area.area} runs at {area.pace:.2g} of its rate: its ticks take too long"
+        if area.slow:
+            yield f"{area.area} is slow: {area.slow}"
         for replica in area.replicas:
             if replica.divergences:
                 yield (

@@ -42,7 +42,7 @@ def replica_key(status: ReplicaStatus) -> Hashable:
 
 def witness_key(status: WitnessStatus) -> Hashable:
     """What a watcher of a witness learns at once."""
-    return status.leaving, *((g.area, g.generation, g.term, g.leader, g.members) for g in status.areas)
+    return status.leaving, *((g.area, g.generation, g.term, g.leader, g.members, g.votes) for g in status.areas)
 
 
 class Watch(Generic[S]):

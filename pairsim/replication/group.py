@@ -155,15 +155,16 @@ class Group:
             self._soon.popleft()()
         now = monotonic()
         if self._raft.state != RaftState.LEADER:
-            if self._raft.due < now:
+            if self._raft.due <= now:
                 self._wire.poll(0)  # after a pause: read what the leader sent before judging it dead
             self._stand_or_wait(now)
-        self._raft.turn()
+        called = not self._quarantine.active and self._raft.transfer_pending
+        self._raft.turn(stand=self._campaigning or called)
         if self._raft.state != RaftState.FOLLOWER:
             self._campaigning = False
         self._lead_or_step_down(now)
         self._ping(now)
-        self._wire.poll(0 if self._changed() else min(wait, self._idle()))
+        self._wire.poll(0 if self._changed() else min(wait, self._idle(now)))
 
     def _ping(self, now: float) -> None:
         """Keeps the links warm, and tells at once what changed."""
@@ -173,10 +174,10 @@ class Group:
             for peer in self.others:
                 self._send(peer, self._quarantine.ping(capable=capable))
 
-    def _idle(self) -> float:
-        """Seconds until something is due; what is overdue waits for somebody else, whose message ends the wait."""
-        left = min(self._raft.due, self._next_ping) - monotonic()
-        return left if left > 0 else _OVERDUE
+    def _idle(self, now: float) -> float:
+        """Seconds until something is due; what was due at `now` and could not be done waits for somebody else."""
+        due = min(self._raft.due, self._next_ping)
+        return max(0.0, due - monotonic()) if due > now else _OVERDUE
 
     def _changed(self) -> bool:
         """Whether its part in the group is another one: whoever drives the group sees that between two turns."""
@@ -209,7 +210,7 @@ class Group:
                 self._enrol("caught up with the leader")
         elif self._raft.transfer_pending:
             self._called = self._raft.term
-        elif self._raft.due < now and not self._campaigning:
+        elif self._raft.due <= now and not self._campaigning:
             self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -303,6 +304,9 @@ class Group:
         self.links -= {peer}
         self._raft.link_down(peer)
         self._quarantine.on_lost(peer)
+        if self._campaigning and not self.links:
+            self._campaigning = False  # nobody is left to be voted by: whoever comes back is asked first
+            self._raft.postpone()
         if peer == self._raft.leader and self._raft.state != RaftState.LEADER:
             now = monotonic()
             self._leader_heard, self._loss = _LONG_AGO, Succession.CLOSED

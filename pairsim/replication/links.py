@@ -27,7 +27,7 @@ MAX_UNSENT_BYTES = 64 * 2**20
 """Never reached by who minds the backlog."""
 
 _READ = 256 * 1024
-_REFUSED = 0.02
+_REFUSED_FIRST, _REFUSED = 0.002, 0.02
 
 
 class _Peer:
@@ -75,6 +75,11 @@ class _Peer:
         except (OSError, ChannelError):
             pass
         return messages, False
+
+
+def pause(refusals: int) -> float:
+    """Seconds after so many refusals in a row: the peer is there, and may open the group within a message's time."""
+    return float(min(_REFUSED_FIRST * 2 ** min(refusals, 10), _REFUSED))
 
 
 class TcpWire:
@@ -232,6 +237,7 @@ class TcpWire:
 
     def _keep_dialled(self, name: str) -> None:
         hello = Hello(kind="raft", area=self._area, generation=self._generation, sender=self._me, receiver=name)
+        refusals = 0
         while not self._closed.is_set():
             self._lost[name].clear()
             try:
@@ -240,11 +246,13 @@ class TcpWire:
                 if refusal.detail:
                     self._refusals.append(refusal.detail)
                     self.wake()
-                self._closed.wait(_REFUSED)  # it is there, and may be about to open the group
+                self._closed.wait(pause(refusals))
+                refusals += 1
                 continue
             except (OSError, ChannelError) as error:
                 log.debug("cannot reach a peer", peer=name, reason=str(error))
                 self._closed.wait(self._timing.retry)
                 continue
+            refusals = 0
             self.accept(name, link)
             self._lost[name].wait()

@@ -113,12 +113,16 @@ class Member:
     def supersede(self, assignment: Assignment) -> None:
         """A peer says that a later generation is in force. Any thread."""
         self._told = assignment  # not acted on here: a group cannot be closed in the middle of its own turn
+        self.wake()
+
+    def wake(self) -> None:
+        """Ends the wait of a turn. Any thread."""
         self.group.call_soon(lambda: None)
 
     def sealed(self, seal: Seal) -> None:
         """The tick log applied a seal."""
         self._next = seal.next
-        self.group.call_soon(lambda: None)  # ends the wait that this turn would finish with
+        self.wake()
 
     def turn(self, wait: float) -> None:
         """One turn of the Raft thread; while there is a lame duck, whose messages end no wait, a short one."""

@@ -16,6 +16,7 @@ Mended here, because it breaks the log (Raft paper, figure 2):
 from __future__ import annotations
 
 import enum
+import math
 import sys
 import zlib
 from collections.abc import Callable
@@ -268,11 +269,16 @@ class Raft:
         """As a leader: tells a peer that holds the whole log to campaign at once."""
         self._core.transferLeadership(_Node(peer))
 
-    def turn(self) -> None:
-        """Does what is due: timeouts, commit, apply, send."""
+    def turn(self, *, stand: bool = True) -> None:
+        """Does what is due: commit, apply, send, and if it may `stand` and its patience is at an end, an election."""
+        core, deadline = self._core, self._core._SyncObj__raftElectionDeadline
         if not self._frozen and self._snapshots.due(self.term):
-            self._core.forceLogCompaction()
-        self._core._onTick(0.0)
+            core.forceLogCompaction()
+        if not stand:
+            core._SyncObj__raftElectionDeadline = math.inf  # it could end in the middle of the turn
+        core._onTick(0.0)
+        if not stand:
+            core._SyncObj__raftElectionDeadline = deadline
 
     def freeze(self) -> None:
         """Never again compacts: the machine goes on without this log."""

@@ -129,6 +129,7 @@ class Runtime:
         self._board.drop(self.spec.area)
         self._closed.set()
         self._awake.set()
+        self.member.wake()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN)

@@ -8,9 +8,8 @@ lock.
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -45,13 +44,13 @@ class Pool:
         self._free: collections.deque[Words] = collections.deque(maxlen=limit)
 
     def take(self, size: int) -> Words:
-        """A buffer of at least `size` bytes."""
+        """A buffer of at least `size` bytes, and not of many times as much: it may be held for long."""
         for _buffer in range(len(self._free)):
             try:
                 buffer = self._free.popleft()
             except IndexError:  # others took the rest
                 break
-            if buffer.nbytes >= size:
+            if size <= buffer.nbytes <= 2 * size + _PROBE:
                 return buffer
             self._free.append(buffer)
         return np.empty(max(size + size // 8, 64), np.uint8)
@@ -61,16 +60,29 @@ class Pool:
         self._free.append(buffer)
 
 
-class _Shot:
-    """A copy of a column. Its buffer is the pool's again when nobody refers to the copy any more."""
+class _Lent:
+    """A part of a buffer, which is the pool's again when nobody refers to this any more."""
 
-    def __init__(self, pool: Pool, column: Words) -> None:
-        self._pool, self._buffer = pool, pool.take(column.nbytes)
-        self.data = self._buffer[: column.nbytes]
-        np.copyto(self.data, column)
+    def __init__(self, pool: Pool, size: int) -> None:
+        self._pool, self._buffer = pool, pool.take(size)
+        self.data = self._buffer[:size]
 
     def __del__(self) -> None:
         self._pool.give(self._buffer)
+
+
+def _copy(pool: Pool, column: Words) -> _Lent:
+    copy = _Lent(pool, column.nbytes)
+    np.copyto(copy.data, column)
+    return copy
+
+
+def _xor(pool: Pool, now: Words, before: Words) -> _Lent:
+    """What takes `before`, cut off or continued with zeros, to `now`."""
+    difference, common = _Lent(pool, now.nbytes), min(now.nbytes, before.nbytes)
+    np.bitwise_xor(now[:common], before[:common], out=difference.data[:common])
+    np.copyto(difference.data[common:], now[common:])
+    return difference
 
 
 class Draft(msgspec.Struct):
@@ -83,7 +95,7 @@ class Draft(msgspec.Struct):
     """
 
     rows: int
-    columns: dict[str, tuple[_Shot, _Shot | None]]
+    columns: dict[str, tuple[_Lent, _Lent | None]]
     typesizes: dict[str, int]
     pool: Pool
 
@@ -113,59 +125,48 @@ class Encoder:
     def __init__(self, schema: Schema) -> None:
         self._typesizes = {_IDS: 8, **{c.name: np.dtype(c.dtype).itemsize for c in schema}}
         self._pool = Pool()
-        self._sent: dict[str, _Shot] = {}
+        self._sent: dict[str, _Lent] = {}
         self._rows = 0
         self._layout = -1
 
     def rebase(self, table: Table) -> None:
         """Takes the state as sent, without a delta."""
         self._sent = {}  # their buffers are free for the new ones
-        self._sent = {name: _Shot(self._pool, _bytes(column)) for name, column in _arrays(table).items()}
+        self._sent = {name: _copy(self._pool, _bytes(column)) for name, column in _arrays(table).items()}
         self._rows, self._layout = len(table), table.layout
 
     def delta(self, table: Table) -> Draft:
         """What changed since the state as last sent; that is this one from now on."""
-        columns: dict[str, tuple[_Shot, _Shot | None]] = {}
+        columns: dict[str, tuple[_Lent, _Lent | None]] = {}
         for name, column in _arrays(table).items():
             if name == _IDS and table.layout == self._layout:
                 continue
             before, now = self._sent[name], _bytes(column)
             if not _same(before.data, now):
-                self._sent[name] = shot = _Shot(self._pool, now)
-                columns[name] = shot, before
+                self._sent[name] = copy = _copy(self._pool, now)
+                columns[name] = copy, before
         self._rows, self._layout = len(table), table.layout
         return Draft(self._rows, columns, self._typesizes, self._pool)
 
     def keyframe(self) -> Draft:
         """The state as last sent, whole."""
-        return Draft(self._rows, {name: (shot, None) for name, shot in self._sent.items()}, self._typesizes, self._pool)
+        return Draft(self._rows, {name: (copy, None) for name, copy in self._sent.items()}, self._typesizes, self._pool)
 
 
 def pack(draft: Draft) -> bytes:
     """Compresses a draft and lets its copies go; once per draft."""
     columns: dict[str, memoryview] = {}
     for name, (now, before) in draft.columns.items():
-        if size := now.data.nbytes:
-            scratch = draft.pool.take(size)
-            content = now.data if before is None else _xor(now.data, before.data, scratch[:size])
+        if now.data.nbytes:
+            content = now if before is None else _xor(draft.pool, now.data, before.data)
             typesize = draft.typesizes[name]
-            columns[name] = memoryview(blosc.compress(content, b"lz4", _LEVEL, blosc.SHUFFLE, 0, typesize))
-            draft.pool.give(scratch)
+            columns[name] = memoryview(blosc.compress(content.data, b"lz4", _LEVEL, blosc.SHUFFLE, 0, typesize))
     draft.columns = {}
     return msgspec.msgpack.encode(_Packed(draft.rows, columns))
 
 
-def _xor(now: Words, before: Words, out: Words) -> Words:
-    """What takes `before`, cut off or continued with zeros, to `now`."""
-    common = min(now.nbytes, before.nbytes)
-    np.bitwise_xor(now[:common], before[:common], out=out[:common])
-    np.copyto(out[common:], now[common:])
-    return out
-
-
-@contextlib.contextmanager
-def _unpacked(schema: Schema, payload: bytes | memoryview, pool: Pool) -> Iterator[tuple[int, dict[str, Words]]]:
-    """Rows and columns; the columns are the pool's again afterwards."""
+def _unpacked(schema: Schema, payload: bytes | memoryview, pool: Pool) -> tuple[int, dict[str, _Lent]]:
+    """Rows and columns."""
     try:
         packed = msgspec.msgpack.decode(payload, type=_Packed)
     except UNDECODABLE as error:
@@ -173,24 +174,18 @@ def _unpacked(schema: Schema, payload: bytes | memoryview, pool: Pool) -> Iterat
     if not 0 <= packed.rows <= MAX_ROWS:
         raise StateFrameError(f"a frame of {packed.rows} rows is over the limit of {MAX_ROWS}")
     widths = _widths(schema)
-    columns: dict[str, Words] = {}
-    buffers: list[Words] = []
-    try:
-        for name, data in packed.columns.items():
-            size = packed.rows * widths.get(name, 0)
-            # Blosc's header: the size of the content is a 32-bit number at byte 4.
-            if len(data) < 16 or int.from_bytes(data[4:8], "little") != size:
-                raise StateFrameError(f"column {name!r} does not have the size of {packed.rows} rows here")
-            buffers.append(pool.take(size))
-            columns[name] = buffers[-1][:size]
-            try:
-                blosc.decompress(data, columns[name])
-            except RuntimeError as error:
-                raise StateFrameError(f"column {name!r} cannot be decompressed") from error
-        yield packed.rows, columns
-    finally:
-        for buffer in buffers:
-            pool.give(buffer)
+    columns: dict[str, _Lent] = {}
+    for name, data in packed.columns.items():
+        size = packed.rows * widths.get(name, 0)
+        # Blosc's header: the size of the content is a 32-bit number at byte 4.
+        if len(data) < 16 or int.from_bytes(data[4:8], "little") != size:
+            raise StateFrameError(f"column {name!r} does not have the size of {packed.rows} rows here")
+        columns[name] = _Lent(pool, size)
+        try:
+            blosc.decompress(data, columns[name].data)
+        except RuntimeError as error:
+            raise StateFrameError(f"column {name!r} cannot be decompressed") from error
+    return packed.rows, columns
 
 
 def apply_delta(table: Table, payload: bytes | memoryview, pool: Pool) -> None:
@@ -199,14 +194,14 @@ def apply_delta(table: Table, payload: bytes | memoryview, pool: Pool) -> None:
     Raises:
         StateFrameError: The frame does not fit; the table is as before.
     """
-    with _unpacked(table.schema, payload, pool) as (rows, columns):
-        table.resize(rows)
-        arrays = _arrays(table)
-        for name, difference in columns.items():
-            data = _bytes(arrays[name])
-            np.bitwise_xor(data, difference, out=data)
-        if _IDS in columns:
-            table.ids_changed()
+    rows, columns = _unpacked(table.schema, payload, pool)
+    table.resize(rows)
+    arrays = _arrays(table)
+    for name, difference in columns.items():
+        data = _bytes(arrays[name])
+        np.bitwise_xor(data, difference.data, out=data)
+    if _IDS in columns:
+        table.ids_changed()
 
 
 def apply_keyframe(table: Table, payload: bytes | memoryview) -> None:
@@ -215,14 +210,14 @@ def apply_keyframe(table: Table, payload: bytes | memoryview) -> None:
     Raises:
         StateFrameError: The frame does not fit; the table is as before.
     """
-    with _unpacked(table.schema, payload, Pool()) as (rows, columns):
-        if rows and columns.keys() != _widths(table.schema).keys():
-            raise StateFrameError("a keyframe has all columns")
-        table.resize(rows)
-        arrays = _arrays(table)
-        for name, content in columns.items():
-            np.copyto(_bytes(arrays[name]), content)
-        table.ids_changed()
+    rows, columns = _unpacked(table.schema, payload, Pool())
+    if rows and columns.keys() != _widths(table.schema).keys():
+        raise StateFrameError("a keyframe has all columns")
+    table.resize(rows)
+    arrays = _arrays(table)
+    for name, content in columns.items():
+        np.copyto(_bytes(arrays[name]), content.data)
+    table.ids_changed()
 
 
 def differences(mine: Table, theirs: Table, limit: int = 20) -> list[tuple[str, int]]:

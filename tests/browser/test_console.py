@@ -77,13 +77,14 @@ def test_an_active_is_killed_by_pressing_twice_and_the_takeover_is_told(browser:
     assert re.search(r"redundant again.*: sim-\d \(active\) and sim-\d \(passive\)", events(browser, "restored")[0])
 
 
-def test_a_step_that_is_not_deterministic_is_told(browser: Chrome, up: Up) -> None:
+def test_a_step_that_is_not_deterministic_and_time_that_runs_slowly_are_told(browser: Chrome, up: Up) -> None:
     opened(browser, up)
     browser.execute_async_script("""
         const done = arguments[0];
         Promise.all([import("/console/pairs.js"), fetch("/v1/world").then((answer) => answer.json())])
             .then(([{ Pairs }, world]) => {
                 world.areas[0].replicas[1].divergences = 3;
+                world.areas[1].slow = "time runs at 0.4 of its rate";
                 const root = document.createElement("div");
                 root.id = "diverging";
                 document.body.append(root);
@@ -91,9 +92,10 @@ def test_a_step_that_is_not_deterministic_is_told(browser: Chrome, up: Up) -> No
                 done();
             });
     """)
-    told = text(browser, "#diverging .diverged")
-    assert re.search(r"sim-\d came to another state than the active", told)
-    assert text(browser, "#pairs .diverged") == ""
+    told = [card.text for card in browser.find_elements(By.CSS_SELECTOR, "#diverging .warned")]
+    assert re.search(r"sim-\d came to another state than the active", told[0])
+    assert told[1] == "⚠ time runs at 0.4 of its rate"
+    assert text(browser, "#pairs .warned") == ""
 
 
 def test_nothing_covers_the_timeline_wherever_the_page_is_scrolled_to(browser: Chrome, up: Up) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import collections
 import heapq
+import math
 import random
 from collections.abc import Callable
 
+from pairsim.replication.links import pause
 from pairsim.replication.wire import SILENCE, WireHandler
+
+_UNREACHABLE = 0.05
 
 
 class Clock:
@@ -64,6 +68,7 @@ class Net:
         self.events: list[tuple[float, int, str]] = []
         self._serial = 0
         self._retry: dict[tuple[str, str], float] = {}
+        self._refusals: collections.Counter[tuple[str, str]] = collections.Counter()
 
     def schedule(self, when: float, process: str) -> None:
         """The process has something to do at that time."""
@@ -108,15 +113,27 @@ class Net:
     def _passes(self, source: str, target: str) -> bool:
         return (source, target) not in self.cut
 
-    def pump(self, process: str) -> bool:
-        """Delivers to a process what has arrived; False when there was nothing."""
-        busy = False
+    def pump(self, process: str) -> set[str]:
+        """Delivers to a process what has arrived; the endpoints at which something happened."""
+        busy = set()
         for key, endpoint in list(self.endpoints.items()):
             if endpoint.process == process:
-                busy |= self._connect(key, endpoint)
+                happened = self._connect(key, endpoint)
                 for peer, link in list(endpoint.links.items()):
-                    busy |= self._deliver(key, endpoint, peer, link)
+                    happened |= self._deliver(key, endpoint, peer, link)
+                if happened:
+                    busy.add(key)
         return busy
+
+    def next_dial(self, process: str) -> float:
+        """When a link that a process wants and has not is to be tried again."""
+        now = self.clock.now
+        times = [
+            retry if (retry := self._retry.get((min(key, peer), max(key, peer)), 0.0)) > now else now + _UNREACHABLE
+            for key, endpoint in self.endpoints.items() if endpoint.process == process
+            for peer in endpoint.wants() - endpoint.links.keys()
+        ]  # fmt: skip
+        return min(times, default=math.inf)
 
     def _deliver(self, key: str, endpoint: Endpoint, peer: str, link: Link) -> bool:
         other = peer.split("|", maxsplit=1)[0]
@@ -150,10 +167,13 @@ class Net:
                 or not self._passes(there, endpoint.process)
             ):
                 continue
-            self._retry[pair] = self.clock.now + 0.1
             if other is None:
+                self._retry[pair] = self.clock.now + pause(self._refusals[pair])
+                self._refusals[pair] += 1
                 endpoint.refused(peer)
                 continue
+            self._retry[pair] = self.clock.now + 0.1
+            self._refusals[pair] = 0
             if key in other.links:  # the old connection was half open: the other side sees its end now
                 other.links.pop(key).open.discard(peer)
                 other.down(key)
@@ -167,7 +187,12 @@ class Net:
 
 
 class SimWire:
-    """A `Wire` over the net."""
+    """A `Wire` over the net.
+
+    Attributes:
+        asleep: How long the last poll would wait for something to happen.
+        woken: Whether somebody ended the wait that is next.
+    """
 
     def __init__(
         self, net: Net, me: str, peers: frozenset[str], area: str, generation: int, refused: Callable[[str], None]
@@ -176,6 +201,12 @@ class SimWire:
         self._suffix = f"raft|{area}|{generation}"
         self.endpoint = Endpoint(me)
         self._peers = peers
+        self.asleep, self.woken = 0.0, False
+
+    @property
+    def key(self) -> str:
+        """Its endpoint's."""
+        return self._key(self.me)
 
     def start(self, handler: WireHandler) -> None:
         endpoint = self.endpoint
@@ -184,22 +215,25 @@ class SimWire:
         endpoint.up = lambda key: handler.on_up(key.split("|")[0])
         endpoint.down = lambda key: handler.on_down(key.split("|")[0])
         endpoint.message = lambda key, message: handler.on_message(key.split("|")[0], bytes(message))  # type: ignore[call-overload]
-        self.net.add(self._key(self.me), endpoint)
+        self.net.add(self.key, endpoint)
 
     def _key(self, name: str) -> str:
         return f"{name}|{self._suffix}"
 
     def send(self, peer: str, message: bytes) -> bool:
-        return self.net.send(self._key(self.me), self._key(peer), message)
+        return self.net.send(self.key, self._key(peer), message)
 
     def backlog(self, peer: str) -> int:
-        return self.net.backlog(self._key(self.me), self._key(peer))
+        return self.net.backlog(self.key, self._key(peer))
 
-    def poll(self, _timeout: float) -> None:
-        """The world pumps."""
+    def poll(self, timeout: float) -> None:
+        """The world pumps, and turns the group again when this wait would be over."""
+        self.asleep = 0.0 if self.woken else timeout
+        self.woken = False
 
     def wake(self) -> None:
+        self.woken = True
         self.net.schedule(self.net.clock.now, self.me)
 
     def close(self) -> None:
-        self.net.remove(self._key(self.me))
+        self.net.remove(self.key)

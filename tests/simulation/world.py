@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import heapq
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ from pairsim.replication.inbox import Inbox
 from pairsim.replication.journal import Journal, MemoryStorage
 from pairsim.replication.member import Member
 from pairsim.replication.messages import Record, Seal, Tick
-from pairsim.replication.port import Committed, Published, ReplicaError
+from pairsim.replication.port import Committed, InboxFullError, Published, ReplicaError
 from pairsim.replication.raft import use_clock
 from pairsim.replication.replica import Replica
 from pairsim.replication.statesync import (
@@ -82,6 +83,9 @@ class Counters:
     def perceive(self, table: Table, tick: int) -> Iterable[Command]:
         return ()
 
+
+_MOMENT = 0.0005
+"""Seconds by which a thread that sleeps wakes late, at the most."""
 
 _DIGESTS = 3
 """As many recent ticks are asked for; a lost leadership may be that far ahead."""
@@ -210,15 +214,19 @@ class Process:
         self.member: Member | None = None
         self.replica: Replica | None = None
         self.inbox = Inbox(10_000)
-        self.due = 0.0
+        self.due = self._raft_due = 0.0
         self._timer = 0.0
+        self._wires: dict[int, SimWire] = {}
         self.retired = False
 
     # --- Surface
 
     def wire(self, assignment: Assignment) -> SimWire:
         peers = frozenset(m.replica for m in assignment.members()) - {self.name}
-        return SimWire(self.world.net, self.name, peers, assignment.spec.area, assignment.generation, self._refused)
+        generation = assignment.generation
+        wire = SimWire(self.world.net, self.name, peers, assignment.spec.area, generation, self._refused)
+        self._wires[generation] = wire
+        return wire
 
     def _refused(self, peer: str) -> None:
         """A peer has no such group: it says which one it has."""
@@ -267,7 +275,7 @@ class Process:
 
     def start(self, assignment: Assignment) -> None:
         resuming = assignment.generation in self.storages
-        self.announced = None
+        self.announced, self._raft_due = None, 0.0
         ticks = TickLog(Authority(area="area", epoch=1, bounds=BOX))
         self.retired = False
         if assignment.witness.replica == self.name:
@@ -278,7 +286,7 @@ class Process:
         else:
             self.inbox = Inbox(10_000)
             self.replica = replica = Replica(
-                SPEC, Counters(SPEC), ticks, consensus=self, disk=self.disk, inbox=self.inbox, wake=self._wake
+                SPEC, Counters(SPEC), ticks, consensus=self, disk=self.disk, inbox=self.inbox, wake=self.wake
             )
             replica.on_publish = self._published
             replica.on_takeover = self._taken_over
@@ -291,7 +299,7 @@ class Process:
             self.member = self._member(assignment, ticks, replica)
             replica.follower.by_log = self.member.by_log
             self.world.streams.attach(self)
-        self._wake()
+        self.wake()
 
     def _member(self, assignment: Assignment, ticks: TickLog, leadership: object) -> Member:
         return Member(
@@ -317,23 +325,31 @@ class Process:
         self.retired = True
 
     def turn(self, now: float) -> None:
-        """Everything that is due in this process."""
+        """What is due in this process. Its two threads sleep as the real ones do: who is not woken does nothing."""
         if self.member is None:
             return
         net = self.world.net
         for _round in range(20):
             busy = net.pump(self.name)
-            self.member.turn(0)
+            self._turn_raft(now, busy)
             self._read_digests()
-            if self.replica is not None and (busy or now >= self.due):
+            if self.replica is not None and now >= self.due:
                 self.due = self.replica.run_once(now)
-            self.member.turn(0)
-            if not busy:
+            if not busy and now < self._raft_due:
                 break
-        due = now + 0.02 if self.replica is None else min(now + 0.02, max(self.due, now + 0.0005))
+        due = self._raft_due if self.replica is None else min(self._raft_due, self.due)
+        due = max(min(due, net.next_dial(self.name)), now + _MOMENT)
         if due < self._timer or self._timer <= now:
             self._timer = due
             net.schedule(due, self.name)
+
+    def _turn_raft(self, now: float, busy: set[str]) -> None:
+        assert self.member is not None
+        wire = self._wires[self.member.assignment.generation]
+        if wire.key in busy or wire.woken or now >= self._raft_due:
+            self.member.turn(TIMING.ping)
+            asleep = self._wires[self.member.assignment.generation].asleep
+            self._raft_due = now + asleep + (_MOMENT if asleep else 0.0)
 
     def _read_digests(self) -> None:
         """As `GET /v1/digests` does, at any time between two steps."""
@@ -342,7 +358,7 @@ class Process:
             for tick, digest in self.replica.state.digests(last - _DIGESTS, last).items():
                 self.world.oracle.published(self.name, tick, int(digest, 16))
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         self.due = 0.0
         self.world.net.schedule(self.world.clock.now, self.name)
 
@@ -409,6 +425,8 @@ class Streams:
             header, body = decode_to_subscriber(data)  # type: ignore[arg-type]
             if not replica.follower.receive(header, body):
                 raise Violation("the active sent more frames than it may")
+            if replica.follower.ready():
+                process.wake()
 
         endpoint.wants, endpoint.up, endpoint.message = wants, up, message
         endpoint.down = lambda _peer: replica.follower.connected(None)
@@ -453,8 +471,9 @@ class Sender:
         for process in self._world.processes.values():
             replica = process.replica
             if replica is not None and replica.active is not None and process.name not in self._world.net.halted:
-                process.inbox.put(batch, self._answer)
-                process._wake()
+                with contextlib.suppress(InboxFullError):  # it is sent again
+                    process.inbox.put(batch, self._answer)
+                process.wake()
                 return
 
     def _answer(self, answer: Committed | ReplicaError) -> None:

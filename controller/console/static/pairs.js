@@ -30,7 +30,7 @@ export class Pairs {
   }
 
   card(name, canKill) {
-    const root = made("article", "area"), head = made("div"), diverged = made("p", "diverged"), orders = made("div", "orders");
+    const root = made("article", "area"), head = made("div"), warned = made("p", "warned"), orders = made("div", "orders");
     const state = made("span", "state"), about = made("span", "about");
     const title = made("h3", "", name), table = made("table"), body = made("tbody");
     const header = made("tr");
@@ -50,9 +50,9 @@ export class Pairs {
       (told) => `${name} switched over: it stood still for ${told.gap_ms.toFixed(1)} ms; term ${told.term}`);
     orders.append(change);
     if (canKill) for (const role of ["active", "passive", "witness"]) orders.append(this.killer(name, role));
-    root.append(head, diverged, table, orders);
+    root.append(head, warned, table, orders);
     this.root.append(root);
-    return { root, state, about, diverged, body };
+    return { root, state, about, warned, body };
   }
 
   killer(name, role) {
@@ -93,8 +93,10 @@ export class Pairs {
     const entities = Math.max(0, ...area.replicas.map((replica) => replica.entities));
     card.about.textContent = `${area.plane} · ${entities.toLocaleString("en")} entities · generation ${area.generation}`;
     const diverged = area.replicas.filter((replica) => replica.divergences).map((replica) => replica.replica);
-    card.diverged.textContent = diverged.length
-      ? `⚠ ${diverged.join(" and ")} came to another state than the active: the simulator's step is not deterministic` : "";
+    const warnings = diverged.length
+      ? [`${diverged.join(" and ")} came to another state than the active: the simulator's step is not deterministic`] : [];
+    if (area.slow) warnings.push(area.slow);
+    card.warned.textContent = warnings.length ? `⚠ ${warnings.join("; ")}` : "";
     const rows = area.replicas.map((r) => [r.role, r.replica, r.term, r.tick.toLocaleString("en"), r.lag_ticks]);
     rows.push(["witness", area.witness.name || "none yet", "", "", ""]);
     while (card.body.rows.length > rows.length) card.body.deleteRow(-1);

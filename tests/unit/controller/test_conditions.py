@@ -93,8 +93,12 @@ def test_while_the_next_generation_is_on_its_way_the_actives_word_is_not_enough(
     """The third vote that it counts is that of the witness which is replaced because it is lost."""
     following = assignment("sim-1", "sim-2", "witness-2", generation=2, joins=("witness-2",))
     for joined in (witness("witness-2"), witness("witness-2", following)):
-        look = view(ACTIVE, PASSIVE, process("witness-2", joined), recorded=(following,))
-        assert verdicts(status(look))["Redundant"] == ("False", "NoWitness")
+        newcomer = process("witness-2", joined)
+        assert verdicts(status(view(ACTIVE, PASSIVE, newcomer, recorded=(following,))))["Redundant"] == (
+            "False", "NoWitness",
+        )  # fmt: skip
+        leaving = view(ACTIVE, PASSIVE, WITNESS, newcomer, recorded=(following,))
+        assert verdicts(status(leaving))["Redundant"] == ("True", "InSync")
 
 
 def test_what_was_said_is_shown_and_a_pause_as_well() -> None:

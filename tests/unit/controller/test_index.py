@@ -90,6 +90,16 @@ def test_each_change_that_matters_touches_its_area_alone() -> None:
         assert touched.take() - {POOL} == {"west"}, change
 
 
+def test_a_witness_that_votes_at_last_touches_its_area_alone() -> None:
+    joined = witness("witness-1", FIRST, EAST)
+    groups = tuple(msgspec.structs.replace(g, votes=g.area != "west") for g in joined.areas)
+    world, touched = two_areas()
+    tell(world, process("witness-1", msgspec.structs.replace(joined, areas=groups)))
+    touched.take()
+    tell(world, process("witness-1", joined))
+    assert touched.take() == {"west"}
+
+
 def test_whoever_says_that_it_leaves_is_offered_to_no_area() -> None:
     third, other = spare("sim-3"), process("witness-2", witness("witness-2"))
     world = index(third, spare("sim-4"), other, WITNESS, areas=())

@@ -8,19 +8,21 @@ from pathlib import Path
 
 from pairsim.model.assignment import AreaSpec, Assignment, Member
 from pairsim.replication.host import Host
-from pairsim.settings import ProcessSettings
+from pairsim.settings import ProcessSettings, Timing
 from tests.harness import SECRET, TOKEN, free_ports
+
+
+def settings(name: str, folder: Path, timing: Timing = Timing()) -> ProcessSettings:  # noqa: B008 - it is frozen
+    http, peer = free_ports(2)
+    return ProcessSettings(
+        name=name, http=f"127.0.0.1:{http}", peer=f"127.0.0.1:{peer}", data=folder, secret=SECRET.encode(), token=TOKEN,
+        timing=timing,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
 def host(folder: Path) -> Iterator[Host]:
-    http, peer = free_ports(2)
-    one = Host(
-        ProcessSettings(
-            name="a", http=f"127.0.0.1:{http}", peer=f"127.0.0.1:{peer}", data=folder,
-            secret=SECRET.encode(), token=TOKEN,
-        )
-    )  # fmt: skip
+    one = Host(settings("a", folder))
     try:
         yield one
     finally:

@@ -67,12 +67,17 @@ class Recorder:
 
 class Clock:
     now = 1000.0
+    step = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(raft._so, "monotonicTime", lambda: made.now)
+    monkeypatch.setattr(raft._so, "monotonicTime", made)
     return made
 
 
@@ -137,7 +142,7 @@ def test_a_follower_sleeps_until_the_next_ping_or_the_end_of_its_patience(clock:
     group.turn(0)
     recorder.waits.clear()
     group.turn(60)
-    assert timing.election_min <= recorder.waits[-1] <= min(timing.election_max, timing.ping)
+    assert recorder.waits[-1] == pytest.approx(min(timing.ping, group._raft.due - clock.now))
     group.turn(0.01)
     assert recorder.waits[-1] == 0.01
     clock.now += 0.1
@@ -201,3 +206,41 @@ def test_peers_learn_at_once_whether_a_member_could_simulate(clock: Clock) -> No
         recorder.fit = fit
         group.turn(0)
         assert [message.capable for message in recorder.sent if isinstance(message, Ping)] == [fit, fit]
+
+
+def test_patience_that_ends_in_the_middle_of_a_turn_starts_no_election_without_asking(clock: Clock) -> None:
+    """The leader may be well, and what it said not read yet."""
+    recorder = Recorder()
+    group = voting(recorder)
+    group.on_message("b", LEADS)
+    group.turn(0)
+    group._raft.postpone(clock.now + 0.005)
+    recorder.sent.clear()
+    clock.step = 0.002
+    group.turn(60)
+    assert clock.now > group._raft.due
+    assert not any(isinstance(message, RequestVote) for message in recorder.sent)
+    assert (recorder.waits[-1], group.term) == (0, 1), "what became due meanwhile is for the next turn, at once"
+    group.turn(60)
+    assert any(isinstance(message, PreVote) for message in recorder.sent)
+    assert not any(isinstance(message, RequestVote) for message in recorder.sent)
+
+
+def test_granted_votes_are_void_when_everybody_is_gone(clock: Clock) -> None:
+    recorder = Recorder()
+    group = voting(recorder)
+    clock.now += 1
+    group.turn(0)
+    question = next(message for message in recorder.sent if isinstance(message, PreVote))
+    group.on_message("w", encode_message(PreVoteGranted(round=question.round)))
+    for peer in ("b", "w"):
+        group.on_down(peer)
+    group.turn(60)
+    group.turn(60)
+    assert recorder.waits[-1] > 0.005
+    clock.now += 60
+    group.on_up("b")
+    recorder.sent.clear()
+    group.turn(0)
+    assert any(isinstance(message, PreVote) for message in recorder.sent)
+    assert not any(isinstance(message, RequestVote) for message in recorder.sent)

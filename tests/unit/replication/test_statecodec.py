@@ -95,6 +95,16 @@ def test_a_draft_that_is_packed_late_or_never_is_what_was_then(
         arrive()
 
 
+def test_a_small_column_holds_no_large_buffer() -> None:
+    pool = Pool()
+    for size in (1_000_000, 300_000, 10):
+        pool.give(np.empty(size, np.uint8))
+    assert pool.take(200_000).nbytes == 300_000
+    assert pool.take(8).nbytes < 5_000
+    assert pool.take(400_000).nbytes < 500_000
+    assert pool.take(900_000).nbytes == 1_000_000
+
+
 def test_columns_that_did_not_change_are_not_sent() -> None:
     mine = table(10_000)
     encoder = Encoder(SCHEMA)

@@ -1,0 +1,94 @@
+"""Nobody sleeps through what concerns him: how long changes take in virtual time, where threads wake as real ones do.
+
+A message takes at most 2 ms here, and each change some round trips. Who is not woken would sleep until the next
+heartbeat (30 ms) or ping (150 ms).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pairsim.replication import group
+from pairsim.replication.active import Order
+from tests.simulation.test_changes import pair
+from tests.simulation.world import Process, World
+
+SEEDS = range(12)
+SOON = 0.026
+
+
+def whole(seed: int) -> tuple[World, Process, Process]:
+    """A world with its active and its passive."""
+    world = World(seed)
+    world.settle(lambda: None)
+    world.run(0.3)
+    active, passive = pair(world)
+    return world, world.processes[active], world.processes[passive]
+
+
+def leads(process: Process) -> bool:
+    return process.replica is not None and process.replica.active is not None
+
+
+def takes(world: World, condition: Callable[[], bool]) -> float:
+    """Seconds until something holds."""
+    began = world.clock.now
+    while not condition():
+        assert world.clock.now < began + 5.0
+        world.run(0.0002)
+    return world.clock.now - began
+
+
+def take_over(seed: int) -> float:
+    world, active, passive = whole(seed)
+    active.crash(world.rng)
+    return takes(world, lambda: leads(passive))
+
+
+def hand_over(seed: int) -> float:
+    world, active, passive = whole(seed)
+    assert active.replica is not None
+    assert active.replica.active is not None
+    order = active.replica.active.order = Order(passive.name, None, world.clock.now + 5.0)
+    takes(world, lambda: order.given)
+    return takes(world, lambda: leads(passive))
+
+
+def go_to_the_next_generation(seed: int) -> float:
+    world, active, _passive = whole(seed)
+    assert active.replica is not None
+    assert active.replica.active is not None
+    following = world.generation(2, ("a", "b"), ("0",), "0")
+    world.processes["0"].start(following)
+    world.run(0.5)
+    order = active.replica.active.order = Order(_passive.name, following, world.clock.now + 5.0)
+    takes(world, lambda: order.given)
+    return takes(world, lambda: leads(active) and active.member is not None and active.member.assignment == following)
+
+
+STORIES = [take_over, hand_over, go_to_the_next_generation]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("story", STORIES)
+def test_a_change_takes_no_longer_than_its_messages(story: Callable[[int], float], seed: int) -> None:
+    assert story(seed) <= SOON
+
+
+def forgets_to_wake(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(group.Group, "switch_to", lambda self, peer: setattr(self, "_heir", peer))
+
+
+def sleeps_in_the_middle(patch: pytest.MonkeyPatch) -> None:
+    """As long as until the next ping, whatever else is due."""
+    patch.setattr(group.Group, "_idle", lambda self, _now: self._timing.ping)
+
+
+@pytest.mark.parametrize(("fault", "story"), [(forgets_to_wake, hand_over), (sleeps_in_the_middle, take_over)])
+def test_who_sleeps_too_long_is_found(
+    monkeypatch: pytest.MonkeyPatch, fault: Callable[[pytest.MonkeyPatch], None], story: Callable[[int], float]
+) -> None:
+    fault(monkeypatch)
+    assert max(story(seed) for seed in SEEDS) > SOON

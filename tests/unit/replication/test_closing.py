@@ -1,0 +1,51 @@
+"""Whoever leaves does not wait for threads that sleep."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from pairsim.model.assignment import Assignment, Member
+from pairsim.replication.host import Host
+from pairsim.replication.witness import Witness
+from pairsim.settings import Timing
+from tests.harness import spec
+from tests.unit.replication.hosts import assignment, settings
+
+SLEEPY = Timing(ping=3600.0)
+"""The peers are nowhere: nothing but a ping is ever due."""
+
+
+def rafts() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("raft")}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for a thread: one that is still there has not been woken."""
+    for module in ("runtime", "witness"):
+        monkeypatch.setattr(f"pairsim.replication.{module}._JOIN", 1.0)
+
+
+def test_a_replica(tmp_path: Path) -> None:
+    before = rafts()
+    one = Host(settings("a", tmp_path, SLEEPY))
+    one.assign(assignment(one, spec(entities=2)))
+    assert rafts() - before
+    one.close()
+    assert rafts() == before
+
+
+def test_a_witness_with_many_areas(tmp_path: Path) -> None:
+    before = rafts()
+    one = Witness(settings("w", tmp_path, SLEEPY))
+    first, second = (Member(replica=name, peer="127.0.0.1:1", url="http://x") for name in ("a", "b"))
+    me = Member(replica="w", peer=one.settings.peer, url="http://x")
+    for number in range(5):
+        area = spec(entities=2, area=f"area-{number}")
+        one.assign(Assignment(spec=area, generation=1, replicas=(first, second), witness=me))
+    assert len(rafts() - before) == 5
+    one.close()
+    assert rafts() == before

@@ -28,7 +28,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     election_min: float = 0.15
     election_max: float = 0.255
     witness_factor: float = 6.0
-    ping: float = 0.15
+    ping: float = 0.2
     connect_timeout: float = 0.5
     retry: float = 0.1
 

@@ -1,7 +1,7 @@
 """Nobody sleeps through what concerns him: how long changes take in virtual time, where threads wake as real ones do.
 
 A message takes at most 2 ms here, and each change some round trips. Who is not woken would sleep until the next
-heartbeat (30 ms) or ping (150 ms).
+heartbeat (30 ms) or ping (200 ms).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_a_replica(tmp_path: Path) -> None:
 def test_a_witness_with_many_areas(tmp_path: Path) -> None:
     before = rafts()
     one = Witness(settings("w", tmp_path, SLEEPY))
-    first, second = (Member(replica=name, peer="127.0.0.1:1", url="http://x") for name in ("a", "b"))
+    first, second = (Member(replica=f"r{port}", peer=f"127.0.0.1:{port}", url="http://x") for port in (1, 2))
     me = Member(replica="w", peer=one.settings.peer, url="http://x")
     for number in range(5):
         area = spec(entities=2, area=f"area-{number}")

@@ -151,6 +151,7 @@ class Group:
 
     def turn(self, wait: float) -> None:
         """One turn: does all that there is to do, then waits at most `wait` seconds for something to happen."""
+        called = bool(self._soon)
         while self._soon:
             self._soon.popleft()()
         now = monotonic()
@@ -158,13 +159,14 @@ class Group:
             if self._raft.due <= now:
                 self._wire.poll(0)  # after a pause: read what the leader sent before judging it dead
             self._stand_or_wait(now)
-        called = not self._quarantine.active and self._raft.transfer_pending
-        self._raft.turn(stand=self._campaigning or called)
+        told = not self._quarantine.active and self._raft.transfer_pending
+        self._raft.turn(stand=self._campaigning or told)
         if self._raft.state != RaftState.FOLLOWER:
             self._campaigning = False
         self._lead_or_step_down(now)
         self._ping(now)
-        self._wire.poll(0 if self._changed() else min(wait, self._idle(now)))
+        called = called or bool(self._soon)  # the first look at the wire may have taken the wake that came with it
+        self._wire.poll(0 if self._changed() or called else min(wait, self._idle(now)))
 
     def _ping(self, now: float) -> None:
         """Keeps the links warm, and tells at once what changed."""

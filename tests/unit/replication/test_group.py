@@ -277,6 +277,23 @@ def test_after_a_pause_what_the_leader_said_meanwhile_is_read_before_it_is_judge
     assert not any(isinstance(message, PreVote) for message in recorder.sent)
 
 
+def test_a_call_that_comes_before_the_first_look_at_the_wire_ends_the_wait_of_its_turn(clock: Clock) -> None:
+    """That look takes the wake; the wait at the end would know nothing of it."""
+    recorder = Newsbringer()
+    group = voting(recorder)
+    group.turn(0)
+    clock.now += 1
+    done: list[str] = []
+    recorder.happens = [lambda: group.call_soon(lambda: done.append("late"))]
+    group.turn(60)
+    assert (len(recorder.waits), recorder.waits[-1]) == (3, 0)
+    group.call_soon(lambda: done.append("early"))
+    group.turn(60)
+    assert (done, recorder.waits[-1]) == (["late", "early"], 0), "whoever called may be seen only between two turns"
+    group.turn(60)
+    assert recorder.waits[-1] > 0
+
+
 class Opener(Recorder):
     """A machine that knows which term is open."""
 

@@ -77,6 +77,19 @@ def test_a_change_takes_no_longer_than_its_messages(story: Callable[[int], float
     assert story(seed) <= SOON
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_passive_is_at_a_tick_as_soon_as_it_has_frame_and_commit(seed: int) -> None:
+    world, _active, passive = whole(seed)
+    assert passive.replica is not None
+    longest, began, end = 0.0, world.clock.now, world.clock.now + 1.0
+    while world.clock.now < end:
+        world.run(0.0002)
+        if not passive.replica.follower.ready():
+            began = world.clock.now
+        longest = max(longest, world.clock.now - began)
+    assert longest <= 0.002
+
+
 def forgets_to_wake(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(group.Group, "switch_to", lambda self, peer: setattr(self, "_heir", peer))
 

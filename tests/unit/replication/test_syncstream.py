@@ -6,15 +6,19 @@ import contextlib
 import queue
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
-from pairsim.replication.channel import Channel
+from pairsim.replication.channel import Channel, Hello
 from pairsim.replication.meters import Meters
-from pairsim.replication.peerport import Link
+from pairsim.replication.passive import Follower
+from pairsim.replication.peerport import Link, PeerPort, Taker
 from pairsim.replication.statesync import WINDOW, FrameHeader, StatePublisher, Watermark, decode_to_subscriber
-from pairsim.replication.syncstream import _Writer
+from pairsim.replication.syncstream import StreamClient, _Writer, serve
+from pairsim.settings import Timing
 from tests.unit.replication.tables import SCHEMA, table
 
+SECRET = b"a secret of the world"
 PATIENCE = 10.0
 """How long a test waits for what must happen, in seconds."""
 
@@ -87,3 +91,48 @@ def test_a_watermark_is_told_as_soon_as_there_is_room() -> None:
             with contextlib.suppress(queue.Empty):
                 told.append(link.sent.get(timeout=0.1))
         assert not link.closed
+
+
+class Passive:
+    """Takes everything, and has something to do when a test says so."""
+
+    def __init__(self) -> None:
+        self.taken: queue.Queue[int] = queue.Queue()
+        self.has_to_do = False
+
+    def connected(self, reply: Callable[[object], None] | None) -> None: ...
+
+    def receive(self, message: FrameHeader | Watermark, _body: memoryview) -> bool:
+        self.taken.put(message.tick)
+        return True
+
+    def ready(self) -> bool:
+        return self.has_to_do
+
+
+def test_what_the_stream_brings_wakes_the_passive_when_there_is_something_to_do() -> None:
+    publisher, passive, woken = StatePublisher(SCHEMA, Meters()), Passive(), threading.Event()
+    port = PeerPort("127.0.0.1:0", SECRET, PATIENCE, name="a")
+
+    def answer(hello: Hello) -> Taker:
+        return lambda link: serve(link, hello, publisher)
+
+    port.register("sync", answer)
+    client = StreamClient(
+        cast("Follower", passive), me="b", area="north", secret=SECRET, timing=Timing(connect_timeout=PATIENCE),
+        source=lambda: ("a", port.address, 1), wake=woken.set,
+    )  # fmt: skip
+    try:
+        publish(publisher, 1)
+        while passive.taken.empty():
+            publisher.watermark(1, 1)
+        publish(publisher, 2)
+        while passive.taken.get(timeout=PATIENCE) < 2:
+            pass
+        assert not woken.is_set()
+        passive.has_to_do = True
+        publish(publisher, 3)
+        assert woken.wait(PATIENCE)
+    finally:
+        client.close()
+        port.close()

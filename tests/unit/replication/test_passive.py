@@ -104,6 +104,9 @@ def test_there_is_something_to_do_when_both_have_come_frame_and_commit(pair: Pai
     pair.passive.by_log = lambda: False
     pair.offer(Watermark(2, 2), None)
     assert not pair.passive.ready()
+    pair.passive.by_log = lambda: True
+    pair.publisher.publish(pair.table, term=3, tick=2, committed=2, rejected=[])
+    assert not pair.passive.ready(), "a frame of a term that is not open here yet has to wait"
 
 
 def test_a_newcomer_believes_what_the_stream_says_is_committed(pair: Pair) -> None:

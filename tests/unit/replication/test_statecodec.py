@@ -105,6 +105,21 @@ def test_a_small_column_holds_no_large_buffer() -> None:
     assert pool.take(900_000).nbytes == 1_000_000
 
 
+def test_frames_that_were_packed_leave_their_buffers_to_the_next_ones() -> None:
+    """Fresh pages cost more than the work on them."""
+    mine = table(1_000)
+    encoder = Encoder(SCHEMA)
+    encoder.rebase(mine)
+    used: dict[int, object] = {}
+    for _frame in range(20):
+        mine.column("value")[:] += 1
+        mine.column("place")[:] += 1
+        draft = encoder.delta(mine)
+        used |= {id(lent._buffer): lent._buffer for pair in draft.columns.values() for lent in pair if lent is not None}
+        pack(draft)
+    assert len(used) <= 8
+
+
 def test_columns_that_did_not_change_are_not_sent() -> None:
     mine = table(10_000)
     encoder = Encoder(SCHEMA)

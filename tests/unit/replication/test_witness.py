@@ -29,8 +29,8 @@ def test_a_new_witness_does_not_vote_and_tells_at_once_when_it_does(tmp_path: Pa
     try:
         one.watch(listen)
         one.assign(Assignment(spec=spec(entities=2), generation=1, replicas=(first, second), witness=me))
-        while said.get(timeout=PATIENCE) != [False]:
-            pass
+        assert [group.votes for group in one.status().areas] == [False]
+        assert said.get(timeout=PATIENCE) != [True]
         member = one._areas["area"].member
         member.group._quarantine.active = False
         member.wake()

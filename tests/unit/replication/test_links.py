@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from pairsim.replication import links
 from pairsim.replication.channel import Channel, Hello
 from pairsim.replication.links import TcpWire
 from pairsim.replication.peerport import Link, PeerPort, RefusedError, Taker
@@ -105,3 +108,28 @@ def test_a_wire_that_has_ended_wakes_nobody_and_keeps_no_link() -> None:
         with pytest.raises(BlockingIOError):
             os.eventfd_read(fd)
         assert theirs.recv(1) == b""
+
+
+def test_who_is_refused_asks_again_ever_more_slowly_until_it_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [links.pause(refusals) for refusals in (0, 1, 10**6)] == [0.002, 0.004, 0.02]
+    said: queue.Queue[int] = queue.Queue()
+
+    def pause(refusals: int) -> float:
+        said.put(refusals)
+        return 0.0
+
+    monkeypatch.setattr(links, "pause", pause)
+    hellos = itertools.count()
+
+    def answer(_hello: Hello) -> Taker:
+        if next(hellos) == 3:
+            return lambda link: link.close()
+        raise RefusedError("no such generation here", b"")
+
+    with dialling(answer) as wire:
+        asked: list[int] = []
+        while len(asked) < 5:
+            wire.poll(0.01)
+            with contextlib.suppress(queue.Empty):
+                asked.append(said.get_nowait())
+    assert asked == [0, 1, 2, 0, 1]

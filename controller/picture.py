@@ -188,15 +188,17 @@ def area_picture(
     witness = recorded.witness.replica if recorded else ""
     statuses = {name: one.status for name, one in said.items() if one.status is not None}
     active, missing = active_of(spec.area, statuses.values()), lack(spec.area, statuses)
+    unseen = [member.replica for member in (recorded.replicas if recorded else ()) if member.replica not in heard]
+    sentence = missing.sentence if missing is not None else f"{unseen[0]} cannot be reached" if unseen else ""
     return AreaPicture(
         area=spec.area,
         plane=spec.plane,
         bounds=spec.bounds,
-        redundant=missing is None,
+        redundant=not sentence,
         generation=recorded.generation if recorded else 0,
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
         witness=ProcessPicture(*found.get(witness, nowhere), witness),
-        missing=missing.sentence if missing is not None else "",
+        missing=sentence,
         pace=active.pace if active is not None else 1.0,
         slow=too_slow(spec, active) if active is not None else "",
     )

@@ -149,8 +149,11 @@ def test_two_runs_at_once_are_refused(up: Up) -> None:
 def test_a_fault_that_goes_by_itself_has_proved_nothing(up: Up) -> None:
     up.whole()
     with begun(up, "loss-active") as process:
-        for found in psutil.Process(process.pid).children(recursive=True):
+        shapers = psutil.Process(process.pid).children(recursive=True)
+        for found in shapers:
             found.kill()
+        _gone, alive = psutil.wait_procs(shapers, timeout=30)  # until the run has seen it, whose children they are
+        assert not alive
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         told = process.stdout.read()

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.picture import Heard, WorldPicture, lag_ticks, picture
+from controller.picture import Heard, Said, WorldPicture, area_picture, lag_ticks, picture
 from pairsim.model.assignment import Role
 from tests.unit.controller.views import assignment, replica, witness
 from tests.unit.controller.worlds import fakes, group, until
@@ -85,6 +85,16 @@ async def test_the_picture_of_a_world_that_runs(tmp_path: Path) -> None:
         assert area.witness.url == made.places["w"].url
         assert [spare.url for spare in now.spares] == [made.places["c"].url]
         assert msgspec.json.decode(msgspec.json.encode(now), type=WorldPicture) == now
+
+
+def test_what_cannot_be_seen_is_not_shown_as_whole() -> None:
+    """The active may know better; a picture of one replica that says redundant says nothing to who looks at it."""
+    said = {name: Said(status, 0.0) for name, status in (("sim-1", ACTIVE), ("sim-2", PASSIVE), ("witness-1", WITNESS))}
+    assert area_picture(PAIR.spec, PAIR, said, {}).missing == ""
+    assert area_picture(PAIR.spec, PAIR, said, {}).redundant
+    del said["sim-2"]
+    seen = area_picture(PAIR.spec, PAIR, said, {})
+    assert (seen.redundant, seen.missing) == (False, "sim-2 cannot be reached")
 
 
 async def test_without_its_witness_it_is_not_redundant(tmp_path: Path) -> None:

@@ -188,8 +188,9 @@ def area_picture(
     witness = recorded.witness.replica if recorded else ""
     statuses = {name: one.status for name, one in said.items() if one.status is not None}
     active, missing = active_of(spec.area, statuses.values()), lack(spec.area, statuses)
-    unseen = [member.replica for member in (recorded.replicas if recorded else ()) if member.replica not in heard]
-    sentence = missing.sentence if missing is not None else f"{unseen[0]} cannot be reached" if unseen else ""
+    members = recorded.replicas if recorded else ()
+    unseen = next((story for m in members if (story := _unseen(m.replica, heard.get(m.replica), active))), "")
+    sentence = missing.sentence if missing is not None else unseen
     return AreaPicture(
         area=spec.area,
         plane=spec.plane,
@@ -209,6 +210,13 @@ class Heard(msgspec.Struct, frozen=True):
 
     status: ReplicaStatus
     at: float
+
+
+def _unseen(name: str, one: Heard | None, active: ReplicaStatus | None) -> str:
+    """What a member has not said yet of that which its active knows already; empty if it shows as active or passive."""
+    if one is None:
+        return f"{name} cannot be reached"
+    return "" if one.status is active or one.status.role is Role.PASSIVE else f"{name} is {one.status.role}"
 
 
 def lag_ticks(one: Heard, pair: Iterable[Heard], tick_rate: float) -> int:

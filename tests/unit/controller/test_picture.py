@@ -92,6 +92,11 @@ def test_what_cannot_be_seen_is_not_shown_as_whole() -> None:
     said = {name: Said(status, 0.0) for name, status in (("sim-1", ACTIVE), ("sim-2", PASSIVE), ("witness-1", WITNESS))}
     assert area_picture(PAIR.spec, PAIR, said, {}).missing == ""
     assert area_picture(PAIR.spec, PAIR, said, {}).redundant
+    said["sim-2"] = Said(msgspec.structs.replace(PASSIVE, role=Role.JOINING), 0.0)
+    late = area_picture(PAIR.spec, PAIR, said, {})
+    assert (late.redundant, late.missing) == (False, "sim-2 is joining"), "the active says first that it is in sync"
+    said["sim-2"] = Said(msgspec.structs.replace(ACTIVE, replica="sim-2", term=0), 0.0)
+    assert area_picture(PAIR.spec, PAIR, said, {}).missing == "sim-2 is active"
     del said["sim-2"]
     seen = area_picture(PAIR.spec, PAIR, said, {})
     assert (seen.redundant, seen.missing) == (False, "sim-2 cannot be reached")

@@ -93,17 +93,29 @@ def member(recorder: Recorder, journal: Journal) -> Group:
     )  # fmt: skip
 
 
-def test_a_leader_that_appears_while_votes_are_asked_for_ends_the_campaign(clock: Clock) -> None:
-    """Or the member would raise its term at the next silence without asking, and disturb a leader that is well."""
-    recorder, journal = Recorder(), Journal(MemoryStorage(), "boot", "me")
+def voting(recorder: Recorder) -> Group:
+    """A member that votes and is linked with both others."""
+    journal = Journal(MemoryStorage(), "boot", "me")
     journal.enrol()
     group = member(recorder, journal)
     for peer in ("b", "w"):
         group.on_up(peer)
-    clock.now += 1
-    group.turn(0)
+    return group
+
+
+def grant(group: Group, recorder: Recorder) -> None:
+    """The witness says yes to the question that was asked."""
     question = next(message for message in recorder.sent if isinstance(message, PreVote))
     group.on_message("w", encode_message(PreVoteGranted(round=question.round)))
+
+
+def test_a_leader_that_appears_while_votes_are_asked_for_ends_the_campaign(clock: Clock) -> None:
+    """Or the member would raise its term at the next silence without asking, and disturb a leader that is well."""
+    recorder = Recorder()
+    group = voting(recorder)
+    clock.now += 1
+    group.turn(0)
+    grant(group, recorder)
     group.on_message("b", LEADS)
     group.turn(0)
     assert group.leader == "b"
@@ -128,16 +140,6 @@ def test_a_member_that_was_told_to_stand_before_it_may_vote_does_not_stand_when_
     assert group.voter
     assert (group.leader, group.term) == ("b", 1)
     assert not any(isinstance(message, RequestVote) for message in recorder.sent)
-
-
-def voting(recorder: Recorder) -> Group:
-    """A member that votes and is linked with both others."""
-    journal = Journal(MemoryStorage(), "boot", "me")
-    journal.enrol()
-    group = member(recorder, journal)
-    for peer in ("b", "w"):
-        group.on_up(peer)
-    return group
 
 
 def test_a_follower_sleeps_until_the_next_ping_or_the_end_of_its_patience(clock: Clock) -> None:
@@ -173,8 +175,7 @@ def test_a_leader_sleeps_until_it_has_to_speak_and_goes_on_at_once_with_what_its
     group = voting(recorder)
     clock.now += 1
     group.turn(60)
-    question = next(message for message in recorder.sent if isinstance(message, PreVote))
-    group.on_message("w", encode_message(PreVoteGranted(round=question.round)))
+    grant(group, recorder)
     recorder.sent.clear()
     group.turn(60)
     assert any(isinstance(message, RequestVote) for message in recorder.sent), "in the turn after the message"
@@ -236,8 +237,7 @@ def test_granted_votes_are_void_when_everybody_is_gone(clock: Clock) -> None:
     group = voting(recorder)
     clock.now += 1
     group.turn(0)
-    question = next(message for message in recorder.sent if isinstance(message, PreVote))
-    group.on_message("w", encode_message(PreVoteGranted(round=question.round)))
+    grant(group, recorder)
     for peer in ("b", "w"):
         group.on_down(peer)
     group.turn(60)
@@ -308,8 +308,7 @@ def test_whoever_drives_a_member_learns_at_once_that_its_term_is_open(clock: Clo
     group = voting(recorder)
     clock.now += 1
     group.turn(0)
-    question = next(message for message in recorder.sent if isinstance(message, PreVote))
-    group.on_message("w", encode_message(PreVoteGranted(round=question.round)))
+    grant(group, recorder)
     group.turn(0)
     group.on_message("w", encode_message(ResponseVote(term=group.term)))
     for _turn in range(4):

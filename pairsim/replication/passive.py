@@ -73,8 +73,14 @@ class Follower:
         """Whether there is a frame that can be applied: frame and commit come in either order, by different ways."""
         term, committed = self._position()
         with self._lock:
-            first = self._frames[0].header if self._frames else None
-            return first is not None and first.term <= term and first.tick <= committed
+            return self._due(term, committed)
+
+    def _due(self, term: int, committed: int) -> bool:
+        """Whether the oldest frame is of that term or an earlier one, and committed. Call under the lock."""
+        if not self._frames:
+            return False
+        first = self._frames[0].header
+        return first.term <= term and first.tick <= committed
 
     # --- Raft thread
 
@@ -98,12 +104,9 @@ class Follower:
         """The oldest frame of the term in force, once it is committed."""
         term, committed = self._position()
         with self._lock:
-            while self._frames:
-                header = self._frames[0].header
-                if header.term > term or header.tick > committed:
-                    return None
+            while self._due(term, committed):
                 frame = self._frames.popleft()
-                if header.term == term:
+                if frame.header.term == term:
                     return frame
         return None
 

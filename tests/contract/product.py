@@ -1,0 +1,182 @@
+"""The one place where the guard touches the product: who moves or renames something in the product changes this file.
+
+The other modules of the guard know only names of this module, so that a golden file never changes by a move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import msgspec
+from aiohttp import web
+
+from chaos.scene import World as ChaosWorld
+from chaos.serving import VerdictServer
+from chaos.verdict.judging import Verdict
+from chaos.verdict.telling import as_json, as_junit
+from controller.console.cluster import console_app
+from controller.console.history import Event
+from controller.console.sampling import Sample
+from controller.leadership import Candidate, new_secret
+from controller.local import LocalWorld
+from controller.main import probes
+from controller.meters import Meters as ControllerMeters
+from controller.objects import AreaObject, AreaStatus, PlaneStatus, StoredAssignment, body_of
+from controller.picture import ProcessSeen, WorldPicture
+from controller.process import Slot
+from controller.processes import EndOrder, StartOrder
+from controller.resources import belongings
+from controller.service import Order, world_app
+from pairsim.model.assignment import Assignment, Authority, ReplicaStatus, Role, WitnessStatus
+from pairsim.model.commands import Command
+from pairsim.model.documents import Area, Plane
+from pairsim.network.frames import (
+    CommandAnswer,
+    CommandBatch,
+    DigestsAnswer,
+    EntitiesAnswer,
+    EntityAnswer,
+    Failure,
+    Frame,
+    SessionAnswer,
+    SessionBatch,
+    SwitchoverAnswer,
+)
+from pairsim.network.witness_api import witness_app
+from pairsim.replication.port import RefusedError
+from pairsim.settings import ProcessSettings, Timing
+from tests.unit.controller.worlds import fakes as local_world
+from tests.unit.manifests.rendered import build as kustomized
+from tests.unit.monitoring.exposed import everything as all_metrics
+from tests.unit.network.fakes import TOKEN, FakePort, FakeWitness
+from tests.unit.network.helpers import api_of
+
+__all__ = ["TOKEN", "all_metrics", "kustomized", "local_world", "new_secret", "world_app"]
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests"
+PACKAGES = ("pairsim", "controller", "chaos")
+"""Where the product's code is."""
+
+JSON_DOCUMENTS: dict[str, object] = {
+    "world file: Plane": Plane,
+    "world file: Area": Area,
+    "status of a simulator": ReplicaStatus,
+    "status of a witness": WitnessStatus,
+    "assignment": Assignment,
+    "authority": Authority,
+    "commands": CommandBatch,
+    "answer to commands": CommandAnswer,
+    "entity": EntityAnswer,
+    "entities": EntitiesAnswer,
+    "digests": DigestsAnswer,
+    "switchover": SwitchoverAnswer,
+    "error": Failure,
+    "world as `pairsim status --json` shows it": WorldPicture,
+    "process of a local world": ProcessSeen,
+    "order to kill or to switch over": Order,
+    "order to end a process": EndOrder,
+    "order to start a process": StartOrder,
+    "console: event": Event,
+    "console: sample": Sample,
+    "line of a backup": Command,
+    "status of an Area": AreaStatus,
+    "assignment in the status of an Area": StoredAssignment,
+    "status of a Plane": PlaneStatus,
+    "slot in pool.json": Slot,
+}
+"""Types of documents, by what users call them."""
+
+MESSAGEPACK_DOCUMENTS: dict[str, object] = {
+    "session: batch": SessionBatch,
+    "session: answer": SessionAnswer,
+    "observe: frame": Frame,
+}
+
+SETTINGS: dict[str, type[msgspec.Struct]] = {"process": ProcessSettings, "timing": Timing}
+
+ROLES = {role.value: role for role in Role}
+
+
+def area_status_body(document: dict[str, object]) -> dict[str, object]:
+    """Returns the status of an Area as it is sent to the API server."""
+    return body_of(msgspec.convert(document, AreaStatus))
+
+
+def area_belongings(document: dict[str, object]) -> Iterable[dict[str, object]]:
+    """Returns the objects that the controller makes for an Area."""
+    return belongings(msgspec.convert(document, AreaObject))
+
+
+def verdict_json(documents: list[dict[str, object]]) -> bytes:
+    """Returns verdicts of chaos experiments as the JSON file has them."""
+    return as_json(msgspec.convert(documents, list[Verdict]))
+
+
+def verdict_junit(documents: list[dict[str, object]]) -> bytes:
+    """Returns verdicts of chaos experiments as the JUnit file has them."""
+    return as_junit(msgspec.convert(documents, list[Verdict]))
+
+
+# --- servers
+
+
+def simulator(role: str = "active", change: Callable[[FakePort], None] = lambda _port: None) -> web.Application:
+    """Returns the HTTP application of a simulator with two entities; make it in a loop."""
+    port = FakePort(role=ROLES[role])
+    port.spawn(1, [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
+    change(port)
+    return api_of(port, hold=0.01).app()
+
+
+def full(port: FakePort) -> None:
+    """Makes an active whose inbox is full."""
+    port.full = True
+
+
+def silent(port: FakePort) -> None:
+    """Makes an active that never commits."""
+    port.auto = False
+
+
+def broken(port: FakePort) -> None:
+    """Makes an active that fails at every request."""
+    port.broken = True
+
+
+def refusing(port: FakePort) -> None:
+    """Makes a replica that refuses every order."""
+    port.refuse = RefusedError("no")
+
+
+def witness() -> web.Application:
+    """Returns the HTTP application of a witness; make it in a loop."""
+    return witness_app(FakeWitness(), TOKEN)
+
+
+def controller(*, ready: bool) -> web.Application:
+    """Returns the controller's server of probes and metrics."""
+    return probes(cast("Candidate", SimpleNamespace(ready=ready)), ControllerMeters())
+
+
+def controller_console() -> web.Application:
+    """Returns the console of a controller that waits for the Lease."""
+    return console_app(cast("Candidate", SimpleNamespace(cluster=None)))
+
+
+def local_service(world: LocalWorld) -> web.Application:
+    """Returns what `pairsim up` serves."""
+    return world_app(world, frozenset({"127.0.0.1", "localhost"}))
+
+
+def verdict_service() -> web.Application:
+    """Returns what `pairsim-chaos probe` serves, before anything was looked at."""
+    server = VerdictServer(cast("ChaosWorld", None))
+
+    async def idle() -> None: ...
+
+    server._run = idle  # type: ignore[method-assign]
+    return server.app()

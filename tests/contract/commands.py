@@ -31,6 +31,10 @@ _SLIPS = {
     ],
 }  # fmt: skip
 _WRONG = "kind: PodChaos\napiVersion: chaos-mesh.org/v1alpha1\nmetadata: {name: x}\nspec: {action: nothing}\n"
+_RIGHT = (
+    "kind: PodChaos\napiVersion: chaos-mesh.org/v1alpha1\nmetadata: {name: x, namespace: worlds}\n"
+    "spec: {action: pod-kill, mode: one, selector: {namespaces: [a], labelSelectors: {pairsim.io/role: active}}}\n"
+)
 
 
 def project() -> dict[str, object]:
@@ -65,7 +69,7 @@ def surface() -> dict[str, object]:
 def exit_codes(folder: Path) -> dict[str, int]:
     """Returns how each slip of a user ends."""
     (folder / "wrong.yaml").write_text(_WRONG)
-    (folder / "right.yaml").write_text(_WRONG.replace("nothing", "pod-kill, mode: one, selector: {namespaces: [a]}"))
+    (folder / "right.yaml").write_text(_RIGHT)
     codes = {}
     for name, slips in _SLIPS.items():
         command = entry(name)

@@ -11,8 +11,8 @@ _SHOWN = 60
 
 
 def text_of(found: object) -> str:
-    """The text of a golden file; it has one key or item on each line, so that a diff is easy to read."""
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    """The text of a golden file; keys are sorted, since their order is no contract, and each has its own line."""
+    return json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write(name: str, found: object) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.contract import commands, documents, identifiers, kubernetes, servers
+from tests.contract import commands, documents, files, identifiers, kubernetes, product, servers, streams
 
 GOLDENS: dict[str, Callable[[Path], object]] = {
     "commands": lambda _folder: commands.surface(),
@@ -21,5 +21,11 @@ GOLDENS: dict[str, Callable[[Path], object]] = {
     "identifiers": lambda _folder: identifiers.identifiers(),
     "http_routes": lambda folder: asyncio.run(servers.routes(folder)),
     "http_answers": lambda folder: asyncio.run(servers.answers(folder)),
+    "websockets": lambda folder: asyncio.run(streams.streams(folder)),
+    "metrics": lambda folder: asyncio.run(product.metrics(folder)),
+    "conditions": lambda _folder: kubernetes.conditions(),
+    "events": lambda _folder: kubernetes.events(),
+    "wire": lambda _folder: files.wire(),
+    "files": files.files,
 }
 """Each gets an empty folder and returns what JSON can hold."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any
 
 import yaml
 
-from tests.contract import examples, product
+from tests.contract import examples, product, product_cluster
 from tests.contract.shapes import without_prose
 
 Object = dict[str, Any]
@@ -74,7 +76,71 @@ def made() -> dict[str, object]:
     secret = dict(product.new_secret())
     secret["data"] = sorted(secret["data"]) if isinstance(secret["data"], dict) else None
     return {
+        "watched": product_cluster.resources(),
+        "finalizer of an Area": product_cluster.finalizer(),
+        "lease": _timeless(asyncio.run(product_cluster.lease())),
+        "requests": _timeless(asyncio.run(product_cluster.requests())),
+        "what is written on a pod": product_cluster.pod_patches(),
         "of an Area": list(product.area_belongings(area)),
         "status of an Area": product.area_status_body(examples.AREA_STATUS),
         "secret": secret,
     }
+
+
+def _timeless(value: object) -> object:
+    """Returns a document with words for times and for digests that times are in."""
+    if isinstance(value, dict):
+        return {key: _timeless(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_timeless(inner) for inner in value]
+    if isinstance(value, str):
+        return re.sub(r"\.[0-9a-f]{16}$", ".<digest>", re.sub(r"^\d{4}-\d\d-\d\dT[\d:.]{15}Z$", "<time>", value))
+    return value
+
+
+def conditions() -> dict[str, object]:
+    """Returns the conditions of Areas and Planes in many situations."""
+    spec = {"simulator": "physics", "bounds": examples.BOX}
+    plane: Object = {"metadata": {"name": "physics"}, "spec": spec}
+    area: Object = {"metadata": {"name": "north"}, "spec": {"plane": "physics", "bounds": examples.BOX}}
+    good = [_condition("Ready"), _condition("Redundant"), _condition("Degraded", "False")]
+    well, badly = ({**area, "status": {"conditions": c}} for c in (good, [_condition("Degraded")]))
+    return {
+        "of an Area": product_cluster.conditions(),
+        "of a Plane": {
+            "without areas": product_cluster.plane_conditions(plane, []),
+            "all well": product_cluster.plane_conditions(plane, [well]),
+            "one badly": product_cluster.plane_conditions(plane, [well, badly]),
+            "cut already": product_cluster.plane_conditions({**plane, "spec": {**spec, "areas": 4}}, [well]),
+        },
+    }
+
+
+def _condition(kind: str, status: str = "True", reason: str = "Because") -> Object:
+    return examples.CONDITION | {"type": kind, "status": status, "reason": reason, "message": reason}
+
+
+def events() -> dict[str, object]:
+    """Returns the reasons of the events between two statuses of an Area, and which of them are warnings."""
+    none: Object = {}
+    founded = {"assignment": examples.STORED | {"generation": 1, "joins": []}}
+    second, adopted = {"assignment": examples.STORED}, {"assignment": examples.STORED | {"joins": []}}
+    change = examples.AREA_STATUS["lastTakeover"]
+    assert isinstance(change, dict)
+    steps: dict[str, tuple[Object, Object]] = {
+        "founded": (none, founded),
+        "replacing": (founded, second),
+        "adopted": (founded, adopted),
+        "released": (founded, none),
+        "backed up": (none, {"backup": "x"}),
+        "takeover": (none, {"lastTakeover": change}),
+        "switchover": (none, {"lastTakeover": change | {"reason": "Switchover"}}),
+    }
+    for kind in ("Ready", "Redundant"):
+        good, bad = ({"conditions": [_condition(kind, status)]} for status in ("True", "False"))
+        steps |= {kind: (bad, good), f"not {kind}": (good, bad)}
+    plain = {"conditions": [_condition("Degraded", "False", "Whole")]}
+    for reason in ("Waiting", "Slow", "Paused", "Repairing"):
+        steps[reason] = plain, {"conditions": [_condition("Degraded", "True", reason)]}
+    steps["resumed"] = steps["Paused"][1], plain
+    return {name: product_cluster.told(*step) for name, step in steps.items()}

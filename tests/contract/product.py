@@ -1,6 +1,7 @@
-"""The one place where the guard touches the product: who moves or renames something in the product changes this file.
+"""One of the few places where the guard touches the product: its documents and servers.
 
-The other modules of the guard know only names of this module, so that a golden file never changes by a move.
+Who moves or renames something in the product changes `product*.py`, and no golden file: the other modules of the guard
+know only names of these.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 from aiohttp import web
@@ -50,11 +51,11 @@ from pairsim.replication.port import RefusedError
 from pairsim.settings import ProcessSettings, Timing
 from tests.unit.controller.worlds import fakes as local_world
 from tests.unit.manifests.rendered import build as kustomized
-from tests.unit.monitoring.exposed import everything as all_metrics
+from tests.unit.monitoring.exposed import GROUP, everything
 from tests.unit.network.fakes import TOKEN, FakePort, FakeWitness
 from tests.unit.network.helpers import api_of
 
-__all__ = ["TOKEN", "all_metrics", "kustomized", "local_world", "new_secret", "world_app"]
+__all__ = ["TOKEN", "kustomized", "local_world", "new_secret", "world_app"]
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -121,6 +122,12 @@ def verdict_junit(documents: list[dict[str, object]]) -> bytes:
     return as_junit(msgspec.convert(documents, list[Verdict]))
 
 
+async def metrics(folder: Path) -> dict[str, dict[str, tuple[str, list[str]]]]:
+    """Returns the metrics of each kind of process: by name, their type and their labels."""
+    told = await everything(folder)
+    return {process: {one.name: (one.kind, sorted(one.labels)) for one in all_} for process, all_ in told.items()}
+
+
 # --- servers
 
 
@@ -137,9 +144,9 @@ def full(port: FakePort) -> None:
     port.full = True
 
 
-def silent(port: FakePort) -> None:
-    """Makes an active that never commits."""
-    port.auto = False
+def interrupted(port: FakePort) -> None:
+    """Makes an active that loses its leadership before any batch is committed."""
+    port.commit = port.interrupt  # type: ignore[method-assign]
 
 
 def broken(port: FakePort) -> None:
@@ -152,9 +159,33 @@ def refusing(port: FakePort) -> None:
     port.refuse = RefusedError("no")
 
 
+class Observed(NamedTuple):
+    """A simulator with two entities, and how to change what it simulates."""
+
+    app: web.Application
+    change: Callable[[], None]
+    move: Callable[[], None]
+
+
+def observed() -> Observed:
+    """Returns a simulator that changes when it is told to: one of each, entering, moving and leaving, or its area."""
+    port = FakePort()
+    port.spawn(1, [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
+
+    def change() -> None:
+        position = port.table.column("position")
+        position[0], position[1] = [0.2, 0.2, 0.2], [9.0, 9.0, 9.0]
+        port.spawn(3, [[0.3, 0.3, 0.3]])
+        port.publish()
+
+    return Observed(api_of(port, hold=0.01).app(), change, lambda: port.move("west"))
+
+
 def witness() -> web.Application:
     """Returns the HTTP application of a witness; make it in a loop."""
-    return witness_app(FakeWitness(), TOKEN)
+    port = FakeWitness()
+    port.become(GROUP)
+    return witness_app(port, TOKEN)
 
 
 def controller(*, ready: bool) -> web.Application:

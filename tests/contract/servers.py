@@ -143,6 +143,7 @@ def simulators() -> dict[str, Callable[[], Case]]:
         "joining": lambda: Case(product.simulator("joining"), state),
         "spare": lambda: Case(product.simulator("spare"), state),
         "active with a full inbox": lambda: Case(product.simulator(change=product.full), _READS[3:4]),
+        "active that is interrupted": lambda: Case(product.simulator(change=product.interrupted), _READS[3:4]),
         "active that fails": lambda: Case(product.simulator(change=product.broken), _READS[:1]),
         "active that refuses orders": lambda: Case(product.simulator(change=product.refusing), [*orders, *state[-2:]]),
     }

@@ -7,11 +7,14 @@ import tempfile
 from pathlib import Path
 
 from tests.contract import golden
+from tests.contract.files import keep_checkpoint
 from tests.contract.goldens import GOLDENS
 
 
 def main(names: list[str]) -> None:
-    """Writes the files of these names, or all of them."""
+    """Writes the files of these names, or all of them; a checkpoint that is there is kept as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        keep_checkpoint(Path(folder))
     for name in names or GOLDENS:
         with tempfile.TemporaryDirectory() as folder:
             changed = golden.write(name, GOLDENS[name](Path(folder)))

@@ -6,7 +6,8 @@ know only names of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple, cast
@@ -34,6 +35,7 @@ from controller.service import Order, world_app
 from pairsim.model.assignment import Assignment, Authority, ReplicaStatus, Role, WitnessStatus
 from pairsim.model.commands import Command
 from pairsim.model.documents import Area, Plane
+from pairsim.network.connections import listening
 from pairsim.network.frames import (
     CommandAnswer,
     CommandBatch,
@@ -129,6 +131,13 @@ async def metrics(folder: Path) -> dict[str, dict[str, tuple[str, list[str]]]]:
 
 
 # --- servers
+
+
+@contextlib.asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    """Serves an application as a process does, and yields its URL."""
+    async with listening(app, "127.0.0.1:0", drain=0.1) as number:
+        yield f"http://127.0.0.1:{number}"
 
 
 def simulator(role: str = "active", change: Callable[[FakePort], None] = lambda _port: None) -> web.Application:

@@ -1,4 +1,4 @@
-"""One of the few places where the guard touches the product: what is written to disk, and what processes say to each other.
+"""One of the few places where the guard touches the product: what is written to disk and sent to other processes.
 
 As in `product.py`, who moves or renames something in the product changes this file, and no golden file.
 """

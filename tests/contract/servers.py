@@ -11,7 +11,6 @@ from typing import NamedTuple
 import aiohttp
 import msgspec
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
 from tests.contract import examples, product
 from tests.contract.shapes import shape
@@ -235,12 +234,14 @@ async def answers(folder: Path) -> dict[str, dict[str, object]]:
 
 
 async def _answers(case: Case) -> dict[str, object]:
-    server = TestServer(case.app, host="127.0.0.1")
-    async with TestClient(server, auto_decompress=False, timeout=aiohttp.ClientTimeout(10)) as client:
+    async with (
+        product.served(case.app) as url,
+        aiohttp.ClientSession(url, auto_decompress=False, timeout=aiohttp.ClientTimeout(10)) as client,
+    ):
         return {ask.name: await _answer(client, ask) for ask in case.asks}
 
 
-async def _answer(client: TestClient[web.Request, web.Application], ask: Ask) -> dict[str, object]:
+async def _answer(client: aiohttp.ClientSession, ask: Ask) -> dict[str, object]:
     plain = ask.body is None or isinstance(ask.body, bytes)
     body = ask.body if plain else msgspec.json.encode(ask.body)
     body = io.BytesIO(body) if isinstance(body, bytes) else None

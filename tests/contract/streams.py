@@ -9,15 +9,11 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
+from aiohttp import ClientSession as Client
 from aiohttp import ClientWebSocketResponse, WSMsgType, web
-from aiohttp.test_utils import TestClient, TestServer
 
 from tests.contract import examples, product
 from tests.contract.shapes import shape
-
-Client = TestClient[web.Request, web.Application]
-_GOODBYE = 0.05
-"""Seconds in which a server notices that a client has gone, before it is stopped itself."""
 
 _REFUSED = (
     ("/v1/observe?hz=0", {}),
@@ -36,7 +32,7 @@ _REFUSED = (
 
 @asynccontextmanager
 async def _client(app: web.Application) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(app, host="127.0.0.1"), timeout=aiohttp.ClientTimeout(10)) as client:
+    async with product.served(app) as url, Client(url, timeout=aiohttp.ClientTimeout(10)) as client:
         yield client
 
 
@@ -86,11 +82,8 @@ async def _refusal(client: Client, path: str, headers: dict[str, str]) -> int:
 
 
 async def _first(app: web.Application, path: str) -> object:
-    async with _client(app) as client:
-        async with client.ws_connect(path) as socket:
-            message = await _message(socket)
-        await asyncio.sleep(_GOODBYE)
-    return message
+    async with _client(app) as client, client.ws_connect(path) as socket:
+        return await _message(socket)
 
 
 async def _session() -> dict[str, object]:
@@ -134,11 +127,10 @@ async def _observe() -> dict[str, object]:
         made.move()
         found["another area: observe"] = await _message(socket)
         found["another area: session"] = await _message(session)
-    async with asyncio.timeout(10), _client(product.simulator()) as client:
-        socket = await client.ws_connect("/v1/observe")
-        await socket.receive(5.0)
-        reading = asyncio.create_task(_message(socket))
-        await asyncio.sleep(0)
-        await client.server.close()
+    async with Client(timeout=aiohttp.ClientTimeout(10)) as client:
+        async with product.served(product.simulator()) as url:
+            socket = await client.ws_connect(f"{url}/v1/observe")
+            await socket.receive(5.0)
+            reading = asyncio.create_task(_message(socket))
         found["the process stops"] = await reading
     return found

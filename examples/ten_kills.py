@@ -23,8 +23,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pairsim.client.client import AreaClient, new_id
 from pairsim.model.commands import Command
-from pairsim.network.client import AreaClient, new_id
 
 BATCH = 25
 FIRST_ENTITY = time.time_ns()

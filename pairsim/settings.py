@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from pairsim.model.assignment import Address, Name
+from pairsim.model.names import Address, Name
 
 MIN_SECRET_BYTES = 16
 

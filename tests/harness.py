@@ -17,11 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from pairsim.model.assignment import AreaSpec, Assignment, Member, ReplicaStatus, Role
+from pairsim.client.client import AreaClient, new_id
+from pairsim.client.errors import ClientError
+from pairsim.model.area import AreaSpec
+from pairsim.model.assignment import Assignment, Member
 from pairsim.model.commands import Command
 from pairsim.model.geometry import Box
-from pairsim.network.client import AreaClient, new_id
-from pairsim.network.client_errors import ClientError
+from pairsim.model.status import ReplicaStatus, Role
 
 SECRET = "harness-secret-of-32-bytes-length"
 TOKEN = "harness-token"

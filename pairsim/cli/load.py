@@ -9,9 +9,9 @@ from collections import Counter
 
 import click
 
+from pairsim.client.client import AreaClient, Session, new_id
+from pairsim.client.errors import ClientError, Unavailable
 from pairsim.model.commands import Command, CommandError
-from pairsim.network.client import AreaClient, Session, new_id
-from pairsim.network.client_errors import ClientError, Unavailable
 
 _BATCH = 100
 _NAMES = ("sent", "acknowledged", "applied", "rejected", "duplicate", "refused", "lost")

@@ -19,9 +19,9 @@ import click
 import msgspec
 
 from pairsim import logs
-from pairsim.model.assignment import Name
-from pairsim.replication.port import SimulatorError
-from pairsim.replication.storage import JournalError
+from pairsim.model.names import Name
+from pairsim.replication.raft.storage import JournalError
+from pairsim.replication.service import SimulatorError
 from pairsim.settings import ProcessSettings
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -106,8 +106,8 @@ def _options(function: F) -> F:
 def simulator(**options: object) -> None:
     """Runs one simulator process. It is a spare until it is assigned an area."""
     with _process(options) as settings:
-        from pairsim.network.serve import run_simulator  # noqa: PLC0415 - a failed start need not load it
-        from pairsim.replication.host import Host  # noqa: PLC0415
+        from pairsim.replication.process.simulator import Host  # noqa: PLC0415
+        from pairsim.server.run import run_simulator  # noqa: PLC0415 - a failed start need not load it
 
         host = Host(settings)
         try:
@@ -121,8 +121,8 @@ def simulator(**options: object) -> None:
 def witness(**options: object) -> None:
     """Runs one witness process: the third vote of many areas."""
     with _process(options) as settings:
-        from pairsim.network.serve import run_witness  # noqa: PLC0415 - a failed start need not load it
-        from pairsim.replication.witness import Witness  # noqa: PLC0415
+        from pairsim.replication.process.witness import Witness  # noqa: PLC0415
+        from pairsim.server.run import run_witness  # noqa: PLC0415 - a failed start need not load it
 
         port = Witness(settings)
         try:

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from controller.picture import WorldPicture
+from pairsim.cli.command_parser import from_file, from_words
 from pairsim.cli.load import load
-from pairsim.cli.local import Where, at_world
-from pairsim.cli.local import world as find_world
-from pairsim.cli.written import from_file, from_words
+from pairsim.cli.local_api import Where, at_world
+from pairsim.cli.local_api import world as find_world
+from pairsim.client.client import AreaClient
+from pairsim.client.errors import ClientError, Unavailable
 from pairsim.model.commands import Command, CommandError, Result
-from pairsim.network.client import AreaClient
-from pairsim.network.client_errors import ClientError, Unavailable
+from pairsim.model.world_status import WorldPicture
 
 _BATCH = 100
 _SHOWN = 20

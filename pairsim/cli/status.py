@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from controller.picture import WorldPicture
-from pairsim.cli.local import Where, at_world, world
+from pairsim.cli.local_api import Where, at_world, world
+from pairsim.model.world_status import WorldPicture
 
 _PERIOD = 0.5
 _WIDTH = 1000

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import structlog
 import xxhash
 
-from pairsim.model.assignment import AreaSpec
-from pairsim.model.catalogue import Operation
+from pairsim.model.area import AreaSpec
+from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command
-from pairsim.model.schema import Component, Schema
-from pairsim.model.simulator import Batch, ParameterError
-from pairsim.model.table import Table
+from pairsim.model.simulation.simulator import Batch, ParameterError
+from pairsim.model.state.schema import Component, Schema
+from pairsim.model.state.table import Table
 from pairsim.simulators import reference
 
 MAX_SPEED = 10_000.0

@@ -9,10 +9,10 @@ import time
 
 import msgspec
 
-from pairsim.model.apply import advance, genesis
-from pairsim.model.assignment import AreaSpec
-from pairsim.model.simulator import load_simulator
-from pairsim.model.table import Table
+from pairsim.model.area import AreaSpec
+from pairsim.model.simulation.simulator import load_simulator
+from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.state.table import Table
 
 
 async def mean_tick(spec: AreaSpec, seconds: float) -> float:

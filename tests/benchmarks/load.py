@@ -6,8 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+from pairsim.client.client import AreaClient
 from pairsim.model.assignment import Assignment
-from pairsim.network.client import AreaClient
 from tests.benchmarks.bare import mean_tick
 from tests.benchmarks.figures import Figure, single, times
 from tests.benchmarks.metrics import difference, scrape

@@ -8,8 +8,8 @@ import signal
 import time
 from pathlib import Path
 
-from pairsim.network.client import AreaClient
-from pairsim.network.frames import Frame
+from pairsim.client.client import AreaClient
+from pairsim.protocol.frames import Frame
 from tests.benchmarks.figures import Figure, times
 from tests.harness import TOKEN, Node, Trio, impulses, some_entity, spec
 

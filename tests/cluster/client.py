@@ -13,8 +13,8 @@ import random
 import time
 from pathlib import Path
 
+from pairsim.client.client import AreaClient, Unavailable, new_id
 from pairsim.model.commands import Command
-from pairsim.network.client import AreaClient, Unavailable, new_id
 
 STOP = Path("/tmp/stop")  # noqa: S108 - in a pod of its own
 BEGUN = Path("/tmp/acknowledged")  # noqa: S108

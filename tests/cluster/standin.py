@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 
-from chaos.experiment import load_experiments
-from chaos.faults import PodFault
-from chaos.schema import plural, spec_schema
+from pairsim_chaos.experiment.experiment import load_experiments
+from pairsim_chaos.experiment.faults import PodFault
+from pairsim_chaos.spec.schema import plural, spec_schema
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.watcher import Object, Watcher
 from tests.cluster.world import NAMESPACE, Pod, World

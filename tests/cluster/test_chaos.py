@@ -21,7 +21,7 @@ EXPERIMENTS = ROOT / "chaos" / "experiments"
 COMPONENT = ROOT / "manifests" / "components" / "chaos"
 RUN = "run-chaos"
 PROMOTES_FIRST = """
-MODULE = "controller.labels"
+MODULE = "pairsim_controller.plan.labels"
 def plant(labels):
     right = labels.label_actions
     def wrong(view):

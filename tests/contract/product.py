@@ -15,28 +15,13 @@ from typing import NamedTuple, cast
 import msgspec
 from aiohttp import web
 
-from chaos.scene import World as ChaosWorld
-from chaos.serving import VerdictServer
-from chaos.verdict.judging import Verdict
-from chaos.verdict.telling import as_json, as_junit
-from controller.console.cluster import console_app
-from controller.console.history import Event
-from controller.console.sampling import Sample
-from controller.leadership import Candidate, new_secret
-from controller.local import LocalWorld
-from controller.main import probes
-from controller.meters import Meters as ControllerMeters
-from controller.objects import AreaObject, AreaStatus, PlaneStatus, StoredAssignment, body_of
-from controller.picture import ProcessSeen, WorldPicture
-from controller.process import Slot
-from controller.processes import EndOrder, StartOrder
-from controller.resources import belongings
-from controller.service import Order, world_app
-from pairsim.model.assignment import Assignment, Authority, ReplicaStatus, Role, WitnessStatus
+from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
-from pairsim.model.documents import Area, Plane
-from pairsim.network.connections import listening
-from pairsim.network.frames import (
+from pairsim.model.documents.world import Area, Plane
+from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim.model.world_status import ProcessSeen, WorldPicture
+from pairsim.protocol.frames import (
     CommandAnswer,
     CommandBatch,
     DigestsAnswer,
@@ -48,14 +33,31 @@ from pairsim.network.frames import (
     SessionBatch,
     SwitchoverAnswer,
 )
-from pairsim.network.witness_api import witness_app
-from pairsim.replication.port import RefusedError
+from pairsim.replication.service import RefusedError
+from pairsim.server.http.listener import listening
+from pairsim.server.witness_app import witness_app
 from pairsim.settings import ProcessSettings, Timing
+from pairsim_chaos.run.verdict_server import VerdictServer
+from pairsim_chaos.target import World as ChaosWorld
+from pairsim_chaos.verdict.checks import Verdict
+from pairsim_chaos.verdict.report import as_json, as_junit
+from pairsim_controller.cli.cluster_console import console_app
+from pairsim_controller.cli.main import probes
+from pairsim_controller.console.history import Event
+from pairsim_controller.console.sampling import Sample
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, PlaneStatus, StoredAssignment, body_of
+from pairsim_controller.kube.manager import Candidate, new_secret
+from pairsim_controller.kube.metrics import Meters as ControllerMeters
+from pairsim_controller.kube.owned_objects import belongings
+from pairsim_controller.local.api import Order, world_app
+from pairsim_controller.local.process import Slot
+from pairsim_controller.local.processes_api import EndOrder, StartOrder
+from pairsim_controller.local.world import LocalWorld
 from tests.unit.controller.worlds import fakes as local_world
 from tests.unit.manifests.rendered import build as kustomized
 from tests.unit.monitoring.exposed import GROUP, everything
-from tests.unit.network.fakes import TOKEN, FakePort, FakeWitness
-from tests.unit.network.helpers import api_of
+from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
+from tests.unit.server.helpers import api_of
 
 __all__ = ["TOKEN", "kustomized", "local_world", "new_secret", "world_app"]
 

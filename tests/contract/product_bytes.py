@@ -15,24 +15,27 @@ from unittest import mock
 import msgspec
 import numpy as np
 
-from controller.backups import BackupFolder
-from controller.folder import DataFolder
-from controller.leadership import Candidate
-from controller.meters import Meters as ControllerMeters
-from pairsim.model.assignment import AreaSpec, Assignment, Authority
+from pairsim.client.client import AreaClient
+from pairsim.client.process_requests import BackupMade
+from pairsim.model.area import AreaSpec
+from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
-from pairsim.model.schema import Component, Schema
-from pairsim.model.table import Table
-from pairsim.network.backup import packed
-from pairsim.network.calls import BackupMade
-from pairsim.network.client import AreaClient
-from pairsim.replication.checkpoint import Checkpointer
-from pairsim.replication.journal import Journal, MemoryStorage
-from pairsim.replication.messages import Message, Record, decode_message, decode_record, encode_message, encode_record
-from pairsim.replication.statecodec import Encoder, apply_delta, apply_keyframe, pack
-from pairsim.replication.statesync import ToActive, ToSubscriber, decode_to_subscriber, encode_to_subscriber
-from pairsim.replication.ticklog import TickLog
-from pairsim.replication.witness import Witness
+from pairsim.model.state.schema import Component, Schema
+from pairsim.model.state.table import Table
+from pairsim.replication.checkpoint.format import Checkpointer
+from pairsim.replication.log.records import Record, decode_record, encode_record
+from pairsim.replication.log.tick_log import TickLog
+from pairsim.replication.process.witness import Witness
+from pairsim.replication.raft.journal import Journal, MemoryStorage
+from pairsim.replication.raft.messages import Message, decode_message, encode_message
+from pairsim.replication.sync.codec import Encoder, apply_delta, apply_keyframe, pack
+from pairsim.replication.sync.messages import ToActive, ToSubscriber, decode_to_subscriber, encode_to_subscriber
+from pairsim.server.reads.backup import packed
+from pairsim_controller.kube.manager import Candidate
+from pairsim_controller.kube.metrics import Meters as ControllerMeters
+from pairsim_controller.local.data_folder import DataFolder
+from pairsim_controller.reconcile.backup_folder import BackupFolder
 from tests.unit.replication.hosts import settings
 
 SCHEMA = Schema((Component("position", "float32", 3), Component("mass", "float64"), Component("kind", "uint8")))

@@ -12,18 +12,18 @@ from typing import Any, cast
 
 import msgspec
 
-from controller.conditions import area_status
-from controller.kube.api import KubeApi
-from controller.kube.connection import Connection
-from controller.kube.events import Events
-from controller.kube.lease import Lease
-from controller.objects import FINALIZER, AreaObject, AreaStatus, PlaneObject, Pod
-from controller.pods import label_patch
-from controller.seam import AREAS, WATCHED, Resource
-from controller.stories import stories
-from controller.surveyor import plane_status
-from controller.view import Kind, Label, Say, View
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
+from pairsim_controller.kube.api.connection import Connection
+from pairsim_controller.kube.api.events import Events
+from pairsim_controller.kube.api.lease import Lease
+from pairsim_controller.kube.api.objects import FINALIZER, AreaObject, AreaStatus, PlaneObject, Pod
+from pairsim_controller.kube.api.port import AREAS, WATCHED, Resource
+from pairsim_controller.kube.api.writes import KubeApi
+from pairsim_controller.kube.conditions import area_status
+from pairsim_controller.kube.plane_reconciler import plane_status
+from pairsim_controller.kube.pods import label_patch
+from pairsim_controller.kube.status_events import stories
+from pairsim_controller.plan.view import Kind, Label, Say, View
 from tests.contract.product_bytes import lease_name
 from tests.unit.controller.views import assignment, dead, pair, process, replica, silent, spare, view
 

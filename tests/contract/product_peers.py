@@ -14,9 +14,9 @@ from unittest import mock
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from pairsim.replication import channel as channel_module
-from pairsim.replication.channel import Channel, Hello, Initiator, accept
-from pairsim.replication.peerport import Link, PeerPort, RefusedError, Taker
+from pairsim.replication.transport import channel as channel_module
+from pairsim.replication.transport.channel import Channel, Hello, Initiator, accept
+from pairsim.replication.transport.peer_port import Link, PeerPort, RefusedError, Taker
 
 _SECRET = b"a secret of more than sixteen bytes"
 

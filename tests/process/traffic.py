@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 import numpy as np
 import xxhash
 
-from pairsim.model.assignment import ReplicaStatus
+from pairsim.client.client import AreaClient, Session, new_id
+from pairsim.client.errors import ClientError, Unavailable
 from pairsim.model.commands import Command, Result, Status
-from pairsim.network.client import AreaClient, Session, new_id
-from pairsim.network.client_errors import ClientError, Unavailable
-from pairsim.network.frames import Entity
-from pairsim.network.interest import Snapshot, apply
+from pairsim.model.status import ReplicaStatus
+from pairsim.protocol.frames import Entity
+from pairsim.protocol.interest import Snapshot, apply
 from tests.harness import TOKEN, Node, Trio, until
 
 _FIRST = 10_000_000

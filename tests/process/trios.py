@@ -12,8 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from pairsim.model.assignment import AreaSpec, Assignment, Role
+from pairsim.model.area import AreaSpec
+from pairsim.model.assignment import Assignment
 from pairsim.model.geometry import Box
+from pairsim.model.status import Role
 from tests.harness import Node, Trio, until
 
 _TAIL = 60

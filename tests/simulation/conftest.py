@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from pairsim.replication.raft import monotonic, use_clock
+from pairsim.replication import clock
 
 
 @pytest.fixture(autouse=True)
 def _virtual_time() -> Iterator[None]:
-    real = monotonic.__globals__["_so"].monotonicTime
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
     logging.disable(level)
-    use_clock(real)
+    clock.use_clock(time.monotonic)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pairsim.replication.active import Order
+from pairsim.replication.replica.active import Order
 from tests.simulation.world import SPARES, Violation, World
 
 

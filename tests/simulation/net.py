@@ -8,8 +8,8 @@ import math
 import random
 from collections.abc import Callable
 
-from pairsim.replication.links import pause
-from pairsim.replication.wire import SILENCE, WireHandler
+from pairsim.replication.raft.ports import SILENCE, WireHandler
+from pairsim.replication.transport.tcp_transport import pause
 
 _UNREACHABLE = 0.05
 

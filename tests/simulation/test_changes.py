@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.model.assignment import Succession
-from pairsim.replication.active import Order
+from pairsim.model.status import Succession
+from pairsim.replication.replica.active import Order
 from tests.simulation.world import World
 
 SEEDS = range(8)

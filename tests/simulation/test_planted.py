@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from pairsim.replication import group, member, passive, raft, replica, state
+from pairsim.replication.membership import membership
+from pairsim.replication.raft import node
+from pairsim.replication.raft.pysyncobj import core
+from pairsim.replication.replica import replica
+from pairsim.replication.sync import follower, state
 from tests.simulation import faults, world
 
 SEEDS = 100
@@ -24,7 +28,7 @@ def found() -> bool:
 
 
 def acknowledges_before_commit(patch: pytest.MonkeyPatch) -> None:
-    from pairsim.replication import inbox  # noqa: PLC0415 - only here
+    from pairsim.replication.replica import inbox  # noqa: PLC0415 - only here
 
     stepped = inbox.Ledger.stepped
 
@@ -36,7 +40,7 @@ def acknowledges_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def applies_uncommitted_frames(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(passive.Follower, "_position", lambda self: (self._log.term, 10**9))
+    patch.setattr(follower.Follower, "_position", lambda self: (self._log.term, 10**9))
 
 
 def keeps_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
@@ -76,31 +80,31 @@ def skips_the_replay(patch: pytest.MonkeyPatch) -> None:
 
 
 def runs_a_command_again(patch: pytest.MonkeyPatch) -> None:
-    from pairsim.replication import window  # noqa: PLC0415 - only here
+    from pairsim.replication.log import command_window  # noqa: PLC0415 - only here
 
-    patch.setattr(window.CommandWindow, "get", lambda _self, _id: None)
+    patch.setattr(command_window.CommandWindow, "get", lambda _self, _id: None)
 
 
 def believes_the_commit_index_of_a_snapshots_chunk(patch: pytest.MonkeyPatch) -> None:
-    keep_matching = raft.Raft._keep_matching
+    keep_matching = core.Raft._keep_matching
 
-    def believing(self: raft.Raft, message: Any) -> int | None:
+    def believing(self: core.Raft, message: Any) -> int | None:
         commit_index = message["commit_index"]
         reply = keep_matching(self, message)
         if "serialized" in message:
             message["commit_index"] = commit_index
         return reply
 
-    patch.setattr(raft.Raft, "_keep_matching", believing)
+    patch.setattr(core.Raft, "_keep_matching", believing)
 
 
 def starts_a_generation_without_its_log(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(member.Member, "_seed", lambda _self, journal_: journal_.enrol())
+    patch.setattr(membership.Member, "_seed", lambda _self, journal_: journal_.enrol())
 
 
 def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(replica.Replica, "capable", lambda _self: True)
-    patch.setattr(group.Group, "witness", property(lambda self: self.me == "w", lambda _s, _v: None), raising=False)
+    patch.setattr(node.Group, "witness", property(lambda self: self.me == "w", lambda _s, _v: None), raising=False)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from pairsim.replication import feeding, journal, snapshots
-from pairsim.replication.active import Order
-from pairsim.replication.member import LAME_DUCK
-from pairsim.replication.messages import Chunk, Record, Seal, TimeoutNow, decode_record, encode_message
+from pairsim.replication.log.records import Record, Seal, decode_record
+from pairsim.replication.membership.membership import LAME_DUCK
+from pairsim.replication.raft import journal, replicator, snapshots
+from pairsim.replication.raft.messages import Chunk, TimeoutNow, encode_message
+from pairsim.replication.replica.active import Order
 from tests.simulation.world import Process, Violation, World
 
 
@@ -260,7 +261,7 @@ def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> W
     world = World(31)
     patch.setattr(snapshots, "COMPACT_ENTRIES", 10)
     patch.setattr(snapshots, "CHUNK_BYTES", 100)
-    patch.setattr(feeding, "BURST_BYTES", 500)
+    patch.setattr(replicator, "BURST_BYTES", 500)
     world.run(3.0)
     active = world.active()
     assert active is not None

@@ -10,31 +10,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pairsim.model.assignment import AreaSpec, Assignment, Authority, Succession
+from pairsim.model.area import AreaSpec
+from pairsim.model.assignment import Assignment
 from pairsim.model.assignment import Member as Peer
-from pairsim.model.catalogue import Operation
+from pairsim.model.authority import Authority
+from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command, Result
 from pairsim.model.geometry import Box
-from pairsim.model.schema import Component, Schema
-from pairsim.model.simulator import Batch
-from pairsim.model.table import Table
-from pairsim.replication import feeding, snapshots
-from pairsim.replication.checkpoint import Checkpoint
-from pairsim.replication.inbox import Inbox
-from pairsim.replication.journal import Journal, MemoryStorage
-from pairsim.replication.member import Member
-from pairsim.replication.messages import Record, Seal, Tick
-from pairsim.replication.port import Committed, InboxFullError, Published, ReplicaError
-from pairsim.replication.raft import use_clock
-from pairsim.replication.replica import Replica
-from pairsim.replication.statesync import (
-    Packed,
-    Subscriber,
-    ToSubscriber,
-    decode_to_subscriber,
-    encode_to_subscriber,
-)
-from pairsim.replication.ticklog import TickLog, TickLogListener
+from pairsim.model.simulation.simulator import Batch
+from pairsim.model.state.schema import Component, Schema
+from pairsim.model.state.table import Table
+from pairsim.model.status import Succession
+from pairsim.replication.checkpoint.format import Checkpoint
+from pairsim.replication.clock import use_clock
+from pairsim.replication.log.records import Record, Seal, Tick
+from pairsim.replication.log.tick_log import TickLog, TickLogListener
+from pairsim.replication.membership.membership import Member
+from pairsim.replication.raft import replicator, snapshots
+from pairsim.replication.raft.journal import Journal, MemoryStorage
+from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.replica import Replica
+from pairsim.replication.service import Committed, InboxFullError, Published, ReplicaError
+from pairsim.replication.sync.messages import ToSubscriber, decode_to_subscriber, encode_to_subscriber
+from pairsim.replication.sync.publisher import Packed, Subscriber
 from pairsim.settings import Timing
 from tests.simulation.net import Clock, Endpoint, Net, SimWire
 
@@ -500,7 +498,7 @@ class World:
         snapshots.COMPACT_ENTRIES = self.rng.choice((4, 15, 60, 2_000))
         # And links that take little at a time: then a transfer lasts, and faults interrupt it.
         snapshots.CHUNK_BYTES = self.rng.choice((100, 1_000, 256 * 1024))
-        feeding.BURST_BYTES = self.rng.choice((1_000, 10_000, 4 * 2**20))
+        replicator.BURST_BYTES = self.rng.choice((1_000, 10_000, 4 * 2**20))
         self.clock = Clock()
         use_clock(self.clock)
         self.net = Net(self.clock, self.rng)

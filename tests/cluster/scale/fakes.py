@@ -17,9 +17,10 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from pairsim.model.assignment import Assignment, ReplicaStatus, Role, WitnessGroup, WitnessStatus
-from pairsim.network.hub import Signal
-from pairsim.network.watch import Watch, replica_key, witness_key
+from pairsim.model.assignment import Assignment
+from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
+from pairsim.server.control.watch import Watch, replica_key, witness_key
+from pairsim.server.http.notifications import Signal
 
 _FIRST = ipaddress.IPv4Address("127.64.0.1")
 _TICK_RATE = 20.0

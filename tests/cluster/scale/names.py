@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controller.view import Kind
+from pairsim_controller.plan.view import Kind
 
 _NODES = 60
 _PEER = 7946

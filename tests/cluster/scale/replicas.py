@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from controller.view import Kind
-from pairsim.model.assignment import Assignment, ReplicaStatus, Role, WitnessGroup, WitnessStatus
+from pairsim.model.assignment import Assignment
+from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
+from pairsim_controller.plan.view import Kind
 from tests.cluster.scale.names import Place
 
 _PID = 7

@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import WSCloseCode, web
 
 from pairsim.model.assignment import Assignment
-from pairsim.network.frames import SwitchoverAnswer
+from pairsim.protocol.frames import SwitchoverAnswer
 from tests.cluster.scale.names import places
 from tests.cluster.scale.replicas import Fake, RefusedError, Replicas
 

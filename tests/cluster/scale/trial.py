@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from controller.objects import AREA, ROLE, AreaObject
+from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject
 from tests.benchmarks.figures import Figure, report, single, times
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.scale.apiserver import Control, free_port

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from controller.kube.api import path_of
-from controller.kube.connection import BusyError, Connection
-from controller.objects import AREA, ROLE, AreaObject, Object
-from controller.seam import AREAS, PODS, ApiError, Resource
+from pairsim_controller.kube.api.connection import BusyError, Connection
+from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject, Object
+from pairsim_controller.kube.api.port import AREAS, PODS, ApiError, Resource
+from pairsim_controller.kube.api.writes import path_of
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.world import NAMESPACE, Roles
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from controller.kube.api import path_of
-from controller.kube.connection import Connection
-from controller.seam import AREAS, PLANES, PODS
+from pairsim_controller.kube.api.connection import Connection
+from pairsim_controller.kube.api.port import AREAS, PLANES, PODS
+from pairsim_controller.kube.api.writes import path_of
 from tests.cluster.native.images import ROOT
 from tests.cluster.scale.apiserver import Control
 from tests.cluster.scale.names import Place, places
@@ -62,7 +62,7 @@ class World:
 
     def start_controller(self, http: int) -> int:
         """The real one, with the rights that it has in a cluster; its process id."""
-        command = (sys.executable, "-m", "controller.main", f"--kubeconfig={self._control.account}")
+        command = (sys.executable, "-m", "pairsim_controller.cli.main", f"--kubeconfig={self._control.account}")
         words = (f"--namespace={NAMESPACE}", f"--http=127.0.0.1:{http}", "--identity=controller")
         return self._processes.start("controller", *command, *words, env={**os.environ, "PYTHONPATH": str(ROOT)})
 

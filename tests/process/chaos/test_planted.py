@@ -12,7 +12,7 @@ from tests.process.chaos.worlds import EXPERIMENTS, failed, hurt, run
 pytestmark = pytest.mark.root
 
 ACKNOWLEDGES_BEFORE_COMMIT = """
-MODULE = "pairsim.replication.inbox"
+MODULE = "pairsim.replication.replica.inbox"
 def plant(inbox):
     stepped = inbox.Ledger.stepped
     def early(self, tick, rejected, term):
@@ -31,10 +31,10 @@ def plant(physics):
     physics.Physics.step = uneven
 """
 LETS_THE_OLD_ACTIVE_GO_ON = """
-MODULE = "pairsim.network.api"
+MODULE = "pairsim.server.app"
 def plant(api):
     import msgspec
-    from pairsim.replication.host import Host
+    from pairsim.replication.process.simulator import Host
     status = Host.status
     def boasting(self):
         found = status(self)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from controller.networks import NetworkError, Networks, remove_left_overs
+from pairsim_controller.local.netns import NetworkError, Networks, remove_left_overs
 from tests.harness import ROOT
 from tests.process.world.ups import Up
 
-CHAOS = (sys.executable, "-m", "chaos")
+CHAOS = (sys.executable, "-m", "pairsim_chaos")
 EXPERIMENTS = ROOT / "chaos" / "experiments"
 
 

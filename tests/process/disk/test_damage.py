@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
 from tests.harness import Node, Trio, until
 from tests.process.traffic import flowing
 from tests.process.trios import role_of

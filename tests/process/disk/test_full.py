@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
 from tests.harness import Trio
 from tests.process.leftovers import MINE, run, unmount_left_overs
 from tests.process.traffic import flowing

@@ -7,8 +7,8 @@ import contextlib
 import signal
 from collections import defaultdict
 
-from pairsim.model.assignment import Role
-from pairsim.network.client_errors import Unavailable
+from pairsim.client.errors import Unavailable
+from pairsim.model.status import Role
 from tests.harness import Node, Trio, until
 from tests.process.traffic import flowing
 from tests.process.trios import role_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
 from tests.harness import Node, Trio, until
 from tests.process.links.namespaces import Network, built, missing
 from tests.process.traffic import Traffic, flowing

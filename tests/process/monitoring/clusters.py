@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.main import probes
-from pairsim.network.connections import listening
+from pairsim.server.http.listener import listening
+from pairsim_controller.cli.main import probes
 from tests.unit.controller.test_leadership import candidate, cluster
 
 _BEAT = 0.5

@@ -7,10 +7,10 @@ import signal
 
 import pytest
 
-from pairsim.model.assignment import Role
+from pairsim.client.client import AreaClient, new_id
+from pairsim.client.errors import ClientError, Unavailable
 from pairsim.model.commands import Command
-from pairsim.network.client import AreaClient, new_id
-from pairsim.network.client_errors import ClientError, Unavailable
+from pairsim.model.status import Role
 from tests.harness import TOKEN, Node, Trio, reachable, until
 from tests.process.traffic import flowing
 from tests.process.trios import replaced, role_of, spare_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
 from tests.harness import Trio
 from tests.process.traffic import flowing
 from tests.process.trios import role_of

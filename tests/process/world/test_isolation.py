@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.networks import NetworkError, Networks, remove_left_overs
+from pairsim_controller.local.netns import NetworkError, Networks, remove_left_overs
 from tests.process.world.ups import Up, until
 
 pytestmark = pytest.mark.root

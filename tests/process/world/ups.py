@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from controller.picture import WorldPicture
+from pairsim.model.world_status import WorldPicture
 from tests.harness import ROOT, free_ports
 
 PAIRSIM = (sys.executable, "-m", "pairsim")

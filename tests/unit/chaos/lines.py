@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.linting import lint
+from pairsim_chaos.lint.lint import lint
 
 
 def told(text: str) -> list[str]:

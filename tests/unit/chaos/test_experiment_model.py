@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.experiment import ExperimentError, Schedule, StatusCheck, Workflow, load_experiments
-from chaos.faults import Expression, IOFault, NetworkFault, PodFault, Selector, Target, TimeFault
+from pairsim_chaos.experiment.experiment import ExperimentError, Schedule, StatusCheck, Workflow, load_experiments
+from pairsim_chaos.experiment.faults import Expression, IOFault, NetworkFault, PodFault, Selector, Target, TimeFault
 
 META = "{{name: it, namespace: world, annotations: {{about: it}}}}"
 HEAD = f"apiVersion: chaos-mesh.org/v1alpha1\nkind: {{}}\nmetadata: {META}\nspec:\n"

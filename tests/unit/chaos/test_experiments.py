@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import chaos
-from chaos.experiment import Experiment, Schedule, Workflow, load_experiments
-from chaos.faults import Fault, IOFault, NetworkFault, PodFault, Selector, StressFault, TimeFault
+from pairsim_chaos.experiment.experiment import Experiment, Schedule, Workflow, load_experiments
+from pairsim_chaos.experiment.faults import Fault, IOFault, NetworkFault, PodFault, Selector, StressFault, TimeFault
 from tests.unit.chaos.lines import told
 
-FOLDER = Path(chaos.__file__).parent / "experiments"
+FOLDER = Path(__file__).parents[3] / "chaos" / "experiments"
 FILES = sorted(FOLDER.glob("*.yaml"))
 
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from chaos.insisting import to_its_end, undone
-from chaos.scene import WorldError
+from pairsim_chaos.run.cleanup import to_its_end, undone
+from pairsim_chaos.target import WorldError
 
 
 class Work:

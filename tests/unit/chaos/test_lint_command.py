@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import chaos
-from chaos.main import main
+from pairsim_chaos.cli.main import main
 
-GOOD = Path(chaos.__file__).parent / "experiments" / "kill-active.yaml"
+GOOD = Path(__file__).parents[3] / "chaos" / "experiments" / "kill-active.yaml"
 
 
 def lint(*paths: Path) -> Result:

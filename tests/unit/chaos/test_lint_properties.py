@@ -10,15 +10,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-import chaos
-from chaos.experiment import load_experiments
-from chaos.linting import lint
-from chaos.reading import UnreadableError
-from chaos.rules.accepted import CLOCKS
-from chaos.schema import API_VERSION, FAULTS, KINDS, spec_schema
+from pairsim_chaos.experiment.experiment import load_experiments
+from pairsim_chaos.lint.ineffective import CLOCKS
+from pairsim_chaos.lint.lint import lint
+from pairsim_chaos.spec.schema import API_VERSION, FAULTS, KINDS, spec_schema
+from pairsim_chaos.spec.yaml_source import UnreadableError
 
 SHIPPED = [
-    yaml.safe_load(path.read_text()) for path in sorted((Path(chaos.__file__).parent / "experiments").glob("*.yaml"))
+    yaml.safe_load(path.read_text())
+    for path in sorted((Path(__file__).parents[3] / "chaos" / "experiments").glob("*.yaml"))
 ]
 
 

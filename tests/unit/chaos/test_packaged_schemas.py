@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.compaction import VERSION, compact, written
-from chaos.schema import API_VERSION, CRDS, KINDS, Schema, plural, strict, validator
+from pairsim_chaos.spec.crd_compaction import VERSION, compact, written
+from pairsim_chaos.spec.schema import API_VERSION, CRDS, KINDS, Schema, plural, strict, validator
 
 ROOT = Path(__file__).parents[3]
 ORIGINALS = Path(os.environ.get("CHAOS_MESH_CRDS", ROOT.parent / "shared" / "chaos-mesh-crds"))
@@ -20,7 +20,9 @@ def test_they_are_made_of_chaos_meshs_own() -> None:
     made = compact(ORIGINALS)
     assert set(made) == set(KINDS)
     for kind, schema in made.items():
-        assert (CRDS / f"{kind}.json").read_text() == written(schema), f"run python -m chaos.compaction {ORIGINALS}"
+        assert (CRDS / f"{kind}.json").read_text() == written(schema), (
+            f"run python -m pairsim_chaos.spec.crd_compaction {ORIGINALS}"
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)

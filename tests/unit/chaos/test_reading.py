@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.reading import MAX_DEPTH, UnreadableError, parse
+from pairsim_chaos.spec.yaml_source import MAX_DEPTH, UnreadableError, parse
 
 
 def test_fields_know_their_lines() -> None:

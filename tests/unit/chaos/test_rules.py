@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.linting import RULES, lint
-from chaos.rules.structure import KIND, STRUCTURE
+from pairsim_chaos.lint.lint import RULES, lint
+from pairsim_chaos.lint.structure import KIND, STRUCTURE
 from tests.unit.chaos.lines import told
 
 HERE = Path(__file__).parent

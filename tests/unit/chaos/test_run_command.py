@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from chaos.commands import report
-from chaos.main import main
-from chaos.verdict.judging import Verdict
+from pairsim_chaos.cli.commands import report
+from pairsim_chaos.cli.main import main
+from pairsim_chaos.verdict.checks import Verdict
 
 FILE = Path(__file__).parents[3] / "chaos" / "experiments" / "kill-active.yaml"
 GOOD = [Verdict(experiment="good", made=True)]

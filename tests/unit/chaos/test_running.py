@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from chaos.experiment import Experiment
-from chaos.running import Pace, Runner
-from chaos.scene import World, WorldError
+from pairsim_chaos.experiment.experiment import Experiment
+from pairsim_chaos.run.runner import Pace, Runner
+from pairsim_chaos.target import World, WorldError
 from tests.unit.chaos.cluster.fake import experiment
 
 KILL = experiment(

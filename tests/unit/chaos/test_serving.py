@@ -8,11 +8,11 @@ from typing import cast
 import aiohttp
 import pytest
 
-from chaos.probe.probe import Probe
-from chaos.scene import World
-from chaos.serving import FRESH, Standing, VerdictServer
-from chaos.verdict.judging import checks
-from pairsim.network.connections import listening
+from pairsim.server.http.listener import listening
+from pairsim_chaos.probe.probe import Probe
+from pairsim_chaos.run.verdict_server import FRESH, Standing, VerdictServer
+from pairsim_chaos.target import World
+from pairsim_chaos.verdict.checks import checks
 from tests.unit.chaos.verdict.test_judging import account, bad, findings
 
 GOOD = checks([findings()], "")

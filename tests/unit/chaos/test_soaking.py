@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from chaos.experiment import Workflow, load_experiments
-from chaos.faults import PodFault
-from chaos.soaking import faults, plan
+from pairsim_chaos.experiment.experiment import Workflow, load_experiments
+from pairsim_chaos.experiment.faults import PodFault
+from pairsim_chaos.run.random_plan import faults, plan
 
 FILES = Path(__file__).parents[3] / "chaos" / "experiments"
 KNOWN = faults([each for path in sorted(FILES.glob("*.yaml")) for each in load_experiments(path.read_text())])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chaos import values
-from chaos.cron import cron_problem
+from pairsim_chaos.spec import quantities
+from pairsim_chaos.spec.cron import cron_problem
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from chaos.cron import cron_problem
     ],
 )
 def test_durations(text: str, expected: float | None) -> None:
-    assert values.seconds(text) == (None if expected is None else pytest.approx(expected))
+    assert quantities.seconds(text) == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_durations(text: str, expected: float | None) -> None:
     ],
 )
 def test_rates(text: str, expected: int | None) -> None:
-    assert values.bits_per_second(text) == expected
+    assert quantities.bits_per_second(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_rates(text: str, expected: int | None) -> None:
     ],
 )
 def test_sizes(text: str, expected: float | None) -> None:
-    assert values.size_bytes(text) == expected
+    assert quantities.size_bytes(text) == expected
 
 
 def test_numbers() -> None:
-    assert [values.number(text) for text in ("30", "1.5", ".5", "1e1", "30%", "", "nan", "0x1", "1_0")] == [
+    assert [quantities.number(text) for text in ("30", "1.5", ".5", "1e1", "30%", "", "nan", "0x1", "1_0")] == [
         *(30.0, 1.5, 0.5, 10.0),
         *(None,) * 5,
     ]
-    assert [values.whole(text) for text in ("2", "+2", "-2", "2.0", "", "two", "٢")] == [2, 2, -2, *(None,) * 4]
-    assert [values.share(text) for text in ("50%", "50", "5.5%")] == [50, None, None]
+    assert [quantities.whole(text) for text in ("2", "+2", "-2", "2.0", "", "two", "٢")] == [2, 2, -2, *(None,) * 4]
+    assert [quantities.share(text) for text in ("50%", "50", "5.5%")] == [50, None, None]
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_numbers() -> None:
     ],
 )
 def test_status_codes(text: str, expected: tuple[int, int] | None) -> None:
-    assert values.status_codes(text) == expected
+    assert quantities.status_codes(text) == expected
 
 
 @pytest.mark.parametrize("text", ["a", "a-b.c", "0", "a" * 253])
 def test_names(text: str) -> None:
-    assert values.dns_name(text)
+    assert quantities.dns_name(text)
 
 
 @pytest.mark.parametrize("text", ["", "A", "a_b", "-a", "a-", "a..b", "a.", "a" * 254, "a\n"])
 def test_what_is_no_name(text: str) -> None:
-    assert not values.dns_name(text)
+    assert not quantities.dns_name(text)
 
 
 @pytest.mark.parametrize(

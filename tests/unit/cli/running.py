@@ -10,14 +10,14 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from controller.picture import picture
-from controller.service import world_app
 from pairsim.cli import main
-from pairsim.model.catalogue import Catalogue, Operation
-from pairsim.model.schema import Component
-from pairsim.network.connections import listening
+from pairsim.model.command_schema import Catalogue, Operation
+from pairsim.model.state.schema import Component
+from pairsim.server.http.listener import listening
+from pairsim_controller.local.api import world_app
+from pairsim_controller.local.world_status import picture
 from tests.unit.controller.worlds import Fakes, fakes, until
-from tests.unit.network.fakes import SCHEMA
+from tests.unit.server.fakes import SCHEMA
 
 SECONDS = 20.0
 

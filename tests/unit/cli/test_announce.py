@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controller.picture import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
-from controller.redundancy import PATIENCE
-from pairsim.cli.announce import Announcer
+from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
+from pairsim_controller.cli.progress import Announcer
+from pairsim_controller.reconcile.redundancy_tracker import PATIENCE
 from tests.unit.controller.views import BOX
 
 BEGAN = 100.0

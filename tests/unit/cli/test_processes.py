@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from pairsim.cli import processes
-from pairsim.replication.storage import JournalError
+from pairsim.replication.raft.storage import JournalError
 from pairsim.settings import ProcessSettings
 from tests.harness import ROOT, free_ports
 from tests.unit.cli.running import pairsim

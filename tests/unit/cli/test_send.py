@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from controller.picture import picture
-from pairsim.cli import load, written
-from pairsim.model.assignment import Role
+from pairsim.cli import command_parser, load
+from pairsim.client.client import AreaClient, Session
+from pairsim.client.errors import Overloaded, Unavailable
 from pairsim.model.commands import Command, CommandError
-from pairsim.network.client import AreaClient, Session
-from pairsim.network.client_errors import Overloaded, Unavailable
+from pairsim.model.status import Role
+from pairsim_controller.local.world_status import picture
 from tests.unit.cli.running import Running, pairsim, running
-from tests.unit.network.fakes import FakePort
+from tests.unit.server.fakes import FakePort
 
 IMPULSE = {"op": "impulse", "entity": 1, "components": {"impulse": [1, 0, 0]}}
 
@@ -73,7 +73,7 @@ def test_a_single_number_is_no_list(world: Running, submitted: list[Command]) ->
 
 
 def test_what_is_rejected_is_said_with_the_reason(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(written, "new_id", lambda: "mine")
+    monkeypatch.setattr(command_parser, "new_id", lambda: "mine")
     world.made.replicas["a"].rejects["mine"] = "entity 9 does not exist"
     result = world.run("send", "north", "despawn", "9")
     assert result.exit_code == 1
@@ -285,7 +285,7 @@ def test_a_huge_file_is_refused_before_it_fills_the_memory(
         path = tmp_path / "huge"
         with path.open("wb") as file:
             os.truncate(file.fileno(), 10 * 2**30)
-    monkeypatch.setattr(written, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(command_parser, "MAX_BYTES", 2**20)
     result = world.run("send", "north", "--file", str(path))
     assert (result.exit_code, result.stderr) == (1, f"Error: {path} has over 1 MiB: split it; nothing was sent\n")
     assert submitted == []
@@ -293,8 +293,9 @@ def test_a_huge_file_is_refused_before_it_fills_the_memory(
 
 def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(written.click.ClickException, match="standard input is closed: give a command, or --file"):
-        written.from_file(None)
+    message = "standard input is closed: give a command, or --file"
+    with pytest.raises(command_parser.click.ClickException, match=message):
+        command_parser.from_file(None)
 
 
 # --- what goes wrong on the way

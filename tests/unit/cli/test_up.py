@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from controller.folder import DataFolder
-from pairsim.cli import worldfile
-from pairsim.cli.worldfile import read_world
+from pairsim_controller.cli import world_file
+from pairsim_controller.cli.world_file import read_world
+from pairsim_controller.local.data_folder import DataFolder
 from tests.unit.cli.running import pairsim
 from tests.unit.controller.views import assignment, spec
 
@@ -170,8 +170,8 @@ def test_a_simulator_that_fails_when_it_is_made_is_told(monkeypatch: pytest.Monk
         def __init__(self, _area: object) -> None:
             json.loads("")
 
-    monkeypatch.setattr(worldfile, "load_simulator", lambda _name: Broken)
-    told = worldfile._unusable(spec())
+    monkeypatch.setattr(world_file, "load_simulator", lambda _name: Broken)
+    told = world_file._unusable(spec())
     assert told.startswith("the simulator physics raised JSONDecodeError: Expecting value")
     assert f" at {__file__}:" in told, "in the simulator, not in what it calls"
 

@@ -14,11 +14,12 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from controller.picture import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture, picture
-from pairsim.cli import local, status
-from pairsim.cli.local import Where
-from pairsim.model.assignment import Role
-from pairsim.replication.port import RefusedError
+from pairsim.cli import local_api, status
+from pairsim.cli.local_api import Where
+from pairsim.model.status import Role
+from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
+from pairsim.replication.service import RefusedError
+from pairsim_controller.local.world_status import picture
 from tests.unit.cli.running import Running, pairsim, running
 from tests.unit.controller.views import BOX
 
@@ -231,7 +232,7 @@ def test_the_port_of_a_process_is_not_that_of_its_world(shared: Running, command
 
 
 def test_a_world_that_hangs_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_SECONDS", 0.1)
+    monkeypatch.setattr(local_api, "_SECONDS", 0.1)
     with server() as port:
         result = pairsim("status", "--port", port)
     assert result.exit_code == 1
@@ -254,7 +255,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, picture: WorldPicture, looks: int) 
 
     def look(where: Where) -> WorldPicture:
         if next(left, None) is None:
-            return local.world(Where("127.0.0.1", int(NOBODY)))
+            return local_api.world(Where("127.0.0.1", int(NOBODY)))
         return picture
 
     monkeypatch.setattr(status, "world", look)
@@ -263,7 +264,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, picture: WorldPicture, looks: int) 
 
 
 def test_a_world_that_goes_away_while_it_is_watched_is_told(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, local.world(Where("127.0.0.1", shared.port)), 3)
+    watched(monkeypatch, local_api.world(Where("127.0.0.1", shared.port)), 3)
     result = shared.run("status", "--watch")
     assert result.exit_code == 1
     assert result.stdout.count("1 area(s), 1 spare(s)") == 3
@@ -271,7 +272,7 @@ def test_a_world_that_goes_away_while_it_is_watched_is_told(shared: Running, mon
 
 
 def test_watched_by_a_program_there_is_a_document_a_line(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, local.world(Where("127.0.0.1", shared.port)), 2)
+    watched(monkeypatch, local_api.world(Where("127.0.0.1", shared.port)), 2)
     result = shared.run("status", "--watch", "--json")
     assert [len(json.loads(line)["areas"]) for line in result.stdout.splitlines()] == [1, 1]
 

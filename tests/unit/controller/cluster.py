@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from controller.backups import BackupFolder
-from controller.cluster import Cluster, LeaseLostError
-from controller.meters import Meters
-from controller.objects import AreaObject, AreaStatus
-from controller.seam import AREAS, PLANES, PODS, ApiError
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus
+from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError
+from pairsim_controller.kube.cluster import Cluster, LeaseLostError
+from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.reconcile.backup_folder import BackupFolder
 from tests.unit.controller.memory import MemoryApi
 from tests.unit.controller.replicas import TOKEN, Replicas
 

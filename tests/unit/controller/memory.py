@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from controller.seam import AREAS, PODS, ApiError, Body, ChangedError, Resource
+from pairsim_controller.kube.api.port import AREAS, PODS, ApiError, Body, ChangedError, Resource
 
 Watcher = Callable[[Resource, str, Body | None], None]
 
@@ -183,7 +183,7 @@ class MemoryApi:
 
 
 def _resources() -> dict[str, Resource]:
-    from controller.seam import WATCHED  # noqa: PLC0415 - a table of this module alone
+    from pairsim_controller.kube.api.port import WATCHED  # noqa: PLC0415 - a table of this module alone
 
     return {resource.plural: resource for resource in WATCHED}
 

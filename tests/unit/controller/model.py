@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from controller.decide import decide
-from controller.facts import GRACE
-from controller.index import Index, Wanted
-from controller.view import (
+from pairsim.model.assignment import Assignment
+from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim_controller.plan.area import decide
+from pairsim_controller.plan.facts import GRACE
+from pairsim_controller.plan.fleet_index import Index, Wanted
+from pairsim_controller.plan.view import (
     Action,
     Adopt,
     Assign,
@@ -25,7 +27,6 @@ from controller.view import (
     Switchover,
     View,
 )
-from pairsim.model.assignment import Assignment, ReplicaStatus, Role, WitnessStatus
 from tests.unit.controller.views import NOW, process, replica, spec, tell, witness
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from pairsim.model.assignment import Assignment, ReplicaStatus, Role, WitnessGroup, WitnessStatus
+from pairsim.model.assignment import Assignment
+from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
 
 TOKEN = "token"
 

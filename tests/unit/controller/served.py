@@ -12,8 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from controller.kube.api import LEASES, SECRETS
-from controller.seam import WATCHED, ApiError, Body, ChangedError, Resource
+from pairsim_controller.kube.api.port import WATCHED, ApiError, Body, ChangedError, Resource
+from pairsim_controller.kube.api.writes import LEASES, SECRETS
 from tests.unit.controller.memory import MemoryApi
 
 _EVENTS = Resource("events.k8s.io/v1", "events", "Event")

@@ -11,10 +11,10 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from controller.backups import BackupError, BackupFolder
-from pairsim.network.calls import BackupMade
-from pairsim.network.client import AreaClient
-from pairsim.network.client_errors import Unavailable
+from pairsim.client.client import AreaClient
+from pairsim.client.errors import Unavailable
+from pairsim.client.process_requests import BackupMade
+from pairsim_controller.reconcile.backup_folder import BackupError, BackupFolder
 
 PIECES = (gzip.compress(b"one\n"), gzip.compress(b"two\n"))
 

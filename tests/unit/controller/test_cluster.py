@@ -13,8 +13,18 @@ from typing import Any
 
 import pytest
 
-from controller.seam import AREAS, BUDGETS, PLANES, PODS, SERVICES, ApiError, Body, ChangedError, Resource
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
+from pairsim_controller.kube.api.port import (
+    AREAS,
+    BUDGETS,
+    PLANES,
+    PODS,
+    SERVICES,
+    ApiError,
+    Body,
+    ChangedError,
+    Resource,
+)
 from tests.unit.controller.cluster import Scene, scene
 from tests.unit.controller.views import replica
 

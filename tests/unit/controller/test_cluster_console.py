@@ -8,9 +8,9 @@ from typing import cast
 
 import aiohttp
 
-from controller.console.cluster import console_app
-from controller.leadership import Candidate
-from pairsim.network.connections import listening
+from pairsim.server.http.listener import listening
+from pairsim_controller.cli.cluster_console import console_app
+from pairsim_controller.kube.manager import Candidate
 from tests.unit.controller.cluster import scene
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.complaints import PATIENCE, STARTING, Complaints
-from controller.view import Say
+from pairsim_controller.plan.view import Say
+from pairsim_controller.reconcile.warning_debouncer import PATIENCE, STARTING, Complaints
 
 LOST = Say("west", "sim-1 is lost")
 BEGAN = 100.0

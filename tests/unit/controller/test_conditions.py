@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from controller.conditions import area_status, notable
-from controller.objects import AreaObject, AreaStatus, LastTakeover, body_of
-from controller.resources import belongings, stands
-from controller.stories import stories
-from controller.takeovers import Takeovers
-from controller.view import Say, View
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, LastTakeover, body_of
+from pairsim_controller.kube.conditions import area_status, notable
+from pairsim_controller.kube.owned_objects import belongings, stands
+from pairsim_controller.kube.status_events import stories
+from pairsim_controller.kube.takeovers import Takeovers
+from pairsim_controller.plan.view import Say, View
 from tests.unit.controller.views import (
     assignment,
     dead,

@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from controller.console import feed, sampling
-from controller.console.feed import MAX_VIEWERS, _Viewer
-from controller.picture import picture
-from controller.service import world_app
-from pairsim.network.connections import listening
+from pairsim.server.http.listener import listening
+from pairsim_controller.console import feed, sampling
+from pairsim_controller.console.feed import MAX_VIEWERS, _Viewer
+from pairsim_controller.local.api import world_app
+from pairsim_controller.local.world_status import picture
 from tests.unit.controller.worlds import Fakes, fakes, until
 
 

@@ -7,9 +7,21 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.facts import GRACE
-from controller.view import Action, Adopt, Assign, Forget, Label, Release, Remind, Say, SetLabel, Switchover
-from pairsim.model.assignment import Assignment, Role
+from pairsim.model.assignment import Assignment
+from pairsim.model.status import Role
+from pairsim_controller.plan.facts import GRACE
+from pairsim_controller.plan.view import (
+    Action,
+    Adopt,
+    Assign,
+    Forget,
+    Label,
+    Release,
+    Remind,
+    Say,
+    SetLabel,
+    Switchover,
+)
 from tests.unit.controller.model import World
 
 AREAS = ("west", "east")

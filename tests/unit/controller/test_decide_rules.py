@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.decide import decide
-from controller.facts import GRACE
-from controller.index import Index, Wanted
-from controller.view import (
+from pairsim.model.status import Role
+from pairsim_controller.plan.area import decide
+from pairsim_controller.plan.facts import GRACE
+from pairsim_controller.plan.fleet_index import Index, Wanted
+from pairsim_controller.plan.view import (
     Action,
     Adopt,
     Assign,
@@ -26,7 +27,6 @@ from controller.view import (
     Switchover,
     View,
 )
-from pairsim.model.assignment import Role
 from tests.unit.controller.views import (
     NOW,
     assignment,

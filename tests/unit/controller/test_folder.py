@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from controller.folder import DataFolder, FolderError
 from pairsim.model.geometry import Box
+from pairsim_controller.local.data_folder import DataFolder, FolderError
 from tests.unit.controller.views import assignment, spec
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controller.console.history import KEPT, History
-from controller.picture import AreaPicture, ProcessPicture, ReplicaPicture
 from pairsim.model.geometry import Box
+from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture
+from pairsim_controller.console.history import KEPT, History
 
 
 def area(active: str, term: int = 1, *, redundant: bool = True, passive: str = "") -> AreaPicture:

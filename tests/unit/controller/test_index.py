@@ -6,10 +6,11 @@ import time
 
 import msgspec
 
-from controller.decide import decide
-from controller.index import POOL, Index, Wanted
-from controller.view import Assign, Kind, Label, Process, SetLabel
-from pairsim.model.assignment import Assignment, ReplicaStatus, Role
+from pairsim.model.assignment import Assignment
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim_controller.plan.area import decide
+from pairsim_controller.plan.fleet_index import POOL, Index, Wanted
+from pairsim_controller.plan.view import Assign, Kind, Label, Process, SetLabel
 from tests.unit.controller.views import (
     NOW,
     assignment,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-from controller.decide import decide
-from controller.index import Index
-from controller.view import Label, SetLabel
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
+from pairsim_controller.plan.area import decide
+from pairsim_controller.plan.fleet_index import Index
+from pairsim_controller.plan.view import Label, SetLabel
 from tests.unit.controller.views import NOW, assignment, index, pair, process, replica, silent, spare
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")

@@ -14,14 +14,14 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from controller import leadership
-from controller.kube.api import LEASES, SECRETS
-from controller.kube.connection import Connection
-from controller.leadership import Candidate, after, new_secret, token_of
-from controller.main import main, probes
-from controller.meters import Meters
-from controller.seam import AREAS, ApiError
-from pairsim.network.connections import listening
+from pairsim.server.http.listener import listening
+from pairsim_controller.cli.main import main, probes
+from pairsim_controller.kube import manager
+from pairsim_controller.kube.api.connection import Connection
+from pairsim_controller.kube.api.port import AREAS, ApiError
+from pairsim_controller.kube.api.writes import LEASES, SECRETS
+from pairsim_controller.kube.manager import Candidate, after, new_secret, token_of
+from pairsim_controller.kube.metrics import Meters
 from tests.unit.controller.cluster import Scene, scene
 from tests.unit.controller.replicas import TOKEN
 from tests.unit.controller.served import Served, served
@@ -149,7 +149,7 @@ async def test_papers_give_way_to_looks_but_not_for_ever(monkeypatch: pytest.Mon
     async def paper(key: str) -> None:
         done.append(key)
 
-    monkeypatch.setattr(leadership, "_GIVES_WAY", 10**6)
+    monkeypatch.setattr(manager, "_GIVES_WAY", 10**6)
     work = asyncio.create_task(after(looks, paper)("one"))
     await asyncio.sleep(0)
     assert not done
@@ -158,6 +158,6 @@ async def test_papers_give_way_to_looks_but_not_for_ever(monkeypatch: pytest.Mon
     assert done == ["one"]
 
     looks.append("area")
-    monkeypatch.setattr(leadership, "_GIVES_WAY", 1)
+    monkeypatch.setattr(manager, "_GIVES_WAY", 1)
     await asyncio.wait_for(after(looks, paper)("two"), 10)
     assert done == ["one", "two"]

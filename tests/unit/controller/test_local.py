@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.local import stamp
-from pairsim.model.assignment import Assignment, Role
+from pairsim.model.assignment import Assignment
+from pairsim.model.status import Role
+from pairsim_controller.local.world import stamp
 from tests.unit.controller.worlds import NORTH, Fakes, fakes, group, until
 
 
@@ -38,7 +39,7 @@ async def test_what_cannot_be_written_down_is_not_ordered(tmp_path: Path, monkey
             write(recorded)
 
         monkeypatch.setattr(made.folder, "record", record)
-        monkeypatch.setattr("controller.complaints.PATIENCE", 0.0)
+        monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
         made.world._complaints._from = 0.0
         await made.known()
         sentence = f"world: cannot write {tmp_path}: No space left on device; nothing is decided"
@@ -85,8 +86,8 @@ async def test_an_active_of_an_old_term_is_not_told(tmp_path: Path) -> None:
 
 
 async def test_an_order_that_fails_again_and_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.complaints.PATIENCE", 0.0)
-    monkeypatch.setattr("controller.orders._AGAIN", 0.01)
+    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
+    monkeypatch.setattr("pairsim_controller.reconcile.dispatcher._AGAIN", 0.01)
     async with fakes(tmp_path, working=False) as made:
         made.replicas["a"].refuse = RuntimeError("the simulator is broken")
         made.world._complaints._from = 0.0
@@ -140,7 +141,7 @@ async def test_nobody_is_released_while_the_backup_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "backups").touch()
-    monkeypatch.setattr("controller.complaints.PATIENCE", 0.0)
+    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
     async with fakes(tmp_path, areas=()) as made:
         made.world._complaints._from = 0.0
         await until(lambda: any("(backup): cannot write into" in told for told in made.told))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.mirror import Mirror
-from controller.objects import Pod
+from pairsim_controller.kube.api.object_store import Mirror
+from pairsim_controller.kube.api.objects import Pod
 
 
 def pod(version: int, uid: str = "1", **labels: str) -> dict[str, Any]:

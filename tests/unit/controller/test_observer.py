@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from controller import observer as module
-from controller.observer import Observer
-from controller.view import Kind
-from pairsim.model.assignment import ReplicaStatus, Role, WitnessStatus
-from pairsim.network import calls
-from pairsim.network.connections import listening
+from pairsim.client import process_requests
+from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim.server.http.listener import listening
+from pairsim_controller.plan.view import Kind
+from pairsim_controller.reconcile import status_watcher as module
+from pairsim_controller.reconcile.status_watcher import Observer
 from tests.unit.controller.views import assignment, replica, witness
 from tests.unit.controller.worlds import until
 
@@ -175,7 +175,7 @@ async def test_what_is_no_process_is_not_known(answer: bytes) -> None:
 
 
 async def test_a_process_that_hangs_is_not_known_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_WATCH_SILENCE", 0.2)
+    monkeypatch.setattr(process_requests, "_WATCH_SILENCE", 0.2)
     hangs = asyncio.Event()
 
     async def once(socket: web.WebSocketResponse) -> None:

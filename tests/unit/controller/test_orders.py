@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from controller.orders import Orders
-from controller.view import Release
-from pairsim.network.client import AreaClient
+from pairsim.client.client import AreaClient
+from pairsim_controller.plan.view import Release
+from pairsim_controller.reconcile.dispatcher import Orders
 from tests.unit.controller.worlds import until
 
 

@@ -8,8 +8,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.picture import Heard, Said, WorldPicture, area_picture, lag_ticks, picture
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
+from pairsim.model.world_status import WorldPicture
+from pairsim_controller.local.world_status import picture
+from pairsim_controller.reconcile.world_status import Heard, Said, area_picture, lag_ticks
 from tests.unit.controller.views import assignment, replica, witness
 from tests.unit.controller.worlds import fakes, group, until
 

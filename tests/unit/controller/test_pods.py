@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.objects import Pod
-from controller.pods import label_of, label_patch, process_of
-from controller.view import Kind, Label
-from pairsim.model.assignment import Role
+from pairsim.model.status import Role
+from pairsim_controller.kube.api.objects import Pod
+from pairsim_controller.kube.pods import label_of, label_patch, process_of
+from pairsim_controller.plan.view import Kind, Label
 
 
 def pod(component: str = "simulator", **changes: Any) -> Pod:

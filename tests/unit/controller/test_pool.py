@@ -13,11 +13,11 @@ from typing import cast
 
 import pytest
 
-from controller.folder import DataFolder
-from controller.networks import Networks
-from controller.pool import Pool, PoolError, known_net
-from controller.process import Ending, Slot
-from controller.view import Kind
+from pairsim_controller.local.data_folder import DataFolder
+from pairsim_controller.local.netns import Networks
+from pairsim_controller.local.process import Ending, Slot
+from pairsim_controller.local.process_pool import Pool, PoolError, known_net
+from pairsim_controller.plan.view import Kind
 
 WAITS = "import signal; signal.pause()"
 STUBBORN = """
@@ -119,7 +119,7 @@ async def test_a_process_that_has_just_ended_cannot_be_killed(tmp_path: Path, mo
         one.start(1)
         await until(lambda: one.processes["sim-1"].pid)
         with monkeypatch.context() as patch:
-            patch.setattr("controller.process.os.kill", gone)
+            patch.setattr("pairsim_controller.local.process.os.kill", gone)
             assert one.processes["sim-1"].kill() is None
 
 
@@ -198,7 +198,7 @@ async def test_an_end_is_told_from_the_end_of_the_world(tmp_path: Path) -> None:
 
 
 async def test_a_long_log_is_put_aside_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.process._LOG_BYTES", 10)
+    monkeypatch.setattr("pairsim_controller.local.process._LOG_BYTES", 10)
     (tmp_path / "sim-1").mkdir()
     (tmp_path / "sim-1" / "log").write_text("a longer line than that")
     async with pool(DataFolder(tmp_path)) as one:
@@ -211,8 +211,8 @@ async def test_a_long_log_is_put_aside_at_the_next_start(tmp_path: Path, monkeyp
 async def test_processes_do_not_outlive_a_pool_that_was_killed(tmp_path: Path) -> None:
     script = f"""
 import asyncio, pathlib, sys
-from controller.folder import DataFolder
-from controller.pool import Pool
+from pairsim_controller.local.data_folder import DataFolder
+from pairsim_controller.local.process_pool import Pool
 async def main():
     pool = Pool(DataFolder(pathlib.Path({str(tmp_path)!r})), {HOST!r}, changed=lambda: None, story=print,
                 command=(sys.executable, "-S", "-c", {WAITS!r}))

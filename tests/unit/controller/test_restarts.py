@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.restarts import FIRST_PAUSE, HEALTHY, LONGEST_PAUSE, Restarts
+from pairsim_controller.local.restart_backoff import FIRST_PAUSE, HEALTHY, LONGEST_PAUSE, Restarts
 
 SOON = HEALTHY - 0.1
 

@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from controller.guard import MAX_BODY
-from controller.process import Ending
-from controller.service import world_app
-from pairsim.model.assignment import Role
-from pairsim.network.connections import listening
-from pairsim.replication.port import RefusedError
+from pairsim.model.status import Role
+from pairsim.replication.service import RefusedError
+from pairsim.server.http.listener import listening
+from pairsim_controller.console.loopback_guard import MAX_BODY
+from pairsim_controller.local.api import world_app
+from pairsim_controller.local.process import Ending
 from tests.unit.controller.worlds import Fakes, fakes, until
 
 JSON = {"Content-Type": "application/json"}

@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from controller.complaints import QUIET, Complaints
-from controller.conditions import area_status
-from controller.decide import decide
-from controller.index import Index
-from controller.objects import AreaStatus
-from controller.pace import too_slow
-from controller.stories import stories
-from controller.view import Process, Say
-from pairsim.model.assignment import ReplicaStatus, Role
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim_controller.kube.api.objects import AreaStatus
+from pairsim_controller.kube.conditions import area_status
+from pairsim_controller.kube.status_events import stories
+from pairsim_controller.plan.area import decide
+from pairsim_controller.plan.fleet_index import Index
+from pairsim_controller.plan.slow_time import too_slow
+from pairsim_controller.plan.view import Process, Say
+from pairsim_controller.reconcile.warning_debouncer import QUIET, Complaints
 from tests.unit.controller.views import NOW, assignment, dead, index, pair, process, replica, spec, tell, view
 from tests.unit.controller.worlds import fakes, until
 
@@ -112,7 +112,7 @@ def test_in_a_cluster_it_is_a_condition_and_an_event() -> None:
 
 
 async def test_up_tells_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.complaints.PATIENCE", 0.0)
+    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
     async with fakes(tmp_path) as made:
         await until(lambda: made.told)
         made.world._complaints._from = 0.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.objects import AreaObject, AreaStatus, Condition, Meta, PlaneObject
-from controller.seam import AREAS, PLANES
-from controller.surveyor import missing, plane_status
-from pairsim.model.documents import AreaPart, PlaneSpec
+from pairsim.model.documents.world import AreaPart, PlaneSpec
 from pairsim.model.geometry import Box
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Condition, Meta, PlaneObject
+from pairsim_controller.kube.api.port import AREAS, PLANES
+from pairsim_controller.kube.plane_reconciler import missing, plane_status
 from tests.unit.controller.cluster import scene
 
 BOUNDS = Box((0, 0, 0), (300, 100, 50))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from controller.wholeness import Lack, active_of, lack
-from pairsim.model.assignment import ReplicaStatus, Role, WitnessStatus
+from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim_controller.plan.redundancy import Lack, active_of, lack
 from tests.unit.controller.views import assignment, replica, witness
 
 PAIR = assignment("sim-1", "sim-2", "witness-1")

@@ -6,18 +6,12 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from controller.index import Index, Wanted
-from controller.view import Kind, Label, Process, View
-from pairsim.model.assignment import (
-    AreaSpec,
-    Assignment,
-    Member,
-    ReplicaStatus,
-    Role,
-    WitnessGroup,
-    WitnessStatus,
-)
+from pairsim.model.area import AreaSpec
+from pairsim.model.assignment import Assignment, Member
 from pairsim.model.geometry import Box
+from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
+from pairsim_controller.plan.fleet_index import Index, Wanted
+from pairsim_controller.plan.view import Kind, Label, Process, View
 
 BOX = Box(min=(0.0, 0.0, 0.0), max=(10.0, 10.0, 10.0))
 

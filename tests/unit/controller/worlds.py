@@ -11,17 +11,19 @@ from typing import cast
 
 import msgspec
 
-from controller.folder import DataFolder
-from controller.local import LocalWorld
-from controller.pool import Pool
-from controller.process import Ending, Slot
-from controller.view import Kind
-from pairsim.model.assignment import AreaSpec, Assignment, Member, ReplicaStatus, Role, WitnessGroup
+from pairsim.model.area import AreaSpec
+from pairsim.model.assignment import Assignment, Member
 from pairsim.model.geometry import Box
-from pairsim.network.connections import listening
-from pairsim.network.witness_api import witness_app
-from tests.unit.network.fakes import TOKEN, FakePort, FakeWitness
-from tests.unit.network.helpers import api_of
+from pairsim.model.status import ReplicaStatus, Role, WitnessGroup
+from pairsim.server.http.listener import listening
+from pairsim.server.witness_app import witness_app
+from pairsim_controller.local.data_folder import DataFolder
+from pairsim_controller.local.process import Ending, Slot
+from pairsim_controller.local.process_pool import Pool
+from pairsim_controller.local.world import LocalWorld
+from pairsim_controller.plan.view import Kind
+from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
+from tests.unit.server.helpers import api_of
 
 DEADLINE = 10.0
 BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaos.cluster.forcing import written_down
-from chaos.cluster.progress import NODES
-from chaos.experiment import load_experiments
-from chaos.faults import IOFault
-from chaos.schema import KINDS, plural
 from pairsim.cli import main
-from pairsim.model.documents import load_world
+from pairsim.model.documents.world import load_world
+from pairsim_chaos.cluster.force_delete import written_down
+from pairsim_chaos.cluster.progress import NODES
+from pairsim_chaos.experiment.experiment import load_experiments
+from pairsim_chaos.experiment.faults import IOFault
+from pairsim_chaos.spec.schema import KINDS, plural
 from tests.unit.manifests.rendered import (
     MANIFESTS,
     OVERLAYS,

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 import yaml
 
-from pairsim.model.assignment import Assignment, Member, ReplicaStatus
-from pairsim.model.documents import AreaPart, PlaneSpec
+from pairsim.model.assignment import Assignment, Member
+from pairsim.model.documents.world import AreaPart, PlaneSpec
+from pairsim.model.status import ReplicaStatus
 from tests.unit.manifests.rendered import MANIFESTS, ROOT, Object, of_kind, overlay
 
 SPECS = {"Plane": PlaneSpec, "Area": AreaPart}

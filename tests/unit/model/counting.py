@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from pairsim.model.assignment import AreaSpec
-from pairsim.model.catalogue import Operation
+from pairsim.model.area import AreaSpec
+from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command
 from pairsim.model.geometry import Box
-from pairsim.model.schema import Component, Schema
-from pairsim.model.simulator import Batch, ParameterError
-from pairsim.model.table import Table
+from pairsim.model.simulation.simulator import Batch, ParameterError
+from pairsim.model.state.schema import Component, Schema
+from pairsim.model.state.table import Table
 
 BOX = Box((0, 0, 0), (10, 10, 10))
 

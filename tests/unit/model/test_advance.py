@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.model.apply import advance, genesis
 from pairsim.model.commands import Command
-from pairsim.model.random import stream
-from pairsim.model.simulator import Batch
-from pairsim.model.table import Table
+from pairsim.model.simulation.random import stream
+from pairsim.model.simulation.simulator import Batch
+from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.state.table import Table
 from tests.unit.model.counting import Counting, area, populated
 
 small = st.integers(0, 9).map(float)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.model.apply import advance
-from pairsim.model.catalogue import Catalogue, Operation
+from pairsim.model.command_schema import Catalogue, Operation
 from pairsim.model.commands import Command, CommandError, Value
-from pairsim.model.schema import Component, Schema
+from pairsim.model.simulation.tick import advance
+from pairsim.model.state.schema import Component, Schema
 from tests.unit.model.counting import Counting, populated
 
 CATALOGUE = Catalogue(Counting.components, Counting.operations)

@@ -15,14 +15,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from pairsim.model.apply import advance, genesis
-from pairsim.model.assignment import AreaSpec
-from pairsim.model.catalogue import Catalogue
+from pairsim.model.area import AreaSpec
+from pairsim.model.command_schema import Catalogue
 from pairsim.model.commands import Command, CommandError
-from pairsim.model.documents import load_world
+from pairsim.model.documents.world import load_world
 from pairsim.model.geometry import Box
-from pairsim.model.simulator import ParameterError, Simulator, load_simulator
-from pairsim.model.table import Table
+from pairsim.model.simulation.simulator import ParameterError, Simulator, load_simulator
+from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.state.table import Table
 from tests.harness import ROOT
 
 PAGE = (Path(__file__).parents[3] / "docs" / "simulators.md").read_text()

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.model.apply import advance, genesis
-from pairsim.model.simulator import Simulator, SimulatorNotFoundError, load_simulator
-from pairsim.model.table import Table
+from pairsim.model.simulation.simulator import Simulator, SimulatorNotFoundError, load_simulator
+from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.state.table import Table
 from pairsim.simulators.physics import Physics
 from tests.unit.model.counting import area
 
@@ -30,13 +30,13 @@ def test_an_installed_one_is_found_by_its_name() -> None:
     [
         ("chemistry", ["'chemistry'", "physics", "module:Class"]),
         ("no_such_module:Class", ["cannot be loaded", "no_such_module"]),
-        ("pairsim.model.table:Chair", ["cannot be loaded", "Chair"]),
-        ("pairsim.model.table:", ["cannot be loaded"]),
+        ("pairsim.model.state.table:Chair", ["cannot be loaded", "Chair"]),
+        ("pairsim.model.state.table:", ["cannot be loaded"]),
         (":Table", ["cannot be loaded"]),
         (".table:Table", ["cannot be loaded"]),
         ("", ["no simulator ''"]),
-        ("pairsim.model.table:Table", ["no simulator", "lacks components, operations, prepare, populate, step"]),
-        ("pairsim.model.apply:advance", ["no simulator", "must be a class"]),
+        ("pairsim.model.state.table:Table", ["no simulator", "lacks components, operations, prepare, populate, step"]),
+        ("pairsim.model.simulation.tick:advance", ["no simulator", "must be a class"]),
     ],
 )
 def test_what_cannot_be_found_is_told(name: str, words: list[str]) -> None:

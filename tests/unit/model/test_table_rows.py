@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.model.schema import Component, Schema
-from pairsim.model.table import Table
+from pairsim.model.state.schema import Component, Schema
+from pairsim.model.state.table import Table
 
 SCHEMA = Schema((Component("value", "int64"), Component("place", "float32", 3)))
 STEPS = st.lists(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.model.documents import DocumentError, load_world
+from pairsim.model.documents.world import DocumentError, load_world
 
 PLANE = """
 apiVersion: pairsim.io/v1alpha1

@@ -10,18 +10,18 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.census import census
-from controller.main import probes
-from controller.meters import Meters as ControllerMeters
-from controller.objects import LastTakeover
-from controller.service import world_app
-from pairsim.model.assignment import WitnessGroup
-from pairsim.network.connections import listening
-from pairsim.network.witness_api import witness_app
-from pairsim.replication.meters import Meters
+from pairsim.model.status import WitnessGroup
+from pairsim.replication.measurements import Meters
+from pairsim.server.http.listener import listening
+from pairsim.server.witness_app import witness_app
+from pairsim_controller.cli.main import probes
+from pairsim_controller.kube.api.objects import LastTakeover
+from pairsim_controller.kube.metrics import Meters as ControllerMeters
+from pairsim_controller.local.api import world_app
+from pairsim_controller.reconcile.area_counts import census
 from tests.unit.controller.worlds import fakes
-from tests.unit.network.fakes import TOKEN, FakePort, FakeWitness
-from tests.unit.network.helpers import api_of
+from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
+from tests.unit.server.helpers import api_of
 
 GROUP = WitnessGroup(area="north", generation=1, term=4, tick=17, leader="a", members=("a", "b", "w"))
 _UNITS = ("seconds", "bytes", "hertz", "ticks")

@@ -8,16 +8,16 @@ import aiohttp
 import msgspec
 import pytest
 
-from controller.census import census
-from controller.kube.agenda import WorkQueue
-from controller.meters import Meters as ControllerMeters
-from controller.objects import LastTakeover
-from controller.seam import ApiError
-from pairsim.model.assignment import Role
-from pairsim.replication.gap import Gap
-from pairsim.replication.meters import Distribution, Meters
-from tests.unit.network.fakes import FakePort
-from tests.unit.network.helpers import served, until
+from pairsim.model.status import Role
+from pairsim.replication.measurements import Distribution, Meters
+from pairsim.replication.replica.active_gap import Gap
+from pairsim_controller.kube.api.objects import LastTakeover
+from pairsim_controller.kube.api.port import ApiError
+from pairsim_controller.kube.api.workqueue import WorkQueue
+from pairsim_controller.kube.metrics import Meters as ControllerMeters
+from pairsim_controller.reconcile.area_counts import census
+from tests.unit.server.fakes import FakePort
+from tests.unit.server.helpers import served, until
 
 CHANGE = LastTakeover(time="2026-01-01T00:00:00Z", reason="Takeover", duration_ms=1.0, ticks_lost=0, from_="a", to="b")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import aiohttp
 
-from controller.service import world_app
-from pairsim.network.connections import listening
+from pairsim.server.http.listener import listening
+from pairsim_controller.local.api import world_app
 from tests.harness import ROOT
 from tests.unit.controller.worlds import fakes
 from tests.unit.monitoring.exposed import Told, everything

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pairsim.model.assignment import AreaSpec, Assignment, Member
-from pairsim.replication.host import Host
+from pairsim.model.area import AreaSpec
+from pairsim.model.assignment import Assignment, Member
+from pairsim.replication.process.simulator import Host
 from pairsim.settings import ProcessSettings, Timing
 from tests.harness import SECRET, TOKEN, free_ports
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pairsim.model.schema import Component, Schema
-from pairsim.model.table import Table
+from pairsim.model.state.schema import Component, Schema
+from pairsim.model.state.table import Table
 
 SCHEMA = Schema(
     (

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from pairsim.model.apply import advance
 from pairsim.model.commands import Command
-from pairsim.model.schema import Component, Schema
-from pairsim.model.simulator import Batch
-from pairsim.model.table import Table
-from pairsim.replication.audit import EVERY, Audit
-from pairsim.replication.messages import Open, Tick, encode_record
-from pairsim.replication.state import State
+from pairsim.model.simulation.simulator import Batch
+from pairsim.model.simulation.tick import advance
+from pairsim.model.state.schema import Component, Schema
+from pairsim.model.state.table import Table
+from pairsim.replication.log.records import Open, Tick, encode_record
+from pairsim.replication.sync.self_check import EVERY, Audit
+from pairsim.replication.sync.state import State
 from tests.harness import spec
 from tests.unit.replication.test_ticklog import new
 

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pairsim.replication import channel as channel_module
-from pairsim.replication.channel import (
+from pairsim.replication.transport import channel as channel_module
+from pairsim.replication.transport.channel import (
     LENGTH,
     MAX_FRAME,
     MAX_GREETING,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.replication.checkpoint import Checkpointer, CheckpointError
+from pairsim.replication.checkpoint.format import Checkpointer, CheckpointError
 from tests.unit.replication.tables import SCHEMA, same, table
 
 REJECTED = {3: "entity 7 does not exist"}

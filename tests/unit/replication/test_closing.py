@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pairsim.model.assignment import Assignment, Member
-from pairsim.replication.host import Host
-from pairsim.replication.witness import Witness
+from pairsim.replication.process.simulator import Host
+from pairsim.replication.process.witness import Witness
 from pairsim.settings import Timing
 from tests.harness import spec
 from tests.unit.replication.hosts import assignment, settings
@@ -25,8 +25,8 @@ def rafts() -> set[threading.Thread]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a thread: one that is still there has not been woken."""
-    for module in ("runtime", "witness"):
-        monkeypatch.setattr(f"pairsim.replication.{module}._JOIN", 1.0)
+    for module in ("area_runtime", "witness"):
+        monkeypatch.setattr(f"pairsim.replication.process.{module}._JOIN", 1.0)
 
 
 def test_a_replica(tmp_path: Path) -> None:

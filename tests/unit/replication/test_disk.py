@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.replication.checkpoint import Checkpointer, CheckpointError, Draft
-from pairsim.replication.disk import CheckpointDisk
+from pairsim.replication.checkpoint.format import Checkpointer, CheckpointError, Draft
+from pairsim.replication.checkpoint.store import CheckpointDisk
 from tests.unit.replication.tables import SCHEMA, table
 
 

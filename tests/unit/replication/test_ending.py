@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 CODE = """
-from pairsim.replication.ending import die
+from pairsim.replication.process.fatal import die
 
 def step():
     raise AssertionError("a\\nlong\\nstory")

@@ -3,12 +3,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pairsim.replication import feeding, snapshots
-from pairsim.replication.feeding import Feeder
-from pairsim.replication.journal import Journal, MemoryStorage
-from pairsim.replication.messages import AppendEntries, Entry, decode_message
-from pairsim.replication.snapshots import Snapshots
-from pairsim.replication.wire import WireHandler
+from pairsim.replication.raft import replicator, snapshots
+from pairsim.replication.raft.journal import Journal, MemoryStorage
+from pairsim.replication.raft.messages import AppendEntries, Entry, decode_message
+from pairsim.replication.raft.ports import WireHandler
+from pairsim.replication.raft.replicator import Feeder
+from pairsim.replication.raft.snapshots import Snapshots
 
 CHUNK, BURST = 1_000, 4_000
 PREVIOUS, LAST = (b"", 9, 3), (b"", 10, 3)
@@ -63,8 +63,8 @@ class Leader:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "CHUNK_BYTES", CHUNK)
-    monkeypatch.setattr(feeding, "BURST_BYTES", BURST)
-    monkeypatch.setattr(feeding, "MESSAGE_BYTES", CHUNK)
+    monkeypatch.setattr(replicator, "BURST_BYTES", BURST)
+    monkeypatch.setattr(replicator, "MESSAGE_BYTES", CHUNK)
 
 
 def data(sent: list[AppendEntries]) -> bytes:

@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from pairsim.replication import raft
-from pairsim.replication.group import Group
-from pairsim.replication.journal import Journal, MemoryStorage
-from pairsim.replication.messages import (
+from pairsim.replication.log.records import Open, decode_record
+from pairsim.replication.raft.journal import Journal, MemoryStorage
+from pairsim.replication.raft.messages import (
     AppendEntries,
     Message,
     NextNodeIdx,
-    Open,
     Ping,
     PreVote,
     PreVoteGranted,
@@ -21,9 +19,9 @@ from pairsim.replication.messages import (
     ResponseVote,
     TimeoutNow,
     decode_message,
-    decode_record,
     encode_message,
 )
+from pairsim.replication.raft.node import Group
 from pairsim.settings import Timing
 
 LEADS = encode_message(AppendEntries(term=1, commit_index=1, entries=[], prevLogIdx=1, prevLogTerm=0))
@@ -82,7 +80,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(raft._so, "monotonicTime", made)
+    monkeypatch.setattr("pairsim.replication.clock._source", made)
     return made
 
 

@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.model.apply import MAX_REASON_BYTES
 from pairsim.model.commands import Command, Status
-from pairsim.replication.active import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
-from pairsim.replication.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox, Ledger
-from pairsim.replication.messages import Rejection, Tick, encode_record
-from pairsim.replication.port import (
+from pairsim.model.simulation.tick import MAX_REASON_BYTES
+from pairsim.replication.log.command_window import CommandWindow
+from pairsim.replication.log.records import Rejection, Tick, encode_record
+from pairsim.replication.raft.pysyncobj.core import MAX_COMMAND_BYTES
+from pairsim.replication.replica.active import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
+from pairsim.replication.replica.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox, Ledger
+from pairsim.replication.service import (
     BatchInterruptedError,
     BatchTooLargeError,
     Committed,
     InboxFullError,
     ReplicaError,
 )
-from pairsim.replication.raft import MAX_COMMAND_BYTES
-from pairsim.replication.window import CommandWindow
 
 
 def commands(*ids: str) -> list[Command]:

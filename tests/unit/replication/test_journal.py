@@ -16,8 +16,8 @@ import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.replication import storage as storage_module
-from pairsim.replication.journal import (
+from pairsim.replication.raft import storage as storage_module
+from pairsim.replication.raft.journal import (
     FileStorage,
     Journal,
     JournalError,
@@ -25,7 +25,7 @@ from pairsim.replication.journal import (
     MemoryStorage,
     boot_id,
 )
-from pairsim.replication.messages import Entry
+from pairsim.replication.raft.messages import Entry
 
 ME = "north/1/a"
 PATIENCE = 10.0
@@ -153,7 +153,7 @@ def test_refuses_the_journal_of_another_member() -> None:
 
 def test_refuses_another_format(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = MemoryStorage()
-    monkeypatch.setattr("pairsim.replication.journal.FORMAT", 2)
+    monkeypatch.setattr("pairsim.replication.raft.journal.FORMAT", 2)
     filled(storage)
     monkeypatch.undo()
     with pytest.raises(JournalError, match="unknown format"):

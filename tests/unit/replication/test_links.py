@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pairsim.replication import links
-from pairsim.replication.channel import Channel, Hello
-from pairsim.replication.links import TcpWire
-from pairsim.replication.peerport import Link, PeerPort, RefusedError, Taker
+from pairsim.replication.transport import tcp_transport
+from pairsim.replication.transport.channel import Channel, Hello
+from pairsim.replication.transport.peer_port import Link, PeerPort, RefusedError, Taker
+from pairsim.replication.transport.tcp_transport import TcpWire
 from pairsim.settings import Timing
 
 SECRET = b"a secret of the world"
@@ -111,14 +111,14 @@ def test_a_wire_that_has_ended_wakes_nobody_and_keeps_no_link() -> None:
 
 
 def test_who_is_refused_asks_again_ever_more_slowly_until_it_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [links.pause(refusals) for refusals in (0, 1, 10**6)] == [0.002, 0.004, 0.02]
+    assert [tcp_transport.pause(refusals) for refusals in (0, 1, 10**6)] == [0.002, 0.004, 0.02]
     said: queue.Queue[int] = queue.Queue()
 
     def pause(refusals: int) -> float:
         said.put(refusals)
         return 0.0
 
-    monkeypatch.setattr(links, "pause", pause)
+    monkeypatch.setattr(tcp_transport, "pause", pause)
     hellos = itertools.count()
 
     def answer(_hello: Hello) -> Taker:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.replication.matching import known, term_at
-from pairsim.replication.messages import Entry
+from pairsim.replication.raft.log_matching import known, term_at
+from pairsim.replication.raft.messages import Entry
 
 
 def log(first: int, *terms: int) -> list[Entry]:

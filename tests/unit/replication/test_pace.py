@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.replication.pace import SECONDS, Pace
+from pairsim.replication.replica.tick_rate_monitor import SECONDS, Pace
 from tests.simulation.world import World
 from tests.unit.model.counting import area
 from tests.unit.replication.hosts import assignment, host

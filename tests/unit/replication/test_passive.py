@@ -5,21 +5,14 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
-from pairsim.model.table import Table
-from pairsim.replication.audit import Audit
-from pairsim.replication.messages import Open, Rejection
-from pairsim.replication.meters import Meters
-from pairsim.replication.passive import Follower
-from pairsim.replication.state import State
-from pairsim.replication.statesync import (
-    Ack,
-    Packed,
-    Resend,
-    StatePublisher,
-    ToActive,
-    ToSubscriber,
-    Watermark,
-)
+from pairsim.model.state.table import Table
+from pairsim.replication.log.records import Open, Rejection
+from pairsim.replication.measurements import Meters
+from pairsim.replication.sync.follower import Follower
+from pairsim.replication.sync.messages import Ack, Resend, ToActive, ToSubscriber, Watermark
+from pairsim.replication.sync.publisher import Packed, StatePublisher
+from pairsim.replication.sync.self_check import Audit
+from pairsim.replication.sync.state import State
 from tests.unit.replication.tables import SCHEMA, same, table
 from tests.unit.replication.test_ticklog import apply, new, tick
 

@@ -16,11 +16,19 @@ import psutil
 import pytest
 import structlog.testing
 
-from pairsim.replication import connect as connect_module
-from pairsim.replication import peerport as peerport_module
-from pairsim.replication.channel import LENGTH, SEGMENT, Channel, ChannelError, Hello, Initiator, accept
-from pairsim.replication.connect import Deadline
-from pairsim.replication.peerport import Link, PeerError, PeerPort, RefusedByPeerError, RefusedError, Taker, dial
+from pairsim.replication.transport import dial as connect_module
+from pairsim.replication.transport import peer_port as peerport_module
+from pairsim.replication.transport.channel import LENGTH, SEGMENT, Channel, ChannelError, Hello, Initiator, accept
+from pairsim.replication.transport.dial import Deadline
+from pairsim.replication.transport.peer_port import (
+    Link,
+    PeerError,
+    PeerPort,
+    RefusedByPeerError,
+    RefusedError,
+    Taker,
+    dial,
+)
 
 SECRET = b"a secret of the world"
 PATIENCE = 10.0

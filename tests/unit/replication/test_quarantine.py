@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from pairsim.replication.messages import Ping
-from pairsim.replication.quarantine import Quarantine
+from pairsim.replication.raft.messages import Ping
+from pairsim.replication.raft.quarantine import Quarantine
 
 OTHERS = frozenset({"b", "w"})
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from pairsim.replication import library
-from pairsim.replication import raft as module
-from pairsim.replication.journal import Journal, MemoryStorage
-from pairsim.replication.library import UnsupportedLibraryError
-from pairsim.replication.messages import Chunk, Entry, RaftMessage, decode_message, to_raft
-from pairsim.replication.raft import Raft
+from pairsim.replication.raft.journal import Journal, MemoryStorage
+from pairsim.replication.raft.messages import Chunk, Entry, RaftMessage, decode_message, to_raft
+from pairsim.replication.raft.pysyncobj import check
+from pairsim.replication.raft.pysyncobj import core as module
+from pairsim.replication.raft.pysyncobj.check import UnsupportedLibraryError
+from pairsim.replication.raft.pysyncobj.core import Raft
 from pairsim.settings import Timing
 
 
@@ -168,7 +168,7 @@ def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_private_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_ATTRIBUTES", (*library._ATTRIBUTES, "gone"))
+    monkeypatch.setattr(check, "_ATTRIBUTES", (*check._ATTRIBUTES, "gone"))
     with pytest.raises(UnsupportedLibraryError, match="gone"):
         member()
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import structlog
 
-from pairsim.model.assignment import AreaSpec, Role
-from pairsim.model.catalogue import Operation
-from pairsim.model.simulator import Batch
-from pairsim.model.table import Table
-from pairsim.replication.port import RefusedError
+from pairsim.model.area import AreaSpec
+from pairsim.model.command_schema import Operation
+from pairsim.model.simulation.simulator import Batch
+from pairsim.model.state.table import Table
+from pairsim.model.status import Role
+from pairsim.replication.service import RefusedError
 from tests.unit.model.counting import Counting, area
 from tests.unit.replication.hosts import assignment, host
 

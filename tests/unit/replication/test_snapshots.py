@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from pairsim.replication import snapshots
-from pairsim.replication.journal import FileStorage, Journal, MemoryStorage
-from pairsim.replication.messages import Chunk, Entry
-from pairsim.replication.snapshots import Snapshots
+from pairsim.replication.raft import snapshots
+from pairsim.replication.raft.journal import FileStorage, Journal, MemoryStorage
+from pairsim.replication.raft.messages import Chunk, Entry
+from pairsim.replication.raft.snapshots import Snapshots
 
 CHUNK = 100
 PATIENCE = 10.0

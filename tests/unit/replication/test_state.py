@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from pairsim.replication.messages import Open
-from pairsim.replication.port import NoStateError, Published
-from pairsim.replication.state import State
+from pairsim.replication.log.records import Open
+from pairsim.replication.service import NoStateError, Published
+from pairsim.replication.sync.state import State
 from tests.unit.replication.tables import table
 from tests.unit.replication.test_ticklog import apply, new, tick
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.model.table import Table
-from pairsim.replication.statecodec import (
+from pairsim.model.state.table import Table
+from pairsim.replication.sync.codec import (
     MAX_ROWS,
     Draft,
     Encoder,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.replication.meters import Meters
-from pairsim.replication.statesync import KEYFRAME, Ack, Packed, StatePublisher, ToSubscriber
+from pairsim.replication.measurements import Meters
+from pairsim.replication.sync.messages import KEYFRAME, Ack, ToSubscriber
+from pairsim.replication.sync.publisher import Packed, StatePublisher
 from tests.unit.replication.tables import SCHEMA
 
 

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from pairsim.replication.channel import Channel, Hello
-from pairsim.replication.meters import Meters
-from pairsim.replication.passive import Follower
-from pairsim.replication.peerport import Link, PeerPort, Taker
-from pairsim.replication.statesync import WINDOW, FrameHeader, StatePublisher, Watermark, decode_to_subscriber
-from pairsim.replication.syncstream import StreamClient, _Writer, serve
+from pairsim.replication.measurements import Meters
+from pairsim.replication.sync.follower import Follower
+from pairsim.replication.sync.messages import FrameHeader, Watermark, decode_to_subscriber
+from pairsim.replication.sync.publisher import WINDOW, StatePublisher
+from pairsim.replication.sync.stream import StreamClient, _Writer, serve
+from pairsim.replication.transport.channel import Channel, Hello
+from pairsim.replication.transport.peer_port import Link, PeerPort, Taker
 from pairsim.settings import Timing
 from tests.unit.replication.tables import SCHEMA, table
 

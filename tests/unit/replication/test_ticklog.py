@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.model.assignment import Assignment, Authority, Member
+from pairsim.model.assignment import Assignment, Member
+from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
 from pairsim.model.geometry import Box
-from pairsim.replication import ticklog
-from pairsim.replication.messages import Grant, Open, Record, Rejection, Seal, Tick, encode_record
-from pairsim.replication.ticklog import TickLog
+from pairsim.replication.log import tick_log
+from pairsim.replication.log.records import Grant, Open, Record, Rejection, Seal, Tick, encode_record
+from pairsim.replication.log.tick_log import TickLog
 from tests.harness import spec
 
 BOX = Box(min=(0.0, 0.0, 0.0), max=(1.0, 1.0, 1.0))
@@ -103,7 +104,7 @@ def test_what_a_snapshot_brought_counts_towards_the_bound_of_what_is_retained(mo
     log, other = new(), new()
     apply(log, Open(1), *(tick(1, n) for n in range(1, 21)))
     bound = sum(map(len, log.payloads_after(0)))
-    monkeypatch.setattr(ticklog, "MAX_RETAINED_BYTES", bound)
+    monkeypatch.setattr(tick_log, "MAX_RETAINED_BYTES", bound)
     other.restore(log.snapshot())
     assert other.reaches(0)
     apply(other, tick(1, 21))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairsim.replication.window import MAX_REASON, CommandWindow, Known, WindowError
+from pairsim.replication.log.command_window import MAX_REASON, CommandWindow, Known, WindowError
 
 _ids = st.integers(0, 12).map(str)
 _steps = st.lists(st.tuples(st.sampled_from(["add", "reject"]), _ids, st.integers(0, 2**40)), max_size=60)

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from pairsim.model.assignment import Assignment, Member
-from pairsim.replication.witness import Witness
+from pairsim.replication.process.witness import Witness
 from pairsim.settings import Timing
 from tests.harness import spec
 from tests.unit.replication.hosts import settings

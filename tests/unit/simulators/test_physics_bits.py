@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__
 
-from pairsim.model.apply import advance, genesis
-from pairsim.model.assignment import AreaSpec, Parameter
-from pairsim.model.catalogue import Catalogue
+from pairsim.model.area import AreaSpec, Parameter
+from pairsim.model.command_schema import Catalogue
 from pairsim.model.commands import Command
 from pairsim.model.geometry import Box
-from pairsim.model.simulator import ParameterError
-from pairsim.model.table import Table
+from pairsim.model.simulation.simulator import ParameterError
+from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.state.table import Table
 from pairsim.simulators import kernels, reference
 from pairsim.simulators.grid import MAX_CROWD
 from pairsim.simulators.physics import Physics
@@ -152,8 +152,8 @@ def test_parameters_are_refused_by_name(parameters: dict[str, Parameter], word: 
 
 SCRIPT = """
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
-from pairsim.model.apply import advance, genesis
-from pairsim.model.table import Table
+from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.state.table import Table
 from pairsim.simulators.physics import Physics
 from tests.unit.simulators.test_physics_bits import area
 spec = area(400, collisions=True)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.model.apply import advance, genesis
-from pairsim.model.assignment import AreaSpec, Parameter
+from pairsim.model.area import AreaSpec, Parameter
 from pairsim.model.geometry import Box
-from pairsim.model.simulator import ParameterError
-from pairsim.model.table import Table
+from pairsim.model.simulation.simulator import ParameterError
+from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.state.table import Table
 from pairsim.simulators import kernels, reference
 from pairsim.simulators.grid import MAX_CELLS, Grid
 from pairsim.simulators.physics import MAX_SPEED, Physics

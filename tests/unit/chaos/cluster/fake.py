@@ -7,10 +7,10 @@ import copy
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
-from chaos.cluster.world import ClusterWorld
-from chaos.experiment import Experiment, load_experiments
-from controller.kube.connection import ConflictError, Connection, GoneError
-from controller.seam import ApiError
+from pairsim_chaos.cluster.world import ClusterWorld
+from pairsim_chaos.experiment.experiment import Experiment, load_experiments
+from pairsim_controller.kube.api.connection import ConflictError, Connection, GoneError
+from pairsim_controller.kube.api.port import ApiError
 
 Item = dict[str, Any]
 GROUP = "/apis/chaos-mesh.org/v1alpha1/namespaces/pairsim"

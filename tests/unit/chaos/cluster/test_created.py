@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from chaos.cluster import created, injections
-from chaos.scene import RefusedFaultError, WorldError
-from controller.kube.connection import BusyError, GoneError, RefusedError, UnreachableError
-from controller.seam import ApiError
+from pairsim_chaos.cluster import chaos_object, injections
+from pairsim_chaos.target import RefusedFaultError, WorldError
+from pairsim_controller.kube.api.connection import BusyError, GoneError, RefusedError, UnreachableError
+from pairsim_controller.kube.api.port import ApiError
 from tests.unit.chaos.cluster.fake import GROUP, FakeCluster, experiment, failed, injected
 
 CUT = experiment(
@@ -25,8 +25,8 @@ NO_ANSWER = UnreachableError("no answer")
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    monkeypatch.setattr(created, "_LOOK", 0.001)
-    monkeypatch.setattr(created, "_LATE", 0.02)
+    monkeypatch.setattr(chaos_object, "_LOOK", 0.001)
+    monkeypatch.setattr(chaos_object, "_LATE", 0.02)
     made = FakeCluster()
     made.made = lambda _path, item: item.update(status=injected("a"))
     return made
@@ -58,7 +58,7 @@ async def test_one_whose_creation_was_not_answered_is_looked_for(cluster: FakeCl
 async def test_one_that_is_created_after_all_is_deleted_as_well(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(created, "_LATE", 3600.0)
+    monkeypatch.setattr(chaos_object, "_LATE", 3600.0)
     cluster.trouble = {"POST": [(NO_ANSWER, True)]}
     hidden: dict[str, dict[str, object]] = {}
 
@@ -113,7 +113,7 @@ async def test_a_right_that_is_lacking_is_told_at_once(cluster: FakeCluster) -> 
 async def test_one_that_stays_is_told_after_a_while(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, trouble: list[tuple[ApiError, bool]], told: str
 ) -> None:
-    monkeypatch.setattr(created, "_GONE", 0.01)
+    monkeypatch.setattr(chaos_object, "_GONE", 0.01)
     cluster.stuck, cluster.trouble = True, {"DELETE": trouble}
     with pytest.raises(WorldError, match=rf"not gone within .*{told}"):
         await inject(cluster)
@@ -153,7 +153,7 @@ async def test_what_was_refused_is_not_looked_for(
 
 def test_it_is_sent_as_it_is_written_but_for_what_a_run_needs() -> None:
     made = experiment("PodChaos", KILL, "{generateName: it-, labels: {a: b}}")
-    body = created.marked(made.document, "garden", "0123456789abcdef")
+    body = chaos_object.marked(made.document, "garden", "0123456789abcdef")
     assert body["spec"] == made.document["spec"]
     assert body["metadata"] == {
         "name": "it-01234567",  # known before it is there
@@ -161,7 +161,7 @@ def test_it_is_sent_as_it_is_written_but_for_what_a_run_needs() -> None:
         "labels": {"a": "b"},
         "annotations": {"pairsim.io/run": "0123456789abcdef"},  # of which a workflow needs one to be aborted
     }
-    named = created.marked(FAULT.document, "garden", "r")
+    named = chaos_object.marked(FAULT.document, "garden", "r")
     assert named["metadata"] == {
         "name": "it", "namespace": "garden", "annotations": {"about": "it", "pairsim.io/run": "r"},
     }  # fmt: skip
@@ -172,7 +172,7 @@ def test_it_is_sent_as_it_is_written_but_for_what_a_run_needs() -> None:
 def failing(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     """One that cannot inject a fault into the pods a and b, and so does not take it back."""
     monkeypatch.setattr(injections, "_INJECTED", 0.01)
-    monkeypatch.setattr(created, "_PATIENCE", 0.0)
+    monkeypatch.setattr(chaos_object, "_PATIENCE", 0.0)
     cluster.made = lambda _path, item: item.update(status=failed("a", "b"))
     cluster.stuck = True
     for pod in ("a", "b", "c"):
@@ -217,7 +217,7 @@ async def test_why_it_was_not_injected_is_told_before_that_it_cannot_be_taken_ba
 
 
 async def test_one_that_was_injected_is_never_forced(failing: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(created, "_GONE", 0.01)
+    monkeypatch.setattr(chaos_object, "_GONE", 0.01)
     failing.made = lambda _path, item: item.update(status=injected("a"))
     injection = await failing.world().inject(CUT, None)  # type: ignore[arg-type]
     with pytest.raises(WorldError, match=r"`kubectl -n pairsim delete networkchaos\.chaos-mesh\.org/it`"):

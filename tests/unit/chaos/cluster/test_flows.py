@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.cluster import created, injections
-from chaos.experiment import Experiment, load_experiments
-from chaos.scene import Injection, WorldError
-from controller.kube.connection import RefusedError, UnreachableError
+from pairsim_chaos.cluster import chaos_object, injections
+from pairsim_chaos.experiment.experiment import Experiment, load_experiments
+from pairsim_chaos.target import Injection, WorldError
+from pairsim_controller.kube.api.connection import RefusedError, UnreachableError
 from tests.unit.chaos.cluster.fake import GROUP, FakeCluster, Item, experiment, injected
 
 EXPERIMENTS = Path(__file__).parents[4] / "chaos" / "experiments"
@@ -47,7 +47,7 @@ NOBODY = {"conditions": [{"type": "Selected", "status": "False"}]}
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    monkeypatch.setattr(created, "_LOOK", 0.001)
+    monkeypatch.setattr(chaos_object, "_LOOK", 0.001)
     monkeypatch.setattr(injections, "_FLOW_LOOK", 0.001)
     return FakeCluster()
 

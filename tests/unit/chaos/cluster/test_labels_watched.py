@@ -9,10 +9,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from chaos.cluster import labels
-from chaos.cluster.objects import PodObject
-from controller.kube.connection import Connection, UnreachableError
-from controller.seam import ApiError
+from pairsim_chaos.cluster import labels
+from pairsim_chaos.cluster.objects import PodObject
+from pairsim_controller.kube.api.connection import Connection, UnreachableError
+from pairsim_controller.kube.api.port import ApiError
 from tests.unit.chaos.cluster.fake import FakeCluster
 from tests.unit.chaos.cluster.test_objects import pod_object
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.cluster.lengths import shortest
-from chaos.experiment import Criteria, Http, StatusCheck, Template, Workflow
+from pairsim_chaos.cluster.min_duration import shortest
+from pairsim_chaos.experiment.experiment import Criteria, Http, StatusCheck, Template, Workflow
 
 CHECK = StatusCheck(http=Http("http://verdict/verdict", Criteria("200")))
 

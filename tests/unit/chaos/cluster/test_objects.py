@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chaos.cluster.objects import AreaObject, ChaosObject, PodObject, place, pod
+from pairsim_chaos.cluster.objects import AreaObject, ChaosObject, PodObject, place, pod
 from tests.unit.chaos.cluster.fake import Item, failed, injected
 
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from chaos.experiment import Http, StatusCheck, Workflow, load_experiments
-from chaos.faults import Fault
-from chaos.local.flow import Flow
-from chaos.local.injections import Held
-from chaos.local.selecting import LocalProcess
-from chaos.scene import WorldError
+from pairsim_chaos.experiment.experiment import Http, StatusCheck, Workflow, load_experiments
+from pairsim_chaos.experiment.faults import Fault
+from pairsim_chaos.local.flow import Flow
+from pairsim_chaos.local.injections import Held
+from pairsim_chaos.local.selecting import LocalProcess
+from pairsim_chaos.target import WorldError
 
 HEAD = """
 apiVersion: chaos-mesh.org/v1alpha1

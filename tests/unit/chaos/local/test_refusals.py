@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chaos.faults import PodFault
-from chaos.local.world import _both_copies
+from pairsim_chaos.experiment.faults import PodFault
+from pairsim_chaos.local.world import _both_copies
 from tests.unit.chaos.local.test_selecting import WORLD, process
 
 

@@ -7,10 +7,10 @@ import random
 import msgspec
 import pytest
 
-from chaos.faults import NetworkFault, PodFault, Target
-from chaos.local.network import Link, links, shape
-from chaos.local.network import refusal as refused
-from chaos.local.selecting import LocalProcess, chosen, foreign_container, unanswerable
+from pairsim_chaos.experiment.faults import NetworkFault, PodFault, Target
+from pairsim_chaos.local.network.faults import Link, links, shape
+from pairsim_chaos.local.network.faults import refusal as refused
+from pairsim_chaos.local.selecting import LocalProcess, chosen, foreign_container, unanswerable
 
 
 def process(
@@ -108,10 +108,10 @@ def test_the_shape_is_as_written() -> None:
 
 
 def test_links_of_processes_that_share_a_network_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaos.local.network.os.geteuid", lambda: 0)
-    monkeypatch.setattr("chaos.local.network.shutil.which", lambda tool: tool)
+    monkeypatch.setattr("pairsim_chaos.local.network.faults.os.geteuid", lambda: 0)
+    monkeypatch.setattr("pairsim_chaos.local.network.faults.shutil.which", lambda tool: tool)
     assert "--isolate" in refused(network(), [process("a", network="")])
     assert refused(network(), WORLD) == ""
     assert "externalTargets" in refused(network(externalTargets=["1.1.1.1"]), WORLD)
-    monkeypatch.setattr("chaos.local.network.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("pairsim_chaos.local.network.faults.os.geteuid", lambda: 1000)
     assert "root" in refused(network(), WORLD)

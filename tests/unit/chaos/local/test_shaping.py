@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.local.shaping import Fate, Shape, Shaper, flipped
+from pairsim_chaos.local.network.shape_model import Fate, Shape, Shaper, flipped
 
 SHARES = st.floats(0, 1)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.experiment import load_experiments
-from chaos.faults import Memory, StressFault, Stressors
-from chaos.local.stress import MEMORY_LIMIT, refusal, workers
+from pairsim_chaos.experiment.experiment import load_experiments
+from pairsim_chaos.experiment.faults import Memory, StressFault, Stressors
+from pairsim_chaos.local.stress import MEMORY_LIMIT, refusal, workers
 
 FILE = Path(__file__).parents[4] / "chaos" / "experiments" / "stress-memory-active.yaml"
 

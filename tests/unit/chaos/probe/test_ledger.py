@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.probe.ledger import MAX_LIVE, Ledger
 from pairsim.model.commands import Command, Result, Status
+from pairsim_chaos.probe.ledger import MAX_LIVE, Ledger
 
 
 def answer(ledger: Ledger, commands: list[Command], tick: int = 1) -> None:

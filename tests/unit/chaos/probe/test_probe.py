@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 
-from chaos.probe import probe as probing
-from chaos.probe.area import AreaNotes
-from chaos.probe.probe import Probe
-from chaos.scene import World
 from pairsim.model.geometry import Box
+from pairsim_chaos.probe import probe as probing
+from pairsim_chaos.probe.area import AreaNotes
+from pairsim_chaos.probe.probe import Probe
+from pairsim_chaos.target import World
 
 
 async def test_no_area_waits_for_one_that_is_slow_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chaos.probe.pauses import Pauses
-from chaos.probe.sightings import Actives, Digests, Divergences, Labels, Ticks
-from chaos.probe.violations import Violations
-from pairsim.model.assignment import ReplicaStatus, Role
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim_chaos.probe.availability import Pauses
+from pairsim_chaos.probe.observations import Actives, Digests, Divergences, Labels, Ticks
+from pairsim_chaos.probe.violations import Violations
 
 
 def status(

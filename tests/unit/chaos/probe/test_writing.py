@@ -9,16 +9,16 @@ from typing import Self, cast
 
 import pytest
 
-from chaos.probe import probe as probing
-from chaos.probe import writing
-from chaos.probe.area import AreaNotes
-from chaos.probe.probe import Probe
-from chaos.probe.writing import Writer, listed
-from chaos.scene import Place, Pod, Scene, World, WorldError
+from pairsim.client.errors import Unavailable
 from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
-from pairsim.network.client_errors import Unavailable
-from pairsim.network.frames import EntitiesAnswer
+from pairsim.protocol.frames import EntitiesAnswer
+from pairsim_chaos.probe import probe as probing
+from pairsim_chaos.probe import writer
+from pairsim_chaos.probe.area import AreaNotes
+from pairsim_chaos.probe.probe import Probe
+from pairsim_chaos.probe.writer import Writer, listed
+from pairsim_chaos.target import Place, Pod, Scene, World, WorldError
 
 BOX = Box(min=(0.0, 0.0, 0.0), max=(1.0, 1.0, 1.0))
 
@@ -63,8 +63,8 @@ class Client:
 @pytest.fixture(autouse=True)
 def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Client]]:
     Client.there, Client.opened, Client.ticks = set(), [], itertools.count(1)
-    monkeypatch.setattr(writing, "AreaClient", Client)
-    monkeypatch.setattr(writing, "RATE", 1000.0)
+    monkeypatch.setattr(writer, "AreaClient", Client)
+    monkeypatch.setattr(writer, "RATE", 1000.0)
     yield Client.opened
     assert all(client.closed for client in Client.opened)
 

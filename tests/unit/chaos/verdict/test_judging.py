@@ -10,13 +10,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from chaos.commands import exit_code
-from chaos.probe.area import Findings
-from chaos.probe.ledger import Account
-from chaos.probe.sightings import Takeover
-from chaos.probe.violations import Violations
-from chaos.verdict.judging import Verdict, checks, takeovers
-from chaos.verdict.telling import as_json, as_junit, explanations, summary, table
+from pairsim_chaos.cli.commands import exit_code
+from pairsim_chaos.probe.area import Findings
+from pairsim_chaos.probe.ledger import Account
+from pairsim_chaos.probe.observations import Takeover
+from pairsim_chaos.probe.violations import Violations
+from pairsim_chaos.verdict.checks import Verdict, checks, takeovers
+from pairsim_chaos.verdict.report import as_json, as_junit, explanations, summary, table
 
 
 def bad(sentence: str = "something was seen") -> Violations:

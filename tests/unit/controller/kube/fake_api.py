@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from controller.kube.connection import Connection
+from pairsim_controller.kube.api.connection import Connection
 
 Item = dict[str, Any]
 

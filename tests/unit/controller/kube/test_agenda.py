@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.kube.agenda import WorkQueue
-from controller.seam import ApiError
+from pairsim_controller.kube.api.port import ApiError
+from pairsim_controller.kube.api.workqueue import WorkQueue
 
 
 async def rests(queue: WorkQueue) -> None:

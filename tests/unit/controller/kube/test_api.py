@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.kube.api import KubeApi, path_of
-from controller.kube.connection import (
+from pairsim_controller.kube.api.connection import (
     BusyError,
     ConflictError,
     Connection,
@@ -15,8 +14,9 @@ from controller.kube.connection import (
     UnreachableError,
     classify,
 )
-from controller.kube.events import Events
-from controller.seam import AREAS, PODS, ApiError, ChangedError
+from pairsim_controller.kube.api.events import Events
+from pairsim_controller.kube.api.port import AREAS, PODS, ApiError, ChangedError
+from pairsim_controller.kube.api.writes import KubeApi, path_of
 from tests.unit.controller.kube.fake_api import FakeApi, connected
 
 AREA_PATH = "/apis/pairsim.io/v1alpha1/namespaces/worlds/areas"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.kube import events
-from controller.kube.events import Events
-from controller.seam import Body
+from pairsim_controller.kube.api import events
+from pairsim_controller.kube.api.events import Events
+from pairsim_controller.kube.api.port import Body
 from tests.unit.controller.kube.fake_api import FakeApi, connected
 from tests.unit.controller.kube.test_watching import until
 

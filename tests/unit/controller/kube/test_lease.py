@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controller.kube.lease import Lease
-from controller.seam import ApiError, Body, ChangedError, Resource
+from pairsim_controller.kube.api.lease import Lease
+from pairsim_controller.kube.api.port import ApiError, Body, ChangedError, Resource
 
 
 class Store:

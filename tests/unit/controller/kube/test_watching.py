@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from controller.kube.watching import Watching
-from controller.seam import AREAS, Body, Resource
+from pairsim_controller.kube.api.port import AREAS, Body, Resource
+from pairsim_controller.kube.api.reflector import Watching
 from tests.unit.controller.kube.fake_api import FakeApi, connected
 
 PATH = "/apis/pairsim.io/v1alpha1/namespaces/worlds/areas"

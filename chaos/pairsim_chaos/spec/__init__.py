@@ -1,0 +1,1 @@
+"""Experiment files: YAML with line numbers, the schemas of Chaos Mesh, its quantities."""

@@ -1,0 +1,134 @@
+"""The schemas of Chaos Mesh's kinds, as strict as `kubectl --validate=strict` is.
+
+A structural schema says which fields there are, and the API server drops the others in silence: a slip of the pen in
+`direction` makes another experiment. Here an unknown field is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TypeAlias
+
+from jsonschema import Draft4Validator
+
+Schema: TypeAlias = dict[str, object]
+
+API_VERSION = "chaos-mesh.org/v1alpha1"
+FAULTS = ("PodChaos", "NetworkChaos", "StressChaos", "TimeChaos", "IOChaos")
+"""Kinds that are one fault."""
+KINDS = (*FAULTS, "Schedule", "Workflow", "StatusCheck")
+CRDS = Path(__file__).parents[1] / "crds"
+
+_FILLED_IN = ("gap",)
+"""Required fields that Chaos Mesh's mutating webhook fills in, with a value that means what no value would."""
+
+_METADATA: Schema = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": "string"} for name in ("name", "generateName", "namespace")},
+        **{name: {"type": "object", "additionalProperties": {"type": "string"}} for name in ("labels", "annotations")},
+        "finalizers": {"type": "array", "items": {"type": "string"}},
+        # Of a file that was read back from a cluster.
+        **{
+            name: {}
+            for name in (
+                "creationTimestamp",
+                "deletionGracePeriodSeconds",
+                "deletionTimestamp",
+                "generation",
+                "managedFields",
+                "ownerReferences",
+                "resourceVersion",
+                "selfLink",
+                "uid",
+            )
+        },
+    },
+}
+"""ObjectMeta; the CRDs leave it to the API server."""
+
+
+def strict(schema: Schema) -> Schema:
+    """The JSON Schema (draft 4) of a structural schema, with unknown fields refused.
+
+    Fields stay free where the schema says so (`additionalProperties`, `x-kubernetes-preserve-unknown-fields`) and
+    where it does not speak of fields at all. Null is what a field may be that is `nullable`. Source of the rules:
+    Kubernetes' "Extend the Kubernetes API with CustomResourceDefinitions".
+    """
+    if schema.get("x-kubernetes-embedded-resource"):
+        schema = {**schema, "properties": {**_embedded(), **_mapping(schema.get("properties"))}}
+    made: Schema = {key: value for key, value in schema.items() if not key.startswith("x-") and key != "nullable"}
+    for key in ("properties", "patternProperties"):
+        if key in schema:
+            made[key] = {name: strict(_mapping(each)) for name, each in _mapping(schema[key]).items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            made[key] = strict(_mapping(schema[key]))
+    free = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
+    if "properties" in schema and not free:
+        made["additionalProperties"] = False
+    required = made.get("required")
+    if isinstance(required, list):
+        made["required"] = [name for name in required if name not in _FILLED_IN]
+    if made.get("type") == "integer":
+        bits = 31 if schema.get("format") == "int32" else 63
+        made = {"minimum": -(2**bits), "maximum": 2**bits - 1, **made}
+    if schema.get("x-kubernetes-int-or-string"):
+        made.pop("anyOf", None)
+        made["type"] = ["integer", "string"]
+    kind = made.get("type")
+    if schema.get("nullable") and kind is not None:
+        made["type"] = [*(kind if isinstance(kind, list) else [kind]), "null"]
+    return made
+
+
+def _embedded() -> Schema:
+    return {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _METADATA}
+
+
+def _mapping(value: object) -> Schema:
+    return value if isinstance(value, dict) else {}
+
+
+@functools.cache
+def spec_schema(kind: str) -> Schema:
+    """The structural schema of a kind's spec, with the specs that it embeds."""
+    packaged = json.loads((CRDS / f"{kind}.json").read_text())
+    return _mapping(_unfolded(packaged["spec"]))
+
+
+def _unfolded(value: object) -> object:
+    if isinstance(value, dict):
+        kind = value.get("$kind")
+        return spec_schema(kind) if isinstance(kind, str) else {key: _unfolded(each) for key, each in value.items()}
+    return value
+
+
+@functools.cache
+def validator(kind: str) -> Draft4Validator:
+    """Checks whole documents of a kind.
+
+    Args:
+        kind: One of `KINDS`.
+    """
+    whole: Schema = {
+        "type": "object",
+        "properties": {
+            "apiVersion": {"type": "string", "enum": [API_VERSION]},
+            "kind": {"type": "string", "enum": [kind]},
+            "metadata": _METADATA,
+            "spec": spec_schema(kind),
+            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        },
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+    }
+    return Draft4Validator(strict(whole))
+
+
+@functools.cache
+def plural(kind: str) -> str:
+    """The name of a kind in the API's paths."""
+    name = json.loads((CRDS / f"{kind}.json").read_text())["plural"]
+    return str(name)

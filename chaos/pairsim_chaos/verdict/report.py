@@ -1,0 +1,104 @@
+"""Verdicts as a table for people, as JSON for programs, and as JUnit's XML for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree import ElementTree as ET
+
+import msgspec
+from rich.table import Table
+
+from pairsim_chaos.verdict.checks import Verdict
+
+
+def table(verdicts: Sequence[Verdict]) -> Table:
+    """One line an experiment, with what did not hold below it."""
+    shown = Table(title=summary(verdicts), title_justify="left")
+    shown.add_column("experiment", no_wrap=True)
+    shown.add_column("verdict", no_wrap=True)
+    for name in ("acknowledged", "lost", "available", "longest pause", "takeovers", "redundant after"):
+        shown.add_column(name, justify="right")
+    for verdict in verdicts:
+        shown.add_row(verdict.experiment, *_cells(verdict))
+    return shown
+
+
+def explanations(verdicts: Sequence[Verdict]) -> list[str]:
+    """Sentences: what was refused, what failed, what did not hold."""
+    told = []
+    for verdict in verdicts:
+        if verdict.refused:
+            told.append(f"{verdict.experiment}: not made here: {verdict.refused}")
+        if verdict.failed:
+            told.append(f"{verdict.experiment}: FAILED: {verdict.failed}")
+        for check in verdict.checks:
+            told += [f"{verdict.experiment}: NOT HELD: {check.name}: {reason}" for reason in check.reasons]
+    return told
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """In one line."""
+    tried = [verdict for verdict in verdicts if not verdict.refused]
+    bad, unmade = sum(v.made and not v.held for v in tried), sum(not v.made for v in tried)
+    refused = len(verdicts) - len(tried)
+    wrong = [f"{count} {what}" for count, what in ((bad, "NOT HELD"), (unmade, "WITHOUT A VERDICT")) if count]
+    told = f"{len(tried)} experiment{'s' * (len(tried) != 1)}: {', '.join(wrong) or 'all held'}"
+    if not tried:
+        told = "no experiment was made"
+    return told + (f", {refused} not made here" if refused else "")
+
+
+def all_held(verdicts: Sequence[Verdict]) -> bool:
+    """Whether something was made, and everything that was to be held."""
+    return any(verdict.made for verdict in verdicts) and all(verdict.held for verdict in verdicts)
+
+
+def as_json(verdicts: Sequence[Verdict]) -> bytes:
+    """One document; `held` says that something was made, and that all of it held."""
+    body = {"held": all_held(verdicts), "experiments": [_document(each) for each in verdicts]}
+    return msgspec.json.format(msgspec.json.encode(body))
+
+
+def as_junit(verdicts: Sequence[Verdict]) -> bytes:
+    """A test suite per experiment, a test case per check; refused ones are skipped, with the reason."""
+    root = ET.Element("testsuites", name="pairsim-chaos")
+    for verdict in verdicts:
+        cases = [("made as written", verdict.failed, ())] + [
+            (check.name, "" if check.held else check.figure, check.reasons) for check in verdict.checks
+        ]
+        failures = sum(bool(wrong) for _, wrong, _ in cases)
+        counts = {"tests": len(cases), "failures": failures, "skipped": int(bool(verdict.refused)), "errors": 0}
+        suite = ET.SubElement(root, "testsuite", name=verdict.experiment, time=f"{verdict.seconds:.3f}")
+        for name, count in counts.items():
+            suite.set(name, str(count))
+        for name, wrong, reasons in cases:
+            case = ET.SubElement(suite, "testcase", classname=verdict.experiment, name=name, time="0")
+            if verdict.refused:
+                ET.SubElement(case, "skipped", message=verdict.refused)
+            elif wrong:
+                ET.SubElement(case, "failure", message=wrong).text = "\n".join(reasons)
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _document(verdict: Verdict) -> dict[str, object]:
+    document: dict[str, object] = msgspec.to_builtins(verdict)
+    return {"held": verdict.held, **document}
+
+
+def _cells(verdict: Verdict) -> tuple[str, ...]:
+    if verdict.refused:
+        return ("not made here", *("",) * 6)
+    if not verdict.made:
+        return ("[bold red]NO VERDICT[/bold red]", *("",) * 6)
+    durable = verdict.checks[0].figure if verdict.checks else ""
+    lost, _, acknowledged = durable.removesuffix(" lost").partition(" of ")
+    return (
+        "[green]held[/green]" if verdict.held else "[bold red]NOT HELD[/bold red]",
+        acknowledged,
+        lost,
+        f"{100 * verdict.availability:.1f} %",
+        f"{1000 * verdict.longest:.0f} ms",
+        str(len(verdict.takeovers)),
+        f"{verdict.redundant_after:.1f} s" if verdict.redundant_after else "-",
+    )

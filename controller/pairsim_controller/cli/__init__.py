@@ -1,0 +1,1 @@
+"""The command lines of the controller: `pairsim up` and `pairsim-controller`."""

@@ -1,0 +1,1 @@
+"""The local adapter: processes of this machine in place of pods."""

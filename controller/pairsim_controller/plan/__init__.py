@@ -1,0 +1,1 @@
+"""Planning: pure functions from what was observed to what should be done."""

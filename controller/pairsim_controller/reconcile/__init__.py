@@ -1,0 +1,1 @@
+"""Reconciling: what the local and the Kubernetes adapter share."""

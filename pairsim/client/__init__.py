@@ -1,0 +1,1 @@
+"""The Python client: an area with both replicas of its pair behind one object, and a single process."""

@@ -1,0 +1,125 @@
+"""The client's side of an observation that survives its replica.
+
+After a reconnect the new replica starts with a keyframe; it is turned into the difference to what the caller has
+seen, so that the caller sees one unbroken sequence: ticks only go up, and the term never goes down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+import aiohttp
+import msgspec
+
+from pairsim.client.errors import RequestRefused, Unavailable
+from pairsim.client.http import WS_TIMEOUT
+from pairsim.protocol.frames import MAX_FRAME, Frame
+from pairsim.protocol.interest import Snapshot, apply, diff
+
+_CONNECT_SECONDS = 0.5
+_PAUSE_SECONDS = 0.02
+_TOO_BIG = aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+class Continuity:
+    """Turns the frames of one connection after another into one sequence."""
+
+    def __init__(self) -> None:
+        """Has seen nothing yet."""
+        self.content: Snapshot | None = None
+        self._connection: Snapshot | None = None
+        self._in_step = False
+
+    def reconnected(self) -> None:
+        """The next frame is the first of a connection."""
+        self._connection, self._in_step = None, False
+
+    def accept(self, frame: Frame) -> Frame | None:
+        """The frame to show; None if there is nothing new in it.
+
+        A frame of a lower term, or of a tick that was seen, is refused: it comes from a replica that lags, or that
+        does not know yet that it was superseded. Its connection goes on, and is shown once it is ahead.
+
+        Raises:
+            ValueError: The frame does not fit the ones before it in its connection.
+        """
+        if self._connection is None and not frame.keyframe:
+            raise ValueError("a connection must begin with a keyframe")
+        self._connection = apply(self._connection, frame)
+        seen = self.content
+        if seen is not None and (frame.term < seen.term or frame.tick <= seen.tick):
+            self._in_step = False
+            return None
+        in_step, self._in_step, self.content = self._in_step, True, self._connection
+        return frame if seen is None or in_step else diff(seen, self._connection)
+
+
+async def observe(
+    http: aiohttp.ClientSession, urls: Sequence[str], query: Mapping[str, str], *, silence: float, patience: float
+) -> AsyncGenerator[Frame, None]:
+    """Frames of one unbroken sequence.
+
+    Args:
+        http: Makes the connections.
+        urls: Of the replicas.
+        query: Of `/v1/observe`.
+        silence: Seconds without anything new from any replica after which it ends with an error.
+        patience: Seconds without anything new from one replica after which the next is asked.
+
+    Raises:
+        RequestRefused: The query is not valid here.
+        Unavailable: No replica brought a new frame for `silence` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    continuity = Continuity()
+    last = "no replica was asked"
+    end = loop.time() + silence
+    for url in itertools.cycle(urls):
+        try:
+            async with asyncio.timeout(min(_CONNECT_SECONDS, max(end - loop.time(), 0.001))):
+                socket = await http.ws_connect(
+                    f"{url}/v1/observe", params=query, max_msg_size=MAX_FRAME, timeout=WS_TIMEOUT
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status == 400:
+                raise RequestRefused(400, f"{url} refuses this observation: see the names and bounds") from error
+            last = f"{url} answered {error.status}"
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            last = f"{url}: {str(error) or 'no answer'}"
+        else:
+            continuity.reconnected()
+            async with socket:
+                async for shown in _frames(socket, continuity, min(patience, silence) if len(urls) > 1 else silence):
+                    end = loop.time() + silence
+                    yield shown
+            if socket.close_code == _TOO_BIG:
+                raise RequestRefused(413, "the box holds more entities than a frame may: choose a smaller one")
+            last = f"{url} sent nothing new any more"
+        if loop.time() >= end:
+            raise Unavailable(f"nothing new was to be seen for {silence:g} s: {last}")
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _frames(
+    socket: aiohttp.ClientWebSocketResponse, continuity: Continuity, silence: float
+) -> AsyncGenerator[Frame, None]:
+    """What one connection shows, until it ends or shows nothing new for `silence` seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + silence
+    while True:
+        try:
+            async with asyncio.timeout_at(end):
+                message = await socket.receive()
+        except TimeoutError:
+            return
+        if message.type is not aiohttp.WSMsgType.BINARY:
+            return
+        try:
+            shown = continuity.accept(msgspec.msgpack.decode(message.data, type=Frame))
+        except (msgspec.MsgspecError, ValueError, KeyError):
+            return  # whatever answers there is no replica of this area
+        if shown is not None:
+            end = loop.time() + silence
+            yield shown

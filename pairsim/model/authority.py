@@ -1,0 +1,18 @@
+"""Authority: the grant that says which part of the world an area simulates."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from pairsim.model.geometry import Box
+from pairsim.model.names import Name
+
+
+class Authority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A grant: the bounds of an area. A lower epoch than the one in force is refused."""
+
+    area: Name
+    epoch: Annotated[int, msgspec.Meta(ge=1)]
+    bounds: Box

@@ -1,0 +1,1 @@
+"""The `Plane` and `Area` documents of a world, read and checked."""

@@ -1,0 +1,1 @@
+"""How a simulator advances the state of an area by one tick."""

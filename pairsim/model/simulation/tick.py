@@ -1,0 +1,142 @@
+"""One tick of an area: commands, then the simulator's step. The same code on the active and in a replay.
+
+`spawn`, `despawn` and `set` of a tick are done first, in their order, then the simulator's own commands, in theirs.
+Commands have passed a catalogue before they were logged; what still does not fit (the log was written for another
+version of the simulator) is rejected, since a replica that raised here would raise again at every replay.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pairsim.model.area import AreaSpec
+from pairsim.model.commands import BASE_OPS, Command, Value
+from pairsim.model.simulation.random import stream
+from pairsim.model.simulation.simulator import Batch, Simulator
+from pairsim.model.state.schema import Component
+from pairsim.model.state.table import Table
+
+MAX_REASON_BYTES = 140
+
+Run = list[tuple[int, Command]]
+Rejected = dict[int, str]
+
+
+def genesis(simulator: Simulator, table: Table, spec: AreaSpec) -> None:
+    """Fills an empty table with the entities of tick 0."""
+    simulator.populate(table, stream(spec.seed, spec.area, 0))
+
+
+def advance(
+    simulator: Simulator, table: Table, commands: Sequence[Command], tick: int, spec: AreaSpec
+) -> dict[int, str]:
+    """Takes the table from tick - 1 to `tick`.
+
+    Returns:
+        The commands that changed nothing, by place, and why.
+    """
+    rejected: Rejected = {}
+    base, own = _sorted_out(simulator, table, commands, rejected)
+    for op, run in itertools.groupby(base, lambda item: item[1].op):
+        _BASE[op](table, list(run), rejected)
+    batch = Batch([command for _, command in own], simulator.operations)
+    simulator.step(table, batch, tick, stream(spec.seed, spec.area, tick))
+    rejected.update((own[index][0], _short(reason)) for index, reason in batch.rejected.items())
+    return rejected
+
+
+def _short(reason: str) -> str:
+    """As it goes into the log, which a simulator's essay must not fill."""
+    return reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
+
+
+def _sorted_out(simulator: Simulator, table: Table, commands: Sequence[Command], rejected: Rejected) -> tuple[Run, Run]:
+    """The commands that every area knows and the simulator's own, with their places."""
+    base: Run = []
+    own: Run = []
+    components = {component.name: component for component in table.schema}
+    arguments = {operation.name: {a.name: a for a in operation.arguments} for operation in simulator.operations}
+    for place, command in enumerate(commands):
+        if command.op in BASE_OPS:
+            known, run = components, base
+        elif command.op in arguments:
+            known, run = arguments[command.op], own
+        else:
+            rejected[place] = f"the operation {command.op!r} is unknown"
+            continue
+        misfit = _misfit(command.components, known)
+        if not misfit and run is own and len(command.components) < len(known):
+            misfit = f"{command.op} takes {', '.join(known)}"
+        if misfit:
+            rejected[place] = misfit
+        else:
+            run.append((place, command))
+    return base, own
+
+
+def _misfit(values: Mapping[str, Value], known: Mapping[str, Component]) -> str:
+    for name, value in values.items():
+        component = known.get(name)
+        if component is None:
+            return f"the component {name!r} is unknown"
+        if not component.fits(value):
+            return f"{name} takes {component.shape_in_words}"
+    return ""
+
+
+def _spawn(table: Table, run: Run, rejected: Rejected) -> None:
+    new: dict[int, Command] = {}
+    for place, command in run:
+        if command.entity in new or command.entity in table:
+            rejected[place] = f"entity {command.entity} exists already"
+        else:
+            new[command.entity] = command
+    values = _by_component(enumerate(command.components for command in new.values()))
+    columns = {}
+    for name, given in values.items():
+        component = table.schema[name]
+        column = np.zeros((len(new), component.width) if component.width > 1 else len(new), component.dtype)
+        column[list(given)] = _numbers(given)
+        columns[name] = column
+    table.spawn(np.fromiter(new, np.int64, len(new)), columns)
+
+
+def _despawn(table: Table, run: Run, rejected: Rejected) -> None:
+    gone: dict[int, None] = {}
+    for place, command in run:
+        if command.entity in gone or command.entity not in table:
+            rejected[place] = f"entity {command.entity} does not exist"
+        else:
+            gone[command.entity] = None
+    table.despawn(np.fromiter(gone, np.int64, len(gone)))
+
+
+def _set(table: Table, run: Run, rejected: Rejected) -> None:
+    rows = table.rows(np.fromiter((command.entity for _, command in run), np.int64, len(run))).tolist()
+    for row, (place, command) in zip(rows, run, strict=True):
+        if row < 0:
+            rejected[place] = f"entity {command.entity} does not exist"
+    values = _by_component((row, command.components) for row, (_, command) in zip(rows, run, strict=True) if row >= 0)
+    for name, given in values.items():
+        table.column(name)[list(given)] = _numbers(given)
+
+
+def _by_component(items: Iterable[tuple[int, Mapping[str, Value]]]) -> dict[str, dict[int, Value]]:
+    """Values by component and row; of several for a row the last one counts."""
+    values: dict[str, dict[int, Value]] = {}
+    for row, components in items:
+        for name, value in components.items():
+            values.setdefault(name, {})[row] = value
+    return values
+
+
+def _numbers(given: Mapping[int, Value]) -> npt.NDArray[np.float64]:
+    """As every replica reads them from the log, which carries all numbers as float64."""
+    return np.array(list(given.values()), np.float64)
+
+
+_BASE: dict[str, Callable[[Table, Run, Rejected], None]] = {"spawn": _spawn, "despawn": _despawn, "set": _set}

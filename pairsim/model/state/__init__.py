@@ -1,0 +1,1 @@
+"""The state of an area: its schema, its table of entities, its digest."""

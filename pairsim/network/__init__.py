@@ -1,1 +1,0 @@
-"""The HTTP and WebSocket API of a process, and its Python client."""

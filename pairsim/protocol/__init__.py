@@ -1,0 +1,1 @@
+"""What both sides of the HTTP API know: frames, areas of interest and their bounds."""

@@ -1,0 +1,175 @@
+"""What an observer of an area of interest has to be told: pure functions over snapshots of its content.
+
+A frame is the difference to what was last *sent*, not to the tick before, so an observer may be sent fewer frames
+and still ends up with exactly the content of the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pairsim.protocol.bounds import POSITION, Bounds
+from pairsim.protocol.frames import Column, Frame, Rows
+
+if TYPE_CHECKING:
+    from pairsim.model.state.table import Table
+
+Ids = npt.NDArray[np.int64]
+Index = npt.NDArray[np.intp]
+Values = npt.NDArray[np.generic]
+
+_IDS = np.dtype("<i8")
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The content of an area of interest at a committed tick.
+
+    Attributes:
+        tick, term: Of the state it was taken from.
+        ids: Entities, int64 (n,), in any order.
+        columns: Selected components by name, (n,) or (n, width), in the order of `ids`.
+    """
+
+    tick: int
+    term: int
+    ids: Ids
+    columns: dict[str, Values]
+
+
+def rows_in_box(table: Table, box: Bounds | None) -> Index:
+    """Rows of the entities in a half-open box, ascending; all without a box."""
+    if box is None:
+        return np.arange(len(table), dtype=np.intp)
+    position = cast("npt.NDArray[np.floating]", table.column(POSITION))
+    inside = np.ones(len(table), np.bool_)
+    for axis, (low, high) in enumerate(zip(box.low, box.high, strict=True)):
+        values = position[:, axis]
+        if np.isfinite(low):
+            inside &= values >= np.float64(low)  # a plain float would be rounded to float32 first
+        if np.isfinite(high):
+            inside &= values < np.float64(high)
+    return np.flatnonzero(inside)
+
+
+def extract(
+    table: Table, *, tick: int, term: int, box: Bounds | None, components: Sequence[str], limit: int
+) -> Snapshot | None:
+    """A copy of what is in the box (everything without one); None if that is more than `limit` entities.
+
+    Args:
+        table: The state at `tick`.
+        tick: A committed tick.
+        term: Its term.
+        box: Selects by position.
+        components: Names; none for all.
+        limit: In entities.
+    """
+    rows = rows_in_box(table, box)
+    if len(rows) > limit:
+        return None
+    names = components or tuple(table.columns())
+    columns = {name: table.column(name)[rows] for name in names}
+    return Snapshot(tick, term, table.ids[rows], columns)
+
+
+def diff(before: Snapshot | None, after: Snapshot) -> Frame:
+    """The frame that brings an observer from one snapshot to a later one; from None: a keyframe."""
+    if before is None:
+        everything = np.arange(len(after.ids), dtype=np.intp)
+        return Frame(after.tick, after.term, True, _rows(after, everything), _rows(after, everything[:0]), b"")
+    common_before, common_after = _matches(before.ids, after.ids)
+    changed = np.zeros(len(common_after), np.bool_)
+    for name, column in after.columns.items() if len(changed) else ():
+        changed |= _differ(before.columns[name], column, common_before, common_after)
+    return Frame(
+        tick=after.tick,
+        term=after.term,
+        keyframe=False,
+        enter=_rows(after, _others(len(after.ids), common_after)),
+        update=_rows(after, common_after[changed]),
+        leave=before.ids[_others(len(before.ids), common_before)].astype(_IDS, copy=False).tobytes(),
+    )
+
+
+def apply(before: Snapshot | None, frame: Frame) -> Snapshot:
+    """The content after a frame; the observer's side.
+
+    Raises:
+        ValueError: The frame does not fit what was there before.
+    """
+    entered = np.frombuffer(frame.enter.ids, _IDS)
+    added = _columns(frame.enter)
+    if frame.keyframe or before is None:
+        return Snapshot(frame.tick, frame.term, entered, added)
+    ids, columns = before.ids, dict(before.columns)
+    if len(frame.update):
+        updated = np.frombuffer(frame.update.ids, _IDS)
+        sources, targets = _matches(updated, ids)
+        if len(sources) != len(updated):
+            raise ValueError("the frame updates an entity that has not entered")
+        for name, values in _columns(frame.update).items():
+            columns[name] = columns[name].copy()
+            columns[name][targets] = values[sources]
+    if frame.leave:
+        gone, _ = _matches(ids, np.frombuffer(frame.leave, _IDS))
+        stay = _others(len(ids), gone)
+        ids, columns = ids[stay], {name: column[stay] for name, column in columns.items()}
+    if len(entered):
+        ids = np.concatenate([ids, entered])
+        # Without entities there are no columns either.
+        columns = {n: np.concatenate([columns[n], values]) if n in columns else values for n, values in added.items()}
+    return Snapshot(frame.tick, frame.term, ids, columns)
+
+
+def _matches(left: Ids, right: Ids) -> tuple[Index, Index]:
+    """Indices of the ids that both have, pairwise."""
+    if np.array_equal(left, right):
+        same = np.arange(len(left), dtype=np.intp)
+        return same, same
+    _, at_left, at_right = np.intersect1d(left, right, assume_unique=True, return_indices=True)
+    return at_left, at_right
+
+
+def _others(count: int, indices: Index) -> Index:
+    rest = np.ones(count, np.bool_)
+    rest[indices] = False
+    return np.flatnonzero(rest)
+
+
+def _differ(before: Values, after: Values, at_before: Index, at_after: Index) -> npt.NDArray[np.bool_]:
+    """Bit for bit, so that a NaN equals itself and -0.0 is not 0.0."""
+    old, new = _bits(before[at_before]), _bits(after[at_after])
+    different: npt.NDArray[np.bool_] = np.not_equal(old, new).reshape(len(new), -1)
+    return np.asarray(different.any(axis=1))
+
+
+def _bits(values: Values) -> Values:
+    return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
+
+
+def _rows(snapshot: Snapshot, rows: Index) -> Rows:
+    if not len(rows):
+        return Rows()
+    columns = {name: _column(values[rows]) for name, values in snapshot.columns.items()}
+    return Rows(snapshot.ids[rows].astype(_IDS, copy=False).tobytes(), columns)
+
+
+def _column(values: Values) -> Column:
+    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    width = values.shape[1] if values.ndim == 2 else 1
+    return Column(little.dtype.str, width, little.tobytes())
+
+
+def _columns(rows: Rows) -> dict[str, Values]:
+    return {name: array(column) for name, column in rows.components.items()}
+
+
+def array(column: Column) -> Values:
+    """A column's values, (n,) or (n, width)."""
+    values: Values = np.frombuffer(column.data, np.dtype(column.dtype))
+    return values.reshape(-1, column.width) if column.width > 1 else values

@@ -1,0 +1,1 @@
+"""Checkpoints: the state of an area on disk."""

@@ -1,0 +1,95 @@
+"""The records that the log of an area holds: the inputs of its ticks, and what changes its membership.
+
+A record is a tagged, typed struct; a payload that does not fit a type is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
+from pairsim.model.commands import Command
+from pairsim.model.decode_errors import UNDECODABLE
+
+
+class RecordError(ValueError):
+    """The payload of a log entry is not a record."""
+
+
+class Open(msgspec.Struct, frozen=True, tag="open", array_like=True):
+    """Starts a term: the first record of every leadership. Records of any other term are ignored."""
+
+    term: int
+
+
+class Rejection(msgspec.Struct, frozen=True, array_like=True):
+    """A command of the tick before that changed nothing: its place in that record, and why."""
+
+    index: int
+    reason: str
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
+    """One tick.
+
+    Attributes:
+        term: The leadership that ran it.
+        tick: Its number.
+        digest: Of the state before it, at tick - 1.
+        floor: Every member may forget the records up to this tick: the state at or after it is on disk.
+        rejected: Commands of tick - 1 that were rejected.
+        commands: Its input.
+    """
+
+    term: int
+    tick: int
+    digest: int
+    floor: int
+    rejected: list[Rejection]
+    commands: list[Command]
+
+
+class Grant(msgspec.Struct, frozen=True, tag="grant", array_like=True):
+    """Puts an authority into force, from the next tick on."""
+
+    term: int
+    authority: Authority
+
+
+class Seal(msgspec.Struct, frozen=True, tag="seal", array_like=True):
+    """Ends a generation after `tick`: nothing after it counts. The next one starts from here."""
+
+    term: int
+    tick: int
+    next: Assignment
+
+
+Record = Open | Tick | Grant | Seal
+
+_records: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_record(record: Record) -> bytes:
+    """Packs a record for the log."""
+    return _encoder.encode(record)
+
+
+def commands_bytes(commands: Sequence[Command]) -> int:
+    """What commands take of a record."""
+    return len(_encoder.encode(commands))
+
+
+def decode_record(payload: bytes) -> Record:
+    """Unpacks a record.
+
+    Raises:
+        RecordError: The bytes are not a record.
+    """
+    try:
+        return _records.decode(payload)
+    except UNDECODABLE as error:
+        raise RecordError(f"not a record: {error}") from error

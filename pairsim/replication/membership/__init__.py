@@ -1,0 +1,1 @@
+"""The membership of a process in an area, from generation to generation."""

@@ -1,0 +1,1 @@
+"""Raft: elections, replication, the journal, snapshots."""

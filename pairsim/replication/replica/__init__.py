@@ -1,0 +1,1 @@
+"""One replica: active or passive, as Raft decides."""

@@ -1,0 +1,1 @@
+"""Authenticated connections between processes: one peer port for Raft and the state stream."""

@@ -1,0 +1,1 @@
+"""HTTP itself: connections, requests, WebSockets, errors, authorization."""

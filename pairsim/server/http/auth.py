@@ -1,0 +1,41 @@
+"""The control paths are the controller's alone: they take a bearer token."""
+
+from __future__ import annotations
+
+import hmac
+
+from aiohttp import web
+
+from pairsim.server.http.errors import Handler, HttpError
+
+
+def has_token(request: web.Request, token: str) -> bool:
+    """Whether the request carries the token."""
+    try:
+        require_token(request, token)
+    except HttpError:
+        return False
+    return True
+
+
+def require_token(request: web.Request, token: str) -> None:
+    """Lets the request pass if it carries the token.
+
+    Raises:
+        HttpError: 401 without a bearer token, 403 with another one.
+    """
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not given:
+        raise HttpError(401, f"{request.path} takes a token: send the header 'Authorization: Bearer TOKEN'")
+    if not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode()):
+        raise HttpError(403, f"this token does not open {request.path}")
+
+
+def guarded(token: str, handler: Handler) -> Handler:
+    """The handler behind the token."""
+
+    async def guard(request: web.Request) -> web.StreamResponse:
+        require_token(request, token)
+        return await handler(request)
+
+    return guard

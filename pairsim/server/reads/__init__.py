@@ -1,0 +1,1 @@
+"""What the API reads of an area: entities, observations, backups."""

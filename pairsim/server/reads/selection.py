@@ -1,0 +1,78 @@
+"""An area of interest as a query names it: a box and some components."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import web
+
+from pairsim.model.geometry import Point
+from pairsim.protocol.bounds import POSITION, Bounds
+from pairsim.server.http.errors import HttpError
+from pairsim.server.http.requests import number
+
+if TYPE_CHECKING:
+    from pairsim.model.command_schema import Catalogue
+
+_MAX_COMPONENTS = 64
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What an observer wants: entities in the box (None: all), and these components (none named: all)."""
+
+    box: Bounds | None
+    components: tuple[str, ...]
+
+    def check(self, catalogue: Catalogue | None) -> None:
+        """Whether this area has what the selection names.
+
+        Raises:
+            HttpError: 400, or 503 while this process has no area.
+        """
+        if catalogue is None:
+            raise HttpError(503, "this process is a spare: it has no entities")
+        schema = catalogue.schema
+        for name in self.components:
+            if name not in schema:
+                raise HttpError(400, f"{name[:40]!a} is no component here, there are {', '.join(schema.names)}")
+        if self.box is not None and (POSITION not in schema or schema[POSITION].width != 3):
+            raise HttpError(400, "entities of this area have no position: leave min and max out")
+
+
+def parse_selection(request: web.Request) -> Selection:
+    """From `min`, `max` and `components`.
+
+    Raises:
+        HttpError: 400.
+    """
+    names = [name for name in request.query.get("components", "").split(",") if name]
+    if len(names) > _MAX_COMPONENTS:
+        raise HttpError(400, f"components names at most {_MAX_COMPONENTS}")
+    return Selection(parse_box(request), tuple(sorted(set(names))))
+
+
+def parse_box(request: web.Request) -> Bounds | None:
+    """From `min` and `max`; None if there is neither.
+
+    Raises:
+        HttpError: 400.
+    """
+    low, high = request.query.get("min"), request.query.get("max")
+    if low is None and high is None:
+        return None
+    if low is None or high is None:
+        raise HttpError(400, "a box needs both min=x,y[,z] and max=x,y[,z]")
+    box = Bounds(_point(low, "min", -math.inf), _point(high, "max", math.inf))
+    if not all(a < b for a, b in zip(box.low, box.high, strict=True)):
+        raise HttpError(400, "min must be below max on every axis")
+    return box
+
+
+def _point(text: str, name: str, unbounded: float) -> Point:
+    parts = text.split(",", 3)
+    if len(parts) not in (2, 3):
+        raise HttpError(400, f"{name} is {name}=x,y or {name}=x,y,z")
+    x, y, *rest = (number(part, name) for part in parts)
+    return x, y, rest[0] if rest else unbounded

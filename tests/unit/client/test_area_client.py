@@ -1,0 +1,300 @@
+"""The client against real servers: hedging, failing over, observing without ever going back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+
+import msgspec
+import numpy as np
+import pytest
+
+from pairsim.client.client import AreaClient, CommandsRefused, Overloaded, RequestRefused, Unavailable, new_id
+from pairsim.client.observation import Continuity
+from pairsim.model.authority import Authority
+from pairsim.model.commands import MAX_BATCH, Result, Status
+from pairsim.model.geometry import Box
+from pairsim.model.status import Role
+from pairsim.protocol.frames import Column, Frame, Rows
+from pairsim.protocol.interest import Snapshot, apply
+from pairsim.replication.service import NoStateError, RefusedError
+from tests.unit.server.fakes import TOKEN, FakePort, assignment, command, commands
+from tests.unit.server.helpers import served, soon, until
+
+NOBODY = "http://127.0.0.1:1"
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[str]:
+    """A stopped process: its sockets take connections and never say a word."""
+    held: list[asyncio.StreamWriter] = []
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in held:
+            writer.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("way", ["send", "session"])
+@pytest.mark.parametrize("first", ["dead", "silent"])
+async def test_the_other_replica_answers_for_one_that_does_not(way: str, first: str, port: FakePort, url: str) -> None:
+    async with AsyncExitStack() as stack:
+        other = NOBODY if first == "dead" else await stack.enter_async_context(silent())
+        client = await stack.enter_async_context(AreaClient([other, url]))
+        sender = client if way == "send" else await stack.enter_async_context(client.session())
+        results = await soon(asyncio.gather(*(sender.send(commands(2, f"{i}-")) for i in range(5))))
+    assert {r.status for answer in results for r in answer} == {Status.APPLIED}
+    assert len(port.seen) == 10
+
+
+@pytest.mark.parametrize("way", ["send", "session"])
+async def test_an_active_that_stops_in_the_middle_is_hedged_and_nothing_doubles(way: str) -> None:
+    """The active has committed it but never answers; the passive took over with that in its log."""
+    active, other = FakePort("a", auto=False), FakePort("b")
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(served(p)) for p in (active, other)]
+        client = await stack.enter_async_context(AreaClient(urls))
+        sender = client if way == "send" else await stack.enter_async_context(client.session())
+        other.seen["c0"] = 10
+        assert await soon(sender.send(commands(1))) == [Result("c0", Status.APPLIED, 10)]
+        active.commit()
+
+
+async def test_a_session_survives_the_death_of_its_replica() -> None:
+    first, second = FakePort("a", auto=False), FakePort("b")
+    async with AsyncExitStack() as outer:
+        url_b = await outer.enter_async_context(served(second))
+        async with AsyncExitStack() as inner:
+            url_a = await inner.enter_async_context(served(first, hold=0.1))
+            client = await outer.enter_async_context(AreaClient([url_a, url_b], tick_rate=0.01))
+            session = await outer.enter_async_context(client.session())
+            waiting = [asyncio.ensure_future(session.send(commands(3, f"{i}-"))) for i in range(20)]
+            await until(lambda: len(first.submitted) == 20)
+            first.become(Role.PASSIVE)
+            first.interrupt()
+        results = await soon(asyncio.gather(*waiting))
+    assert [[r.id for r in answer] for answer in results] == [[f"{i}-{j}" for j in range(3)] for i in range(20)]
+    assert {r.status for answer in results for r in answer} == {Status.APPLIED}
+
+
+@pytest.mark.parametrize("way", ["send", "session"])
+async def test_refusals_are_told_apart(way: str, port: FakePort, url: str) -> None:
+    async with AreaClient([url]) as client, client.session() as session:
+        sender = client if way == "send" else session
+        with pytest.raises(CommandsRefused, match="sing"):
+            await soon(sender.send([command("a", op="sing")]))
+        with pytest.raises(CommandsRefused, match="10,000"):
+            await soon(sender.send(commands(MAX_BATCH + 1)))
+        port.full = True
+        with pytest.raises(Overloaded):
+            await soon(sender.send(commands(1)))
+        port.full = False
+        assert len(await soon(sender.send(commands(MAX_BATCH)))) == MAX_BATCH
+
+
+async def test_a_batch_too_large_for_a_frame_is_refused_before_it_is_sent(url: str) -> None:
+    async with AreaClient([url]) as client, client.session() as session:
+        huge = [command(f"c{i}", position=[0.5] * 100) for i in range(MAX_BATCH)]
+        with pytest.raises(CommandsRefused, match="bytes"):
+            await soon(session.send(huge))
+
+
+async def test_nobody_there_is_told_within_the_deadline() -> None:
+    async with AreaClient([NOBODY, NOBODY + "2"], deadline=0.1) as client:
+        with pytest.raises(Unavailable) as caught:
+            await soon(client.send(commands(1)))
+        assert caught.value.unknown == ()
+        with pytest.raises(Unavailable):
+            await soon(client.status())
+        with pytest.raises(Unavailable):
+            async with aclosing(client.observe()) as frames:
+                await soon(anext(frames))
+
+
+async def test_reads_go_to_any_replica(port: FakePort, url: str) -> None:
+    port.spawn(1, [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    async with AreaClient([NOBODY, url]) as client:
+        assert (await soon(client.status())).replica == "a"
+        found = await soon(client.entity(2))
+        assert found is not None
+        assert (found.tick, found.components["position"]) == (10, [4.0, 5.0, 6.0])
+        assert await soon(client.entity(3)) is None
+        page = await soon(client.entities((0, 0), (9, 9), limit=1))
+        assert ([e.id for e in page.entities], page.next) == ([1], 1)
+        assert [e.id for e in (await soon(client.entities(after=1))).entities] == [2]
+        assert await soon(client.digests(10, 11)) == {10: f"{10:016x}"}
+        with pytest.raises(RequestRefused):
+            await soon(client.entities((0, 0), (0, 0)))
+
+
+async def test_orders_to_one_process(port: FakePort, url: str) -> None:
+    async with AreaClient([url], token=TOKEN) as client:
+        await soon(client.assign(assignment()))
+        await soon(client.release("north"))
+        assert port.orders == [assignment(), "north"]
+        port.refuse = RefusedError("generation 9 is in force")
+        with pytest.raises(RequestRefused, match="generation 9") as caught:
+            await soon(client.assign(assignment()))
+        assert caught.value.status == 409
+    async with AreaClient([url], token="wrong") as client:
+        with pytest.raises(RequestRefused) as caught:
+            await soon(client.release("north"))
+        assert caught.value.status == 403
+    async with AreaClient([url, NOBODY], token=TOKEN) as client:
+        with pytest.raises(ValueError, match="one process"):
+            await client.assign(assignment())
+
+
+async def test_orders_to_a_pair_find_the_active(port: FakePort, url: str) -> None:
+    passive = FakePort("b", Role.PASSIVE)
+    authority = Authority(area="north", epoch=2, bounds=Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+    async with served(passive) as other, AreaClient([other, NOBODY, url], token=TOKEN) as client:
+        assert (await soon(client.switchover())).gap_ms == 6.5
+        assert port.orders == ["switchover"]
+        port.refuse = RefusedError("the passive is not in sync")
+        with pytest.raises(RequestRefused, match="not in sync"):
+            await soon(client.switchover())
+        port.refuse = None
+        await soon(client.authorise(authority))
+        assert port.orders == ["switchover", authority]
+        assert passive.orders == []
+
+
+async def exhaust(statuses: AsyncIterator[object]) -> None:
+    async for _ in statuses:
+        pass
+
+
+async def test_an_order_that_may_have_been_done_is_not_given_again(port: FakePort, url: str) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    broken = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, AreaClient([broken, url], token=TOKEN) as client:
+        with pytest.raises(Unavailable):
+            await soon(client.switchover())
+    assert port.orders == []
+
+
+async def test_a_read_is_repeated_while_there_is_no_state(port: FakePort, url: str) -> None:
+    port.spawn(1, [[1.0, 2.0, 3.0]])
+    port.read_errors = [NoStateError("joining"), NoStateError("joining")]
+    async with AreaClient([url]) as client:
+        assert await soon(client.entity(1)) is not None
+    assert port.reads == 3
+
+
+async def test_watch_follows_and_ends_with_the_process() -> None:
+    port = FakePort()
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(served(port))
+        async with AreaClient([url]) as client, aclosing(client.watch()) as statuses:
+            assert (await soon(anext(statuses))).role is Role.ACTIVE
+            port.become(Role.PASSIVE)
+            while (await soon(anext(statuses))).role is Role.ACTIVE:
+                pass
+            stopping = asyncio.ensure_future(stack.aclose())
+            with pytest.raises(Unavailable):
+                await soon(exhaust(statuses))
+            await soon(stopping)
+
+
+async def test_an_observation_goes_on_at_the_other_replica_without_going_back() -> None:
+    a, b = FakePort("a"), FakePort("b")
+    rng = np.random.default_rng(3)
+    for port in (a, b):
+        port.spawn(1, [[1.0, 1.0, 1.0]] * 5)
+    async with AsyncExitStack() as outer:
+        url_b = await outer.enter_async_context(served(b))
+        inner = AsyncExitStack()
+        url_a = await inner.enter_async_context(served(a))
+        client = await outer.enter_async_context(AreaClient([url_a, url_b]))
+        frames = await outer.enter_async_context(aclosing(client.observe((0, 0), (9, 9))))
+        seen: list[Frame] = [await soon(anext(frames))]
+        for tick in range(11, 15):
+            a.table.column("position")[:, 2] = rng.random(5)
+            a.publish(tick)
+            seen.append(await soon(anext(frames)))
+        # b is two ticks behind, in another term, and has another content
+        b.term = 2
+        b.publish(12)
+        b.table.column("position")[0] = [50.0, 0.0, 0.0]
+        b.spawn(6, [[2.0, 2.0, 2.0]])
+        following = asyncio.ensure_future(anext(frames))
+        await soon(inner.aclose())
+        await until(lambda: b.reads > 0)
+        for tick in (13, 14, 15):
+            b.publish(tick)
+            await asyncio.sleep(0)
+        seen.append(await soon(following))
+    assert [f.tick for f in seen] == [10, 11, 12, 13, 14, 15]
+    assert [f.keyframe for f in seen] == [True] + [False] * 5
+    content: Snapshot | None = None
+    for frame in seen:
+        content = apply(content, frame)
+    assert content is not None
+    assert sorted(content.ids.tolist()) == [2, 3, 4, 5, 6]
+    assert content.columns["position"].shape == (5, 3)
+
+
+def frame(tick: int, term: int, *, keyframe: bool = False) -> Frame:
+    return Frame(tick, term, keyframe, Rows(), Rows(), b"")
+
+
+def test_lower_terms_and_seen_ticks_are_refused() -> None:
+    continuity = Continuity()
+    assert continuity.accept(frame(5, 3, keyframe=True)) is not None
+    assert continuity.accept(frame(6, 3)) is not None
+    continuity.reconnected()
+    assert continuity.accept(frame(9, 2, keyframe=True)) is None
+    assert continuity.accept(frame(6, 3)) is None
+    shown = continuity.accept(frame(7, 3))
+    assert shown is not None
+    assert (shown.tick, shown.keyframe) == (7, False)
+    continuity.reconnected()
+    with pytest.raises(ValueError, match="keyframe"):
+        continuity.accept(frame(8, 3))
+
+
+def mass(value: float) -> Rows:
+    return Rows(np.array([1], "<i8").tobytes(), {"mass": Column("<f8", 1, np.array([value]).tobytes())})
+
+
+def test_what_a_refused_frame_changed_is_shown_with_the_next_one() -> None:
+    continuity = Continuity()
+    continuity.accept(Frame(5, 3, True, mass(1.0), Rows(), b""))
+    assert continuity.accept(Frame(6, 2, False, Rows(), mass(2.0), b"")) is None
+    shown = continuity.accept(Frame(7, 3, False, Rows(), Rows(), b""))
+    assert shown == Frame(7, 3, False, Rows(), mass(2.0), b"")
+
+
+def test_new_ids_differ() -> None:
+    made = {new_id() for _ in range(100)}
+    assert len(made) == 100
+    assert all(len(i) <= 64 for i in made)
+
+
+async def test_a_server_that_is_no_replica_is_told(url: str) -> None:
+    async with AreaClient([url]) as client:
+        with pytest.raises(RequestRefused, match="something else"):
+            await soon(client.witness_status())
+
+
+def test_a_client_needs_a_url() -> None:
+    with pytest.raises(ValueError, match="URL"):
+        AreaClient([])
+
+
+def test_frames_survive_the_wire() -> None:
+    told = frame(5, 3, keyframe=True)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(told), type=Frame) == told

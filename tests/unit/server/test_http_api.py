@@ -1,0 +1,343 @@
+"""The HTTP contract of a simulator process."""
+
+from __future__ import annotations
+
+import io
+
+import aiohttp
+import msgspec
+import pytest
+
+from pairsim.model.authority import Authority
+from pairsim.model.geometry import Box
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim.protocol.frames import MAX_BODY
+from pairsim.replication.service import NoStateError, RefusedError
+from pairsim.server.http.listener import listening
+from tests.unit.server.fakes import TOKEN, FakePort, as_json, assignment, commands
+from tests.unit.server.helpers import api_of, served, soon
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+async def get(http: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, object]]:
+    async with http.get(url) as answer:
+        return answer.status, as_json(await answer.read())
+
+
+async def post(http: aiohttp.ClientSession, url: str, body: bytes) -> tuple[int, dict[str, object]]:
+    async with http.post(f"{url}/v1/commands", data=io.BytesIO(body)) as answer:
+        return answer.status, as_json(await answer.read())
+
+
+async def test_status_is_the_ports(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    async with http.get(f"{url}/v1/status") as answer:
+        assert msgspec.json.decode(await answer.read(), type=ReplicaStatus) == port.status()
+
+
+async def test_commands_are_answered_after_their_commit(http: aiohttp.ClientSession, url: str) -> None:
+    status, body = await post(http, url, msgspec.json.encode({"commands": commands(2)}))
+    assert (status, body["term"]) == (200, 1)
+    assert [r["status"] for r in body["results"]] == ["applied", "applied"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "word"),
+    [
+        (b"", 400, "document"),
+        (b"{}", 400, "commands"),
+        (b'{"commands":[]}', 400, "empty"),
+        (b'{"commands":[{"id":"a","op":"set","entity":1,"components":{"mass":1}},{"id":"b"}]}', 400, "op"),
+        (b'{"commands":[{"id":"a","op":"set","entity":1,"components":{"mass":1},"extra":1}]}', 400, "extra"),
+        (b'{"commands":[{"id":"a","op":"set","entity":1,"components":{"mass":NaN}}]}', 400, "JSON"),
+        (b'{"commands":[{"id":"a","op":"set","entity":1,"components":{"mass":1e999}}]}', 400, "range"),
+        (b'{"commands":[{"id":"a","op":"set","entity":9223372036854775808,"components":{"mass":1}}]}', 400, "entity"),
+        (b'{"commands":[{"id":"a","op":"set","entity":' + b"9" * 5000 + b',"components":{"mass":1}}]}', 400, "entity"),
+        (b'{"commands":[{"id":"","op":"set","entity":1,"components":{"mass":1}}]}', 400, "id"),
+        (b'{"commands":[{"id":"a","op":"sing","entity":1}]}', 400, "sing"),
+        (b"[" * 100_000, 400, "document"),
+    ],
+)
+async def test_a_bad_batch_is_refused_with_a_sentence(
+    http: aiohttp.ClientSession, url: str, port: FakePort, body: bytes, status: int, word: str
+) -> None:
+    answered, answer = await post(http, url, body)
+    assert answered == status
+    assert word in str(answer["error"])
+    assert not port.seen
+
+
+async def test_one_bad_command_spoils_the_whole_batch(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    batch = [msgspec.to_builtins(c) for c in commands(3)]
+    batch[2]["components"] = {"colour": 1}
+    status, body = await post(http, url, msgspec.json.encode({"commands": batch}))
+    assert status == 400
+    assert "colour" in str(body["error"])
+    assert not port.seen
+
+
+async def test_a_sentence_does_not_quote_at_length(http: aiohttp.ClientSession, url: str) -> None:
+    batch = [{"id": "a", "op": "o" * 100_000, "entity": 1}]
+    status, body = await post(http, url, msgspec.json.encode({"commands": batch}))
+    assert status == 400
+    assert len(str(body["error"])) < 500
+
+
+async def test_an_id_twice_in_a_batch_is_refused(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    status, body = await post(http, url, msgspec.json.encode({"commands": commands(1) * 2}))
+    assert status == 400
+    assert "twice" in str(body["error"])
+    assert not port.seen
+
+
+async def test_too_much_is_413(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    assert (await post(http, url, msgspec.json.encode({"commands": commands(10_001)})))[0] == 413
+    assert (await post(http, url, b" " * (MAX_BODY + 1)))[0] == 413
+    assert not port.seen
+
+
+async def test_a_compressed_body_is_415(http: aiohttp.ClientSession, url: str) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    async with http.post(f"{url}/v1/commands", data=b"\x1f\x8b broken", headers=headers) as answer:
+        assert answer.status == 415
+
+
+async def test_a_full_inbox_is_429(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.full = True
+    async with http.post(f"{url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)})) as answer:
+        assert answer.status == 429
+        assert answer.headers["Retry-After"] == "1"
+
+
+async def test_a_spare_takes_no_commands(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.become(Role.SPARE)
+    async with http.post(f"{url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)})) as answer:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "1"
+    assert (await get(http, f"{url}/v1/entities"))[0] == 503
+
+
+async def test_unknown_paths_and_methods(http: aiohttp.ClientSession, url: str) -> None:
+    assert await get(http, f"{url}/v2/status") == (404, {"error": "there is nothing at /v2/status"})
+    async with http.get(f"{url}/v1/commands") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    assert (await get(http, f"{url}/v1/session"))[0] == 426
+
+
+async def test_the_servers_own_fault_is_a_500_without_its_inside(
+    http: aiohttp.ClientSession, url: str, port: FakePort
+) -> None:
+    port.broken = True
+    status, body = await get(http, f"{url}/v1/status")
+    assert status == 500
+    assert "secret" not in str(body)
+
+
+async def test_an_entity_with_its_tick(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.spawn(5, [[1.0, 2.0, 3.0]])
+    assert await get(http, f"{url}/v1/entities/5") == (
+        200,
+        {"id": 5, "tick": 10, "term": 1, "components": {"position": [1.0, 2.0, 3.0], "mass": 0.0}},
+    )
+    assert (await get(http, f"{url}/v1/entities/6"))[0] == 404
+    assert (await get(http, f"{url}/v1/entities/-6"))[0] == 400
+
+
+async def test_entities_of_a_box_page_by_page(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.spawn(1, [[float(i % 10), 0.0, float(i)] for i in range(50)])
+    found: list[int] = []
+    after = -1
+    while True:
+        query = f"min=2,-1&max=5,1&limit=4&after={after}"
+        _, page = await get(http, f"{url}/v1/entities?{query}")
+        found += [entity["id"] for entity in page["entities"]]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    assert found == [i + 1 for i in range(50) if i % 10 in (2, 3, 4)]
+    _, page = await get(http, f"{url}/v1/entities?min=0,0,0&max=10,10,5")
+    assert [entity["id"] for entity in page["entities"]] == [1, 2, 3, 4, 5]
+
+
+async def test_a_box_is_half_open_in_full_precision(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.spawn(1, [[0.1, 0.0, 0.0]])  # as float32 it is 0.10000000149
+    _, page = await get(http, f"{url}/v1/entities?min=0.1,0&max=1,1")
+    assert len(page["entities"]) == 1
+    _, page = await get(http, f"{url}/v1/entities?min=0,0&max=0.1,1")
+    assert page["entities"] == []
+    _, page = await get(http, f"{url}/v1/entities?min=-1e300,0&max=1e300,1")
+    assert len(page["entities"]) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "min=1,2",
+        "min=1&max=2",
+        "min=a,b&max=1,2",
+        "min=1,2&max=1,3",
+        "min=nan,0&max=1,1",
+        "min=0,0&max=inf,1",
+        "min=1,2,3,4&max=5,6,7,8",
+        "limit=0",
+        "limit=1e3",
+        "limit=10001",
+        "limit=%D9%A3",
+        "after=9223372036854775808",
+    ],
+)
+async def test_a_bad_listing_is_400(http: aiohttp.ClientSession, url: str, query: str) -> None:
+    assert (await get(http, f"{url}/v1/entities?{query}"))[0] == 400
+
+
+async def test_a_state_that_cannot_be_read_is_503(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.read_errors = [NoStateError("this replica is joining")]
+    assert await get(http, f"{url}/v1/entities") == (503, {"error": "this replica is joining"})
+
+
+async def test_digests_of_recent_ticks(http: aiohttp.ClientSession, url: str) -> None:
+    status, body = await get(http, f"{url}/v1/digests?from=8&to=12")
+    assert (status, sorted(body["digests"])) == (200, ["10", "8", "9"])
+    assert len((await get(http, f"{url}/v1/digests"))[1]["digests"]) == 10
+    assert (await get(http, f"{url}/v1/digests?from=5&to=4"))[0] == 400
+    assert (await get(http, f"{url}/v1/digests?from=0&to=10000000000"))[0] == 400
+
+
+CONTROL = [
+    ("POST", "/v1/switchover", b""),
+    ("POST", "/v1/leave", b""),
+    ("PUT", "/v1/assignment", msgspec.json.encode(assignment())),
+    ("DELETE", "/v1/assignment?area=north", b""),
+    (
+        "PUT",
+        "/v1/authority",
+        msgspec.json.encode(Authority(area="north", epoch=2, bounds=Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))),
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CONTROL)
+async def test_control_paths_need_the_token(
+    http: aiohttp.ClientSession, url: str, port: FakePort, method: str, path: str, body: bytes
+) -> None:
+    for given, status in (
+        ({}, 401),
+        ({"Authorization": f"Basic {TOKEN}"}, 401),
+        ({"Authorization": "Bearer wrong"}, 403),
+        ({"Authorization": "Bearer \u00fc\u00ff"}, 403),
+    ):
+        async with http.request(method, url + path, data=body, headers=given) as answer:
+            assert answer.status == status
+            assert (await answer.json())["error"]
+    assert port.orders == []
+    async with http.request(method, url + path, data=body, headers=BEARER) as answer:
+        assert answer.status in (200, 204)
+    assert len(port.orders) == 1
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CONTROL)
+async def test_an_order_that_contradicts_is_409(
+    http: aiohttp.ClientSession, url: str, port: FakePort, method: str, path: str, body: bytes
+) -> None:
+    port.refuse = RefusedError("generation 9 is in force")
+    async with http.request(method, url + path, data=body, headers=BEARER) as answer:
+        assert (answer.status, await answer.json()) == (409, {"error": "generation 9 is in force"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sentence"),
+    [
+        ("GET", "/v1/entities?lmit=5", "/v1/entities has no parameter 'lmit': it takes min, max, limit, after"),
+        ("GET", "/v1/entities?limit=5&from=1", "/v1/entities has no parameter 'from': it takes min, max, limit, after"),
+        ("GET", "/v1/digests?form=1", "/v1/digests has no parameter 'form': it takes from, to"),
+        (
+            "GET",
+            "/v1/observe?component=mass",
+            "/v1/observe has no parameter 'component': it takes min, max, components, hz",
+        ),
+        ("GET", "/v1/backup?area=north&x=", "/v1/backup has no parameter 'x': it takes area"),
+        ("DELETE", "/v1/assignment?area=north&aera=", "/v1/assignment has no parameter 'aera': it takes area"),
+    ],
+)
+async def test_a_parameter_that_a_path_does_not_take_is_400(
+    http: aiohttp.ClientSession, url: str, port: FakePort, method: str, path: str, sentence: str
+) -> None:
+    async with http.request(method, url + path, headers=BEARER) as answer:
+        assert (answer.status, await answer.json()) == (400, {"error": sentence})
+    assert port.orders == []
+
+
+async def test_a_bad_assignment_is_400(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    document = msgspec.to_builtins(assignment())
+    document["witness"] = document["replicas"][0]
+    for body in (b"{", msgspec.json.encode(document), msgspec.json.encode({"spec": {}})):
+        async with http.put(f"{url}/v1/assignment", data=body, headers=BEARER) as answer:
+            assert answer.status == 400
+    async with http.delete(f"{url}/v1/assignment", headers=BEARER) as answer:
+        assert answer.status == 400
+    assert port.orders == []
+
+
+async def test_the_passive_refuses_a_switchover(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.become(Role.PASSIVE)
+    async with http.post(f"{url}/v1/switchover", headers=BEARER) as answer:
+        assert answer.status == 421
+
+
+@pytest.mark.parametrize(
+    ("role", "ready", "active", "passive"),
+    [
+        (Role.ACTIVE, 200, 200, 503),
+        (Role.PASSIVE, 200, 503, 200),
+        (Role.JOINING, 503, 503, 503),
+        (Role.SPARE, 200, 503, 503),
+    ],
+)
+async def test_probes_follow_the_role(role: Role, ready: int, active: int, passive: int) -> None:
+    async with served(FakePort(role=role)) as url, aiohttp.ClientSession() as http:
+        for path, expected in {"livez": 200, "readyz": ready, "active": active, "passive": passive}.items():
+            async with http.get(f"{url}/{path}") as answer:
+                assert answer.status == expected, path
+
+
+async def test_metrics_tell_role_ticks_and_results(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.rejects["c1"] = "no"
+    await post(http, url, msgspec.json.encode({"commands": commands(2)}))
+    port.full = True
+    await post(http, url, msgspec.json.encode({"commands": commands(3, "d")}))
+    async with http.ws_connect(f"{url}/v1/observe"), http.get(f"{url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    for line in (
+        'pairsim_role{area="north",role="active"} 1.0',
+        'pairsim_role{area="north",role="passive"} 0.0',
+        'pairsim_term{area="north"} 1.0',
+        'pairsim_tick{area="north"} 11.0',
+        'pairsim_synced_tick{area="north"} 11.0',
+        'pairsim_commands_total{area="north",result="applied"} 1.0',
+        'pairsim_commands_total{area="north",result="rejected"} 1.0',
+        'pairsim_commands_total{area="north",result="refused"} 3.0',
+        'pairsim_inbox_refusals_total{area="north"} 1.0',
+        'pairsim_observers{area="north"} 1.0',
+    ):
+        assert line in lines
+
+
+async def test_watch_tells_at_once_and_on_every_change(http: aiohttp.ClientSession, port: FakePort) -> None:
+    api = api_of(port)
+    api._watch._refresh = 1000.0  # only a change can bring the second one
+    async with (
+        listening(api.app(), "127.0.0.1:0") as number,
+        http.ws_connect(f"http://127.0.0.1:{number}/v1/watch") as socket,
+    ):
+        first = msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus)
+        assert first.role is Role.ACTIVE
+        port.become(Role.PASSIVE, term=2)
+        told = msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus)
+        assert (told.role, told.term) == (Role.PASSIVE, 2)
+
+
+async def test_watch_refreshes_the_tick(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    async with http.ws_connect(f"{url}/v1/watch") as socket:
+        await soon(socket.receive_str())
+        port.tick = 99
+        assert msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus).tick == 99

@@ -1,0 +1,266 @@
+"""Observers: committed ticks only, ever upwards, nothing lost on a slow one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket as sockets
+from typing import Self
+
+import aiohttp
+import msgspec
+import numpy as np
+import pytest
+from yarl import URL
+
+from pairsim.model.status import Role
+from pairsim.protocol.frames import Frame
+from pairsim.protocol.interest import Snapshot, apply
+from pairsim.replication.service import NoStateError
+from pairsim.server.http import websockets as bounds
+from pairsim.server.http.listener import listening
+from pairsim.server.reads import observe as module
+from tests.unit.server.fakes import FakePort
+from tests.unit.server.helpers import api_of, soon, until
+
+
+async def frame(socket: aiohttp.ClientWebSocketResponse) -> Frame:
+    return msgspec.msgpack.decode(await soon(socket.receive_bytes()), type=Frame)
+
+
+def ids(data: bytes) -> list[int]:
+    return sorted(np.frombuffer(data, "<i8").tolist())
+
+
+async def test_enter_update_and_leave(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.spawn(1, [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [50.0, 0.0, 0.0]])
+    async with http.ws_connect(f"{url}/v1/observe?min=0,0&max=10,10&components=position") as socket:
+        first = await frame(socket)
+        assert (first.keyframe, first.tick, ids(first.enter.ids)) == (True, 10, [1, 2])
+        assert list(first.enter.components) == ["position"]
+        port.table.column("position")[0] = [3.0, 3.0, 3.0]
+        port.table.column("position")[1] = [99.0, 0.0, 0.0]
+        port.table.column("position")[2] = [5.0, 0.0, 0.0]
+        port.publish()
+        second = await frame(socket)
+        assert (second.keyframe, second.tick) == (False, 11)
+        assert (ids(second.enter.ids), ids(second.update.ids), ids(second.leave)) == ([3], [1], [2])
+        port.table.column("mass")[0] = 7.0  # not selected
+        port.publish()
+        assert len((await frame(socket)).update) == 0
+
+
+async def test_a_tick_that_is_not_new_brings_no_frame(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    async with http.ws_connect(f"{url}/v1/observe") as socket:
+        await frame(socket)
+        port.publish(10)
+        port.publish(9)
+        port.publish(12)
+        assert (await frame(socket)).tick == 12
+
+
+async def test_a_lower_term_brings_no_frame(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.term = 5
+    async with http.ws_connect(f"{url}/v1/observe") as socket:
+        await frame(socket)
+        port.term = 4
+        reads = port.reads
+        port.publish(11)
+        await until(lambda: port.reads > reads)
+        port.term = 6
+        port.publish(12)
+        seen = await frame(socket)
+        assert (seen.tick, seen.term) == (12, 6)
+
+
+async def test_one_snapshot_a_tick_for_all_of_a_group(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.spawn(1, [[1.0, 1.0, 1.0]])
+    address = f"{url}/v1/observe?min=0,0&max=10,10"
+    async with http.ws_connect(address) as a, http.ws_connect(address) as b, http.ws_connect(address) as c:
+        for socket in (a, b, c):
+            await frame(socket)
+        before = port.reads
+        for tick in range(11, 21):
+            port.publish(tick)
+            for socket in (a, b, c):
+                assert (await frame(socket)).tick == tick
+        assert port.reads == before + 10
+
+
+async def test_the_rate_is_bounded(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    """The second frame of the slow one is due after 100 s."""
+    async with http.ws_connect(f"{url}/v1/observe?hz=0.01") as slow, http.ws_connect(f"{url}/v1/observe") as fast:
+        await frame(slow)
+        await frame(fast)
+        for tick in range(11, 16):
+            port.publish(tick)
+            assert (await frame(fast)).tick == tick
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await slow.receive_bytes()
+
+
+@pytest.mark.parametrize("query", ["components=colour", "min=0,0", "hz=0", "hz=61", "hz=nan", "min=1,1&max=0,0"])
+async def test_a_bad_query_is_refused_before_the_upgrade(http: aiohttp.ClientSession, url: str, query: str) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await http.ws_connect(f"{url}/v1/observe?{query}")
+    assert caught.value.status == 400
+
+
+async def test_a_spare_has_nothing_to_observe(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+    port.become(Role.SPARE)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await http.ws_connect(f"{url}/v1/observe")
+    assert caught.value.status == 503
+
+
+async def test_only_so_many_observers(http: aiohttp.ClientSession) -> None:
+    api = api_of(FakePort())
+    api._observers.sockets._limit = 1
+    async with listening(api.app(), "127.0.0.1:0") as number:
+        address = f"http://127.0.0.1:{number}/v1/observe"
+        async with http.ws_connect(address):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                await http.ws_connect(address)
+            assert caught.value.status == 503
+
+
+async def test_a_state_that_cannot_be_read_for_a_moment_is_waited_for(
+    http: aiohttp.ClientSession, url: str, port: FakePort
+) -> None:
+    port.read_errors = [NoStateError("joining"), TimeoutError("busy")]
+    async with http.ws_connect(f"{url}/v1/observe") as socket:
+        await until(lambda: port.reads >= 1)
+        port.publish()
+        await until(lambda: port.reads >= 2)
+        port.publish()
+        assert (await frame(socket)).keyframe
+
+
+async def test_a_box_that_holds_too_much_is_closed_with_the_reason(
+    http: aiohttp.ClientSession, url: str, port: FakePort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ENTITIES", 2)
+    port.spawn(1, [[1.0, 1.0, 1.0]] * 3)
+    async with http.ws_connect(f"{url}/v1/observe") as socket:
+        closed = await soon(socket.receive())
+        assert closed.data == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+        assert "smaller" in closed.extra
+
+
+async def test_without_ticks_an_observer_is_sent_away_in_the_end(
+    http: aiohttp.ClientSession, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.05)
+    async with http.ws_connect(f"{url}/v1/observe") as socket:
+        await frame(socket)
+        assert (await soon(socket.receive())).data == aiohttp.WSCloseCode.TRY_AGAIN_LATER
+
+
+class LazyPeer:
+    """An observer with a small receive buffer, that reads only when told to."""
+
+    def __init__(self, url: str) -> None:
+        self._url = URL(url)
+        self._raw = sockets.socket()
+        self._raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        self._raw.setblocking(False)
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(self._raw, (self._url.host, self._url.port))
+        request = (
+            "GET /v1/observe HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await loop.sock_sendall(self._raw, request.encode())
+        self._data = b""
+        while b"\r\n\r\n" not in self._data:
+            await self._more()
+        self._data = self._data.partition(b"\r\n\r\n")[2]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._raw.close()
+
+    async def _more(self) -> bool:
+        data = await soon(asyncio.get_running_loop().sock_recv(self._raw, 65536))
+        self._data += data
+        return bool(data)
+
+    async def _take(self, count: int) -> bytes:
+        while len(self._data) < count:
+            if not await self._more():
+                raise ConnectionError
+        taken, self._data = self._data[:count], self._data[count:]
+        return taken
+
+    async def frame(self) -> Frame:
+        _, length = await self._take(2)
+        if length == 126:
+            length = int.from_bytes(await self._take(2), "big")
+        elif length == 127:
+            length = int.from_bytes(await self._take(8), "big")
+        return msgspec.msgpack.decode(await self._take(length), type=Frame)
+
+    async def drain(self) -> bytes:
+        """Everything up to the end of the connection; returns its last bytes."""
+        with contextlib.suppress(ConnectionError):
+            while await self._more():
+                self._data = self._data[-200:]
+        return self._data
+
+
+def big(port: FakePort) -> None:
+    port.spawn(1, np.random.default_rng(1).random((50_000, 3)))
+
+
+async def test_a_slow_observer_gets_fewer_frames_and_the_same_content(
+    http: aiohttp.ClientSession, url: str, port: FakePort
+) -> None:
+    big(port)
+    rng = np.random.default_rng(2)
+    async with LazyPeer(url) as lazy, http.ws_connect(f"{url}/v1/observe", max_msg_size=0) as fast:
+        await frame(fast)
+        last = 40
+        for tick in range(11, last + 1):
+            port.table.column("position")[:] = rng.random((50_000, 3))
+            port.table.column("mass")[tick] = tick
+            port.publish(tick)
+            assert (await frame(fast)).tick == tick  # nobody is held up by the lazy one
+        seen: Snapshot | None = None
+        count = 0
+        while seen is None or seen.tick < last:
+            told = await lazy.frame()
+            assert seen is None or told.tick > seen.tick
+            seen = apply(seen, told)
+            count += 1
+        assert count < 20
+        assert seen.columns["position"].tobytes() == port.table.column("position").tobytes()
+        assert seen.columns["mass"].tobytes() == port.table.column("mass").tobytes()
+
+
+async def test_an_observer_that_never_reads_is_dropped(
+    http: aiohttp.ClientSession, url: str, port: FakePort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds.send, "__defaults__", (0.1,))
+    big(port)
+    async with LazyPeer(url) as lazy, http.ws_connect(f"{url}/v1/observe", max_msg_size=0) as fast:
+        await frame(fast)
+        tick = 10
+        gone = asyncio.ensure_future(_dropped(http, url))
+        while not gone.done():
+            tick += 1
+            port.table.column("position")[:] = tick
+            port.publish(tick)
+            await frame(fast)
+        assert await gone
+        assert b"nothing was read" not in await lazy.drain()  # nothing is kept for it, not even the reason
+
+
+async def _dropped(http: aiohttp.ClientSession, url: str) -> bool:
+    async with asyncio.timeout(10):
+        while True:
+            async with http.get(f"{url}/metrics") as answer:
+                if 'pairsim_observers{area="north"} 1.0' in (await answer.text()).splitlines():
+                    return True

@@ -1,0 +1,143 @@
+"""A process starts lean and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+from structlog.testing import CapturingLogger
+
+from pairsim.model.status import Role
+from pairsim.model.stop_signals import WITH_THE_WORLD
+from pairsim.replication.service import RefusedError
+from pairsim.server import run
+from pairsim.server.run import hand_over, run_simulator, run_witness
+from pairsim.settings import ProcessSettings
+from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness, commands
+from tests.unit.server.helpers import soon, until
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """The collector as it was: a served process sets it for itself."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ProcessSettings:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+    return ProcessSettings(
+        name="a", http=f"127.0.0.1:{number}", peer="127.0.0.1:1", data=tmp_path, secret=b"s" * 16, token=TOKEN
+    )
+
+
+async def listens(http: aiohttp.ClientSession, url: str) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                async with http.get(f"{url}/readyz"):
+                    return
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_hands_over_first_and_answers_what_is_under_way(
+    settings: ProcessSettings, http: aiohttp.ClientSession, number: signal.Signals
+) -> None:
+    port = FakePort(auto=False)
+    running = asyncio.ensure_future(run_simulator(settings, port))
+    await listens(http, settings.url)
+    asked = asyncio.ensure_future(
+        http.post(f"{settings.url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)}))
+    )
+    await until(lambda: len(port.submitted) == 1)
+    os.kill(os.getpid(), number)
+    await until(lambda: port.orders == ["switchover"])
+    port.commit()
+    async with await soon(asked) as answer:
+        assert answer.status == 200
+    await soon(running)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await http.get(f"{settings.url}/livez")
+
+
+async def test_a_passive_stops_without_an_order(settings: ProcessSettings, http: aiohttp.ClientSession) -> None:
+    port = FakePort(role=Role.PASSIVE)
+    running = asyncio.ensure_future(run_simulator(settings, port))
+    await listens(http, settings.url)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await soon(running)
+    assert port.orders == []
+
+
+async def test_an_active_that_stops_with_the_whole_world_hands_over_to_nobody(
+    settings: ProcessSettings, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, log = FakePort(), CapturingLogger()
+    monkeypatch.setattr(run, "log", log)
+    running = asyncio.ensure_future(run_simulator(settings, port))
+    await listens(http, settings.url)
+    os.kill(os.getpid(), WITH_THE_WORLD)
+    await soon(running)
+    assert port.orders == []
+    assert [(call.method_name, call.args[0]) for call in log.calls] == [
+        ("info", "serves"), ("info", "stopped with the whole world"),
+    ]  # fmt: skip
+
+
+async def test_a_handover_that_fails_is_no_reason_to_stay() -> None:
+    port = FakePort()
+    port.refuse = RefusedError("the passive is not in sync")
+    await soon(hand_over(port))
+    port.refuse = TimeoutError("it did not happen in time")
+    await soon(hand_over(port))
+
+
+async def test_a_witness_stops_too(settings: ProcessSettings, http: aiohttp.ClientSession) -> None:
+    running = asyncio.ensure_future(run_witness(settings, FakeWitness()))
+    await listens(http, settings.url)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await soon(running)
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+def test_a_spare_loads_nothing_that_it_does_not_need() -> None:
+    loaded = run_python(
+        "import asyncio, sys\n"
+        "from pairsim.server.run import SimulatorApi\n"
+        "class Port:\n"
+        "    status = meters = None\n    catalogue = staticmethod(lambda: None)\n"
+        "async def main():\n"
+        "    SimulatorApi(Port(), name='a', token='t', limit=1).app()\n"
+        "asyncio.run(main())\n"
+        "print(*sorted({'numpy', 'numba', 'pysyncobj'} & sys.modules.keys()))"
+    )
+    assert loaded.split() == []
+
+
+def test_the_client_needs_neither_replication_nor_numpy() -> None:
+    loaded = run_python(
+        "import sys, pairsim.client.client\n"
+        "print(*[m for m in sys.modules if m.startswith('pairsim.replication') or m == 'numpy'])"
+    )
+    assert loaded.split() == []

@@ -1,4 +1,4 @@
-"""The prose of the product is plain English. CONTRIBUTING.md lists the rules; this test holds what a machine can see."""
+"""The prose of the product is plain English. CONTRIBUTING.md lists the rules; this test holds the countable ones."""
 
 from __future__ import annotations
 

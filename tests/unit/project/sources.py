@@ -57,10 +57,10 @@ def texts_of_module(path: Path) -> Iterator[Text]:
 
 
 def texts_of_document(path: Path) -> Iterator[Text]:
-    """Yields the paragraphs of a Markdown document without its code."""
+    """Yields the lines of a Markdown document without its code and its quotations."""
     fence = False
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.lstrip().startswith("```"):
             fence = not fence
         elif not fence:
-            yield Text(f"{path.relative_to(ROOT)}:{number}", "document", re.sub(r"`[^`]*`", "`code`", line))
+            yield Text(f"{path.relative_to(ROOT)}:{number}", "document", re.sub(r"`[^`]*`|\"[^\"]*\"", "`code`", line))

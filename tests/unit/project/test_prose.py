@@ -15,7 +15,7 @@ RULES = {
     r"\btold\b": "name who reports what to whom: 'reports', 'receives', 'is configured with'",
     r"\bwhoever\b": "name the subject: 'the replica that takes over'",
     r"\bsomebody\b": "name the subject: 'another thread'",
-    r"\bwhat is\b": "name the thing: 'the state', 'the oldest entry'",
+    r"\bwhat is\b(?! wrong)": "name the thing: 'the state', 'the oldest entry'",
     r"(^|[.:;] )One (that|which|who)\b": "name the subject: 'A member that ...'",
     r"\bof whom\b": "name the subject",
     r"\bgives? way\b": "say what happens: 'has a lower priority', 'is closed for a new one'",

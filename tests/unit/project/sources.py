@@ -64,3 +64,12 @@ def texts_of_document(path: Path) -> Iterator[Text]:
             fence = not fence
         elif not fence:
             yield Text(f"{path.relative_to(ROOT)}:{number}", "document", re.sub(r"`[^`]*`|\"[^\"]*\"", "`code`", line))
+
+
+def texts_of_configuration(path: Path) -> Iterator[Text]:
+    """Yields the comments and descriptions of a YAML, TOML or shell file."""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        found = re.search(r"(?:^|\s)#\s+(.*)$|(?:description|summary|message): *(.*)$", line)
+        if found:
+            text = re.sub(r"`[^`]*`", "`code`", found.group(1) or found.group(2))
+            yield Text(f"{path.relative_to(ROOT)}:{number}", "comment", text)

@@ -6,7 +6,16 @@ import re
 
 import pytest
 
-from tests.unit.project.sources import PRODUCT, ROOT, Text, files, modules, texts_of_document, texts_of_module
+from tests.unit.project.sources import (
+    PRODUCT,
+    ROOT,
+    Text,
+    files,
+    modules,
+    texts_of_configuration,
+    texts_of_document,
+    texts_of_module,
+)
 
 RULES = {
     r"\b(is|are|was|were) (no(?! longer| more than| later than| earlier than| less than)|none)\b": (
@@ -54,6 +63,12 @@ def test_modules_are_written_in_plain_english() -> None:
 def test_documents_are_written_in_plain_english() -> None:
     documents = [path for path in files(".md") if path.relative_to(ROOT).parts[0] != ".github"]
     wrong = [line for path in documents for text in texts_of_document(path) for line in problems(text)]
+    assert not wrong, f"{len(wrong)} texts need other words:\n" + "\n".join(wrong)
+
+
+def test_configuration_is_written_in_plain_english() -> None:
+    configuration = [*files(".yaml", ".yml", ".toml"), ROOT / "Makefile", ROOT / "Dockerfile"]
+    wrong = [line for path in configuration for text in texts_of_configuration(path) for line in problems(text)]
     assert not wrong, f"{len(wrong)} texts need other words:\n" + "\n".join(wrong)
 
 

@@ -17,15 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsim.replication.raft import storage as storage_module
-from pairsim.replication.raft.journal import (
-    FileStorage,
-    Journal,
-    JournalError,
-    JournalFullError,
-    MemoryStorage,
-    boot_id,
-)
+from pairsim.replication.raft.journal import Journal, boot_id
 from pairsim.replication.raft.messages import Entry
+from pairsim.replication.raft.storage import FileStorage, JournalError, JournalFullError, MemoryStorage
 
 ME = "north/1/a"
 PATIENCE = 10.0
@@ -70,7 +64,7 @@ def opened(storage: MemoryStorage, boot: str = "boot", identity: str = ME) -> Jo
 
 def filled(storage: MemoryStorage, entries: int = 4) -> Journal:
     journal = opened(storage)
-    journal.enrol()
+    journal.promote_to_voter()
     journal.setCurrentTerm(3, "b")
     for index in range(1, entries + 1):
         journal.add(b"command %d" % index, index, 3)
@@ -84,7 +78,7 @@ Facts = tuple[list[Entry], int, str | None, bool, bytes | None]
 def facts(journal: Journal) -> Facts:
     """What a member must not forget (the commit index may be old)."""
     snapshot = None if journal.snapshot is None else msgspec.msgpack.encode(journal.snapshot)
-    return journal[:], journal.getCurrentTerm(), journal.getVotedForNodeId(), journal.enrolled, snapshot
+    return journal[:], journal.getCurrentTerm(), journal.getVotedForNodeId(), journal.is_voter, snapshot
 
 
 # --- what any journal must do ------------------------------------------------------------------------------
@@ -101,13 +95,13 @@ def test_remembers_entries_term_and_vote() -> None:
     again = opened(storage)
     assert (len(again), again[0], again[-1]) == (4, (b"command 1", 1, 3), (b"command 4", 4, 3))
     assert again[1:3] == [(b"command 2", 2, 3), (b"command 3", 3, 3)]
-    assert (again.getCurrentTerm(), again.getVotedForNodeId(), again.enrolled) == (3, "b", True)
+    assert (again.getCurrentTerm(), again.getVotedForNodeId(), again.is_voter) == (3, "b", True)
 
 
 def test_a_fresh_journal_is_blank_and_does_not_vote() -> None:
     journal = opened(MemoryStorage())
     assert journal.blank
-    assert not journal.enrolled
+    assert not journal.is_voter
     assert journal.getRaftCommitIndex() == 1
 
 
@@ -116,11 +110,11 @@ def test_another_boot_keeps_the_entries_and_takes_the_vote_away() -> None:
     filled(storage)
     for _start in range(2):  # the second start of the new boot must not forget it
         journal = opened(storage, boot="another")
-        assert not journal.enrolled
+        assert not journal.is_voter
         assert not journal.blank
         assert len(journal) == 4
-    journal.enrol()
-    assert opened(storage, boot="another").enrolled
+    journal.promote_to_voter()
+    assert opened(storage, boot="another").is_voter
 
 
 def test_a_restart_is_the_same_incarnation_and_a_lost_or_old_journal_another() -> None:
@@ -136,10 +130,10 @@ def test_a_restart_is_the_same_incarnation_and_a_lost_or_old_journal_another() -
 def test_remembers_who_founded_the_group_through_a_compaction() -> None:
     storage = MemoryStorage()
     journal = opened(storage)
-    journal.enrol({"a": 1, "b": 2, "w": 3})
+    journal.promote_to_voter({"a": 1, "b": 2, "w": 3})
     journal.add(b"one", 1, 1)
     journal.clear()
-    assert opened(storage).founders == {"a": 1, "b": 2, "w": 3}
+    assert opened(storage).initial_members == {"a": 1, "b": 2, "w": 3}
 
 
 def test_refuses_the_journal_of_another_member() -> None:
@@ -200,9 +194,9 @@ def test_entries_that_a_snapshot_covers_can_be_forgotten(change: Operation, left
 
 def test_a_founder_of_a_generation_votes_from_the_beginning() -> None:
     storage = MemoryStorage()
-    opened(storage).found(b"sealed", 7)
+    opened(storage).bootstrap(b"sealed", 7)
     journal = opened(storage)
-    assert (journal.enrolled, journal.getCurrentTerm(), journal.getVotedForNodeId()) == (True, 7, None)
+    assert (journal.is_voter, journal.getCurrentTerm(), journal.getVotedForNodeId()) == (True, 7, None)
     assert [entry[1:] for entry in journal[:]] == [(1, 7), (2, 7)]
     assert not journal.blank
 
@@ -248,8 +242,8 @@ _operations = st.one_of(
     st.builds(_compact, st.integers(0, 50), st.booleans()),
     st.builds(_compact_own, st.integers(0, 50)),
     st.builds(lambda t, v: lambda journal: journal.setCurrentTerm(t, v), st.integers(0, 99), st.none() | st.text()),
-    st.builds(lambda t: lambda journal: journal.found(b"f", t), st.integers(0, 99)),
-    st.just(lambda journal: journal.enrol()),
+    st.builds(lambda t: lambda journal: journal.bootstrap(b"f", t), st.integers(0, 99)),
+    st.just(lambda journal: journal.promote_to_voter()),
     st.just(lambda journal: journal.clear()),
     st.builds(lambda n: lambda journal: (journal.setRaftCommitIndex(n), journal.onOneSecondTimer()), st.integers(1, 9)),
 )
@@ -260,7 +254,7 @@ _operations = st.one_of(
 def test_a_crash_at_any_byte_loses_nothing_that_was_acknowledged(operations: list[Operation], bytes_left: int) -> None:
     storage = MortalStorage()
     journal = opened(storage)
-    journal.enrol()
+    journal.promote_to_voter()
     storage.left = bytes_left
     before = after = copy.deepcopy(facts(journal))
     try:
@@ -369,7 +363,7 @@ def test_a_journal_goes_on_while_it_is_compacted(file: FileStorage, size: int) -
     journal.add(b"command 6", 6, 4)
     for seen in (journal, opened(MemoryStorage(file.read()))):
         assert [entry[1] for entry in seen[:]] == [2, 3, 4, 5, 6]
-        assert (seen.getCurrentTerm(), seen.getVotedForNodeId(), seen.enrolled) == (4, "c", True)
+        assert (seen.getCurrentTerm(), seen.getVotedForNodeId(), seen.is_voter) == (4, "c", True)
         assert seen.snapshot is not None
         assert seen.snapshot.data == pack.data
         assert seen.bytes == len(file.read())
@@ -427,7 +421,7 @@ def test_a_record_torn_at_any_byte_is_cut_off_and_the_journal_goes_on() -> None:
     for end in range(whole, len(storage.data)):
         torn = MemoryStorage(storage.read()[:end])
         again = opened(torn)
-        assert again.enrolled
+        assert again.is_voter
         assert len(again) == 3
         again.add(b"another", 4, 3)
         assert opened(torn)[3] == (b"another", 4, 3)
@@ -444,7 +438,7 @@ def test_damage_at_any_byte_is_noticed() -> None:
         damaged.data[at] ^= 0x10
         with structlog.testing.capture_logs() as logs:
             again = opened(damaged)
-        assert not again.enrolled
+        assert not again.is_voter
         assert not again.blank
         assert again[:] == entries[: len(again)]
         assert again.getRaftCommitIndex() <= max(1, again[-1][1] if len(again) else 1)
@@ -455,7 +449,7 @@ def test_damage_at_any_byte_is_noticed() -> None:
 def test_a_journal_that_lost_its_beginning_is_not_mistaken_for_a_new_member() -> None:
     journal = opened(MemoryStorage(bytes(4096)))
     assert not journal.blank
-    assert not journal.enrolled
+    assert not journal.is_voter
 
 
 # --- full and broken disks ---------------------------------------------------------------------------------
@@ -502,7 +496,7 @@ def _every_write(journal: Journal) -> list[Callable[[], None]]:
         lambda: journal.deleteEntriesFrom(1),
         lambda: journal.deleteEntriesTo(1),
         journal.clear,
-        lambda: journal.found(b"", 9),
+        lambda: journal.bootstrap(b"", 9),
         lambda: journal.save_snapshot(b"", journal[0], journal[1], keep_tail=True),
         journal.onOneSecondTimer,
     ]

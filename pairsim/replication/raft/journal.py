@@ -106,7 +106,7 @@ class Journal:
             self._state.commit = min(self._state.commit, self._state.entries[-1][1] if self._state.entries else 1)
         if self._damaged:
             log.warning(
-                "a journal is damaged: this member keeps what is whole, and votes when it has caught up",
+                "a journal is damaged: this member keeps the whole records, and votes when it has caught up",
                 journal=self._head.identity,
                 damaged_at=self.bytes,
                 bytes=len(data),

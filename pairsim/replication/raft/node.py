@@ -146,7 +146,7 @@ class RaftNode:
         return frozenset(peer for peer, ping in pings.items() if ping is not None and not ping.quarantined)
 
     def peer_ping(self, peer: str) -> Ping | None:
-        """Returns the last ping that a peer sent over its present link; None if there is none."""
+        """Returns the last ping that a peer sent over its present link; None before the first ping."""
         return self._quarantine.ping_of(peer)
 
     # --- called by any thread

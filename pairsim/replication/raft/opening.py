@@ -18,7 +18,7 @@ class TermOpening:
 
     Attributes:
         open_term: The term in which this member is the active; None if it is not the active.
-        pending_term: The term whose `Open` record is in the log and not yet applied; None if there is none.
+        pending_term: The term whose `Open` record is in the log and not yet applied, or None.
     """
 
     def __init__(self, raft: Raft, listener: LeadershipListener) -> None:

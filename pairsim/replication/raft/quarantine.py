@@ -70,7 +70,7 @@ class Quarantine:
         )
 
     def ping_of(self, peer: str) -> Ping | None:
-        """Returns the last ping that a peer sent over its present link; None if there is none."""
+        """Returns the last ping that a peer sent over its present link; None before the first ping."""
         return self._pings.get(peer)
 
     def on_ping(self, peer: str, ping: Ping) -> bool:

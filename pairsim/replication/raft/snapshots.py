@@ -99,7 +99,7 @@ class Snapshots:
     # --- as a leader
 
     def next_chunk(self, peer: str, term: int) -> Chunk | None:
-        """Returns the chunk that the peer gets next in this leadership; None when there is no snapshot."""
+        """Returns the chunk that the peer gets next in this leadership; None before the first snapshot."""
         snapshot = self._journal.snapshot
         if snapshot is None:
             return None

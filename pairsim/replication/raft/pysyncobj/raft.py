@@ -142,7 +142,7 @@ class Raft:
         return int(self._core._SyncObj__raftMatchIndex.get(NamedNode(peer), 0))
 
     def last_response(self, peer: str) -> float:
-        """Returns, on a leader, the time of the peer's last answer; 0.0 if there was none."""
+        """Returns, on a leader, the time of the peer's last answer; 0.0 before the first answer."""
         return float(self._core._SyncObj__lastResponseTime.get(NamedNode(peer), 0.0))
 
     @property
@@ -262,7 +262,7 @@ class Raft:
         sent = next_index.get(node, 0)
         self._core._SyncObj__onMessageReceived(node, message)
         if not message["reset"] and sent > next_index.get(node, 0):
-            next_index[node] = sent  # what is under way is not sent again
+            next_index[node] = sent  # entries under way are not sent again
 
     def _keep_matching(self, message: RaftMessage) -> int | None:
         """Removes entries from a message that the log already holds.

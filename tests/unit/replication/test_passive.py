@@ -13,8 +13,8 @@ from pairsim.replication.sync.messages import Ack, Resend, ToActive, ToSubscribe
 from pairsim.replication.sync.publisher import Packed, StatePublisher
 from pairsim.replication.sync.self_check import Audit
 from pairsim.replication.sync.state import State
+from tests.unit.replication.log.test_tick_log import apply, new, tick
 from tests.unit.replication.tables import SCHEMA, same, table
-from tests.unit.replication.test_tick_log import apply, new, tick
 
 
 class Unaudited:

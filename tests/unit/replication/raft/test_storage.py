@@ -13,7 +13,7 @@ import pytest
 from pairsim.replication.raft import storage as storage_module
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.storage import FileStorage, JournalError, JournalFullError
-from tests.unit.replication.journals import facts, filled, opened
+from tests.unit.replication.raft.journals import facts, filled, opened
 
 
 class _Disk:

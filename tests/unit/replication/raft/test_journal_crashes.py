@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pairsim.replication.raft import storage as storage_module
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.storage import FileStorage, MemoryStorage
-from tests.unit.replication.journals import Crash, MortalStorage, Operation, facts, filled, opened
+from tests.unit.replication.raft.journals import Crash, MortalStorage, Operation, facts, filled, opened
 
 
 def _add(size: int, term: int) -> Operation:

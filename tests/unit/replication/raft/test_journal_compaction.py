@@ -12,7 +12,7 @@ import pytest
 
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.storage import FileStorage, JournalError, MemoryStorage
-from tests.unit.replication.journals import DEADLINE_SECONDS, facts, filled, opened
+from tests.unit.replication.raft.journals import DEADLINE_SECONDS, facts, filled, opened
 
 
 class SlowPack:

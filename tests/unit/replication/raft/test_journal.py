@@ -7,7 +7,7 @@ import pytest
 
 from pairsim.replication.raft.journal import Journal, boot_id
 from pairsim.replication.raft.storage import JournalError, MemoryStorage
-from tests.unit.replication.journals import Operation, facts, filled, opened
+from tests.unit.replication.raft.journals import Operation, facts, filled, opened
 
 
 def test_has_every_method_of_the_journal_of_pysyncobj() -> None:

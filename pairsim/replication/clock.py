@@ -1,4 +1,4 @@
-"""The one clock of replication, so that a simulation can put a whole process on virtual time."""
+"""The one clock of replication, so that a simulation can run a whole process on virtual time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _source: Callable[[], float] = time.monotonic
 
 
 def monotonic() -> float:
-    """The time in seconds; only differences mean anything."""
+    """Returns the time in seconds; only differences have a meaning."""
     return _source()
 
 
 def use_clock(clock: Callable[[], float]) -> None:
-    """Puts everything in this process on another clock."""
+    """Makes all of replication in this process use another clock."""
     global _source  # noqa: PLW0603 - one clock per process is the point
     _source = clock

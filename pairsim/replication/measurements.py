@@ -1,16 +1,40 @@
-"""What a replica counts of its own work; read by the metrics endpoint at a scrape."""
+"""What a replica measures of its own work; the metrics endpoint reads it at a scrape."""
 
 from __future__ import annotations
 
 import bisect
 
-TICK_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0)
-COMMIT_BOUNDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
-TAKEOVER_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+TICK_SECONDS = (
+    0.0005,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.015,
+    0.02,
+    0.025,
+    0.03,
+    0.04,
+    0.05,
+    0.075,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+)
+COMMIT_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+TAKEOVER_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Upper bounds of the histograms' buckets, in seconds."""
 
 
-class Distribution:
-    """How often a time was below which bound, in seconds."""
+class Histogram:
+    """A histogram of durations.
+
+    Attributes:
+        bounds: Upper bounds of the buckets, in seconds, ascending.
+        counts: How many durations fell into each bucket; one more than `bounds`, for longer durations.
+        seconds: The sum of all durations.
+    """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
@@ -18,29 +42,36 @@ class Distribution:
         self.seconds = 0.0
 
     def observe(self, seconds: float) -> None:
-        """It took so long."""
+        """Counts one duration."""
         self.counts[bisect.bisect_left(self.bounds, seconds)] += 1
         self.seconds += seconds
 
 
-class Meters:
-    """Plain numbers; each is written by one thread, so none needs a lock.
+class ReplicaMeasurements:
+    """The counters and gauges of one replica; each is written by one thread, so they need no lock.
 
     Attributes:
-        ticks: What a tick of the active took.
-        commits: From a record's way into the log to its commit.
-        takeovers: How long the area stood still when this replica became the active in place of a lost one.
-        leaderships: How often this replica became the active, for whatever reason.
+        ticks: Durations of the active's ticks.
+        commits: Durations from the submission of a tick's record to its commit.
+        takeovers: Durations for which the area stood still when this replica replaced a lost active.
+        leaderships: How often this replica became the active, for any reason.
         switchovers: How often another active handed over to this replica.
-        inbox, voters, lag, tick_rate: As they were at the last look: commands that wait for a tick; members that vote
-            and are linked, this one among them; ticks that the passive's state is behind the last commit, None if this
-            is not the active or nobody follows; ticks a second that are wanted.
+        overruns: How often the active fell behind its tick rate.
+        replayed: Ticks that this replica ran again in takeovers.
+        sync_bytes: Packed bytes of the state stream.
+        sync_frames: Frames of the state stream.
+        sync_skipped: Ticks without a frame, because a subscriber was behind.
+        inbox: Commands that waited for a tick when the gauges were last set.
+        voters: Members that vote and are linked, this one included, when the gauges were last set.
+        lag: Ticks by which the passive's state is behind the last commit; None if this replica is not the active, or
+            no passive follows.
+        tick_rate: The wanted ticks per second.
     """
 
     def __init__(self) -> None:
-        self.ticks = Distribution(TICK_BOUNDS)
-        self.commits = Distribution(COMMIT_BOUNDS)
-        self.takeovers = Distribution(TAKEOVER_BOUNDS)
+        self.ticks = Histogram(TICK_SECONDS)
+        self.commits = Histogram(COMMIT_SECONDS)
+        self.takeovers = Histogram(TAKEOVER_SECONDS)
         self.leaderships = self.switchovers = self.overruns = self.replayed = 0
         self.sync_bytes = self.sync_frames = self.sync_skipped = 0
         self.inbox = self.voters = 0
@@ -48,7 +79,14 @@ class Meters:
         self.tick_rate = 0.0
 
     def became_active(self, gap: float, *, handed: bool) -> None:
-        """In another one's place, which hands over and is gone before it is scraped, or is lost; `gap` in seconds."""
+        """Counts that this replica became the active in place of another one.
+
+        The new active counts it, since the old one is lost, or ends before it is scraped.
+
+        Args:
+            gap: How long the area stood still, in seconds.
+            handed: Whether the active before handed over.
+        """
         if handed:
             self.switchovers += 1
         else:

@@ -1,7 +1,7 @@
-"""What the network layer sees of a replica: a seam, so that either side can be tested without the other.
+"""What the server sees of a process: the interfaces of a replica and of a witness, and their errors.
 
-Every method may be called from any thread. Those that say *blocks* belong into an executor when called from an
-event loop.
+The server and replication meet only here, so that each can be tested without the other. Every method may be called
+from any thread. A method that says *blocks* must run in an executor when an event loop calls it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command, Result
 from pairsim.model.status import ReplicaStatus, WitnessStatus
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 
 if TYPE_CHECKING:
     from pairsim.model.command_schema import Catalogue
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class ReplicaError(Exception):
-    """A request that this replica cannot serve; its text is a sentence for the user."""
+    """This replica cannot serve the request; the text is a sentence for the user."""
 
 
 class NotActiveError(ReplicaError):
-    """Only the active takes this; ask the leader, if one is known."""
+    """Only the active serves this request; `leader` is the active, if it is known."""
 
     def __init__(self, leader: Member | None) -> None:
         super().__init__(
@@ -41,144 +41,167 @@ class NotActiveError(ReplicaError):
 
 
 class InboxFullError(ReplicaError):
-    """More commands wait for a tick than the inbox holds; try again later."""
+    """The batch does not fit into the inbox, because too many commands wait for a tick; try again later."""
 
 
 class BatchTooLargeError(ReplicaError):
-    """A batch that would not fit into one tick's record; send it in parts."""
+    """The batch does not fit into the record of one tick; send it in parts."""
 
 
 class BatchInterruptedError(ReplicaError):
     """The active lost its leadership before the batch was committed.
 
-    Its outcome is unknown: send the same commands with the same ids again.
+    The outcome is unknown: send the same commands with the same ids again.
     """
 
 
 class NoStateError(ReplicaError):
-    """This process holds no state that could be read (a spare, or still joining)."""
+    """This process holds no state to read: it is a spare, or it is still joining."""
 
 
 class RefusedError(ReplicaError):
-    """An order that contradicts what this replica knows (an old generation, a lower epoch, a busy process)."""
+    """The request contradicts what this replica knows: an old generation, a lower epoch, a busy process."""
 
 
 class SimulatorError(RefusedError):
-    """The area's simulator cannot be found, or it raised before the replica voted; says which, what and where."""
+    """The area's simulator cannot be found, or it raised before the replica voted; the text says which and where."""
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """A committed batch: one result per command, in the order of the commands."""
+    """A committed batch: the active's term, and one result per command in the order of the commands."""
 
     term: int
     results: list[Result]
 
 
-class Switchover(msgspec.Struct, frozen=True):
-    """A finished planned change: ms from the last commit here to the new active's first own record, its term."""
+class SwitchoverResult(msgspec.Struct, frozen=True):
+    """A finished planned change of the active.
+
+    Attributes:
+        gap_ms: Milliseconds from the last commit of the old active to the first own record of the new one.
+        term: The term of the new active.
+    """
 
     gap_ms: float
     term: int
 
 
 class Published(msgspec.Struct, frozen=True):
-    """A tick that may be seen: committed, and the replica's state is at it."""
+    """A tick that clients may see: its record is committed, and the replica's state is at this tick."""
 
     term: int
     tick: int
 
 
-Done = Callable[[Committed | ReplicaError], None]
+BatchCallback = Callable[[Committed | ReplicaError], None]
+"""Receives the outcome of a batch, once, from another thread."""
 
 
-class ReplicaPort(Protocol):
-    """A simulator process: a spare, or a member of one area's pair."""
+class ReplicaService(Protocol):
+    """A simulator process as the server sees it: a spare, or a replica of one area's pair."""
 
     def status(self) -> ReplicaStatus:
-        """A consistent snapshot; cheap enough for every request."""
+        """Returns a consistent status; cheap enough for every request."""
 
     def catalogue(self) -> Catalogue | None:
-        """What commands and components are valid here; None for a spare."""
+        """Returns which commands and components are valid in this area; None on a spare."""
 
-    def meters(self) -> Meters | None:
-        """What it counted of its own work; None for a spare."""
+    def measurements(self) -> ReplicaMeasurements | None:
+        """Returns what the replica measured of its own work; None on a spare."""
 
     def leader(self) -> Member | None:
-        """The active as this replica knows it (may be itself)."""
+        """Returns the active as this replica knows it, which may be the replica itself; None if it knows none."""
 
-    def submit(self, commands: Sequence[Command], done: Done) -> None:
-        """Puts validated commands into the inbox, all or none.
+    def submit(self, commands: Sequence[Command], done: BatchCallback) -> None:
+        """Puts validated commands into the inbox, all or none of them.
 
-        `done` is called once, from another thread, when all of the batch is committed or its fate is unknown.
+        Args:
+            commands: The batch.
+            done: Called when the whole batch is committed, or when its outcome is unknown.
 
         Raises:
             NotActiveError: This replica is not the active.
-            InboxFullError: The batch does not fit.
+            InboxFullError: The batch does not fit into the inbox now.
+            BatchTooLargeError: The batch does not fit into one tick.
         """
 
     def read(self, query: Callable[[Table, Published], T], timeout: float) -> T:
         """Runs a query on the state at a committed tick and returns its result; blocks.
 
-        The query must not keep views of the table's columns.
+        Args:
+            query: Receives the table and the tick that it is at; it must not keep views of the table's columns.
+            timeout: How long to wait for the state, in seconds.
 
         Raises:
-            NoStateError: There is no state here.
+            NoStateError: This process holds no state.
             TimeoutError: The state was not readable in time.
         """
 
     def digests(self, first: int, last: int) -> dict[int, str]:
-        """Digests (16 hex digits) of the recent committed ticks in [first, last] that this replica was at."""
+        """Returns the digests (16 hex digits) of recent committed ticks in [first, last] that the state was at."""
 
     def watch(self, listener: Callable[[Published | None], None]) -> Callable[[], None]:
-        """Calls the listener from another thread: with each published tick, with None on a change of status.
+        """Calls the listener from another thread: with each published tick, and with None on a change of status.
 
-        Returns a function that ends it.
+        Returns:
+            A function that ends the calls.
         """
 
     def assign(self, assignment: Assignment) -> None:
         """Makes this process a member of a generation; idempotent; blocks.
 
         Raises:
-            RefusedError: It contradicts what this replica knows.
+            RefusedError: The assignment contradicts what this replica knows.
         """
 
     def release(self, area: str) -> None:
-        """Leaves the area and forgets its state: the process is a spare again; idempotent; blocks."""
+        """Leaves the area and deletes its state, so that the process is a spare again; idempotent; blocks."""
 
     def leave(self) -> None:
-        """The process will end soon: its status says so from now on."""
+        """Announces in the status that the process will end soon."""
 
     def authorise(self, authority: Authority, timeout: float) -> None:
         """Commits an authority grant; blocks.
 
         Raises:
-            NotActiveError, RefusedError, TimeoutError
+            NotActiveError: This replica is not the active.
+            RefusedError: A higher epoch is in force.
+            TimeoutError: The grant was not committed in time.
         """
 
-    def switchover(self, timeout: float) -> Switchover:
-        """Hands the leadership to the passive; blocks.
+    def switchover(self, timeout: float) -> SwitchoverResult:
+        """Hands the leadership over to the passive; blocks.
 
         Raises:
             NotActiveError: This replica is not the active.
-            RefusedError: The passive is not in sync.
-            TimeoutError: It did not happen in time; this replica is active again or will be told by the log.
+            RefusedError: The passive is not in sync, or the area is being handed over already.
+            TimeoutError: The passive did not take over in time; this replica stays the active unless the log shows
+                another one.
         """
 
 
-class WitnessPort(Protocol):
-    """A witness process: the third vote of many areas."""
+class WitnessService(Protocol):
+    """A witness process as the server sees it: the third vote of many areas."""
 
     def status(self) -> WitnessStatus:
-        """A snapshot over all areas."""
+        """Returns the status of all areas."""
 
     def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Calls the listener from another thread on each change of a leader, term or generation."""
+        """Calls the listener from another thread on each change of a leader, term or generation.
+
+        Returns:
+            A function that ends the calls.
+        """
 
     def assign(self, assignment: Assignment) -> None:
-        """Joins a generation of an area; idempotent; blocks. Raises RefusedError."""
+        """Joins a generation of an area; idempotent; blocks.
+
+        Raises:
+            RefusedError: The assignment contradicts what this witness knows.
+        """
 
     def release(self, area: str) -> None:
-        """Leaves an area and forgets its log; idempotent; blocks."""
+        """Leaves an area and deletes its log; idempotent; blocks."""
 
     def leave(self) -> None:
-        """The process will end soon: its status says so from now on."""
+        """Announces in the status that the process will end soon."""

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.protocol.frames import MAX_BODY, DigestsAnswer
-from pairsim.replication.service import ReplicaPort
+from pairsim.replication.service import ReplicaService
 from pairsim.server.commands.gateway import HOLD_SECONDS, Gateway
 from pairsim.server.commands.handler import CommandHandler
 from pairsim.server.commands.session import Sessions
@@ -34,7 +34,7 @@ _RECENT_DIGESTS = 100
 class SimulatorApi:
     """One process's API. Make it inside the event loop that serves it."""
 
-    def __init__(self, port: ReplicaPort, *, name: str, token: str, limit: int, hold: float = HOLD_SECONDS) -> None:
+    def __init__(self, port: ReplicaService, *, name: str, token: str, limit: int, hold: float = HOLD_SECONDS) -> None:
         """Serves the port.
 
         Args:
@@ -92,7 +92,7 @@ class SimulatorApi:
             "watchers": self._watch.sockets,
         }
         self._metrics.watch(sockets)
-        self._metrics.registry.register(MeterCollector(self._port.meters))
+        self._metrics.registry.register(MeterCollector(self._port.measurements))
         app.cleanup_ctx.append(self._live)
         app.on_shutdown.append(self._goodbye)
         return app

@@ -14,7 +14,7 @@ import structlog
 
 from pairsim.model.status import Role
 from pairsim.model.stop_signals import ALONE, WITH_THE_WORLD
-from pairsim.replication.service import ReplicaError, ReplicaPort, WitnessPort
+from pairsim.replication.service import ReplicaError, ReplicaService, WitnessService
 from pairsim.server.app import SimulatorApi
 from pairsim.server.http.listener import listening
 from pairsim.server.witness_app import witness_app
@@ -26,7 +26,7 @@ HANDOVER_SECONDS = 5.0
 _COLLECT_AFTER = 50_000
 
 
-async def run_simulator(settings: ProcessSettings, port: ReplicaPort) -> None:
+async def run_simulator(settings: ProcessSettings, port: ReplicaService) -> None:
     """Serves a simulator process until it is told to stop; the caller closes the port afterwards."""
     api = SimulatorApi(port, name=settings.name, token=settings.token, limit=settings.inbox_commands)
     async with listening(api.app(), settings.http):
@@ -39,7 +39,7 @@ async def run_simulator(settings: ProcessSettings, port: ReplicaPort) -> None:
     log.info("stopped with the whole world" if number == WITH_THE_WORLD else "stopped", replica=settings.name)
 
 
-async def run_witness(settings: ProcessSettings, port: WitnessPort) -> None:
+async def run_witness(settings: ProcessSettings, port: WitnessService) -> None:
     """Serves a witness process until it is told to stop; the caller closes the port afterwards."""
     async with listening(witness_app(port, settings.token), settings.http):
         settle_memory()
@@ -59,7 +59,7 @@ def settle_memory() -> None:
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
 
 
-async def hand_over(port: ReplicaPort) -> None:
+async def hand_over(port: ReplicaService) -> None:
     """Makes the passive the active, if this process is it; bounded in time, and no reason not to stop."""
     status = port.status()
     if status.role is not Role.ACTIVE:

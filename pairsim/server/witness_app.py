@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.protocol.frames import MAX_BODY
-from pairsim.replication.service import WitnessPort
+from pairsim.replication.service import WitnessService
 from pairsim.server.control.assignment import Assigning
 from pairsim.server.control.probes import live
 from pairsim.server.control.watch import Watch, witness_key
@@ -21,7 +21,7 @@ from pairsim.server.http.requests import Blocking
 from pairsim.server.metrics.registry import WitnessMetrics
 
 
-def witness_app(port: WitnessPort, token: str) -> web.Application:
+def witness_app(port: WitnessService, token: str) -> web.Application:
     """The application; its background work starts and ends with it."""
     app = web.Application(middlewares=[answer_errors, only_this_process(port)], client_max_size=MAX_BODY)
     changes = Signal()

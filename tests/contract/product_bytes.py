@@ -27,8 +27,9 @@ from pairsim.replication.checkpoint.format import Checkpointer
 from pairsim.replication.log.records import Record, decode_record, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.process.witness import Witness
-from pairsim.replication.raft.journal import Journal, MemoryStorage
+from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.messages import Message, decode_message, encode_message
+from pairsim.replication.raft.storage import MemoryStorage
 from pairsim.replication.sync.codec import Encoder, apply_delta, apply_keyframe, pack
 from pairsim.replication.sync.messages import ToActive, ToSubscriber, decode_to_subscriber, encode_to_subscriber
 from pairsim.server.reads.backup import packed
@@ -130,7 +131,7 @@ def journals() -> dict[str, bytes]:
         storage = MemoryStorage()
         journal = Journal(storage, _BOOT, _IDENTITY)
     journal.setCurrentTerm(1, "a")
-    journal.enrol({"a": 42, "b": 43})
+    journal.promote_to_voter({"a": 42, "b": 43})
     first, second, third = (b"\1", 1, 0), (b"two", 2, 1), (b"three", 3, 1)
     for entry in (first, second, third, (b"four", 4, 1)):
         journal.add(*entry)
@@ -151,8 +152,8 @@ def journal_read(data: bytes) -> dict[str, object]:
         "term": journal.getCurrentTerm(),
         "vote": journal.getVotedForNodeId(),
         "commit": journal.getRaftCommitIndex(),
-        "enrolled": journal.enrolled,
-        "founders": journal.founders,
+        "enrolled": journal.is_voter,
+        "founders": journal.initial_members,
         "incarnation": journal.incarnation,
         "snapshot": None if snapshot is None else msgspec.to_builtins(snapshot, builtin_types=(bytes,)),
     }

@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Callable
 
-from pairsim.replication.raft.ports import SILENCE, WireHandler
+from pairsim.replication.raft.ports import SILENT_LINK_SECONDS, TransportHandler
 from pairsim.replication.transport.tcp_transport import pause
 
 _UNREACHABLE = 0.05
@@ -147,7 +147,7 @@ class Net:
             closed = peer not in link.open and not pipe.queue
         else:
             closed = False
-        if endpoint.links.get(peer) is link and (closed or now - pipe.heard > SILENCE):
+        if endpoint.links.get(peer) is link and (closed or now - pipe.heard > SILENT_LINK_SECONDS):
             del endpoint.links[peer]
             link.open.discard(key)
             endpoint.down(peer)
@@ -208,7 +208,7 @@ class SimWire:
         """Its endpoint's."""
         return self._key(self.me)
 
-    def start(self, handler: WireHandler) -> None:
+    def start(self, handler: TransportHandler) -> None:
         endpoint = self.endpoint
         endpoint.wants = lambda: frozenset(self._key(p) for p in self._peers if self.me < p)
         endpoint.refused = lambda key: self._refused(key.split("|")[0])

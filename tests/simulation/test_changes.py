@@ -87,5 +87,7 @@ def test_a_witness_that_hands_over_what_a_lost_active_had_makes_it_no_handover(s
     assert world.active() is world.processes[passive]
     member = world.processes[passive].member
     assert member is not None
-    assert member.group._called is not None, "the witness had the longer log, led, and called the passive"
+    assert member.group._transfer.transfer_term is not None, (
+        "the witness had the longer log, led, and called the passive"
+    )
     assert counted(world, passive) == (1, 0)

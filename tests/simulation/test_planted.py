@@ -9,7 +9,7 @@ import pytest
 
 from pairsim.replication.membership import membership
 from pairsim.replication.raft import node
-from pairsim.replication.raft.pysyncobj import core
+from pairsim.replication.raft.pysyncobj import raft
 from pairsim.replication.replica import replica
 from pairsim.replication.sync import follower, state
 from tests.simulation import faults, world
@@ -86,25 +86,25 @@ def runs_a_command_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def believes_the_commit_index_of_a_snapshots_chunk(patch: pytest.MonkeyPatch) -> None:
-    keep_matching = core.Raft._keep_matching
+    keep_matching = raft.Raft._keep_matching
 
-    def believing(self: core.Raft, message: Any) -> int | None:
+    def believing(self: raft.Raft, message: Any) -> int | None:
         commit_index = message["commit_index"]
         reply = keep_matching(self, message)
         if "serialized" in message:
             message["commit_index"] = commit_index
         return reply
 
-    patch.setattr(core.Raft, "_keep_matching", believing)
+    patch.setattr(raft.Raft, "_keep_matching", believing)
 
 
 def starts_a_generation_without_its_log(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(membership.Member, "_seed", lambda _self, journal_: journal_.enrol())
+    patch.setattr(membership.Member, "_seed", lambda _self, journal_: journal_.promote_to_voter())
 
 
 def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(replica.Replica, "capable", lambda _self: True)
-    patch.setattr(node.Group, "witness", property(lambda self: self.me == "w", lambda _s, _v: None), raising=False)
+    patch.setattr(replica.Replica, "can_simulate", lambda _self: True)
+    patch.setattr(node.RaftNode, "witness", property(lambda self: self.me == "w", lambda _s, _v: None), raising=False)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_witness_without_its_journal_helps_nobody_into_office() -> None:
 
 def test_the_story_above_loses_records_when_it_votes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     always = property(lambda _self: True, lambda _self, _value: None)
-    monkeypatch.setattr(journal.Journal, "enrolled", always, raising=False)
+    monkeypatch.setattr(journal.Journal, "is_voter", always, raising=False)
     with pytest.raises(Violation):
         lose_the_witnesss_journal()
 
@@ -117,7 +117,7 @@ def test_a_passive_that_is_back_can_count_on_the_log_until_it_has_said_what_it_h
         world.restart(passive.name)
     world.run(5.0)  # the active writes its state meanwhile, and would rather forget the records before it
     assert passive.replica is not None
-    assert passive.replica.capable()
+    assert passive.replica.can_simulate()
 
 
 def test_a_newcomers_first_state_is_on_its_disk_at_once() -> None:

@@ -91,12 +91,12 @@ def test_a_passive_is_at_a_tick_as_soon_as_it_has_frame_and_commit(seed: int) ->
 
 
 def forgets_to_wake(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(node.Group, "switch_to", lambda self, peer: setattr(self, "_heir", peer))
+    patch.setattr(node.RaftNode, "transfer_leadership", lambda self, peer: setattr(self._transfer, "target", peer))
 
 
 def sleeps_in_the_middle(patch: pytest.MonkeyPatch) -> None:
     """As long as until the next ping, whatever else is due."""
-    patch.setattr(node.Group, "_idle", lambda self, _now: self._timing.ping)
+    patch.setattr(node.RaftNode, "_idle_seconds", lambda self, _now: self._timing.ping)
 
 
 @pytest.mark.parametrize(("fault", "story"), [(forgets_to_wake, hand_over), (sleeps_in_the_middle, take_over)])

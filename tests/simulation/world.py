@@ -27,7 +27,8 @@ from pairsim.replication.log.records import Record, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.membership.membership import Member
 from pairsim.replication.raft import replicator, snapshots
-from pairsim.replication.raft.journal import Journal, MemoryStorage
+from pairsim.replication.raft.journal import Journal
+from pairsim.replication.raft.storage import MemoryStorage
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import Committed, InboxFullError, Published, ReplicaError
@@ -145,13 +146,13 @@ class WitnessKeeper:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def capable(self) -> bool:
+    def can_simulate(self) -> bool:
         return False
 
-    def opened(self, term: int, succession: Succession | None) -> None:
+    def on_leadership_gained(self, term: int, succession: Succession | None) -> None:
         raise Violation(f"the witness became active in term {term}")
 
-    def closed(self) -> None: ...
+    def on_leadership_lost(self) -> None: ...
 
     def on_open(self, term: int) -> None: ...
 
@@ -259,7 +260,7 @@ class Process:
 
     def switch_to(self, peer: str | None) -> None:
         assert self.member is not None
-        self.member.group.switch_to(peer)
+        self.member.group.transfer_leadership(peer)
 
     def voters(self) -> frozenset[str]:
         assert self.member is not None
@@ -606,7 +607,7 @@ class World:
         if not active.replica.log.reaches(active.replica.publisher.acked(passive)):
             return False
         return all(
-            r is not None and r.capable() and r.log.tick >= active.replica.log.tick - 2 for r in replicas
+            r is not None and r.can_simulate() and r.log.tick >= active.replica.log.tick - 2 for r in replicas
         ) and all(self.processes[m.replica].member.group.voter for m in active.member.assignment.members())  # type: ignore[union-attr]
 
     def picture(self) -> str:
@@ -622,7 +623,7 @@ class World:
                 f" leader {group.leader} voter {group.voter} last {group._raft.last} links {sorted(group.links)}"
                 + (
                     f" tick {log.tick} state {p.replica.state.tick} valid {p.replica.state.valid}"
-                    f" doubt {p.replica.state.doubt} capable {p.replica.capable()}"
+                    f" doubt {p.replica.state.doubt} capable {p.replica.can_simulate()}"
                     if log and p.replica
                     else ""
                 )

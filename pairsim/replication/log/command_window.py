@@ -1,8 +1,8 @@
-"""The ids of an area's newest commands: what makes a command idempotent across takeovers.
+"""The ids of an area's newest commands, which make a command idempotent across takeovers.
 
-Kept by 128-bit hash, so that a long id costs no more than a short one: about 125 bytes each, 16 MB when full, and
-what the reasons of rejected ones take. Eviction is strictly by insertion, so every replica forgets the same ids at
-the same tick.
+The window keeps 128-bit hashes of ids, so that a long id costs as little as a short one: about 125 bytes each, 16 MB
+when the window is full, and in addition the reasons of rejected commands. Ids are evicted strictly in the order of
+their insertion, so that every replica forgets the same ids at the same tick.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import collections
 import msgspec
 import xxhash
 
-LIMIT = 131_072
-"""Ids that an area remembers; one that is older may run again."""
+MAX_IDS = 131_072
+"""How many ids an area remembers; a command with an older id may run again."""
 
-MAX_REASON = 256
-"""Characters of a reason that are kept."""
+MAX_REASON_CHARACTERS = 256
+"""How many characters of a reason are kept."""
 
-_KEY = 16
+_KEY_BYTES = 16
 
 
-class Known(msgspec.Struct, frozen=True, array_like=True):
-    """A command that ran: in which tick, and why it was rejected (empty if it was applied)."""
+class KnownCommand(msgspec.Struct, frozen=True, array_like=True):
+    """A command that ran: its tick, and the reason of its rejection (empty if it was applied)."""
 
     tick: int
     reason: str = ""
 
 
 class WindowError(ValueError):
-    """Bytes that are no dump of a window."""
+    """The bytes are not a dump of a window."""
 
 
-class _Dump(msgspec.Struct, frozen=True, array_like=True):
-    """Hashes one after the other, oldest first; their ticks; reasons by hash."""
+class _PackedWindow(msgspec.Struct, frozen=True, array_like=True):
+    """A window in a snapshot: the joined hashes, oldest first; their ticks; and the reasons by hash."""
 
     ids: bytes
     ticks: list[int]
@@ -43,17 +43,17 @@ class _Dump(msgspec.Struct, frozen=True, array_like=True):
 class CommandWindow:
     """The newest `limit` command ids of an area."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = MAX_IDS) -> None:
         self._limit = limit
         self._ticks: dict[bytes, int] = {}
-        self._order: collections.deque[bytes] = collections.deque()  # a dict is slow to find its oldest key
+        self._order: collections.deque[bytes] = collections.deque()  # to find the oldest key of a dict is slow
         self._reasons: dict[bytes, str] = {}
 
     def __len__(self) -> int:
         return len(self._ticks)
 
     def add(self, command_id: str, tick: int) -> None:
-        """A command runs in a tick; an id that is known keeps its first tick."""
+        """Records that a command runs in a tick; an id that is known keeps its first tick."""
         key = _key(command_id)
         if key in self._ticks:
             return
@@ -63,34 +63,38 @@ class CommandWindow:
             self._evict()
 
     def reject(self, command_id: str, reason: str) -> None:
-        """A known command was rejected."""
+        """Records that a command was rejected; does nothing if the id is not known."""
         key = _key(command_id)
         if key in self._ticks:
-            self._reasons[key] = reason[:MAX_REASON]
+            self._reasons[key] = reason[:MAX_REASON_CHARACTERS]
 
-    def get(self, command_id: str) -> Known | None:
-        """What is known of a command."""
+    def get(self, command_id: str) -> KnownCommand | None:
+        """Returns the tick and the rejection of a command; None if its id is not known."""
         key = _key(command_id)
         tick = self._ticks.get(key)
-        return None if tick is None else Known(tick, self._reasons.get(key, ""))
+        return None if tick is None else KnownCommand(tick, self._reasons.get(key, ""))
 
     def dump(self) -> bytes:
-        """Everything, for a snapshot; equal windows dump equal bytes."""
-        return _encode(_Dump(b"".join(self._order), list(self._ticks.values()), sorted(self._reasons.items())))
+        """Returns the whole window for a snapshot; equal windows return equal bytes."""
+        return _encode(_PackedWindow(b"".join(self._order), list(self._ticks.values()), sorted(self._reasons.items())))
 
     def load(self, data: bytes) -> None:
-        """Takes a dump's place; of a larger window's, the newest.
+        """Replaces the content by a dump; of the dump of a larger window, the newest ids are kept.
 
         Raises:
-            WindowError: It is no dump; this window is as it was.
+            WindowError: The bytes are not a dump; this window is unchanged.
         """
         try:
             dump = _decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise WindowError(f"not a window of commands: {error}") from error
-        keys = [dump.ids[at : at + _KEY] for at in range(0, len(dump.ids), _KEY)]
+        keys = [dump.ids[at : at + _KEY_BYTES] for at in range(0, len(dump.ids), _KEY_BYTES)]
         ticks, reasons = dict(zip(keys, dump.ticks, strict=False)), dict(dump.reasons)
-        if len(dump.ids) != _KEY * len(dump.ticks) or len(ticks) != len(keys) or not reasons.keys() <= ticks.keys():
+        if (
+            len(dump.ids) != _KEY_BYTES * len(dump.ticks)
+            or len(ticks) != len(keys)
+            or not reasons.keys() <= ticks.keys()
+        ):
             raise WindowError("not a window of commands: its ids, ticks and reasons do not belong together")
         self._ticks, self._order, self._reasons = ticks, collections.deque(keys), reasons
         while len(self._ticks) > self._limit:
@@ -103,7 +107,7 @@ class CommandWindow:
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(_Dump)
+_decoder = msgspec.msgpack.Decoder(_PackedWindow)
 
 
 def _key(command_id: str) -> bytes:

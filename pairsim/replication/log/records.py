@@ -1,6 +1,7 @@
-"""The records that the log of an area holds: the inputs of its ticks, and what changes its membership.
+"""The records that the log of an area holds: the inputs of its ticks, its authority, and changes of its members.
 
-A record is a tagged, typed struct; a payload that does not fit a type is refused.
+A record is a tagged, typed struct; a payload that does not fit a type is refused. Field order and tags are the format
+of the log on the wire and on disk.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ class RecordError(ValueError):
 
 
 class Open(msgspec.Struct, frozen=True, tag="open", array_like=True):
-    """Starts a term: the first record of every leadership. Records of any other term are ignored."""
+    """Opens a term: the first record of every leadership. Records of any other term are ignored from then on."""
 
     term: int
 
 
 class Rejection(msgspec.Struct, frozen=True, array_like=True):
-    """A command of the tick before that changed nothing: its place in that record, and why."""
+    """A command of the tick before that changed nothing: its place in that tick's record, and the reason."""
 
     index: int
     reason: str
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
-    """One tick.
+    """The input of one tick.
 
     Attributes:
-        term: The leadership that ran it.
-        tick: Its number.
-        digest: Of the state before it, at tick - 1.
-        floor: Every member may forget the records up to this tick: the state at or after it is on disk.
+        term: The term of the active that ran the tick.
+        tick: The number of the tick.
+        digest: Digest of the state before the tick, at tick - 1.
+        floor: Every member may forget the records up to this tick: a state at or after it is on disk.
         rejected: Commands of tick - 1 that were rejected.
-        commands: Its input.
+        commands: The commands that the tick applies.
     """
 
     term: int
@@ -53,14 +54,14 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
 
 
 class Grant(msgspec.Struct, frozen=True, tag="grant", array_like=True):
-    """Puts an authority into force, from the next tick on."""
+    """Puts an authority into force from the next tick on."""
 
     term: int
     authority: Authority
 
 
 class Seal(msgspec.Struct, frozen=True, tag="seal", array_like=True):
-    """Ends a generation after `tick`: nothing after it counts. The next one starts from here."""
+    """Ends a generation after `tick`: later records are ignored. The generation `next` starts from this state."""
 
     term: int
     tick: int
@@ -74,20 +75,20 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def encode_record(record: Record) -> bytes:
-    """Packs a record for the log."""
+    """Returns a record as the payload of a log entry."""
     return _encoder.encode(record)
 
 
 def commands_bytes(commands: Sequence[Command]) -> int:
-    """What commands take of a record."""
+    """Returns how many bytes of a record the commands take."""
     return len(_encoder.encode(commands))
 
 
 def decode_record(payload: bytes) -> Record:
-    """Unpacks a record.
+    """Returns the record that a payload holds.
 
     Raises:
-        RecordError: The bytes are not a record.
+        RecordError: The payload is not a record.
     """
     try:
         return _records.decode(payload)

@@ -1,14 +1,14 @@
-"""The replicated state machine: what the committed records of an area add up to.
+"""The replicated state machine of an area: the sum of its committed records.
 
-It is small, because the entities are not in it: the last tick, the window of command ids, the authority, and
-the *retained records*, from which any state that a member holds can be carried on to the last tick. Its
-snapshot is what Raft compacts to and what the next generation starts from.
+It is small, because it does not hold the entities. It holds the last tick, the window of command ids, the authority,
+and the *retained records*, with which any state that a member holds can be brought to the last tick. Raft compacts the
+log to its snapshot, and the next generation starts from its snapshot.
 
-Applied in the Raft thread only; read by any thread under `lock`.
+Only the Raft thread applies records; any thread may read under `lock`.
 
 Invariants:
-    Ticks are applied once each and without a gap; a record of another term than the opened one changes nothing
-    (the fence); after a seal nothing changes any more.
+    Ticks are applied once each and without a gap. A record of another term than the opened one changes nothing (the
+    fence). After a seal nothing changes any more.
 """
 
 from __future__ import annotations
@@ -29,32 +29,34 @@ from pairsim.replication.log.records import Grant, Open, RecordError, Seal, Tick
 log = structlog.get_logger()
 
 MAX_RETAINED_BYTES = 128 * 2**20
-"""Beyond this the oldest records go, and a member whose state is older needs a keyframe."""
+"""Beyond this size the oldest records are dropped, and a member whose state is older needs a keyframe."""
 
-_NONE, _ARRAY, _BYTES = b"\x90", b"\xdd", b"\xc6"
-"""MessagePack's for an empty array, and for an array and a byte string whose length follows in four bytes."""
+_EMPTY_ARRAY, _ARRAY32, _BIN32 = b"\x90", b"\xdd", b"\xc6"
+"""MessagePack's code of an empty array, of an array, and of a byte string whose length follows in four bytes."""
 
-_MARGIN = 16
-"""Records kept below the floor: the ones that a lost leadership may have run ahead with."""
+_MARGIN_RECORDS = 16
+"""Records that are kept below the floor, because an active that is lost may have run ahead with them."""
 
 
 class TickLogListener(Protocol):
-    """Learns what was applied; called in the Raft thread, after the fact."""
+    """Receives what was applied; called in the Raft thread, after the record is applied."""
 
     def on_open(self, term: int) -> None:
-        """A term was opened."""
+        """Is called when a term was opened."""
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
-        """A tick is committed."""
+        """Is called when a tick is committed; `payload` is the encoded record."""
 
     def on_grant(self, authority: Authority) -> None:
-        """An authority is in force."""
+        """Is called when an authority comes into force."""
 
     def on_seal(self, seal: Seal) -> None:
-        """The generation is over."""
+        """Is called when the generation ended."""
 
 
-class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
+class _LogSnapshot(msgspec.Struct, frozen=True, array_like=True):
+    """A tick log in the form in which it is sent and stored; field order is the format."""
+
     term: int
     tick: int
     floor: int
@@ -65,16 +67,27 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     retained: list[bytes]
 
 
-def _pack(taken: _Snapshot, retained: Sequence[bytes]) -> bytes:
-    """Encodes a snapshot with the records that it retains: joined, which other threads need not wait for."""
-    parts = [msgspec.msgpack.encode(taken)[: -len(_NONE)], _ARRAY + len(retained).to_bytes(4, "big")]
+def _pack(taken: _LogSnapshot, retained: Sequence[bytes]) -> bytes:
+    """Encodes a snapshot with its retained records by joining bytes, which does not keep other threads waiting."""
+    parts = [msgspec.msgpack.encode(taken)[: -len(_EMPTY_ARRAY)], _ARRAY32 + len(retained).to_bytes(4, "big")]
     for payload in retained:
-        parts += (_BYTES + len(payload).to_bytes(4, "big"), payload)
+        parts += (_BIN32 + len(payload).to_bytes(4, "big"), payload)
     return b"".join(parts)
 
 
 class TickLog:
-    """See the module."""
+    """The tick log of one area on one member.
+
+    Attributes:
+        lock: Must be held by any thread but the Raft thread that reads more than one attribute.
+        listener: Is called after each record that was applied; None for none.
+        window: The ids of the newest commands.
+        term: The opened term; 0 before the first.
+        tick: The last committed tick.
+        authority: The authority in force.
+        sealed: The record that ended the generation; None while it goes on.
+        fenced: How many records were ignored.
+    """
 
     def __init__(self, authority: Authority) -> None:
         self.lock = threading.RLock()
@@ -90,21 +103,21 @@ class TickLog:
         self._retained: collections.deque[bytes] = collections.deque()
         self._retained_bytes = 0
 
-    # --- the machine, in the Raft thread
+    # --- the state machine, in the Raft thread
 
     def apply(self, payload: bytes) -> None:
-        """Applies a committed record; bytes that are none are logged and skipped, alike on every member."""
+        """Applies a committed record; every member logs and skips bytes that are not a record."""
         try:
             record = decode_record(payload)
         except RecordError:
-            log.exception("a committed entry is no record")
+            log.exception("ignored invalid record")
             return
         with self.lock:
             counts = self._apply(record, payload)
         if not counts:
             self.fenced += 1
         elif self.listener is not None:
-            self._tell(self.listener, record, payload)
+            self._notify(self.listener, record, payload)
 
     def _apply(self, record: Open | Tick | Grant | Seal, payload: bytes) -> bool:
         if self.sealed is not None:
@@ -143,13 +156,13 @@ class TickLog:
         self._floor = max(self._floor, record.floor)
         self._retained.append(payload)
         self._retained_bytes += len(payload)
-        wanted = self.tick - self._floor + _MARGIN
+        wanted = self.tick - self._floor + _MARGIN_RECORDS
         while len(self._retained) > wanted or self._retained_bytes > MAX_RETAINED_BYTES:
             self._retained_bytes -= len(self._retained.popleft())
         return True
 
     @staticmethod
-    def _tell(listener: TickLogListener, record: Open | Tick | Grant | Seal, payload: bytes) -> None:
+    def _notify(listener: TickLogListener, record: Open | Tick | Grant | Seal, payload: bytes) -> None:
         match record:
             case Open():
                 listener.on_open(record.term)
@@ -161,13 +174,16 @@ class TickLog:
                 listener.on_seal(record)
 
     def snapshot(self) -> bytes:
-        """Everything applied so far."""
-        return self.draft()()
+        """Returns a snapshot of everything applied so far."""
+        return self.begin_snapshot()()
 
-    def draft(self) -> Callable[[], bytes]:
-        """A snapshot of everything applied so far; any thread may pack it, which takes a while if much is retained."""
+    def begin_snapshot(self) -> Callable[[], bytes]:
+        """Captures everything applied so far, and returns a function that packs it.
+
+        Packing takes a while if many records are retained; any thread may do it.
+        """
         with self.lock:
-            taken = _Snapshot(
+            taken = _LogSnapshot(
                 term=self.term,
                 tick=self.tick,
                 floor=self._floor,
@@ -181,8 +197,8 @@ class TickLog:
         return lambda: _pack(taken, retained)
 
     def restore(self, snapshot: bytes) -> None:
-        """Takes a snapshot's place, unless this log is already past it."""
-        taken = msgspec.msgpack.decode(snapshot, type=_Snapshot)
+        """Replaces the content by a snapshot, unless this log is already past it."""
+        taken = msgspec.msgpack.decode(snapshot, type=_LogSnapshot)
         with self.lock:
             if (taken.term, taken.tick) < (self.term, self.tick):
                 return
@@ -197,30 +213,30 @@ class TickLog:
             self.listener.on_seal(self.sealed)
 
     def unseal(self) -> None:
-        """Starts the next generation from where the sealed one ended."""
+        """Removes the seal, so that the next generation starts where the sealed one ended."""
         with self.lock:
             self.sealed = None
 
     # --- reading
 
     def position(self) -> tuple[int, int]:
-        """The term in force and the last committed tick, of one moment."""
+        """Returns the opened term and the last committed tick of the same moment."""
         with self.lock:
             return self.term, self.tick
 
     def reaches(self, tick: int) -> bool:
-        """Whether the retained records lead from the state at that tick to the last one."""
+        """Returns whether the retained records lead from the state at that tick to the last tick."""
         with self.lock:
             return self.tick - len(self._retained) <= tick <= self.tick
 
     def payloads_after(self, tick: int) -> list[bytes]:
-        """The retained records from `tick + 1` on, oldest first."""
+        """Returns the retained records from `tick + 1` on, oldest first."""
         with self.lock:
             skip = tick - (self.tick - len(self._retained))
             return list(itertools.islice(self._retained, max(skip, 0), None))
 
     def payload(self, tick: int) -> bytes | None:
-        """The retained record of a tick."""
+        """Returns the retained record of a tick; None if it is not retained."""
         with self.lock:
             index = tick - (self.tick - len(self._retained)) - 1
             return self._retained[index] if 0 <= index < len(self._retained) else None

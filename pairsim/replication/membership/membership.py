@@ -23,9 +23,8 @@ from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Seal
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.raft.journal import Journal
-from pairsim.replication.raft.node import Group
-from pairsim.replication.raft.ports import Wire
-from pairsim.replication.raft.state_machine import Leadership
+from pairsim.replication.raft.node import RaftNode
+from pairsim.replication.raft.ports import LeadershipListener, Transport
 from pairsim.settings import Timing
 
 log = structlog.get_logger()
@@ -37,7 +36,7 @@ _DUCK_TURN = 0.005
 class Surface(Protocol):
     """What a membership stands on: sockets and disk, or simulated ones."""
 
-    def wire(self, assignment: Assignment) -> Wire:
+    def wire(self, assignment: Assignment) -> Transport:
         """Links to the members of a generation."""
 
     def journal(self, assignment: Assignment) -> Journal:
@@ -68,7 +67,7 @@ class Member:
         assignment: Assignment,
         *,
         ticks: TickLog,
-        leadership: Leadership,
+        leadership: LeadershipListener,
         surface: Surface,
         timing: Timing,
         on_retired: Callable[[], None],
@@ -79,7 +78,7 @@ class Member:
         self._on_retired = on_retired
         self._next: Assignment | None = None
         self._told: Assignment | None = None
-        self._lame: tuple[Group, int, float] | None = None
+        self._lame: tuple[RaftNode, int, float] | None = None
         self._arrived: frozenset[str] = frozenset()
         self._retired = False
         self._announced = 0
@@ -94,13 +93,13 @@ class Member:
         if former is not None:
             self._help(former)
 
-    def _group(self, assignment: Assignment, journal: Journal, ticks: TickLog) -> Group:
-        return Group(
+    def _group(self, assignment: Assignment, journal: Journal, ticks: TickLog) -> RaftNode:
+        return RaftNode(
             self.me,
             frozenset(m.replica for m in assignment.members()) - {self.me},
-            wire=self._surface.wire(assignment),
+            transport=self._surface.wire(assignment),
             journal=journal,
-            machine=ticks,
+            state_machine=ticks,
             leadership=self._leadership,
             timing=self._timing,
             witness=assignment.witness.replica == self.me,
@@ -170,7 +169,7 @@ class Member:
             return
         was_active = self.group.open_term is not None
         self._bury()
-        self.group.retire()
+        self.group.drain()
         self._lame = self.group, self.assignment.generation, monotonic() + LAME_DUCK
         self._arrived = frozenset()
         journal = self._surface.journal(following)
@@ -182,12 +181,12 @@ class Member:
         self.assignment = following
         self.group = self._group(following, journal, self._ticks)
         if was_active:
-            self.group.stand()
+            self.group.campaign()
         log.info("generation opened", area=following.spec.area, generation=following.generation)
 
     def _seed(self, journal: Journal) -> None:
         """The next group starts with this log and term; having been in the one before, this member votes."""
-        journal.found(self._ticks.snapshot(), self._ticks.term)
+        journal.bootstrap(self._ticks.snapshot(), self._ticks.term)
 
     def _superseded(self, assignment: Assignment) -> None:
         """From a generation that ended while this member was away, as a newcomer of a later one."""
@@ -215,7 +214,7 @@ class Member:
         if self._lame is None and self._surface.has_journal(old.generation):
             # With a log of its own: it says again what this one went past, the seal above all.
             duck = self._group(old, self._surface.journal(old), TickLog(self._ticks.authority))
-            duck.retire()
+            duck.drain()
             self._lame = duck, old.generation, monotonic() + LAME_DUCK
             self._arrived = frozenset()
 

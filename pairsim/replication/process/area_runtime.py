@@ -17,7 +17,7 @@ from pairsim.replication.checkpoint.store import CheckpointDisk
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Grant, Record, Seal
 from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.membership.membership import Member
 from pairsim.replication.process.fatal import die
 from pairsim.replication.process.group_resources import AreaSurface, Switchboard, area_folder
@@ -25,7 +25,7 @@ from pairsim.replication.replica.active import Order, Outcome
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.replica.warmup import rehearsed, telling
-from pairsim.replication.service import NotActiveError, RefusedError, Switchover
+from pairsim.replication.service import NotActiveError, RefusedError, SwitchoverResult
 from pairsim.replication.sync.messages import KEYFRAME
 from pairsim.replication.sync.stream import StreamClient, serve
 from pairsim.settings import ProcessSettings
@@ -108,7 +108,7 @@ class Runtime:
             while not self._closed.is_set():
                 self.member.turn(self.settings.timing.ping)
                 group = self.member.group
-                ready = self.replica.capable(), self.peer_in_sync()
+                ready = self.replica.can_simulate(), self.peer_in_sync()
                 now = (group.leader, group.term, group.open_term, group.links, group.voter, ready)
                 if now != before:
                     before = now
@@ -146,7 +146,7 @@ class Runtime:
 
     def switch_to(self, peer: str | None) -> None:
         """See `Consensus`."""
-        self.member.group.switch_to(peer)
+        self.member.group.transfer_leadership(peer)
 
     def voters(self) -> frozenset[str]:
         """See `Consensus`."""
@@ -198,7 +198,7 @@ class Runtime:
         peer = self.member.assignment.member(name)
         return None if peer is None or peer == self.member.assignment.witness else peer
 
-    def switchover(self, timeout: float) -> Switchover:
+    def switchover(self, timeout: float) -> SwitchoverResult:
         """Hands over to the passive."""
         active = self.replica.active
         if active is None:
@@ -230,7 +230,7 @@ class Runtime:
                 raise TimeoutError("the grant was not committed in time")
             time.sleep(0.001)
 
-    def measured(self) -> Meters:
+    def measured(self) -> ReplicaMeasurements:
         """The meters, with what only a look tells."""
         meters = self.replica.meters
         acked = self.replica.publisher.acked(self.other().replica) if self.replica.active is not None else KEYFRAME

@@ -18,7 +18,8 @@ import structlog
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.decode_errors import UNDECODABLE
-from pairsim.replication.raft.journal import FileStorage, Journal, boot_id
+from pairsim.replication.raft.journal import Journal, boot_id
+from pairsim.replication.raft.storage import FileStorage
 from pairsim.replication.transport.channel import Hello
 from pairsim.replication.transport.peer_port import Link, RefusedError, Taker
 from pairsim.replication.transport.tcp_transport import TcpWire

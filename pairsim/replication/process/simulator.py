@@ -19,15 +19,15 @@ from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.process.group_resources import Switchboard, delete_area, remembered
 from pairsim.replication.service import (
-    Done,
+    BatchCallback,
     NoStateError,
     NotActiveError,
     Published,
     RefusedError,
-    Switchover,
+    SwitchoverResult,
 )
 from pairsim.replication.transport.peer_port import PeerPort
 from pairsim.settings import ProcessSettings
@@ -70,7 +70,7 @@ class Host:
             return self._spare_status()
         replica, assignment = runtime.replica, runtime.member.assignment
         state, ticks, pace = replica.state, runtime.log, replica.pace
-        capable = replica.capable() and runtime.member.group.voter
+        capable = replica.can_simulate() and runtime.member.group.voter
         active, term = replica.active, ticks.term
         # One that wakes from a stall reads the next term in the log before it notices that it does not lead any more.
         leading = active is not None and active.term >= term
@@ -106,7 +106,7 @@ class Host:
         runtime = self._runtime
         return runtime.catalogue if runtime else None
 
-    def meters(self) -> Meters | None:
+    def measurements(self) -> ReplicaMeasurements | None:
         """See `ReplicaPort`."""
         runtime = self._runtime
         return runtime.measured() if runtime else None
@@ -116,7 +116,7 @@ class Host:
         runtime = self._runtime
         return runtime.leader() if runtime else None
 
-    def submit(self, commands: Sequence[Command], done: Done) -> None:
+    def submit(self, commands: Sequence[Command], done: BatchCallback) -> None:
         """See `ReplicaPort`."""
         runtime = self._runtime
         if runtime is None or runtime.replica.active is None:
@@ -190,7 +190,7 @@ class Host:
             raise RefusedError(f"this process simulates {runtime.spec.area}, not {authority.area}")
         runtime.authorise(authority, timeout)
 
-    def switchover(self, timeout: float) -> Switchover:
+    def switchover(self, timeout: float) -> SwitchoverResult:
         """See `ReplicaPort`."""
         runtime = self._runtime
         if runtime is None:

@@ -86,13 +86,13 @@ class _Area:
             votes=group.voter,
         )
 
-    def capable(self) -> bool:
+    def can_simulate(self) -> bool:
         return False
 
-    def opened(self, term: int, succession: Succession | None) -> None:
+    def on_leadership_gained(self, term: int, succession: Succession | None) -> None:
         raise AssertionError(f"the witness must not be active (term {term})")
 
-    def closed(self) -> None:
+    def on_leadership_lost(self) -> None:
         """It never was."""
 
     def on_open(self, term: int) -> None:

@@ -1,13 +1,14 @@
 """A Raft member's memory on disk: entries, term and vote, and the snapshot that the log was compacted to.
 
-Takes the place of pysyncobj's journal, whose method names it therefore has, and differs where that one loses
-data: records are checksummed and appended by one write each, a torn tail is cut at the next start, and
-whatever replaces content (compaction, a snapshot) writes a new file and renames it over the old one. A compaction
-does so beside what goes on, since members compact at about the same time, and silent ones are taken for dead.
+The journal replaces pysyncobj's own journal, so a part of its methods has pysyncobj's names. It differs where
+pysyncobj's journal loses data: every item is checksummed and appended by one write, a torn tail is cut off at the next
+start, and an operation that replaces content (a compaction, a leader's snapshot) writes a new file and renames it over
+the old one. A compaction writes in the background while the member works, since all members compact at about the same
+time, and a silent member is taken for dead.
 
-Nothing is synced to the platter: a crash of the process loses nothing, a crash of the machine may. So the journal
-carries the machine's boot id, and one of another boot counts as lost (`enrolled` is False): its member holds what
-it says but does not vote until it has caught up. The same goes for a journal that is damaged.
+Nothing is synced to the platter: a crash of the process loses nothing, a crash of the machine may. Therefore the
+journal carries the machine's boot id, and a journal from another boot counts as lost (`is_voter` is False): its member
+keeps what the journal says, but does not vote until it has caught up. The same holds for a damaged journal.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ import msgspec
 import structlog
 
 from pairsim.replication.raft.journal_format import (
-    FIRST,
+    FIRST_ENTRY,
     FORMAT,
     Add,
     Commit,
     Cut,
-    Enrolled,
     Head,
     Item,
-    Snapshot,
-    State,
+    JournalState,
+    Promoted,
+    StoredSnapshot,
     Vote,
     decode_item,
     frame,
@@ -39,72 +40,80 @@ from pairsim.replication.raft.journal_format import (
     unframe,
 )
 from pairsim.replication.raft.messages import Entry
-from pairsim.replication.raft.storage import Draft, FileStorage, JournalError, JournalFullError, MemoryStorage, Storage
-
-__all__ = ["FileStorage", "Journal", "JournalError", "JournalFullError", "MemoryStorage", "Snapshot", "boot_id"]
+from pairsim.replication.raft.storage import JournalError, JournalFullError, PendingFile, Storage
 
 log = structlog.get_logger()
 
 
 def boot_id() -> str:
-    """Differs after every start of the machine."""
+    """Returns an id that changes with every start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 class Journal:
-    """See the module. One thread.
-
-    A call that raises JournalError has changed nothing, neither here nor on disk.
+    """The journal of one member, for one thread. A call that raises JournalError has changed nothing at all.
 
     Attributes:
         bytes: Size of the file.
+        incarnation: A number that tells this journal from every other that the member had or will have; it stays the
+            same when the member restarts on this journal.
     """
 
     def __init__(self, storage: Storage, boot: str, identity: str) -> None:
-        """Loads what is there.
+        """Loads the content of the storage.
+
+        Args:
+            storage: Where the bytes live.
+            boot: The machine's boot id.
+            identity: The member's area, generation and name.
 
         Raises:
-            JournalError: It belongs to another member, its format is unknown, or it cannot be read or written.
+            JournalError: The journal belongs to another member, has an unknown format, or cannot be read or written.
         """
         self._storage = storage
-        # Not a secret, and drawn by `random` so that a seeded run can be run again.
+        # Not a secret, and drawn by `random` so that a seeded run can be repeated.
         self._head = Head(FORMAT, boot, identity, random.getrandbits(63))
-        self._state = State()
+        self._state = JournalState()
         self._damaged = False
-        self._draft: tuple[Draft, list[Snapshot]] | None = None
+        self._compaction: tuple[PendingFile, list[StoredSnapshot]] | None = None
         self.bytes = 0
         try:
             data = storage.read()
         except OSError as error:
             raise JournalError(f"cannot read the journal of {identity}: {error.strerror}") from error
         self._load(data)
+        self.incarnation = self._head.incarnation
         self._written_commit = self._state.commit
-        if not self._state.enrolled or self.bytes != len(data):
+        if not self._state.is_voter or self.bytes != len(data):
             self._rewrite(self._state)
 
     def _load(self, data: bytes) -> None:
         bodies, self.bytes, self._damaged = unframe(data)
         if bodies:
-            head = self._of_this_boot(bodies[0])
+            head = self._head_of_this_boot(bodies[0])
             try:
                 for body in bodies:
                     self._state.replay(decode_item(body))
             except msgspec.MsgspecError as error:
-                raise JournalError(f"the journal of {self._head.identity} holds a record of no known kind") from error
+                raise JournalError(
+                    f"the journal of {self._head.identity} holds a record of an unknown kind: "
+                    "start the version of pairsim that wrote it"
+                ) from error
             if head is None or self._damaged:
-                self._state.enrolled = False
+                self._state.is_voter = False
             else:
                 self._head = head
             self._state.commit = min(self._state.commit, self._state.entries[-1][1] if self._state.entries else 1)
         if self._damaged:
             log.warning(
-                "a journal is damaged: this member keeps what is whole, and votes when it has caught up",
+                "a journal is damaged: this member keeps the whole records, and votes when it has caught up",
                 journal=self._head.identity,
                 damaged_at=self.bytes,
                 bytes=len(data),
             )
 
-    def _of_this_boot(self, body: memoryview) -> Head | None:
+    def _head_of_this_boot(self, body: memoryview) -> Head | None:
+        """Returns the file's head; None if the file is from another boot of the machine."""
         try:
             head = decode_item(body)
         except msgspec.MsgspecError:
@@ -123,126 +132,128 @@ class Journal:
         try:
             self._storage.append(data)
         except OSError as error:
-            raise self._failure(error) from error
+            raise self._to_journal_error(error) from error
         self.bytes += len(data)
 
-    def _rewrite(self, state: State) -> None:
-        """Goes to another state in one step."""
-        self._discard()
+    def _rewrite(self, state: JournalState) -> None:
+        """Replaces the whole state in one step."""
+        self._discard_compaction()
         data = b"".join(map(frame, [self._head, *state.items()]))
         try:
             self._storage.replace(data)
         except OSError as error:
-            raise self._failure(error) from error
-        self._is(state, len(data))
+            raise self._to_journal_error(error) from error
+        self._adopt(state, len(data))
 
-    def _discard(self) -> None:
-        if self._draft is not None:
-            self._draft[0].discard()
-            self._draft = None
+    def _discard_compaction(self) -> None:
+        if self._compaction is not None:
+            self._compaction[0].discard()
+            self._compaction = None
 
-    def _is(self, state: State, size: int) -> None:
+    def _adopt(self, state: JournalState, size: int) -> None:
         self.bytes = size
         self._state, self._written_commit = state, state.commit
 
-    def _failure(self, error: OSError) -> JournalError:
+    def _to_journal_error(self, error: OSError) -> JournalError:
         what = f"cannot write the journal of {self._head.identity}: {error.strerror}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return JournalFullError(f"{what}. Make room under the data folder and start this process again")
         return JournalError(what)
 
-    def _changed(self, **changes: object) -> State:
+    def _changed(self, **changes: object) -> JournalState:
         return msgspec.structs.replace(self._state, **changes)
 
     # --- pairsim's part
 
     @property
-    def enrolled(self) -> bool:
-        """The member may vote: it has been told so, on this boot of the machine."""
-        return self._state.enrolled
+    def is_voter(self) -> bool:
+        """Whether the member may vote: it was promoted on this boot of the machine."""
+        return self._state.is_voter
 
     @property
-    def incarnation(self) -> int:
-        """Tells this journal from any other that the member had or will have; a restart on it changes nothing."""
-        return self._head.incarnation
+    def initial_members(self) -> dict[str, int]:
+        """Incarnations of the members that were all new together, if this member was one of them; else empty."""
+        return self._state.initial_members
 
     @property
-    def founders(self) -> dict[str, int]:
-        """Incarnations of those who were all new together, if this member was there; empty otherwise."""
-        return self._state.founders
-
-    @property
-    def snapshot(self) -> Snapshot | None:
-        """What the log was compacted to."""
+    def snapshot(self) -> StoredSnapshot | None:
+        """The snapshot that the log was compacted to; None before the first compaction."""
         return self._state.snapshot
 
     @property
     def blank(self) -> bool:
-        """Whether this member has never said anything."""
+        """Whether this member never acknowledged anything."""
         state = self._state
-        return not (state.entries or state.term or state.enrolled or self._damaged)
+        return not (state.entries or state.term or state.is_voter or self._damaged)
 
-    def enrol(self, founders: Mapping[str, int] = {}) -> None:
-        """The member votes from now on; see `founders`."""
-        if not self._state.enrolled:
-            self._append(Enrolled(dict(founders)))
-            self._state.enrolled, self._state.founders = True, dict(founders)
+    def promote_to_voter(self, initial_members: Mapping[str, int] = {}) -> None:
+        """Records that the member votes from now on; does nothing if it does already."""
+        if not self._state.is_voter:
+            self._append(Promoted(dict(initial_members)))
+            self._state.is_voter, self._state.initial_members = True, dict(initial_members)
 
-    def found(self, snapshot: bytes, term: int) -> None:
-        """Starts a generation from the sealed one's state: a voter from the beginning."""
-        previous, last = (FIRST[0], 1, term), (FIRST[0], 2, term)
-        compacted = Snapshot(snapshot, previous, last)
-        self._rewrite(State([previous, last], term, None, 2, enrolled=True, snapshot=compacted))
+    def bootstrap(self, snapshot: bytes, term: int) -> None:
+        """Starts a generation from the snapshot and the term of the sealed one; the member is a voter at once."""
+        previous, last = (FIRST_ENTRY[0], 1, term), (FIRST_ENTRY[0], 2, term)
+        compacted = StoredSnapshot(snapshot, previous, last)
+        self._rewrite(JournalState([previous, last], term, None, 2, is_voter=True, snapshot=compacted))
 
     def save_snapshot(self, data: bytes, previous: Entry, last: Entry, *, keep_tail: bool) -> None:
-        """Takes a leader's snapshot: entries before `previous` go, and without `keep_tail` those after `last`, too."""
-        self._rewrite(self._compacted(Snapshot(data, previous, last), keep_tail=keep_tail))
+        """Replaces the entries up to `last` by a leader's snapshot.
 
-    def _compacted(self, snapshot: Snapshot, *, keep_tail: bool) -> State:
+        Args:
+            data: The state machine's snapshot.
+            previous: The last entry but one that the snapshot covers.
+            last: The last entry that the snapshot covers.
+            keep_tail: Whether the entries after `last` stay.
+        """
+        self._rewrite(self._compacted(StoredSnapshot(data, previous, last), keep_tail=keep_tail))
+
+    def _compacted(self, snapshot: StoredSnapshot, *, keep_tail: bool) -> JournalState:
         previous, last = snapshot.previous, snapshot.last
         tail = [entry for entry in self._state.entries if entry[1] > last[1]] if keep_tail else []
         commit = max(self._state.commit, last[1]) if keep_tail else last[1]
         return self._changed(entries=[previous, last, *tail], commit=commit, snapshot=snapshot)
 
     def compact(self, pack: Callable[[], bytes], previous: Entry, last: Entry) -> None:
-        """Begins to compact the log to the own snapshot up to `last`, which is committed.
+        """Starts to compact the log to this member's own snapshot up to `last`, which is committed.
 
-        A large one takes longer to pack and to write than a leader may be silent: a thread does, if the storage has
-        one, and `compacting` ends it.
+        A large snapshot takes longer to pack and to write than a leader may be silent. If the storage has a thread,
+        the thread does both, and `compacting` completes the compaction.
         """
-        head, made = frame(self._head), list[Snapshot]()
+        head, made = frame(self._head), list[StoredSnapshot]()
 
         def content() -> Iterator[bytes | memoryview]:
-            made.append(Snapshot(pack(), previous, last))
+            made.append(StoredSnapshot(pack(), previous, last))
             yield head
             yield from frame_snapshot(made[0])
 
         try:
-            self._draft = self._storage.draft(content()), made
+            self._compaction = self._storage.begin_replace(content()), made
         except OSError as error:
-            raise self._failure(error) from error
+            raise self._to_journal_error(error) from error
         self.compacting()
 
     def compacting(self) -> bool:
-        """Whether a compaction is under way; one that is written is in force when this returns."""
-        if self._draft is None:
+        """Returns whether a compaction is running; puts a compaction into force that has been written."""
+        if self._compaction is None:
             return False
-        draft, made = self._draft
+        pending, made = self._compaction
         try:
-            if not draft.written():
+            if not pending.is_written():
                 return True
-            self._draft = None
+            self._compaction = None
             state = self._compacted(made[0], keep_tail=True)
-            size = draft.finish(b"".join(map(frame, state.items_after(2))))
+            size = pending.finish(b"".join(map(frame, state.items_after(2))))
         except OSError as error:
-            self._draft = None
-            raise self._failure(error) from error
-        self._is(state, size)
+            self._compaction = None
+            raise self._to_journal_error(error) from error
+        self._adopt(state, size)
         return False
 
     def close(self) -> None:
-        """Lets another process open it."""
-        self._discard()
+        """Writes the commit index and releases the storage, so that another process can open it."""
+        self._discard_compaction()
         try:
             self.onOneSecondTimer()
         finally:
@@ -251,13 +262,13 @@ class Journal:
     # --- pysyncobj's part
 
     def add(self, command: bytes, idx: int, term: int) -> None:
-        """Appends an entry; it is on disk when this returns."""
+        """Appends an entry; the entry is written when this returns."""
         entry = (command, idx, term)
         self._append(Add(entry))
         self._state.entries.append(entry)
 
     def clear(self) -> None:
-        """Forgets all entries; term and vote stay."""
+        """Removes all entries; term and vote stay."""
         self._rewrite(self._changed(entries=[]))
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 - pysyncobj's names
@@ -266,7 +277,7 @@ class Journal:
         del self._state.entries[entryFrom:]
 
     def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803 - pysyncobj's names
-        """Forgets the first `entryTo` entries, in one step."""
+        """Removes the first `entryTo` entries in one step."""
         self._rewrite(self._changed(entries=self._state.entries[entryTo:]))
 
     @overload
@@ -280,28 +291,28 @@ class Journal:
         return len(self._state.entries)
 
     def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803 - pysyncobj's names
-        """Notes the commit index; it may be old after a restart, so it is written now and then only."""
+        """Records the commit index; it may be old after a restart, so it is written only once a second."""
         self._state.commit = raftCommitIndex
 
     def getRaftCommitIndex(self) -> int:  # noqa: N802 - pysyncobj's name
-        """The commit index as last noted."""
+        """Returns the commit index as last recorded."""
         return self._state.commit
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803 - pysyncobj's names
-        """Term and vote; on disk when this returns."""
+        """Records term and vote; they are written when this returns."""
         self._append(Vote(term, votedForNodeId))
         self._state.term, self._state.vote = term, votedForNodeId
 
     def getCurrentTerm(self) -> int:  # noqa: N802 - pysyncobj's name
-        """The term."""
+        """Returns the term."""
         return self._state.term
 
     def getVotedForNodeId(self) -> str | None:  # noqa: N802 - pysyncobj's name
-        """The vote of the term."""
+        """Returns the candidate that got this member's vote in the term."""
         return self._state.vote
 
     def onOneSecondTimer(self) -> None:  # noqa: N802 - pysyncobj's name
-        """Writes the commit index if it has moved."""
+        """Writes the commit index if it has changed since it was last written."""
         if self._state.commit != self._written_commit:
             self._append(Commit(self._state.commit))
             self._written_commit = self._state.commit

@@ -1,15 +1,18 @@
-"""Keeps a member that lost its journal from voting until it cannot do harm.
+"""Keeps a member that lost its journal from voting until its vote cannot do harm.
 
-A Raft member that forgot its vote or entries that it acknowledged can help a leader that lacks committed
-records into office. So a member without a journal neither votes nor campaigns, until one of these holds:
+A Raft member that forgot its vote, or entries that it acknowledged, can help a leader into office that lacks
+committed records. So a member without a journal is in *quarantine*: it receives the log and acknowledges entries, but
+it neither votes nor campaigns (a non-voting member; etcd calls it a learner). The quarantine ends, and the member is
+promoted to a voter, as soon as one of these rules holds:
 
-1. *Founders*: all members told each other that they are empty. Their incarnations are written down as the
-   founders, and whoever finds its own incarnation among them was there. They stay written down: the first to know
-   may restart before it has told the others, and is not new any more.
-2. *Caught up*: it holds everything that a leader had committed when it first heard from it, and every
-   election that it could have taken part in before its loss is over.
+1. *Initial members*: all members reported to each other that they are in quarantine, so the group is new. The
+   incarnations of all of them are written down, and a member that finds its own incarnation among them was there.
+   They stay written down: the first member to know them may restart before it has reported them to the others, and
+   it is not new any more then.
+2. *Caught up*: the member holds everything that a leader had committed when the member first heard from it, and
+   every election in which the member could have voted before its loss is over.
 
-A founder that loses its journal comes back under another incarnation and falls under 2.
+An initial member that loses its journal comes back under another incarnation, and rule 2 applies to it.
 """
 
 from __future__ import annotations
@@ -20,7 +23,12 @@ from pairsim.replication.raft.messages import Ping
 
 
 class Quarantine:
-    """The rules above; sans-I/O, one per group."""
+    """The quarantine of one member, and the last pings of its peers; pure decisions, without input or output.
+
+    Attributes:
+        active: Whether the member is in quarantine, so that it must not vote.
+        initial_members: Incarnations of the members that were all new together, by name; empty if not known.
+    """
 
     def __init__(
         self,
@@ -29,62 +37,71 @@ class Quarantine:
         incarnation: int,
         *,
         needed: bool,
-        patience: float,
-        founders: Mapping[str, int] = {},
+        election_seconds: float,
+        initial_members: Mapping[str, int] = {},
     ) -> None:
-        """Starts in quarantine if `needed`; elections from before can last `patience` seconds."""
+        """Starts in quarantine if `needed`.
+
+        Args:
+            me: The name of this member.
+            others: The names of the other members.
+            incarnation: The number of this member's journal.
+            needed: Whether the member lost its vote, or never had one.
+            election_seconds: How long an election can last that began before the member was lost.
+            initial_members: What the journal says of the initial members.
+        """
         self.active = needed
-        self.founders = dict(founders)
+        self.initial_members = dict(initial_members)
         self._me = me
         self._others = others
         self._incarnation = incarnation
-        self._patience = patience
-        self._heard: dict[str, Ping] = {}
+        self._election_seconds = election_seconds
+        self._pings: dict[str, Ping] = {}
         self._target: int | None = None
         self._since: float | None = None
 
-    def ping(self, *, capable: bool) -> Ping:
-        """What to tell the others."""
+    def ping(self, *, can_simulate: bool) -> Ping:
+        """Returns the ping that this member sends to its peers."""
         return Ping(
             quarantined=self.active,
             incarnation=self._incarnation,
-            founders=dict(self.founders),
-            capable=capable,
+            founders=dict(self.initial_members),
+            capable=can_simulate,
         )
 
-    def heard(self, sender: str) -> Ping | None:
-        """The last ping over the link that stands."""
-        return self._heard.get(sender)
+    def ping_of(self, peer: str) -> Ping | None:
+        """Returns the last ping that a peer sent over its present link; None before the first ping."""
+        return self._pings.get(peer)
 
-    def on_ping(self, sender: str, ping: Ping) -> bool:
-        """Takes a peer's ping; True when this ends the quarantine."""
-        self._heard[sender] = ping
+    def on_ping(self, peer: str, ping: Ping) -> bool:
+        """Records a peer's ping; returns True when this ends the quarantine by rule 1."""
+        self._pings[peer] = ping
         if not self.active:
             return False
         if ping.founders.get(self._me) == self._incarnation:
-            self.founders = dict(ping.founders)
-        elif self._heard.keys() == self._others and all(p.quarantined for p in self._heard.values()):
-            self.founders = {name: p.incarnation for name, p in self._heard.items()}
-            self.founders[self._me] = self._incarnation
+            self.initial_members = dict(ping.founders)
+        elif self._pings.keys() == self._others and all(p.quarantined for p in self._pings.values()):
+            self.initial_members = {name: p.incarnation for name, p in self._pings.items()}
+            self.initial_members[self._me] = self._incarnation
         else:
             return False
         self.active = False
         return True
 
-    def on_lost(self, sender: str) -> None:
-        """Forgets what a peer said: it may come back as another incarnation."""
-        self._heard.pop(sender, None)
+    def on_lost(self, peer: str) -> None:
+        """Forgets the ping of a peer whose link is lost: the peer may come back as another incarnation."""
+        self._pings.pop(peer, None)
 
     def on_leader(self, committed: int, now: float) -> None:
-        """A leader spoke: the log up to `committed` is the least that must be caught up with."""
+        """Records that a leader spoke; the first time, its commit index becomes the target of rule 2."""
         if self.active and self._target is None:
             self._target, self._since = committed, now
 
     def on_progress(self, last_index: int, now: float) -> bool:
-        """The log ends at `last_index`; True when this ends the quarantine."""
+        """Records where the member's log ends; returns True when this ends the quarantine by rule 2."""
         if not self.active or self._target is None or self._since is None:
             return False
-        if last_index < self._target or now - self._since < self._patience:
+        if last_index < self._target or now - self._since < self._election_seconds:
             return False
         self.active = False
         return True

@@ -1,12 +1,12 @@
-"""Log compaction and the way of a snapshot to a member that lags behind it.
+"""Log compaction, and the transfer of a snapshot to a member that lags behind it.
 
-Takes the place of pysyncobj's serializer, whose method names it therefore has. A snapshot gets into the
-journal in one step together with the cut of the log, so that there is no moment at which a crash loses
-entries; it travels in chunks inside AppendEntries.
+This module replaces pysyncobj's serializer, so a part of its methods has pysyncobj's names. A snapshot gets into the
+journal in one step together with the cut of the log, so that a crash cannot lose entries at any moment; it travels in
+chunks inside AppendEntries.
 
-Chunks may be lost on the way, with a link or because the member hears of a later term first. A chunk says what it is
-a piece of and where it belongs, and one that does not continue what came before is dropped. The entries that follow
-the snapshot do not fit then, the leader hears it, and begins again.
+Chunks may be lost on the way: with a link, or because the member hears of a later term first. A chunk says which
+snapshot it is a piece of and at which offset it belongs, and a chunk that does not continue the chunks before it is
+dropped. The entries that follow the snapshot do not fit then, the leader learns it from the refusal, and starts again.
 """
 
 from __future__ import annotations
@@ -25,17 +25,23 @@ CHUNK_BYTES = 256 * 1024
 MAX_SNAPSHOT_BYTES = 256 * 2**20
 COMPACT_ENTRIES = 2_000
 COMPACT_BYTES = 32 * 2**20
-_PATIENCE = 4
+_SENDING_FACTOR = 4
+"""While the snapshot is being sent, the journal may become so many times larger before it is compacted."""
+
 _NOT_SERIALIZING, _SERIALIZING = 0, 1
 
 
 class _Outgoing(msgspec.Struct, frozen=True):
+    """How many bytes of the snapshot up to `index` a peer was sent in the leadership of `term`."""
+
     term: int
     index: int
     sent: int
 
 
 class _Incoming(msgspec.Struct):
+    """The chunks so far of the snapshot up to `index` from the leader of `term`."""
+
     term: int
     index: int
     size: int = 0
@@ -43,50 +49,57 @@ class _Incoming(msgspec.Struct):
 
 
 class Snapshots:
-    """Saves, sends and receives snapshots of the state machine."""
+    """Saves, sends and receives snapshots of the state machine for one member."""
 
     def __init__(
         self,
         journal: Journal,
-        draft: Callable[[], Callable[[], bytes]],
+        begin_snapshot: Callable[[], Callable[[], bytes]],
         install: Callable[[bytes, Entry, Entry], None],
     ) -> None:
-        """`draft` takes a snapshot of what is applied, to be packed by any thread; `install` receives a leader's."""
+        """Works on a journal.
+
+        Args:
+            journal: The member's journal, which holds the snapshot.
+            begin_snapshot: Captures the applied state and returns a function that packs it in any thread.
+            install: Receives a leader's snapshot that is complete, with the last two entries that it covers.
+        """
         self._journal = journal
-        self._draft = draft
+        self._begin_snapshot = begin_snapshot
         self._install = install
         self._outgoing: dict[str, _Outgoing] = {}
         self._incoming: _Incoming | None = None
 
     # --- compaction
 
-    def due(self, term: int) -> bool:
-        """Whether the log should be compacted: it is long, or large.
+    def compaction_due(self, term: int) -> bool:
+        """Returns whether the log should be compacted: it has many entries, or many bytes.
 
-        While somebody is being sent the snapshot it may become longer, and larger: what follows the snapshot would be
-        gone when that one has it, and who is on a slow link would be sent one after the other.
+        While a peer is being sent the snapshot, the log may become longer and larger. Otherwise the entries that
+        follow the snapshot would be gone when the peer has it, and a peer on a slow link would be sent one snapshot
+        after the other.
         """
         if self._journal.compacting():
             return False
         snapshot = self._journal.snapshot
         large = max(COMPACT_BYTES, 2 * len(snapshot.data) if snapshot else 0)
         if any(going.term == term for going in self._outgoing.values()):
-            return self._journal.bytes > _PATIENCE * large
+            return self._journal.bytes > _SENDING_FACTOR * large
         return len(self._journal) > COMPACT_ENTRIES or self._journal.bytes > large
 
     def checkSerializing(self) -> tuple[int, None]:  # noqa: N802 - pysyncobj's name
-        """Whether a compaction is under way: then no other begins."""
+        """Returns whether a compaction is running; pysyncobj starts no other one then."""
         return _SERIALIZING if self._journal.compacting() else _NOT_SERIALIZING, None
 
     def serialize(self, data: tuple[object, Entry, Entry, object], _index: int) -> None:
         """Compacts the log up to the last applied entry."""
         _nothing, last, previous, _cluster = data
-        self._journal.compact(self._draft(), previous, last)
+        self._journal.compact(self._begin_snapshot(), previous, last)
 
     # --- as a leader
 
     def next_chunk(self, peer: str, term: int) -> Chunk | None:
-        """What the peer gets next in this leadership; None when there is no snapshot."""
+        """Returns the chunk that the peer gets next in this leadership; None before the first snapshot."""
         snapshot = self._journal.snapshot
         if snapshot is None:
             return None
@@ -100,13 +113,13 @@ class Snapshots:
         return Chunk(term, index, sent, data, None)
 
     def cancel(self, peer: str) -> None:
-        """The link is gone, and chunks with it: begins again."""
+        """Forgets what was sent to a peer whose link is lost: chunks may be lost with it, so the transfer restarts."""
         self._outgoing.pop(peer, None)
 
     # --- as a follower
 
     def setTransmissionData(self, chunk: Chunk) -> bool:  # noqa: N802 - pysyncobj's name
-        """Takes a chunk; a whole snapshot is installed here, so pysyncobj never has to (hence False)."""
+        """Receives a chunk and installs a complete snapshot; returns False, so that pysyncobj never installs one."""
         if chunk.offset == 0:
             self._incoming = _Incoming(chunk.term, chunk.index)
         coming = self._incoming
@@ -115,7 +128,7 @@ class Snapshots:
         coming.pieces.append(chunk.data)
         coming.size += len(chunk.data)
         if coming.size > MAX_SNAPSHOT_BYTES:
-            log.error("a leader's snapshot is larger than any may be", bytes=coming.size, most=MAX_SNAPSHOT_BYTES)
+            log.error("snapshot of the leader too large", bytes=coming.size, most=MAX_SNAPSHOT_BYTES)
             self.drop_incoming()
         elif chunk.end is not None:
             self.drop_incoming()
@@ -123,5 +136,5 @@ class Snapshots:
         return False
 
     def drop_incoming(self) -> None:
-        """No more of it comes."""
+        """Forgets the chunks received so far, because no more chunks of that snapshot come."""
         self._incoming = None

@@ -1,10 +1,11 @@
-"""Where a journal's bytes live: one file, only ever appended to or replaced as a whole.
+"""Where the bytes of a journal live: one file that is appended to, or replaced as a whole.
 
-The seam between what a journal means and what a disk may do to it. Either operation is all or nothing for whoever
-reads afterwards, or the storage refuses everything from then on: half a record must never be followed by a whole
-one, because a reader stops at the half.
+`Storage` is the interface between what a journal means and what a disk may do to its bytes. Every operation is all or
+nothing for a later reader. If a disk breaks this rule, the storage refuses every further append: a whole record must
+never follow half a record, because a reader stops at the half.
 
-What is so large that it takes long is a *draft* first: a thread writes it to another file, while appending goes on.
+Content that is so large that writing it takes long becomes a *pending file* first: a thread writes it to a second
+file, while appends to the current file continue.
 """
 
 from __future__ import annotations
@@ -18,72 +19,83 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-_MORE = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
-_ANEW = _MORE | os.O_CREAT | os.O_TRUNC
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+_CREATE = _APPEND | os.O_CREAT | os.O_TRUNC
 
 
 class JournalError(Exception):
-    """The journal cannot be read or written; a sentence for the operator."""
+    """The journal cannot be read or written; the text is a sentence for the operator."""
 
 
 class JournalFullError(JournalError):
     """The disk has no room for what must be written."""
 
 
-class Draft(Protocol):
-    """The beginning of other content, on its way to the disk."""
+class PendingFile(Protocol):
+    """The beginning of new content that is being written beside the current file."""
 
-    def written(self) -> bool:
-        """Whether it is there. Raises OSError if it never will be. Never blocks."""
+    def is_written(self) -> bool:
+        """Returns whether the beginning is on disk. Never blocks.
+
+        Raises:
+            OSError: It cannot be written; the pending file is discarded.
+        """
 
     def finish(self, rest: bytes) -> int:
-        """Adds the rest and puts all of it in place, atomically; its size. Raises OSError, then nothing has changed."""
+        """Appends the rest and replaces the current file atomically; returns the new size in bytes.
+
+        Raises:
+            OSError: The current file is unchanged.
+        """
 
     def discard(self) -> None:
-        """Takes it back. Never blocks."""
+        """Stops writing and deletes the pending file. Never blocks."""
 
 
 class Storage(Protocol):
-    """One file, appended to or replaced as a whole."""
+    """One file that is appended to, or replaced as a whole."""
 
     def read(self) -> bytes:
-        """All of it; empty if there is none. Raises OSError."""
+        """Returns the whole content; empty if the file is new. Raises OSError."""
 
     def append(self, data: bytes) -> None:
-        """Adds bytes at the end, all or none. Raises OSError."""
+        """Appends all of the bytes, or none and raises OSError."""
 
     def replace(self, data: bytes) -> None:
-        """Puts other content in place, atomically. Raises OSError."""
+        """Replaces the content atomically, or raises OSError and changes nothing."""
 
-    def draft(self, content: Iterable[bytes | memoryview]) -> Draft:
-        """Begins to write other content, which is made beside, too; what is there goes on. Raises OSError."""
+    def begin_replace(self, content: Iterable[bytes | memoryview]) -> PendingFile:
+        """Starts writing new content to a second file in the background; appends to the current file continue.
+
+        The content is produced in the background, too. Raises OSError.
+        """
 
     def close(self) -> None:
-        """Lets another process open it."""
+        """Releases the file, so that another process can open it."""
 
 
 class FileStorage:
-    """A file that one process at a time may open.
+    """A file that only one process can open at a time.
 
-    A lock file beside it, never deleted by the storage, carries the lock: the file itself is renamed over.
+    The lock is held on a second file beside it, which the storage never deletes: the file itself is renamed over.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens or creates it.
+        """Opens the file, or creates it.
 
         Raises:
-            JournalError: Another process has it, or it cannot be opened.
+            JournalError: Another process has opened it, or it cannot be opened.
         """
         self._path = path
-        self._temporary, self._draft = path.with_suffix(".tmp"), path.with_suffix(".draft")
+        self._temporary, self._pending = path.with_suffix(".tmp"), path.with_suffix(".draft")
         self._torn = False
         self._lock = self._file = -1
         try:
             self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._temporary.unlink(missing_ok=True)
-            self._draft.unlink(missing_ok=True)
-            self._file = os.open(path, _MORE | os.O_CREAT, 0o600)
+            self._pending.unlink(missing_ok=True)
+            self._file = os.open(path, _APPEND | os.O_CREAT, 0o600)
         except OSError as error:
             self.close()
             if isinstance(error, BlockingIOError):
@@ -94,39 +106,39 @@ class FileStorage:
         self._size = os.fstat(self._file).st_size
 
     def read(self) -> bytes:
-        """See `Storage`."""
+        """Returns the whole content of the file."""
         return self._path.read_bytes()
 
     def append(self, data: bytes) -> None:
-        """See `Storage`."""
+        """Appends the bytes with one write; a torn write is cut off again."""
         if self._torn:
             raise OSError(errno.EIO, "an earlier write was torn and could not be taken back", str(self._path))
         try:
             written = os.write(self._file, data)
         except OSError:
-            self._take_back()
+            self._cut_torn_write()
             raise
         if written != len(data):
-            self._take_back()
+            self._cut_torn_write()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         self._size += written
 
-    def _take_back(self) -> None:
+    def _cut_torn_write(self) -> None:
         try:
             os.ftruncate(self._file, self._size)
         except OSError:
             self._torn = True
 
     def replace(self, data: bytes) -> None:
-        """See `Storage`."""
-        self._put(self._temporary, os.open(self._temporary, _ANEW, 0o600), data)
+        """Writes the content to a temporary file and renames it over the file."""
+        self._install(self._temporary, os.open(self._temporary, _CREATE, 0o600), data)
 
-    def draft(self, content: Iterable[bytes | memoryview]) -> Draft:
-        """See `Storage`."""
-        return _FileDraft(self._draft, content, self._put)
+    def begin_replace(self, content: Iterable[bytes | memoryview]) -> PendingFile:
+        """Starts a thread that writes the content to a second file."""
+        return _PendingDiskFile(self._pending, content, self._install)
 
-    def _put(self, path: Path, file: int, data: bytes) -> int:
-        """Adds to an open file and takes it in place of what is there."""
+    def _install(self, path: Path, file: int, data: bytes) -> int:
+        """Appends to an open file and renames it over the current one; returns its size in bytes."""
         try:
             _write(file, data)
             size = os.fstat(file).st_size
@@ -134,31 +146,31 @@ class FileStorage:
         except OSError:
             os.close(file)
             with contextlib.suppress(OSError):
-                path.unlink()  # gives the room back to those who need it
+                path.unlink()  # gives the disk's room back to those who need it
             raise
-        # Nobody can open the old file any more, so that to close it is to free its blocks: slow if it is large.
+        # The old file has lost its name, so closing it frees its blocks: that is slow if the file is large.
         threading.Thread(target=os.close, args=(self._file,), name="compaction-end", daemon=True).start()
         self._file, self._size, self._torn = file, size, False
         return size
 
     def close(self) -> None:
-        """See `Storage`."""
+        """Closes the file and releases its lock."""
         for fd in (self._file, self._lock):
             if fd >= 0:
                 os.close(fd)
         self._file = self._lock = -1
 
 
-class _FileDraft:
-    """Its thread has a descriptor of its own, so that nobody has to wait for it."""
+class _PendingDiskFile:
+    """A pending file that a thread writes; the thread has its own descriptor, so that `discard` need not wait."""
 
     def __init__(
-        self, path: Path, content: Iterable[bytes | memoryview], put: Callable[[Path, int, bytes], int]
+        self, path: Path, content: Iterable[bytes | memoryview], install: Callable[[Path, int, bytes], int]
     ) -> None:
-        self._path, self._put = path, put
+        self._path, self._install = path, install
         self._stop = threading.Event()
-        self._failure: OSError | None = OSError(errno.EIO, "a draft was not written to its end", str(path))
-        file = os.open(path, _ANEW | os.O_EXCL, 0o600)
+        self._failure: OSError | None = OSError(errno.EIO, "the pending file was not written to its end", str(path))
+        file = os.open(path, _CREATE | os.O_EXCL, 0o600)
         self._thread = threading.Thread(target=self._run, args=(file, content), name="compaction", daemon=True)
         self._thread.start()
 
@@ -174,7 +186,7 @@ class _FileDraft:
         finally:
             os.close(file)
 
-    def written(self) -> bool:
+    def is_written(self) -> bool:
         if self._thread.is_alive():
             return False
         if self._failure is not None:
@@ -183,7 +195,7 @@ class _FileDraft:
         return True
 
     def finish(self, rest: bytes) -> int:
-        return self._put(self._path, os.open(self._path, _MORE), rest)
+        return self._install(self._path, os.open(self._path, _APPEND), rest)
 
     def discard(self) -> None:
         self._stop.set()
@@ -198,37 +210,39 @@ def _write(file: int, data: bytes | memoryview) -> None:
 
 
 class MemoryStorage:
-    """A file in memory, for simulations: it outlives the journal that is opened on it."""
+    """A file in memory, for simulations; it outlives the journal that is opened on it."""
 
     def __init__(self, data: bytes = b"") -> None:
-        """Starts with content."""
+        """Starts with the given content."""
         self.data = bytearray(data)
 
     def read(self) -> bytes:
-        """See `Storage`."""
+        """Returns the whole content."""
         return bytes(self.data)
 
     def append(self, data: bytes) -> None:
-        """See `Storage`."""
+        """Appends the bytes."""
         self.data += data
 
     def replace(self, data: bytes) -> None:
-        """See `Storage`."""
+        """Replaces the content."""
         self.data = bytearray(data)
 
-    def draft(self, content: Iterable[bytes | memoryview]) -> Draft:
-        """See `Storage`; written at once."""
-        return _MemoryDraft(self, b"".join(content))
+    def begin_replace(self, content: Iterable[bytes | memoryview]) -> PendingFile:
+        """Produces the content at once and returns it as a pending file."""
+        return _PendingMemoryFile(self, b"".join(content))
 
     def close(self) -> None:
-        """See `Storage`."""
+        """Does nothing: the content stays for the next journal."""
 
 
-class _MemoryDraft:
+class _PendingMemoryFile:
+    """A pending file in memory, which is written from the start."""
+
     def __init__(self, storage: MemoryStorage, data: bytes) -> None:
         self._storage, self._data = storage, data
 
-    def written(self) -> bool:
+    def is_written(self) -> bool:
         return True
 
     def finish(self, rest: bytes) -> int:

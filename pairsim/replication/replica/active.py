@@ -26,7 +26,7 @@ from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance
 from pairsim.replication.log.records import Record, Rejection, Seal, Tick, commands_bytes
 from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.inbox import Inbox, Ledger
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.state import State
@@ -106,7 +106,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     inbox: Inbox
     publisher: StatePublisher
     consensus: Consensus
-    meters: Meters
+    meters: ReplicaMeasurements
     durable: Callable[[], int]
     """The tick of the own newest checkpoint on disk."""
 

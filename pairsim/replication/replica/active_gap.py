@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from pairsim.replication.service import Switchover
+from pairsim.replication.service import SwitchoverResult
 
 
 class Gap:
@@ -13,7 +13,7 @@ class Gap:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._last = 0.0
-        self._newest = Switchover(gap_ms=0.0, term=0)
+        self._newest = SwitchoverResult(gap_ms=0.0, term=0)
 
     def commit(self, term: int, now: float) -> tuple[int, float] | None:
         """A tick of that term is committed; if it is the first one, the term before and the seconds since its last."""
@@ -21,13 +21,13 @@ class Gap:
         if term != before:
             gap = now - self._last if before else 0.0
             with self._changed:
-                self._newest = Switchover(gap_ms=gap * 1e3, term=term)
+                self._newest = SwitchoverResult(gap_ms=gap * 1e3, term=term)
                 self._changed.notify_all()
             change = (before, gap) if before else None
         self._last = now
         return change
 
-    def wait(self, beyond: int, timeout: float) -> Switchover:
+    def wait(self, beyond: int, timeout: float) -> SwitchoverResult:
         """The change to the first term after `beyond`.
 
         Raises:

@@ -18,10 +18,10 @@ from pairsim.model.commands import Command, Result, Status
 from pairsim.replication.log.command_window import CommandWindow
 from pairsim.replication.log.records import commands_bytes
 from pairsim.replication.service import (
+    BatchCallback,
     BatchInterruptedError,
     BatchTooLargeError,
     Committed,
-    Done,
     InboxFullError,
     ReplicaError,
 )
@@ -41,7 +41,7 @@ class Batch(msgspec.Struct):
     """Commands that arrived together and are answered together."""
 
     commands: Sequence[Command]
-    done: Done
+    done: BatchCallback
     bytes: int = 0
     fates: list[tuple[int, int, bool]] = []
     """Per command: tick, place in that tick's record (-1: look into the window), whether it is a duplicate."""
@@ -56,7 +56,7 @@ class Inbox:
         self._batches: collections.deque[Batch] = collections.deque()
         self.waiting = 0
 
-    def put(self, commands: Sequence[Command], done: Done) -> None:
+    def put(self, commands: Sequence[Command], done: BatchCallback) -> None:
         """Adds a batch as a whole.
 
         Raises:

@@ -27,7 +27,7 @@ from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, Consensus, Surroundings
 from pairsim.replication.replica.active_gap import Gap
 from pairsim.replication.replica.inbox import Inbox
@@ -93,7 +93,7 @@ class Replica:
         """An area's newcomer or founder has no state; see `found` and `resume`."""
         self.spec, self.simulator, self.log = spec, simulator, ticks
         self.state = State(Table(simulator.components))
-        self.meters = Meters()
+        self.meters = ReplicaMeasurements()
         self.pace = Pace(spec.tick_rate)
         self.publisher = StatePublisher(simulator.components, self.meters)
         audit = Audit(spec, simulator, ticks, self.state)
@@ -143,18 +143,18 @@ class Replica:
 
     # --- Raft thread
 
-    def capable(self) -> bool:
+    def can_simulate(self) -> bool:
         """Whether the log leads from the state to the last committed tick; the active itself is ahead of it."""
         if self.active is not None and self.active.term == self._leading:
             return True
         return self.state.trusted and self.log.reaches(self.state.tick)
 
-    def opened(self, term: int, succession: Succession | None) -> None:
+    def on_leadership_gained(self, term: int, succession: Succession | None) -> None:
         """This replica is the active of the term."""
         self._leading, self.succession = term, succession
         self._wake()
 
-    def closed(self) -> None:
+    def on_leadership_lost(self) -> None:
         """It is not any more: what was computed and not committed is in doubt."""
         self.state.doubt, self._leading = self._leading, None
         active = self.active
@@ -224,7 +224,7 @@ class Replica:
     def _take_over(self, term: int, now: float) -> None:
         self._settle_doubt()
         self.follower.run_once()
-        if not self.capable():
+        if not self.can_simulate():
             return  # the group sees it too, and looks for another one
         replayed = 0
         for payload in self.log.payloads_after(self.state.tick):

@@ -18,7 +18,7 @@ from typing import Protocol
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Rejection
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.sync.codec import Draft, Encoder, pack
 from pairsim.replication.sync.messages import (
     KEYFRAME,
@@ -37,7 +37,7 @@ LAPSE_TICKS = 40
 class Packed:
     """A draft that is packed by whichever I/O thread needs it first, once."""
 
-    def __init__(self, draft: Draft, meters: Meters) -> None:
+    def __init__(self, draft: Draft, meters: ReplicaMeasurements) -> None:
         self._lock = threading.Lock()
         self._meters = meters
         self._draft: Draft | None = draft
@@ -81,7 +81,7 @@ class Subscriber:
 class StatePublisher:
     """The active's side: one chain, many subscribers."""
 
-    def __init__(self, schema: Schema, meters: Meters) -> None:
+    def __init__(self, schema: Schema, meters: ReplicaMeasurements) -> None:
         self._encoder = Encoder(schema)
         self._meters = meters
         self._lock = threading.Lock()

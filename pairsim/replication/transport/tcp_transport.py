@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from pairsim.replication.clock import monotonic
-from pairsim.replication.raft.ports import SILENCE, WireHandler
+from pairsim.replication.raft.ports import SILENT_LINK_SECONDS, TransportHandler
 from pairsim.replication.transport.channel import ChannelError, Hello
 from pairsim.replication.transport.peer_port import Link, RefusedByPeerError, dial
 from pairsim.settings import Timing
@@ -111,14 +111,14 @@ class TcpWire:
         self._door = threading.Lock()
         """Held to close, and by whoever comes in from another thread: a descriptor that is closed is soon another's."""
         self._lost = {name: threading.Event() for name in peers}
-        self._handler: WireHandler | None = None
+        self._handler: TransportHandler | None = None
 
     @property
     def closed(self) -> bool:
         """Whether it takes no links any more."""
         return self._closed.is_set()
 
-    def start(self, handler: WireHandler) -> None:
+    def start(self, handler: TransportHandler) -> None:
         """Begins to dial."""
         self._handler = handler
         for name in self._peers:
@@ -170,7 +170,7 @@ class TcpWire:
         while self._refusals:
             self._superseded(self._refusals.popleft())
         now = monotonic()
-        for link in [x for x in self._links.values() if now - x.heard > SILENCE]:
+        for link in [x for x in self._links.values() if now - x.heard > SILENT_LINK_SECONDS]:
             self._drop(link)
 
     def wake(self) -> None:

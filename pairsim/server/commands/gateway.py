@@ -21,7 +21,7 @@ from pairsim.replication.service import (
     InboxFullError,
     NotActiveError,
     ReplicaError,
-    ReplicaPort,
+    ReplicaService,
 )
 from pairsim.server.commands.relay import Relay
 from pairsim.server.http.errors import HttpError
@@ -42,7 +42,7 @@ class Gateway:
     """See the module. Event loop only."""
 
     def __init__(
-        self, port: ReplicaPort, hub: Hub, metrics: Metrics, *, name: str, token: str, limit: int, hold: float
+        self, port: ReplicaService, hub: Hub, metrics: Metrics, *, name: str, token: str, limit: int, hold: float
     ) -> None:
         """Takes up to `limit` commands at once, held ones and those under way together.
 

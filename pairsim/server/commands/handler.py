@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.protocol.frames import CommandAnswer, CommandBatch
-from pairsim.replication.service import ReplicaPort
+from pairsim.replication.service import ReplicaService
 from pairsim.server.commands.gateway import Gateway
 from pairsim.server.commands.validation import check_batch
 from pairsim.server.http.requests import decode_json, read_body
@@ -15,7 +15,7 @@ from pairsim.server.http.requests import decode_json, read_body
 class CommandHandler:
     """Answers when the batch is committed, or with a reason why not."""
 
-    def __init__(self, port: ReplicaPort, gateway: Gateway) -> None:
+    def __init__(self, port: ReplicaService, gateway: Gateway) -> None:
         self._port, self._gateway = port, gateway
 
     async def handle(self, request: web.Request) -> web.Response:

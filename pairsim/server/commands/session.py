@@ -21,7 +21,7 @@ from pairsim.protocol.frames import (
     SessionAnswer,
     SessionBatch,
 )
-from pairsim.replication.service import ReplicaPort
+from pairsim.replication.service import ReplicaService
 from pairsim.server.commands.gateway import Gateway
 from pairsim.server.commands.validation import check_batch
 from pairsim.server.http.auth import has_token
@@ -38,7 +38,7 @@ _FINISH_SECONDS = 2.0
 class Sessions:
     """Serves sessions."""
 
-    def __init__(self, port: ReplicaPort, gateway: Gateway, token: str) -> None:
+    def __init__(self, port: ReplicaService, gateway: Gateway, token: str) -> None:
         self._token = token
         self.sockets = Sockets("sessions", MAX_SESSIONS, idle=IDLE_SECONDS)
         self._port, self._gateway = port, gateway
@@ -74,7 +74,7 @@ class _Session:
         self,
         socket: web.WebSocketResponse,
         request: web.Request,
-        port: ReplicaPort,
+        port: ReplicaService,
         gateway: Gateway,
         *,
         relayed: bool,

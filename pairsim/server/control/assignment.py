@@ -10,7 +10,7 @@ from aiohttp import web
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.protocol.frames import SwitchoverAnswer
-from pairsim.replication.service import NotActiveError, ReplicaPort, WitnessPort
+from pairsim.replication.service import NotActiveError, ReplicaService, WitnessService
 from pairsim.server.http.errors import HttpError
 from pairsim.server.http.requests import Blocking, decode_json, read_body, takes
 
@@ -23,7 +23,7 @@ _GRACE = 1.0
 class Control:
     """Handlers; each waits in a thread of its own, one after the other."""
 
-    def __init__(self, port: ReplicaPort, blocking: Blocking) -> None:
+    def __init__(self, port: ReplicaService, blocking: Blocking) -> None:
         self._port, self._blocking = port, blocking
 
     async def authorise(self, request: web.Request) -> web.Response:
@@ -51,7 +51,7 @@ class Control:
 class Assigning:
     """`PUT` and `DELETE /v1/assignment`, `POST /v1/leave`: the same for simulators and witnesses."""
 
-    def __init__(self, port: ReplicaPort | WitnessPort, blocking: Blocking) -> None:
+    def __init__(self, port: ReplicaService | WitnessService, blocking: Blocking) -> None:
         self._port, self._blocking = port, blocking
 
     async def assign(self, request: web.Request) -> web.Response:

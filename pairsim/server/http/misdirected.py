@@ -13,13 +13,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from pairsim.protocol.frames import AREA_HEADER, REPLICA_HEADER
-from pairsim.replication.service import ReplicaPort, WitnessPort
+from pairsim.replication.service import ReplicaService, WitnessService
 from pairsim.server.http.errors import HttpError
 
 MISDIRECTED = 421
 
 
-def only_own_area(port: ReplicaPort) -> Middleware:
+def only_own_area(port: ReplicaService) -> Middleware:
     """Refuses what names another area than the process has."""
 
     @web.middleware
@@ -35,7 +35,7 @@ def only_own_area(port: ReplicaPort) -> Middleware:
     return check
 
 
-def only_this_process(port: ReplicaPort | WitnessPort) -> Middleware:
+def only_this_process(port: ReplicaService | WitnessService) -> Middleware:
     """Refuses what names another process."""
 
     @web.middleware

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 
 
 class MeterCollector:
     """Reads the meters when it is scraped; a spare has none."""
 
-    def __init__(self, meters: Callable[[], Meters | None]) -> None:
+    def __init__(self, meters: Callable[[], ReplicaMeasurements | None]) -> None:
         self._meters = meters
 
     def collect(self) -> Iterator[Metric]:

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from pairsim.model.commands import Command
 from pairsim.protocol.frames import ENTITIES_HEADER, TICK_HEADER
-from pairsim.replication.service import Published, ReplicaPort
+from pairsim.replication.service import Published, ReplicaService
 from pairsim.server.http.errors import HttpError
 from pairsim.server.http.requests import Blocking, takes
 
@@ -38,7 +38,7 @@ _GZIP = 31
 class BackupHandler:
     """One backup at a time: each holds a copy of the area."""
 
-    def __init__(self, port: ReplicaPort, blocking: Blocking) -> None:
+    def __init__(self, port: ReplicaService, blocking: Blocking) -> None:
         self._port, self._blocking = port, blocking
         self._busy = False
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pairsim.model.commands import MAX_ENTITY, Value
 from pairsim.protocol.frames import EntitiesAnswer, Entity, EntityAnswer
-from pairsim.replication.service import Published, ReplicaPort
+from pairsim.replication.service import Published, ReplicaService
 from pairsim.server.http.errors import HttpError
 from pairsim.server.http.requests import Blocking, integer, takes, whole
 from pairsim.server.reads.selection import Selection, parse_box
@@ -30,7 +30,7 @@ _PAGE = 100
 class EntityHandlers:
     """Each read runs in a thread, on the state of one tick."""
 
-    def __init__(self, port: ReplicaPort, blocking: Blocking) -> None:
+    def __init__(self, port: ReplicaService, blocking: Blocking) -> None:
         self._port, self._blocking = port, blocking
 
     async def one(self, request: web.Request) -> web.Response:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import WSCloseCode, web
 
-from pairsim.replication.service import NoStateError, Published, ReplicaPort
+from pairsim.replication.service import NoStateError, Published, ReplicaService
 from pairsim.server.http.errors import HttpError, explain, unexpected
 from pairsim.server.http.notifications import Hub
 from pairsim.server.http.requests import Blocking, number, takes
@@ -44,7 +44,7 @@ class TooManyEntitiesError(Exception):
 class _Group:
     """Observers of one selection."""
 
-    def __init__(self, selection: Selection, port: ReplicaPort, hub: Hub, blocking: Blocking) -> None:
+    def __init__(self, selection: Selection, port: ReplicaService, hub: Hub, blocking: Blocking) -> None:
         self.observers = 0
         self._selection, self._port, self._hub, self._blocking = selection, port, hub, blocking
         self._snapshot: Snapshot | None = None
@@ -119,7 +119,7 @@ class _Group:
 class Observers:
     """Serves observers."""
 
-    def __init__(self, port: ReplicaPort, hub: Hub, blocking: Blocking, *, limit: int = MAX_OBSERVERS) -> None:
+    def __init__(self, port: ReplicaService, hub: Hub, blocking: Blocking, *, limit: int = MAX_OBSERVERS) -> None:
         self.sockets = Sockets("observers", limit)
         self._port, self._hub, self._blocking = port, hub, blocking
         self._groups: dict[Selection, _Group] = {}

@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from pairsim.model.status import WitnessGroup
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.server.http.listener import listening
 from pairsim.server.witness_app import witness_app
 from pairsim_controller.cli.main import probes
@@ -44,8 +44,8 @@ class Told(NamedTuple):
 class Measured(FakePort):
     """A replica that has meters."""
 
-    def meters(self) -> Meters:  # type: ignore[override]
-        meters = Meters()
+    def measurements(self) -> ReplicaMeasurements:  # type: ignore[override]
+        meters = ReplicaMeasurements()
         meters.lag = 0
         return meters
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pairsim.model.status import Role
-from pairsim.replication.measurements import Distribution, Meters
+from pairsim.replication.measurements import Histogram, ReplicaMeasurements
 from pairsim.replication.replica.active_gap import Gap
 from pairsim_controller.kube.api.objects import LastTakeover
 from pairsim_controller.kube.api.port import ApiError
@@ -27,7 +27,7 @@ def value(meters: ControllerMeters, name: str, **labels: str) -> float | None:
 
 
 def test_a_time_is_counted_below_the_next_bound() -> None:
-    taken = Distribution((0.1, 0.2))
+    taken = Histogram((0.1, 0.2))
     for seconds in (0.05, 0.1, 0.15, 7.0):
         taken.observe(seconds)
     assert taken.counts == [2, 1, 1]
@@ -45,7 +45,7 @@ def test_only_a_first_commit_after_another_term_ends_a_gap() -> None:
 
 
 def test_a_change_is_a_takeover_or_a_switchover_and_never_both() -> None:
-    meters = Meters()
+    meters = ReplicaMeasurements()
     meters.became_active(0.02, handed=True)
     assert (meters.switchovers, sum(meters.takeovers.counts)) == (1, 0)
     meters.became_active(0.3, handed=False)

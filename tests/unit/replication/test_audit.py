@@ -17,7 +17,7 @@ from pairsim.replication.log.records import Open, Tick, encode_record
 from pairsim.replication.sync.self_check import EVERY, Audit
 from pairsim.replication.sync.state import State
 from tests.harness import spec
-from tests.unit.replication.test_ticklog import new
+from tests.unit.replication.log.test_tick_log import new
 
 SCHEMA = Schema((Component("value", "float64"),))
 

@@ -6,7 +6,7 @@ from pairsim.model.commands import Command, Status
 from pairsim.model.simulation.tick import MAX_REASON_BYTES
 from pairsim.replication.log.command_window import CommandWindow
 from pairsim.replication.log.records import Rejection, Tick, encode_record
-from pairsim.replication.raft.pysyncobj.core import MAX_COMMAND_BYTES
+from pairsim.replication.raft.pysyncobj.raft import MAX_COMMAND_BYTES
 from pairsim.replication.replica.active import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
 from pairsim.replication.replica.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox, Ledger
 from pairsim.replication.service import (

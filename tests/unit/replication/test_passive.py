@@ -7,14 +7,14 @@ from structlog.testing import capture_logs
 
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Open, Rejection
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import Ack, Resend, ToActive, ToSubscriber, Watermark
 from pairsim.replication.sync.publisher import Packed, StatePublisher
 from pairsim.replication.sync.self_check import Audit
 from pairsim.replication.sync.state import State
+from tests.unit.replication.log.test_tick_log import apply, new, tick
 from tests.unit.replication.tables import SCHEMA, same, table
-from tests.unit.replication.test_ticklog import apply, new, tick
 
 
 class Unaudited:
@@ -37,7 +37,7 @@ class Pair:
         self.passive = Follower(self.state, self.log, lambda: 0, cast("Audit", Unaudited()))
         self.passive.by_log = lambda: True
         self.said: list[ToActive] = []
-        self.publisher = StatePublisher(SCHEMA, Meters())
+        self.publisher = StatePublisher(SCHEMA, ReplicaMeasurements())
         self.subscriber = self.publisher.join("passive", self)
         self.passive.connected(self._reply)
         self.table = table(20)

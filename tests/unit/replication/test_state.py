@@ -7,8 +7,8 @@ import pytest
 from pairsim.replication.log.records import Open
 from pairsim.replication.service import NoStateError, Published
 from pairsim.replication.sync.state import State
+from tests.unit.replication.log.test_tick_log import apply, new, tick
 from tests.unit.replication.tables import table
-from tests.unit.replication.test_ticklog import apply, new, tick
 
 
 def at(number: int) -> State:

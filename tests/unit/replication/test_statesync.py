@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.sync.messages import KEYFRAME, Ack, ToSubscriber
 from pairsim.replication.sync.publisher import Packed, StatePublisher
 from tests.unit.replication.tables import SCHEMA
@@ -18,7 +18,7 @@ class Nowhere:
 
 @pytest.fixture
 def publisher() -> StatePublisher:
-    return StatePublisher(SCHEMA, Meters())
+    return StatePublisher(SCHEMA, ReplicaMeasurements())
 
 
 def test_a_subscriber_that_leaves_late_does_not_take_its_successor_along(publisher: StatePublisher) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from pairsim.replication.measurements import Meters
+from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import FrameHeader, Watermark, decode_to_subscriber
 from pairsim.replication.sync.publisher import WINDOW, StatePublisher
@@ -50,7 +50,7 @@ class SlowLink(Link):
 @contextlib.contextmanager
 def subscribed() -> Iterator[tuple[StatePublisher, SlowLink]]:
     """A publisher whose only subscriber is busy with its first frame."""
-    publisher, link = StatePublisher(SCHEMA, Meters()), SlowLink()
+    publisher, link = StatePublisher(SCHEMA, ReplicaMeasurements()), SlowLink()
     writer = _Writer(link, "writer")
     publisher.join("b", writer)
     try:
@@ -112,7 +112,7 @@ class Passive:
 
 
 def test_what_the_stream_brings_wakes_the_passive_when_there_is_something_to_do() -> None:
-    publisher, passive, woken = StatePublisher(SCHEMA, Meters()), Passive(), threading.Event()
+    publisher, passive, woken = StatePublisher(SCHEMA, ReplicaMeasurements()), Passive(), threading.Event()
     port = PeerPort("127.0.0.1:0", SECRET, PATIENCE, name="a")
 
     def answer(hello: Hello) -> Taker:

@@ -19,15 +19,15 @@ from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
 from pairsim.replication.service import (
+    BatchCallback,
     BatchInterruptedError,
     Committed,
-    Done,
     InboxFullError,
     NoStateError,
     NotActiveError,
     Published,
     RefusedError,
-    Switchover,
+    SwitchoverResult,
 )
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class FakePort:
         self.known_leader: Member | None = None
         self.area, self.area_catalogue = "north", CATALOGUE
         self.table = Table(SCHEMA)
-        self.submitted: list[tuple[list[Command], Done]] = []
+        self.submitted: list[tuple[list[Command], BatchCallback]] = []
         self.seen: dict[str, int] = {}
         self.rejects: dict[str, str] = {}
         self.full = False
@@ -163,13 +163,13 @@ class FakePort:
     def catalogue(self) -> Catalogue | None:
         return None if self.role is Role.SPARE else self.area_catalogue
 
-    def meters(self) -> None:
+    def measurements(self) -> None:
         return None
 
     def leader(self) -> Member | None:
         return member(self.name) if self.role is Role.ACTIVE else self.known_leader
 
-    def submit(self, batch: Sequence[Command], done: Done) -> None:
+    def submit(self, batch: Sequence[Command], done: BatchCallback) -> None:
         with self._lock:
             if self.role is not Role.ACTIVE:
                 raise NotActiveError(self.known_leader)
@@ -211,11 +211,11 @@ class FakePort:
             raise NotActiveError(self.known_leader)
         self._order(authority)
 
-    def switchover(self, timeout: float) -> Switchover:
+    def switchover(self, timeout: float) -> SwitchoverResult:
         if self.role is not Role.ACTIVE:
             raise NotActiveError(self.known_leader)
         self._order("switchover")
-        return Switchover(6.5, self.term + 1)
+        return SwitchoverResult(6.5, self.term + 1)
 
     def _order(self, order: object) -> None:
         if self.refuse is not None:

@@ -126,7 +126,7 @@ def test_a_spare_loads_nothing_that_it_does_not_need() -> None:
         "import asyncio, sys\n"
         "from pairsim.server.run import SimulatorApi\n"
         "class Port:\n"
-        "    status = meters = None\n    catalogue = staticmethod(lambda: None)\n"
+        "    status = measurements = None\n    catalogue = staticmethod(lambda: None)\n"
         "async def main():\n"
         "    SimulatorApi(Port(), name='a', token='t', limit=1).app()\n"
         "asyncio.run(main())\n"

@@ -1,1 +1,1 @@
-"""All that knows pysyncobj."""
+"""The one room that knows pysyncobj."""

@@ -1,4 +1,4 @@
-"""The pysyncobj that `raft.py` was written for: its version, and the names that it calls private and we use."""
+"""The pysyncobj that this package was written for: its version, and its private names that this package uses."""
 
 from __future__ import annotations
 
@@ -37,14 +37,19 @@ _METHODS = (
 
 
 class UnsupportedLibraryError(RuntimeError):
-    """The installed pysyncobj is not the one that `raft.py` was written for."""
+    """The installed pysyncobj is not the one that this package was written for."""
 
 
 def check_library(version: str, core: object, base: type) -> None:
-    """Refuses another pysyncobj; `core` is an instance of a class that replaces some of the methods of `base`.
+    """Refuses any other pysyncobj.
+
+    Args:
+        version: The version of the installed library.
+        core: An instance of a class that overrides some methods of `base`.
+        base: The library's own class.
 
     Raises:
-        UnsupportedLibraryError: The version or a private name differs.
+        UnsupportedLibraryError: The version differs, or a private name is missing.
     """
     if version != WRITTEN_FOR:
         raise UnsupportedLibraryError(

@@ -1,3 +1,5 @@
+"""Which command ids an area remembers, and how the window is packed for a snapshot."""
+
 from __future__ import annotations
 
 import msgspec
@@ -5,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairsim.replication.log.command_window import MAX_REASON, CommandWindow, Known, WindowError
+from pairsim.replication.log.command_window import MAX_REASON_CHARACTERS, CommandWindow, KnownCommand, WindowError
 
 _ids = st.integers(0, 12).map(str)
 _steps = st.lists(st.tuples(st.sampled_from(["add", "reject"]), _ids, st.integers(0, 2**40)), max_size=60)
@@ -19,7 +21,7 @@ def _run(window: CommandWindow, steps: list[tuple[str, str, int]]) -> None:
             window.reject(command_id, f"reason {number}")
 
 
-def _seen(window: CommandWindow) -> list[Known | None]:
+def _seen(window: CommandWindow) -> list[KnownCommand | None]:
     return [window.get(str(n)) for n in range(13)]
 
 
@@ -34,17 +36,17 @@ def test_keeps_the_newest_ids_with_their_first_tick(steps: list[tuple[str, str, 
                 del model[next(iter(model))]
         elif kind == "reject" and command_id in model:
             model[command_id] = model[command_id][0], f"reason {number}"
-    assert _seen(window) == [Known(*model[str(n)]) if str(n) in model else None for n in range(13)]
+    assert _seen(window) == [KnownCommand(*model[str(n)]) if str(n) in model else None for n in range(13)]
     assert len(window) == len(model) <= limit
 
 
 @given(_steps, _steps, st.integers(1, 8))
-def test_a_dump_brings_another_replica_to_the_same_window(
+def test_a_dump_gives_another_replica_the_same_window(
     steps: list[tuple[str, str, int]], more: list[tuple[str, str, int]], limit: int
 ) -> None:
     window, other = CommandWindow(limit), CommandWindow(limit)
     _run(window, steps)
-    _run(other, more)  # what was there before is gone
+    _run(other, more)  # a dump replaces the content
     other.load(window.dump())
     assert _seen(other) == _seen(window)
     _run(window, more)
@@ -52,26 +54,26 @@ def test_a_dump_brings_another_replica_to_the_same_window(
     assert other.dump() == window.dump()
 
 
-def test_a_larger_window_s_dump_leaves_its_newest() -> None:
+def test_the_newest_ids_of_a_larger_dump_are_kept() -> None:
     large, small = CommandWindow(10), CommandWindow(3)
     _run(large, [("add", str(n), n) for n in range(10)] + [("reject", "0", 0), ("reject", "9", 0)])
     small.load(large.dump())
     assert [n for n in range(10) if small.get(str(n))] == [7, 8, 9]
-    assert small.get("9") == Known(9, "reason 0")
+    assert small.get("9") == KnownCommand(9, "reason 0")
 
 
 def test_a_reason_is_cut_at_its_limit() -> None:
     window = CommandWindow()
     window.add("a", 1)
     window.reject("a", "x" * 10_000)
-    assert window.get("a") == Known(1, "x" * MAX_REASON)
+    assert window.get("a") == KnownCommand(1, "x" * MAX_REASON_CHARACTERS)
 
 
-def test_a_long_id_is_told_from_another() -> None:
+def test_long_ids_are_distinguished() -> None:
     window = CommandWindow()
     window.add("x" * 64, 1)
     assert window.get("x" * 63) is None
-    assert window.get("x" * 64) == Known(1)
+    assert window.get("x" * 64) == KnownCommand(1)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +91,12 @@ def test_a_long_id_is_told_from_another() -> None:
         msgspec.msgpack.encode([bytes(16), ["tick"], []]),
     ],
 )
-def test_refuses_what_is_no_dump_and_stays_as_it_was(dump: bytes) -> None:
+def test_refuses_bytes_that_are_not_a_dump_and_stays_unchanged(dump: bytes) -> None:
     window = CommandWindow()
     window.add("a", 1)
     with pytest.raises(WindowError, match="not a window of commands"):
         window.load(dump)
-    assert window.get("a") == Known(1)
+    assert window.get("a") == KnownCommand(1)
     assert len(window) == 1
 
 

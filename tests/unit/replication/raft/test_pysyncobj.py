@@ -1,20 +1,22 @@
+"""Raft upon pysyncobj: what pairsim corrects in it, and how snapshots and versions are handled."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
 
-from pairsim.replication.raft.journal import Journal, MemoryStorage
+from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.messages import Chunk, Entry, RaftMessage, decode_message, to_raft
-from pairsim.replication.raft.pysyncobj import check
-from pairsim.replication.raft.pysyncobj import core as module
+from pairsim.replication.raft.pysyncobj import check, core
 from pairsim.replication.raft.pysyncobj.check import UnsupportedLibraryError
-from pairsim.replication.raft.pysyncobj.core import Raft
+from pairsim.replication.raft.pysyncobj.raft import MAX_COMMAND_BYTES, Raft, RaftState
+from pairsim.replication.raft.storage import MemoryStorage
 from pairsim.settings import Timing
 
 
-class Silence:
-    """A wire that goes nowhere, and a state machine that remembers."""
+class Surroundings:
+    """A transport that keeps what is sent, and a state machine that keeps what is applied."""
 
     def __init__(self) -> None:
         self.sent: list[RaftMessage] = []
@@ -38,7 +40,7 @@ class Silence:
     def apply(self, payload: bytes) -> None:
         self.applied.append(payload)
 
-    def draft(self) -> Callable[[], bytes]:
+    def begin_snapshot(self) -> Callable[[], bytes]:
         taken = b"".join(self.applied)
         return lambda: taken
 
@@ -47,7 +49,7 @@ class Silence:
 
 
 class CountingStorage(MemoryStorage):
-    """Notes how many entries a restart would find after each write."""
+    """Records after each write how many entries a restart would find."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,10 +60,14 @@ class CountingStorage(MemoryStorage):
         self.lengths.append(len(Journal(MemoryStorage(bytes(self.data)), "boot", "me")))
 
 
-def member(storage: MemoryStorage | None = None) -> tuple[Raft, Silence]:
-    silence = Silence()
+def member(storage: MemoryStorage | None = None) -> tuple[Raft, Surroundings]:
+    """Returns a member on the storage, and its surroundings."""
+    surroundings = Surroundings()
     journal = Journal(storage or MemoryStorage(), "boot", "me")
-    return Raft("a", frozenset({"b", "w"}), wire=silence, journal=journal, machine=silence, timing=Timing()), silence
+    raft = Raft(
+        "a", frozenset({"b", "w"}), transport=surroundings, journal=journal, state_machine=surroundings, timing=Timing()
+    )
+    return raft, surroundings
 
 
 def entries(first: int, last: int, term: int = 1) -> list[tuple[bytes, int, int]]:
@@ -76,43 +82,43 @@ def append(previous: int, new: list[tuple[bytes, int, int]], *, term: int = 1, c
 
 
 def install(follower: Raft, data: bytes, previous: Entry, last: Entry, *, term: int = 1) -> None:
-    """A leader sends a snapshot."""
+    """Delivers a leader's snapshot in one chunk."""
     chunk = Chunk(term, last[1], 0, data, (previous, last))
     follower.deliver("b", {"type": "append_entries", "term": term, "commit_index": 15, "serialized": chunk})
 
 
-def test_a_message_that_comes_late_cuts_nothing_off() -> None:
-    follower, wire = member()
+def test_a_late_message_does_not_cut_the_log() -> None:
+    follower, surroundings = member()
     follower.deliver("b", append(1, entries(2, 10), commit=10))
     follower.deliver("b", append(1, entries(2, 4), commit=4))
     assert follower.last == (10, 1)
-    assert wire.sent[-1]["next_node_idx"] == 5  # what this message vouches for, no more
+    assert surroundings.sent[-1]["next_node_idx"] == 5  # the message says nothing of later entries
 
 
-def test_a_message_that_overlaps_adds_only_what_is_new() -> None:
-    follower, _wire = member()
+def test_an_overlapping_message_adds_only_the_new_entries() -> None:
+    follower, _surroundings = member()
     follower.deliver("b", append(1, entries(2, 10)))
     follower.deliver("b", append(5, entries(6, 14)))
     assert follower.last == (14, 1)
     assert [e[1] for e in follower.journal[:]] == list(range(1, 15))
 
 
-def test_a_conflict_cuts() -> None:
-    follower, _wire = member()
+def test_a_conflict_cuts_the_log() -> None:
+    follower, _surroundings = member()
     follower.deliver("b", append(1, entries(2, 10)))
     follower.deliver("w", append(4, entries(5, 6, term=2), term=2))
     assert follower.last == (6, 2)
 
 
-def test_a_conflict_cuts_no_entry_before_it_even_for_a_moment() -> None:
+def test_a_conflict_never_cuts_entries_before_it() -> None:
     storage = CountingStorage()
-    follower, _wire = member(storage)
+    follower, _surroundings = member(storage)
     follower.deliver("b", append(1, entries(2, 12)))
     follower.deliver("w", append(12, entries(13, 13, term=2), term=2))
     storage.lengths.clear()
     follower.deliver("b", append(1, [*entries(2, 12), *entries(13, 14, term=3)], term=3))
     assert follower.last == (14, 3)
-    assert min(storage.lengths) == 12  # whatever a crash leaves, it is what was acknowledged
+    assert min(storage.lengths) == 12  # a crash at any moment leaves what was acknowledged
 
 
 def lead(member: Raft) -> None:
@@ -120,49 +126,49 @@ def lead(member: Raft) -> None:
     member.postpone(0.0)
     member.turn()
     member.deliver("b", {"type": "response_vote", "term": member.term})
-    assert member.state == module.RaftState.LEADER
+    assert member.state == RaftState.LEADER
 
 
-def test_what_is_under_way_is_not_sent_again() -> None:
-    leader, wire = member()
+def test_entries_under_way_are_not_sent_again() -> None:
+    leader, surroundings = member()
     lead(leader)
     for _record in range(3):
         leader.append(b"record", lambda: None)
     leader.turn()
     assert leader.last[0] == 5
-    wire.sent.clear()
+    surroundings.sent.clear()
     answer: RaftMessage = {"type": "next_node_idx", "reset": False, "success": True}
     leader.deliver("b", {**answer, "term": leader.term, "next_node_idx": 3})
     leader.turn()
-    assert [said["entries"] for said in wire.sent] == [[]]
+    assert [said["entries"] for said in surroundings.sent] == [[]]
     leader.deliver("b", {**answer, "reset": True, "success": False, "term": leader.term, "next_node_idx": 3})
     leader.append(b"record", lambda: None)
     leader.turn()
-    sent = wire.sent[-1]["entries"]
+    sent = surroundings.sent[-1]["entries"]
     assert isinstance(sent, list)
     assert [entry[1] for entry in sent] == [3, 4, 5, 6]
 
 
-def test_every_piece_of_a_snapshot_is_answered() -> None:
-    follower, wire = member()
+def test_every_chunk_of_a_snapshot_is_answered() -> None:
+    follower, surroundings = member()
     chunk = Chunk(1, 15, 0, b"piece", None)
     follower.deliver("b", {"type": "append_entries", "term": 1, "commit_index": 15, "serialized": chunk})
-    assert [(said["success"], said["reset"]) for said in wire.sent] == [(False, False)]
+    assert [(said["success"], said["reset"]) for said in surroundings.sent] == [(False, False)]
     assert follower.last == (1, 0)
 
 
-def test_an_answer_from_an_earlier_leadership_does_not_count() -> None:
-    leader, _wire = member()
+def test_an_answer_to_an_earlier_leadership_is_ignored() -> None:
+    leader, _surroundings = member()
     lead(leader)
     answer: RaftMessage = {"type": "next_node_idx", "next_node_idx": 3, "reset": False, "success": True}
     leader.deliver("b", {**answer, "term": leader.term - 1})
-    assert leader.match("b") == 0
+    assert leader.match_index("b") == 0
     leader.deliver("b", {**answer, "term": leader.term})
-    assert leader.match("b") == 2
+    assert leader.match_index("b") == 2
 
 
 def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "VERSION", "0.3.18")
+    monkeypatch.setattr(core, "VERSION", "0.3.18")
     with pytest.raises(UnsupportedLibraryError, match=r"pip install pysyncobj==0\.3\.17"):
         member()
 
@@ -174,48 +180,43 @@ def test_a_missing_private_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_compaction_keeps_the_entries_after_the_snapshot() -> None:
-    follower, wire = member()
+    follower, surroundings = member()
     follower.deliver("b", append(1, entries(2, 20), commit=15))
     follower.turn()
-    assert len(wire.applied) == 14
+    assert len(surroundings.applied) == 14
     follower._core.forceLogCompaction()
     follower.turn()
     assert [e[1] for e in follower.journal[:]] == [14, 15, 16, 17, 18, 19, 20]
     assert follower.journal.snapshot is not None
-    assert follower.journal.snapshot.data == b"".join(wire.applied)
+    assert follower.journal.snapshot.data == b"".join(surroundings.applied)
 
 
-def test_a_restart_goes_on_from_the_snapshot() -> None:
+def test_a_restart_continues_from_the_snapshot() -> None:
     storage = MemoryStorage()
-    make: Callable[[Silence], Raft] = lambda wire: Raft(  # noqa: E731 - twice the same
-        "a", frozenset({"b", "w"}), wire=wire, journal=Journal(storage, "boot", "me"), machine=wire, timing=Timing()
-    )
-    first = Silence()
-    follower = make(first)
+    follower, first = member(storage)
     follower.deliver("b", append(1, entries(2, 20), commit=15))
     follower.turn()
     follower._core.forceLogCompaction()
     follower.turn()
-    again = Silence()
-    restarted = make(again)
+    restarted, again = member(storage)
     restarted.turn()
     assert again.applied == [b"".join(first.applied)]
     assert (restarted.applied, restarted.last) == (15, (20, 1))
 
 
-def test_a_snapshot_keeps_the_entries_after_it_if_the_log_agrees_with_it() -> None:
-    follower, wire = member()
-    follower.deliver("b", append(1, entries(2, 20)))  # acknowledged: they count for a commit
+def test_a_snapshot_keeps_later_entries_of_a_log_that_agrees_with_it() -> None:
+    follower, surroundings = member()
+    follower.deliver("b", append(1, entries(2, 20)))  # acknowledged, so they count for a commit
     install(follower, b"everything", *entries(14, 15))
-    assert [said["next_node_idx"] for said in wire.sent if said["success"]][-1] == 16
-    assert wire.applied == [b"everything"]
+    assert [said["next_node_idx"] for said in surroundings.sent if said["success"]][-1] == 16
+    assert surroundings.applied == [b"everything"]
     assert (follower.applied, follower.last) == (15, (20, 1))
     assert [e[1] for e in follower.journal[:]] == list(range(14, 21))
 
 
 @pytest.mark.parametrize("held", [10, 20])
-def test_a_snapshot_takes_the_place_of_a_log_that_ends_before_it_or_is_another(held: int) -> None:
-    follower, _wire = member()
+def test_a_snapshot_replaces_a_log_that_is_shorter_or_disagrees(held: int) -> None:
+    follower, _surroundings = member()
     follower.deliver("b", append(1, entries(2, held)))
     install(follower, b"everything", *entries(14, 15, term=2), term=2)
     assert (follower.applied, follower.last) == (15, (15, 2))
@@ -223,6 +224,6 @@ def test_a_snapshot_takes_the_place_of_a_log_that_ends_before_it_or_is_another(h
 
 
 def test_a_record_over_the_limit_is_refused() -> None:
-    leader, _wire = member()
+    leader, _surroundings = member()
     with pytest.raises(ValueError, match="over the limit"):
-        leader.append(b"x" * (module.MAX_COMMAND_BYTES + 1), lambda: None)
+        leader.append(b"x" * (MAX_COMMAND_BYTES + 1), lambda: None)

@@ -1,3 +1,5 @@
+"""What committed records change in the tick log of an area."""
+
 from __future__ import annotations
 
 import pytest
@@ -37,20 +39,20 @@ def seal(term: int, number: int) -> Seal:
     return Seal(term, number, following)
 
 
-def test_ticks_count_once_each_and_without_a_gap() -> None:
+def test_each_tick_is_applied_once_and_without_a_gap() -> None:
     log = new()
     apply(log, Open(1), tick(1, 1), tick(1, 1), tick(1, 3), tick(1, 2))
     assert log.tick == 2
     assert log.fenced == 2
 
 
-def test_a_record_of_another_term_than_the_open_one_changes_nothing() -> None:
+def test_a_record_of_another_term_than_the_opened_one_changes_nothing() -> None:
     log = new()
     apply(log, tick(1, 1), Open(2), tick(1, 1), tick(3, 1), tick(2, 1), Open(1), tick(1, 2))
     assert (log.term, log.tick, log.fenced) == (2, 1, 5)
 
 
-def test_a_seal_must_name_the_last_tick_and_nothing_counts_after_it() -> None:
+def test_a_seal_names_the_last_tick_and_later_records_are_ignored() -> None:
     log = new()
     apply(log, Open(1), tick(1, 1), seal(1, 0))
     assert log.sealed is None
@@ -78,7 +80,7 @@ def test_a_lower_epoch_is_refused() -> None:
     assert log.authority.epoch == 5
 
 
-def test_records_above_the_floor_lead_from_an_old_state_to_the_last_tick() -> None:
+def test_records_above_the_floor_bring_an_old_state_to_the_last_tick() -> None:
     log = new()
     apply(log, Open(1), *(tick(1, n, floor=max(0, n - 30)) for n in range(1, 101)))
     assert log.reaches(70)
@@ -89,7 +91,7 @@ def test_records_above_the_floor_lead_from_an_old_state_to_the_last_tick() -> No
     assert log.payload(5) is None
 
 
-def test_a_snapshot_carries_everything() -> None:
+def test_a_snapshot_holds_everything() -> None:
     log = new()
     apply(log, Open(3), tick(3, 1, "a"), tick(3, 2, "b", rejected=(0,)), seal(3, 2))
     other = new()
@@ -100,7 +102,7 @@ def test_a_snapshot_carries_everything() -> None:
     assert other.snapshot() == log.snapshot()
 
 
-def test_what_a_snapshot_brought_counts_towards_the_bound_of_what_is_retained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_of_a_snapshot_count_towards_the_bound_of_retained_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     log, other = new(), new()
     apply(log, Open(1), *(tick(1, n) for n in range(1, 21)))
     bound = sum(map(len, log.payloads_after(0)))
@@ -112,7 +114,7 @@ def test_what_a_snapshot_brought_counts_towards_the_bound_of_what_is_retained(mo
     assert sum(map(len, other.payloads_after(0))) <= bound
 
 
-def test_an_older_snapshot_is_not_taken() -> None:
+def test_an_older_snapshot_is_ignored() -> None:
     old, log = new(), new()
     apply(old, Open(1), tick(1, 1))
     apply(log, Open(1), tick(1, 1), tick(1, 2))
@@ -120,17 +122,17 @@ def test_an_older_snapshot_is_not_taken() -> None:
     assert log.tick == 2
 
 
-def test_bytes_that_are_no_record_are_skipped() -> None:
+def test_bytes_that_are_not_a_record_are_skipped() -> None:
     log = new()
     log.apply(b"\xc1 nonsense")
     apply(log, Open(1), tick(1, 1))
     assert log.tick == 1
 
 
-def test_a_snapshot_is_of_the_moment_at_which_it_was_taken() -> None:
+def test_a_snapshot_holds_the_moment_at_which_it_began() -> None:
     log = new()
     apply(log, Open(1), tick(1, 1, "a", "b"), tick(1, 2, rejected=(1,)), tick(1, 3, "c"))
-    pack, at_once = log.draft(), log.snapshot()
+    pack, at_once = log.begin_snapshot(), log.snapshot()
     apply(log, tick(1, 4, "d", rejected=(0,)), seal(1, 4))
     assert pack() == at_once
     again = new()

@@ -1,0 +1,56 @@
+"""How a leader becomes the active: it opens its term.
+
+The first record of a leader is an `Open` record of its term. When this record is applied, everything before it is
+applied, too, and only then is the leader the active. Every member ignores records of any term but the opened one: this
+is the fence against writers of an earlier leadership.
+"""
+
+from __future__ import annotations
+
+from pairsim.model.status import Succession
+from pairsim.replication.log.records import Open, encode_record
+from pairsim.replication.raft.ports import LeadershipListener
+from pairsim.replication.raft.pysyncobj.raft import Raft
+
+
+class TermOpening:
+    """The term that one member opens, in the Raft thread; any thread may read the attributes.
+
+    Attributes:
+        open_term: The term in which this member is the active; None if it is not the active.
+        pending_term: The term whose `Open` record is in the log and not yet applied, or None.
+    """
+
+    def __init__(self, raft: Raft, listener: LeadershipListener) -> None:
+        self.open_term: int | None = None
+        self.pending_term: int | None = None
+        self._raft, self._listener = raft, listener
+
+    def open(self) -> None:
+        """Appends the `Open` record of the current term, once per term."""
+        term = self._raft.term
+        if self.pending_term != term:
+            self.pending_term = term
+            self._raft.drop_queue()
+            self._raft.append(encode_record(Open(term)), lambda: None)
+
+    def on_applied(self, applied_term: int, succession: Succession | None) -> None:
+        """Makes this member the active if the record just applied opened the term that it leads.
+
+        Args:
+            applied_term: The term of the state machine after the record.
+            succession: Why the active before is gone; None if there never was an active.
+        """
+        if self.pending_term == applied_term == self._raft.term:
+            self.pending_term = None
+            self.open_term = applied_term
+            self._listener.on_leadership_gained(applied_term, succession)
+
+    def close(self) -> None:
+        """Ends this member's time as the active, and forgets an opening of an earlier term."""
+        if self.open_term is not None:
+            self.open_term = None
+            self._raft.drop_queue()
+            self._listener.on_leadership_lost()
+        if self.pending_term is not None and self.pending_term != self._raft.term:
+            self.pending_term = None

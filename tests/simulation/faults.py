@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pairsim.replication.replica.active import Order
+from pairsim.replication.replica.handover_request import HandoverRequest
 from tests.simulation.world import SPARES, Violation, World
 
 
@@ -34,7 +34,7 @@ class Nemesis:
     def _reclaim(self) -> None:
         """Who has retired is a spare again, without its files."""
         for name, process in self.world.processes.items():
-            if process.retired and process.member is not None:
+            if process.retired and process.membership is not None:
                 process.crash(self.rng, lose_disk=True)
                 process.retired = False
                 self.world.net.halted.discard(name)
@@ -56,21 +56,21 @@ class Nemesis:
 
     def _role(self, active: bool) -> str | None:
         process = self.world.active()
-        if process is None or process.member is None:
+        if process is None or process.membership is None:
             return None
         if active:
             return process.name
-        return next(m.replica for m in process.member.assignment.replicas if m.replica != process.name)
+        return next(m.replica for m in process.membership.assignment.replicas if m.replica != process.name)
 
     def _crash(self, name: str | None, back: float | None = None) -> None:
-        if name is None or self.world.processes[name].member is None:
+        if name is None or self.world.processes[name].membership is None:
             return
         self.world.processes[name].crash(self.rng)
         self.world.net.halted.discard(name)
         self.later(self.rng.uniform(0.02, 1.5) if back is None else back, lambda: self._restart(name))
 
     def _restart(self, name: str) -> None:
-        if self.world.processes[name].member is None:
+        if self.world.processes[name].membership is None:
             self.world.restart(name)
 
     def crash_active(self) -> None:
@@ -120,8 +120,8 @@ class Nemesis:
         passive = self._role(False)
         if process is not None and process.replica is not None and process.replica.active is not None and passive:
             active = process.replica.active
-            if active.order is None:
-                active.order = Order(passive, None, self.world.clock.now + 1.0)
+            if active.handover is None:
+                active.handover = HandoverRequest(passive, None, self.world.clock.now + 1.0)
 
     def lag_then_kill(self) -> None:
         """The passive hangs while the active goes on with the witness; then the active dies as the passive wakes."""
@@ -144,7 +144,7 @@ class Nemesis:
         if self.world.replacing:
             return
         members = self._members()
-        whole = [n for n in members if (m := self.world.processes[n].member) is not None and m.group.voter]
+        whole = [n for n in members if (m := self.world.processes[n].membership) is not None and m.group.voter]
         if self._amnesiac not in {None, *whole} or len(whole) < 3 or not self.world.redundant():
             return
         self._amnesiac = name = self.rng.choice(members)
@@ -154,7 +154,7 @@ class Nemesis:
 
         def back() -> None:
             current = self.world.newest()
-            if process.member is None and assignment is not None and current.member(name) is not None:
+            if process.membership is None and assignment is not None and current.member(name) is not None:
                 process.start(current)
 
         self.later(self.rng.uniform(0.02, 1.0), back)
@@ -162,9 +162,9 @@ class Nemesis:
     def replace(self) -> None:
         """The passive or the witness dies for good, comes back too late, or leaves alive; a spare takes its place."""
         active = self.world.active()
-        if not self._spares or active is None or active.member is None or self.world.replacing:
+        if not self._spares or active is None or active.membership is None or self.world.replacing:
             return
-        current = active.member.assignment
+        current = active.membership.assignment
         lost = self._role(False) if self.rng.random() < 0.6 else current.witness.replica
         assert lost is not None
         spare = self._spares.pop(self.rng.randrange(len(self._spares)))
@@ -182,8 +182,8 @@ class Nemesis:
         """What the controller does: says it again until it is so."""
         active = self.world.active()
         following = self._following
-        if active is not None and active.replica is not None and active.member is not None:
-            if active.member.assignment.generation >= generation:
+        if active is not None and active.replica is not None and active.membership is not None:
+            if active.membership.assignment.generation >= generation:
                 self.world.replacing = False
                 return
             if active.name not in {m.replica for m in following.members()}:
@@ -192,11 +192,11 @@ class Nemesis:
                     self._spares.append(following.joins[0])
                     self.world.replacing = False
                     return
-            elif active.replica.active is not None and active.replica.active.order is None:
+            elif active.replica.active is not None and active.replica.active.handover is None:
                 peer = next(m.replica for m in following.replicas if m.replica != active.name)
-                active.replica.active.order = Order(peer, following, self.world.clock.now + 2.0)
+                active.replica.active.handover = HandoverRequest(peer, following, self.world.clock.now + 2.0)
         spare = self.world.processes[following.joins[0]]
-        if spare.member is None:
+        if spare.membership is None:
             spare.start(spare.assignment or following)
         self.later(0.2, lambda: self._advance(generation))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pairsim.model.status import Succession
-from pairsim.replication.replica.active import Order
+from pairsim.replication.replica.handover_request import HandoverRequest
 from tests.simulation.world import World
 
 SEEDS = range(8)
@@ -40,7 +40,7 @@ def switched(seed: int) -> tuple[World, str, str]:
     replica = world.processes[old].replica
     assert replica is not None
     assert replica.active is not None
-    replica.active.order = Order(new, None, world.clock.now + 1.0)
+    replica.active.handover = HandoverRequest(new, None, world.clock.now + 1.0)
     world.run(1.0)
     assert pair(world) == (new, old)
     return world, old, new
@@ -85,7 +85,7 @@ def test_a_witness_that_hands_over_what_a_lost_active_had_makes_it_no_handover(s
     world.processes[active].crash(world.rng)
     world.run(3.0)
     assert world.active() is world.processes[passive]
-    member = world.processes[passive].member
+    member = world.processes[passive].membership
     assert member is not None
     assert member.group._called is not None, "the witness had the longer log, led, and called the passive"
     assert counted(world, passive) == (1, 0)

@@ -28,15 +28,15 @@ def found() -> bool:
 
 
 def acknowledges_before_commit(patch: pytest.MonkeyPatch) -> None:
-    from pairsim.replication.replica import inbox  # noqa: PLC0415 - only here
+    from pairsim.replication.replica import in_flight  # noqa: PLC0415 - only here
 
-    stepped = inbox.Ledger.stepped
+    stepped = in_flight.InFlight.on_stepped
 
-    def early(self: inbox.Ledger, tick: int, rejected: Any, term: int) -> None:
+    def early(self: in_flight.InFlight, tick: int, rejected: Any, term: int) -> None:
         self._committed = tick
         stepped(self, tick, rejected, term)
 
-    patch.setattr(inbox.Ledger, "stepped", early)
+    patch.setattr(in_flight.InFlight, "on_stepped", early)
 
 
 def applies_uncommitted_frames(patch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def keeps_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
     def trusting(self: replica.Replica) -> None:
         self.state.doubt = None
 
-    patch.setattr(replica.Replica, "_settle_doubt", trusting)
+    patch.setattr(replica.Replica, "_resolve_unconfirmed", trusting)
 
 
 def tells_digests_of_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def believes_the_commit_index_of_a_snapshots_chunk(patch: pytest.MonkeyPatch) ->
 
 
 def starts_a_generation_without_its_log(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(membership.Member, "_seed", lambda _self, journal_: journal_.enrol())
+    patch.setattr(membership.Membership, "_seed", lambda _self, journal_: journal_.enrol())
 
 
 def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:

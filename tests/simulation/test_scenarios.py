@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from pairsim.replication.log.records import Record, Seal, decode_record
-from pairsim.replication.membership.membership import LAME_DUCK
+from pairsim.replication.membership.draining import DRAIN_SECONDS
 from pairsim.replication.raft import journal, replicator, snapshots
 from pairsim.replication.raft.messages import Chunk, TimeoutNow, encode_message
-from pairsim.replication.replica.active import Order
+from pairsim.replication.replica.handover_request import HandoverRequest
 from tests.simulation.world import Process, Violation, World
 
 
@@ -180,14 +180,14 @@ def test_a_survivor_that_missed_the_second_of_two_seals_learns_it_however_late()
     lead(world, "a")
     active, behind = world.processes["a"], world.processes["b"]
     replace_the_witness(world, 2, "w", "s1")
-    world.run(LAME_DUCK + 2.0)
+    world.run(DRAIN_SECONDS + 2.0)
     assert [sorted(world.processes[each].storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
     lead(world, "a")
     replace_the_witness(world, 3, "s1", "s2")
     until(world, lambda: isinstance(last_record(behind), Seal))
     world.net.cut.add(("a", "b"))
     until(world, lambda: generation(active) == 3)
-    world.run(LAME_DUCK + 2.0)
+    world.run(DRAIN_SECONDS + 2.0)
     assert generation(behind) == 2
     world.settle(lambda: None)
     world.check_end()
@@ -198,7 +198,7 @@ def test_the_first_founder_restarts_before_it_has_told_the_others() -> None:
     world = World(1)
     world.net.cut |= {("a", "b"), ("b", "a")}  # their link comes up a moment later than the others
     witness = world.processes["w"]
-    until(world, lambda: witness.member is not None and witness.member.group.voter)
+    until(world, lambda: witness.membership is not None and witness.membership.group.voter)
     witness.crash(world.rng)
     world.run(0.05)
     world.net.cut.clear()
@@ -214,7 +214,7 @@ def lead(world: World, name: str) -> None:
     if active.name != name:
         assert active.replica is not None
         assert active.replica.active is not None
-        active.replica.active.order = Order(name, None, world.clock.now + 1.0)
+        active.replica.active.handover = HandoverRequest(name, None, world.clock.now + 1.0)
         world.run(1.0)
         active = world.active()
     assert active is not None
@@ -231,7 +231,9 @@ def replace_the_witness(world: World, number: int, old: str, new: str) -> None:
     following = world.generation(number, ("a", "b"), (new,), new)
     world.processes[new].start(following)
     world.run(0.5)
-    active.replica.active.order = Order("b" if active.name == "a" else "a", following, world.clock.now + 2.0)
+    active.replica.active.handover = HandoverRequest(
+        "b" if active.name == "a" else "a", following, world.clock.now + 2.0
+    )
 
 
 def until(world: World, condition: Callable[[], bool]) -> None:
@@ -243,14 +245,14 @@ def until(world: World, condition: Callable[[], bool]) -> None:
 
 
 def last_record(process: Process) -> Record | None:
-    assert process.member is not None
-    payload = process.member.group._raft.journal[-1][0]
+    assert process.membership is not None
+    payload = process.membership.group._raft.journal[-1][0]
     return decode_record(payload[1:]) if payload[:1] == b"\0" else None
 
 
 def generation(process: Process) -> int:
-    assert process.member is not None
-    return process.member.assignment.generation
+    assert process.membership is not None
+    return process.membership.assignment.generation
 
 
 def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> World:
@@ -270,16 +272,16 @@ def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> W
     world.run(3.0)
     patch.setattr(snapshots, "COMPACT_ENTRIES", 1_000)
     newcomer.start(world.assignment)
-    witness = world.processes["w"].member
-    assert newcomer.member is not None
+    witness = world.processes["w"].membership
+    assert newcomer.membership is not None
     assert witness is not None
-    until(world, lambda: newcomer.member.group._raft._snapshots._incoming is not None)
+    until(world, lambda: newcomer.membership.group._raft._snapshots._incoming is not None)
     cut = {(active.name, newcomer.name)}
     world.net.cut |= cut
     world.run(0.05)
     term = witness.group.term
     witness.group.on_message(active.name, encode_message(TimeoutNow(term=term)))  # one that was long under way
-    until(world, lambda: newcomer.member.group.term > term)
+    until(world, lambda: newcomer.membership.group.term > term)
     world.net.cut -= cut
     world.settle(lambda: None)
     world.check_end()

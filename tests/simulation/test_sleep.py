@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from pairsim.replication.raft import node
-from pairsim.replication.replica.active import Order
+from pairsim.replication.replica.handover_request import HandoverRequest
 from tests.simulation.test_changes import pair
 from tests.simulation.world import Process, World
 
@@ -51,8 +51,8 @@ def hand_over(seed: int) -> float:
     world, active, passive = whole(seed)
     assert active.replica is not None
     assert active.replica.active is not None
-    order = active.replica.active.order = Order(passive.name, None, world.clock.now + 5.0)
-    takes(world, lambda: order.given)
+    request = active.replica.active.handover = HandoverRequest(passive.name, None, world.clock.now + 5.0)
+    takes(world, lambda: request.sent)
     return takes(world, lambda: leads(passive))
 
 
@@ -63,9 +63,11 @@ def go_to_the_next_generation(seed: int) -> float:
     following = world.generation(2, ("a", "b"), ("0",), "0")
     world.processes["0"].start(following)
     world.run(0.5)
-    order = active.replica.active.order = Order(_passive.name, following, world.clock.now + 5.0)
-    takes(world, lambda: order.given)
-    return takes(world, lambda: leads(active) and active.member is not None and active.member.assignment == following)
+    request = active.replica.active.handover = HandoverRequest(_passive.name, following, world.clock.now + 5.0)
+    takes(world, lambda: request.sent)
+    return takes(
+        world, lambda: leads(active) and active.membership is not None and active.membership.assignment == following
+    )
 
 
 STORIES = [take_over, hand_over, go_to_the_next_generation]

@@ -25,7 +25,7 @@ from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.clock import use_clock
 from pairsim.replication.log.records import Record, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
-from pairsim.replication.membership.membership import Member
+from pairsim.replication.membership.membership import Membership
 from pairsim.replication.raft import replicator, snapshots
 from pairsim.replication.raft.journal import Journal, MemoryStorage
 from pairsim.replication.replica.inbox import Inbox
@@ -127,7 +127,7 @@ class Oracle:
             raise Violation(f"command {result.id} was answered {self.refused[result.id]!r} and then {result.reason!r}")
 
 
-class Spy:
+class OracleListener:
     """Listens to a tick log for the oracle, too."""
 
     def __init__(self, inner: TickLogListener, oracle: Oracle) -> None:
@@ -161,8 +161,8 @@ class WitnessKeeper:
     def on_grant(self, authority: Authority) -> None: ...
 
     def on_seal(self, seal: Seal) -> None:
-        assert self._process.member is not None
-        self._process.member.sealed(seal)
+        assert self._process.membership is not None
+        self._process.membership.on_sealed(seal)
 
 
 class SimDisk:
@@ -209,7 +209,7 @@ class Process:
         self.disk = SimDisk(self.world.oracle)
         self.assignment: Assignment | None = None
         self.announced: Assignment | None = None
-        self.member: Member | None = None
+        self.membership: Membership | None = None
         self.replica: Replica | None = None
         self.inbox = Inbox(10_000)
         self.due = self._raft_due = 0.0
@@ -219,7 +219,7 @@ class Process:
 
     # --- Surface
 
-    def wire(self, assignment: Assignment) -> SimWire:
+    def open_transport(self, assignment: Assignment) -> SimWire:
         peers = frozenset(m.replica for m in assignment.members()) - {self.name}
         generation = assignment.generation
         wire = SimWire(self.world.net, self.name, peers, assignment.spec.area, generation, self._refused)
@@ -229,45 +229,50 @@ class Process:
     def _refused(self, peer: str) -> None:
         """A peer has no such group: it says which one it has."""
         other = self.world.processes[peer]
-        if other.member is not None and self.member is not None and not other.retired and other.announced is not None:
-            self.member.supersede(other.announced)
+        if (
+            other.membership is not None
+            and self.membership is not None
+            and not other.retired
+            and other.announced is not None
+        ):
+            self.membership.on_superseded(other.announced)
 
-    def journal(self, assignment: Assignment) -> Journal:
+    def open_journal(self, assignment: Assignment) -> Journal:
         storage = self.storages.setdefault(assignment.generation, MemoryStorage())
         return Journal(storage, "boot", f"area/{assignment.generation}/{self.name}")
 
     def has_journal(self, generation: int) -> bool:
         return generation in self.storages
 
-    def remember(self, assignment: Assignment) -> None:
+    def save_assignment(self, assignment: Assignment) -> None:
         self.assignment = self.assignments[assignment.generation] = assignment
 
-    def former(self, generation: int) -> Assignment | None:
+    def saved_generation(self, generation: int) -> Assignment | None:
         return self.assignments.get(generation) if self.has_journal(generation) else None
 
-    def announce(self, assignment: Assignment) -> None:
+    def publish_generation(self, assignment: Assignment) -> None:
         self.announced = assignment
 
-    def forget(self, generation: int) -> None:
+    def delete_generation(self, generation: int) -> None:
         self.storages.pop(generation, None)
 
     # --- Consensus
 
     def submit(self, term: int, record: Record) -> None:
-        assert self.member is not None
-        self.member.group.submit(term, record, lambda: None)
+        assert self.membership is not None
+        self.membership.group.submit(term, record, lambda: None)
 
-    def switch_to(self, peer: str | None) -> None:
-        assert self.member is not None
-        self.member.group.switch_to(peer)
+    def transfer_leadership(self, peer: str | None) -> None:
+        assert self.membership is not None
+        self.membership.group.switch_to(peer)
 
     def voters(self) -> frozenset[str]:
-        assert self.member is not None
-        return self.member.group.voters()
+        assert self.membership is not None
+        return self.membership.group.voters()
 
-    def companions(self) -> frozenset[str]:
-        assert self.member is not None
-        return self.member.group.links & {m.replica for m in self.member.assignment.replicas}
+    def linked_replicas(self) -> frozenset[str]:
+        assert self.membership is not None
+        return self.membership.group.links & {m.replica for m in self.membership.assignment.replicas}
 
     # --- life
 
@@ -280,7 +285,7 @@ class Process:
             self.replica = None
             keeper = WitnessKeeper(self)
             ticks.listener = keeper
-            self.member = self._member(assignment, ticks, keeper)
+            self.membership = self._member(assignment, ticks, keeper)
         else:
             self.inbox = Inbox(10_000)
             self.replica = replica = Replica(
@@ -291,21 +296,21 @@ class Process:
             replica.on_sealed = self._sealed
             spy = ticks.listener
             assert spy is not None
-            ticks.listener = Spy(spy, self.world.oracle)
-            if not (resuming and replica.resume()) and assignment.generation == 1:
-                replica.found()
-            self.member = self._member(assignment, ticks, replica)
-            replica.follower.by_log = self.member.by_log
+            ticks.listener = OracleListener(spy, self.world.oracle)
+            if not (resuming and replica.restore_checkpoint()) and assignment.generation == 1:
+                replica.initialise()
+            self.membership = self._member(assignment, ticks, replica)
+            replica.follower.by_log = self.membership.commit_known_from_log
             self.world.streams.attach(self)
         self.wake()
 
-    def _member(self, assignment: Assignment, ticks: TickLog, leadership: object) -> Member:
-        return Member(
+    def _member(self, assignment: Assignment, ticks: TickLog, leadership: object) -> Membership:
+        return Membership(
             self.name,
             assignment,
             ticks=ticks,
             leadership=leadership,  # type: ignore[arg-type]
-            surface=self,
+            resources=self,
             timing=TIMING,
             on_retired=self._retire,
         )
@@ -314,7 +319,7 @@ class Process:
         """Kill -9: memory and sockets go, files stay."""
         for key in [k for k, e in self.world.net.endpoints.items() if e.process == self.name]:
             self.world.net.remove(key)
-        self.member = self.replica = None
+        self.membership = self.replica = None
         if lose_disk:
             self.storages, self.disk, self.assignment = {}, SimDisk(self.world.oracle), None
             self.assignments = {}
@@ -324,7 +329,7 @@ class Process:
 
     def turn(self, now: float) -> None:
         """What is due in this process. Its two threads sleep as the real ones do: who is not woken does nothing."""
-        if self.member is None:
+        if self.membership is None:
             return
         net = self.world.net
         for _round in range(20):
@@ -342,11 +347,11 @@ class Process:
             net.schedule(due, self.name)
 
     def _turn_raft(self, now: float, busy: set[str]) -> None:
-        assert self.member is not None
-        wire = self._wires[self.member.assignment.generation]
+        assert self.membership is not None
+        wire = self._wires[self.membership.assignment.generation]
         if wire.key in busy or wire.woken or now >= self._raft_due:
-            self.member.turn(TIMING.ping)
-            asleep = self._wires[self.member.assignment.generation].asleep
+            self.membership.turn(TIMING.ping)
+            asleep = self._wires[self.membership.assignment.generation].asleep
             self._raft_due = now + asleep + (_MOMENT if asleep else 0.0)
 
     def _read_digests(self) -> None:
@@ -370,9 +375,9 @@ class Process:
         self.world.oracle.active(self.name, term)
 
     def _sealed(self, seal: Seal) -> None:
-        assert self.member is not None
+        assert self.membership is not None
         assert self.replica is not None
-        self.member.sealed(seal)
+        self.membership.on_sealed(seal)
 
 
 class Streams:
@@ -410,7 +415,7 @@ class Streams:
         endpoint = Endpoint(process.name)
 
         def wants() -> frozenset[str]:
-            member = process.member
+            member = process.membership
             if member is None or replica.active is not None:
                 return frozenset()
             others = [m.replica for m in member.assignment.replicas if m.replica != process.name]
@@ -577,7 +582,7 @@ class World:
             self.run(0.1)
             repair()
             for name in self.members():
-                if self.processes[name].member is None:
+                if self.processes[name].membership is None:
                     self.restart(name)
         self.run(0.5)
 
@@ -597,28 +602,28 @@ class World:
     def redundant(self) -> bool:
         """One active, a passive that could take over, no divergence, everything acknowledged is in the log."""
         active = self.active()
-        if active is None or active.replica is None or active.member is None:
+        if active is None or active.replica is None or active.membership is None:
             return False
-        replicas = [self.processes[m.replica].replica for m in active.member.assignment.replicas]
-        if any(self.processes[m.replica].member is None for m in active.member.assignment.members()):
+        replicas = [self.processes[m.replica].replica for m in active.membership.assignment.replicas]
+        if any(self.processes[m.replica].membership is None for m in active.membership.assignment.members()):
             return False
-        passive = next(m.replica for m in active.member.assignment.replicas if m.replica != active.name)
+        passive = next(m.replica for m in active.membership.assignment.replicas if m.replica != active.name)
         if not active.replica.log.reaches(active.replica.publisher.acked(passive)):
             return False
         return all(
             r is not None and r.capable() and r.log.tick >= active.replica.log.tick - 2 for r in replicas
-        ) and all(self.processes[m.replica].member.group.voter for m in active.member.assignment.members())  # type: ignore[union-attr]
+        ) and all(self.processes[m.replica].membership.group.voter for m in active.membership.assignment.members())  # type: ignore[union-attr]
 
     def picture(self) -> str:
         """For the failure's message."""
         lines = []
         for name, p in self.processes.items():
-            if p.member is None:
+            if p.membership is None:
                 lines.append(f"{name}: down")
                 continue
-            group, log = p.member.group, p.replica.log if p.replica else None
+            group, log = p.membership.group, p.replica.log if p.replica else None
             lines.append(
-                f"{name}: gen {p.member.assignment.generation} {group._raft.state.name} term {group.term}"
+                f"{name}: gen {p.membership.assignment.generation} {group._raft.state.name} term {group.term}"
                 f" leader {group.leader} voter {group.voter} last {group._raft.last} links {sorted(group.links)}"
                 + (
                     f" tick {log.tick} state {p.replica.state.tick} valid {p.replica.state.valid}"

@@ -18,13 +18,13 @@ from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Grant, Record, Seal
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import Meters
-from pairsim.replication.membership.membership import Member
-from pairsim.replication.process.fatal import die
-from pairsim.replication.process.group_resources import AreaSurface, Switchboard, area_folder
-from pairsim.replication.replica.active import Order, Outcome
+from pairsim.replication.membership.membership import Membership
+from pairsim.replication.process.fatal import exit_process
+from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
+from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.replica import Replica
-from pairsim.replication.replica.warmup import rehearsed, telling
+from pairsim.replication.replica.warmup import as_simulator_error, load_simulator_warm
 from pairsim.replication.service import NotActiveError, RefusedError, Switchover
 from pairsim.replication.sync.messages import KEYFRAME
 from pairsim.replication.sync.stream import StreamClient, serve
@@ -36,14 +36,14 @@ _JOIN = 5.0
 _SEAL_PATIENCE = 5.0
 
 
-class Runtime:
+class AreaRuntime:
     """One area in this process."""
 
     def __init__(
         self,
         settings: ProcessSettings,
         assignment: Assignment,
-        board: Switchboard,
+        router: PeerRouter,
         *,
         on_change: Callable[[], None],
         on_retired: Callable[[], None],
@@ -55,9 +55,9 @@ class Runtime:
         """
         spec = assignment.spec
         self.settings, self.spec = settings, spec
-        self._board, self._on_change = board, on_change
+        self._router, self._on_change = router, on_change
         folder = area_folder(settings.data, spec.area)
-        simulator = rehearsed(spec)
+        simulator = load_simulator_warm(spec)
         self.catalogue = Catalogue(simulator.components, simulator.operations)
         self.inbox = Inbox(settings.inbox_commands)
         self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))
@@ -67,21 +67,21 @@ class Runtime:
         self.replica = Replica(
             spec, simulator, self.log, consensus=self, disk=self._disk, inbox=self.inbox, wake=self._awake.set
         )
-        surface = AreaSurface(folder, settings, board, self._superseded)
-        resuming = surface.has_journal(assignment.generation)
-        if not (resuming and self.replica.resume()) and assignment.generation == 1:
-            with telling(spec, type(simulator)):
-                self.replica.found()
-        self.member = Member(
+        resources = FileGroupResources(folder, settings, router, self._superseded)
+        resuming = resources.has_journal(assignment.generation)
+        if not (resuming and self.replica.restore_checkpoint()) and assignment.generation == 1:
+            with as_simulator_error(spec, type(simulator)):
+                self.replica.initialise()
+        self.membership = Membership(
             settings.name,
             assignment,
             ticks=self.log,
             leadership=self.replica,
-            surface=surface,
+            resources=resources,
             timing=settings.timing,
             on_retired=on_retired,
         )
-        self.replica.follower.by_log = self.member.by_log
+        self.replica.follower.by_log = self.membership.commit_known_from_log
         self.replica.on_sealed = self._sealed
         self._stream = StreamClient(
             self.replica.follower,
@@ -92,7 +92,7 @@ class Runtime:
             source=self._source,
             wake=self._awake.set,
         )
-        board.set_stream(spec.area, lambda link, hello: serve(link, hello, self.replica.publisher))
+        router.set_stream(spec.area, lambda link, hello: serve(link, hello, self.replica.publisher))
         self._threads = [
             threading.Thread(target=self._raft_loop, name="raft", daemon=True),
             threading.Thread(target=self._replica_loop, name="replica", daemon=True),
@@ -106,15 +106,15 @@ class Runtime:
         before: tuple[object, ...] = ()
         try:
             while not self._closed.is_set():
-                self.member.turn(self.settings.timing.ping)
-                group = self.member.group
+                self.membership.turn(self.settings.timing.ping)
+                group = self.membership.group
                 ready = self.replica.capable(), self.peer_in_sync()
                 now = (group.leader, group.term, group.open_term, group.links, group.voter, ready)
                 if now != before:
                     before = now
                     self._on_change()
         except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            die("the Raft thread failed", error)
+            exit_process("the Raft thread failed", error)
 
     def _replica_loop(self) -> None:
         try:
@@ -123,18 +123,18 @@ class Runtime:
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
         except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            die("the replica thread failed", error, sources(type(self.replica.simulator)))
+            exit_process("the replica thread failed", error, sources(type(self.replica.simulator)))
 
     def close(self) -> None:
         """Leaves; ends the threads."""
-        self._board.drop(self.spec.area)
+        self._router.drop(self.spec.area)
         self._closed.set()
         self._awake.set()
-        self.member.wake()
+        self.membership.wake()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN)
-        self.member.close()
+        self.membership.close()
         self._stream.close()
         self._disk.close()
 
@@ -142,79 +142,79 @@ class Runtime:
 
     def submit(self, term: int, record: Record) -> None:
         """See `Consensus`."""
-        self.member.group.submit(term, record, lambda: None)
+        self.membership.group.submit(term, record, lambda: None)
 
-    def switch_to(self, peer: str | None) -> None:
+    def transfer_leadership(self, peer: str | None) -> None:
         """See `Consensus`."""
-        self.member.group.switch_to(peer)
+        self.membership.group.switch_to(peer)
 
     def voters(self) -> frozenset[str]:
         """See `Consensus`."""
-        return self.member.group.voters()
+        return self.membership.group.voters()
 
-    def companions(self) -> frozenset[str]:
+    def linked_replicas(self) -> frozenset[str]:
         """See `Consensus`."""
-        return self.member.group.links & {m.replica for m in self.member.assignment.replicas}
+        return self.membership.group.links & {m.replica for m in self.membership.assignment.replicas}
 
     # --- generations
 
     def _superseded(self, assignment: Assignment) -> None:
-        self.member.supersede(assignment)
+        self.membership.on_superseded(assignment)
 
     def _sealed(self, seal: Seal) -> None:
-        self.member.sealed(seal)
+        self.membership.on_sealed(seal)
 
     def advance_to(self, assignment: Assignment) -> None:
         """As the active: opens the next generation as soon as its newcomers are in sync."""
         active = self.replica.active
-        if active is None or active.order is not None:
+        if active is None or active.handover is not None:
             return
         newcomers = [m.replica for m in assignment.replicas if m.replica in assignment.joins]
         peer = newcomers[0] if newcomers else self.other().replica
-        active.order = Order(peer, assignment, monotonic() + _SEAL_PATIENCE)
+        active.handover = HandoverRequest(peer, assignment, monotonic() + _SEAL_PATIENCE)
         self._awake.set()
 
     def _source(self) -> tuple[str, str, int] | None:
         if self.replica.active is not None:
             return None
         other = self.other()
-        return other.replica, other.peer, self.member.assignment.generation
+        return other.replica, other.peer, self.membership.assignment.generation
 
     def other(self) -> Peer:
         """The other replica of the pair."""
-        first, second = self.member.assignment.replicas
+        first, second = self.membership.assignment.replicas
         return second if first.replica == self.settings.name else first
 
     # --- orders of clients and the controller
 
     def leader(self) -> Peer | None:
         """The active; None while nobody is known to be."""
-        group = self.member.group
+        group = self.membership.group
         if group.open_term is not None:
-            return self.member.assignment.member(self.settings.name)
+            return self.membership.assignment.member(self.settings.name)
         name = group.leader
         if name is None or name == self.settings.name or name not in group.links:
             return None
-        peer = self.member.assignment.member(name)
-        return None if peer is None or peer == self.member.assignment.witness else peer
+        peer = self.membership.assignment.member(name)
+        return None if peer is None or peer == self.membership.assignment.witness else peer
 
     def switchover(self, timeout: float) -> Switchover:
         """Hands over to the passive."""
         active = self.replica.active
         if active is None:
             raise NotActiveError(self.leader())
-        if active.order is not None:
+        if active.handover is not None:
             raise RefusedError("the area is being handed over already: wait until it is done")
         peer, term = self.other().replica, active.term
         if not self.peer_in_sync():
             raise RefusedError(f"the passive {peer} is not in sync: wait until the area is redundant")
-        order = Order(peer, None, monotonic() + timeout)
-        active.order = order
+        request = HandoverRequest(peer, None, monotonic() + timeout)
+        active.handover = request
         self._awake.set()
-        order.finished.wait(timeout + 1.0)
-        if order.outcome is not Outcome.DONE:
+        request.finished.wait(timeout + 1.0)
+        if request.outcome is not HandoverOutcome.DONE:
             raise TimeoutError(f"the passive {peer} did not take over in time; this replica goes on")
-        return self.replica.gap.wait(term, timeout)
+        return self.replica.active_gap.wait(term, timeout)
 
     def authorise(self, authority: Authority, timeout: float) -> None:
         """Commits an authority grant."""
@@ -236,7 +236,7 @@ class Runtime:
         acked = self.replica.publisher.acked(self.other().replica) if self.replica.active is not None else KEYFRAME
         meters.lag = max(0, self.log.tick - acked) if acked != KEYFRAME else None
         meters.inbox, meters.tick_rate = self.inbox.waiting, self.spec.tick_rate
-        meters.voters = len(self.member.group.voters()) + self.member.group.voter
+        meters.voters = len(self.membership.group.voters()) + self.membership.group.voter
         return meters
 
     def peer_in_sync(self) -> bool:
@@ -244,7 +244,7 @@ class Runtime:
         active = self.replica.active
         if active is None:
             return False
-        group, peer = self.member.group, self.other().replica
+        group, peer = self.membership.group, self.other().replica
         ping = group.peer_ping(peer)
         acked = self.replica.publisher.acked(peer)
         return (
@@ -252,5 +252,5 @@ class Runtime:
             and not ping.quarantined
             and ping.capable
             and self.log.reaches(acked)
-            and self.member.assignment.witness.replica in group.voters()
+            and self.membership.assignment.witness.replica in group.voters()
         )

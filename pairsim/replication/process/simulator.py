@@ -20,7 +20,7 @@ from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim.replication.measurements import Meters
-from pairsim.replication.process.group_resources import Switchboard, delete_area, remembered
+from pairsim.replication.process.group_resources import PeerRouter, delete_area, saved_assignments
 from pairsim.replication.service import (
     Done,
     NoStateError,
@@ -35,30 +35,30 @@ from pairsim.settings import ProcessSettings
 if TYPE_CHECKING:
     from pairsim.model.command_schema import Catalogue
     from pairsim.model.state.table import Table
-    from pairsim.replication.process.area_runtime import Runtime
+    from pairsim.replication.process.area_runtime import AreaRuntime
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
 
-class Host:
+class SimulatorProcess:
     """See the module."""
 
     def __init__(self, settings: ProcessSettings) -> None:
         """Listens at the peer port and resumes the membership that the data folder holds, if any."""
         self.settings = settings
         self.started_at = time.time()
-        self._board = Switchboard()
+        self._router = PeerRouter()
         self._lock = threading.Lock()
         self._moving = threading.Lock()
-        self._runtime: Runtime | None = None
+        self._runtime: AreaRuntime | None = None
         self._leaving = False
         self._listeners: list[Callable[[Published | None], None]] = []
         self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
-        self._peer_port.register("raft", self._board.raft)
-        self._peer_port.register("sync", self._board.sync)
-        for assignment in remembered(settings.data)[:1]:
+        self._peer_port.register("raft", self._router.accept_raft)
+        self._peer_port.register("sync", self._router.accept_stream)
+        for assignment in saved_assignments(settings.data)[:1]:
             self._start(assignment)
 
     # --- ReplicaPort
@@ -68,9 +68,9 @@ class Host:
         runtime = self._runtime
         if runtime is None:
             return self._spare_status()
-        replica, assignment = runtime.replica, runtime.member.assignment
-        state, ticks, pace = replica.state, runtime.log, replica.pace
-        capable = replica.capable() and runtime.member.group.voter
+        replica, assignment = runtime.replica, runtime.membership.assignment
+        state, ticks, monitor = replica.state, runtime.log, replica.tick_rate_monitor
+        capable = replica.capable() and runtime.membership.group.voter
         active, term = replica.active, ticks.term
         # One that wakes from a stall reads the next term in the log before it notices that it does not lead any more.
         leading = active is not None and active.term >= term
@@ -97,8 +97,8 @@ class Host:
             divergences=state.divergences,
             leaving=self._leaving,
             succession=replica.succession if leading else None,
-            pace=round(pace.share, 2),
-            tick_ms=round(pace.tick_ms, 1),
+            pace=round(monitor.share, 2),
+            tick_ms=round(monitor.tick_ms, 1),
         )
 
     def catalogue(self) -> Catalogue | None:
@@ -160,7 +160,7 @@ class Host:
         if runtime is None:
             self._start(assignment)
             return
-        current = runtime.member.assignment
+        current = runtime.membership.assignment
         if assignment.spec.area != current.spec.area:
             raise RefusedError(f"this process simulates {current.spec.area}: release that area first")
         if assignment == current:
@@ -207,15 +207,15 @@ class Host:
     # --- areas come and go
 
     def _start(self, assignment: Assignment) -> None:
-        from pairsim.replication.process.area_runtime import Runtime  # noqa: PLC0415 - a spare must stay small
+        from pairsim.replication.process.area_runtime import AreaRuntime  # noqa: PLC0415 - a spare must stay small
 
         with self._moving:
             if self._runtime is not None:
                 raise RefusedError("this process got another area just now")
-            runtime = Runtime(
+            runtime = AreaRuntime(
                 self.settings,
                 assignment,
-                self._board,
+                self._router,
                 on_change=lambda: self._tell(None),
                 on_retired=lambda: threading.Thread(target=self._stop, name="retire", daemon=True).start(),
             )

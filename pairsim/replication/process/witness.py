@@ -14,9 +14,15 @@ from pairsim.model.authority import Authority
 from pairsim.model.status import Succession, WitnessGroup, WitnessStatus
 from pairsim.replication.log.records import Seal, Tick
 from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.membership.membership import Member
-from pairsim.replication.process.fatal import die
-from pairsim.replication.process.group_resources import AreaSurface, Switchboard, area_folder, delete_area, remembered
+from pairsim.replication.membership.membership import Membership
+from pairsim.replication.process.fatal import exit_process
+from pairsim.replication.process.group_resources import (
+    FileGroupResources,
+    PeerRouter,
+    area_folder,
+    delete_area,
+    saved_assignments,
+)
 from pairsim.replication.service import RefusedError
 from pairsim.replication.transport.peer_port import PeerPort
 from pairsim.settings import ProcessSettings
@@ -26,21 +32,23 @@ log = structlog.get_logger()
 _JOIN = 5.0
 
 
-class _Area:
+class WitnessArea:
     """The witness's part in one area: a member that is never capable. Raft thread, like the log's listener."""
 
-    def __init__(self, settings: ProcessSettings, assignment: Assignment, board: Switchboard, witness: Witness) -> None:
+    def __init__(
+        self, settings: ProcessSettings, assignment: Assignment, router: PeerRouter, witness: WitnessProcess
+    ) -> None:
         self.settings, self._witness = settings, witness
         self.log = TickLog(Authority(area=assignment.spec.area, epoch=1, bounds=assignment.spec.bounds))
         self.log.listener = self
         folder = area_folder(settings.data, assignment.spec.area)
-        surface = AreaSurface(folder, settings, board, lambda newer: self.member.supersede(newer))  # noqa: PLW0108 - there is no member yet
-        self.member = Member(
+        resources = FileGroupResources(folder, settings, router, lambda newer: self.membership.on_superseded(newer))  # noqa: PLW0108 - there is no member yet
+        self.membership = Membership(
             settings.name,
             assignment,
             ticks=self.log,
             leadership=self,
-            surface=surface,
+            resources=resources,
             timing=settings.timing,
             on_retired=lambda: witness.retire(assignment.spec.area),
         )
@@ -52,30 +60,30 @@ class _Area:
         before: tuple[object, ...] = ()
         try:
             while not self._closed.is_set():
-                self.member.turn(self.settings.timing.ping)
-                group = self.member.group
-                now = (group.leader, group.voter, self.log.term, self.member.assignment.generation)
+                self.membership.turn(self.settings.timing.ping)
+                group = self.membership.group
+                now = (group.leader, group.voter, self.log.term, self.membership.assignment.generation)
                 if now != before:
                     before = now
                     self._witness.changed()
         except Exception as error:  # noqa: BLE001 - a witness that half works is worse than none
-            die("the witness's Raft thread failed", error)
+            exit_process("the witness's Raft thread failed", error)
 
     def leave(self) -> None:
         """Tells its thread to end."""
         self._closed.set()
-        self.member.wake()
+        self.membership.wake()
 
     def close(self) -> None:
         """Leaves."""
         self.leave()
         if self._thread is not threading.current_thread():
             self._thread.join(_JOIN)
-        self.member.close()
+        self.membership.close()
 
     def status(self) -> WitnessGroup:
         """As the controller wants it."""
-        group, assignment = self.member.group, self.member.assignment
+        group, assignment = self.membership.group, self.membership.assignment
         return WitnessGroup(
             area=assignment.spec.area,
             generation=assignment.generation,
@@ -87,45 +95,49 @@ class _Area:
         )
 
     def capable(self) -> bool:
+        """Returns False: a witness never simulates."""
         return False
 
     def opened(self, term: int, succession: Succession | None) -> None:
+        """Raises `AssertionError`: the group must not make a witness the active."""
         raise AssertionError(f"the witness must not be active (term {term})")
 
     def closed(self) -> None:
-        """It never was."""
+        """Does nothing: a witness never led."""
 
     def on_open(self, term: int) -> None:
+        """Reports the new term."""
         self._witness.changed()
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
-        """The log has it."""
+        """Does nothing: the log holds the record."""
 
     def on_grant(self, authority: Authority) -> None:
-        """The log has it."""
+        """Does nothing: the log holds the record."""
 
     def on_seal(self, seal: Seal) -> None:
-        self.member.sealed(seal)
+        """Passes the seal to the membership."""
+        self.membership.on_sealed(seal)
 
 
-class Witness:
+class WitnessProcess:
     """See the module; the `WitnessPort` that the network layer serves."""
 
     def __init__(self, settings: ProcessSettings) -> None:
         """Listens at the peer port and resumes the memberships that the data folder holds."""
         self.settings = settings
         self.started_at = time.time()
-        self._board = Switchboard()
+        self._router = PeerRouter()
         self._lock = threading.Lock()
         self._moving = threading.Lock()
-        self._areas: dict[str, _Area] = {}
+        self._areas: dict[str, WitnessArea] = {}
         self._leaving = False
         self._listeners: list[Callable[[], None]] = []
         self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
-        self._peer_port.register("raft", self._board.raft)
-        self._peer_port.register("sync", self._board.sync)
-        for assignment in remembered(settings.data):
-            self._areas[assignment.spec.area] = _Area(settings, assignment, self._board, self)
+        self._peer_port.register("raft", self._router.accept_raft)
+        self._peer_port.register("sync", self._router.accept_stream)
+        for assignment in saved_assignments(settings.data):
+            self._areas[assignment.spec.area] = WitnessArea(settings, assignment, self._router, self)
 
     def status(self) -> WitnessStatus:
         """See `WitnessPort`."""
@@ -156,10 +168,12 @@ class Witness:
         with self._moving:
             area = self._areas.get(assignment.spec.area)
             if area is None:
-                self._areas = self._areas | {assignment.spec.area: _Area(self.settings, assignment, self._board, self)}
-            elif assignment.generation < area.member.assignment.generation:
+                self._areas = self._areas | {
+                    assignment.spec.area: WitnessArea(self.settings, assignment, self._router, self)
+                }
+            elif assignment.generation < area.membership.assignment.generation:
                 raise RefusedError(
-                    f"generation {area.member.assignment.generation} is in force, {assignment.generation} is over"
+                    f"generation {area.membership.assignment.generation} is in force, {assignment.generation} is over"
                 )
         self.changed()
 
@@ -169,7 +183,7 @@ class Witness:
             gone = self._areas.get(area)
             self._areas = {name: x for name, x in self._areas.items() if name != area}
             if gone is not None:
-                self._board.drop(area)
+                self._router.drop(area)
                 gone.close()
                 delete_area(self.settings.data, area)
         if gone is not None:

@@ -8,7 +8,8 @@ from pairsim.replication.log.command_window import CommandWindow
 from pairsim.replication.log.records import Rejection, Tick, encode_record
 from pairsim.replication.raft.pysyncobj.core import MAX_COMMAND_BYTES
 from pairsim.replication.replica.active import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
-from pairsim.replication.replica.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox, Ledger
+from pairsim.replication.replica.in_flight import InFlight
+from pairsim.replication.replica.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox
 from pairsim.replication.service import (
     BatchInterruptedError,
     BatchTooLargeError,
@@ -36,11 +37,11 @@ class Answers:
         return self.got[0]
 
 
-def admit(ledger: Ledger, tick: int, *batches: list[Command]) -> list[Answers]:
+def admit(in_flight: InFlight, tick: int, *batches: list[Command]) -> list[Answers]:
     inbox, answers = Inbox(1000), [Answers() for _ in batches]
     for batch, answer in zip(batches, answers, strict=True):
         inbox.put(batch, answer)
-    ledger.admit(inbox.take(), tick)
+    in_flight.admit(inbox.take(), tick)
     return answers
 
 
@@ -64,29 +65,29 @@ def test_batches_leave_in_order_whole_and_never_more_than_asked_for() -> None:
 
 @pytest.mark.parametrize("committed_first", [True, False])
 def test_an_answer_needs_commit_and_computation(committed_first: bool) -> None:
-    ledger = Ledger(CommandWindow(), 4)
-    (answer,) = admit(ledger, 5, commands("a", "b"))
+    in_flight = InFlight(CommandWindow(), 4)
+    (answer,) = admit(in_flight, 5, commands("a", "b"))
     if committed_first:
-        ledger.committed(5, 1)
+        in_flight.on_committed(5, 1)
         assert not answer.got
-        ledger.stepped(5, {1: "no such entity"}, 1)
+        in_flight.on_stepped(5, {1: "no such entity"}, 1)
     else:
-        ledger.stepped(5, {1: "no such entity"}, 1)
+        in_flight.on_stepped(5, {1: "no such entity"}, 1)
         assert not answer.got
-        ledger.committed(5, 1)
+        in_flight.on_committed(5, 1)
     first, second = answer.only.results
     assert (first.status, first.tick) == (Status.APPLIED, 5)
     assert (second.status, second.reason) == (Status.REJECTED, "no such entity")
 
 
 def test_an_id_that_is_under_way_runs_once_and_is_answered_when_that_run_is() -> None:
-    ledger = Ledger(CommandWindow(), 0)
-    (first,) = admit(ledger, 1, commands("a"))
+    in_flight = InFlight(CommandWindow(), 0)
+    (first,) = admit(in_flight, 1, commands("a"))
     inbox, again = Inbox(10), Answers()
     inbox.put(commands("a"), again)
-    assert ledger.admit(inbox.take(), 2) == []
-    ledger.stepped(1, {}, 1)
-    ledger.committed(1, 1)
+    assert in_flight.admit(inbox.take(), 2) == []
+    in_flight.on_stepped(1, {}, 1)
+    in_flight.on_committed(1, 1)
     assert first.only.results[0].status is Status.APPLIED
     result = again.only.results[0]
     assert (result.status, result.tick) == (Status.DUPLICATE, 1)
@@ -96,21 +97,21 @@ def test_an_id_from_before_the_takeover_is_known_from_the_window() -> None:
     window = CommandWindow()
     window.add("a", 3)
     window.reject("a", "too late")
-    ledger = Ledger(window, 7)
-    (answer,) = admit(ledger, 8, commands("a", "b"))
-    ledger.stepped(8, {}, 2)
-    ledger.committed(8, 2)
+    in_flight = InFlight(window, 7)
+    (answer,) = admit(in_flight, 8, commands("a", "b"))
+    in_flight.on_stepped(8, {}, 2)
+    in_flight.on_committed(8, 2)
     old, new = answer.only.results
     assert (old.status, old.tick, old.reason) == (Status.DUPLICATE, 3, "too late")
     assert (new.status, new.tick) == (Status.APPLIED, 8)
 
 
 def test_a_lost_leadership_answers_what_is_under_way_and_only_once() -> None:
-    ledger = Ledger(CommandWindow(), 0)
-    (answer,) = admit(ledger, 1, commands("a"))
-    ledger.abandon()
-    ledger.stepped(1, {}, 1)
-    ledger.committed(1, 1)
+    in_flight = InFlight(CommandWindow(), 0)
+    (answer,) = admit(in_flight, 1, commands("a"))
+    in_flight.fail_all()
+    in_flight.on_stepped(1, {}, 1)
+    in_flight.on_committed(1, 1)
     assert len(answer.got) == 1
     assert isinstance(answer.got[0], BatchInterruptedError)
 
@@ -124,13 +125,13 @@ def test_what_waits_without_an_active_is_answered() -> None:
 
 
 def test_memory_of_finished_ticks_is_let_go() -> None:
-    ledger = Ledger(CommandWindow(), 0)
+    in_flight = InFlight(CommandWindow(), 0)
     for tick in range(1, 200):
-        admit(ledger, tick, commands(f"c{tick}"))
-        ledger.stepped(tick, {}, 1)
-        ledger.committed(tick, 1)
-    assert len(ledger._running) < 5
-    assert len(ledger._rejected) < 5
+        admit(in_flight, tick, commands(f"c{tick}"))
+        in_flight.on_stepped(tick, {}, 1)
+        in_flight.on_committed(tick, 1)
+    assert len(in_flight._running) < 5
+    assert len(in_flight._rejected) < 5
 
 
 def test_a_tick_takes_no_more_than_its_record_holds() -> None:
@@ -163,11 +164,11 @@ def test_the_fullest_record_fits_into_the_log() -> None:
 def test_a_duplicate_of_the_last_leaderships_last_tick_is_answered_when_its_rejections_are_known() -> None:
     window = CommandWindow()
     window.add("a", 7)
-    ledger, inbox, again = Ledger(window, 7), Inbox(10), Answers()
+    in_flight, inbox, again = InFlight(window, 7), Inbox(10), Answers()
     inbox.put(commands("a"), again)
-    ledger.admit(inbox.take(), 8)
-    ledger.stepped(8, {}, 2)
+    in_flight.admit(inbox.take(), 8)
+    in_flight.on_stepped(8, {}, 2)
     assert not again.got
     window.reject("a", "no such entity")  # the record of tick 8 says so
-    ledger.committed(8, 2)
+    in_flight.on_committed(8, 2)
     assert [(r.status, r.tick, r.reason) for r in again.only.results] == [(Status.DUPLICATE, 7, "no such entity")]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pairsim.model.assignment import Assignment, Member
-from pairsim.replication.process.simulator import Host
-from pairsim.replication.process.witness import Witness
+from pairsim.replication.process.simulator import SimulatorProcess
+from pairsim.replication.process.witness import WitnessProcess
 from pairsim.settings import Timing
 from tests.harness import spec
-from tests.unit.replication.hosts import assignment, settings
+from tests.unit.replication.processes import assignment, settings
 
 SLEEPY = Timing(ping=3600.0)
 """The peers are nowhere: nothing but a ping is ever due."""
@@ -31,7 +31,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_replica(tmp_path: Path) -> None:
     before = rafts()
-    one = Host(settings("a", tmp_path, SLEEPY))
+    one = SimulatorProcess(settings("a", tmp_path, SLEEPY))
     one.assign(assignment(one, spec(entities=2)))
     assert rafts() - before
     one.close()
@@ -40,7 +40,7 @@ def test_a_replica(tmp_path: Path) -> None:
 
 def test_a_witness_with_many_areas(tmp_path: Path) -> None:
     before = rafts()
-    one = Witness(settings("w", tmp_path, SLEEPY))
+    one = WitnessProcess(settings("w", tmp_path, SLEEPY))
     first, second = (Member(replica=f"r{port}", peer=f"127.0.0.1:{port}", url="http://x") for port in (1, 2))
     me = Member(replica="w", peer=one.settings.peer, url="http://x")
     for number in range(5):

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.replication.replica.tick_rate_monitor import SECONDS, Pace
+from pairsim.replication.replica.tick_rate_monitor import WINDOW_SECONDS, TickRateMonitor
 from tests.simulation.world import World
 from tests.unit.model.counting import area
-from tests.unit.replication.hosts import assignment, host
+from tests.unit.replication.processes import assignment, host
 
 
-def ran(rate: float, took: float, seconds: float, *, idle: float = 0.0, pace: Pace | None = None) -> Pace:
+def ran(rate: float, took: float, seconds: float, *, idle: float = 0.0) -> TickRateMonitor:
     """An active that ticks as fast as it may, a tick every `took + idle` seconds at the most."""
-    pace = pace or Pace(rate)
+    monitor = TickRateMonitor(rate)
     now, tick, every = 0.0, 0, max(1.0 / rate, took + idle)
     while now <= seconds:
         now, tick = now + every, tick + 1
-        pace.observe(now, tick, took * tick)
-    return pace
+        monitor.observe(now, tick, took * tick)
+    return monitor
 
 
 @pytest.mark.parametrize(
@@ -34,23 +34,23 @@ def ran(rate: float, took: float, seconds: float, *, idle: float = 0.0, pace: Pa
     ],
 )
 def test_the_share_of_the_rate_that_is_kept(rate: float, took: float, idle: float, share: float) -> None:
-    pace = ran(rate, took, 200.0, idle=idle)
-    assert pace.share == pytest.approx(share, abs=0.02)
-    assert pace.tick_ms == pytest.approx(1000 * took)
+    monitor = ran(rate, took, 200.0, idle=idle)
+    assert monitor.share == pytest.approx(share, abs=0.02)
+    assert monitor.tick_ms == pytest.approx(1000 * took)
 
 
 def test_the_first_seconds_say_nothing() -> None:
-    assert ran(20.0, 0.5, 0.9 * SECONDS).share == 1.0
+    assert ran(20.0, 0.5, 0.9 * WINDOW_SECONDS).share == 1.0
 
 
 def test_what_stands_still_is_seen_and_what_goes_on_again_is_forgiven() -> None:
-    pace = Pace(20.0)
+    monitor = TickRateMonitor(20.0)
     for step in range(1000):
-        pace.observe(step * 0.01, 7, 0.1)
-    assert pace.share == 0.0
+        monitor.observe(step * 0.01, 7, 0.1)
+    assert monitor.share == 0.0
     for step in range(1000):
-        pace.observe(10 + step * 0.05, 7 + step, 0.1)
-    assert pace.share == pytest.approx(1.0, abs=0.02)
+        monitor.observe(10 + step * 0.05, 7 + step, 0.1)
+    assert monitor.share == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_replica_says_how_fast_time_runs_while_it_is_the_active() -> None:
@@ -60,16 +60,16 @@ def test_a_replica_says_how_fast_time_runs_while_it_is_the_active() -> None:
     assert process is not None
     assert process.replica is not None
     assert process.replica.active is not None
-    assert process.replica.pace.share > 0.9
+    assert process.replica.tick_rate_monitor.share > 0.9
     process.replica.active._step *= 2
     world.run(10.0)
-    assert process.replica.pace.share == pytest.approx(0.5, abs=0.05)
+    assert process.replica.tick_rate_monitor.share == pytest.approx(0.5, abs=0.05)
     world.halt(process.name)
     world.run(3.0)
     world.resume(process.name)
     world.run(3.0)
     assert process.replica.active is None
-    assert process.replica.pace.share == 1.0
+    assert process.replica.tick_rate_monitor.share == 1.0
 
 
 def test_the_status_has_it(tmp_path: Path) -> None:
@@ -78,5 +78,5 @@ def test_the_status_has_it(tmp_path: Path) -> None:
         runtime = one._runtime
         assert runtime is not None
         assert (one.status().pace, one.status().tick_ms) == (1.0, 0.0)
-        runtime.replica.pace.share, runtime.replica.pace.tick_ms = 0.41379, 120.96
+        runtime.replica.tick_rate_monitor.share, runtime.replica.tick_rate_monitor.tick_ms = 0.41379, 120.96
         assert (one.status().pace, one.status().tick_ms) == (0.41, 121.0)

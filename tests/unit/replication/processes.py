@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
-from pairsim.replication.process.simulator import Host
+from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.settings import ProcessSettings, Timing
 from tests.harness import SECRET, TOKEN, free_ports
 
@@ -22,15 +22,15 @@ def settings(name: str, folder: Path, timing: Timing = Timing()) -> ProcessSetti
 
 
 @contextlib.contextmanager
-def host(folder: Path) -> Iterator[Host]:
-    one = Host(settings("a", folder))
+def host(folder: Path) -> Iterator[SimulatorProcess]:
+    one = SimulatorProcess(settings("a", folder))
     try:
         yield one
     finally:
         one.close()
 
 
-def assignment(one: Host, spec: AreaSpec) -> Assignment:
+def assignment(one: SimulatorProcess, spec: AreaSpec) -> Assignment:
     addresses = {"a": one.settings.peer} | {name: f"127.0.0.1:{port}" for name, port in (("b", 1), ("w", 2))}
     first, second, witness = (Member(replica=n, peer=peer, url="http://x") for n, peer in addresses.items())
     return Assignment(spec=spec, generation=1, replicas=(first, second), witness=witness)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 CODE = """
-from pairsim.replication.process.fatal import die
+from pairsim.replication.process.fatal import exit_process
 
 def step():
     raise AssertionError("a\\nlong\\nstory")
@@ -14,7 +14,7 @@ def step():
 try:
     step()
 except AssertionError as error:
-    die("the replica thread failed", error)
+    exit_process("the replica thread failed", error)
 """
 
 

@@ -17,7 +17,7 @@ from pairsim.model.state.table import Table
 from pairsim.model.status import Role
 from pairsim.replication.service import RefusedError
 from tests.unit.model.counting import Counting, area
-from tests.unit.replication.hosts import assignment, host
+from tests.unit.replication.processes import assignment, host
 
 
 class Unprepared(Counting):

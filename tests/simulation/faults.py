@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pairsim.replication.replica.handover_request import HandoverRequest
-from tests.simulation.world import SPARES, Violation, World
+from tests.simulation.oracle import Violation
+from tests.simulation.world import SPARES, World
 
 
 class Nemesis:
@@ -35,9 +35,9 @@ class Nemesis:
         """Who has retired is a spare again, without its files."""
         for name, process in self.world.processes.items():
             if process.retired and process.membership is not None:
-                process.crash(self.rng, lose_disk=True)
+                process.crash(lose_disk=True)
                 process.retired = False
-                self.world.net.halted.discard(name)
+                self.world.network.halted.discard(name)
                 self._spares.append(name)
 
     def strike(self) -> None:
@@ -65,8 +65,8 @@ class Nemesis:
     def _crash(self, name: str | None, back: float | None = None) -> None:
         if name is None or self.world.processes[name].membership is None:
             return
-        self.world.processes[name].crash(self.rng)
-        self.world.net.halted.discard(name)
+        self.world.processes[name].crash()
+        self.world.network.halted.discard(name)
         self.later(self.rng.uniform(0.02, 1.5) if back is None else back, lambda: self._restart(name))
 
     def _restart(self, name: str) -> None:
@@ -94,8 +94,8 @@ class Nemesis:
         self.later(self.rng.uniform(0.03, 2.0), lambda: self.world.resume(name))
 
     def _cut(self, pairs: set[tuple[str, str]]) -> None:
-        self.world.net.cut |= pairs
-        self.later(self.rng.uniform(0.1, 3.0), lambda: self.world.net.cut.difference_update(pairs))
+        self.world.network.cut |= pairs
+        self.later(self.rng.uniform(0.1, 3.0), lambda: self.world.network.cut.difference_update(pairs))
 
     def cut_pair(self) -> None:
         a, b = self.rng.sample(self._members(), 2)
@@ -121,7 +121,7 @@ class Nemesis:
         if process is not None and process.replica is not None and process.replica.active is not None and passive:
             active = process.replica.active
             if active.handover is None:
-                active.handover = HandoverRequest(passive, None, self.world.clock.now + 1.0)
+                active.request_handover(passive, None, self.world.clock.now + 1.0)
 
     def lag_then_kill(self) -> None:
         """The passive hangs while the active goes on with the witness; then the active dies as the passive wakes."""
@@ -149,8 +149,8 @@ class Nemesis:
             return
         self._amnesiac = name = self.rng.choice(members)
         process = self.world.processes[name]
-        assignment = process.assignment
-        process.crash(self.rng, lose_disk=True)
+        assignment = process.resources.saved
+        process.crash(lose_disk=True)
 
         def back() -> None:
             current = self.world.newest()
@@ -169,7 +169,7 @@ class Nemesis:
         assert lost is not None
         spare = self._spares.pop(self.rng.randrange(len(self._spares)))
         if self.rng.random() < 0.7:
-            self.world.processes[lost].crash(self.rng)
+            self.world.processes[lost].crash()
         self.world.replacing = True
         first, second, witness = (spare if m.replica == lost else m.replica for m in current.members())
         following = self.world.generation(current.generation + 1, (first, second), (spare,), witness)
@@ -188,16 +188,16 @@ class Nemesis:
                 return
             if active.name not in {m.replica for m in following.members()}:
                 if self.world.redundant():  # the lost one is back, and active: nothing to replace
-                    self.world.processes[following.joins[0]].crash(self.rng, lose_disk=True)
+                    self.world.processes[following.joins[0]].crash(lose_disk=True)
                     self._spares.append(following.joins[0])
                     self.world.replacing = False
                     return
             elif active.replica.active is not None and active.replica.active.handover is None:
                 peer = next(m.replica for m in following.replicas if m.replica != active.name)
-                active.replica.active.handover = HandoverRequest(peer, following, self.world.clock.now + 2.0)
+                active.replica.active.request_handover(peer, following, self.world.clock.now + 2.0)
         spare = self.world.processes[following.joins[0]]
         if spare.membership is None:
-            spare.start(spare.assignment or following)
+            spare.start(spare.resources.saved or following)
         self.later(0.2, lambda: self._advance(generation))
 
 

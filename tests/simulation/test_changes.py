@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pairsim.model.status import Succession
-from pairsim.replication.replica.handover_request import HandoverRequest
 from tests.simulation.world import World
 
 SEEDS = range(8)
@@ -40,7 +39,7 @@ def switched(seed: int) -> tuple[World, str, str]:
     replica = world.processes[old].replica
     assert replica is not None
     assert replica.active is not None
-    replica.active.handover = HandoverRequest(new, None, world.clock.now + 1.0)
+    replica.active.request_handover(new, None, world.clock.now + 1.0)
     world.run(1.0)
     assert pair(world) == (new, old)
     return world, old, new
@@ -57,7 +56,7 @@ def test_a_handover_is_counted_by_the_one_that_goes_on(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_lost_active_is_a_takeover_also_by_the_one_that_had_handed_over(seed: int) -> None:
     world, old, new = switched(seed)
-    world.processes[new].crash(world.rng)
+    world.processes[new].crash()
     world.run(1.0)
     assert pair(world) == (old, new)
     assert (counted(world, old), why(world, old)) == ((1, 0), Succession.CLOSED)
@@ -80,9 +79,9 @@ def test_a_witness_that_hands_over_what_a_lost_active_had_makes_it_no_handover(s
     world = World(seed)
     world.settle(lambda: None)
     active, passive = pair(world)
-    world.net.cut |= {(active, passive), (passive, active)}
+    world.network.cut |= {(active, passive), (passive, active)}
     world.run(1.0)
-    world.processes[active].crash(world.rng)
+    world.processes[active].crash()
     world.run(3.0)
     assert world.active() is world.processes[passive]
     member = world.processes[passive].membership

@@ -12,7 +12,7 @@ from pairsim.replication.raft import node
 from pairsim.replication.raft.pysyncobj import core
 from pairsim.replication.replica import replica
 from pairsim.replication.sync import follower, state
-from tests.simulation import faults, world
+from tests.simulation import area, faults
 
 SEEDS = 100
 
@@ -58,17 +58,17 @@ def tells_digests_of_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
 
 
 def steps_differently_on_one_replica(patch: pytest.MonkeyPatch) -> None:
-    step = world.Counters.step
-    instances: list[world.Counters] = []
+    step = area.Counters.step
+    instances: list[area.Counters] = []
 
-    def uneven(self: world.Counters, table: Any, batch: Any, tick: int, rng: Any) -> None:
+    def uneven(self: area.Counters, table: Any, batch: Any, tick: int, rng: Any) -> None:
         if self not in instances:
             instances.append(self)
         step(self, table, batch, tick, rng)
         if len(table) and instances.index(self) % 2 and tick % 7 == 0:
             table.column("value")[0] += 1
 
-    patch.setattr(world.Counters, "step", uneven)
+    patch.setattr(area.Counters, "step", uneven)
 
 
 def skips_the_replay(patch: pytest.MonkeyPatch) -> None:

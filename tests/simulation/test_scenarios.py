@@ -11,8 +11,9 @@ from pairsim.replication.log.records import Record, Seal, decode_record
 from pairsim.replication.membership.draining import DRAIN_SECONDS
 from pairsim.replication.raft import journal, replicator, snapshots
 from pairsim.replication.raft.messages import Chunk, TimeoutNow, encode_message
-from pairsim.replication.replica.handover_request import HandoverRequest
-from tests.simulation.world import Process, Violation, World
+from tests.simulation.oracle import Violation
+from tests.simulation.process import SimProcess
+from tests.simulation.world import World
 
 
 def commits_without_the_passive() -> tuple[World, str, str]:
@@ -30,8 +31,8 @@ def commits_without_the_passive() -> tuple[World, str, str]:
 def lose_the_witnesss_journal() -> World:
     """Then the active dies and the witness comes back with nothing: only the passive and it are there."""
     world, active, passive = commits_without_the_passive()
-    world.processes[active].crash(world.rng)
-    world.processes["w"].crash(world.rng, lose_disk=True)
+    world.processes[active].crash()
+    world.processes["w"].crash(lose_disk=True)
     world.resume(passive)
     world.processes["w"].start(world.assignment)
     world.run(4.0)
@@ -60,7 +61,7 @@ def test_a_lagging_passive_gets_the_log_from_the_witness_before_it_leads() -> No
     behind = world.processes[passive].replica
     assert behind is not None
     before = behind.log.tick
-    world.processes[active].crash(world.rng)
+    world.processes[active].crash()
     world.resume(passive)
     world.run(3.0)
     now = world.active()
@@ -76,7 +77,7 @@ def test_both_replicas_and_the_witness_restart_and_go_on() -> None:
     world.run(4.0)
     seen = max(world.oracle.digests)
     for name in ("a", "b", "w"):
-        world.processes[name].crash(world.rng)
+        world.processes[name].crash()
     world.run(0.5)
     for name in ("a", "b", "w"):
         world.restart(name)
@@ -92,7 +93,7 @@ def test_without_a_majority_nothing_is_acknowledged() -> None:
     assert active is not None
     for name in ("a", "b", "w"):
         if name != active.name:
-            world.processes[name].crash(world.rng)
+            world.processes[name].crash()
     world.run(1.0)
     acknowledged, seen = len(world.oracle.acked), max(world.oracle.digests)
     world.run(3.0)
@@ -110,10 +111,10 @@ def test_a_passive_that_is_back_can_count_on_the_log_until_it_has_said_what_it_h
     active = world.active()
     assert active is not None
     passive = world.processes["b" if active.name == "a" else "a"]
-    passive.crash(world.rng)
+    passive.crash()
     world.run(0.2)
     with monkeypatch.context() as patch:
-        patch.setattr(world.streams, "_subscribe", lambda _process: None)
+        patch.setattr(world.streams, "_subscribe", lambda _node, _name: None)
         world.restart(passive.name)
     world.run(5.0)  # the active writes its state meanwhile, and would rather forget the records before it
     assert passive.replica is not None
@@ -127,12 +128,12 @@ def test_a_newcomers_first_state_is_on_its_disk_at_once() -> None:
     assert active is not None
     assert active.replica is not None
     passive = world.processes["b" if active.name == "a" else "a"]
-    passive.crash(world.rng, lose_disk=True)
+    passive.crash(lose_disk=True)
     world.run(4.0)
-    passive.disk._next = world.clock.now + 1000.0
+    passive.checkpoints.next_due = world.clock.now + 1000.0
     passive.start(world.assignment)
     world.settle(lambda: None)
-    assert active.replica.log.reaches(passive.disk.durable)
+    assert active.replica.log.reaches(passive.checkpoints.durable)
 
 
 def test_the_log_keeps_what_the_passives_disk_needs() -> None:
@@ -142,11 +143,11 @@ def test_the_log_keeps_what_the_passives_disk_needs() -> None:
     assert active is not None
     assert active.replica is not None
     passive = world.processes["b" if active.name == "a" else "a"]
-    durable = passive.disk.durable
-    passive.disk._next = world.clock.now + 1000.0  # a slow disk
+    durable = passive.checkpoints.durable
+    passive.checkpoints.next_due = world.clock.now + 1000.0  # a slow disk
     world.run(8.0)
-    assert passive.disk.durable == durable
-    assert active.disk.durable > durable + 30
+    assert passive.checkpoints.durable == durable
+    assert active.checkpoints.durable > durable + 30
     assert active.replica.log.reaches(durable)
 
 
@@ -160,18 +161,18 @@ def test_a_survivor_that_missed_the_seal_learns_it_although_the_active_restarted
     active, behind = world.processes[name], world.processes[passive]
     replace_the_witness(world, 2, "w", "s1")
     until(world, lambda: isinstance(last_record(behind), Seal))
-    world.net.cut.add((name, passive))
+    world.network.cut.add((name, passive))
     until(world, lambda: generation(active) == 2)
-    active.crash(world.rng)
+    active.crash()
     assert generation(behind) == 1
     world.run(0.5)
-    world.net.cut.clear()
+    world.network.cut.clear()
     world.restart(name)
     world.run(5.0)
     assert world.active() is not None
     assert (generation(active), generation(behind)) == (2, 2)
     world.run(4.0)
-    assert [sorted(world.processes[each].storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
+    assert [sorted(world.processes[each].resources.storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
 
 
 def test_a_survivor_that_missed_the_second_of_two_seals_learns_it_however_late() -> None:
@@ -181,11 +182,11 @@ def test_a_survivor_that_missed_the_second_of_two_seals_learns_it_however_late()
     active, behind = world.processes["a"], world.processes["b"]
     replace_the_witness(world, 2, "w", "s1")
     world.run(DRAIN_SECONDS + 2.0)
-    assert [sorted(world.processes[each].storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
+    assert [sorted(world.processes[each].resources.storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
     lead(world, "a")
     replace_the_witness(world, 3, "s1", "s2")
     until(world, lambda: isinstance(last_record(behind), Seal))
-    world.net.cut.add(("a", "b"))
+    world.network.cut.add(("a", "b"))
     until(world, lambda: generation(active) == 3)
     world.run(DRAIN_SECONDS + 2.0)
     assert generation(behind) == 2
@@ -196,12 +197,12 @@ def test_a_survivor_that_missed_the_second_of_two_seals_learns_it_however_late()
 
 def test_the_first_founder_restarts_before_it_has_told_the_others() -> None:
     world = World(1)
-    world.net.cut |= {("a", "b"), ("b", "a")}  # their link comes up a moment later than the others
+    world.network.cut |= {("a", "b"), ("b", "a")}  # their link comes up a moment later than the others
     witness = world.processes["w"]
     until(world, lambda: witness.membership is not None and witness.membership.group.voter)
-    witness.crash(world.rng)
+    witness.crash()
     world.run(0.05)
-    world.net.cut.clear()
+    world.network.cut.clear()
     world.restart("w")
     world.settle(lambda: None)
     world.check_end()
@@ -214,7 +215,7 @@ def lead(world: World, name: str) -> None:
     if active.name != name:
         assert active.replica is not None
         assert active.replica.active is not None
-        active.replica.active.handover = HandoverRequest(name, None, world.clock.now + 1.0)
+        active.replica.active.request_handover(name, None, world.clock.now + 1.0)
         world.run(1.0)
         active = world.active()
     assert active is not None
@@ -227,13 +228,11 @@ def replace_the_witness(world: World, number: int, old: str, new: str) -> None:
     assert active is not None
     assert active.replica is not None
     assert active.replica.active is not None
-    world.processes[old].crash(world.rng)
+    world.processes[old].crash()
     following = world.generation(number, ("a", "b"), (new,), new)
     world.processes[new].start(following)
     world.run(0.5)
-    active.replica.active.handover = HandoverRequest(
-        "b" if active.name == "a" else "a", following, world.clock.now + 2.0
-    )
+    active.replica.active.request_handover("b" if active.name == "a" else "a", following, world.clock.now + 2.0)
 
 
 def until(world: World, condition: Callable[[], bool]) -> None:
@@ -244,13 +243,13 @@ def until(world: World, condition: Callable[[], bool]) -> None:
         world.run(0.0001)
 
 
-def last_record(process: Process) -> Record | None:
+def last_record(process: SimProcess) -> Record | None:
     assert process.membership is not None
     payload = process.membership.group._raft.journal[-1][0]
     return decode_record(payload[1:]) if payload[:1] == b"\0" else None
 
 
-def generation(process: Process) -> int:
+def generation(process: SimProcess) -> int:
     assert process.membership is not None
     return process.membership.assignment.generation
 
@@ -268,7 +267,7 @@ def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> W
     active = world.active()
     assert active is not None
     newcomer = world.processes["b" if active.name == "a" else "a"]
-    newcomer.crash(world.rng, lose_disk=True)
+    newcomer.crash(lose_disk=True)
     world.run(3.0)
     patch.setattr(snapshots, "COMPACT_ENTRIES", 1_000)
     newcomer.start(world.assignment)
@@ -277,12 +276,12 @@ def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> W
     assert witness is not None
     until(world, lambda: newcomer.membership.group._raft._snapshots._incoming is not None)
     cut = {(active.name, newcomer.name)}
-    world.net.cut |= cut
+    world.network.cut |= cut
     world.run(0.05)
     term = witness.group.term
     witness.group.on_message(active.name, encode_message(TimeoutNow(term=term)))  # one that was long under way
     until(world, lambda: newcomer.membership.group.term > term)
-    world.net.cut -= cut
+    world.network.cut -= cut
     world.settle(lambda: None)
     world.check_end()
     return world

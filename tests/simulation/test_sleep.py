@@ -11,15 +11,15 @@ from collections.abc import Callable
 import pytest
 
 from pairsim.replication.raft import node
-from pairsim.replication.replica.handover_request import HandoverRequest
+from tests.simulation.process import SimProcess
 from tests.simulation.test_changes import pair
-from tests.simulation.world import Process, World
+from tests.simulation.world import World
 
 SEEDS = range(12)
 SOON = 0.026
 
 
-def whole(seed: int) -> tuple[World, Process, Process]:
+def whole(seed: int) -> tuple[World, SimProcess, SimProcess]:
     """A world with its active and its passive."""
     world = World(seed)
     world.settle(lambda: None)
@@ -28,7 +28,7 @@ def whole(seed: int) -> tuple[World, Process, Process]:
     return world, world.processes[active], world.processes[passive]
 
 
-def leads(process: Process) -> bool:
+def leads(process: SimProcess) -> bool:
     return process.replica is not None and process.replica.active is not None
 
 
@@ -43,7 +43,7 @@ def takes(world: World, condition: Callable[[], bool]) -> float:
 
 def take_over(seed: int) -> float:
     world, active, passive = whole(seed)
-    active.crash(world.rng)
+    active.crash()
     return takes(world, lambda: leads(passive))
 
 
@@ -51,7 +51,7 @@ def hand_over(seed: int) -> float:
     world, active, passive = whole(seed)
     assert active.replica is not None
     assert active.replica.active is not None
-    request = active.replica.active.handover = HandoverRequest(passive.name, None, world.clock.now + 5.0)
+    request = active.replica.active.request_handover(passive.name, None, world.clock.now + 5.0)
     takes(world, lambda: request.sent)
     return takes(world, lambda: leads(passive))
 
@@ -63,7 +63,7 @@ def go_to_the_next_generation(seed: int) -> float:
     following = world.generation(2, ("a", "b"), ("0",), "0")
     world.processes["0"].start(following)
     world.run(0.5)
-    request = active.replica.active.handover = HandoverRequest(_passive.name, following, world.clock.now + 5.0)
+    request = active.replica.active.request_handover(_passive.name, following, world.clock.now + 5.0)
     takes(world, lambda: request.sent)
     return takes(
         world, lambda: leads(active) and active.membership is not None and active.membership.assignment == following

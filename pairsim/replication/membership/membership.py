@@ -14,14 +14,15 @@ continues by the seal alone: as a newcomer it would take its vote and its log ou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
 from pairsim.model.assignment import Assignment
-from pairsim.replication.log.records import Seal
-from pairsim.replication.log.tick_log import TickLog
+from pairsim.model.authority import Authority
+from pairsim.replication.log.records import Seal, Tick
+from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.membership.draining import DRAINING_TURN_SECONDS, DrainingGroup
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.node import Group
@@ -35,8 +36,11 @@ log = structlog.get_logger()
 class GroupResources(Protocol):
     """The network and the disk under a membership: real ones, or simulated ones."""
 
-    def open_transport(self, assignment: Assignment) -> Wire:
-        """Opens links to the members of a generation."""
+    def open_transport(self, assignment: Assignment, on_superseded: Callable[[Assignment], None]) -> Wire:
+        """Opens links to the members of a generation.
+
+        `on_superseded` takes, in a poll of the transport, the generation that a peer names when it refuses a link.
+        """
 
     def open_journal(self, assignment: Assignment) -> Journal:
         """Opens the journal of a generation; creates one if there is none."""
@@ -60,6 +64,8 @@ class GroupResources(Protocol):
 class Membership:
     """A member of one area. The Raft thread drives it, except where a method says otherwise.
 
+    It is the tick log's listener: it passes what is applied to its own listeners and acts on seals.
+
     Attributes:
         assignment: The generation that this process is in. Any thread may read it.
         group: The Raft group of that generation. Any thread may read it.
@@ -71,25 +77,28 @@ class Membership:
         assignment: Assignment,
         *,
         ticks: TickLog,
+        listeners: Sequence[TickLogListener],
         leadership: Leadership,
         resources: GroupResources,
         timing: Timing,
         on_retired: Callable[[], None],
     ) -> None:
-        """Opens a generation: resumes it if there is a journal of it, otherwise as an initial member or newcomer."""
+        """Opens a generation: resumes it if there is a journal of it, otherwise as an initial member or newcomer.
+
+        The listeners learn, in their order, of the records that are applied from then on: the journal's snapshot, which
+        may hold a seal, is restored before.
+        """
         self.me, self.assignment = me, assignment
         self._ticks, self._leadership, self._resources, self._timing = ticks, leadership, resources, timing
-        self._on_retired = on_retired
+        self._listeners, self._on_retired = listeners, on_retired
         self._next: Assignment | None = None
         self._superseded_by: Assignment | None = None
         self._draining: DrainingGroup | None = None
         self._retired = False
         self._published = 0
         resources.save_assignment(assignment)
-        # A seal in the journal's snapshot would reach a listener that is not ready for it yet.
-        listener, ticks.listener = ticks.listener, None
         self.group = self._open_group(assignment, resources.open_journal(assignment), ticks)
-        ticks.listener = listener
+        ticks.listener = self
         if ticks.sealed is not None:
             self._next = ticks.sealed.next
         previous = resources.saved_generation(assignment.generation - 1)
@@ -100,7 +109,7 @@ class Membership:
         return Group(
             self.me,
             frozenset(m.replica for m in assignment.members()) - {self.me},
-            wire=self._resources.open_transport(assignment),
+            wire=self._resources.open_transport(assignment, self.on_superseded),
             journal=journal,
             machine=ticks,
             leadership=self._leadership,
@@ -127,10 +136,31 @@ class Membership:
         """Ends the wait of a turn. Any thread."""
         self.group.call_soon(lambda: None)
 
-    def on_sealed(self, seal: Seal) -> None:
-        """Notes that the tick log applied a seal; the turn that is running enters the next generation."""
+    # --- TickLogListener
+
+    def on_open(self, term: int) -> None:
+        """Tells the listeners that a term was opened."""
+        for listener in self._listeners:
+            listener.on_open(term)
+
+    def on_tick(self, record: Tick, payload: bytes) -> None:
+        """Tells the listeners that a tick is committed."""
+        for listener in self._listeners:
+            listener.on_tick(record, payload)
+
+    def on_grant(self, authority: Authority) -> None:
+        """Tells the listeners that an authority is in force."""
+        for listener in self._listeners:
+            listener.on_grant(authority)
+
+    def on_seal(self, seal: Seal) -> None:
+        """Tells the listeners that the generation is over; the turn that is running enters the next one."""
+        for listener in self._listeners:
+            listener.on_seal(seal)
         self._next = seal.next
         self.wake()
+
+    # --- turns
 
     def turn(self, wait: float) -> None:
         """Runs one turn of the group, which waits at most `wait` seconds, then acts on seals and later generations.

@@ -97,14 +97,13 @@ class FileGroupResources:
         folder: Path,
         settings: ProcessSettings,
         router: PeerRouter,
-        superseded: Callable[[Assignment], None],
     ) -> None:
-        """Creates the folder; `superseded` takes later generations that peers name."""
+        """Creates the folder."""
         self.folder = folder
-        self._settings, self._router, self._superseded = settings, router, superseded
+        self._settings, self._router = settings, router
         folder.mkdir(parents=True, exist_ok=True)
 
-    def open_transport(self, assignment: Assignment) -> TcpWire:
+    def open_transport(self, assignment: Assignment, on_superseded: Callable[[Assignment], None]) -> TcpWire:
         """Opens TCP links to the members of a generation."""
         spec, me = assignment.spec, self._settings.name
         transport = TcpWire(
@@ -114,7 +113,7 @@ class FileGroupResources:
             generation=assignment.generation,
             secret=self._settings.secret,
             timing=self._settings.timing,
-            superseded=lambda detail: self._superseded(msgspec.json.decode(detail, type=Assignment)),
+            superseded=lambda detail: on_superseded(msgspec.json.decode(detail, type=Assignment)),
         )
         self._router.add_transport(spec.area, assignment.generation, transport)
         return transport

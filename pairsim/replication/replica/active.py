@@ -10,6 +10,7 @@ to be undone.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -18,6 +19,7 @@ import msgspec
 import structlog
 
 from pairsim.model.area import AreaSpec
+from pairsim.model.assignment import Assignment
 from pairsim.model.command_schema import Catalogue
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulation.simulator import Simulator
@@ -28,6 +30,7 @@ from pairsim.replication.measurements import Meters
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
 from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.service import RefusedError
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.state import State
 
@@ -82,18 +85,36 @@ class ReplicaContext(msgspec.Struct, frozen=True):
 
 
 class Active:
-    """One leadership. The replica thread drives it; the Raft thread calls `on_committed` and `end`."""
+    """One leadership. The replica thread drives it; the Raft thread calls `on_committed` and `end`.
+
+    Attributes:
+        handover: The handover request that is under way; written under a lock, read by any thread.
+    """
 
     def __init__(self, term: int, context: ReplicaContext, rejected: Mapping[int, str], now: float) -> None:
         """Continues from the state, which is at the last committed tick; `rejected` are that tick's rejections."""
         self.term = term
         self.in_flight = InFlight(context.log.window, context.state.tick)
         self.handover: HandoverRequest | None = None
+        self._handover_lock = threading.Lock()
         self._context = context
         self.last_rejected = rejected
         self._due = now + _FIRST_TICK_DELAY_SECONDS
         self._step = 1.0 / context.spec.tick_rate
         self._submitted: dict[int, float] = {}
+
+    def request_handover(self, peer: str, next_generation: Assignment | None, deadline: float) -> HandoverRequest:
+        """Sets the request to hand over to `peer` (`next_generation` is None) or to the next generation. Any thread.
+
+        Raises:
+            RefusedError: Another request is under way.
+        """
+        request = HandoverRequest(peer, next_generation, deadline, self.term)
+        with self._handover_lock:
+            if self.handover is not None:
+                raise RefusedError("the area is being handed over already: wait until it is done")
+            self.handover = request
+        return request
 
     def run_once(self, now: float) -> float:
         """Does what is due at `now`; returns the latest time of the next call."""
@@ -192,7 +213,8 @@ class Active:
         tick = context.state.tick
         if not handover.sent:
             if now > handover.deadline:
-                return self._abandon(handover)
+                self._finish_handover(HandoverOutcome.FAILED)
+                return False
             if handover.not_before_tick is None:
                 handover.not_before_tick = tick + 1  # right after a tick the area has the most time until the next
             if tick < handover.not_before_tick:
@@ -212,13 +234,18 @@ class Active:
                 context.consensus.submit(self.term, Seal(self.term, tick, handover.next_generation))
         elif handover.next_generation is None and now > handover.deadline:
             context.consensus.transfer_leadership(None)
-            return self._abandon(handover)
+            self._finish_handover(HandoverOutcome.FAILED)
+            return False
         return True  # a seal cannot be taken back: the log has it, or the leadership is lost
 
-    def _abandon(self, handover: HandoverRequest) -> bool:
-        self.handover = None
-        handover.finish(HandoverOutcome.FAILED)
-        return False
+    def _finish_handover(self, outcome: HandoverOutcome) -> None:
+        """Finishes the request that is under way, if any; after a failure the area ticks on and another may come."""
+        with self._handover_lock:
+            request = self.handover
+            if outcome is HandoverOutcome.FAILED:
+                self.handover = None
+            if request is not None:
+                request.finish(outcome)
 
     def _publish_last(self) -> None:
         """Publishes the last tick, which back-pressure may have skipped, and its commit, for a joining replica."""
@@ -241,5 +268,4 @@ class Active:
         """
         self.in_flight.fail_all()
         self._context.inbox.interrupt()
-        if self.handover is not None:
-            self.handover.finish(HandoverOutcome.DONE)
+        self._finish_handover(HandoverOutcome.DONE)

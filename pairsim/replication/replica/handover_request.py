@@ -25,6 +25,7 @@ class HandoverRequest:
     Attributes:
         peer: The replica that must have the whole state first.
         next_generation: The generation to open; None to hand the leadership over to `peer`.
+        term: The term of the active that got the request.
         deadline: The monotonic time after which a request that was not sent yet fails.
         sent: Whether the request has reached the Raft group; a seal cannot be taken back from then on.
         not_before_tick: The first tick at which the area may rest.
@@ -32,10 +33,11 @@ class HandoverRequest:
         finished: Set when the outcome is known.
     """
 
-    def __init__(self, peer: str, next_generation: Assignment | None, deadline: float) -> None:
+    def __init__(self, peer: str, next_generation: Assignment | None, deadline: float, term: int) -> None:
         self.peer = peer
         self.next_generation = next_generation
         self.deadline = deadline
+        self.term = term
         self.sent = False
         self.not_before_tick: int | None = None
         self.outcome = HandoverOutcome.PENDING
@@ -52,7 +54,7 @@ class HandoverRequest:
         return len(survivors - voters) <= 1  # the one is this replica
 
     def finish(self, outcome: HandoverOutcome) -> None:
-        """Sets the outcome, if it is still pending, and wakes the threads that wait for it."""
+        """Sets the outcome, if it is still pending, and wakes the waiting threads; the active serialises the calls."""
         if self.outcome is HandoverOutcome.PENDING:
             self.outcome = outcome
             self.finished.set()

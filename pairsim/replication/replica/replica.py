@@ -74,11 +74,20 @@ class Disk(Protocol):
         """
 
 
-class TakeoverCallback(Protocol):
-    """A callback for every takeover of a replica. Replica thread."""
+class ReplicaListener(Protocol):
+    """What the driver of a replica learns."""
 
-    def __call__(self, *, term: int, tick: int, replayed: int) -> None:
-        """Handles that the replica became active at `tick`, after it replayed the last `replayed` ticks."""
+    def wake(self) -> None:
+        """Ends the pause of the replica thread. Any thread."""
+
+    def on_publish(self, published: Published | None) -> None:
+        """Takes a tick that may be seen (replica thread), or None on a change of authority (Raft thread)."""
+
+    def on_takeover(self, *, term: int, tick: int, replayed: int) -> None:
+        """Handles that this replica became active at `tick`, of which it replayed the last `replayed` ticks.
+
+        Replica thread.
+        """
 
 
 class Replica:
@@ -96,26 +105,36 @@ class Replica:
         consensus: Consensus,
         disk: Disk,
         inbox: Inbox,
-        wake: Callable[[], None],
+        commit_known_from_log: Callable[[], bool],
+        listener: ReplicaListener,
     ) -> None:
-        """Creates a replica without a state; an initial member calls `initialise` or `restore_checkpoint` next."""
+        """Creates a replica without a state; an initial member calls `initialise` or `restore_checkpoint` next.
+
+        Args:
+            spec: The area.
+            simulator: Its simulator, prepared.
+            ticks: The tick log of the group.
+            consensus: The Raft group.
+            disk: The checkpoints.
+            inbox: The batches that wait for a tick.
+            commit_known_from_log: Returns whether the own log tells what is committed (see `Follower`).
+            listener: The driver.
+        """
         self.spec, self.simulator, self.log = spec, simulator, ticks
         self.state = State(Table(simulator.components))
         self.meters = Meters()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.publisher = StatePublisher(simulator.components, self.meters)
         audit = Audit(spec, simulator, ticks, self.state)
-        self.follower = Follower(self.state, ticks, lambda: disk.durable, audit)
+        self.follower = Follower(self.state, ticks, lambda: disk.durable, audit, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
-        self.on_publish: Callable[[Published | None], None] = lambda _published: None
-        self.on_takeover: TakeoverCallback | None = None
-        self.on_sealed: Callable[[Seal], None] = lambda _seal: None
-        self._wake, self._disk = wake, disk
+        self.catalogue = Catalogue(simulator.components, simulator.operations)
+        self._listener, self._disk = listener, disk
         self._context = ReplicaContext(
             spec,
             simulator,
-            Catalogue(simulator.components, simulator.operations),
+            self.catalogue,
             self.state,
             ticks,
             inbox,
@@ -130,7 +149,6 @@ class Replica:
         self._last_led_term = 0
         self._rejected: tuple[int, Mapping[int, str]] = (0, {})
         self._invalid_since: float | None = None
-        ticks.listener = self
 
     # --- before the threads start
 
@@ -163,7 +181,7 @@ class Replica:
     def opened(self, term: int, succession: Succession | None) -> None:
         """Notes that this replica leads the term; the replica thread takes over."""
         self._leading_term, self.succession = term, succession
-        self._wake()
+        self._listener.wake()
 
     def closed(self) -> None:
         """Notes that this replica leads no more: its ticks that are not committed are unconfirmed from now on."""
@@ -171,11 +189,11 @@ class Replica:
         active = self.active
         if active is not None:
             active.end()
-        self._wake()
+        self._listener.wake()
 
     def on_open(self, term: int) -> None:
         """Wakes the replica thread: a member of the group opened a term."""
-        self._wake()
+        self._listener.wake()
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
         """Answers, measures and wakes: a tick is committed."""
@@ -189,15 +207,14 @@ class Replica:
             self._last_led_term = record.term
         self.state.notify()
         if self._leading_term is not None or not self.state.trusted or self.follower.ready():
-            self._wake()
+            self._listener.wake()
 
     def on_grant(self, authority: Authority) -> None:
         """Reports a change of status: another authority is in force."""
-        self.on_publish(None)
+        self._listener.on_publish(None)
 
     def on_seal(self, seal: Seal) -> None:
-        """Reports that the generation is over."""
-        self.on_sealed(seal)
+        """Does nothing: the membership acts on the end of the generation."""
 
     # --- replica thread
 
@@ -244,8 +261,7 @@ class Replica:
         self.active = Active(term, self._context, self._rejections_at_state(), now)
         self.meters.leaderships += 1
         self.meters.replayed += replayed
-        if self.on_takeover is not None:
-            self.on_takeover(term=term, tick=self.state.tick, replayed=replayed)
+        self._listener.on_takeover(term=term, tick=self.state.tick, replayed=replayed)
 
     def _rejections_at_state(self) -> Mapping[int, str]:
         """Returns the rejections of the tick that the state is at: reasons by the index of the command."""
@@ -305,4 +321,4 @@ class Replica:
         published = Published(self.log.term, state.tick)
         if published != self.published:
             self.published = published
-            self.on_publish(published)
+            self._listener.on_publish(published)

@@ -1,4 +1,4 @@
-"""How fast time runs is what an active says after some seconds of ticks that keep up with their rate, or do not."""
+"""An active reports which share of its tick rate it keeps, once it has seen some seconds of ticks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from pairsim.replication.replica.tick_rate_monitor import WINDOW_SECONDS, TickRateMonitor
 from tests.simulation.world import World
 from tests.unit.model.counting import area
-from tests.unit.replication.processes import assignment, host
+from tests.unit.replication.processes import assignment, simulator_process
 
 
 def ran(rate: float, took: float, seconds: float, *, idle: float = 0.0) -> TickRateMonitor:
-    """An active that ticks as fast as it may, a tick every `took + idle` seconds at the most."""
+    """Returns the monitor of an active that ticks at its rate, but at most every `took + idle` seconds."""
     monitor = TickRateMonitor(rate)
     now, tick, every = 0.0, 0, max(1.0 / rate, took + idle)
     while now <= seconds:
@@ -39,11 +39,11 @@ def test_the_share_of_the_rate_that_is_kept(rate: float, took: float, idle: floa
     assert monitor.tick_ms == pytest.approx(1000 * took)
 
 
-def test_the_first_seconds_say_nothing() -> None:
+def test_the_first_seconds_are_not_judged() -> None:
     assert ran(20.0, 0.5, 0.9 * WINDOW_SECONDS).share == 1.0
 
 
-def test_what_stands_still_is_seen_and_what_goes_on_again_is_forgiven() -> None:
+def test_a_standstill_shows_and_is_forgotten_once_the_ticks_continue() -> None:
     monitor = TickRateMonitor(20.0)
     for step in range(1000):
         monitor.observe(step * 0.01, 7, 0.1)
@@ -53,7 +53,7 @@ def test_what_stands_still_is_seen_and_what_goes_on_again_is_forgiven() -> None:
     assert monitor.share == pytest.approx(1.0, abs=0.02)
 
 
-def test_a_replica_says_how_fast_time_runs_while_it_is_the_active() -> None:
+def test_a_replica_reports_its_share_only_while_it_is_the_active() -> None:
     world = World(3)
     world.run(10.0)
     process = world.active()
@@ -72,11 +72,12 @@ def test_a_replica_says_how_fast_time_runs_while_it_is_the_active() -> None:
     assert process.replica.tick_rate_monitor.share == 1.0
 
 
-def test_the_status_has_it(tmp_path: Path) -> None:
-    with host(tmp_path) as one:
-        one.assign(assignment(one, area()))
-        runtime = one._runtime
+def test_the_status_holds_share_and_duration(tmp_path: Path) -> None:
+    with simulator_process(tmp_path) as process:
+        process.assign(assignment(process, area()))
+        runtime = process._runtime
         assert runtime is not None
-        assert (one.status().pace, one.status().tick_ms) == (1.0, 0.0)
-        runtime.replica.tick_rate_monitor.share, runtime.replica.tick_rate_monitor.tick_ms = 0.41379, 120.96
-        assert (one.status().pace, one.status().tick_ms) == (0.41, 121.0)
+        assert (process.status().pace, process.status().tick_ms) == (1.0, 0.0)
+        monitor = runtime.node.replica.tick_rate_monitor
+        monitor.share, monitor.tick_ms = 0.41379, 120.96
+        assert (process.status().pace, process.status().tick_ms) == (0.41, 121.0)

@@ -1,4 +1,4 @@
-"""What a witness says of itself."""
+"""The status of a witness process."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from pairsim.settings import Timing
 from tests.harness import spec
 from tests.unit.replication.processes import settings
 
-PATIENCE = 10.0
-"""How long a test waits for what must happen, in seconds."""
+TIMEOUT_SECONDS = 10.0
 
 
-def test_a_new_witness_does_not_vote_and_tells_at_once_when_it_does(tmp_path: Path) -> None:
-    one = WitnessProcess(settings("w", tmp_path, Timing(ping=3600.0)))
+def test_a_new_witness_does_not_vote_and_reports_at_once_when_it_does(tmp_path: Path) -> None:
+    process = WitnessProcess(settings("w", tmp_path, Timing(ping=3600.0)))
     first, second = (Member(replica=f"r{port}", peer=f"127.0.0.1:{port}", url="http://x") for port in (1, 2))
-    me = Member(replica="w", peer=one.settings.peer, url="http://x")
-    said: queue.Queue[list[bool]] = queue.Queue()
+    me = Member(replica="w", peer=process.settings.peer, url="http://x")
+    reported: queue.Queue[list[bool]] = queue.Queue()
 
     def listen() -> None:
         if threading.current_thread().name == "raft-area":
-            said.put([group.votes for group in one.status().areas])
+            reported.put([group.votes for group in process.status().areas])
 
     try:
-        one.watch(listen)
-        one.assign(Assignment(spec=spec(entities=2), generation=1, replicas=(first, second), witness=me))
-        assert [group.votes for group in one.status().areas] == [False]
-        assert said.get(timeout=PATIENCE) != [True]
-        membership = one._areas["area"].membership
+        process.watch(listen)
+        process.assign(Assignment(spec=spec(entities=2), generation=1, replicas=(first, second), witness=me))
+        assert [group.votes for group in process.status().areas] == [False]
+        assert reported.get(timeout=TIMEOUT_SECONDS) != [True]
+        membership = process._areas["area"].node.membership
         membership.group._quarantine.active = False
         membership.wake()
-        assert said.get(timeout=PATIENCE) == [True]
+        assert reported.get(timeout=TIMEOUT_SECONDS) == [True]
     finally:
-        one.close()
+        process.close()

@@ -57,7 +57,7 @@ class Endpoint:
         self.links: dict[str, Link] = {}
 
 
-class Net:
+class Network:
     """All endpoints. Messages of one link keep their order; a cut is directional and holds processes apart."""
 
     def __init__(self, clock: Clock, rng: random.Random) -> None:
@@ -90,6 +90,11 @@ class Net:
             if other is not None:
                 self.schedule(self.clock.now + 0.0005, other.process)
         endpoint.links = {}
+
+    def remove_all(self, process: str) -> None:
+        """Closes all endpoints of a process."""
+        for key in [key for key, endpoint in self.endpoints.items() if endpoint.process == process]:
+            self.remove(key)
 
     def send(self, key: str, peer: str, message: object) -> bool:
         endpoint = self.endpoints.get(key)
@@ -186,7 +191,7 @@ class Net:
         return made
 
 
-class SimWire:
+class SimTransport:
     """A `Wire` over the net.
 
     Attributes:
@@ -195,9 +200,15 @@ class SimWire:
     """
 
     def __init__(
-        self, net: Net, me: str, peers: frozenset[str], area: str, generation: int, refused: Callable[[str], None]
+        self,
+        network: Network,
+        me: str,
+        peers: frozenset[str],
+        area: str,
+        generation: int,
+        refused: Callable[[str], None],
     ) -> None:
-        self.net, self.me, self._refused = net, me, refused
+        self._network, self.me, self._refused = network, me, refused
         self._suffix = f"raft|{area}|{generation}"
         self.endpoint = Endpoint(me)
         self._peers = peers
@@ -215,16 +226,16 @@ class SimWire:
         endpoint.up = lambda key: handler.on_up(key.split("|")[0])
         endpoint.down = lambda key: handler.on_down(key.split("|")[0])
         endpoint.message = lambda key, message: handler.on_message(key.split("|")[0], bytes(message))  # type: ignore[call-overload]
-        self.net.add(self.key, endpoint)
+        self._network.add(self.key, endpoint)
 
     def _key(self, name: str) -> str:
         return f"{name}|{self._suffix}"
 
     def send(self, peer: str, message: bytes) -> bool:
-        return self.net.send(self.key, self._key(peer), message)
+        return self._network.send(self.key, self._key(peer), message)
 
     def backlog(self, peer: str) -> int:
-        return self.net.backlog(self.key, self._key(peer))
+        return self._network.backlog(self.key, self._key(peer))
 
     def poll(self, timeout: float) -> None:
         """The world pumps, and turns the group again when this wait would be over."""
@@ -233,7 +244,7 @@ class SimWire:
 
     def wake(self) -> None:
         self.woken = True
-        self.net.schedule(self.net.clock.now, self.me)
+        self._network.schedule(self._network.clock.now, self.me)
 
     def close(self) -> None:
-        self.net.remove(self.key)
+        self._network.remove(self.key)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -24,12 +23,13 @@ from pairsim.model.command_schema import Catalogue
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance
-from pairsim.replication.log.records import Record, Rejection, Seal, Tick, commands_bytes
+from pairsim.replication.log.records import Rejection, Seal, Tick, commands_bytes
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import Meters
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
 from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import RefusedError
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.state import State
@@ -50,22 +50,6 @@ _NEARLY_SYNCED_TICKS = 3
 
 _RECHECK_SECONDS = 0.005
 """The pause before the next look at a handover, or at a commit that the next tick waits for."""
-
-
-class Consensus(Protocol):
-    """What the active needs of its Raft group. Any thread may call it."""
-
-    def submit(self, term: int, record: Record) -> None:
-        """Appends a record to the log, if the term is still open."""
-
-    def transfer_leadership(self, peer: str | None) -> None:
-        """Transfers the leadership once the peer has the whole log; None cancels the transfer."""
-
-    def voters(self) -> frozenset[str]:
-        """Returns the names of the linked peers that vote."""
-
-    def linked_replicas(self) -> frozenset[str]:
-        """Returns the names of the linked peers that are replicas; the witness is not among them."""
 
 
 class ReplicaContext(msgspec.Struct, frozen=True):

@@ -22,7 +22,8 @@ from pairsim.replication.measurements import Meters
 from pairsim.replication.membership.membership import GroupResources, Membership
 from pairsim.replication.replica.handover_request import HandoverRequest
 from pairsim.replication.replica.inbox import Inbox
-from pairsim.replication.replica.replica import Disk, Replica, ReplicaListener
+from pairsim.replication.replica.ports import Disk, ReplicaListener
+from pairsim.replication.replica.replica import Replica
 from pairsim.replication.replica.warmup import as_simulator_error
 from pairsim.replication.service import NotActiveError, RefusedError
 from pairsim.replication.sync.messages import KEYFRAME

@@ -12,7 +12,6 @@ or returns to its checkpoint when no peer sends one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import structlog
 
@@ -23,14 +22,14 @@ from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance, genesis
 from pairsim.model.state.table import Table
 from pairsim.model.status import Succession
-from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import Meters
-from pairsim.replication.replica.active import MAX_AHEAD, Active, Consensus, ReplicaContext
+from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
 from pairsim.replication.replica.active_gap import ActiveGap
 from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
 from pairsim.replication.replica.tick_rate_monitor import TickRateMonitor
 from pairsim.replication.service import Published
 from pairsim.replication.sync.follower import Follower
@@ -45,49 +44,6 @@ _IDLE_SECONDS = 0.05
 
 _KEYFRAME_WAIT_SECONDS = 1.0
 """The time without a keyframe after which an invalid state is rebuilt from the checkpoint."""
-
-
-class Disk(Protocol):
-    """The checkpoints of this replica."""
-
-    @property
-    def durable(self) -> int:
-        """The tick of the newest checkpoint that is safely written; 0 if there is none."""
-
-    def load(self) -> Checkpoint | None:
-        """Returns the newest checkpoint; None if there is none."""
-
-    def offer(
-        self,
-        table: Table,
-        tick: int,
-        term: int,
-        digest: int,
-        now: float,
-        *,
-        rejected: Mapping[int, str],
-        urgent: bool,
-    ) -> None:
-        """Starts to write a checkpoint, if one is due or urgent and the last one is finished.
-
-        Copies what it needs before it returns.
-        """
-
-
-class ReplicaListener(Protocol):
-    """What the driver of a replica learns."""
-
-    def wake(self) -> None:
-        """Ends the pause of the replica thread. Any thread."""
-
-    def on_publish(self, published: Published | None) -> None:
-        """Takes a tick that may be seen (replica thread), or None on a change of authority (Raft thread)."""
-
-    def on_takeover(self, *, term: int, tick: int, replayed: int) -> None:
-        """Handles that this replica became active at `tick`, of which it replayed the last `replayed` ticks.
-
-        Replica thread.
-        """
 
 
 class Replica:

@@ -43,7 +43,7 @@ class GroupResources(Protocol):
         """
 
     def open_journal(self, assignment: Assignment) -> Journal:
-        """Opens the journal of a generation; creates one if there is none."""
+        """Opens the journal of a generation; creates it at the first call."""
 
     def has_journal(self, generation: int) -> bool:
         """Returns whether there is a journal of a generation."""
@@ -64,7 +64,7 @@ class GroupResources(Protocol):
 class Membership:
     """A member of one area. The Raft thread drives it, except where a method says otherwise.
 
-    It is the tick log's listener: it passes what is applied to its own listeners and acts on seals.
+    It is the tick log's listener: it passes applied records to its own listeners and acts on seals.
 
     Attributes:
         assignment: The generation that this process is in. Any thread may read it.
@@ -118,9 +118,9 @@ class Membership:
         )
 
     def commit_known_from_log(self) -> bool:
-        """Returns whether this member's log tells what is committed. Any thread.
+        """Returns whether this member's log shows the commit. Any thread.
 
-        The log of a newcomer does so once the newcomer has caught up and votes.
+        The log of a newcomer does so only once the newcomer has caught up and votes.
         """
         return self.me not in self.assignment.joins or self.group.voter
 

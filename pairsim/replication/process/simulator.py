@@ -88,7 +88,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         """Runs a query on the state at a committed tick and returns its result; blocks at most `timeout` seconds.
 
         Raises:
-            NoStateError: There is no state here.
+            NoStateError: This process holds no valid state.
             TimeoutError: The state was not readable in time.
         """
         runtime = self._runtime

@@ -88,7 +88,7 @@ class Active:
         self._submitted: dict[int, float] = {}
 
     def request_handover(self, peer: str, next_generation: Assignment | None, deadline: float) -> HandoverRequest:
-        """Sets the request to hand over to `peer` (`next_generation` is None) or to the next generation. Any thread.
+        """Sets the request to hand over: to `peer`, or to `next_generation` once `peer` is in sync. Any thread.
 
         Raises:
             RefusedError: Another request is under way.
@@ -101,7 +101,7 @@ class Active:
         return request
 
     def run_once(self, now: float) -> float:
-        """Does what is due at `now`; returns the latest time of the next call."""
+        """Does the work that is due at `now`; returns the latest time of the next call."""
         context = self._context
         handover = self.handover
         if handover is not None and self._quiesce_for(handover, now):

@@ -32,10 +32,10 @@ class Disk(Protocol):
 
     @property
     def durable(self) -> int:
-        """The tick of the newest checkpoint that is safely written; 0 if there is none."""
+        """The tick of the newest checkpoint that is safely written; 0 before the first."""
 
     def load(self) -> Checkpoint | None:
-        """Returns the newest checkpoint; None if there is none."""
+        """Returns the newest checkpoint; None before the first."""
 
     def offer(
         self,

@@ -73,7 +73,7 @@ class Replica:
             consensus: The Raft group.
             disk: The checkpoints.
             inbox: The batches that wait for a tick.
-            commit_known_from_log: Returns whether the own log tells what is committed (see `Follower`).
+            commit_known_from_log: Returns whether the own log shows the commit (see `Follower`).
             listener: The driver.
         """
         self.spec, self.simulator, self.log = spec, simulator, ticks
@@ -115,7 +115,7 @@ class Replica:
         self.state.replace(table, 0)
 
     def restore_checkpoint(self) -> bool:
-        """Restores the state from the newest checkpoint; returns False if there is none."""
+        """Restores the state from the newest checkpoint; returns False without a checkpoint."""
         checkpoint = self._disk.load()
         if checkpoint is None:
             return False
@@ -175,7 +175,7 @@ class Replica:
     # --- replica thread
 
     def run_once(self, now: float) -> float:
-        """Does what is due at `now`; returns the latest time of the next call."""
+        """Does the work that is due at `now`; returns the latest time of the next call."""
         leading_term = self._leading_term
         if self.active is not None and self.active.term != leading_term:
             self._step_down()

@@ -11,7 +11,7 @@ WINDOW_SECONDS, WINDOW_TICKS = 5.0, 20
 _SAMPLES_PER_WINDOW = 10
 
 
-class _Sample(NamedTuple):
+class _RateSample(NamedTuple):
     at: float
     tick: int
     busy: float
@@ -30,14 +30,14 @@ class TickRateMonitor:
         self.share, self.tick_ms = 1.0, 0.0
         self._rate = tick_rate
         self._window = max(WINDOW_SECONDS, WINDOW_TICKS / tick_rate)
-        self._samples: deque[_Sample] = deque()
+        self._samples: deque[_RateSample] = deque()
 
     def observe(self, now: float, tick: int, busy: float) -> None:
         """Notes that the active is at `tick`, and that its ticks have taken `busy` seconds in all."""
         samples = self._samples
         if samples and now - samples[-1].at < self._window / _SAMPLES_PER_WINDOW:
             return
-        samples.append(_Sample(now, tick, busy))
+        samples.append(_RateSample(now, tick, busy))
         while len(samples) > 2 and now - samples[1].at >= self._window:
             samples.popleft()
         first = samples[0]

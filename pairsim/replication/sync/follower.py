@@ -39,7 +39,7 @@ class Follower:
         audit: Audit,
         commit_known_from_log: Callable[[], bool],
     ) -> None:
-        """Follows into `state`; `commit_known_from_log` returns whether the own log tells what is committed.
+        """Follows into `state`; `commit_known_from_log` returns whether the own log shows the commit.
 
         The log of a newcomer does not yet, so that a newcomer believes the stream.
         """

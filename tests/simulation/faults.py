@@ -9,7 +9,7 @@ from tests.simulation.world import SPARES, World
 
 
 class Nemesis:
-    """Does harm, then undoes it after a while."""
+    """Injects faults by chance, and repairs each after a while."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -32,7 +32,7 @@ class Nemesis:
         self._reclaim()
 
     def _reclaim(self) -> None:
-        """Who has retired is a spare again, without its files."""
+        """Makes retired processes spares again, without their files."""
         for name, process in self.world.processes.items():
             if process.retired and process.membership is not None:
                 process.crash(lose_disk=True)
@@ -41,7 +41,7 @@ class Nemesis:
                 self._spares.append(name)
 
     def strike(self) -> None:
-        """One fault, by chance."""
+        """Injects one fault."""
         choices = [
             self.crash_active, self.crash_active, self.crash_passive, self.crash_witness, self.halt_one, self.halt_one,
             self.cut_pair, self.cut_one_way, self.isolate, self.isolate_active, self.switch, self.lag_then_kill,
@@ -124,7 +124,7 @@ class Nemesis:
                 active.request_handover(passive, None, self.world.clock.now + 1.0)
 
     def lag_then_kill(self) -> None:
-        """The passive hangs while the active goes on with the witness; then the active dies as the passive wakes."""
+        """Halts the passive while the active commits with the witness; then kills the active as the passive wakes."""
         passive, active = self._role(False), self._role(True)
         if passive is None or active is None:
             return
@@ -137,9 +137,9 @@ class Nemesis:
         self.later(self.rng.uniform(0.1, 4.0), turn_over)
 
     def lose_disk(self) -> None:
-        """One member comes back with nothing; only while all others are whole: what two disks lose together is lost.
+        """Restarts one member without its disk, only while all others have theirs: two lost disks may lose records.
 
-        A newcomer has nothing yet, either.
+        A newcomer has nothing on its disk yet, so it counts as a member without a disk.
         """
         if self.world.replacing:
             return
@@ -160,7 +160,7 @@ class Nemesis:
         self.later(self.rng.uniform(0.02, 1.0), back)
 
     def replace(self) -> None:
-        """The passive or the witness dies for good, comes back too late, or leaves alive; a spare takes its place."""
+        """Replaces the passive or the witness by a spare; the old member dies, returns too late, or leaves alive."""
         active = self.world.active()
         if not self._spares or active is None or active.membership is None or self.world.replacing:
             return
@@ -179,7 +179,7 @@ class Nemesis:
         self._following = following
 
     def _advance(self, generation: int) -> None:
-        """What the controller does: says it again until it is so."""
+        """Repeats the assignment until it is in force, as the controller does."""
         active = self.world.active()
         following = self._following
         if active is not None and active.replica is not None and active.membership is not None:
@@ -187,7 +187,7 @@ class Nemesis:
                 self.world.replacing = False
                 return
             if active.name not in {m.replica for m in following.members()}:
-                if self.world.redundant():  # the lost one is back, and active: nothing to replace
+                if self.world.redundant():  # the lost member is back, and active: it need not be replaced
                     self.world.processes[following.joins[0]].crash(lose_disk=True)
                     self._spares.append(following.joins[0])
                     self.world.replacing = False
@@ -202,7 +202,7 @@ class Nemesis:
 
 
 def run(seed: int, seconds: float = 12.0) -> World:
-    """One seeded run; raises `Violation` with the seed and the faults."""
+    """Runs one seed; raises `Violation` with the seed and the faults."""
     world = World(seed)
     nemesis = Nemesis(world)
     try:

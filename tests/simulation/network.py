@@ -45,7 +45,7 @@ class Link:
 
 
 class Endpoint:
-    """Something with links: a group's wire, or one side of a state stream."""
+    """An owner of links: a group's transport, or one side of a state stream."""
 
     def __init__(self, process: str) -> None:
         self.process = process
@@ -71,7 +71,7 @@ class Network:
         self._refusals: collections.Counter[tuple[str, str]] = collections.Counter()
 
     def schedule(self, when: float, process: str) -> None:
-        """The process has something to do at that time."""
+        """Plans a turn of the process at that time."""
         self._serial += 1
         heapq.heappush(self.events, (when, self._serial, process))
 
@@ -79,7 +79,7 @@ class Network:
         self.endpoints[key] = endpoint
 
     def remove(self, key: str) -> None:
-        """The endpoint's sockets close: the other side sees it a moment later, unless a cut is between."""
+        """Closes the endpoint's sockets; the other side sees it a moment later, unless a cut is between."""
         endpoint = self.endpoints.pop(key, None)
         if endpoint is None:
             return
@@ -110,7 +110,7 @@ class Network:
         return True
 
     def backlog(self, key: str, peer: str) -> int:
-        """Bytes that are under way."""
+        """Returns the bytes that are under way."""
         endpoint = self.endpoints.get(key)
         link = endpoint.links.get(peer) if endpoint else None
         return sum(len(m) for _when, m in link.pipes[peer].queue if isinstance(m, bytes)) if link else 0
@@ -119,7 +119,7 @@ class Network:
         return (source, target) not in self.cut
 
     def pump(self, process: str) -> set[str]:
-        """Delivers to a process what has arrived; the endpoints at which something happened."""
+        """Delivers arrived messages to a process; returns the endpoints that had an event."""
         busy = set()
         for key, endpoint in list(self.endpoints.items()):
             if endpoint.process == process:
@@ -131,7 +131,7 @@ class Network:
         return busy
 
     def next_dial(self, process: str) -> float:
-        """When a link that a process wants and has not is to be tried again."""
+        """Returns when a process next tries a link that it wants and does not have."""
         now = self.clock.now
         times = [
             retry if (retry := self._retry.get((min(key, peer), max(key, peer)), 0.0)) > now else now + _UNREACHABLE
@@ -192,11 +192,11 @@ class Network:
 
 
 class SimTransport:
-    """A `Wire` over the net.
+    """A `Transport` over the network.
 
     Attributes:
-        asleep: How long the last poll would wait for something to happen.
-        woken: Whether somebody ended the wait that is next.
+        asleep: How long the last poll would wait for an event.
+        woken: Whether the next wait was ended already.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class SimTransport:
 
     @property
     def key(self) -> str:
-        """Its endpoint's."""
+        """The key of its endpoint."""
         return self._key(self.me)
 
     def start(self, handler: WireHandler) -> None:
@@ -238,7 +238,7 @@ class SimTransport:
         return self._network.backlog(self.key, self._key(peer))
 
     def poll(self, timeout: float) -> None:
-        """The world pumps, and turns the group again when this wait would be over."""
+        """Returns at once: the world pumps, and turns the group again when this wait would be over."""
         self.asleep = 0.0 if self.woken else timeout
         self.woken = False
 

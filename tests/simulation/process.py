@@ -198,7 +198,7 @@ class SimProcess:
     # --- time
 
     def turn(self, now: float) -> None:
-        """Does what is due. The two threads sleep as real ones do: only a wake-up ends a sleep early."""
+        """Does the work that is due. The two threads sleep as real ones do: only a wake-up ends a sleep early."""
         node = self.node
         if node is None:
             return

@@ -1,4 +1,4 @@
-"""The simulation must be able to fail: known faults of Raft and of replication, planted, are found."""
+"""The simulation can fail: it finds known faults of Raft and of replication that are planted into the product."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEEDS = 100
 
 
 def found() -> bool:
-    """Whether any seed shows something wrong."""
+    """Returns whether any seed fails."""
     for seed in range(SEEDS):
         try:
             faults.run(seed, seconds=10.0)
@@ -43,18 +43,18 @@ def applies_uncommitted_frames(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(follower.Follower, "_position", lambda self: (self._log.term, 10**9))
 
 
-def keeps_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
+def keeps_an_unconfirmed_state(patch: pytest.MonkeyPatch) -> None:
     def trusting(self: replica.Replica) -> None:
         self.state.doubt = None
 
     patch.setattr(replica.Replica, "_resolve_unconfirmed", trusting)
 
 
-def tells_digests_of_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    def told(self: state.State, first: int, last: int) -> dict[int, str]:
+def reports_digests_of_an_unconfirmed_state(patch: pytest.MonkeyPatch) -> None:
+    def all_digests(self: state.State, first: int, last: int) -> dict[int, str]:
         return {tick: f"{digest:016x}" for tick, digest in self._digests.items() if first <= tick <= last}
 
-    patch.setattr(state.State, "digests", told)
+    patch.setattr(state.State, "digests", all_digests)
 
 
 def steps_differently_on_one_replica(patch: pytest.MonkeyPatch) -> None:
@@ -112,8 +112,8 @@ def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
     [
         acknowledges_before_commit,
         applies_uncommitted_frames,
-        keeps_a_state_in_doubt,
-        tells_digests_of_a_state_in_doubt,
+        keeps_an_unconfirmed_state,
+        reports_digests_of_an_unconfirmed_state,
         steps_differently_on_one_replica,
         skips_the_replay,
         runs_a_command_again,

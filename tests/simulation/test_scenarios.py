@@ -1,4 +1,4 @@
-"""Single stories of which random faults tell too few."""
+"""Single scenarios that random faults reach too rarely."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.world import World
 
 
 def commits_without_the_passive() -> tuple[World, str, str]:
-    """The active and the witness commit for a second, while the passive hangs."""
+    """Lets active and witness commit for a second while the passive hangs; returns both replicas' names."""
     world = World(11)
     world.run(2.0)
     active = world.active()
@@ -29,7 +29,7 @@ def commits_without_the_passive() -> tuple[World, str, str]:
 
 
 def lose_the_witnesss_journal() -> World:
-    """Then the active dies and the witness comes back with nothing: only the passive and it are there."""
+    """Then kills the active and restarts the witness without its disk: only it and the passive are left."""
     world, active, passive = commits_without_the_passive()
     world.processes[active].crash()
     world.processes["w"].crash(lose_disk=True)
@@ -37,19 +37,19 @@ def lose_the_witnesss_journal() -> World:
     world.processes["w"].start(world.assignment)
     world.run(4.0)
     if world.active() is not None:
-        raise Violation("a pair without the committed records went on")
+        raise Violation("a pair without the committed records continued")
     world.restart(active)
     world.settle(lambda: None)
     world.check_end()
     return world
 
 
-def test_a_witness_without_its_journal_helps_nobody_into_office() -> None:
+def test_a_witness_without_its_journal_does_not_vote() -> None:
     world = lose_the_witnesss_journal()
     assert len(world.oracle.acked) > 30
 
 
-def test_the_story_above_loses_records_when_it_votes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_lost_when_that_witness_votes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     always = property(lambda _self: True, lambda _self, _value: None)
     monkeypatch.setattr(journal.Journal, "enrolled", always, raising=False)
     with pytest.raises(Violation):
@@ -67,12 +67,12 @@ def test_a_lagging_passive_gets_the_log_from_the_witness_before_it_leads() -> No
     now = world.active()
     assert now is not None
     assert now.name == passive
-    assert behind.log.tick > before + 8  # what was committed without it, and more
+    assert behind.log.tick > before + 8  # the ticks that were committed without it, and more
     world.settle(lambda: None)
     world.check_end()
 
 
-def test_both_replicas_and_the_witness_restart_and_go_on() -> None:
+def test_an_area_continues_after_all_members_restarted() -> None:
     world = World(5)
     world.run(4.0)
     seen = max(world.oracle.digests)
@@ -103,7 +103,7 @@ def test_without_a_majority_nothing_is_acknowledged() -> None:
     assert len(world.oracle.acked) > acknowledged
 
 
-def test_a_passive_that_is_back_can_count_on_the_log_until_it_has_said_what_it_has(
+def test_the_log_keeps_all_records_until_a_restarted_passive_has_reported_its_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(21)
@@ -116,7 +116,7 @@ def test_a_passive_that_is_back_can_count_on_the_log_until_it_has_said_what_it_h
     with monkeypatch.context() as patch:
         patch.setattr(world.streams, "_subscribe", lambda _node, _name: None)
         world.restart(passive.name)
-    world.run(5.0)  # the active writes its state meanwhile, and would rather forget the records before it
+    world.run(5.0)  # the active writes a checkpoint meanwhile, which makes earlier records useless to itself
     assert passive.replica is not None
     assert passive.replica.capable()
 
@@ -136,7 +136,7 @@ def test_a_newcomers_first_state_is_on_its_disk_at_once() -> None:
     assert active.replica.log.reaches(passive.checkpoints.durable)
 
 
-def test_the_log_keeps_what_the_passives_disk_needs() -> None:
+def test_the_log_keeps_the_records_after_the_passives_checkpoint() -> None:
     world = World(23)
     world.run(2.0)
     active = world.active()
@@ -151,7 +151,7 @@ def test_the_log_keeps_what_the_passives_disk_needs() -> None:
     assert active.replica.log.reaches(durable)
 
 
-@pytest.mark.parametrize("dials", [True, False], ids=["who missed it dials", "who missed it is dialled"])
+@pytest.mark.parametrize("dials", [True, False], ids=["the survivor dials", "the survivor is dialled"])
 def test_a_survivor_that_missed_the_seal_learns_it_although_the_active_restarted(*, dials: bool) -> None:
     """The witness is replaced; the active seals, goes on and restarts before the passive hears of the commit."""
     world = World(3)
@@ -195,7 +195,7 @@ def test_a_survivor_that_missed_the_second_of_two_seals_learns_it_however_late()
     assert generation(behind) == 3
 
 
-def test_the_first_founder_restarts_before_it_has_told_the_others() -> None:
+def test_the_first_initial_member_restarts_before_the_others_know_that_it_votes() -> None:
     world = World(1)
     world.network.cut |= {("a", "b"), ("b", "a")}  # their link comes up a moment later than the others
     witness = world.processes["w"]
@@ -209,7 +209,7 @@ def test_the_first_founder_restarts_before_it_has_told_the_others() -> None:
 
 
 def lead(world: World, name: str) -> None:
-    """Has a founder be the active."""
+    """Makes an initial member the active."""
     active = world.active()
     assert active is not None
     if active.name != name:
@@ -223,7 +223,7 @@ def lead(world: World, name: str) -> None:
 
 
 def replace_the_witness(world: World, number: int, old: str, new: str) -> None:
-    """The witness dies, and the active is told to go on with another one in the next generation."""
+    """Kills the witness and asks the active for a next generation with another witness."""
     active = world.active()
     assert active is not None
     assert active.replica is not None
@@ -236,7 +236,7 @@ def replace_the_witness(world: World, number: int, old: str, new: str) -> None:
 
 
 def until(world: World, condition: Callable[[], bool]) -> None:
-    """Lets time pass in the smallest steps."""
+    """Lets time pass in the smallest steps until the condition holds."""
     end = world.clock.now + 5.0
     while not condition():
         assert world.clock.now < end
@@ -255,7 +255,7 @@ def generation(process: SimProcess) -> int:
 
 
 def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> World:
-    """A newcomer hears of the witness's leadership while pieces of the active's snapshot are on their way.
+    """Lets the witness lead for a moment while a newcomer receives pieces of the active's snapshot.
 
     Then the active leads again. No link breaks, and no log is compacted meanwhile.
     """
@@ -279,7 +279,7 @@ def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> W
     world.network.cut |= cut
     world.run(0.05)
     term = witness.group.term
-    witness.group.on_message(active.name, encode_message(TimeoutNow(term=term)))  # one that was long under way
+    witness.group.on_message(active.name, encode_message(TimeoutNow(term=term)))  # a message that was long under way
     until(world, lambda: newcomer.membership.group.term > term)
     world.network.cut -= cut
     world.settle(lambda: None)
@@ -292,7 +292,7 @@ def test_a_snapshot_that_another_leadership_interrupted_is_sent_again(monkeypatc
     assert world.oracle.takeovers >= 2
 
 
-def test_the_story_above_ends_badly_when_pieces_are_joined_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_of_two_snapshots_that_are_joined_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     take, following = snapshots.Snapshots.setTransmissionData, snapshots.Snapshots.next_chunk
 
     def join(self: snapshots.Snapshots, chunk: Chunk) -> bool:

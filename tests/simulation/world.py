@@ -18,7 +18,7 @@ from tests.simulation.process import SimProcess
 from tests.simulation.streams import Streams
 
 SPARES = ("s1", "s2", "0")
-"""Of two members the one whose name is the smaller dials, so one spare is before and two are after the founders."""
+"""The member with the smaller name dials, so one spare is before and two are after the initial members."""
 
 
 class World:
@@ -27,9 +27,9 @@ class World:
     def __init__(self, seed: int) -> None:
         random.seed(seed)
         self.rng = random.Random(seed)
-        # Seconds of virtual time would never fill a log: some runs compact often, and send snapshots in small pieces.
+        # Seconds of virtual time never fill a log: some runs compact often, and send snapshots in small pieces.
         snapshots.COMPACT_ENTRIES = self.rng.choice((4, 15, 60, 2_000))
-        # And links that take little at a time: then a transfer lasts, and faults interrupt it.
+        # Links that take little at a time make a transfer last, so that faults interrupt it.
         snapshots.CHUNK_BYTES = self.rng.choice((100, 1_000, 256 * 1024))
         replicator.BURST_BYTES = self.rng.choice((1_000, 10_000, 4 * 2**20))
         self.clock = Clock()
@@ -87,7 +87,7 @@ class World:
         self.clock.now = end
 
     def _drop_same(self, name: str, when: float) -> None:
-        """One turn serves all that is due for a process now."""
+        """Drops the other events of a process that are due now: one turn serves them all."""
         events = self.network.events
         while events and events[0][2] == name and events[0][0] <= max(when, self.clock.now):
             heapq.heappop(events)
@@ -97,16 +97,16 @@ class World:
         return [node for node in awake if isinstance(node, AreaNode)]
 
     def active(self) -> SimProcess | None:
-        """The active, if there is exactly one that could be told so."""
+        """Returns the active, if exactly one process is active."""
         found = [p for p in self.processes.values() if p.replica is not None and p.replica.active is not None]
         return found[0] if len(found) == 1 else None
 
     def halt(self, name: str) -> None:
-        """SIGSTOP."""
+        """Halts a process, as SIGSTOP does."""
         self.network.halted.add(name)
 
     def resume(self, name: str) -> None:
-        """SIGCONT."""
+        """Resumes a halted process, as SIGCONT does."""
         self.network.halted.discard(name)
         self.network.schedule(self.clock.now, name)
 
@@ -117,7 +117,7 @@ class World:
             process.start(process.resources.saved)
 
     def settle(self, repair: Callable[[], None], seconds: float = 20.0) -> None:
-        """Everything is repaired; the pair must become redundant in time, with equal states."""
+        """Repairs everything; the pair must become redundant in time, with equal states."""
         self.network.cut.clear()
         for name in sorted(self.network.halted):
             self.resume(name)
@@ -133,7 +133,7 @@ class World:
         self.run(0.5)
 
     def newest(self) -> Assignment:
-        """The newest generation that is open: its voters are at work, or were."""
+        """Returns the newest generation that was opened, so that it has voters."""
         opened = [
             saved
             for p in self.processes.values()
@@ -142,11 +142,11 @@ class World:
         return max(opened, key=lambda a: a.generation)
 
     def members(self) -> tuple[str, ...]:
-        """Of the newest generation."""
+        """Returns the names of the newest generation's members."""
         return tuple(m.replica for m in self.newest().members())
 
     def redundant(self) -> bool:
-        """One active, a passive that could take over, no divergence, everything acknowledged is in the log."""
+        """Returns whether there is one active, a passive that could take over, and three voters."""
         active = self.active()
         if active is None or active.replica is None or active.membership is None:
             return False
@@ -161,7 +161,7 @@ class World:
         ) and all(self.processes[m.replica].membership.group.voter for m in active.membership.assignment.members())  # type: ignore[union-attr]
 
     def picture(self) -> str:
-        """For the failure's message."""
+        """Describes all processes, for the message of a failure."""
         lines = []
         for name, p in self.processes.items():
             if p.membership is None:
@@ -181,7 +181,7 @@ class World:
         return "\n".join(lines)
 
     def check_end(self) -> None:
-        """After `settle`: what was acknowledged is there, replicas agree."""
+        """Checks after `settle` that every acknowledged command is in the log and that no replica diverged."""
         for name, process in self.processes.items():
             if process.replica is not None and process.replica.state.divergences:
                 raise Violation(f"{name} diverged {process.replica.state.divergences} times")

@@ -34,8 +34,8 @@ class RaftLoop:
             node: The node to drive.
             wait: The longest wait of a turn, in seconds.
             thread_name: The name of the thread.
-            failure: The reason that is reported when a turn raises; the process ends then, because half a member is worse
-                than a lost one.
+            failure: The reason that is reported when a turn raises. The process ends then: half a member is worse than
+                a lost one.
             on_change: Called in the thread when the status changed.
         """
         self._node, self._wait, self._failure, self._on_change = node, wait, failure, on_change

@@ -36,7 +36,7 @@ from pairsim_controller.kube.manager import Candidate
 from pairsim_controller.kube.metrics import Meters as ControllerMeters
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.reconcile.backup_folder import BackupFolder
-from tests.unit.replication.processes import settings
+from tests.unit.replication.process.processes import settings
 
 SCHEMA = Schema((Component("position", "float32", 3), Component("mass", "float64"), Component("kind", "uint8")))
 _BOOT, _IDENTITY = "a-boot", "north/1/a"

@@ -86,7 +86,5 @@ def test_a_takeover_by_way_of_the_witness_is_not_a_handover(seed: int) -> None:
     assert world.active() is world.processes[passive]
     member = world.processes[passive].membership
     assert member is not None
-    assert member.group._called is not None, (
-        "the witness had the longer log, led, and transferred it"
-    )
+    assert member.group._called is not None, "the witness had the longer log, led, and transferred it"
     assert counted(world, passive) == (1, 0)

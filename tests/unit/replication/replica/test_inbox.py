@@ -11,7 +11,7 @@ from pairsim.replication.raft.pysyncobj.core import MAX_COMMAND_BYTES
 from pairsim.replication.replica.active import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
 from pairsim.replication.replica.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox
 from pairsim.replication.service import BatchInterruptedError, BatchTooLargeError, InboxFullError
-from tests.unit.replication.test_in_flight import Answers, commands
+from tests.unit.replication.replica.test_in_flight import Answers, commands
 
 
 def test_a_batch_is_put_as_a_whole_or_not_at_all() -> None:

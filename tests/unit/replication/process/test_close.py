@@ -12,7 +12,7 @@ from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.process.witness import WitnessProcess
 from pairsim.settings import Timing
 from tests.harness import spec
-from tests.unit.replication.processes import assignment, settings
+from tests.unit.replication.process.processes import assignment, settings
 
 RARE_PINGS = Timing(ping=3600.0)
 """The peers do not exist: only a ping is ever due."""

@@ -17,7 +17,7 @@ from pairsim.model.state.table import Table
 from pairsim.model.status import Role
 from pairsim.replication.service import RefusedError
 from tests.unit.model.counting import Counting, area
-from tests.unit.replication.processes import assignment, simulator_process
+from tests.unit.replication.process.processes import assignment, simulator_process
 
 
 class Unprepared(Counting):

@@ -10,7 +10,7 @@ from pairsim.model.assignment import Assignment, Member
 from pairsim.replication.process.witness import WitnessProcess
 from pairsim.settings import Timing
 from tests.harness import spec
-from tests.unit.replication.processes import settings
+from tests.unit.replication.process.processes import settings
 
 TIMEOUT_SECONDS = 10.0
 

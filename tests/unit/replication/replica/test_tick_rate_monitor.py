@@ -9,7 +9,7 @@ import pytest
 from pairsim.replication.replica.tick_rate_monitor import WINDOW_SECONDS, TickRateMonitor
 from tests.simulation.world import World
 from tests.unit.model.counting import area
-from tests.unit.replication.processes import assignment, simulator_process
+from tests.unit.replication.process.processes import assignment, simulator_process
 
 
 def ran(rate: float, took: float, seconds: float, *, idle: float = 0.0) -> TickRateMonitor:

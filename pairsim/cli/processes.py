@@ -106,10 +106,10 @@ def _options(function: F) -> F:
 def simulator(**options: object) -> None:
     """Runs one simulator process. It is a spare until it is assigned an area."""
     with _process(options) as settings:
-        from pairsim.replication.process.simulator import Host  # noqa: PLC0415
+        from pairsim.replication.process.simulator import SimulatorProcess  # noqa: PLC0415
         from pairsim.server.run import run_simulator  # noqa: PLC0415 - a failed start need not load it
 
-        host = Host(settings)
+        host = SimulatorProcess(settings)
         try:
             asyncio.run(run_simulator(settings, host))
         finally:
@@ -121,10 +121,10 @@ def simulator(**options: object) -> None:
 def witness(**options: object) -> None:
     """Runs one witness process: the third vote of many areas."""
     with _process(options) as settings:
-        from pairsim.replication.process.witness import Witness  # noqa: PLC0415
+        from pairsim.replication.process.witness import WitnessProcess  # noqa: PLC0415
         from pairsim.server.run import run_witness  # noqa: PLC0415 - a failed start need not load it
 
-        port = Witness(settings)
+        port = WitnessProcess(settings)
         try:
             asyncio.run(run_witness(settings, port))
         finally:

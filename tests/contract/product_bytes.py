@@ -26,7 +26,7 @@ from pairsim.model.state.table import Table
 from pairsim.replication.checkpoint.format import Checkpointer
 from pairsim.replication.log.records import Record, decode_record, encode_record
 from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.process.witness import Witness
+from pairsim.replication.process.witness import WitnessProcess
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.messages import Message, decode_message, encode_message
 from pairsim.replication.raft.storage import MemoryStorage
@@ -37,7 +37,7 @@ from pairsim_controller.kube.manager import Candidate
 from pairsim_controller.kube.metrics import Meters as ControllerMeters
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.reconcile.backup_folder import BackupFolder
-from tests.unit.replication.hosts import settings
+from tests.unit.replication.process.processes import settings
 
 SCHEMA = Schema((Component("position", "float32", 3), Component("mass", "float64"), Component("kind", "uint8")))
 _BOOT, _IDENTITY = "a-boot", "north/1/a"
@@ -194,7 +194,7 @@ def checkpoint_read(folder: Path) -> dict[str, object] | None:
 def member_folder(folder: Path, document: dict[str, object]) -> None:
     """Has a process become a member of an area, so that it writes its files."""
     own = settings("w", folder)
-    host = Witness(own)
+    host = WitnessProcess(own)
     try:
         witness = {"replica": "w", "peer": own.peer, "url": "http://127.0.0.1:13"}
         host.assign(msgspec.convert(document | {"generation": 1, "joins": [], "witness": witness}, Assignment))

@@ -1,4 +1,4 @@
-"""Virtual time needs the library's clock for itself, and no noise on the terminal."""
+"""Silences the logs of virtual time, and gives the clock back after each test."""
 
 from __future__ import annotations
 

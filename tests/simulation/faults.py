@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pairsim.replication.replica.active import Order
-from tests.simulation.world import SPARES, Violation, World
+from tests.simulation.oracle import Violation
+from tests.simulation.world import SPARES, World
 
 
 class Nemesis:
-    """Does harm, then undoes it after a while."""
+    """Injects faults by chance, and repairs each after a while."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -32,16 +32,16 @@ class Nemesis:
         self._reclaim()
 
     def _reclaim(self) -> None:
-        """Who has retired is a spare again, without its files."""
+        """Makes retired processes spares again, without their files."""
         for name, process in self.world.processes.items():
-            if process.retired and process.member is not None:
-                process.crash(self.rng, lose_disk=True)
+            if process.retired and process.membership is not None:
+                process.crash(lose_disk=True)
                 process.retired = False
-                self.world.net.halted.discard(name)
+                self.world.network.halted.discard(name)
                 self._spares.append(name)
 
     def strike(self) -> None:
-        """One fault, by chance."""
+        """Injects one fault."""
         choices = [
             self.crash_active, self.crash_active, self.crash_passive, self.crash_witness, self.halt_one, self.halt_one,
             self.cut_pair, self.cut_one_way, self.isolate, self.isolate_active, self.switch, self.lag_then_kill,
@@ -56,21 +56,21 @@ class Nemesis:
 
     def _role(self, active: bool) -> str | None:
         process = self.world.active()
-        if process is None or process.member is None:
+        if process is None or process.membership is None:
             return None
         if active:
             return process.name
-        return next(m.replica for m in process.member.assignment.replicas if m.replica != process.name)
+        return next(m.replica for m in process.membership.assignment.replicas if m.replica != process.name)
 
     def _crash(self, name: str | None, back: float | None = None) -> None:
-        if name is None or self.world.processes[name].member is None:
+        if name is None or self.world.processes[name].membership is None:
             return
-        self.world.processes[name].crash(self.rng)
-        self.world.net.halted.discard(name)
+        self.world.processes[name].crash()
+        self.world.network.halted.discard(name)
         self.later(self.rng.uniform(0.02, 1.5) if back is None else back, lambda: self._restart(name))
 
     def _restart(self, name: str) -> None:
-        if self.world.processes[name].member is None:
+        if self.world.processes[name].membership is None:
             self.world.restart(name)
 
     def crash_active(self) -> None:
@@ -94,8 +94,8 @@ class Nemesis:
         self.later(self.rng.uniform(0.03, 2.0), lambda: self.world.resume(name))
 
     def _cut(self, pairs: set[tuple[str, str]]) -> None:
-        self.world.net.cut |= pairs
-        self.later(self.rng.uniform(0.1, 3.0), lambda: self.world.net.cut.difference_update(pairs))
+        self.world.network.cut |= pairs
+        self.later(self.rng.uniform(0.1, 3.0), lambda: self.world.network.cut.difference_update(pairs))
 
     def cut_pair(self) -> None:
         a, b = self.rng.sample(self._members(), 2)
@@ -120,11 +120,11 @@ class Nemesis:
         passive = self._role(False)
         if process is not None and process.replica is not None and process.replica.active is not None and passive:
             active = process.replica.active
-            if active.order is None:
-                active.order = Order(passive, None, self.world.clock.now + 1.0)
+            if active.handover is None:
+                active.request_handover(passive, None, self.world.clock.now + 1.0)
 
     def lag_then_kill(self) -> None:
-        """The passive hangs while the active goes on with the witness; then the active dies as the passive wakes."""
+        """Halts the passive while the active commits with the witness; then kills the active as the passive wakes."""
         passive, active = self._role(False), self._role(True)
         if passive is None or active is None:
             return
@@ -137,39 +137,39 @@ class Nemesis:
         self.later(self.rng.uniform(0.1, 4.0), turn_over)
 
     def lose_disk(self) -> None:
-        """One member comes back with nothing; only while all others are whole: what two disks lose together is lost.
+        """Restarts one member without its disk, only while all others have theirs: two lost disks may lose records.
 
-        A newcomer has nothing yet, either.
+        A newcomer has nothing on its disk yet, so it counts as a member without a disk.
         """
         if self.world.replacing:
             return
         members = self._members()
-        whole = [n for n in members if (m := self.world.processes[n].member) is not None and m.group.voter]
+        whole = [n for n in members if (m := self.world.processes[n].membership) is not None and m.group.voter]
         if self._amnesiac not in {None, *whole} or len(whole) < 3 or not self.world.redundant():
             return
         self._amnesiac = name = self.rng.choice(members)
         process = self.world.processes[name]
-        assignment = process.assignment
-        process.crash(self.rng, lose_disk=True)
+        assignment = process.resources.saved
+        process.crash(lose_disk=True)
 
         def back() -> None:
             current = self.world.newest()
-            if process.member is None and assignment is not None and current.member(name) is not None:
+            if process.membership is None and assignment is not None and current.member(name) is not None:
                 process.start(current)
 
         self.later(self.rng.uniform(0.02, 1.0), back)
 
     def replace(self) -> None:
-        """The passive or the witness dies for good, comes back too late, or leaves alive; a spare takes its place."""
+        """Replaces the passive or the witness by a spare; the old member dies, returns too late, or leaves alive."""
         active = self.world.active()
-        if not self._spares or active is None or active.member is None or self.world.replacing:
+        if not self._spares or active is None or active.membership is None or self.world.replacing:
             return
-        current = active.member.assignment
+        current = active.membership.assignment
         lost = self._role(False) if self.rng.random() < 0.6 else current.witness.replica
         assert lost is not None
         spare = self._spares.pop(self.rng.randrange(len(self._spares)))
         if self.rng.random() < 0.7:
-            self.world.processes[lost].crash(self.rng)
+            self.world.processes[lost].crash()
         self.world.replacing = True
         first, second, witness = (spare if m.replica == lost else m.replica for m in current.members())
         following = self.world.generation(current.generation + 1, (first, second), (spare,), witness)
@@ -179,30 +179,30 @@ class Nemesis:
         self._following = following
 
     def _advance(self, generation: int) -> None:
-        """What the controller does: says it again until it is so."""
+        """Repeats the assignment until it is in force, as the controller does."""
         active = self.world.active()
         following = self._following
-        if active is not None and active.replica is not None and active.member is not None:
-            if active.member.assignment.generation >= generation:
+        if active is not None and active.replica is not None and active.membership is not None:
+            if active.membership.assignment.generation >= generation:
                 self.world.replacing = False
                 return
             if active.name not in {m.replica for m in following.members()}:
-                if self.world.redundant():  # the lost one is back, and active: nothing to replace
-                    self.world.processes[following.joins[0]].crash(self.rng, lose_disk=True)
+                if self.world.redundant():  # the lost member is back, and active: it need not be replaced
+                    self.world.processes[following.joins[0]].crash(lose_disk=True)
                     self._spares.append(following.joins[0])
                     self.world.replacing = False
                     return
-            elif active.replica.active is not None and active.replica.active.order is None:
+            elif active.replica.active is not None and active.replica.active.handover is None:
                 peer = next(m.replica for m in following.replicas if m.replica != active.name)
-                active.replica.active.order = Order(peer, following, self.world.clock.now + 2.0)
+                active.replica.active.request_handover(peer, following, self.world.clock.now + 2.0)
         spare = self.world.processes[following.joins[0]]
-        if spare.member is None:
-            spare.start(spare.assignment or following)
+        if spare.membership is None:
+            spare.start(spare.resources.saved or following)
         self.later(0.2, lambda: self._advance(generation))
 
 
 def run(seed: int, seconds: float = 12.0) -> World:
-    """One seeded run; raises `Violation` with the seed and the faults."""
+    """Runs one seed; raises `Violation` with the seed and the faults."""
     world = World(seed)
     nemesis = Nemesis(world)
     try:

@@ -10,7 +10,7 @@ import click
 import structlog
 
 from tests.simulation.faults import run
-from tests.simulation.world import Violation
+from tests.simulation.oracle import Violation
 
 
 @click.command()

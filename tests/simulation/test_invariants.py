@@ -1,4 +1,4 @@
-"""The invariants under seeded faults, on the real replication code in virtual time.
+"""The invariants hold under seeded faults, on the real replication code in virtual time.
 
 A failing seed is printed with its faults; `python -m tests.simulation.soak --first SEED --seeds 1` runs it again.
 """
@@ -20,7 +20,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_seen_is_undone(first: int) -> 
         world = run(seed)
         takeovers += world.oracle.takeovers
         acknowledged += len(world.oracle.acked)
-    # A run in which nothing happens proves nothing.
+    # Runs without takeovers and commands would prove nothing.
     assert takeovers > 3 * CHUNK
     assert acknowledged > 100 * CHUNK
 

@@ -1,4 +1,4 @@
-"""The simulation must be able to fail: known faults of Raft and of replication, planted, are found."""
+"""The simulation can fail: it finds known faults of Raft and of replication that are planted into the product."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pairsim.replication.raft import node
 from pairsim.replication.raft.pysyncobj import raft
 from pairsim.replication.replica import replica
 from pairsim.replication.sync import follower, state
-from tests.simulation import faults, world
+from tests.simulation import area, faults
 
 SEEDS = 100
 
 
 def found() -> bool:
-    """Whether any seed shows something wrong."""
+    """Returns whether any seed fails."""
     for seed in range(SEEDS):
         try:
             faults.run(seed, seconds=10.0)
@@ -28,47 +28,47 @@ def found() -> bool:
 
 
 def acknowledges_before_commit(patch: pytest.MonkeyPatch) -> None:
-    from pairsim.replication.replica import inbox  # noqa: PLC0415 - only here
+    from pairsim.replication.replica import in_flight  # noqa: PLC0415 - only here
 
-    stepped = inbox.Ledger.stepped
+    stepped = in_flight.InFlight.on_stepped
 
-    def early(self: inbox.Ledger, tick: int, rejected: Any, term: int) -> None:
+    def early(self: in_flight.InFlight, tick: int, rejected: Any, term: int) -> None:
         self._committed = tick
         stepped(self, tick, rejected, term)
 
-    patch.setattr(inbox.Ledger, "stepped", early)
+    patch.setattr(in_flight.InFlight, "on_stepped", early)
 
 
 def applies_uncommitted_frames(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(follower.Follower, "_position", lambda self: (self._log.term, 10**9))
 
 
-def keeps_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
+def keeps_an_unconfirmed_state(patch: pytest.MonkeyPatch) -> None:
     def trusting(self: replica.Replica) -> None:
         self.state.doubt = None
 
-    patch.setattr(replica.Replica, "_settle_doubt", trusting)
+    patch.setattr(replica.Replica, "_resolve_unconfirmed", trusting)
 
 
-def tells_digests_of_a_state_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    def told(self: state.State, first: int, last: int) -> dict[int, str]:
+def reports_digests_of_an_unconfirmed_state(patch: pytest.MonkeyPatch) -> None:
+    def all_digests(self: state.State, first: int, last: int) -> dict[int, str]:
         return {tick: f"{digest:016x}" for tick, digest in self._digests.items() if first <= tick <= last}
 
-    patch.setattr(state.State, "digests", told)
+    patch.setattr(state.State, "digests", all_digests)
 
 
 def steps_differently_on_one_replica(patch: pytest.MonkeyPatch) -> None:
-    step = world.Counters.step
-    instances: list[world.Counters] = []
+    step = area.Counters.step
+    instances: list[area.Counters] = []
 
-    def uneven(self: world.Counters, table: Any, batch: Any, tick: int, rng: Any) -> None:
+    def uneven(self: area.Counters, table: Any, batch: Any, tick: int, rng: Any) -> None:
         if self not in instances:
             instances.append(self)
         step(self, table, batch, tick, rng)
         if len(table) and instances.index(self) % 2 and tick % 7 == 0:
             table.column("value")[0] += 1
 
-    patch.setattr(world.Counters, "step", uneven)
+    patch.setattr(area.Counters, "step", uneven)
 
 
 def skips_the_replay(patch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def believes_the_commit_index_of_a_snapshots_chunk(patch: pytest.MonkeyPatch) ->
 
 
 def starts_a_generation_without_its_log(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(membership.Member, "_seed", lambda _self, journal_: journal_.promote_to_voter())
+    patch.setattr(membership.Membership, "_seed", lambda _self, journal_: journal_.promote_to_voter())
 
 
 def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
@@ -112,8 +112,8 @@ def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
     [
         acknowledges_before_commit,
         applies_uncommitted_frames,
-        keeps_a_state_in_doubt,
-        tells_digests_of_a_state_in_doubt,
+        keeps_an_unconfirmed_state,
+        reports_digests_of_an_unconfirmed_state,
         steps_differently_on_one_replica,
         skips_the_replay,
         runs_a_command_again,

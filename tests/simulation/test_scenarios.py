@@ -1,4 +1,4 @@
-"""Single stories of which random faults tell too few."""
+"""Single scenarios that random faults reach too rarely."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import msgspec
 import pytest
 
 from pairsim.replication.log.records import Record, Seal, decode_record
-from pairsim.replication.membership.membership import LAME_DUCK
+from pairsim.replication.membership.draining import DRAIN_SECONDS
 from pairsim.replication.raft import journal, replicator, snapshots
 from pairsim.replication.raft.messages import Chunk, TimeoutNow, encode_message
-from pairsim.replication.replica.active import Order
-from tests.simulation.world import Process, Violation, World
+from tests.simulation.oracle import Violation
+from tests.simulation.process import SimProcess
+from tests.simulation.world import World
 
 
 def commits_without_the_passive() -> tuple[World, str, str]:
-    """The active and the witness commit for a second, while the passive hangs."""
+    """Lets active and witness commit for a second while the passive hangs; returns both replicas' names."""
     world = World(11)
     world.run(2.0)
     active = world.active()
@@ -28,27 +29,27 @@ def commits_without_the_passive() -> tuple[World, str, str]:
 
 
 def lose_the_witnesss_journal() -> World:
-    """Then the active dies and the witness comes back with nothing: only the passive and it are there."""
+    """Then kills the active and restarts the witness without its disk: only it and the passive are left."""
     world, active, passive = commits_without_the_passive()
-    world.processes[active].crash(world.rng)
-    world.processes["w"].crash(world.rng, lose_disk=True)
+    world.processes[active].crash()
+    world.processes["w"].crash(lose_disk=True)
     world.resume(passive)
     world.processes["w"].start(world.assignment)
     world.run(4.0)
     if world.active() is not None:
-        raise Violation("a pair without the committed records went on")
+        raise Violation("a pair without the committed records continued")
     world.restart(active)
     world.settle(lambda: None)
     world.check_end()
     return world
 
 
-def test_a_witness_without_its_journal_helps_nobody_into_office() -> None:
+def test_a_witness_without_its_journal_does_not_vote() -> None:
     world = lose_the_witnesss_journal()
     assert len(world.oracle.acked) > 30
 
 
-def test_the_story_above_loses_records_when_it_votes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_lost_when_that_witness_votes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     always = property(lambda _self: True, lambda _self, _value: None)
     monkeypatch.setattr(journal.Journal, "is_voter", always, raising=False)
     with pytest.raises(Violation):
@@ -60,23 +61,23 @@ def test_a_lagging_passive_gets_the_log_from_the_witness_before_it_leads() -> No
     behind = world.processes[passive].replica
     assert behind is not None
     before = behind.log.tick
-    world.processes[active].crash(world.rng)
+    world.processes[active].crash()
     world.resume(passive)
     world.run(3.0)
     now = world.active()
     assert now is not None
     assert now.name == passive
-    assert behind.log.tick > before + 8  # what was committed without it, and more
+    assert behind.log.tick > before + 8  # the ticks that were committed without it, and more
     world.settle(lambda: None)
     world.check_end()
 
 
-def test_both_replicas_and_the_witness_restart_and_go_on() -> None:
+def test_an_area_continues_after_all_members_restarted() -> None:
     world = World(5)
     world.run(4.0)
     seen = max(world.oracle.digests)
     for name in ("a", "b", "w"):
-        world.processes[name].crash(world.rng)
+        world.processes[name].crash()
     world.run(0.5)
     for name in ("a", "b", "w"):
         world.restart(name)
@@ -92,7 +93,7 @@ def test_without_a_majority_nothing_is_acknowledged() -> None:
     assert active is not None
     for name in ("a", "b", "w"):
         if name != active.name:
-            world.processes[name].crash(world.rng)
+            world.processes[name].crash()
     world.run(1.0)
     acknowledged, seen = len(world.oracle.acked), max(world.oracle.digests)
     world.run(3.0)
@@ -102,7 +103,7 @@ def test_without_a_majority_nothing_is_acknowledged() -> None:
     assert len(world.oracle.acked) > acknowledged
 
 
-def test_a_passive_that_is_back_can_count_on_the_log_until_it_has_said_what_it_has(
+def test_the_log_keeps_all_records_until_a_restarted_passive_has_reported_its_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(21)
@@ -110,12 +111,12 @@ def test_a_passive_that_is_back_can_count_on_the_log_until_it_has_said_what_it_h
     active = world.active()
     assert active is not None
     passive = world.processes["b" if active.name == "a" else "a"]
-    passive.crash(world.rng)
+    passive.crash()
     world.run(0.2)
     with monkeypatch.context() as patch:
-        patch.setattr(world.streams, "_subscribe", lambda _process: None)
+        patch.setattr(world.streams, "_subscribe", lambda _node, _name: None)
         world.restart(passive.name)
-    world.run(5.0)  # the active writes its state meanwhile, and would rather forget the records before it
+    world.run(5.0)  # the active writes a checkpoint meanwhile, which makes earlier records useless to itself
     assert passive.replica is not None
     assert passive.replica.can_simulate()
 
@@ -127,30 +128,30 @@ def test_a_newcomers_first_state_is_on_its_disk_at_once() -> None:
     assert active is not None
     assert active.replica is not None
     passive = world.processes["b" if active.name == "a" else "a"]
-    passive.crash(world.rng, lose_disk=True)
+    passive.crash(lose_disk=True)
     world.run(4.0)
-    passive.disk._next = world.clock.now + 1000.0
+    passive.checkpoints.next_due = world.clock.now + 1000.0
     passive.start(world.assignment)
     world.settle(lambda: None)
-    assert active.replica.log.reaches(passive.disk.durable)
+    assert active.replica.log.reaches(passive.checkpoints.durable)
 
 
-def test_the_log_keeps_what_the_passives_disk_needs() -> None:
+def test_the_log_keeps_the_records_after_the_passives_checkpoint() -> None:
     world = World(23)
     world.run(2.0)
     active = world.active()
     assert active is not None
     assert active.replica is not None
     passive = world.processes["b" if active.name == "a" else "a"]
-    durable = passive.disk.durable
-    passive.disk._next = world.clock.now + 1000.0  # a slow disk
+    durable = passive.checkpoints.durable
+    passive.checkpoints.next_due = world.clock.now + 1000.0  # a slow disk
     world.run(8.0)
-    assert passive.disk.durable == durable
-    assert active.disk.durable > durable + 30
+    assert passive.checkpoints.durable == durable
+    assert active.checkpoints.durable > durable + 30
     assert active.replica.log.reaches(durable)
 
 
-@pytest.mark.parametrize("dials", [True, False], ids=["who missed it dials", "who missed it is dialled"])
+@pytest.mark.parametrize("dials", [True, False], ids=["the survivor dials", "the survivor is dialled"])
 def test_a_survivor_that_missed_the_seal_learns_it_although_the_active_restarted(*, dials: bool) -> None:
     """The witness is replaced; the active seals, goes on and restarts before the passive hears of the commit."""
     world = World(3)
@@ -160,18 +161,18 @@ def test_a_survivor_that_missed_the_seal_learns_it_although_the_active_restarted
     active, behind = world.processes[name], world.processes[passive]
     replace_the_witness(world, 2, "w", "s1")
     until(world, lambda: isinstance(last_record(behind), Seal))
-    world.net.cut.add((name, passive))
+    world.network.cut.add((name, passive))
     until(world, lambda: generation(active) == 2)
-    active.crash(world.rng)
+    active.crash()
     assert generation(behind) == 1
     world.run(0.5)
-    world.net.cut.clear()
+    world.network.cut.clear()
     world.restart(name)
     world.run(5.0)
     assert world.active() is not None
     assert (generation(active), generation(behind)) == (2, 2)
     world.run(4.0)
-    assert [sorted(world.processes[each].storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
+    assert [sorted(world.processes[each].resources.storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
 
 
 def test_a_survivor_that_missed_the_second_of_two_seals_learns_it_however_late() -> None:
@@ -180,41 +181,41 @@ def test_a_survivor_that_missed_the_second_of_two_seals_learns_it_however_late()
     lead(world, "a")
     active, behind = world.processes["a"], world.processes["b"]
     replace_the_witness(world, 2, "w", "s1")
-    world.run(LAME_DUCK + 2.0)
-    assert [sorted(world.processes[each].storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
+    world.run(DRAIN_SECONDS + 2.0)
+    assert [sorted(world.processes[each].resources.storages) for each in ("a", "b", "s1")] == [[2], [2], [2]]
     lead(world, "a")
     replace_the_witness(world, 3, "s1", "s2")
     until(world, lambda: isinstance(last_record(behind), Seal))
-    world.net.cut.add(("a", "b"))
+    world.network.cut.add(("a", "b"))
     until(world, lambda: generation(active) == 3)
-    world.run(LAME_DUCK + 2.0)
+    world.run(DRAIN_SECONDS + 2.0)
     assert generation(behind) == 2
     world.settle(lambda: None)
     world.check_end()
     assert generation(behind) == 3
 
 
-def test_the_first_founder_restarts_before_it_has_told_the_others() -> None:
+def test_the_first_initial_member_restarts_before_the_others_know_that_it_votes() -> None:
     world = World(1)
-    world.net.cut |= {("a", "b"), ("b", "a")}  # their link comes up a moment later than the others
+    world.network.cut |= {("a", "b"), ("b", "a")}  # their link comes up a moment later than the others
     witness = world.processes["w"]
-    until(world, lambda: witness.member is not None and witness.member.group.voter)
-    witness.crash(world.rng)
+    until(world, lambda: witness.membership is not None and witness.membership.group.voter)
+    witness.crash()
     world.run(0.05)
-    world.net.cut.clear()
+    world.network.cut.clear()
     world.restart("w")
     world.settle(lambda: None)
     world.check_end()
 
 
 def lead(world: World, name: str) -> None:
-    """Has a founder be the active."""
+    """Makes an initial member the active."""
     active = world.active()
     assert active is not None
     if active.name != name:
         assert active.replica is not None
         assert active.replica.active is not None
-        active.replica.active.order = Order(name, None, world.clock.now + 1.0)
+        active.replica.active.request_handover(name, None, world.clock.now + 1.0)
         world.run(1.0)
         active = world.active()
     assert active is not None
@@ -222,39 +223,39 @@ def lead(world: World, name: str) -> None:
 
 
 def replace_the_witness(world: World, number: int, old: str, new: str) -> None:
-    """The witness dies, and the active is told to go on with another one in the next generation."""
+    """Kills the witness and asks the active for a next generation with another witness."""
     active = world.active()
     assert active is not None
     assert active.replica is not None
     assert active.replica.active is not None
-    world.processes[old].crash(world.rng)
+    world.processes[old].crash()
     following = world.generation(number, ("a", "b"), (new,), new)
     world.processes[new].start(following)
     world.run(0.5)
-    active.replica.active.order = Order("b" if active.name == "a" else "a", following, world.clock.now + 2.0)
+    active.replica.active.request_handover("b" if active.name == "a" else "a", following, world.clock.now + 2.0)
 
 
 def until(world: World, condition: Callable[[], bool]) -> None:
-    """Lets time pass in the smallest steps."""
+    """Lets time pass in the smallest steps until the condition holds."""
     end = world.clock.now + 5.0
     while not condition():
         assert world.clock.now < end
         world.run(0.0001)
 
 
-def last_record(process: Process) -> Record | None:
-    assert process.member is not None
-    payload = process.member.group._raft.journal[-1][0]
+def last_record(process: SimProcess) -> Record | None:
+    assert process.membership is not None
+    payload = process.membership.group._raft.journal[-1][0]
     return decode_record(payload[1:]) if payload[:1] == b"\0" else None
 
 
-def generation(process: Process) -> int:
-    assert process.member is not None
-    return process.member.assignment.generation
+def generation(process: SimProcess) -> int:
+    assert process.membership is not None
+    return process.membership.assignment.generation
 
 
 def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> World:
-    """A newcomer hears of the witness's leadership while pieces of the active's snapshot are on their way.
+    """Lets the witness lead for a moment while a newcomer receives pieces of the active's snapshot.
 
     Then the active leads again. No link breaks, and no log is compacted meanwhile.
     """
@@ -266,21 +267,21 @@ def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> W
     active = world.active()
     assert active is not None
     newcomer = world.processes["b" if active.name == "a" else "a"]
-    newcomer.crash(world.rng, lose_disk=True)
+    newcomer.crash(lose_disk=True)
     world.run(3.0)
     patch.setattr(snapshots, "COMPACT_ENTRIES", 1_000)
     newcomer.start(world.assignment)
-    witness = world.processes["w"].member
-    assert newcomer.member is not None
+    witness = world.processes["w"].membership
+    assert newcomer.membership is not None
     assert witness is not None
-    until(world, lambda: newcomer.member.group._raft._snapshots._incoming is not None)
+    until(world, lambda: newcomer.membership.group._raft._snapshots._incoming is not None)
     cut = {(active.name, newcomer.name)}
-    world.net.cut |= cut
+    world.network.cut |= cut
     world.run(0.05)
     term = witness.group.term
-    witness.group.on_message(active.name, encode_message(TimeoutNow(term=term)))  # one that was long under way
-    until(world, lambda: newcomer.member.group.term > term)
-    world.net.cut -= cut
+    witness.group.on_message(active.name, encode_message(TimeoutNow(term=term)))  # a message that was long under way
+    until(world, lambda: newcomer.membership.group.term > term)
+    world.network.cut -= cut
     world.settle(lambda: None)
     world.check_end()
     return world
@@ -291,7 +292,7 @@ def test_a_snapshot_that_another_leadership_interrupted_is_sent_again(monkeypatc
     assert world.oracle.takeovers >= 2
 
 
-def test_the_story_above_ends_badly_when_pieces_are_joined_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_of_two_snapshots_that_are_joined_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     take, following = snapshots.Snapshots.setTransmissionData, snapshots.Snapshots.next_chunk
 
     def join(self: snapshots.Snapshots, chunk: Chunk) -> bool:

@@ -1,7 +1,7 @@
-"""Nobody sleeps through what concerns him: how long changes take in virtual time, where threads wake as real ones do.
+"""A thread is woken as soon as it has work: how long changes take in virtual time, where threads wake as real ones do.
 
-A message takes at most 2 ms here, and each change some round trips. Who is not woken would sleep until the next
-heartbeat (30 ms) or ping (200 ms).
+A message takes at most 2 ms here, and each change some round trips. A thread that is not woken would sleep until the
+next heartbeat (30 ms) or ping (200 ms).
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Callable
 import pytest
 
 from pairsim.replication.raft import node
-from pairsim.replication.replica.active import Order
+from tests.simulation.process import SimProcess
 from tests.simulation.test_changes import pair
-from tests.simulation.world import Process, World
+from tests.simulation.world import World
 
 SEEDS = range(12)
-SOON = 0.026
+LIMIT_SECONDS = 0.026
 
 
-def whole(seed: int) -> tuple[World, Process, Process]:
-    """A world with its active and its passive."""
+def redundant_world(seed: int) -> tuple[World, SimProcess, SimProcess]:
+    """Returns a redundant world with its active and its passive."""
     world = World(seed)
     world.settle(lambda: None)
     world.run(0.3)
@@ -28,12 +28,12 @@ def whole(seed: int) -> tuple[World, Process, Process]:
     return world, world.processes[active], world.processes[passive]
 
 
-def leads(process: Process) -> bool:
+def leads(process: SimProcess) -> bool:
     return process.replica is not None and process.replica.active is not None
 
 
-def takes(world: World, condition: Callable[[], bool]) -> float:
-    """Seconds until something holds."""
+def seconds_until(world: World, condition: Callable[[], bool]) -> float:
+    """Returns the seconds until the condition holds."""
     began = world.clock.now
     while not condition():
         assert world.clock.now < began + 5.0
@@ -42,44 +42,46 @@ def takes(world: World, condition: Callable[[], bool]) -> float:
 
 
 def take_over(seed: int) -> float:
-    world, active, passive = whole(seed)
-    active.crash(world.rng)
-    return takes(world, lambda: leads(passive))
+    world, active, passive = redundant_world(seed)
+    active.crash()
+    return seconds_until(world, lambda: leads(passive))
 
 
 def hand_over(seed: int) -> float:
-    world, active, passive = whole(seed)
+    world, active, passive = redundant_world(seed)
     assert active.replica is not None
     assert active.replica.active is not None
-    order = active.replica.active.order = Order(passive.name, None, world.clock.now + 5.0)
-    takes(world, lambda: order.given)
-    return takes(world, lambda: leads(passive))
+    request = active.replica.active.request_handover(passive.name, None, world.clock.now + 5.0)
+    seconds_until(world, lambda: request.sent)
+    return seconds_until(world, lambda: leads(passive))
 
 
-def go_to_the_next_generation(seed: int) -> float:
-    world, active, _passive = whole(seed)
+def enter_the_next_generation(seed: int) -> float:
+    world, active, passive = redundant_world(seed)
     assert active.replica is not None
     assert active.replica.active is not None
     following = world.generation(2, ("a", "b"), ("0",), "0")
     world.processes["0"].start(following)
     world.run(0.5)
-    order = active.replica.active.order = Order(_passive.name, following, world.clock.now + 5.0)
-    takes(world, lambda: order.given)
-    return takes(world, lambda: leads(active) and active.member is not None and active.member.assignment == following)
+    request = active.replica.active.request_handover(passive.name, following, world.clock.now + 5.0)
+    seconds_until(world, lambda: request.sent)
+    return seconds_until(
+        world, lambda: leads(active) and active.membership is not None and active.membership.assignment == following
+    )
 
 
-STORIES = [take_over, hand_over, go_to_the_next_generation]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("story", STORIES)
-def test_a_change_takes_no_longer_than_its_messages(story: Callable[[int], float], seed: int) -> None:
-    assert story(seed) <= SOON
+CHANGES = [take_over, hand_over, enter_the_next_generation]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_passive_is_at_a_tick_as_soon_as_it_has_frame_and_commit(seed: int) -> None:
-    world, _active, passive = whole(seed)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_takes_no_longer_than_its_messages(change: Callable[[int], float], seed: int) -> None:
+    assert change(seed) <= LIMIT_SECONDS
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_passive_applies_a_tick_as_soon_as_it_has_frame_and_commit(seed: int) -> None:
+    world, _active, passive = redundant_world(seed)
     assert passive.replica is not None
     longest, began, end = 0.0, world.clock.now, world.clock.now + 1.0
     while world.clock.now < end:
@@ -95,13 +97,13 @@ def forgets_to_wake(patch: pytest.MonkeyPatch) -> None:
 
 
 def sleeps_in_the_middle(patch: pytest.MonkeyPatch) -> None:
-    """As long as until the next ping, whatever else is due."""
+    """Makes every wait last until the next ping, whatever else is due."""
     patch.setattr(node.RaftNode, "_idle_seconds", lambda self, _now: self._timing.ping)
 
 
-@pytest.mark.parametrize(("fault", "story"), [(forgets_to_wake, hand_over), (sleeps_in_the_middle, take_over)])
-def test_who_sleeps_too_long_is_found(
-    monkeypatch: pytest.MonkeyPatch, fault: Callable[[pytest.MonkeyPatch], None], story: Callable[[int], float]
+@pytest.mark.parametrize(("fault", "change"), [(forgets_to_wake, hand_over), (sleeps_in_the_middle, take_over)])
+def test_a_missing_wake_up_is_found(
+    monkeypatch: pytest.MonkeyPatch, fault: Callable[[pytest.MonkeyPatch], None], change: Callable[[int], float]
 ) -> None:
     fault(monkeypatch)
-    assert max(story(seed) for seed in SEEDS) > SOON
+    assert max(change(seed) for seed in SEEDS) > LIMIT_SECONDS

@@ -1,27 +1,29 @@
-"""A process's membership in an area, from generation to generation.
+"""The membership of a process in an area, from generation to generation.
 
-A generation is a Raft group of fixed members. It ends with a *seal*: a committed record that names the next
-generation's members. Whoever applies it opens the next group, which starts with the tick log and the term of the
-sealed one, so that the fence never goes back. The sealed group is kept as a *lame duck*, across restarts, until every
-survivor is seen in the next one, so that a member that was away still learns of the seal from the log; who is no member
-any more learns it at the handshake (`supersede`), from those who know that the generation is in force.
+A generation is a Raft group of fixed members. It ends with a *seal*: a committed record that names the members of the
+next generation. A member that applies the seal opens the next group, which starts with the tick log and the term of
+the sealed one, so that the fence never goes back. The sealed group keeps running as the *draining group*, across
+restarts, until every survivor has been linked in the next generation, so that a member that was away still learns the
+seal from the log. A process that is not a member any more learns it at the handshake (`on_superseded`), from members
+that know that the later generation is in force.
 
-Invariant: the next group's journal is complete, and the assignment on disk, before anything is said in it; a
-member that has a journal of a generation never starts that generation anew. A survivor that votes goes on by the seal
-alone: as a newcomer it would take its vote and its log out of both groups at once.
+Invariant: the journal of the next group is complete, and the assignment on disk, before the member sends anything in
+that group; a member that has a journal of a generation never starts that generation anew. A survivor that votes
+continues by the seal alone: as a newcomer it would take its vote and its log out of both groups at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
 from pairsim.model.assignment import Assignment
-from pairsim.replication.clock import monotonic
-from pairsim.replication.log.records import Seal
-from pairsim.replication.log.tick_log import TickLog
+from pairsim.model.authority import Authority
+from pairsim.replication.log.records import Seal, Tick
+from pairsim.replication.log.tick_log import TickLog, TickLogListener
+from pairsim.replication.membership.draining import DRAINING_TURN_SECONDS, DrainingGroup
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.node import RaftNode
 from pairsim.replication.raft.ports import LeadershipListener, Transport
@@ -29,37 +31,44 @@ from pairsim.settings import Timing
 
 log = structlog.get_logger()
 
-LAME_DUCK = 2.0
-_DUCK_TURN = 0.005
 
+class GroupResources(Protocol):
+    """The network and the disk under a membership: real ones, or simulated ones."""
 
-class Surface(Protocol):
-    """What a membership stands on: sockets and disk, or simulated ones."""
+    def open_transport(self, assignment: Assignment, on_superseded: Callable[[Assignment], None]) -> Transport:
+        """Opens links to the members of a generation.
 
-    def wire(self, assignment: Assignment) -> Transport:
-        """Links to the members of a generation."""
+        `on_superseded` takes, in a poll of the transport, the generation that a peer names when it refuses a link.
+        """
 
-    def journal(self, assignment: Assignment) -> Journal:
-        """The journal of a generation; a new one if there is none."""
+    def open_journal(self, assignment: Assignment) -> Journal:
+        """Opens the journal of a generation; creates it at the first call."""
 
     def has_journal(self, generation: int) -> bool:
-        """Whether there is a journal of a generation."""
+        """Returns whether there is a journal of a generation."""
 
-    def remember(self, assignment: Assignment) -> None:
-        """Makes the generation the one that a restart resumes."""
+    def save_assignment(self, assignment: Assignment) -> None:
+        """Saves the generation as the one that a restart resumes."""
 
-    def former(self, generation: int) -> Assignment | None:
-        """An earlier generation of which there still is a journal."""
+    def saved_generation(self, generation: int) -> Assignment | None:
+        """Returns the members of a generation that still has a journal; None without such a journal."""
 
-    def announce(self, assignment: Assignment) -> None:
-        """Tells members of other generations, when they ask, that this one is in force."""
+    def publish_generation(self, assignment: Assignment) -> None:
+        """Names this generation to members of other generations, when they dial, as the one in force."""
 
-    def forget(self, generation: int) -> None:
-        """Deletes a generation's journal, and who was in it."""
+    def delete_generation(self, generation: int) -> None:
+        """Deletes the journal and the member list of a generation."""
 
 
-class Member:
-    """See the module. Raft thread, except `supersede` and the attributes."""
+class Membership:
+    """A member of one area. The Raft thread drives it, except where a method says otherwise.
+
+    It is the tick log's listener: it passes applied records to its own listeners and acts on seals.
+
+    Attributes:
+        assignment: The generation that this process is in. Any thread may read it.
+        group: The Raft group of that generation. Any thread may read it.
+    """
 
     def __init__(
         self,
@@ -67,37 +76,39 @@ class Member:
         assignment: Assignment,
         *,
         ticks: TickLog,
+        listeners: Sequence[TickLogListener],
         leadership: LeadershipListener,
-        surface: Surface,
+        resources: GroupResources,
         timing: Timing,
         on_retired: Callable[[], None],
     ) -> None:
-        """Opens a generation: resumes it if there is a journal of it, else as its founder or newcomer."""
+        """Opens a generation: resumes it if there is a journal of it, otherwise as an initial member or newcomer.
+
+        The listeners learn, in their order, of the records that are applied from then on: the journal's snapshot, which
+        may hold a seal, is restored before.
+        """
         self.me, self.assignment = me, assignment
-        self._ticks, self._leadership, self._surface, self._timing = ticks, leadership, surface, timing
-        self._on_retired = on_retired
+        self._ticks, self._leadership, self._resources, self._timing = ticks, leadership, resources, timing
+        self._listeners, self._on_retired = listeners, on_retired
         self._next: Assignment | None = None
-        self._told: Assignment | None = None
-        self._lame: tuple[RaftNode, int, float] | None = None
-        self._arrived: frozenset[str] = frozenset()
+        self._superseded_by: Assignment | None = None
+        self._draining: DrainingGroup | None = None
         self._retired = False
-        self._announced = 0
-        surface.remember(assignment)
-        # A seal in the journal's snapshot would be told to those who are not ready for it yet.
-        listener, ticks.listener = ticks.listener, None
-        self.group = self._group(assignment, surface.journal(assignment), ticks)
-        ticks.listener = listener
+        self._published = 0
+        resources.save_assignment(assignment)
+        self.group = self._open_group(assignment, resources.open_journal(assignment), ticks)
+        ticks.listener = self
         if ticks.sealed is not None:
             self._next = ticks.sealed.next
-        former = surface.former(assignment.generation - 1)
-        if former is not None:
-            self._help(former)
+        previous = resources.saved_generation(assignment.generation - 1)
+        if previous is not None:
+            self._reopen_sealed(previous)
 
-    def _group(self, assignment: Assignment, journal: Journal, ticks: TickLog) -> RaftNode:
+    def _open_group(self, assignment: Assignment, journal: Journal, ticks: TickLog) -> RaftNode:
         return RaftNode(
             self.me,
             frozenset(m.replica for m in assignment.members()) - {self.me},
-            transport=self._surface.wire(assignment),
+            transport=self._resources.open_transport(assignment, self.on_superseded),
             journal=journal,
             state_machine=ticks,
             leadership=self._leadership,
@@ -105,128 +116,154 @@ class Member:
             witness=assignment.witness.replica == self.me,
         )
 
-    def by_log(self) -> bool:
-        """Whether the log is known to say what is committed: a newcomer's does when it has caught up. Any thread."""
+    def commit_known_from_log(self) -> bool:
+        """Returns whether this member's log shows the commit. Any thread.
+
+        The log of a newcomer does so only once the newcomer has caught up and votes.
+        """
         return self.me not in self.assignment.joins or self.group.voter
 
-    def supersede(self, assignment: Assignment) -> None:
-        """A peer says that a later generation is in force. Any thread."""
-        self._told = assignment  # not acted on here: a group cannot be closed in the middle of its own turn
+    def on_superseded(self, assignment: Assignment) -> None:
+        """Notes that a peer names another generation as the one in force. Any thread.
+
+        The next turn acts on it: a group cannot be on_leadership_lost in the middle of its own turn.
+        """
+        self._superseded_by = assignment
         self.wake()
 
     def wake(self) -> None:
         """Ends the wait of a turn. Any thread."""
         self.group.call_soon(lambda: None)
 
-    def sealed(self, seal: Seal) -> None:
-        """The tick log applied a seal."""
+    # --- TickLogListener
+
+    def on_open(self, term: int) -> None:
+        """Tells the listeners that a term was on_leadership_gained."""
+        for listener in self._listeners:
+            listener.on_open(term)
+
+    def on_tick(self, record: Tick, payload: bytes) -> None:
+        """Tells the listeners that a tick is committed."""
+        for listener in self._listeners:
+            listener.on_tick(record, payload)
+
+    def on_grant(self, authority: Authority) -> None:
+        """Tells the listeners that an authority is in force."""
+        for listener in self._listeners:
+            listener.on_grant(authority)
+
+    def on_seal(self, seal: Seal) -> None:
+        """Tells the listeners that the generation is over; the turn that is running enters the next one."""
+        for listener in self._listeners:
+            listener.on_seal(seal)
         self._next = seal.next
         self.wake()
 
+    # --- turns
+
     def turn(self, wait: float) -> None:
-        """One turn of the Raft thread; while there is a lame duck, whose messages end no wait, a short one."""
+        """Runs one turn of the group, which waits at most `wait` seconds, then acts on seals and later generations.
+
+        The wait is short while there is a draining group, since that group's messages do not end it.
+        """
         if self._retired:
             return
-        self.group.turn(wait if self._lame is None else min(wait, _DUCK_TURN))
-        self._announce()
-        self._turn_lame()
+        self.group.turn(wait if self._draining is None else min(wait, DRAINING_TURN_SECONDS))
+        self._publish()
+        self._turn_draining()
         if self._next is not None:
             following, self._next = self._next, None
             if following.generation > self.assignment.generation:
-                self._follow(following)
-        if self._told is not None:
-            told, self._told = self._told, None
-            self._superseded(told)
+                self._enter_next(following)
+        if self._superseded_by is not None:
+            named, self._superseded_by = self._superseded_by, None
+            self._compare_with(named)
 
-    def _announce(self) -> None:
-        """Speaks of the generation once it is known to be in force: a newcomer is there before the seal is."""
+    def _publish(self) -> None:
+        """Publishes the generation once it is known to be in force: a newcomer joins before the seal is committed."""
         generation = self.assignment.generation
-        if self._announced != generation and (self.group.voter or self.group.term > 0):
-            self._announced = generation
-            self._surface.announce(self.assignment)
+        if self._published != generation and (self.group.voter or self.group.term > 0):
+            self._published = generation
+            self._resources.publish_generation(self.assignment)
 
-    def _turn_lame(self) -> None:
-        if self._lame is None:
+    def _turn_draining(self) -> None:
+        if self._draining is None:
             return
-        duck, _generation, until = self._lame
-        duck.turn(0)
-        self._arrived |= self.group.links
-        survivors = {m.replica for m in self.assignment.members()} - {self.me, *self.assignment.joins}
-        if monotonic() > until and survivors <= self._arrived:
-            self._bury()
+        survivors = frozenset(m.replica for m in self.assignment.members()) - {self.me, *self.assignment.joins}
+        if self._draining.turn(self.group.links, survivors):
+            self._close_draining()
 
     def close(self) -> None:
-        """Leaves."""
+        """Leaves all groups; their files stay."""
         self.group.close()
-        if self._lame is not None:
-            self._lame[0].close()
-            self._lame = None
+        if self._draining is not None:
+            self._draining.close()
+            self._draining = None
 
-    def _follow(self, following: Assignment) -> None:
-        """From a sealed generation to the next."""
+    def _enter_next(self, following: Assignment) -> None:
+        """Goes from the sealed generation to the next one."""
         if following.member(self.me) is None:
             self._retire()
             return
         was_active = self.group.open_term is not None
-        self._bury()
-        self.group.drain()
-        self._lame = self.group, self.assignment.generation, monotonic() + LAME_DUCK
-        self._arrived = frozenset()
-        journal = self._surface.journal(following)
+        self._close_draining()
+        self._draining = DrainingGroup(self.group, self.assignment.generation)
+        journal = self._resources.open_journal(following)
         with self._ticks.lock:
             self._ticks.unseal()
             if journal.blank:
                 self._seed(journal)
-        self._surface.remember(following)
+        self._resources.save_assignment(following)
         self.assignment = following
-        self.group = self._group(following, journal, self._ticks)
+        self.group = self._open_group(following, journal, self._ticks)
         if was_active:
             self.group.campaign()
-        log.info("generation opened", area=following.spec.area, generation=following.generation)
+        log.info("generation on_leadership_gained", area=following.spec.area, generation=following.generation)
 
     def _seed(self, journal: Journal) -> None:
-        """The next group starts with this log and term; having been in the one before, this member votes."""
+        """Starts a journal with this log and term; a survivor of the generation before votes at once."""
         journal.bootstrap(self._ticks.snapshot(), self._ticks.term)
 
-    def _superseded(self, assignment: Assignment) -> None:
-        """From a generation that ended while this member was away, as a newcomer of a later one."""
-        if self._retired or assignment.generation == self.assignment.generation:
+    def _compare_with(self, named: Assignment) -> None:
+        """Acts on the generation that a peer names as the one in force.
+
+        An earlier one: that peer may have missed the seal, so the sealed group is opened again. A later one: it began
+        while this member was away, so this member joins it as a newcomer, or retires if it is not among its members.
+        """
+        if self._retired or named.generation == self.assignment.generation:
             return
-        if assignment.generation < self.assignment.generation:
-            self._help(assignment)
+        if named.generation < self.assignment.generation:
+            self._reopen_sealed(named)
             return
-        if assignment.member(self.me) is None:
+        if named.member(self.me) is None:
             self._retire()
             return
-        follows = assignment.generation == self.assignment.generation + 1 and self.me not in assignment.joins
+        follows = named.generation == self.assignment.generation + 1 and self.me not in named.joins
         if follows and self.group.voter:
-            return  # the lame duck tells the seal
-        self._bury()
+            return  # the draining group of that peer replicates the seal
+        self._close_draining()
         old = self.assignment.generation
         self.group.close()
-        self._surface.remember(assignment)
-        self.assignment = assignment
-        self.group = self._group(assignment, self._surface.journal(assignment), self._ticks)
-        self._surface.forget(old)
+        self._resources.save_assignment(named)
+        self.assignment = named
+        self.group = self._open_group(named, self._resources.open_journal(named), self._ticks)
+        self._resources.delete_generation(old)
 
-    def _help(self, old: Assignment) -> None:
-        """Opens the sealed group again: this member restarted, and a survivor may not have learned of the seal."""
-        if self._lame is None and self._surface.has_journal(old.generation):
-            # With a log of its own: it says again what this one went past, the seal above all.
-            duck = self._group(old, self._surface.journal(old), TickLog(self._ticks.authority))
-            duck.drain()
-            self._lame = duck, old.generation, monotonic() + LAME_DUCK
-            self._arrived = frozenset()
+    def _reopen_sealed(self, old: Assignment) -> None:
+        """Opens a sealed group again after a restart: a survivor may not have learned of the seal."""
+        if self._draining is None and self._resources.has_journal(old.generation):
+            # With a tick log of its own: the group applies again what this member's log is past, the seal above all.
+            group = self._open_group(old, self._resources.open_journal(old), TickLog(self._ticks.authority))
+            self._draining = DrainingGroup(group, old.generation)
 
-    def _bury(self) -> None:
-        if self._lame is not None:
-            duck, generation, _until = self._lame
-            duck.close()
-            self._surface.forget(generation)
-            self._lame = None
+    def _close_draining(self) -> None:
+        if self._draining is not None:
+            self._draining.close()
+            self._resources.delete_generation(self._draining.generation)
+            self._draining = None
 
     def _retire(self) -> None:
-        """The area goes on without this member."""
+        """Leaves the area for good: its next generation has other members."""
         self._retired = True
         self.close()
         self._on_retired()

@@ -1,4 +1,8 @@
-"""A replica at work: the threads around `Member` and `Replica`, and what clients ask of them."""
+"""The threads of one area in a simulator process.
+
+The *Raft thread* turns the node's group, the *replica thread* ticks or follows, and the *stream thread* receives the
+active's state; a thread for each subscriber sends the own state. Everything that they do is in `AreaNode`.
+"""
 
 from __future__ import annotations
 
@@ -9,248 +13,162 @@ from collections.abc import Callable
 import structlog
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.assignment import Member as Peer
 from pairsim.model.authority import Authority
-from pairsim.model.command_schema import Catalogue
 from pairsim.model.simulation.error_location import sources
 from pairsim.replication.checkpoint.store import CheckpointDisk
 from pairsim.replication.clock import monotonic
-from pairsim.replication.log.records import Grant, Record, Seal
-from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.replication.membership.membership import Member
-from pairsim.replication.process.fatal import die
-from pairsim.replication.process.group_resources import AreaSurface, Switchboard, area_folder
-from pairsim.replication.replica.active import Order, Outcome
-from pairsim.replication.replica.inbox import Inbox
-from pairsim.replication.replica.replica import Replica
-from pairsim.replication.replica.warmup import rehearsed, telling
-from pairsim.replication.service import NotActiveError, RefusedError, SwitchoverResult
-from pairsim.replication.sync.messages import KEYFRAME
+from pairsim.replication.process.fatal import exit_process
+from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
+from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
+from pairsim.replication.replica.handover_request import HandoverOutcome
+from pairsim.replication.replica.node import AreaNode
+from pairsim.replication.replica.warmup import load_simulator_warm
+from pairsim.replication.service import Published, SwitchoverResult
 from pairsim.replication.sync.stream import StreamClient, serve
 from pairsim.settings import ProcessSettings
 
 log = structlog.get_logger()
 
-_JOIN = 5.0
-_SEAL_PATIENCE = 5.0
+_POLL_SECONDS = 0.001
+_ABANDON_SECONDS = 1.0
+"""The time beyond a switchover's deadline in which the replica thread says that it failed."""
 
 
-class Runtime:
-    """One area in this process."""
+class AreaRuntime:
+    """The threads of one area. It is the node's `NodeListener`."""
 
     def __init__(
         self,
         settings: ProcessSettings,
         assignment: Assignment,
-        board: Switchboard,
+        router: PeerRouter,
         *,
-        on_change: Callable[[], None],
+        on_change: Callable[[Published | None], None],
         on_retired: Callable[[], None],
     ) -> None:
-        """Prepares the simulator (which may take seconds), then joins the generation.
+        """Prepares the simulator (which may take seconds), then joins the generation and starts the threads.
+
+        Args:
+            settings: The settings of the process.
+            assignment: The generation.
+            router: The routes of the peer port.
+            on_change: Takes each tick that may be seen, and None on a change of status; called in several threads.
+            on_retired: Called when the area continues without this process.
 
         Raises:
-            SimulatorError: The simulator cannot simulate this area. Nothing was joined.
+            SimulatorError: The simulator cannot simulate this area. No generation was joined.
         """
         spec = assignment.spec
-        self.settings, self.spec = settings, spec
-        self._board, self._on_change = board, on_change
+        self._settings, self._router = settings, router
+        self._on_change, self._on_retired = on_change, on_retired
+        self._awake, self._closed = threading.Event(), threading.Event()
         folder = area_folder(settings.data, spec.area)
-        simulator = rehearsed(spec)
-        self.catalogue = Catalogue(simulator.components, simulator.operations)
-        self.inbox = Inbox(settings.inbox_commands)
-        self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))
-        self._disk = CheckpointDisk(folder, spec.area, simulator.components, settings.checkpoint_seconds)
-        self._awake = threading.Event()
-        self._closed = threading.Event()
-        self.replica = Replica(
-            spec, simulator, self.log, consensus=self, disk=self._disk, inbox=self.inbox, wake=self._awake.set
-        )
-        surface = AreaSurface(folder, settings, board, self._superseded)
-        resuming = surface.has_journal(assignment.generation)
-        if not (resuming and self.replica.resume()) and assignment.generation == 1:
-            with telling(spec, type(simulator)):
-                self.replica.found()
-        self.member = Member(
+        simulator = load_simulator_warm(spec)
+        self._checkpoints = CheckpointDisk(folder, spec.area, simulator.components, settings.checkpoint_seconds)
+        self.node = AreaNode(
             settings.name,
             assignment,
-            ticks=self.log,
-            leadership=self.replica,
-            surface=surface,
+            simulator=simulator,
+            resources=FileGroupResources(folder, settings, router),
+            checkpoints=self._checkpoints,
+            inbox_commands=settings.inbox_commands,
             timing=settings.timing,
-            on_retired=on_retired,
+            listener=self,
         )
-        self.replica.follower.by_log = self.member.by_log
-        self.replica.on_sealed = self._sealed
+        replica = self.node.replica
         self._stream = StreamClient(
-            self.replica.follower,
+            replica.follower,
             me=settings.name,
             area=spec.area,
             secret=settings.secret,
             timing=settings.timing,
-            source=self._source,
-            wake=self._awake.set,
+            source=self.node.stream_source,
+            wake=self.node.wake_replica,
         )
-        board.set_stream(spec.area, lambda link, hello: serve(link, hello, self.replica.publisher))
-        self._threads = [
-            threading.Thread(target=self._raft_loop, name="raft", daemon=True),
-            threading.Thread(target=self._replica_loop, name="replica", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        router.set_stream(spec.area, lambda link, hello: serve(link, hello, replica.publisher))
+        self._raft = RaftLoop(
+            self.node,
+            settings.timing.ping,
+            thread_name="raft",
+            failure="the Raft thread failed",
+            on_change=lambda: on_change(None),
+        )
+        self._replica_thread = threading.Thread(target=self._run_replica, name="replica", daemon=True)
+        self._raft.start()
+        self._replica_thread.start()
 
-    # --- loops
-
-    def _raft_loop(self) -> None:
-        before: tuple[object, ...] = ()
+    def _run_replica(self) -> None:
+        replica = self.node.replica
         try:
             while not self._closed.is_set():
-                self.member.turn(self.settings.timing.ping)
-                group = self.member.group
-                ready = self.replica.can_simulate(), self.peer_in_sync()
-                now = (group.leader, group.term, group.open_term, group.links, group.voter, ready)
-                if now != before:
-                    before = now
-                    self._on_change()
-        except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            die("the Raft thread failed", error)
-
-    def _replica_loop(self) -> None:
-        try:
-            while not self._closed.is_set():
-                due = self.replica.run_once(monotonic())
+                due = replica.run_once(monotonic())
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
         except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            die("the replica thread failed", error, sources(type(self.replica.simulator)))
+            exit_process("the replica thread failed", error, sources(type(replica.simulator)))
 
     def close(self) -> None:
-        """Leaves; ends the threads."""
-        self._board.drop(self.spec.area)
+        """Leaves the area and ends the threads; the files stay."""
+        self._router.drop(self.node.spec.area)
         self._closed.set()
         self._awake.set()
-        self.member.wake()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(_JOIN)
-        self.member.close()
+        self._raft.stop()
+        self._raft.join()
+        if self._replica_thread is not threading.current_thread():
+            self._replica_thread.join(JOIN_SECONDS)
+        self.node.membership.close()
         self._stream.close()
-        self._disk.close()
+        self._checkpoints.close()
 
-    # --- Consensus
+    # --- NodeListener
 
-    def submit(self, term: int, record: Record) -> None:
-        """See `Consensus`."""
-        self.member.group.submit(term, record, lambda: None)
-
-    def switch_to(self, peer: str | None) -> None:
-        """See `Consensus`."""
-        self.member.group.transfer_leadership(peer)
-
-    def voters(self) -> frozenset[str]:
-        """See `Consensus`."""
-        return self.member.group.voters()
-
-    def companions(self) -> frozenset[str]:
-        """See `Consensus`."""
-        return self.member.group.links & {m.replica for m in self.member.assignment.replicas}
-
-    # --- generations
-
-    def _superseded(self, assignment: Assignment) -> None:
-        self.member.supersede(assignment)
-
-    def _sealed(self, seal: Seal) -> None:
-        self.member.sealed(seal)
-
-    def advance_to(self, assignment: Assignment) -> None:
-        """As the active: opens the next generation as soon as its newcomers are in sync."""
-        active = self.replica.active
-        if active is None or active.order is not None:
-            return
-        newcomers = [m.replica for m in assignment.replicas if m.replica in assignment.joins]
-        peer = newcomers[0] if newcomers else self.other().replica
-        active.order = Order(peer, assignment, monotonic() + _SEAL_PATIENCE)
+    def wake(self) -> None:
+        """Ends the pause of the replica thread."""
         self._awake.set()
 
-    def _source(self) -> tuple[str, str, int] | None:
-        if self.replica.active is not None:
-            return None
-        other = self.other()
-        return other.replica, other.peer, self.member.assignment.generation
+    def on_publish(self, published: Published | None) -> None:
+        """Reports a tick that may be seen, or a change of status."""
+        self._on_change(published)
 
-    def other(self) -> Peer:
-        """The other replica of the pair."""
-        first, second = self.member.assignment.replicas
-        return second if first.replica == self.settings.name else first
+    def on_takeover(self, *, term: int, tick: int, replayed: int) -> None:
+        """Logs and reports that this replica became active."""
+        succession = self.node.replica.succession
+        log.info(
+            "became active", replica=self._settings.name, term=term, tick=tick, replayed=replayed, succession=succession
+        )
+        self._on_change(None)
 
-    # --- orders of clients and the controller
+    def on_retired(self) -> None:
+        """Reports that the area continues without this process."""
+        self._on_retired()
 
-    def leader(self) -> Peer | None:
-        """The active; None while nobody is known to be."""
-        group = self.member.group
-        if group.open_term is not None:
-            return self.member.assignment.member(self.settings.name)
-        name = group.leader
-        if name is None or name == self.settings.name or name not in group.links:
-            return None
-        peer = self.member.assignment.member(name)
-        return None if peer is None or peer == self.member.assignment.witness else peer
+    # --- requests that block
 
-    def switchover(self, timeout: float) -> SwitchoverResult:
-        """Hands over to the passive."""
-        active = self.replica.active
-        if active is None:
-            raise NotActiveError(self.leader())
-        if active.order is not None:
-            raise RefusedError("the area is being handed over already: wait until it is done")
-        peer, term = self.other().replica, active.term
-        if not self.peer_in_sync():
-            raise RefusedError(f"the passive {peer} is not in sync: wait until the area is redundant")
-        order = Order(peer, None, monotonic() + timeout)
-        active.order = order
-        self._awake.set()
-        order.finished.wait(timeout + 1.0)
-        if order.outcome is not Outcome.DONE:
-            raise TimeoutError(f"the passive {peer} did not take over in time; this replica goes on")
-        return self.replica.gap.wait(term, timeout)
+    def switch_over(self, timeout: float) -> SwitchoverResult:
+        """Hands the leadership over to the passive; blocks.
+
+        Raises:
+            NotActiveError: This replica is not the active.
+            RefusedError: Another handover is under way, or the passive is not in sync.
+            TimeoutError: The passive did not take over within `timeout` seconds.
+        """
+        request = self.node.request_switchover(monotonic() + timeout)
+        request.finished.wait(timeout + _ABANDON_SECONDS)
+        if request.outcome is not HandoverOutcome.DONE:
+            raise TimeoutError(f"the passive {request.peer} did not take over in time; this replica goes on")
+        return self.node.replica.active_gap.wait(request.term, timeout)
 
     def authorise(self, authority: Authority, timeout: float) -> None:
-        """Commits an authority grant."""
-        active = self.replica.active
-        if active is None:
-            raise NotActiveError(self.leader())
-        if authority.epoch < self.log.authority.epoch:
-            raise RefusedError(f"epoch {authority.epoch} is lower than {self.log.authority.epoch}, the one in force")
-        self.submit(active.term, Grant(active.term, authority))
+        """Commits an authority grant; blocks.
+
+        Raises:
+            NotActiveError: This replica is not the active.
+            RefusedError: A later authority is in force.
+            TimeoutError: The grant was not committed within `timeout` seconds.
+        """
+        self.node.submit_grant(authority)
         deadline = time.monotonic() + timeout
-        while self.log.authority != authority:
+        while self.node.log.authority != authority:
             if time.monotonic() > deadline:
                 raise TimeoutError("the grant was not committed in time")
-            time.sleep(0.001)
-
-    def measured(self) -> ReplicaMeasurements:
-        """The meters, with what only a look tells."""
-        meters = self.replica.meters
-        acked = self.replica.publisher.acked(self.other().replica) if self.replica.active is not None else KEYFRAME
-        meters.lag = max(0, self.log.tick - acked) if acked != KEYFRAME else None
-        meters.inbox, meters.tick_rate = self.inbox.waiting, self.spec.tick_rate
-        meters.voters = len(self.member.group.voters()) + self.member.group.voter
-        return meters
-
-    def peer_in_sync(self) -> bool:
-        """As the active: whether the passive could take over."""
-        active = self.replica.active
-        if active is None:
-            return False
-        group, peer = self.member.group, self.other().replica
-        ping = group.peer_ping(peer)
-        acked = self.replica.publisher.acked(peer)
-        return (
-            ping is not None
-            and not ping.quarantined
-            and ping.capable
-            and self.log.reaches(acked)
-            and self.member.assignment.witness.replica in group.voters()
-        )
+            time.sleep(_POLL_SECONDS)

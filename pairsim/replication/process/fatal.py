@@ -1,4 +1,4 @@
-"""How a process ends that cannot do its work: at once, so that its peer takes over."""
+"""Ends a process that cannot do its work at once, so that its peers take over."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ log = structlog.get_logger()
 EXIT_CODE = 70
 
 
-def die(what: str, error: BaseException, own: Collection[str] = ()) -> None:
-    """Ends the process; a half-working replica or witness would be in its peers' way. `own`: see `raised`."""
+def exit_process(what: str, error: BaseException, own: Collection[str] = ()) -> None:
+    """Logs `what` failed and ends the process without clean-up; half a replica or witness would hinder its peers.
+
+    The last line of standard error names the error and its innermost line in the files of `own` (see `raised`).
+    """
     try:
-        log.critical("this process ends, so that its peers go on without it", reason=what, error=repr(error))
+        log.critical("process failed: its peers go on without it", reason=what, error=repr(error))
         traceback.print_exception(error, file=STDERR)
-        STDERR.write(f"{what}: {raised(error, own)}\n")  # for whoever keeps the process
+        STDERR.write(f"{what}: {raised(error, own)}\n")  # the last line is what the keeper of the process reports
         STDERR.flush()
     finally:
         os._exit(EXIT_CODE)

@@ -1,7 +1,7 @@
-"""What memberships of one process stand on: the peer port's links and the files under its data folder.
+"""The real resources of Raft groups: the links of one peer port, and the files under one data folder.
 
-A folder per area: `assignment.json` says which generation a restart resumes, `generation-N.journal` is a generation's
-Raft journal and `generation-N.json` says who is in it, `checkpoint-*` are states.
+An area has a folder of its own. `assignment.json` names the generation that a restart resumes, `generation-N.journal`
+is a generation's Raft journal, `generation-N.json` names its members, and `checkpoint-*` are states.
 """
 
 from __future__ import annotations
@@ -28,48 +28,57 @@ from pairsim.settings import ProcessSettings
 log = structlog.get_logger()
 
 
-class Switchboard:
-    """Routes what arrives at the peer port to the group or stream that it is for."""
+class PeerRouter:
+    """Routes a connection at the peer port to the Raft group or the state stream that it is for. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wires: dict[tuple[str, int], TcpWire] = {}
+        self._transports: dict[tuple[str, int], TcpWire] = {}
         self._current: dict[str, Assignment] = {}
         self._streams: dict[str, Callable[[Link, Hello], None]] = {}
 
-    def add_wire(self, area: str, generation: int, wire: TcpWire) -> None:
-        """Takes links for a group."""
+    def add_transport(self, area: str, generation: int, transport: TcpWire) -> None:
+        """Accepts links for a group from now on."""
         with self._lock:
-            self._wires = {k: w for k, w in self._wires.items() if not w.closed} | {(area, generation): wire}
+            kept = {key: known for key, known in self._transports.items() if not known.closed}
+            self._transports = kept | {(area, generation): transport}
 
     def set_current(self, assignment: Assignment) -> None:
-        """Members of earlier generations of this area are told of this one."""
+        """Names the generation in force of an area; members of other generations learn it when they are refused."""
         with self._lock:
             self._current[assignment.spec.area] = assignment
 
     def set_stream(self, area: str, serve: Callable[[Link, Hello], None]) -> None:
-        """Takes subscribers of an area's state."""
+        """Accepts subscribers of an area's state from now on; `serve` runs in a thread for each of them."""
         with self._lock:
             self._streams[area] = serve
 
     def drop(self, area: str) -> None:
-        """Takes nothing for an area any more."""
+        """Accepts no subscribers of an area any more, and forgets its generation in force."""
         with self._lock:
             self._current.pop(area, None)
             self._streams.pop(area, None)
 
-    def raft(self, hello: Hello) -> Taker:
-        """A member dials a group."""
+    def accept_raft(self, hello: Hello) -> Taker:
+        """Returns the function that takes a link for the group of `hello`.
+
+        Raises:
+            RefusedError: That group is not here, or the sender is not its member; names the generation in force.
+        """
         with self._lock:
-            wire = self._wires.get((hello.area, hello.generation))
+            transport = self._transports.get((hello.area, hello.generation))
             current = self._current.get(hello.area)
-        if wire is None or wire.closed or not wire.expects(hello.sender):
+        if transport is None or transport.closed or not transport.expects(hello.sender):
             detail = msgspec.json.encode(current) if current is not None else b""
             raise RefusedError(f"no group of generation {hello.generation} of {hello.area} here", detail)
-        return functools.partial(wire.accept, hello.sender)
+        return functools.partial(transport.accept, hello.sender)
 
-    def sync(self, hello: Hello) -> Taker:
-        """A replica subscribes to an area's state."""
+    def accept_stream(self, hello: Hello) -> Taker:
+        """Returns the function that takes a link of a subscriber and serves it in a thread of its own.
+
+        Raises:
+            RefusedError: The state of that area is not here.
+        """
         with self._lock:
             serve = self._streams.get(hello.area)
         if serve is None:
@@ -81,75 +90,74 @@ class Switchboard:
         return take
 
 
-class AreaSurface:
-    """The `Surface` of one area's membership."""
+class FileGroupResources:
+    """The `GroupResources` of one area's membership: sockets and files."""
 
     def __init__(
         self,
         folder: Path,
         settings: ProcessSettings,
-        board: Switchboard,
-        superseded: Callable[[Assignment], None],
+        router: PeerRouter,
     ) -> None:
-        """`superseded` is told of later generations that peers know of."""
+        """Creates the folder."""
         self.folder = folder
-        self._settings, self._board, self._superseded = settings, board, superseded
+        self._settings, self._router = settings, router
         folder.mkdir(parents=True, exist_ok=True)
 
-    def wire(self, assignment: Assignment) -> TcpWire:
-        """See `Surface`."""
+    def open_transport(self, assignment: Assignment, on_superseded: Callable[[Assignment], None]) -> TcpWire:
+        """Opens TCP links to the members of a generation."""
         spec, me = assignment.spec, self._settings.name
-        wire = TcpWire(
+        transport = TcpWire(
             me,
             {m.replica: m.peer for m in assignment.members() if m.replica != me},
             area=spec.area,
             generation=assignment.generation,
             secret=self._settings.secret,
             timing=self._settings.timing,
-            superseded=lambda detail: self._superseded(msgspec.json.decode(detail, type=Assignment)),
+            superseded=lambda detail: on_superseded(msgspec.json.decode(detail, type=Assignment)),
         )
-        self._board.add_wire(spec.area, assignment.generation, wire)
-        return wire
+        self._router.add_transport(spec.area, assignment.generation, transport)
+        return transport
 
-    def journal(self, assignment: Assignment) -> Journal:
-        """See `Surface`."""
+    def open_journal(self, assignment: Assignment) -> Journal:
+        """Opens the journal file of a generation."""
         identity = f"{assignment.spec.area}/{assignment.generation}/{self._settings.name}"
-        return Journal(FileStorage(self._file(assignment.generation)), boot_id(), identity)
+        return Journal(FileStorage(self._journal_path(assignment.generation)), boot_id(), identity)
 
-    def remember(self, assignment: Assignment) -> None:
-        """See `Surface`."""
-        for path in (self._members(assignment.generation), self.folder / "assignment.json"):
+    def has_journal(self, generation: int) -> bool:
+        """Returns whether the journal file of a generation exists, so that a restart finds this member's votes."""
+        return self._journal_path(generation).exists()
+
+    def save_assignment(self, assignment: Assignment) -> None:
+        """Writes the files that name the generation's members and the generation that a restart resumes."""
+        for path in (self._members_path(assignment.generation), self.folder / "assignment.json"):
             temporary = path.with_suffix(".tmp")
             temporary.write_bytes(msgspec.json.format(msgspec.json.encode(assignment)))
             temporary.replace(path)
 
-    def former(self, generation: int) -> Assignment | None:
-        """See `Surface`."""
-        return _read(self._members(generation)) if self.has_journal(generation) else None
+    def saved_generation(self, generation: int) -> Assignment | None:
+        """Reads the members of a generation whose journal file exists; None without such a journal."""
+        return _read(self._members_path(generation)) if self.has_journal(generation) else None
 
-    def announce(self, assignment: Assignment) -> None:
-        """See `Surface`."""
-        self._board.set_current(assignment)
+    def publish_generation(self, assignment: Assignment) -> None:
+        """Names this generation to members of others that dial the peer port."""
+        self._router.set_current(assignment)
 
-    def forget(self, generation: int) -> None:
-        """See `Surface`."""
-        journal = self._file(generation)
-        for path in (journal, self._members(generation), journal.with_suffix(".lock")):  # it never comes again
+    def delete_generation(self, generation: int) -> None:
+        """Deletes a generation's files; a generation never comes again, so its lock file goes as well."""
+        journal = self._journal_path(generation)
+        for path in (journal, self._members_path(generation), journal.with_suffix(".lock")):
             path.unlink(missing_ok=True)
 
-    def has_journal(self, generation: int) -> bool:
-        """Whether a restart finds what this member promised."""
-        return self._file(generation).exists()
-
-    def _file(self, generation: int) -> Path:
+    def _journal_path(self, generation: int) -> Path:
         return self.folder / f"generation-{generation}.journal"
 
-    def _members(self, generation: int) -> Path:
+    def _members_path(self, generation: int) -> Path:
         return self.folder / f"generation-{generation}.json"
 
 
-def remembered(data: Path) -> list[Assignment]:
-    """The memberships that a restart resumes, by the folders under `data`."""
+def saved_assignments(data: Path) -> list[Assignment]:
+    """Reads the assignments that a restart resumes, one for each area's folder under `data`."""
     found = [_read(path) for path in sorted(data.glob("areas/*/assignment.json"))]
     return [assignment for assignment in found if assignment is not None]
 
@@ -160,17 +168,21 @@ def _read(path: Path) -> Assignment | None:
     except FileNotFoundError:
         return None
     except (OSError, *UNDECODABLE) as error:
-        log.error("a membership cannot be resumed", file=str(path), reason=str(error))  # noqa: TRY400 - the sentence says all
+        log.error("cannot resume a membership", file=str(path), reason=str(error))  # noqa: TRY400 - the reason is enough
         return None
 
 
 def area_folder(data: Path, area: str) -> Path:
-    """Where an area's files are."""
+    """Returns the folder of an area's files.
+
+    Raises:
+        ValueError: The area's name is not valid, so that it could lead out of `data`.
+    """
     if not re.fullmatch(r"[a-z0-9][-a-z0-9]*", area):
-        raise ValueError(f"{area!r} is no area's name")
+        raise ValueError(f"invalid area name {area!r}: use lower-case letters, digits and hyphens")
     return data / "areas" / area
 
 
 def delete_area(data: Path, area: str) -> None:
-    """Forgets an area for good."""
+    """Deletes all files of an area."""
     shutil.rmtree(area_folder(data, area), ignore_errors=True)

@@ -1,26 +1,22 @@
-"""A simulator process: a spare, or a replica of one area. The `ReplicaPort` that the network layer serves.
+"""A simulator process: a spare, or a replica of one area. It is the `ReplicaService` that the server package uses.
 
-What a spare does not need (numpy, the simulator, Raft) is imported when it gets an area, so that a pool of warm
-spares costs little.
+What a spare does not need (numpy, the simulator, Raft) is imported when the process gets an area, so that a pool of
+warm spares costs little.
 """
 
 from __future__ import annotations
 
 import gc
-import os
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
-
-import structlog
 
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
-from pairsim.model.status import ReplicaStatus, Role
+from pairsim.model.status import ReplicaStatus
 from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.replication.process.group_resources import Switchboard, delete_area, remembered
+from pairsim.replication.process.shell import ProcessShell
+from pairsim.replication.process.status import replica_status, spare_status
 from pairsim.replication.service import (
     BatchCallback,
     NoStateError,
@@ -29,138 +25,101 @@ from pairsim.replication.service import (
     RefusedError,
     SwitchoverResult,
 )
-from pairsim.replication.transport.peer_port import PeerPort
 from pairsim.settings import ProcessSettings
 
 if TYPE_CHECKING:
     from pairsim.model.command_schema import Catalogue
     from pairsim.model.state.table import Table
-    from pairsim.replication.process.area_runtime import Runtime
-
-log = structlog.get_logger()
+    from pairsim.replication.process.area_runtime import AreaRuntime
 
 T = TypeVar("T")
 
 
-class Host:
-    """See the module."""
+class SimulatorProcess(ProcessShell[[Published | None]]):
+    """A simulator process with at most one area."""
 
     def __init__(self, settings: ProcessSettings) -> None:
         """Listens at the peer port and resumes the membership that the data folder holds, if any."""
-        self.settings = settings
-        self.started_at = time.time()
-        self._board = Switchboard()
-        self._lock = threading.Lock()
-        self._moving = threading.Lock()
-        self._runtime: Runtime | None = None
-        self._leaving = False
-        self._listeners: list[Callable[[Published | None], None]] = []
-        self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
-        self._peer_port.register("raft", self._board.raft)
-        self._peer_port.register("sync", self._board.sync)
-        for assignment in remembered(settings.data)[:1]:
-            self._start(assignment)
+        super().__init__(settings)
+        self._runtime: AreaRuntime | None = None
+        self._resume(at_most=1)
 
-    # --- ReplicaPort
+    # --- ReplicaService
 
     def status(self) -> ReplicaStatus:
-        """See `ReplicaPort`."""
+        """Returns a snapshot of the status; cheap enough for every request."""
         runtime = self._runtime
         if runtime is None:
-            return self._spare_status()
-        replica, assignment = runtime.replica, runtime.member.assignment
-        state, ticks, pace = replica.state, runtime.log, replica.pace
-        capable = replica.can_simulate() and runtime.member.group.voter
-        active, term = replica.active, ticks.term
-        # One that wakes from a stall reads the next term in the log before it notices that it does not lead any more.
-        leading = active is not None and active.term >= term
-        leader = runtime.leader()
-        return ReplicaStatus(
-            plane=runtime.spec.plane,
-            area=runtime.spec.area,
-            replica=self.settings.name,
-            role=Role.ACTIVE if leading else Role.PASSIVE if capable else Role.JOINING,
-            generation=assignment.generation,
-            term=term,
-            epoch=ticks.authority.epoch,
-            tick=ticks.tick,
-            synced_tick=min(state.tick, ticks.tick) if state.trusted else 0,
-            digest=next(iter(state.digests(state.tick, state.tick).values()), ""),
-            entities=len(state.table),
-            leader=leader.replica if leader else None,
-            members=tuple(m.replica for m in assignment.members()),
-            in_sync=capable,
-            peer_in_sync=runtime.peer_in_sync(),
-            started_at=self.started_at,
-            pid=os.getpid(),
-            peer=self.settings.peer_address,
-            divergences=state.divergences,
-            leaving=self._leaving,
-            succession=replica.succession if leading else None,
-            pace=round(pace.share, 2),
-            tick_ms=round(pace.tick_ms, 1),
-        )
+            return spare_status(self.settings, started_at=self.started_at, leaving=self._leaving)
+        return replica_status(runtime.node, self.settings, started_at=self.started_at, leaving=self._leaving)
 
     def catalogue(self) -> Catalogue | None:
-        """See `ReplicaPort`."""
+        """Returns which commands and components are valid here; None for a spare."""
         runtime = self._runtime
-        return runtime.catalogue if runtime else None
+        return runtime.node.replica.catalogue if runtime else None
 
     def measurements(self) -> ReplicaMeasurements | None:
-        """See `ReplicaPort`."""
+        """Returns the measurements of this replica; None for a spare."""
         runtime = self._runtime
-        return runtime.measured() if runtime else None
+        return runtime.node.measure() if runtime else None
 
     def leader(self) -> Member | None:
-        """See `ReplicaPort`."""
+        """Returns the active as this replica knows it; None for a spare."""
         runtime = self._runtime
-        return runtime.leader() if runtime else None
+        return runtime.node.leader() if runtime else None
 
     def submit(self, commands: Sequence[Command], done: BatchCallback) -> None:
-        """See `ReplicaPort`."""
+        """Puts validated commands into the inbox, all or none; `done` takes the answer.
+
+        Raises:
+            NotActiveError: This replica is not the active.
+            InboxFullError: The batch does not fit now.
+            BatchTooLargeError: The batch does not fit into any tick.
+        """
         runtime = self._runtime
-        if runtime is None or runtime.replica.active is None:
-            raise NotActiveError(runtime.leader() if runtime else None)
-        runtime.inbox.put(commands, done)
-        if runtime.replica.active is None:
-            runtime.inbox.interrupt()  # it ceased to be the active meanwhile
+        if runtime is None or runtime.node.replica.active is None:
+            raise NotActiveError(runtime.node.leader() if runtime else None)
+        node = runtime.node
+        node.inbox.put(commands, done)
+        if node.replica.active is None:
+            node.inbox.interrupt()  # this replica ceased to be the active meanwhile
 
     def read(self, query: Callable[[Table, Published], T], timeout: float) -> T:
-        """See `ReplicaPort`."""
+        """Runs a query on the state at a committed tick and returns its result; blocks at most `timeout` seconds.
+
+        Raises:
+            NoStateError: This process holds no valid state.
+            TimeoutError: The state was not readable in time.
+        """
         runtime = self._runtime
         if runtime is None:
             raise NoStateError("this process is a spare: it has no area")
-        return runtime.replica.state.read(query, runtime.log, timeout)
+        return runtime.node.replica.state.read(query, runtime.node.log, timeout)
 
     def digests(self, first: int, last: int) -> dict[int, str]:
-        """See `ReplicaPort`."""
+        """Returns the digests (16 hex digits) of the recent committed ticks in [first, last] by tick."""
         runtime = self._runtime
         if runtime is None:
             return {}
-        return runtime.replica.state.digests(first, min(last, runtime.log.tick))
-
-    def watch(self, listener: Callable[[Published | None], None]) -> Callable[[], None]:
-        """See `ReplicaPort`."""
-        with self._lock:
-            self._listeners = [*self._listeners, listener]
-
-        def end() -> None:
-            with self._lock:
-                self._listeners = [x for x in self._listeners if x is not listener]
-
-        return end
+        return runtime.node.replica.state.digests(first, min(last, runtime.node.log.tick))
 
     def assign(self, assignment: Assignment) -> None:
-        """See `ReplicaPort`."""
+        """Makes this process a member of a generation; idempotent; blocks.
+
+        As the active of the generation before, the process opens the next generation instead.
+
+        Raises:
+            RefusedError: The assignment contradicts what this process knows.
+        """
         if assignment.member(self.settings.name) is None:
-            raise RefusedError(f"{self.settings.name} is no member of that generation")
+            raise RefusedError(f"{self.settings.name} is not a member of that generation")
         if assignment.witness.replica == self.settings.name:
             raise RefusedError("a simulator process cannot be the witness")
         runtime = self._runtime
         if runtime is None:
             self._start(assignment)
             return
-        current = runtime.member.assignment
+        current = runtime.node.membership.assignment
         if assignment.spec.area != current.spec.area:
             raise RefusedError(f"this process simulates {current.spec.area}: release that area first")
         if assignment == current:
@@ -168,103 +127,72 @@ class Host:
         if assignment.generation <= current.generation:
             raise RefusedError(f"generation {current.generation} is in force, {assignment.generation} is over")
         if assignment.generation == current.generation + 1:
-            runtime.advance_to(assignment)
+            runtime.node.advance_to(assignment)
 
     def release(self, area: str) -> None:
-        """See `ReplicaPort`."""
+        """Leaves the area and deletes its files, so that the process is a spare again; idempotent; blocks."""
         runtime = self._runtime
-        if runtime is not None and runtime.spec.area == area:
-            self._stop()
-
-    def leave(self) -> None:
-        """See `ReplicaPort`."""
-        self._leaving = True
-        self._tell(None)
+        if runtime is not None and runtime.node.spec.area == area:
+            self._remove(area)
 
     def authorise(self, authority: Authority, timeout: float) -> None:
-        """See `ReplicaPort`."""
+        """Commits an authority grant; blocks at most `timeout` seconds.
+
+        Raises:
+            NotActiveError: This replica is not the active.
+            RefusedError: The grant is for another area, or a later authority is in force.
+            TimeoutError: The grant was not committed in time.
+        """
         runtime = self._runtime
         if runtime is None:
             raise NotActiveError(None)
-        if authority.area != runtime.spec.area:
-            raise RefusedError(f"this process simulates {runtime.spec.area}, not {authority.area}")
+        if authority.area != runtime.node.spec.area:
+            raise RefusedError(f"this process simulates {runtime.node.spec.area}, not {authority.area}")
         runtime.authorise(authority, timeout)
 
     def switchover(self, timeout: float) -> SwitchoverResult:
-        """See `ReplicaPort`."""
+        """Hands the leadership to the passive; blocks.
+
+        Raises:
+            NotActiveError: This replica is not the active.
+            RefusedError: Another handover is under way, or the passive is not in sync.
+            TimeoutError: The passive did not take over within `timeout` seconds.
+        """
         runtime = self._runtime
         if runtime is None:
             raise NotActiveError(None)
-        return runtime.switchover(timeout)
+        return runtime.switch_over(timeout)
 
-    def close(self) -> None:
-        """Ends the process's part in its area; its files stay."""
-        runtime, self._runtime = self._runtime, None
-        if runtime is not None:
-            runtime.close()
-        self._peer_port.close()
-
-    # --- areas come and go
+    # --- ProcessShell
 
     def _start(self, assignment: Assignment) -> None:
-        from pairsim.replication.process.area_runtime import Runtime  # noqa: PLC0415 - a spare must stay small
+        from pairsim.replication.process.area_runtime import AreaRuntime  # noqa: PLC0415 - a spare must stay small
 
         with self._moving:
             if self._runtime is not None:
                 raise RefusedError("this process got another area just now")
-            runtime = Runtime(
+            self._runtime = AreaRuntime(
                 self.settings,
                 assignment,
-                self._board,
-                on_change=lambda: self._tell(None),
-                on_retired=lambda: threading.Thread(target=self._stop, name="retire", daemon=True).start(),
+                self._router,
+                on_change=self._notify,
+                on_retired=lambda: self._retire(assignment.spec.area),
             )
-            runtime.replica.on_publish = self._tell
-            runtime.replica.on_takeover = self._taken_over
-            self._runtime = runtime
         gc.collect()
         gc.freeze()  # what an area loads lives as long as the process: no collection need look at it again
-        self._tell(None)
+        self._report_change()
 
-    def _stop(self) -> None:
-        with self._moving:  # until its files are gone: they must not be those of a membership that follows
-            runtime, self._runtime = self._runtime, None
-            if runtime is None:
-                return
-            runtime.close()
-            delete_area(self.settings.data, runtime.spec.area)
-        log.info("is a spare again", replica=self.settings.name, area=runtime.spec.area)
-        self._tell(None)
-
-    def _taken_over(self, *, term: int, tick: int, replayed: int) -> None:
+    def _take_out(self, area: str) -> AreaRuntime | None:
         runtime = self._runtime
-        why = runtime.replica.succession if runtime is not None else None
-        log.info("active", replica=self.settings.name, term=term, tick=tick, replayed=replayed, before=why)
-        self._tell(None)
+        if runtime is None or runtime.node.spec.area != area:
+            return None
+        self._runtime = None
+        return runtime
 
-    def _tell(self, published: Published | None) -> None:
-        for listener in self._listeners:
-            listener(published)
+    def _close_areas(self) -> None:
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            runtime.close()
 
-    def _spare_status(self) -> ReplicaStatus:
-        return ReplicaStatus(
-            plane="",
-            area="",
-            replica=self.settings.name,
-            role=Role.SPARE,
-            generation=0,
-            term=0,
-            epoch=0,
-            tick=0,
-            synced_tick=0,
-            digest="",
-            entities=0,
-            leader=None,
-            members=(),
-            in_sync=False,
-            peer_in_sync=False,
-            started_at=self.started_at,
-            pid=os.getpid(),
-            peer=self.settings.peer_address,
-            leaving=self._leaving,
-        )
+    def _report_change(self) -> None:
+        self._notify(None)

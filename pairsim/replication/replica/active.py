@@ -1,19 +1,18 @@
-r"""One leadership: the replica simulates.
+r"""One leadership of a replica: while its term lasts, the active simulates.
 
     inbox -> record n {tick, commands, digest of n-1} -> Raft --commit--> acknowledge
           \-> simulator.step(table, commands, n) -> state n -> state stream -> passive
 
-An *order* to hand over (to the passive, or to the next generation) first brings the area to rest: no new tick until
-the last one is committed and the other side has its state. It costs one round trip, and nothing has to be undone.
+A *handover request* (to the passive, or to the next generation) first brings the area to rest: the active starts no
+tick until the last one is committed and the other side has its state. The rest costs one round trip, and nothing has
+to be undone.
 """
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -24,10 +23,14 @@ from pairsim.model.command_schema import Catalogue
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance
-from pairsim.replication.log.records import Record, Rejection, Seal, Tick, commands_bytes
+from pairsim.replication.log.records import Rejection, Seal, Tick, commands_bytes
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.replication.replica.inbox import Inbox, Ledger
+from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
+from pairsim.replication.replica.in_flight import InFlight
+from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.ports import Consensus
+from pairsim.replication.service import RefusedError
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.state import State
 
@@ -37,65 +40,19 @@ MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
 
 MAX_PERCEIVED, MAX_PERCEIVED_BYTES = 5_000, 2**20
-"""Commands of one tick that may come from `perceive`."""
+"""The most commands of one tick that may come from `perceive`, and the most bytes that they may take."""
 
-_GRACE = 0.0025
-"""Seconds before the first tick of a leadership, for the commands that were held here until there was an active."""
+_FIRST_TICK_DELAY_SECONDS = 0.0025
+"""The pause before the first tick of a leadership, in which clients send the commands that waited for an active."""
 
-_NEAR = 3
-_RECHECK = 0.005
+_NEARLY_SYNCED_TICKS = 3
+"""The area rests for a handover only when the peer's state is at most this far behind."""
 
-
-class Outcome(enum.Enum):
-    """What became of an order."""
-
-    PENDING = enum.auto()
-    DONE = enum.auto()
-    FAILED = enum.auto()
+_RECHECK_SECONDS = 0.005
+"""The pause before the next look at a handover, or at a commit that the next tick waits for."""
 
 
-class Order:
-    """To hand over: to the passive (`next` is None), or to the next generation."""
-
-    def __init__(self, peer: str, next_generation: Assignment | None, deadline: float) -> None:
-        self.peer = peer
-        self.next = next_generation
-        self.deadline = deadline
-        self.given = False
-        self.not_before: int | None = None
-        self.outcome = Outcome.PENDING
-        self.finished = threading.Event()
-
-    def safe(self, voters: frozenset[str]) -> bool:
-        """Whether everybody who must carry the seal into the next generation is there to learn of it."""
-        if self.next is None:
-            return True
-        return len({m.replica for m in self.next.members()} - set(self.next.joins) - voters) <= 1  # all but this one
-
-    def finish(self, outcome: Outcome) -> None:
-        """Tells whoever waits."""
-        if self.outcome is Outcome.PENDING:
-            self.outcome = outcome
-            self.finished.set()
-
-
-class Consensus(Protocol):
-    """What the active needs of its Raft group; any thread."""
-
-    def submit(self, term: int, record: Record) -> None:
-        """Puts a record into the log, if the term is still open."""
-
-    def switch_to(self, peer: str | None) -> None:
-        """Hands the leadership over once the peer has the whole log; None takes the order back."""
-
-    def voters(self) -> frozenset[str]:
-        """Peers that are linked and vote."""
-
-    def companions(self) -> frozenset[str]:
-        """Replicas that are linked; the witness is none."""
-
-
-class Surroundings(msgspec.Struct, frozen=True):
+class ReplicaContext(msgspec.Struct, frozen=True):
     """What every leadership of a replica works with."""
 
     spec: AreaSpec
@@ -106,51 +63,69 @@ class Surroundings(msgspec.Struct, frozen=True):
     inbox: Inbox
     publisher: StatePublisher
     consensus: Consensus
-    meters: ReplicaMeasurements
-    durable: Callable[[], int]
-    """The tick of the own newest checkpoint on disk."""
+    measurements: ReplicaMeasurements
+    durable_tick: Callable[[], int]
+    """Returns the tick of this replica's newest checkpoint on disk."""
 
 
 class Active:
-    """Ticks while its term lasts. Replica thread, except `ledger`, `order` and `on_commit`."""
+    """One leadership. The replica thread drives it; the Raft thread calls `on_committed` and `end`.
 
-    def __init__(self, term: int, around: Surroundings, rejected: Mapping[int, str], now: float) -> None:
-        """Goes on from the state, which is at the last committed tick; `rejected` belongs to that tick."""
+    Attributes:
+        handover: The handover request that is under way; written under a lock, read by any thread.
+    """
+
+    def __init__(self, term: int, context: ReplicaContext, rejected: Mapping[int, str], now: float) -> None:
+        """Continues from the state, which is at the last committed tick; `rejected` are that tick's rejections."""
         self.term = term
-        self.ledger = Ledger(around.log.window, around.state.tick)
-        self.order: Order | None = None
-        self._around = around
+        self.in_flight = InFlight(context.log.window, context.state.tick)
+        self.handover: HandoverRequest | None = None
+        self._handover_lock = threading.Lock()
+        self._context = context
         self.last_rejected = rejected
-        self._due = now + _GRACE
-        self._step = 1.0 / around.spec.tick_rate
+        self._due = now + _FIRST_TICK_DELAY_SECONDS
+        self._step = 1.0 / context.spec.tick_rate
         self._submitted: dict[int, float] = {}
 
+    def request_handover(self, peer: str, next_generation: Assignment | None, deadline: float) -> HandoverRequest:
+        """Sets the request to hand over: to `peer`, or to `next_generation` once `peer` is in sync. Any thread.
+
+        Raises:
+            RefusedError: Another request is under way.
+        """
+        request = HandoverRequest(peer, next_generation, deadline, self.term)
+        with self._handover_lock:
+            if self.handover is not None:
+                raise RefusedError("the area is being handed over already: wait until it is done")
+            self.handover = request
+        return request
+
     def run_once(self, now: float) -> float:
-        """Does what is due; returns when to come again, at the latest."""
-        around = self._around
-        order = self.order
-        if order is not None and self._at_rest_for(order, now):
-            return now + _RECHECK
-        if around.state.tick - around.log.tick >= MAX_AHEAD:
-            return now + _RECHECK
+        """Does the work that is due at `now`; returns the latest time of the next call."""
+        context = self._context
+        handover = self.handover
+        if handover is not None and self._quiesce_for(handover, now):
+            return now + _RECHECK_SECONDS
+        if context.state.tick - context.log.tick >= MAX_AHEAD:
+            return now + _RECHECK_SECONDS
         if now < self._due:
             return self._due
         self._tick()
         self._due += self._step
         if self._due < now - 5 * self._step:
-            around.meters.overruns += 1
+            context.measurements.overruns += 1
             self._due = now
         return self._due
 
     def _tick(self) -> None:
         began = time.perf_counter()
-        around, state = self._around, self._around.state
+        context, state = self._context, self._context.state
         tick = state.tick + 1
-        commands = self.ledger.admit(around.inbox.take(), tick)
-        commands.extend(self._perceived(tick))
+        commands = self.in_flight.admit(context.inbox.take(), tick)
+        commands.extend(self._perceive(tick))
         digest = state.digest(tick - 1)
         if digest is None:
-            raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed by nobody who may")
+            raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed outside the replica thread")
         record = Tick(
             term=self.term,
             tick=tick,
@@ -160,40 +135,43 @@ class Active:
             commands=commands,
         )
         self._submitted[tick] = time.perf_counter()
-        around.consensus.submit(self.term, record)
+        context.consensus.submit(self.term, record)
         with state.lock:
-            self.last_rejected = advance(around.simulator, state.table, commands, tick, around.spec)
+            self.last_rejected = advance(context.simulator, state.table, commands, tick, context.spec)
             state.at(tick)
-        self.ledger.stepped(tick, self.last_rejected, self.term)
+        self.in_flight.on_stepped(tick, self.last_rejected, self.term)
         self._publish()
-        around.meters.ticks.observe(time.perf_counter() - began)
+        context.measurements.ticks.observe(time.perf_counter() - began)
 
-    def _perceived(self, tick: int) -> list[Command]:
-        """What the simulator saw elsewhere, checked like a client's commands: it is logged, and run by everybody."""
-        around = self._around
+    def _perceive(self, tick: int) -> list[Command]:
+        """Returns the commands that the simulator perceives elsewhere.
+
+        The record holds them and every replica runs them, so they are checked like the commands of clients.
+        """
+        context = self._context
         perceived: list[Command] = []
-        for command in around.simulator.perceive(around.state.table, tick):
+        for command in context.simulator.perceive(context.state.table, tick):
             try:
-                around.catalogue.check(command)
+                context.catalogue.check(command)
             except CommandError as error:
-                log.warning("the simulator perceived a command that is not valid here", tick=tick, reason=str(error))
+                log.warning("the simulator perceived an invalid command", tick=tick, reason=str(error))
             else:
                 perceived.append(command)
         if len(perceived) > MAX_PERCEIVED or commands_bytes(perceived) > MAX_PERCEIVED_BYTES:
             log.error(
-                "the simulator perceived more than a tick takes, and all of it is dropped",
+                "dropped all perceived commands: the simulator perceived more than a tick takes",
                 tick=tick, commands=len(perceived), most=MAX_PERCEIVED, most_bytes=MAX_PERCEIVED_BYTES,
             )  # fmt: skip
             return []
         return perceived
 
     def _publish(self) -> None:
-        around = self._around
-        around.publisher.publish(
-            around.state.table,
+        context = self._context
+        context.publisher.publish(
+            context.state.table,
             term=self.term,
-            tick=around.state.tick,
-            committed=around.log.tick,
+            tick=context.state.tick,
+            committed=context.log.tick,
             rejected=self._rejections(self.last_rejected),
         )
 
@@ -202,66 +180,76 @@ class Active:
         return [Rejection(index, reason) for index, reason in rejected.items()]
 
     def _floor(self) -> int:
-        """What every member may forget: the oldest state on the disk of a replica that is here.
+        """Returns the tick up to which every member may forget records: the oldest checkpoint of a linked replica.
 
-        One that has not yet said which that is may count on any: it votes, and could have to go on alone.
+        A linked replica that has not reported its checkpoint yet may need any record, because it votes and may have
+        to continue alone: the floor is 0 then.
         """
-        around = self._around
-        durables = around.publisher.durables()
-        if not around.consensus.companions() <= durables.keys():
+        context = self._context
+        durables = context.publisher.durables()
+        if not context.consensus.linked_replicas() <= durables.keys():
             return 0
-        return min([around.durable(), *durables.values()])
+        return min([context.durable_tick(), *durables.values()])
 
-    def _at_rest_for(self, order: Order, now: float) -> bool:
-        """Works on an order; True while the area must not tick."""
-        around = self._around
-        tick = around.state.tick
-        if not order.given:
-            if now > order.deadline:
-                return self._give_up(order)
-            if order.not_before is None:
-                order.not_before = tick + 1  # right after a tick the area has the most time until the next
-            if tick < order.not_before:
+    def _quiesce_for(self, handover: HandoverRequest, now: float) -> bool:
+        """Advances a handover request; returns whether the area must not tick."""
+        context = self._context
+        tick = context.state.tick
+        if not handover.sent:
+            if now > handover.deadline:
+                self._finish_handover(HandoverOutcome.FAILED)
                 return False
-            if around.publisher.acked(order.peer) < tick - _NEAR or not order.safe(around.consensus.voters()):
+            if handover.not_before_tick is None:
+                handover.not_before_tick = tick + 1  # right after a tick the area has the most time until the next
+            if tick < handover.not_before_tick:
                 return False
-            if around.log.tick < tick:
+            nearly_synced = context.publisher.acked(handover.peer) >= tick - _NEARLY_SYNCED_TICKS
+            if not nearly_synced or not handover.survivors_linked(context.consensus.voters()):
+                return False
+            if context.log.tick < tick:
                 return True
-            if around.publisher.acked(order.peer) < tick:
+            if context.publisher.acked(handover.peer) < tick:
                 self._publish_last()
                 return True
-            order.given = True
-            if order.next is None:
-                around.consensus.switch_to(order.peer)
+            handover.sent = True
+            if handover.next_generation is None:
+                context.consensus.transfer_leadership(handover.peer)
             else:
-                around.consensus.submit(self.term, Seal(self.term, tick, order.next))
-        elif order.next is None and now > order.deadline:
-            around.consensus.switch_to(None)
-            return self._give_up(order)
-        return True  # a seal cannot be taken back: it is in the log, or the leadership is lost
+                context.consensus.submit(self.term, Seal(self.term, tick, handover.next_generation))
+        elif handover.next_generation is None and now > handover.deadline:
+            context.consensus.transfer_leadership(None)
+            self._finish_handover(HandoverOutcome.FAILED)
+            return False
+        return True  # a seal cannot be taken back: the log has it, or the leadership is lost
 
-    def _give_up(self, order: Order) -> bool:
-        self.order = None
-        order.finish(Outcome.FAILED)
-        return False
+    def _finish_handover(self, outcome: HandoverOutcome) -> None:
+        """Finishes the request that is under way, if any; after a failure the area ticks on and another may come."""
+        with self._handover_lock:
+            request = self.handover
+            if outcome is HandoverOutcome.FAILED:
+                self.handover = None
+            if request is not None:
+                request.finish(outcome)
 
     def _publish_last(self) -> None:
-        """Back-pressure may have skipped the last tick, and a joining replica must learn of its commit."""
-        around = self._around
-        if around.publisher.tick < around.state.tick:
+        """Publishes the last tick, which back-pressure may have skipped, and its commit, for a joining replica."""
+        context = self._context
+        if context.publisher.tick < context.state.tick:
             self._publish()
-        around.publisher.watermark(self.term, around.log.tick)
+        context.publisher.watermark(self.term, context.log.tick)
 
-    def committed(self, tick: int) -> None:
-        """A tick of this leadership is committed. Raft thread."""
+    def on_committed(self, tick: int) -> None:
+        """Notes that a tick of this leadership is committed. Raft thread."""
         submitted = self._submitted.pop(tick, None)
         if submitted is not None:
-            self._around.meters.commits.observe(time.perf_counter() - submitted)
-        self.ledger.committed(tick, self.term)
+            self._context.measurements.commits.observe(time.perf_counter() - submitted)
+        self.in_flight.on_committed(tick, self.term)
 
     def end(self) -> None:
-        """The leadership is over. Raft thread first, then the replica thread, which may just have admitted more."""
-        self.ledger.abandon()
-        self._around.inbox.interrupt()
-        if self.order is not None:
-            self.order.finish(Outcome.DONE)
+        """Fails all open batches and finishes the handover request: the leadership is over.
+
+        The Raft thread calls it first, then the replica thread, which may just have admitted more batches.
+        """
+        self.in_flight.fail_all()
+        self._context.inbox.interrupt()
+        self._finish_handover(HandoverOutcome.DONE)

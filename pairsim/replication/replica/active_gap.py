@@ -1,4 +1,4 @@
-"""Measures how long an area stood still when its active changed, as the log of this replica saw it."""
+"""Measures how long an area stood still when its active changed, as the log of this replica shows it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import threading
 from pairsim.replication.service import SwitchoverResult
 
 
-class Gap:
-    """From the last commit of one term to the first tick of the next."""
+class ActiveGap:
+    """The time from the last commit of one term to the first committed tick of the next term."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -16,7 +16,12 @@ class Gap:
         self._newest = SwitchoverResult(gap_ms=0.0, term=0)
 
     def commit(self, term: int, now: float) -> tuple[int, float] | None:
-        """A tick of that term is committed; if it is the first one, the term before and the seconds since its last."""
+        """Notes at time `now` (monotonic seconds) that a tick of `term` is committed.
+
+        Returns:
+            For the first tick of a term, the term before and the seconds since its last commit; otherwise None, also
+            when no earlier term is known.
+        """
         change, before = None, self._newest.term
         if term != before:
             gap = now - self._last if before else 0.0
@@ -28,10 +33,10 @@ class Gap:
         return change
 
     def wait(self, beyond: int, timeout: float) -> SwitchoverResult:
-        """The change to the first term after `beyond`.
+        """Waits at most `timeout` seconds for a term after `beyond`; returns the newest change.
 
         Raises:
-            TimeoutError: It did not come.
+            TimeoutError: The first tick of such a term was not committed in time.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._newest.term > beyond, timeout):

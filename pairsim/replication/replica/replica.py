@@ -1,18 +1,17 @@
-"""One replica of an area: active or passive, as Raft has it.
+"""One replica of an area: active or passive, as its Raft group decides.
 
-`run_once` is all that the replica thread does, in an endless loop; it takes the time as an argument, so that
-the virtual-time simulation drives the same code.
+`run_once` is all that the replica thread does, in an endless loop. It takes the time as an argument, so that the
+virtual-time simulation drives the same code.
 
-Takeover: the state is carried on to the last committed tick by the retained records and the same `step`, its
-digests are checked, and the next tick follows at once. A replica that ran ahead of the commit when it lost its
-leadership keeps that state only if just those ticks get committed; otherwise it waits for a keyframe, or goes
-back to its checkpoint when there is nobody to send one.
+Takeover: the retained records and the same `step` carry the state on to the last committed tick, its digests are
+checked, and the next tick follows at once. A replica that ran ahead of the commit when it lost its leadership has
+*unconfirmed* ticks: it keeps that state only if exactly those ticks are committed. Otherwise it waits for a keyframe,
+or returns to its checkpoint when no peer sends one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import structlog
 
@@ -23,15 +22,15 @@ from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance, genesis
 from pairsim.model.state.table import Table
 from pairsim.model.status import Succession
-from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.replication.replica.active import MAX_AHEAD, Active, Consensus, Surroundings
-from pairsim.replication.replica.active_gap import Gap
+from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
+from pairsim.replication.replica.active_gap import ActiveGap
 from pairsim.replication.replica.inbox import Inbox
-from pairsim.replication.replica.tick_rate_monitor import Pace
+from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
+from pairsim.replication.replica.tick_rate_monitor import TickRateMonitor
 from pairsim.replication.service import Published
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
@@ -40,44 +39,18 @@ from pairsim.replication.sync.state import State
 
 log = structlog.get_logger()
 
-_IDLE = 0.05
-_ALONE = 1.0
-"""Seconds without a keyframe after which an invalid state is rebuilt from the checkpoint."""
+_IDLE_SECONDS = 0.05
+"""The longest pause between two looks of a passive."""
 
-
-class Disk(Protocol):
-    """Checkpoints of this replica."""
-
-    @property
-    def durable(self) -> int:
-        """The tick of the newest one that is safely written; 0 if there is none."""
-
-    def load(self) -> Checkpoint | None:
-        """The newest one."""
-
-    def offer(
-        self,
-        table: Table,
-        tick: int,
-        term: int,
-        digest: int,
-        now: float,
-        *,
-        rejected: Mapping[int, str],
-        urgent: bool,
-    ) -> None:
-        """Writes one, if it is time or urgent, and the last one is finished; copies what it needs before it returns."""
-
-
-class Takeover(Protocol):
-    """Told of every takeover; replica thread."""
-
-    def __call__(self, *, term: int, tick: int, replayed: int) -> None:
-        """The replica is active at `tick`, of which it had to replay the last `replayed`."""
+_KEYFRAME_WAIT_SECONDS = 1.0
+"""The time without a keyframe after which an invalid state is rebuilt from the checkpoint."""
 
 
 class Replica:
-    """See the module. Raft thread: the listener's and leadership's methods. Replica thread: `run_once`."""
+    """The state of an area and its role.
+
+    The Raft thread calls the methods of the two listener protocols, the replica thread calls `run_once`.
+    """
 
     def __init__(
         self,
@@ -88,52 +61,61 @@ class Replica:
         consensus: Consensus,
         disk: Disk,
         inbox: Inbox,
-        wake: Callable[[], None],
+        commit_known_from_log: Callable[[], bool],
+        listener: ReplicaListener,
     ) -> None:
-        """An area's newcomer or founder has no state; see `found` and `resume`."""
+        """Creates a replica without a state; an initial member calls `initialise` or `restore_checkpoint` next.
+
+        Args:
+            spec: The area.
+            simulator: Its simulator, prepared.
+            ticks: The tick log of the group.
+            consensus: The Raft group.
+            disk: The checkpoints.
+            inbox: The batches that wait for a tick.
+            commit_known_from_log: Returns whether the own log shows the commit (see `Follower`).
+            listener: The driver.
+        """
         self.spec, self.simulator, self.log = spec, simulator, ticks
         self.state = State(Table(simulator.components))
-        self.meters = ReplicaMeasurements()
-        self.pace = Pace(spec.tick_rate)
-        self.publisher = StatePublisher(simulator.components, self.meters)
+        self.measurements = ReplicaMeasurements()
+        self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
+        self.publisher = StatePublisher(simulator.components, self.measurements)
         audit = Audit(spec, simulator, ticks, self.state)
-        self.follower = Follower(self.state, ticks, lambda: disk.durable, audit)
+        self.follower = Follower(self.state, ticks, lambda: disk.durable, audit, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
-        self.on_publish: Callable[[Published | None], None] = lambda _published: None
-        self.on_takeover: Takeover | None = None
-        self.on_sealed: Callable[[Seal], None] = lambda _seal: None
-        self._wake, self._disk = wake, disk
-        self._around = Surroundings(
+        self.catalogue = Catalogue(simulator.components, simulator.operations)
+        self._listener, self._disk = listener, disk
+        self._context = ReplicaContext(
             spec,
             simulator,
-            Catalogue(simulator.components, simulator.operations),
+            self.catalogue,
             self.state,
             ticks,
             inbox,
             self.publisher,
             consensus,
-            self.meters,
+            self.measurements,
             lambda: disk.durable,
         )
-        self.gap = Gap()
-        self._leading: int | None = None
+        self.active_gap = ActiveGap()
+        self._leading_term: int | None = None
         self.succession: Succession | None = None
-        self._led = 0
+        self._last_led_term = 0
         self._rejected: tuple[int, Mapping[int, str]] = (0, {})
         self._invalid_since: float | None = None
-        ticks.listener = self
 
     # --- before the threads start
 
-    def found(self) -> None:
-        """Makes the state at tick 0; the same on every founder."""
+    def initialise(self) -> None:
+        """Creates the state at tick 0, which is the same on every initial member."""
         table = Table(self.simulator.components)
         genesis(self.simulator, table, self.spec)
         self.state.replace(table, 0)
 
-    def resume(self) -> bool:
-        """Takes the newest checkpoint; False if there is none."""
+    def restore_checkpoint(self) -> bool:
+        """Restores the state from the newest checkpoint; returns False without a checkpoint."""
         checkpoint = self._disk.load()
         if checkpoint is None:
             return False
@@ -144,109 +126,110 @@ class Replica:
     # --- Raft thread
 
     def can_simulate(self) -> bool:
-        """Whether the log leads from the state to the last committed tick; the active itself is ahead of it."""
-        if self.active is not None and self.active.term == self._leading:
+        """Returns whether this replica simulates its term already, or the log leads from its state to the last tick.
+
+        The state of an active is ahead of the commit, so the log says nothing about it.
+        """
+        if self.active is not None and self.active.term == self._leading_term:
             return True
         return self.state.trusted and self.log.reaches(self.state.tick)
 
     def on_leadership_gained(self, term: int, succession: Succession | None) -> None:
-        """This replica is the active of the term."""
-        self._leading, self.succession = term, succession
-        self._wake()
+        """Notes that this replica leads the term; the replica thread takes over."""
+        self._leading_term, self.succession = term, succession
+        self._listener.wake()
 
     def on_leadership_lost(self) -> None:
-        """It is not any more: what was computed and not committed is in doubt."""
-        self.state.doubt, self._leading = self._leading, None
+        """Notes that this replica leads no more: its ticks that are not committed are unconfirmed from now on."""
+        self.state.doubt, self._leading_term = self._leading_term, None
         active = self.active
         if active is not None:
             active.end()
-        self._wake()
+        self._listener.wake()
 
     def on_open(self, term: int) -> None:
-        """A term was opened, by whomever."""
-        self._wake()
+        """Wakes the replica thread: a member of the group on_leadership_gained a term."""
+        self._listener.wake()
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
-        """A tick is committed."""
-        change = self.gap.commit(record.term, monotonic())
+        """Answers, measures and wakes: a tick is committed."""
+        change = self.active_gap.commit(record.term, monotonic())
         self.follower.expect(record.tick - 1, record.digest)
         active = self.active
         if active is not None and active.term == record.term:
-            active.committed(record.tick)
-            if change is not None and change[0] != self._led:
-                self.meters.became_active(change[1], handed=self.succession is Succession.HANDED_OVER)
-            self._led = record.term
+            active.on_committed(record.tick)
+            if change is not None and change[0] != self._last_led_term:
+                self.measurements.became_active(change[1], handed=self.succession is Succession.HANDED_OVER)
+            self._last_led_term = record.term
         self.state.notify()
-        if self._leading is not None or not self.state.trusted or self.follower.ready():
-            self._wake()
+        if self._leading_term is not None or not self.state.trusted or self.follower.ready():
+            self._listener.wake()
 
     def on_grant(self, authority: Authority) -> None:
-        """An authority is in force."""
-        self.on_publish(None)
+        """Reports a change of status: another authority is in force."""
+        self._listener.on_publish(None)
 
     def on_seal(self, seal: Seal) -> None:
-        """The generation is over."""
-        self.on_sealed(seal)
+        """Does nothing: the membership acts on the end of the generation."""
 
     # --- replica thread
 
     def run_once(self, now: float) -> float:
-        """Does what is due; returns when to come again, at the latest."""
-        leading = self._leading
-        if self.active is not None and self.active.term != leading:
-            self._retire()
-        if self.active is None and leading is not None:
-            self._take_over(leading, now)
+        """Does the work that is due at `now`; returns the latest time of the next call."""
+        leading_term = self._leading_term
+        if self.active is not None and self.active.term != leading_term:
+            self._step_down()
+        if self.active is None and leading_term is not None:
+            self._take_over(leading_term, now)
         if self.active is not None:
             due = self.active.run_once(now)
-            self.pace.observe(now, self.state.tick, self.meters.ticks.seconds)
+            self.tick_rate_monitor.observe(now, self.state.tick, self.measurements.ticks.seconds)
         else:
             self._follow(now)
-            due = now + _IDLE
+            due = now + _IDLE_SECONDS
         self._publish()
         state = self.state
         if state.trusted and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
-            # What the log does not reach is of no use after a restart; a newcomer's first state is such a case.
+            # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
             urgent = not self.log.reaches(self._disk.durable)
-            rejected = self._rejected_now()
+            rejected = self._rejections_at_state()
             self._disk.offer(state.table, state.tick, self.log.term, digest, now, rejected=rejected, urgent=urgent)
         return due
 
-    def _retire(self) -> None:
-        """The active becomes passive."""
+    def _step_down(self) -> None:
+        """Turns the active into a passive."""
         active, self.active = self.active, None
-        self.pace = Pace(self.spec.tick_rate)
+        self.tick_rate_monitor = TickRateMonitor(self.spec.tick_rate)
         if active is not None:
             active.end()
             self._rejected = self.state.tick, active.last_rejected
             self.publisher.forget()
 
     def _take_over(self, term: int, now: float) -> None:
-        self._settle_doubt()
+        self._resolve_unconfirmed()
         self.follower.run_once()
         if not self.can_simulate():
-            return  # the group sees it too, and looks for another one
+            return  # the group sees the same, and looks for another leader
         replayed = 0
         for payload in self.log.payloads_after(self.state.tick):
             self._replay(payload)
             replayed += 1
-        self.active = Active(term, self._around, self._rejected_now(), now)
-        self.meters.leaderships += 1
-        self.meters.replayed += replayed
-        if self.on_takeover is not None:
-            self.on_takeover(term=term, tick=self.state.tick, replayed=replayed)
+        self.active = Active(term, self._context, self._rejections_at_state(), now)
+        self.measurements.leaderships += 1
+        self.measurements.replayed += replayed
+        self._listener.on_takeover(term=term, tick=self.state.tick, replayed=replayed)
 
-    def _rejected_now(self) -> Mapping[int, str]:
-        """What was rejected in the tick that the state is at."""
+    def _rejections_at_state(self) -> Mapping[int, str]:
+        """Returns the rejections of the tick that the state is at: reasons by the index of the command."""
         if self.active is not None:
             return self.active.last_rejected
-        tick, told = self.follower.rejected
+        tick, received = self.follower.rejected
         if tick == self.state.tick:
-            return {rejection.index: rejection.reason for rejection in told}
+            return {rejection.index: rejection.reason for rejection in received}
         return self._rejected[1] if self._rejected[0] == self.state.tick else {}
 
     def _replay(self, payload: bytes) -> None:
-        """Runs a committed tick again."""
+        """Runs a committed tick again, after a check of the state against the digest in its record."""
         record = decode_record(payload)
         if not isinstance(record, Tick):
             raise TypeError(f"a retained record is a {type(record).__name__}")
@@ -260,19 +243,22 @@ class Replica:
         self._rejected = record.tick, rejected
 
     def _follow(self, now: float) -> None:
-        self._settle_doubt()
+        self._resolve_unconfirmed()
         self.follower.run_once()
         if self.state.trusted:
             self._invalid_since = None
         elif self._invalid_since is None:
             self._invalid_since = now
-        elif now - self._invalid_since > _ALONE:
+        elif now - self._invalid_since > _KEYFRAME_WAIT_SECONDS:
             self._invalid_since = now
-            if self.resume():
-                log.info("went back to the checkpoint", tick=self.state.tick)
+            if self.restore_checkpoint():
+                log.info("restored the checkpoint", tick=self.state.tick)
 
-    def _settle_doubt(self) -> None:
-        """Ticks of a lost leadership are what they were if the log has them under its term."""
+    def _resolve_unconfirmed(self) -> None:
+        """Decides about the ticks of a lost leadership: they stand if the log has them under that leadership's term.
+
+        Waits until the log has reached the state. If it shows a later term at one of these ticks, the state is invalid.
+        """
         state, term = self.state, self.state.doubt
         if term is None or self.log.tick < state.tick:
             return
@@ -291,4 +277,4 @@ class Replica:
         published = Published(self.log.term, state.tick)
         if published != self.published:
             self.published = published
-            self.on_publish(published)
+            self._listener.on_publish(published)

@@ -1,46 +1,46 @@
-"""How fast time runs in an area: the ticks of the last seconds, against as many as its tick rate asks for."""
+"""Measures how well an area keeps its tick rate: the ticks of the last seconds against those that the rate asks for."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import NamedTuple
 
-SECONDS, TICKS = 5.0, 20
-"""What is looked back at: both, so that neither a hiccup nor the beat of a slow area looks like a slow simulator."""
+WINDOW_SECONDS, WINDOW_TICKS = 5.0, 20
+"""The window is as long as the longer of the two, so that neither a hiccup nor a slow tick rate looks like overload."""
 
-_MARKS = 10
+_SAMPLES_PER_WINDOW = 10
 
 
-class _Mark(NamedTuple):
+class _RateSample(NamedTuple):
     at: float
     tick: int
     busy: float
 
 
-class Pace:
-    """Of one leadership; written by the replica thread.
+class TickRateMonitor:
+    """A sliding window over the ticks of one leadership; written by the replica thread.
 
     Attributes:
-        share: Of the tick rate that is kept, 1.0 at the most, and until enough has been seen.
-        tick_ms: What a tick took.
+        share: The kept share of the tick rate, at most 1.0; 1.0 until the window is full.
+        tick_ms: The mean duration of a tick in milliseconds; 0.0 until the window is full.
     """
 
     def __init__(self, tick_rate: float) -> None:
-        """Nothing is known yet."""
+        """Starts with an empty window; `tick_rate` is in ticks a second."""
         self.share, self.tick_ms = 1.0, 0.0
         self._rate = tick_rate
-        self._window = max(SECONDS, TICKS / tick_rate)
-        self._marks: deque[_Mark] = deque()
+        self._window = max(WINDOW_SECONDS, WINDOW_TICKS / tick_rate)
+        self._samples: deque[_RateSample] = deque()
 
     def observe(self, now: float, tick: int, busy: float) -> None:
-        """The active is at `tick`; all of its ticks together have taken `busy` seconds."""
-        marks = self._marks
-        if marks and now - marks[-1].at < self._window / _MARKS:
+        """Notes that the active is at `tick`, and that its ticks have taken `busy` seconds in all."""
+        samples = self._samples
+        if samples and now - samples[-1].at < self._window / _SAMPLES_PER_WINDOW:
             return
-        marks.append(_Mark(now, tick, busy))
-        while len(marks) > 2 and now - marks[1].at >= self._window:
-            marks.popleft()
-        first = marks[0]
+        samples.append(_RateSample(now, tick, busy))
+        while len(samples) > 2 and now - samples[1].at >= self._window:
+            samples.popleft()
+        first = samples[0]
         if now - first.at < self._window:
             return
         ticks = tick - first.tick

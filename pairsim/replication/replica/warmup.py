@@ -1,4 +1,8 @@
-"""A simulator before its replica votes: somebody else's code, so whatever it raises is told, and the area refused."""
+"""Loads and tries a simulator before its replica votes.
+
+A simulator is foreign code: whatever it raises becomes a `SimulatorError` with a sentence, and the area is refused
+before the process joins its Raft group.
+"""
 
 from __future__ import annotations
 
@@ -18,50 +22,52 @@ from pairsim.replication.service import SimulatorError
 
 log = structlog.get_logger()
 
-_TICKS, _ENTITIES = 3, 64
+_WARMUP_TICKS, _WARMUP_ENTITIES = 3, 64
 
 
-def rehearsed(spec: AreaSpec) -> Simulator:
-    """Makes the simulator of an area, prepares it, and runs a few ticks; may take seconds.
+def load_simulator_warm(spec: AreaSpec) -> Simulator:
+    """Creates the simulator of an area, prepares it, and runs a few ticks of a scratch area; may take seconds.
 
     Raises:
-        SimulatorError: There is none, or it cannot do that.
+        SimulatorError: The simulator cannot be found, or it raised.
     """
-    with telling(spec):
+    with as_simulator_error(spec):
         kind = load_simulator(spec.simulator)
-    with telling(spec, kind):
+    with as_simulator_error(spec, kind):
         simulator = kind(spec)
         simulator.prepare()
-        _warm(kind, spec)
+        _run_scratch_area(kind, spec)
     return simulator
 
 
 @contextlib.contextmanager
-def telling(spec: AreaSpec, kind: type | None = None) -> Iterator[None]:
-    """Makes a sentence of what an area's simulator raises.
+def as_simulator_error(spec: AreaSpec, kind: type | None = None) -> Iterator[None]:
+    """Converts what the simulator of an area raises to a `SimulatorError`.
+
+    With `kind`, the simulator's class, the error names the innermost line in the files of that class.
 
     Raises:
-        SimulatorError: It raised.
+        SimulatorError: The body raised.
     """
     try:
         yield
     except (SimulatorNotFoundError, ParameterError) as error:
-        raise SimulatorError(str(error)) from error  # it is a sentence already
+        raise SimulatorError(str(error)) from error  # the text is a sentence already
     except (Exception, SystemExit) as error:
         log.error("the simulator cannot simulate this area", area=spec.area, simulator=spec.simulator, exc_info=error)  # noqa: TRY400 - SystemExit has a traceback as well
         own = sources(kind) if kind is not None else ()
         raise SimulatorError(f"the simulator {spec.simulator} raised {raised(error, own)}") from error
 
 
-def _warm(kind: type[Simulator], spec: AreaSpec) -> None:
-    """Runs a few ticks of a scratch area: the first tick after a takeover must not be the first ever."""
-    scratch = msgspec.structs.replace(spec, entities=min(spec.entities, _ENTITIES))
+def _run_scratch_area(kind: type[Simulator], spec: AreaSpec) -> None:
+    """Runs a few ticks of a small area, so that the first tick after a takeover is not the first tick ever."""
+    scratch = msgspec.structs.replace(spec, entities=min(spec.entities, _WARMUP_ENTITIES))
     simulator = kind(scratch)
     simulator.prepare()
-    Catalogue(simulator.components, simulator.operations)  # names that clash
+    Catalogue(simulator.components, simulator.operations)  # raises when names clash
     table = Table(simulator.components)
     genesis(simulator, table, scratch)
-    for tick in range(1, 1 + _TICKS):
+    for tick in range(1, 1 + _WARMUP_TICKS):
         advance(simulator, table, [], tick, scratch)
         simulator.perceive(table, tick)
         table.digest()

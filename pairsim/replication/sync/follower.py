@@ -31,7 +31,18 @@ class _Frame(msgspec.Struct, frozen=True):
 class Follower:
     """Applies frames to the state. `receive` and `connected` from the stream's thread, the rest by the replica's."""
 
-    def __init__(self, state: State, ticks: TickLog, durable: Callable[[], int], audit: Audit) -> None:
+    def __init__(
+        self,
+        state: State,
+        ticks: TickLog,
+        durable: Callable[[], int],
+        audit: Audit,
+        commit_known_from_log: Callable[[], bool],
+    ) -> None:
+        """Follows into `state`; `commit_known_from_log` returns whether the own log shows the commit.
+
+        The log of a newcomer does not yet, so that a newcomer believes the stream.
+        """
         self._state = state
         self._audit = audit
         self._log = ticks
@@ -42,8 +53,7 @@ class Follower:
         self._reply: Callable[[ToActive], None] | None = None
         self._expected: collections.deque[tuple[int, int]] = collections.deque(maxlen=HISTORY)
         self._asked = False
-        self.by_log: Callable[[], bool] = lambda: False
-        """Whether the own log says what is committed; a newcomer's does not yet."""
+        self._commit_known_from_log = commit_known_from_log
         self.rejected: tuple[int, list[Rejection]] = (KEYFRAME, [])
         self._stream_term = self._stream_committed = 0
 
@@ -113,7 +123,7 @@ class Follower:
 
     def _position(self) -> tuple[int, int]:
         """Term in force and last committed tick; a newcomer believes the stream."""
-        if self.by_log():
+        if self._commit_known_from_log():
             return self._log.position()
         with self._lock:
             return self._stream_term, self._stream_committed

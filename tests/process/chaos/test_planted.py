@@ -12,13 +12,13 @@ from tests.process.chaos.worlds import EXPERIMENTS, failed, hurt, run
 pytestmark = pytest.mark.root
 
 ACKNOWLEDGES_BEFORE_COMMIT = """
-MODULE = "pairsim.replication.replica.inbox"
-def plant(inbox):
-    stepped = inbox.Ledger.stepped
+MODULE = "pairsim.replication.replica.in_flight"
+def plant(in_flight):
+    stepped = in_flight.InFlight.on_stepped
     def early(self, tick, rejected, term):
         self._committed = tick
         stepped(self, tick, rejected, term)
-    inbox.Ledger.stepped = early
+    in_flight.InFlight.on_stepped = early
 """
 STEPS_DIFFERENTLY_IN_EVERY_PROCESS = """
 import os
@@ -34,13 +34,13 @@ LETS_THE_OLD_ACTIVE_GO_ON = """
 MODULE = "pairsim.server.app"
 def plant(api):
     import msgspec
-    from pairsim.replication.process.simulator import Host
-    status = Host.status
+    from pairsim.replication.process.simulator import SimulatorProcess
+    status = SimulatorProcess.status
     def boasting(self):
         found = status(self)
         lying = found.role == "passive" and found.generation > 1
         return msgspec.structs.replace(found, role="active") if lying else found
-    Host.status = boasting
+    SimulatorProcess.status = boasting
 """
 LAGS_AND_TAKES_OVER = """
 apiVersion: chaos-mesh.org/v1alpha1

@@ -10,7 +10,7 @@ import pytest
 
 from pairsim.model.status import Role
 from pairsim.replication.measurements import Histogram, ReplicaMeasurements
-from pairsim.replication.replica.active_gap import Gap
+from pairsim.replication.replica.active_gap import ActiveGap
 from pairsim_controller.kube.api.objects import LastTakeover
 from pairsim_controller.kube.api.port import ApiError
 from pairsim_controller.kube.api.workqueue import WorkQueue
@@ -35,7 +35,7 @@ def test_a_time_is_counted_below_the_next_bound() -> None:
 
 
 def test_only_a_first_commit_after_another_term_ends_a_gap() -> None:
-    gap = Gap()
+    gap = ActiveGap()
     assert gap.commit(1, 10.0) is None, "nobody knows what was before"
     assert gap.commit(1, 10.05) is None
     change = gap.commit(3, 10.08)

@@ -34,8 +34,9 @@ class Pair:
         self.log = new()
         apply(self.log, Open(1))
         self.state = State(Table(SCHEMA))
-        self.passive = Follower(self.state, self.log, lambda: 0, cast("Audit", Unaudited()))
-        self.passive.by_log = lambda: True
+        self.commit_known_from_log = True
+        audit = cast("Audit", Unaudited())
+        self.passive = Follower(self.state, self.log, lambda: 0, audit, lambda: self.commit_known_from_log)
         self.said: list[ToActive] = []
         self.publisher = StatePublisher(SCHEMA, ReplicaMeasurements())
         self.subscriber = self.publisher.join("passive", self)
@@ -94,16 +95,16 @@ def test_there_is_something_to_do_when_both_have_come_frame_and_commit(pair: Pai
     assert pair.passive.ready(), "a frame of a term that is over has to go"
     pair.passive.run_once()
     assert not pair.passive.ready()
-    pair.passive.by_log = lambda: False
+    pair.commit_known_from_log = False
     pair.offer(Watermark(2, 2), None)
     assert not pair.passive.ready()
-    pair.passive.by_log = lambda: True
+    pair.commit_known_from_log = True
     pair.publisher.publish(pair.table, term=3, tick=2, committed=2, rejected=[])
     assert not pair.passive.ready(), "a frame of a term that is not open here yet has to wait"
 
 
 def test_a_newcomer_believes_what_the_stream_says_is_committed(pair: Pair) -> None:
-    pair.passive.by_log = lambda: False
+    pair.commit_known_from_log = False
     pair.send(1)
     assert not pair.passive.run_once()
     pair.offer(Watermark(1, 1), None)

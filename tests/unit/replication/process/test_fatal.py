@@ -1,4 +1,4 @@
-"""A process that ends itself says why in its last line."""
+"""A process that ends itself names the reason in its last line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 CODE = """
-from pairsim.replication.process.fatal import die
+from pairsim.replication.process.fatal import exit_process
 
 def step():
     raise AssertionError("a\\nlong\\nstory")
@@ -14,11 +14,11 @@ def step():
 try:
     step()
 except AssertionError as error:
-    die("the replica thread failed", error)
+    exit_process("the replica thread failed", error)
 """
 
 
-def test_a_log_that_cannot_be_written_keeps_nobody_from_ending() -> None:
+def test_the_process_ends_even_when_the_log_cannot_be_written() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, as a shell would redirect to it
         done = subprocess.run([sys.executable, "-c", CODE], stdout=full, stderr=full, timeout=30, check=False)
     assert done.returncode == 70
@@ -28,4 +28,4 @@ def test_the_last_line_names_the_error_and_its_place() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 70
     assert done.stderr.splitlines()[-1] == "the replica thread failed: AssertionError: a long story at <string>:5"
-    assert "Traceback (most recent call last)" in done.stderr, "and the whole story stands above it"
+    assert "Traceback (most recent call last)" in done.stderr, "the traceback stands above the last line"

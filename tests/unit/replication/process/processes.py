@@ -1,4 +1,4 @@
-"""A simulator's host in this process; its peers are nowhere."""
+"""A simulator process in the test's own process; its peers do not exist."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
-from pairsim.replication.process.simulator import Host
+from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.settings import ProcessSettings, Timing
 from tests.harness import SECRET, TOKEN, free_ports
 
@@ -22,15 +22,15 @@ def settings(name: str, folder: Path, timing: Timing = Timing()) -> ProcessSetti
 
 
 @contextlib.contextmanager
-def host(folder: Path) -> Iterator[Host]:
-    one = Host(settings("a", folder))
+def simulator_process(folder: Path) -> Iterator[SimulatorProcess]:
+    process = SimulatorProcess(settings("a", folder))
     try:
-        yield one
+        yield process
     finally:
-        one.close()
+        process.close()
 
 
-def assignment(one: Host, spec: AreaSpec) -> Assignment:
-    addresses = {"a": one.settings.peer} | {name: f"127.0.0.1:{port}" for name, port in (("b", 1), ("w", 2))}
+def assignment(process: SimulatorProcess, spec: AreaSpec) -> Assignment:
+    addresses = {"a": process.settings.peer} | {name: f"127.0.0.1:{port}" for name, port in (("b", 1), ("w", 2))}
     first, second, witness = (Member(replica=n, peer=peer, url="http://x") for n, peer in addresses.items())
     return Assignment(spec=spec, generation=1, replicas=(first, second), witness=witness)

@@ -45,7 +45,7 @@ class Link:
 
 
 class Endpoint:
-    """Something with links: a group's wire, or one side of a state stream."""
+    """An owner of links: a group's transport, or one side of a state stream."""
 
     def __init__(self, process: str) -> None:
         self.process = process
@@ -57,7 +57,7 @@ class Endpoint:
         self.links: dict[str, Link] = {}
 
 
-class Net:
+class Network:
     """All endpoints. Messages of one link keep their order; a cut is directional and holds processes apart."""
 
     def __init__(self, clock: Clock, rng: random.Random) -> None:
@@ -71,7 +71,7 @@ class Net:
         self._refusals: collections.Counter[tuple[str, str]] = collections.Counter()
 
     def schedule(self, when: float, process: str) -> None:
-        """The process has something to do at that time."""
+        """Plans a turn of the process at that time."""
         self._serial += 1
         heapq.heappush(self.events, (when, self._serial, process))
 
@@ -79,7 +79,7 @@ class Net:
         self.endpoints[key] = endpoint
 
     def remove(self, key: str) -> None:
-        """The endpoint's sockets close: the other side sees it a moment later, unless a cut is between."""
+        """Closes the endpoint's sockets; the other side sees it a moment later, unless a cut is between."""
         endpoint = self.endpoints.pop(key, None)
         if endpoint is None:
             return
@@ -90,6 +90,11 @@ class Net:
             if other is not None:
                 self.schedule(self.clock.now + 0.0005, other.process)
         endpoint.links = {}
+
+    def remove_all(self, process: str) -> None:
+        """Closes all endpoints of a process."""
+        for key in [key for key, endpoint in self.endpoints.items() if endpoint.process == process]:
+            self.remove(key)
 
     def send(self, key: str, peer: str, message: object) -> bool:
         endpoint = self.endpoints.get(key)
@@ -105,7 +110,7 @@ class Net:
         return True
 
     def backlog(self, key: str, peer: str) -> int:
-        """Bytes that are under way."""
+        """Returns the bytes that are under way."""
         endpoint = self.endpoints.get(key)
         link = endpoint.links.get(peer) if endpoint else None
         return sum(len(m) for _when, m in link.pipes[peer].queue if isinstance(m, bytes)) if link else 0
@@ -114,7 +119,7 @@ class Net:
         return (source, target) not in self.cut
 
     def pump(self, process: str) -> set[str]:
-        """Delivers to a process what has arrived; the endpoints at which something happened."""
+        """Delivers arrived messages to a process; returns the endpoints that had an event."""
         busy = set()
         for key, endpoint in list(self.endpoints.items()):
             if endpoint.process == process:
@@ -126,7 +131,7 @@ class Net:
         return busy
 
     def next_dial(self, process: str) -> float:
-        """When a link that a process wants and has not is to be tried again."""
+        """Returns when a process next tries a link that it wants and does not have."""
         now = self.clock.now
         times = [
             retry if (retry := self._retry.get((min(key, peer), max(key, peer)), 0.0)) > now else now + _UNREACHABLE
@@ -186,18 +191,24 @@ class Net:
         return made
 
 
-class SimWire:
-    """A `Wire` over the net.
+class SimTransport:
+    """A `Transport` over the network.
 
     Attributes:
-        asleep: How long the last poll would wait for something to happen.
-        woken: Whether somebody ended the wait that is next.
+        asleep: How long the last poll would wait for an event.
+        woken: Whether the next wait was ended already.
     """
 
     def __init__(
-        self, net: Net, me: str, peers: frozenset[str], area: str, generation: int, refused: Callable[[str], None]
+        self,
+        network: Network,
+        me: str,
+        peers: frozenset[str],
+        area: str,
+        generation: int,
+        refused: Callable[[str], None],
     ) -> None:
-        self.net, self.me, self._refused = net, me, refused
+        self._network, self.me, self._refused = network, me, refused
         self._suffix = f"raft|{area}|{generation}"
         self.endpoint = Endpoint(me)
         self._peers = peers
@@ -205,7 +216,7 @@ class SimWire:
 
     @property
     def key(self) -> str:
-        """Its endpoint's."""
+        """The key of its endpoint."""
         return self._key(self.me)
 
     def start(self, handler: TransportHandler) -> None:
@@ -215,25 +226,25 @@ class SimWire:
         endpoint.up = lambda key: handler.on_up(key.split("|")[0])
         endpoint.down = lambda key: handler.on_down(key.split("|")[0])
         endpoint.message = lambda key, message: handler.on_message(key.split("|")[0], bytes(message))  # type: ignore[call-overload]
-        self.net.add(self.key, endpoint)
+        self._network.add(self.key, endpoint)
 
     def _key(self, name: str) -> str:
         return f"{name}|{self._suffix}"
 
     def send(self, peer: str, message: bytes) -> bool:
-        return self.net.send(self.key, self._key(peer), message)
+        return self._network.send(self.key, self._key(peer), message)
 
     def backlog(self, peer: str) -> int:
-        return self.net.backlog(self.key, self._key(peer))
+        return self._network.backlog(self.key, self._key(peer))
 
     def poll(self, timeout: float) -> None:
-        """The world pumps, and turns the group again when this wait would be over."""
+        """Returns at once: the world pumps, and turns the group again when this wait would be over."""
         self.asleep = 0.0 if self.woken else timeout
         self.woken = False
 
     def wake(self) -> None:
         self.woken = True
-        self.net.schedule(self.net.clock.now, self.me)
+        self._network.schedule(self._network.clock.now, self.me)
 
     def close(self) -> None:
-        self.net.remove(self.key)
+        self._network.remove(self.key)

@@ -1,4 +1,4 @@
-"""A simulator that raises before its replica votes is refused with a sentence, and the process stays a spare."""
+"""A process refuses an area whose simulator raises before its replica votes, with a sentence, and stays a spare."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pairsim.model.state.table import Table
 from pairsim.model.status import Role
 from pairsim.replication.service import RefusedError
 from tests.unit.model.counting import Counting, area
-from tests.unit.replication.hosts import assignment, host
+from tests.unit.replication.process.processes import assignment, simulator_process
 
 
 class Unprepared(Counting):
@@ -32,7 +32,7 @@ class Misspelt(Counting):
 
 
 class Crowded(Counting):
-    """More than the scratch area, so that the founding alone fails."""
+    """A simulator that fails only with more entities than the scratch area has, so when the real area is populated."""
 
     def populate(self, table: Table, rng: np.random.Generator) -> None:
         for _ in range(1 + (self._entities > 64)):
@@ -52,14 +52,15 @@ def place(kind: type, method: str, line: int) -> str:
     return f"{__file__}:{inspect.getsourcelines(getattr(kind, method))[1] + line}"
 
 
-def told(folder: Path, spec: AreaSpec) -> str:
-    with host(folder) as one:
+def refusal(folder: Path, spec: AreaSpec) -> str:
+    """Returns the sentence with which a process refuses the area; the process must take another area then."""
+    with simulator_process(folder) as process:
         with pytest.raises(RefusedError) as refused:
-            one.assign(assignment(one, spec))
-        assert one.status().role is Role.SPARE
-        assert not list(folder.glob("areas/*/*.json")), "a restart would fail at it"
-        one.assign(assignment(one, area(4)))
-        assert one.status().area == "a", "and it takes another one"
+            process.assign(assignment(process, spec))
+        assert process.status().role is Role.SPARE
+        assert not list(folder.glob("areas/*/*.json")), "a restart would try the refused area again"
+        process.assign(assignment(process, area(4)))
+        assert process.status().area == "a"
     return str(refused.value)
 
 
@@ -72,13 +73,13 @@ def told(folder: Path, spec: AreaSpec) -> str:
         (Leaving, "SystemExit: 3", "prepare", 1),
     ],
 )
-def test_what_a_simulator_raises_is_told_with_its_own_line(
+def test_the_refusal_names_the_error_and_the_simulators_own_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, error: str, method: str, line: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
     name = f"{__name__}:{kind.__name__}"
     with structlog.testing.capture_logs() as logs:
-        sentence = told(tmp_path, msgspec.structs.replace(area(100), simulator=name))
+        sentence = refusal(tmp_path, msgspec.structs.replace(area(100), simulator=name))
     where = place(kind, method, line)
     if kind is Crowded:  # its innermost line is that of its base
         where = place(Counting, "populate", 1).replace(__file__, inspect.getfile(Counting))
@@ -94,7 +95,5 @@ def test_what_a_simulator_raises_is_told_with_its_own_line(
         (msgspec.structs.replace(area(), simulator=f"{__name__}:Clashing"), "every area has the operation 'set'"),
     ],
 )
-def test_what_is_wrong_with_the_area_is_told_in_the_simulators_words(
-    tmp_path: Path, spec: AreaSpec, sentence: str
-) -> None:
-    assert sentence in told(tmp_path, spec)
+def test_a_refusal_of_the_simulator_itself_is_kept_as_it_is(tmp_path: Path, spec: AreaSpec, sentence: str) -> None:
+    assert sentence in refusal(tmp_path, spec)

@@ -1,0 +1,73 @@
+"""The status document of a simulator process."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim.settings import ProcessSettings
+
+if TYPE_CHECKING:
+    from pairsim.replication.replica.node import AreaNode
+
+
+def spare_status(settings: ProcessSettings, *, started_at: float, leaving: bool) -> ReplicaStatus:
+    """Returns the status of a process that has no area."""
+    return ReplicaStatus(
+        plane="",
+        area="",
+        replica=settings.name,
+        role=Role.SPARE,
+        generation=0,
+        term=0,
+        epoch=0,
+        tick=0,
+        synced_tick=0,
+        digest="",
+        entities=0,
+        leader=None,
+        members=(),
+        in_sync=False,
+        peer_in_sync=False,
+        started_at=started_at,
+        pid=os.getpid(),
+        peer=settings.peer_address,
+        leaving=leaving,
+    )
+
+
+def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: float, leaving: bool) -> ReplicaStatus:
+    """Returns the status of a replica."""
+    replica, assignment = node.replica, node.membership.assignment
+    state, ticks, monitor = replica.state, node.log, replica.tick_rate_monitor
+    can_simulate = replica.can_simulate() and node.membership.group.voter
+    active, term = replica.active, ticks.term
+    # An active that wakes from a stall reads the next term in the log before it notices that it leads no more.
+    leading = active is not None and active.term >= term
+    leader = node.leader()
+    return ReplicaStatus(
+        plane=node.spec.plane,
+        area=node.spec.area,
+        replica=settings.name,
+        role=Role.ACTIVE if leading else Role.PASSIVE if can_simulate else Role.JOINING,
+        generation=assignment.generation,
+        term=term,
+        epoch=ticks.authority.epoch,
+        tick=ticks.tick,
+        synced_tick=min(state.tick, ticks.tick) if state.trusted else 0,
+        digest=next(iter(state.digests(state.tick, state.tick).values()), ""),
+        entities=len(state.table),
+        leader=leader.replica if leader else None,
+        members=tuple(m.replica for m in assignment.members()),
+        in_sync=can_simulate,
+        peer_in_sync=node.peer_in_sync(),
+        started_at=started_at,
+        pid=os.getpid(),
+        peer=settings.peer_address,
+        divergences=state.divergences,
+        leaving=leaving,
+        succession=replica.succession if leading else None,
+        pace=round(monitor.share, 2),
+        tick_ms=round(monitor.tick_ms, 1),
+    )

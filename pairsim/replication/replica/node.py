@@ -1,0 +1,247 @@
+"""A simulator process's part in one area, without threads: membership, replica, inbox and tick log.
+
+This is the one place that composes them. Two drivers run an `AreaNode`: the threads of a process (`AreaRuntime`) and
+the virtual-time simulation, so that the simulation tests what a process runs.
+
+One thread, the *Raft thread*, calls `turn_raft` in an endless loop; another, the *replica thread*, calls
+`replica.run_once`. The methods here are for any thread, unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pairsim.model.assignment import Assignment, Member
+from pairsim.model.authority import Authority
+from pairsim.model.simulation.simulator import Simulator
+from pairsim.replication.clock import monotonic
+from pairsim.replication.log.records import Grant, Record
+from pairsim.replication.log.tick_log import TickLog, TickLogListener
+from pairsim.replication.measurements import ReplicaMeasurements
+from pairsim.replication.membership.membership import GroupResources, Membership
+from pairsim.replication.replica.handover_request import HandoverRequest
+from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.ports import Disk, ReplicaListener
+from pairsim.replication.replica.replica import Replica
+from pairsim.replication.replica.warmup import as_simulator_error
+from pairsim.replication.service import NotActiveError, RefusedError
+from pairsim.replication.sync.messages import KEYFRAME
+from pairsim.settings import Timing
+
+SEAL_TIMEOUT_SECONDS = 5.0
+"""The time in which the newcomers must be in sync after a request to open the next generation; the controller repeats
+the request."""
+
+
+class NodeListener(ReplicaListener, Protocol):
+    """What the driver of an area node learns."""
+
+    def on_retired(self) -> None:
+        """Handles that the area continues without this process. Raft thread."""
+
+
+class AreaNode:
+    """A replica and its membership. It is the `Consensus` of the replica: it passes records to the current group.
+
+    Attributes:
+        spec: The area.
+        log: The tick log, which outlives generations.
+        inbox: The batches that wait for a tick.
+        replica: The state and the role.
+        membership: The generation and its Raft group.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        assignment: Assignment,
+        *,
+        simulator: Simulator,
+        resources: GroupResources,
+        checkpoints: Disk,
+        inbox_commands: int,
+        timing: Timing,
+        listener: NodeListener,
+        observers: Sequence[TickLogListener] = (),
+    ) -> None:
+        """Makes or restores the state, then joins the generation.
+
+        Args:
+            me: The name of this process.
+            assignment: The generation.
+            simulator: The area's simulator, prepared.
+            resources: The network and the journals.
+            checkpoints: The checkpoints on disk.
+            inbox_commands: The most commands that may wait for a tick.
+            timing: The intervals of the Raft group.
+            listener: The driver.
+            observers: Listeners that learn of each applied record before the replica does.
+
+        Raises:
+            SimulatorError: The simulator cannot populate the area. No generation was joined.
+        """
+        spec = assignment.spec
+        self._me, self._listener = me, listener
+        self.spec = spec
+        self.inbox = Inbox(inbox_commands)
+        self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))
+        self.replica = Replica(
+            spec,
+            simulator,
+            self.log,
+            consensus=self,
+            disk=checkpoints,
+            inbox=self.inbox,
+            commit_known_from_log=self._commit_known_from_log,
+            listener=listener,
+        )
+        resuming = resources.has_journal(assignment.generation)
+        if not (resuming and self.replica.restore_checkpoint()) and assignment.generation == 1:
+            with as_simulator_error(spec, type(simulator)):
+                self.replica.initialise()
+        self.membership = Membership(
+            me,
+            assignment,
+            ticks=self.log,
+            listeners=(*observers, self.replica),
+            leadership=self.replica,
+            resources=resources,
+            timing=timing,
+            on_retired=listener.on_retired,
+        )
+
+    def turn_raft(self, wait: float) -> tuple[object, ...]:
+        """Runs one turn, which waits at most `wait` seconds; returns the values whose change is a change of status.
+
+        Raft thread.
+        """
+        self.membership.turn(wait)
+        group = self.membership.group
+        ready = self.replica.can_simulate(), self.peer_in_sync()
+        return group.leader, group.term, group.open_term, group.links, group.voter, ready
+
+    def wake_replica(self) -> None:
+        """Ends the pause of the replica thread."""
+        self._listener.wake()
+
+    def _commit_known_from_log(self) -> bool:
+        return self.membership.commit_known_from_log()
+
+    # --- Consensus
+
+    def submit(self, term: int, record: Record) -> None:
+        """Appends a record to the log, if the term is still open."""
+        self.membership.group.submit(term, record, lambda: None)
+
+    def transfer_leadership(self, peer: str | None) -> None:
+        """Transfers the leadership once the peer has the whole log; None cancels the transfer."""
+        self.membership.group.transfer_leadership(peer)
+
+    def voters(self) -> frozenset[str]:
+        """Returns the names of the linked peers that vote."""
+        return self.membership.group.voters()
+
+    def linked_replicas(self) -> frozenset[str]:
+        """Returns the names of the linked peers that are replicas."""
+        return self.membership.group.links & {m.replica for m in self.membership.assignment.replicas}
+
+    # --- what the node knows
+
+    def leader(self) -> Member | None:
+        """Returns the active; None while this member knows of none, or while the witness leads."""
+        group, assignment = self.membership.group, self.membership.assignment
+        if group.open_term is not None:
+            return assignment.member(self._me)
+        name = group.leader
+        if name is None or name == self._me or name not in group.links:
+            return None
+        peer = assignment.member(name)
+        return None if peer is None or peer == assignment.witness else peer
+
+    def other_replica(self) -> Member:
+        """Returns the other replica of the pair."""
+        first, second = self.membership.assignment.replicas
+        return second if first.replica == self._me else first
+
+    def stream_source(self) -> tuple[str, str, int] | None:
+        """Returns name, address and generation of the replica to follow; None while this replica is the active."""
+        if self.replica.active is not None:
+            return None
+        other = self.other_replica()
+        return other.replica, other.peer, self.membership.assignment.generation
+
+    def peer_in_sync(self) -> bool:
+        """Returns whether this replica is the active and the passive could take over."""
+        active = self.replica.active
+        if active is None:
+            return False
+        group, peer = self.membership.group, self.other_replica().replica
+        ping = group.peer_ping(peer)
+        acked = self.replica.publisher.acked(peer)
+        return (
+            ping is not None
+            and not ping.quarantined
+            and ping.capable
+            and self.log.reaches(acked)
+            and self.membership.assignment.witness.replica in group.voters()
+        )
+
+    def measure(self) -> ReplicaMeasurements:
+        """Returns the replica's measurements, after it has updated those that are read at a scrape."""
+        measurements, publisher = self.replica.measurements, self.replica.publisher
+        active = self.replica.active is not None
+        acked = publisher.acked(self.other_replica().replica) if active else KEYFRAME
+        measurements.lag = max(0, self.log.tick - acked) if acked != KEYFRAME else None
+        measurements.inbox, measurements.tick_rate = self.inbox.waiting, self.spec.tick_rate
+        measurements.voters = len(self.membership.group.voters()) + self.membership.group.voter
+        return measurements
+
+    # --- requests of clients and the controller
+
+    def request_switchover(self, deadline: float) -> HandoverRequest:
+        """Asks the active to hand over to the passive until `deadline`, in monotonic seconds.
+
+        Raises:
+            NotActiveError: This replica is not the active.
+            RefusedError: Another handover is under way, or the passive is not in sync.
+        """
+        active = self.replica.active
+        if active is None:
+            raise NotActiveError(self.leader())
+        peer = self.other_replica().replica
+        if active.handover is None and not self.peer_in_sync():
+            raise RefusedError(f"the passive {peer} is not in sync: wait until the area is redundant")
+        request = active.request_handover(peer, None, deadline)
+        self._listener.wake()
+        return request
+
+    def advance_to(self, assignment: Assignment) -> None:
+        """Asks the active to open the next generation as soon as its newcomers are in sync.
+
+        Does nothing on a passive, or while another handover is under way: the controller repeats the assignment.
+        """
+        active = self.replica.active
+        if active is None:
+            return
+        newcomers = [m.replica for m in assignment.replicas if m.replica in assignment.joins]
+        peer = newcomers[0] if newcomers else self.other_replica().replica
+        try:
+            active.request_handover(peer, assignment, monotonic() + SEAL_TIMEOUT_SECONDS)
+        except RefusedError:
+            return
+        self._listener.wake()
+
+    def submit_grant(self, authority: Authority) -> None:
+        """Appends an authority grant to the log; it is in force when `log.authority` equals it.
+
+        Raises:
+            NotActiveError: This replica is not the active.
+            RefusedError: A later authority is in force.
+        """
+        active = self.replica.active
+        if active is None:
+            raise NotActiveError(self.leader())
+        if authority.epoch < self.log.authority.epoch:
+            raise RefusedError(f"epoch {authority.epoch} is lower than {self.log.authority.epoch}, the one in force")
+        self.submit(active.term, Grant(active.term, authority))

@@ -1,0 +1,70 @@
+"""The seams of a replica: its Raft group, its checkpoints and its driver; real ones, or simulated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pairsim.model.state.table import Table
+from pairsim.replication.checkpoint.format import Checkpoint
+from pairsim.replication.log.records import Record
+from pairsim.replication.service import Published
+
+
+class Consensus(Protocol):
+    """What the active needs of its Raft group. Any thread may call it."""
+
+    def submit(self, term: int, record: Record) -> None:
+        """Appends a record to the log, if the term is still open."""
+
+    def transfer_leadership(self, peer: str | None) -> None:
+        """Transfers the leadership once the peer has the whole log; None cancels the transfer."""
+
+    def voters(self) -> frozenset[str]:
+        """Returns the names of the linked peers that vote."""
+
+    def linked_replicas(self) -> frozenset[str]:
+        """Returns the names of the linked peers that are replicas; the witness is not among them."""
+
+
+class Disk(Protocol):
+    """The checkpoints of this replica."""
+
+    @property
+    def durable(self) -> int:
+        """The tick of the newest checkpoint that is safely written; 0 before the first."""
+
+    def load(self) -> Checkpoint | None:
+        """Returns the newest checkpoint; None before the first."""
+
+    def offer(
+        self,
+        table: Table,
+        tick: int,
+        term: int,
+        digest: int,
+        now: float,
+        *,
+        rejected: Mapping[int, str],
+        urgent: bool,
+    ) -> None:
+        """Starts to write a checkpoint, if one is due or urgent and the last one is finished.
+
+        Copies what it needs before it returns.
+        """
+
+
+class ReplicaListener(Protocol):
+    """What the driver of a replica learns."""
+
+    def wake(self) -> None:
+        """Ends the pause of the replica thread. Any thread."""
+
+    def on_publish(self, published: Published | None) -> None:
+        """Takes a tick that may be seen (replica thread), or None on a change of authority (Raft thread)."""
+
+    def on_takeover(self, *, term: int, tick: int, replayed: int) -> None:
+        """Handles that this replica became active at `tick`, of which it replayed the last `replayed` ticks.
+
+        Replica thread.
+        """

@@ -1,0 +1,79 @@
+"""The oracle: it hears what all processes of a run say, and checks the invariants as they speak."""
+
+from __future__ import annotations
+
+from pairsim.model.authority import Authority
+from pairsim.model.commands import Result
+from pairsim.replication.log.records import Seal, Tick
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class Oracle:
+    """Everything that the processes of a run committed, showed and acknowledged.
+
+    Attributes:
+        records: The committed records by tick.
+        digests: The digests of the ticks that were seen.
+        actives: The active of each term.
+        ran: The tick of each command.
+        acked: The first result of each acknowledged command.
+        refused: The reason of each acknowledged command; empty if it was applied.
+        takeovers: How many leaderships began.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[int, Tick] = {}
+        self.digests: dict[int, int] = {}
+        self.actives: dict[int, str] = {}
+        self.ran: dict[str, int] = {}
+        self.acked: dict[str, Result] = {}
+        self.refused: dict[str, str] = {}
+        self.takeovers = 0
+
+    def committed(self, record: Tick) -> None:
+        """Hears that a member applied a record."""
+        known = self.records.setdefault(record.tick, record)
+        if known != record:
+            raise Violation(f"tick {record.tick} was committed twice: {known} and {record}")
+        for command in record.commands:
+            if self.ran.setdefault(command.id, record.tick) != record.tick:
+                raise Violation(f"command {command.id} ran in ticks {self.ran[command.id]} and {record.tick}")
+
+    def published(self, replica: str, tick: int, digest: int) -> None:
+        """Hears the digest of a tick that a replica shows."""
+        if self.digests.setdefault(tick, digest) != digest:
+            raise Violation(f"{replica} shows another tick {tick} than was seen before")
+
+    def active(self, replica: str, term: int) -> None:
+        """Hears that a replica became active."""
+        self.takeovers += 1
+        if self.actives.setdefault(term, replica) != replica:
+            raise Violation(f"term {term} has two actives: {self.actives[term]} and {replica}")
+
+    def answered(self, result: Result) -> None:
+        """Hears the answer to a command."""
+        tick = self.ran.get(result.id)
+        if tick != result.tick:
+            raise Violation(f"command {result.id} was acknowledged for tick {result.tick}, the log has {tick}")
+        self.acked.setdefault(result.id, result)
+        if self.refused.setdefault(result.id, result.reason) != result.reason:
+            raise Violation(f"command {result.id} was answered {self.refused[result.id]!r} and then {result.reason!r}")
+
+
+class OracleListener:
+    """A tick log's listener that passes committed records to the oracle."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+
+    def on_open(self, term: int) -> None: ...
+
+    def on_tick(self, record: Tick, payload: bytes) -> None:
+        self._oracle.committed(record)
+
+    def on_grant(self, authority: Authority) -> None: ...
+
+    def on_seal(self, seal: Seal) -> None: ...

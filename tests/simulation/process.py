@@ -1,0 +1,253 @@
+"""A simulated process: its disk, which survives crashes, and its node, which virtual time drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pairsim.model.assignment import Assignment
+from pairsim.model.state.table import Table
+from pairsim.replication.checkpoint.format import Checkpoint
+from pairsim.replication.membership.membership import Membership
+from pairsim.replication.membership.witness_node import WitnessNode
+from pairsim.replication.raft.journal import Journal
+from pairsim.replication.raft.storage import MemoryStorage
+from pairsim.replication.replica.node import AreaNode
+from pairsim.replication.replica.replica import Replica
+from pairsim.replication.service import Published
+from pairsim.settings import Timing
+from tests.simulation.area import SPEC, Counters
+from tests.simulation.network import Network, SimTransport
+from tests.simulation.oracle import Oracle, OracleListener, Violation
+from tests.simulation.streams import Streams
+
+TIMING = Timing()
+
+_WAKE_DELAY_SECONDS = 0.0005
+"""The longest delay with which a thread that sleeps wakes."""
+
+_RECENT_DIGESTS = 3
+"""How many recent ticks are asked for; a lost leadership may be that far ahead."""
+
+_INBOX_COMMANDS = 10_000
+
+
+class SimCheckpoints:
+    """Checkpoints that survive a crash."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+        self.saved: Checkpoint | None = None
+        self.next_due = 0.0
+
+    @property
+    def durable(self) -> int:
+        return self.saved.tick if self.saved else 0
+
+    def load(self) -> Checkpoint | None:
+        saved = self.saved
+        return Checkpoint(saved.tick, saved.term, saved.table.copy(), saved.rejected) if saved else None
+
+    def offer(
+        self,
+        table: Table,
+        tick: int,
+        term: int,
+        digest: int,
+        now: float,
+        *,
+        rejected: Mapping[int, str],
+        urgent: bool,
+    ) -> None:
+        if (urgent or now >= self.next_due) and tick != self.durable:
+            self.next_due = now + 2.0
+            if tick > 0 and tick not in self._oracle.records:
+                raise Violation(f"tick {tick} is written to disk before it is committed")
+            self.saved = Checkpoint(tick, term, table.copy(), dict(rejected))
+
+
+class SimGroupResources:
+    """The `GroupResources` of a simulated process: journals in memory, links over the simulated network.
+
+    Attributes:
+        storages: The journals by generation.
+        assignments: The members of each generation that was saved.
+        saved: The generation that a restart resumes.
+        published: The generation that the process names to others as the one in force.
+        transports: The newest transport of each generation.
+    """
+
+    def __init__(self, network: Network, name: str, published_by: Callable[[str], Assignment | None]) -> None:
+        """`published_by` returns the generation that another process names, if it is alive and names one."""
+        self._network, self._name, self._published_by = network, name, published_by
+        self.storages: dict[int, MemoryStorage] = {}
+        self.assignments: dict[int, Assignment] = {}
+        self.saved: Assignment | None = None
+        self.published: Assignment | None = None
+        self.transports: dict[int, SimTransport] = {}
+
+    def lose_disk(self) -> None:
+        """Loses all that survives a crash."""
+        self.storages, self.assignments, self.saved = {}, {}, None
+
+    def open_transport(self, assignment: Assignment, on_superseded: Callable[[Assignment], None]) -> SimTransport:
+        def refused(peer: str) -> None:
+            """The peer has no such group: it names the generation that it has."""
+            named = self._published_by(peer)
+            if named is not None:
+                on_superseded(named)
+
+        peers = frozenset(m.replica for m in assignment.members()) - {self._name}
+        generation = assignment.generation
+        transport = SimTransport(self._network, self._name, peers, assignment.spec.area, generation, refused)
+        self.transports[generation] = transport
+        return transport
+
+    def open_journal(self, assignment: Assignment) -> Journal:
+        storage = self.storages.setdefault(assignment.generation, MemoryStorage())
+        return Journal(storage, "boot", f"area/{assignment.generation}/{self._name}")
+
+    def has_journal(self, generation: int) -> bool:
+        return generation in self.storages
+
+    def save_assignment(self, assignment: Assignment) -> None:
+        self.saved = self.assignments[assignment.generation] = assignment
+
+    def saved_generation(self, generation: int) -> Assignment | None:
+        return self.assignments.get(generation) if self.has_journal(generation) else None
+
+    def publish_generation(self, assignment: Assignment) -> None:
+        self.published = assignment
+
+    def delete_generation(self, generation: int) -> None:
+        self.storages.pop(generation, None)
+
+
+class SimProcess:
+    """A simulator or witness process. It is the `NodeListener` of its node.
+
+    Attributes:
+        node: What runs; None while the process is down.
+        retired: Whether the area continues without this process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        network: Network,
+        oracle: Oracle,
+        streams: Streams,
+        published_by: Callable[[str], Assignment | None],
+    ) -> None:
+        self.name = name
+        self._network, self._oracle, self._streams = network, oracle, streams
+        self.resources = SimGroupResources(network, name, published_by)
+        self.checkpoints = SimCheckpoints(oracle)
+        self.node: AreaNode | WitnessNode | None = None
+        self.retired = False
+        self._replica_due = self._raft_due = self._timer = 0.0
+
+    @property
+    def membership(self) -> Membership | None:
+        """The membership; None while the process is down."""
+        return self.node.membership if self.node is not None else None
+
+    @property
+    def replica(self) -> Replica | None:
+        """The replica; None in a witness, and while the process is down."""
+        return self.node.replica if isinstance(self.node, AreaNode) else None
+
+    # --- life
+
+    def start(self, assignment: Assignment) -> None:
+        """Starts the process with an assignment, on the files that it has."""
+        self.resources.published, self._raft_due, self.retired = None, 0.0, False
+        observers = [OracleListener(self._oracle)]
+        if assignment.witness.replica == self.name:
+            self.node = WitnessNode(
+                self.name,
+                assignment,
+                resources=self.resources,
+                timing=TIMING,
+                on_term=lambda: None,
+                on_retired=self.on_retired,
+                observers=observers,
+            )
+        else:
+            self.node = AreaNode(
+                self.name,
+                assignment,
+                simulator=Counters(SPEC),
+                resources=self.resources,
+                checkpoints=self.checkpoints,
+                inbox_commands=_INBOX_COMMANDS,
+                timing=TIMING,
+                listener=self,
+                observers=observers,
+            )
+            self._streams.attach(self.node, self.name)
+        self.wake()
+
+    def crash(self, *, lose_disk: bool = False) -> None:
+        """Kills the process: memory and sockets are lost, files stay."""
+        self._network.remove_all(self.name)
+        self.node = None
+        if lose_disk:
+            self.resources.lose_disk()
+            self.checkpoints = SimCheckpoints(self._oracle)
+
+    # --- time
+
+    def turn(self, now: float) -> None:
+        """Does the work that is due. The two threads sleep as real ones do: only a wake-up ends a sleep early."""
+        node = self.node
+        if node is None:
+            return
+        replica = self.replica
+        for _round in range(20):
+            busy = self._network.pump(self.name)
+            self._turn_raft(node, now, busy)
+            self._read_digests()
+            if replica is not None and now >= self._replica_due:
+                self._replica_due = replica.run_once(now)
+            if not busy and now < self._raft_due:
+                break
+        due = self._raft_due if replica is None else min(self._raft_due, self._replica_due)
+        due = max(min(due, self._network.next_dial(self.name)), now + _WAKE_DELAY_SECONDS)
+        if due < self._timer or self._timer <= now:
+            self._timer = due
+            self._network.schedule(due, self.name)
+
+    def _turn_raft(self, node: AreaNode | WitnessNode, now: float, busy: set[str]) -> None:
+        transports = self.resources.transports
+        transport = transports[node.membership.assignment.generation]
+        if transport.key in busy or transport.woken or now >= self._raft_due:
+            node.turn_raft(TIMING.ping)
+            asleep = transports[node.membership.assignment.generation].asleep
+            self._raft_due = now + asleep + (_WAKE_DELAY_SECONDS if asleep else 0.0)
+
+    def _read_digests(self) -> None:
+        """Reads what `GET /v1/digests` would answer, at any time between two steps."""
+        replica = self.replica
+        if replica is not None:
+            last = replica.log.tick
+            for tick, digest in replica.state.digests(last - _RECENT_DIGESTS, last).items():
+                self._oracle.published(self.name, tick, int(digest, 16))
+
+    # --- NodeListener
+
+    def wake(self) -> None:
+        self._replica_due = 0.0
+        self._network.schedule(self._network.clock.now, self.name)
+
+    def on_publish(self, published: Published | None) -> None:
+        if published is not None and self.replica is not None:
+            digest = self.replica.state.digest(published.tick)
+            assert digest is not None
+            self._oracle.published(self.name, published.tick, digest)
+
+    def on_takeover(self, *, term: int, tick: int, replayed: int) -> None:
+        self._oracle.active(self.name, term)
+
+    def on_retired(self) -> None:
+        self.retired = True

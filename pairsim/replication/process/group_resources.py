@@ -19,9 +19,10 @@ import structlog
 from pairsim.model.assignment import Assignment
 from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.replication.raft.journal import FileStorage, Journal, boot_id
-from pairsim.replication.transport.channel import Hello
-from pairsim.replication.transport.peer_port import Link, RefusedError, Taker
-from pairsim.replication.transport.tcp_transport import TcpWire
+from pairsim.replication.transport.key_exchange import Hello
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError
+from pairsim.replication.transport.tcp_transport import TcpTransport
 from pairsim.settings import ProcessSettings
 
 log = structlog.get_logger()
@@ -32,11 +33,11 @@ class Switchboard:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wires: dict[tuple[str, int], TcpWire] = {}
+        self._wires: dict[tuple[str, int], TcpTransport] = {}
         self._current: dict[str, Assignment] = {}
-        self._streams: dict[str, Callable[[Link, Hello], None]] = {}
+        self._streams: dict[str, Callable[[PeerLink, Hello], None]] = {}
 
-    def add_wire(self, area: str, generation: int, wire: TcpWire) -> None:
+    def add_wire(self, area: str, generation: int, wire: TcpTransport) -> None:
         """Takes links for a group."""
         with self._lock:
             self._wires = {k: w for k, w in self._wires.items() if not w.closed} | {(area, generation): wire}
@@ -46,7 +47,7 @@ class Switchboard:
         with self._lock:
             self._current[assignment.spec.area] = assignment
 
-    def set_stream(self, area: str, serve: Callable[[Link, Hello], None]) -> None:
+    def set_stream(self, area: str, serve: Callable[[PeerLink, Hello], None]) -> None:
         """Takes subscribers of an area's state."""
         with self._lock:
             self._streams[area] = serve
@@ -57,24 +58,24 @@ class Switchboard:
             self._current.pop(area, None)
             self._streams.pop(area, None)
 
-    def raft(self, hello: Hello) -> Taker:
+    def raft(self, hello: Hello) -> Acceptor:
         """A member dials a group."""
         with self._lock:
             wire = self._wires.get((hello.area, hello.generation))
             current = self._current.get(hello.area)
         if wire is None or wire.closed or not wire.expects(hello.sender):
             detail = msgspec.json.encode(current) if current is not None else b""
-            raise RefusedError(f"no group of generation {hello.generation} of {hello.area} here", detail)
+            raise LinkRefusedError(f"no group of generation {hello.generation} of {hello.area} here", detail)
         return functools.partial(wire.accept, hello.sender)
 
-    def sync(self, hello: Hello) -> Taker:
+    def sync(self, hello: Hello) -> Acceptor:
         """A replica subscribes to an area's state."""
         with self._lock:
             serve = self._streams.get(hello.area)
         if serve is None:
-            raise RefusedError(f"no state of {hello.area} here")
+            raise LinkRefusedError(f"no state of {hello.area} here")
 
-        def take(link: Link) -> None:
+        def take(link: PeerLink) -> None:
             threading.Thread(target=serve, args=(link, hello), name=f"state-{hello.sender}", daemon=True).start()
 
         return take
@@ -95,10 +96,10 @@ class AreaSurface:
         self._settings, self._board, self._superseded = settings, board, superseded
         folder.mkdir(parents=True, exist_ok=True)
 
-    def wire(self, assignment: Assignment) -> TcpWire:
+    def wire(self, assignment: Assignment) -> TcpTransport:
         """See `Surface`."""
         spec, me = assignment.spec, self._settings.name
-        wire = TcpWire(
+        wire = TcpTransport(
             me,
             {m.replica: m.peer for m in assignment.members() if m.replica != me},
             area=spec.area,

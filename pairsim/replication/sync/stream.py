@@ -24,8 +24,11 @@ from pairsim.replication.sync.messages import (
     encode_to_subscriber,
 )
 from pairsim.replication.sync.publisher import WINDOW, Packed, StatePublisher, Subscriber
-from pairsim.replication.transport.channel import ChannelError, Hello
-from pairsim.replication.transport.peer_port import Link, PeerError, RefusedByPeerError, dial
+from pairsim.replication.transport.channel import ChannelError
+from pairsim.replication.transport.dial import RefusedByPeerError, dial
+from pairsim.replication.transport.key_exchange import Hello
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.sockets import PeerError
 from pairsim.settings import Timing
 
 log = structlog.get_logger()
@@ -38,7 +41,7 @@ _KEEPALIVE = 0.5
 class _Writer:
     """A bounded queue and a thread that sends what is in it; too slow a peer loses the link."""
 
-    def __init__(self, link: Link, name: str) -> None:
+    def __init__(self, link: PeerLink, name: str) -> None:
         self._link = link
         self._queue: queue.Queue[tuple[bytes, Packed | None] | None] = queue.Queue(_OUTLET)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -78,7 +81,7 @@ class _Writer:
             self._link.close()
 
 
-def serve(link: Link, hello: Hello, publisher: StatePublisher) -> None:
+def serve(link: PeerLink, hello: Hello, publisher: StatePublisher) -> None:
     """Serves a subscriber until the link breaks; blocks."""
     writer = _Writer(link, f"state-to-{hello.sender}")
     subscriber: Subscriber = publisher.join(hello.sender, writer)
@@ -112,7 +115,7 @@ class StreamClient:
         self._follower, self._me, self._area, self._secret = follower, me, area, secret
         self._timing, self._source, self._wake = timing, source, wake
         self._closed = threading.Event()
-        self._link: Link | None = None
+        self._link: PeerLink | None = None
         self._thread = threading.Thread(target=self._run, name="state-stream", daemon=True)
         self._thread.start()
 

@@ -14,8 +14,10 @@ from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import FrameHeader, Watermark, decode_to_subscriber
 from pairsim.replication.sync.publisher import WINDOW, StatePublisher
 from pairsim.replication.sync.stream import StreamClient, _Writer, serve
-from pairsim.replication.transport.channel import Channel, Hello
-from pairsim.replication.transport.peer_port import Link, PeerPort, Taker
+from pairsim.replication.transport.channel import Channel
+from pairsim.replication.transport.key_exchange import Hello
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.peer_port import Acceptor, PeerPort
 from pairsim.settings import Timing
 from tests.unit.replication.tables import SCHEMA, table
 
@@ -24,7 +26,7 @@ PATIENCE = 10.0
 """How long a test waits for what must happen, in seconds."""
 
 
-class SlowLink(Link):
+class SlowLink(PeerLink):
     """Takes one frame, and the next ones when it is told to."""
 
     def __init__(self) -> None:
@@ -115,7 +117,7 @@ def test_what_the_stream_brings_wakes_the_passive_when_there_is_something_to_do(
     publisher, passive, woken = StatePublisher(SCHEMA, Meters()), Passive(), threading.Event()
     port = PeerPort("127.0.0.1:0", SECRET, PATIENCE, name="a")
 
-    def answer(hello: Hello) -> Taker:
+    def answer(hello: Hello) -> Acceptor:
         return lambda link: serve(link, hello, publisher)
 
     port.register("sync", answer)

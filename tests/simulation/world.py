@@ -32,7 +32,7 @@ from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import Committed, InboxFullError, Published, ReplicaError
 from pairsim.replication.sync.messages import ToSubscriber, decode_to_subscriber, encode_to_subscriber
-from pairsim.replication.sync.publisher import Packed, Subscriber
+from pairsim.replication.sync.publisher import PackedFrame, Subscriber
 from pairsim.settings import Timing
 from tests.simulation.net import Clock, Endpoint, Net, SimWire
 
@@ -181,7 +181,7 @@ class SimDisk:
         saved = self.saved
         return Checkpoint(saved.tick, saved.term, saved.table.copy(), saved.rejected) if saved else None
 
-    def offer(
+    def maybe_write(
         self,
         table: Table,
         tick: int,
@@ -295,7 +295,7 @@ class Process:
             if not (resuming and replica.resume()) and assignment.generation == 1:
                 replica.found()
             self.member = self._member(assignment, ticks, replica)
-            replica.follower.by_log = self.member.by_log
+            replica.follower.commit_known_from_log = self.member.by_log
             self.world.streams.attach(self)
         self.wake()
 
@@ -417,7 +417,7 @@ class Streams:
             return frozenset(f"{name}|serve" for name in others)
 
         def up(peer: str) -> None:
-            replica.follower.connected(lambda said: void(self.net.send(key, peer, said)))
+            replica.follower.on_connected(lambda said: void(self.net.send(key, peer, said)))
 
         def message(_peer: str, data: object) -> None:
             header, body = decode_to_subscriber(data)  # type: ignore[arg-type]
@@ -427,7 +427,7 @@ class Streams:
                 process.wake()
 
         endpoint.wants, endpoint.up, endpoint.message = wants, up, message
-        endpoint.down = lambda _peer: replica.follower.connected(None)
+        endpoint.down = lambda _peer: replica.follower.on_disconnected()
         self.net.add(key, endpoint)
 
 
@@ -441,7 +441,7 @@ class SimOutlet:
     def __init__(self, net: Net, key: str, peer: str) -> None:
         self._net, self._key, self._peer = net, key, peer
 
-    def offer(self, message: ToSubscriber, body: Packed | None) -> None:
+    def offer(self, message: ToSubscriber, body: PackedFrame | None) -> None:
         head = encode_to_subscriber(message)
         self._net.send(self._key, self._peer, head + (body.bytes() if body else b""))
 
@@ -622,7 +622,7 @@ class World:
                 f" leader {group.leader} voter {group.voter} last {group._raft.last} links {sorted(group.links)}"
                 + (
                     f" tick {log.tick} state {p.replica.state.tick} valid {p.replica.state.valid}"
-                    f" doubt {p.replica.state.doubt} capable {p.replica.capable()}"
+                    f" doubt {p.replica.state.unconfirmed_term} capable {p.replica.capable()}"
                     if log and p.replica
                     else ""
                 )

@@ -13,7 +13,7 @@ from pairsim.model.assignment import Member as Peer
 from pairsim.model.authority import Authority
 from pairsim.model.command_schema import Catalogue
 from pairsim.model.simulation.error_location import sources
-from pairsim.replication.checkpoint.store import CheckpointDisk
+from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Grant, Record, Seal
 from pairsim.replication.log.tick_log import TickLog
@@ -27,7 +27,7 @@ from pairsim.replication.replica.replica import Replica
 from pairsim.replication.replica.warmup import rehearsed, telling
 from pairsim.replication.service import NotActiveError, RefusedError, Switchover
 from pairsim.replication.sync.messages import KEYFRAME
-from pairsim.replication.sync.stream import StreamClient, serve
+from pairsim.replication.sync.stream import StreamClient, serve_stream
 from pairsim.settings import ProcessSettings
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ class Runtime:
         self.catalogue = Catalogue(simulator.components, simulator.operations)
         self.inbox = Inbox(settings.inbox_commands)
         self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))
-        self._disk = CheckpointDisk(folder, spec.area, simulator.components, settings.checkpoint_seconds)
+        self._disk = CheckpointStore(folder, spec.area, simulator.components, settings.checkpoint_seconds)
         self._awake = threading.Event()
         self._closed = threading.Event()
         self.replica = Replica(
@@ -81,7 +81,7 @@ class Runtime:
             timing=settings.timing,
             on_retired=on_retired,
         )
-        self.replica.follower.by_log = self.member.by_log
+        self.replica.follower.commit_known_from_log = self.member.by_log
         self.replica.on_sealed = self._sealed
         self._stream = StreamClient(
             self.replica.follower,
@@ -92,7 +92,7 @@ class Runtime:
             source=self._source,
             wake=self._awake.set,
         )
-        board.set_stream(spec.area, lambda link, hello: serve(link, hello, self.replica.publisher))
+        board.set_stream(spec.area, lambda link, hello: serve_stream(link, hello, self.replica.publisher))
         self._threads = [
             threading.Thread(target=self._raft_loop, name="raft", daemon=True),
             threading.Thread(target=self._replica_loop, name="replica", daemon=True),

@@ -29,7 +29,7 @@ from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import Meters
 from pairsim.replication.replica.inbox import Inbox, Ledger
 from pairsim.replication.sync.publisher import StatePublisher
-from pairsim.replication.sync.state import State
+from pairsim.replication.sync.state import ReplicaState
 
 log = structlog.get_logger()
 
@@ -101,7 +101,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     spec: AreaSpec
     simulator: Simulator
     catalogue: Catalogue
-    state: State
+    state: ReplicaState
     log: TickLog
     inbox: Inbox
     publisher: StatePublisher
@@ -163,7 +163,7 @@ class Active:
         around.consensus.submit(self.term, record)
         with state.lock:
             self.last_rejected = advance(around.simulator, state.table, commands, tick, around.spec)
-            state.at(tick)
+            state.mark_tick(tick)
         self.ledger.stepped(tick, self.last_rejected, self.term)
         self._publish()
         around.meters.ticks.observe(time.perf_counter() - began)
@@ -207,7 +207,7 @@ class Active:
         One that has not yet said which that is may count on any: it votes, and could have to go on alone.
         """
         around = self._around
-        durables = around.publisher.durables()
+        durables = around.publisher.durable_ticks()
         if not around.consensus.companions() <= durables.keys():
             return 0
         return min([around.durable(), *durables.values()])
@@ -250,7 +250,7 @@ class Active:
         around = self._around
         if around.publisher.tick < around.state.tick:
             self._publish()
-        around.publisher.watermark(self.term, around.log.tick)
+        around.publisher.send_watermark(self.term, around.log.tick)
 
     def committed(self, tick: int) -> None:
         """A tick of this leadership is committed. Raft thread."""

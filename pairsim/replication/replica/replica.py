@@ -35,8 +35,8 @@ from pairsim.replication.replica.tick_rate_monitor import Pace
 from pairsim.replication.service import Published
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
-from pairsim.replication.sync.self_check import Audit
-from pairsim.replication.sync.state import State
+from pairsim.replication.sync.self_check import SelfCheck
+from pairsim.replication.sync.state import ReplicaState
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ class Disk(Protocol):
     def load(self) -> Checkpoint | None:
         """The newest one."""
 
-    def offer(
+    def maybe_write(
         self,
         table: Table,
         tick: int,
@@ -92,11 +92,11 @@ class Replica:
     ) -> None:
         """An area's newcomer or founder has no state; see `found` and `resume`."""
         self.spec, self.simulator, self.log = spec, simulator, ticks
-        self.state = State(Table(simulator.components))
+        self.state = ReplicaState(Table(simulator.components))
         self.meters = Meters()
         self.pace = Pace(spec.tick_rate)
         self.publisher = StatePublisher(simulator.components, self.meters)
-        audit = Audit(spec, simulator, ticks, self.state)
+        audit = SelfCheck(spec, simulator, ticks, self.state)
         self.follower = Follower(self.state, ticks, lambda: disk.durable, audit)
         self.active: Active | None = None
         self.published: Published | None = None
@@ -147,7 +147,7 @@ class Replica:
         """Whether the log leads from the state to the last committed tick; the active itself is ahead of it."""
         if self.active is not None and self.active.term == self._leading:
             return True
-        return self.state.trusted and self.log.reaches(self.state.tick)
+        return self.state.confirmed and self.log.reaches(self.state.tick)
 
     def opened(self, term: int, succession: Succession | None) -> None:
         """This replica is the active of the term."""
@@ -156,7 +156,7 @@ class Replica:
 
     def closed(self) -> None:
         """It is not any more: what was computed and not committed is in doubt."""
-        self.state.doubt, self._leading = self._leading, None
+        self.state.unconfirmed_term, self._leading = self._leading, None
         active = self.active
         if active is not None:
             active.end()
@@ -169,7 +169,7 @@ class Replica:
     def on_tick(self, record: Tick, payload: bytes) -> None:
         """A tick is committed."""
         change = self.gap.commit(record.term, monotonic())
-        self.follower.expect(record.tick - 1, record.digest)
+        self.follower.expect_digest(record.tick - 1, record.digest)
         active = self.active
         if active is not None and active.term == record.term:
             active.committed(record.tick)
@@ -177,7 +177,7 @@ class Replica:
                 self.meters.became_active(change[1], handed=self.succession is Succession.HANDED_OVER)
             self._led = record.term
         self.state.notify()
-        if self._leading is not None or not self.state.trusted or self.follower.ready():
+        if self._leading is not None or not self.state.confirmed or self.follower.ready():
             self._wake()
 
     def on_grant(self, authority: Authority) -> None:
@@ -205,11 +205,13 @@ class Replica:
             due = now + _IDLE
         self._publish()
         state = self.state
-        if state.trusted and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
+        if state.confirmed and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
             # What the log does not reach is of no use after a restart; a newcomer's first state is such a case.
             urgent = not self.log.reaches(self._disk.durable)
             rejected = self._rejected_now()
-            self._disk.offer(state.table, state.tick, self.log.term, digest, now, rejected=rejected, urgent=urgent)
+            self._disk.maybe_write(
+                state.table, state.tick, self.log.term, digest, now, rejected=rejected, urgent=urgent
+            )
         return due
 
     def _retire(self) -> None:
@@ -219,11 +221,11 @@ class Replica:
         if active is not None:
             active.end()
             self._rejected = self.state.tick, active.last_rejected
-            self.publisher.forget()
+            self.publisher.reset()
 
     def _take_over(self, term: int, now: float) -> None:
         self._settle_doubt()
-        self.follower.run_once()
+        self.follower.apply_committed()
         if not self.capable():
             return  # the group sees it too, and looks for another one
         replayed = 0
@@ -256,13 +258,13 @@ class Replica:
             log.error("the state diverged before the takeover", tick=record.tick - 1)
         with self.state.lock:
             rejected = advance(self.simulator, self.state.table, record.commands, record.tick, self.spec)
-            self.state.at(record.tick)
+            self.state.mark_tick(record.tick)
         self._rejected = record.tick, rejected
 
     def _follow(self, now: float) -> None:
         self._settle_doubt()
-        self.follower.run_once()
-        if self.state.trusted:
+        self.follower.apply_committed()
+        if self.state.confirmed:
             self._invalid_since = None
         elif self._invalid_since is None:
             self._invalid_since = now
@@ -273,7 +275,7 @@ class Replica:
 
     def _settle_doubt(self) -> None:
         """Ticks of a lost leadership are what they were if the log has them under its term."""
-        state, term = self.state, self.state.doubt
+        state, term = self.state, self.state.unconfirmed_term
         if term is None or self.log.tick < state.tick:
             return
         first = max(state.tick - MAX_AHEAD, 0)
@@ -282,11 +284,11 @@ class Replica:
             record = decode_record(payload)
             if isinstance(record, Tick) and record.term > term:
                 state.valid = False
-        state.doubt = None
+        state.unconfirmed_term = None
 
     def _publish(self) -> None:
         state = self.state
-        if not state.trusted or state.tick > self.log.tick:
+        if not state.confirmed or state.tick > self.log.tick:
             return
         published = Published(self.log.term, state.tick)
         if published != self.published:

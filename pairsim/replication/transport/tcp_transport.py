@@ -32,7 +32,7 @@ _READ_BYTES = 256 * 1024
 _FIRST_REDIAL_SECONDS, _MAX_REDIAL_SECONDS = 0.002, 0.02
 
 
-class _Connection:
+class _PeerConnection:
     """A link that the Raft thread polls, with the frames that its socket has not accepted yet."""
 
     def __init__(self, name: str, link: PeerLink) -> None:
@@ -113,8 +113,8 @@ class TcpTransport:
         self._area, self._generation, self._secret = area, generation, secret
         self._timing, self._superseded = timing, superseded
         self._poll = select.poll()
-        self._connections: dict[str, _Connection] = {}
-        self._by_fd: dict[int, _Connection] = {}
+        self._connections: dict[str, _PeerConnection] = {}
+        self._by_fd: dict[int, _PeerConnection] = {}
         self._arrived: collections.deque[tuple[str, PeerLink]] = collections.deque()
         self._refusals: collections.deque[bytes] = collections.deque(maxlen=8)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -209,7 +209,7 @@ class TcpTransport:
 
     # --- Raft thread
 
-    def _on_event(self, connection: _Connection, event: int) -> None:
+    def _on_event(self, connection: _PeerConnection, event: int) -> None:
         alive = True
         if event & (select.POLLIN | select.POLLHUP | select.POLLERR):
             messages, alive = connection.read()
@@ -223,19 +223,19 @@ class TcpTransport:
         elif self._connections.get(connection.name) is connection:
             self._watch(connection)
 
-    def _watch(self, connection: _Connection) -> None:
+    def _watch(self, connection: _PeerConnection) -> None:
         self._poll.register(connection.link.sock, select.POLLIN | (select.POLLOUT if connection.unsent else 0))
 
     def _add(self, name: str, link: PeerLink) -> None:
         if old := self._connections.get(name):
             self._drop(old)
-        connection = self._connections[name] = _Connection(name, link)
+        connection = self._connections[name] = _PeerConnection(name, link)
         self._by_fd[link.sock.fileno()] = connection
         self._watch(connection)
         if self._handler is not None:
             self._handler.on_up(name)
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: _PeerConnection) -> None:
         if self._connections.get(connection.name) is not connection:
             return
         del self._connections[connection.name], self._by_fd[connection.link.sock.fileno()]

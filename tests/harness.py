@@ -217,7 +217,7 @@ class RunningPair:
         return {node.name: status for node, status in zip(nodes, found, strict=True) if status is not None}
 
     async def active(self) -> Node | None:
-        """Returns the replica that reports to be the active, of the highest term; None if there is none."""
+        """Returns the replica that reports to be the active, of the highest term; None without one."""
         found = [(s.term, n) for n, s in (await self.statuses()).items() if s.role is Role.ACTIVE]
         return self.nodes[max(found)[1]] if found else None
 

@@ -32,7 +32,7 @@ class CheckpointStore:
 
     @property
     def durable(self) -> int:
-        """The tick of the newest checkpoint on disk; 0 if there is none."""
+        """The tick of the newest checkpoint on disk; 0 without one."""
         return self._durable
 
     def load(self) -> Checkpoint | None:

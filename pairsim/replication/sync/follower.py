@@ -42,7 +42,7 @@ class Follower:
     `apply_committed`; the Raft thread calls `expect_digest`.
 
     Attributes:
-        commit_known_from_log: Returns whether the own log determines what is committed; a newcomer's does not yet.
+        commit_known_from_log: Returns whether the own log shows all commits; the log of a newcomer does not yet.
         rejected: The tick of the last applied frame, and the commands that were rejected in it.
     """
 

@@ -63,7 +63,7 @@ class Outlet(Protocol):
     """The way to one subscriber; it never blocks, and holds at most `WINDOW_FRAMES` frames and a few watermarks."""
 
     def offer(self, message: ToSubscriber, body: PackedFrame | None) -> None:
-        """Queues a message; drops a watermark (which has no body) if there is no room for it."""
+        """Queues a message; drops a watermark (which has no body) if the room is used up."""
 
 
 class Subscriber:
@@ -149,7 +149,7 @@ class StatePublisher:
 
     @property
     def tick(self) -> int:
-        """The tick of the last frame; `KEYFRAME` if there is none in this leadership."""
+        """The tick of the last frame; `KEYFRAME` before the first one of a leadership."""
         return self._chain_tick
 
     def reset(self) -> None:

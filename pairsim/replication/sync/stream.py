@@ -50,7 +50,7 @@ class StreamWriter:
         self._thread.start()
 
     def offer(self, message: ToSubscriber, body: PackedFrame | None) -> None:
-        """Queues a message, or drops a watermark for which there is no room.
+        """Queues a message; drops a watermark if the room for watermarks is used up.
 
         Watermarks leave most of the room to frames, since a frame that finds the queue full costs the link.
         """
@@ -125,7 +125,7 @@ class StreamClient:
             area: The name of the area.
             secret: The secret of the world.
             timing: The limits of a connection attempt and the pause between two.
-            source: Returns name, address (host:port) and generation of the replica to follow; None if there is none.
+            source: Returns name, address (host:port) and generation of the replica to follow; None to wait.
             wake: Called when the follower has a frame to apply.
         """
         self._follower, self._me, self._area, self._secret = follower, me, area, secret

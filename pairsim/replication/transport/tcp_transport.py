@@ -152,7 +152,7 @@ class TcpTransport:
         self._lost[peer].set()
 
     def send(self, peer: str, message: bytes) -> bool:
-        """Sends or queues a message; returns False if there is no link, or the link had to be dropped."""
+        """Sends or queues a message; returns False without a link, or if the link had to be dropped."""
         connection = self._connections.get(peer)
         if connection is None:
             return False

@@ -177,7 +177,7 @@ class RunningPair:
             for node in self.nodes.values():
                 node.start()
             for node in self.nodes.values():
-                await until(lambda node=node: reachable(node), f"{node.name} answers")
+                await until(lambda node=node: reachable(node), f"{node.name} answers", 60)
             await self.assign(self.assignment, ("a", "b", "w"))
             await self.wait_until_redundant()
         except BaseException:

@@ -1,7 +1,6 @@
-"""How processes log: lines on standard error.
+"""The log of a process: lines on standard error.
 
-A line that cannot be written (a full disk) is lost, and never what it is about: whoever logs goes on, or ends as it
-meant to.
+A line that cannot be written, for example to a full disk, is lost. The failure has no effect on the code that logs.
 """
 
 from __future__ import annotations
@@ -15,38 +14,38 @@ import click
 import structlog
 
 
-class _Forgiving:
-    """Standard error, if it can be written."""
+class BestEffortStderr:
+    """Standard error that ignores failures to write."""
 
     def write(self, text: str) -> int:
-        """What cannot be written is lost."""
+        """Writes to standard error and ignores a failure; returns the length of the text."""
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Likewise."""
+        """Flushes standard error and ignores a failure."""
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
 
 
-STDERR = cast("TextIO", _Forgiving())
+STDERR = cast("TextIO", BestEffortStderr())
 
 
 def configure(level: str) -> None:
-    """Logs from that level on.
+    """Sets up logging of all events of at least a level.
 
     Raises:
-        UsageError: There is no such level.
+        UsageError: The level is unknown.
     """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
-        raise click.UsageError(f"log level {level!r} is none of debug, info, warning, error")
+        raise click.UsageError(f"unknown log level {level!r}: use debug, info, warning or error")
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionPrettyPrinter(STDERR),  # above its line, as lines
+            structlog.processors.ExceptionPrettyPrinter(STDERR),  # a traceback precedes its event's line
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -1,4 +1,4 @@
-"""What a process is told at its start, by command line or environment; validated once, then passed on."""
+"""The settings of a process, from its command line or environment; validated once, then passed on."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import msgspec
 from pairsim.model.names import Address, Name
 
 MIN_SECRET_BYTES = 16
+"""The shortest secret that a process accepts."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Raft's clockwork, in seconds. The defaults suit one rack; all members of an area need the same.
+    """The timers of Raft, in seconds. The defaults suit one rack; all members of an area need the same values.
 
     Attributes:
-        heartbeat: How often a leader speaks when it has nothing to say.
-        election_min, election_max: A replica that hears nothing for that long asks for votes; the witness waits
-            `witness_factor` times as long.
-        ping: How often members keep their links warm.
-        connect_timeout: A connection attempt and its handshake take at most this.
-        retry: Pause before the next connection attempt.
+        heartbeat: The longest time between two messages of a leader.
+        election_min, election_max: The range of the election timeout: a replica that hears from no leader for a random
+            time in it asks for votes.
+        witness_factor: How many times longer the witness waits before it asks for votes.
+        ping: How often members send a message over each link, so that a dead link is detected.
+        connect_timeout: The limit of a connection attempt together with its handshake.
+        retry: The pause before the next connection attempt.
     """
 
     heartbeat: float = 0.03
@@ -38,18 +40,20 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """A simulator or witness process.
+    """The settings of a simulator or witness process.
 
     Attributes:
-        name: Unique in the world; a pod's name on Kubernetes.
-        http: Where the HTTP API listens, host:port.
-        peer: Where Raft and the state stream listen, host:port.
-        advertise_http, advertise_peer: The same as others reach it; empty means as it listens.
-        data: Folder for journal, checkpoints and the assignment; one process at a time.
-        secret: Shared by all members of the world; keys of the peer port are derived from it.
-        token: Bearer token of the control paths.
-        checkpoint_seconds: How often a replica writes its state to disk.
-        inbox_commands: Commands that may wait for a tick before new ones are refused.
+        name: The name of the process, unique in the world; the pod's name on Kubernetes.
+        http: The address that the HTTP API listens at, host:port.
+        peer: The address that Raft and the state stream listen at, host:port.
+        advertise_http, advertise_peer: The addresses at which other processes reach `http` and `peer`; empty means
+            that they are the same.
+        data: The folder for journal, checkpoints and assignment; only one process at a time may use it.
+        secret: The secret that all processes of the world share; the keys of the peer port are derived from it.
+        token: The bearer token of the control paths.
+        checkpoint_seconds: The seconds from one checkpoint of a replica to the next.
+        inbox_commands: How many commands may wait for a tick before new ones are refused.
+        timing: The timers of Raft.
     """
 
     name: Name
@@ -72,10 +76,10 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def peer_address(self) -> str:
-        """Where peers reach this process."""
+        """The address (host:port) at which peers reach this process."""
         return self.advertise_peer or self.peer
 
     @property
     def url(self) -> str:
-        """The base of the HTTP API as others reach it."""
+        """The base URL at which other processes reach the HTTP API."""
         return f"http://{self.advertise_http or self.http}"

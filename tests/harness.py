@@ -1,4 +1,4 @@
-"""A pair and its witness (and spares) as real processes on loopback, for process tests and benchmarks."""
+"""A pair, its witness and spares as real processes on loopback, for process tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ from pairsim.model.status import ReplicaStatus, Role
 SECRET = "harness-secret-of-32-bytes-length"
 TOKEN = "harness-token"
 ROOT = Path(__file__).parent.parent
-# A run that is killed takes its processes along.
-_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""The prefix of a command that lets the kernel kill its process when the test process dies."""
+
 _PORTS = (15_000, 32_000)
-"""Below the range that the kernel gives to outgoing connections."""
+"""The ports to draw from, below the range that the kernel uses for outgoing connections."""
+
 T = TypeVar("T")
 
 SMALL = Box(min=(0.0, 0.0, 0.0), max=(100.0, 100.0, 100.0))
@@ -45,7 +47,7 @@ def spec(
     simulator: str = "physics",
     area: str = "area",
 ) -> AreaSpec:
-    """An area in which every sphere has about one other within its reach."""
+    """Returns an area in which every sphere has about one other sphere within its reach."""
     side = max((entities * 4.19) ** (1 / 3), 20.0)
     box = Box(min=(0.0, 0.0, 0.0), max=(side, side, side))
     parameters: dict[str, bool | int | float | str] = {"collisions": collisions} if simulator == "physics" else {}
@@ -56,7 +58,7 @@ def spec(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at, nor is given for an outgoing connection while a process of ours is down."""
+    """Returns unused ports, which the kernel does not use for outgoing connections while a process is down."""
     with contextlib.ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:
@@ -68,12 +70,12 @@ def free_ports(count: int) -> list[int]:
 
 
 class Node:
-    """One process with fixed ports and a folder.
+    """A simulator or witness process with fixed ports and a folder; it can be killed and started again.
 
     Attributes:
-        prefix: What the command is run by, e.g. to start it in a network namespace.
-        options: More arguments of the command.
-        said: Where in the log the process that was started last begins.
+        prefix: A command that runs the process, for example in a network namespace.
+        options: Additional arguments of the process.
+        log_start: The position in the log at which the output of the newest start begins.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Node:
         self.prefix, self.options = prefix, options
         self._command = command
         self.process: subprocess.Popen[bytes] | None = None
-        self.said = 0
+        self.log_start = 0
 
     @property
     def member(self) -> Member:
@@ -110,10 +112,10 @@ class Node:
         (self.folder.parent / "token").write_text(TOKEN)
         kind = "witness" if self.name.startswith("w") else "simulator"
         with self._log.open("ab") as output:
-            self.said = output.tell()
+            self.log_start = output.tell()
             self.process = subprocess.Popen(
                 [
-                    *_WITH_US, *self.prefix, *self._command, kind,
+                    *DIE_WITH_PARENT, *self.prefix, *self._command, kind,
                     "--name", self.name, "--http", self.http, "--peer", self.peer,
                     "--data", str(self.folder), "--secret-file", str(self.folder.parent / "secret"),
                     "--token-file", str(self.folder.parent / "token"), *self.options,
@@ -125,7 +127,7 @@ class Node:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill -9, and waits for the process to be gone."""
+        """Kills the process with SIGKILL and waits for its end."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -134,27 +136,27 @@ class Node:
         return self._log.read_text(errors="replace")
 
     def memory(self) -> float:
-        """Resident MB."""
+        """Returns the resident memory in MB."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS"):
                 return int(line.split()[1]) / 1000
         raise AssertionError("no VmRSS")
 
     def cpu(self) -> float:
-        """Seconds of processor time so far."""
+        """Returns the processor time so far, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def status(self) -> ReplicaStatus | None:
-        """What it says of itself; None while it cannot be reached."""
+        """Returns the status that the process reports; None while it cannot be reached."""
         try:
             return await self.client.status()
         except ClientError:
             return None
 
 
-class Trio:
-    """Two replicas, a witness, and spares."""
+class RunningPair:
+    """A pair with its witness, and spares, as processes."""
 
     def __init__(
         self, folder: Path, area: AreaSpec, spares: int = 0, *, node: Callable[[str, Path], Node] = Node
@@ -175,9 +177,9 @@ class Trio:
             for node in self.nodes.values():
                 node.start()
             for node in self.nodes.values():
-                await until(lambda node=node: reachable(node), f"{node.name} answers")
+                await until(lambda node=node: reachable(node), f"{node.name} answers", 60)
             await self.assign(self.assignment, ("a", "b", "w"))
-            await self.redundant()
+            await self.wait_until_redundant()
         except BaseException:
             await self.close()
             raise
@@ -189,24 +191,25 @@ class Trio:
         await self.close()
 
     async def close(self) -> None:
-        """Ends everything."""
+        """Kills all processes and closes all clients."""
         self.stop()
         await self.client.close()
         for node in self.nodes.values():
             await node.client.close()
 
     def stop(self) -> None:
+        """Kills all processes."""
         for node in self.nodes.values():
             node.kill()
 
     async def assign(self, assignment: Assignment, targets: Sequence[str]) -> None:
-        """Tells processes their place; to load a simulator may take them seconds on a busy machine."""
+        """Assigns processes to the area; on a busy machine a process may need seconds to load its simulator."""
 
-        async def tell(node: Node) -> None:
+        async def send(node: Node) -> None:
             async with AreaClient([node.url], token=TOKEN, deadline=30.0) as client:
                 await client.assign(assignment)
 
-        await asyncio.gather(*(tell(self.nodes[name]) for name in targets))
+        await asyncio.gather(*(send(self.nodes[name]) for name in targets))
 
     async def statuses(self) -> dict[str, ReplicaStatus]:
         nodes = [n for n in self.nodes.values() if not n.name.startswith("w")]
@@ -214,12 +217,12 @@ class Trio:
         return {node.name: status for node, status in zip(nodes, found, strict=True) if status is not None}
 
     async def active(self) -> Node | None:
-        """The active, if one says that it is."""
+        """Returns the replica that reports to be the active, of the highest term; None without one."""
         found = [(s.term, n) for n, s in (await self.statuses()).items() if s.role is Role.ACTIVE]
         return self.nodes[max(found)[1]] if found else None
 
-    async def redundant(self, seconds: float = 30.0) -> tuple[Node, Node]:
-        """Waits until the pair is redundant; its active and passive."""
+    async def wait_until_redundant(self, seconds: float = 30.0) -> tuple[Node, Node]:
+        """Waits until the pair is redundant, and returns its active and its passive."""
 
         async def look() -> tuple[Node, Node] | None:
             statuses = await self.statuses()
@@ -235,7 +238,7 @@ class Trio:
 
 
 async def reachable(node: Node) -> bool:
-    """Whether a process answers."""
+    """Returns whether a process answers; fails if it has ended."""
     assert node.process is not None
     if node.process.poll() is not None:
         raise AssertionError(f"{node.name} ended with {node.process.returncode}:\n{node.log()}")
@@ -250,22 +253,22 @@ async def reachable(node: Node) -> bool:
 
 
 async def until(look: Callable[[], Awaitable[T | None]], what: str, seconds: float = 20.0) -> T:
-    """Waits for a condition and returns what it found."""
+    """Waits until `look` returns a true value, and returns that value; `what` describes the condition."""
     end = time.monotonic() + seconds
     while True:
         found = await look()
         if found:
             return found
         if time.monotonic() > end:
-            raise AssertionError(f"after {seconds} s it is still not so that {what}")
+            raise AssertionError(f"not true after {seconds} s: {what}")
         await asyncio.sleep(0.01)
 
 
 def impulses(entity: int, count: int = 1) -> list[Command]:
-    """Commands that every physics area takes."""
+    """Returns commands that every physics area accepts."""
     return [Command(new_id(), "impulse", entity, {"impulse": [0.1, 0.0, 0.0]}) for _ in range(count)]
 
 
 async def some_entity(client: AreaClient) -> int:
-    """Any entity of the area."""
+    """Returns the id of some entity of the area."""
     return (await client.entities(limit=1)).entities[0].id

@@ -11,13 +11,13 @@ from pairsim.model.assignment import Assignment
 from tests.benchmarks.bare import mean_tick
 from tests.benchmarks.figures import Figure, single, times
 from tests.benchmarks.metrics import difference, scrape
-from tests.harness import TOKEN, Node, Trio, impulses, reachable, some_entity, spec, until
+from tests.harness import TOKEN, Node, RunningPair, impulses, reachable, some_entity, spec, until
 
 
 async def commands(folder: Path, seconds: float) -> list[Figure]:
     """Through one session in batches of 100, and over HTTP one at a time from 32 clients."""
-    async with Trio(folder / "commands", spec(entities=1000)) as trio:
-        entity = await some_entity(trio.client)
+    async with RunningPair(folder / "commands", spec(entities=1000)) as pair:
+        entity = await some_entity(pair.client)
         waits: list[float] = []
 
         async def stream(send: object, size: int, until_time: float) -> int:
@@ -28,7 +28,7 @@ async def commands(folder: Path, seconds: float) -> list[Figure]:
                 waits.append((time.perf_counter() - began) * 1e3)
             return done
 
-        async with trio.client.session() as session:
+        async with pair.client.session() as session:
             end = time.perf_counter() + seconds
             total = sum(await asyncio.gather(*(stream(session.send, 100, end) for _ in range(12))))
         figures = [
@@ -37,15 +37,15 @@ async def commands(folder: Path, seconds: float) -> list[Figure]:
         ]
         waits.clear()
         end = time.perf_counter() + seconds
-        total = sum(await asyncio.gather(*(stream(trio.client.send, 1, end) for _ in range(32))))
+        total = sum(await asyncio.gather(*(stream(pair.client.send, 1, end) for _ in range(32))))
         figures.append(single("commands over HTTP, one a request, 32 at a time", "1/s", total / seconds, n=total))
         figures.append(times("the same, to the acknowledgement", waits))
         return figures
 
 
-async def _watch_ticks(trio: Trio, seconds: float) -> tuple[dict[str, float], float, float]:
+async def _watch_ticks(pair: RunningPair, seconds: float) -> tuple[dict[str, float], float, float]:
     """The active's metrics over a while, and both replicas' processor time a second."""
-    active, passive = await trio.redundant(120)
+    active, passive = await pair.wait_until_redundant(120)
     await asyncio.sleep(2)
     before, cpu = await scrape(active), (active.cpu(), passive.cpu())
     began = time.perf_counter()
@@ -61,9 +61,11 @@ async def ticks(folder: Path, seconds: float) -> list[Figure]:
     for entities, collisions in ((1_000, False), (10_000, False), (100_000, False), (100_000, True)):
         kind = "collisions" if collisions else "motion"
         name = f"{entities:,} entities with {kind}, 20 Hz"
-        async with Trio(folder / f"ticks-{entities}-{kind}", spec(entities=entities, collisions=collisions)) as trio:
-            with_, active_cpu, passive_cpu = await _watch_ticks(trio, seconds)
-            _active, passive = await trio.redundant()
+        async with RunningPair(
+            folder / f"ticks-{entities}-{kind}", spec(entities=entities, collisions=collisions)
+        ) as pair:
+            with_, active_cpu, passive_cpu = await _watch_ticks(pair, seconds)
+            _active, passive = await pair.wait_until_redundant()
             passive.kill()
             await asyncio.sleep(2)
             before = await scrape(_active)
@@ -88,8 +90,8 @@ async def capacity(folder: Path, seconds: float) -> list[Figure]:
     figures = []
     for entities, collisions in ((1_000_000, False), (200_000, True)):
         kind = "collisions" if collisions else "motion"
-        async with Trio(folder / f"capacity-{kind}", spec(entities=entities, collisions=collisions)) as trio:
-            active, _passive = await trio.redundant(120)
+        async with RunningPair(folder / f"capacity-{kind}", spec(entities=entities, collisions=collisions)) as pair:
+            active, _passive = await pair.wait_until_redundant(120)
             await asyncio.sleep(2)
             before = await scrape(active)
             await asyncio.sleep(seconds)
@@ -130,15 +132,15 @@ async def memory(folder: Path) -> list[Figure]:
 
 async def calm(folder: Path, minutes: float) -> list[Figure]:
     """Takeovers that nobody caused, with both cores busy."""
-    async with Trio(folder / "calm", spec(entities=100_000, collisions=True)) as trio:
-        async with AreaClient([n.url for n in trio.nodes.values() if n.name in "ab"], token=TOKEN) as client:
+    async with RunningPair(folder / "calm", spec(entities=100_000, collisions=True)) as pair:
+        async with AreaClient([n.url for n in pair.nodes.values() if n.name in "ab"], token=TOKEN) as client:
             entity = await some_entity(client)
-            active, _passive = await trio.redundant(60)
+            active, _passive = await pair.wait_until_redundant(60)
             term = (await active.client.status()).term
             end = time.perf_counter() + minutes * 60
             while time.perf_counter() < end:
                 await client.send(impulses(entity, 100))
-            statuses = await trio.statuses()
+            statuses = await pair.statuses()
         terms = max(s.term for s in statuses.values()) - term
         diverged = sum(s.divergences for s in statuses.values())
     return [

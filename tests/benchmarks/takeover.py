@@ -11,7 +11,7 @@ from pathlib import Path
 from pairsim.client.client import AreaClient
 from pairsim.protocol.frames import Frame
 from tests.benchmarks.figures import Figure, times
-from tests.harness import TOKEN, Node, Trio, impulses, some_entity, spec
+from tests.harness import TOKEN, Node, RunningPair, impulses, some_entity, spec
 
 _CALM = 0.3
 
@@ -28,18 +28,18 @@ async def first_frame(passive: Node, term: int, ready: asyncio.Event) -> float:
     raise AssertionError("the observation ended")
 
 
-async def strike(trio: Trio, entity: int, number: signal.Signals) -> tuple[float, float]:
+async def strike(pair: RunningPair, entity: int, number: signal.Signals) -> tuple[float, float]:
     """One loss of the active: ms to the first tick of the new active, and to the first acknowledged command."""
-    active, passive = await trio.redundant()
+    active, passive = await pair.wait_until_redundant()
     status = await active.client.status()
     ready = asyncio.Event()
     seen = asyncio.create_task(first_frame(passive, status.term, ready))
     await ready.wait()
-    await trio.client.send(impulses(entity))  # the client knows the active, as a busy one does
-    await asyncio.sleep(_CALM + random.random() / trio.area.tick_rate)
+    await pair.client.send(impulses(entity))  # the client knows the active, as a busy one does
+    await asyncio.sleep(_CALM + random.random() / pair.area.tick_rate)
     began = time.perf_counter()
     active.signal(number)
-    await trio.client.send(impulses(entity))
+    await pair.client.send(impulses(entity))
     acknowledged = time.perf_counter()
     tick = await asyncio.wait_for(seen, 10)
     if number == signal.SIGSTOP:
@@ -54,15 +54,15 @@ async def losses(folder: Path, n: int) -> list[Figure]:
     """Kill -9 and SIGSTOP at 60 and 20 Hz."""
     figures = []
     for hertz, p50, p99 in ((60.0, 35.0, 80.0), (20.0, 60.0, 120.0)):
-        async with Trio(folder / f"kill-{hertz}", spec(entities=1000, tick_rate=hertz)) as trio:
-            entity = await some_entity(trio.client)
-            pairs = [await strike(trio, entity, signal.SIGKILL) for _ in range(n)]
+        async with RunningPair(folder / f"kill-{hertz}", spec(entities=1000, tick_rate=hertz)) as pair:
+            entity = await some_entity(pair.client)
+            pairs = [await strike(pair, entity, signal.SIGKILL) for _ in range(n)]
             ticks, acks = [p[0] for p in pairs], [p[1] for p in pairs]
             figures.append(times(f"kill -9 to the new active's first tick, {hertz:g} Hz", ticks, p50=25, p99=60))
             figures.append(times(f"kill -9 to the first acknowledged command, {hertz:g} Hz", acks, p50=p50, p99=p99))
-    async with Trio(folder / "stop", spec(entities=1000)) as trio:
-        entity = await some_entity(trio.client)
-        pairs = [await strike(trio, entity, signal.SIGSTOP) for _ in range(max(n // 2, 5))]
+    async with RunningPair(folder / "stop", spec(entities=1000)) as pair:
+        entity = await some_entity(pair.client)
+        pairs = [await strike(pair, entity, signal.SIGSTOP) for _ in range(max(n // 2, 5))]
         figures.append(
             times("SIGSTOP to the first acknowledged command, 20 Hz", [p[1] for p in pairs], p50=300, p99=500)
         )
@@ -72,9 +72,9 @@ async def losses(folder: Path, n: int) -> list[Figure]:
 async def switchovers(folder: Path, n: int) -> list[Figure]:
     """Planned changes."""
     gaps = []
-    async with Trio(folder / "switch", spec(entities=1000)) as trio:
+    async with RunningPair(folder / "switch", spec(entities=1000)) as pair:
         for _ in range(n):
-            active, _passive = await trio.redundant()
+            active, _passive = await pair.wait_until_redundant()
             await asyncio.sleep(random.random() * 0.2)
             gaps.append((await active.client.switchover()).gap_ms)
     return [times("switchover: last commit of the old to the first tick of the new active", gaps, p99=20)]

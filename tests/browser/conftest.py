@@ -11,23 +11,23 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
-from tests.process.world.ups import Up
+from tests.process.world.running_worlds import RunningWorld
 
 BROWSER, DRIVER = "chromium", "chromedriver"
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
     for tool in (BROWSER, DRIVER):
         if shutil.which(tool) is None:
             pytest.skip(
                 f"the console is tried in a browser; {tool} is missing: apt-get install chromium chromium-driver"
             )
-    made = Up(tmp_path_factory.mktemp("world"))
+    made = RunningWorld(tmp_path_factory.mktemp("world"))
     made.start()
     try:
-        made.told("the world is ready: .*")
-        made.whole()
+        made.wait_for("the world is ready: .*")
+        made.wait_until_redundant()
         yield made
     finally:
         made.close()

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.conftest import requested
-from tests.process.world.ups import Up
+from tests.process.world.running_worlds import RunningWorld
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def until(browser: Chrome, what: str, look: Callable[[], T]) -> T:
     return waiting.until(lambda _driver: look(), what)
 
 
-def opened(browser: Chrome, up: Up) -> None:
+def opened(browser: Chrome, up: RunningWorld) -> None:
     browser.get(f"http://127.0.0.1:{up.port}/")
     until(browser, "the page is live", lambda: text(browser, "#link") == "live")
     until(browser, "the area is redundant", lambda: "● redundant" in text(browser, ".area .state"))
@@ -43,7 +43,7 @@ def button(browser: Chrome, label: str) -> None:
     browser.find_element(By.CSS_SELECTOR, f"button[aria-label='{label}']").click()
 
 
-def test_the_world_is_shown_from_this_host_alone_and_without_complaints(browser: Chrome, up: Up) -> None:
+def test_the_world_is_shown_from_this_host_alone_and_without_complaints(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     assert text(browser, "#summary") == "1 area, 1 redundant · 1 spare"
     rows = [row.text.split()[0] for row in browser.find_elements(By.CSS_SELECTOR, ".area tbody tr")]
@@ -55,7 +55,7 @@ def test_the_world_is_shown_from_this_host_alone_and_without_complaints(browser:
     assert browser.get_log("browser") == []
 
 
-def test_entities_move_on_the_map(browser: Chrome, up: Up) -> None:
+def test_entities_move_on_the_map(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     until(browser, "entities are shown", lambda: "50 of 50 entities shown" in text(browser, "#sampled"))
     drawn = "return document.getElementById('map').toDataURL()"
@@ -63,7 +63,7 @@ def test_entities_move_on_the_map(browser: Chrome, up: Up) -> None:
     until(browser, "the picture changes", lambda: browser.execute_script(drawn) != first)
 
 
-def test_an_active_is_killed_by_pressing_twice_and_the_takeover_is_told(browser: Chrome, up: Up) -> None:
+def test_an_active_is_killed_by_pressing_twice_and_the_takeover_is_told(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     before = len(events(browser, "takeover"))
     button(browser, "Kill the active of west")
@@ -77,7 +77,7 @@ def test_an_active_is_killed_by_pressing_twice_and_the_takeover_is_told(browser:
     assert re.search(r"redundant again.*: sim-\d \(active\) and sim-\d \(passive\)", events(browser, "restored")[0])
 
 
-def test_a_step_that_is_not_deterministic_and_time_that_runs_slowly_are_told(browser: Chrome, up: Up) -> None:
+def test_a_step_that_is_not_deterministic_and_time_that_runs_slowly_are_told(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     browser.execute_async_script("""
         const done = arguments[0];
@@ -98,7 +98,7 @@ def test_a_step_that_is_not_deterministic_and_time_that_runs_slowly_are_told(bro
     assert text(browser, "#pairs .warned") == ""
 
 
-def test_nothing_covers_the_timeline_wherever_the_page_is_scrolled_to(browser: Chrome, up: Up) -> None:
+def test_nothing_covers_the_timeline_wherever_the_page_is_scrolled_to(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     browser.set_window_size(1280, 500)  # the page is longer than that, as after a few takeovers in a larger one
     assert browser.execute_script("return document.documentElement.scrollHeight > innerHeight + 100")
@@ -112,7 +112,7 @@ def test_nothing_covers_the_timeline_wherever_the_page_is_scrolled_to(browser: C
         assert map_ends < timeline_begins
 
 
-def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: Up) -> None:
+def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     before = len(events(browser, "switchover"))
     for _ in range(10):
@@ -126,7 +126,7 @@ def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: Up) -> None:
     until(browser, "it is in the timeline", lambda: len(events(browser, "switchover")) > before)
 
 
-def test_an_order_that_fails_is_told_as_a_sentence(browser: Chrome, up: Up) -> None:
+def test_an_order_that_fails_is_told_as_a_sentence(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     browser.execute_script(
         'window.fetch = async () => new Response(\'{"error": "west has no active"}\', {status: 409})'
@@ -136,7 +136,7 @@ def test_an_order_that_fails_is_told_as_a_sentence(browser: Chrome, up: Up) -> N
     assert "bad" in str(browser.find_element(By.ID, "told").get_attribute("class"))
 
 
-def test_it_is_light_or_dark_as_the_reader_likes_and_fits_a_phone(browser: Chrome, up: Up) -> None:
+def test_it_is_light_or_dark_as_the_reader_likes_and_fits_a_phone(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     grounds = {}
     for scheme in ("light", "dark"):
@@ -154,12 +154,12 @@ def test_it_is_light_or_dark_as_the_reader_likes_and_fits_a_phone(browser: Chrom
     assert browser.execute_script("return document.documentElement.scrollWidth <= 390")
 
 
-def test_a_world_that_ends_is_told_and_one_that_comes_back_is_shown(browser: Chrome, up: Up) -> None:
+def test_a_world_that_ends_is_told_and_one_that_comes_back_is_shown(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     up.signal(signal.SIGINT)
-    up.ended()
+    up.wait_for_exit()
     until(browser, "it is told", lambda: "does not answer" in text(browser, "#link"))
     up.start()
-    up.told("the world is ready: .*")
+    up.wait_for("the world is ready: .*")
     until(browser, "it is shown again", lambda: text(browser, "#link") == "live")
     until(browser, "its story is told", lambda: events(browser, "founded"))

@@ -13,7 +13,7 @@ from tests.cluster.native.images import ROOT
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.standin import NO_NETEM, StandIn
 from tests.cluster.world import NAMESPACE, World, eventually, leader
-from tests.planting import WHEN_LOADED
+from tests.fault_planting import PLANT_ON_IMPORT
 
 pytestmark = pytest.mark.cluster
 
@@ -58,7 +58,7 @@ def standin(world: World) -> Iterator[StandIn]:
 def promoting_first(world: World, pair: str) -> Iterator[None]:
     """Controllers with a planted fault; what the cluster's own watch sees of it is not held against the others."""
     meta = {"name": "planted", "namespace": NAMESPACE}
-    planted = {"sitecustomize.py": PROMOTES_FIRST + WHEN_LOADED}
+    planted = {"sitecustomize.py": PROMOTES_FIRST + PLANT_ON_IMPORT}
     world.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": planted})
     container = {
         "name": "controller",

@@ -23,7 +23,7 @@ from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.checkpoint.format import Checkpointer
+from pairsim.replication.checkpoint.folder import CheckpointFolder
 from pairsim.replication.log.records import Record, decode_record, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.process.witness import WitnessProcess
@@ -74,8 +74,8 @@ def state_frames() -> tuple[bytes, bytes]:
     """Returns the packed columns of a keyframe and of the delta that follows it."""
     encoder = Encoder(SCHEMA)
     encoder.rebase(table())
-    key = pack(encoder.keyframe())
-    return key, pack(encoder.delta(table(4, 1.0)))
+    key = pack(encoder.make_keyframe())
+    return key, pack(encoder.make_delta(table(4, 1.0)))
 
 
 def after_frames(key: bytes, delta: bytes) -> str:
@@ -176,16 +176,16 @@ def log_read(authority: dict[str, object], snapshot: bytes) -> tuple[int, int]:
 
 def checkpoint_written(folder: Path) -> Path:
     """Writes a checkpoint, and returns its file."""
-    writer = Checkpointer(folder, "north", SCHEMA)
+    writer = CheckpointFolder(folder, "north", SCHEMA)
     made = table()
-    writer.write(writer.draft(made, 12, 3, made.digest(), {0: "why"}))
+    writer.write(writer.begin(made, 12, 3, made.digest(), {0: "why"}))
     (path,) = folder.iterdir()
     return path
 
 
 def checkpoint_read(folder: Path) -> dict[str, object] | None:
     """Returns what the newest checkpoint in a folder says."""
-    found = Checkpointer(folder, "north", SCHEMA).load_newest()
+    found = CheckpointFolder(folder, "north", SCHEMA).load_newest()
     if found is None:
         return None
     return {"tick": found.tick, "term": found.term, "digest": digest(found.table), "rejected": found.rejected}

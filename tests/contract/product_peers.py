@@ -14,9 +14,11 @@ from unittest import mock
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from pairsim.replication.transport import channel as channel_module
-from pairsim.replication.transport.channel import Channel, Hello, Initiator, accept
-from pairsim.replication.transport.peer_port import Link, PeerPort, RefusedError, Taker
+from pairsim.replication.transport import key_exchange as key_exchange_module
+from pairsim.replication.transport.channel import Channel
+from pairsim.replication.transport.key_exchange import Hello, Initiator, respond
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError, PeerPort
 
 _SECRET = b"a secret of more than sixteen bytes"
 
@@ -29,8 +31,8 @@ def _hello(kind: str = "raft", receiver: str = "b") -> Hello:
 def _fixed_keys(seed: int) -> Iterator[None]:
     private = X25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
     with (
-        mock.patch.object(channel_module.os, "urandom", lambda size: bytes([seed + 1]) * size),
-        mock.patch.object(channel_module, "X25519PrivateKey", SimpleNamespace(generate=lambda: private)),
+        mock.patch.object(key_exchange_module.os, "urandom", lambda size: bytes([seed + 1]) * size),
+        mock.patch.object(key_exchange_module, "X25519PrivateKey", SimpleNamespace(generate=lambda: private)),
     ):
         yield
 
@@ -40,7 +42,7 @@ def transcript() -> dict[str, bytes]:
     with _fixed_keys(1):
         initiator = Initiator(_SECRET, _hello())
     with _fixed_keys(3):
-        _said, reply, theirs = accept(_SECRET, initiator.greeting)
+        _said, reply, theirs = respond(_SECRET, initiator.greeting)
     ours = initiator.channel(reply)
     return {
         "greeting": initiator.greeting,
@@ -55,13 +57,13 @@ def transcript() -> dict[str, bytes]:
 def handshakes() -> dict[str, object]:
     """Returns what a real peer port answers to proofs, as documents of MessagePack."""
 
-    def judge(hello: Hello) -> Taker:
+    def judge(hello: Hello) -> Acceptor:
         if hello.area != "north" or hello.generation != 1:
-            raise RefusedError("no", b"detail")
-        return Link.close
+            raise LinkRefusedError("no", b"detail")
+        return PeerLink.close
 
-    def refuse(_hello: Hello) -> Taker:
-        raise RefusedError("no", b"detail")
+    def refuse(_hello: Hello) -> Acceptor:
+        raise LinkRefusedError("no", b"detail")
 
     port = PeerPort("127.0.0.1:0", _SECRET, 2.0, name="b")
     port.register("raft", judge)

@@ -1,4 +1,7 @@
-"""What tests leave in the kernel when they are killed, named after their process so that the next run removes it."""
+"""File systems and networks that killed test runs leave behind; the next run removes them.
+
+Their names contain the id of the test process, which shows whether it still runs.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,19 @@ def run(*command: str) -> str:
     """Runs a command and returns what it prints.
 
     Raises:
-        subprocess.CalledProcessError: It failed.
+        subprocess.CalledProcessError: The command failed.
     """
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
 
 
 def is_left_over(name: str) -> bool:
-    """Whether a name was given by a test process that is gone."""
+    """Returns whether the test process that chose a name has ended."""
     found = _PATTERN.match(name)
     return found is not None and not Path(f"/proc/{found.group(1)}").exists()
 
 
 def unmount_left_overs() -> None:
-    """Takes away the file systems of killed runs."""
+    """Unmounts the file systems of killed runs."""
     for line in Path("/proc/mounts").read_text().splitlines():
         source, path = line.split()[:2]
         if is_left_over(source):
@@ -37,7 +40,7 @@ def unmount_left_overs() -> None:
 
 
 def remove_left_over_networks() -> None:
-    """Takes away the namespaces and bridges of killed runs."""
+    """Removes the namespaces and bridges of killed runs."""
     for namespace in json.loads(run("ip", "-json", "netns", "list") or "[]"):
         if is_left_over(namespace["name"]):
             run("ip", "netns", "delete", namespace["name"])

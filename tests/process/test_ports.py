@@ -1,4 +1,4 @@
-"""Where processes listen."""
+"""Processes listen on loopback only, unless they are configured otherwise."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import click
 import pytest
 
 from pairsim.cli.processes import simulator, witness
-from tests.harness import Trio
+from tests.harness import RunningPair
 
 LOOPBACK = "0100007F"
-"""As the kernel writes it."""
+"""127.0.0.1 as /proc/net/tcp writes it."""
 
 
-async def test_everything_listens_on_loopback_only(trio: Trio) -> None:
-    for node in trio.nodes.values():
+async def test_all_processes_listen_on_loopback_only(pair: RunningPair) -> None:
+    for node in pair.nodes.values():
         expected = {int(address.split(":")[1]) for address in (node.http, node.peer)}
         assert sorted(listening(node.pid)) == sorted((LOOPBACK, port) for port in expected)
 
 
 @pytest.mark.parametrize("command", [simulator, witness])
-def test_loopback_is_what_is_taken_when_nothing_is_said(command: click.Command) -> None:
+def test_loopback_is_the_default(command: click.Command) -> None:
     defaults = {option.name: option.default for option in command.params}
     assert {str(defaults[name]).split(":")[0] for name in ("http", "peer")} == {"127.0.0.1"}
 
 
 def listening(pid: int) -> list[tuple[str, int]]:
-    """Address and port of every TCP socket that a process listens at, and of every UDP socket that it has."""
+    """Returns address and port of every TCP socket that a process listens at, and of each of its UDP sockets."""
     inodes = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
         try:
             target = str(file.readlink())
-        except FileNotFoundError:  # closed since: it was none of those that stay open
+        except FileNotFoundError:  # closed meanwhile, so it was not a listening socket
             continue
         if target.startswith("socket:["):
             inodes.add(target[8:-1])

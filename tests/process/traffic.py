@@ -1,4 +1,4 @@
-"""Clients of a pair while something is done to it, and what must hold for them afterwards."""
+"""Clients of a pair during a fault, and the checks that must hold for them afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pairsim.model.commands import Command, Result, Status
 from pairsim.model.status import ReplicaStatus
 from pairsim.protocol.frames import Entity
 from pairsim.protocol.interest import Snapshot, apply
-from tests.harness import TOKEN, Node, Trio, until
+from tests.harness import TOKEN, Node, RunningPair, until
 
 _FIRST = 10_000_000
 _PER_TEST = 1_000_000
@@ -29,24 +29,24 @@ Place = tuple[float, float, float]
 
 
 class Traffic:
-    """Unique commands, as fast as they are acknowledged, and observers of the pair and of each replica.
+    """A client that sends unique commands as fast as they are acknowledged, and observers of the pair and its replicas.
 
     Attributes:
-        counter: An entity whose velocity counts the impulses that it got: twice the same one would be seen.
-        places: Where the acknowledged commands put an entity.
-        impulses: Acknowledged ones to the counter.
-        seen: Term and tick of each frame that the observer of the pair saw.
+        counter: An entity whose velocity counts its impulses, which shows if a command is applied twice.
+        places: The positions to which acknowledged commands moved entities.
+        impulses: The number of acknowledged impulses to the counter.
+        seen: Term and tick of each frame that the observer of the pair received.
         last: The newest tick of a result.
     """
 
     _numbers = itertools.count(_FIRST, _PER_TEST)
 
-    def __init__(self, trio: Trio) -> None:
+    def __init__(self, pair: RunningPair) -> None:
         self.counter = next(self._numbers)
         self.first = self.counter + 1
-        self._replicas = [node for name, node in trio.nodes.items() if not name.startswith("w")]
+        self._replicas = [node for name, node in pair.nodes.items() if not name.startswith("w")]
         self.client = AreaClient(
-            [node.url for node in self._replicas], token=TOKEN, tick_rate=trio.area.tick_rate, deadline=20.0
+            [node.url for node in self._replicas], token=TOKEN, tick_rate=pair.area.tick_rate, deadline=20.0
         )
         self.places: dict[int, Place] = {}
         self.impulses = 0
@@ -60,18 +60,18 @@ class Traffic:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begins; returns when commands are acknowledged and all observers see ticks."""
+        """Starts; returns when commands are acknowledged and all observers see ticks."""
         await self._send(self.client, [Command(new_id(), "spawn", self.counter)])
         self._tasks = [
             *(asyncio.create_task(self._work(worker)) for worker in range(_WORKERS)),
             asyncio.create_task(self._observe_pair()),
             *(asyncio.create_task(self._observe(node)) for node in self._replicas),
         ]
-        await self.moved_on()
+        await self.wait_for_progress()
         await until(self._sees, "the observer sees ticks")
 
     async def finish(self) -> None:
-        """Ends, and looks at what was seen."""
+        """Stops, and checks what the observers saw."""
         self._stop.set()
         await asyncio.wait_for(asyncio.gather(*self._tasks[:_WORKERS]), 30)
         await self._send_again()
@@ -86,8 +86,8 @@ class Traffic:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.client.close()
 
-    async def moved_on(self, seconds: float = 20.0) -> None:
-        """Waits for a command that is sent and acknowledged from now on."""
+    async def wait_for_progress(self, seconds: float = 20.0) -> None:
+        """Waits until a command that is sent from now on is acknowledged."""
         mark = self._started
 
         async def look() -> bool:
@@ -130,7 +130,7 @@ class Traffic:
                 before = entity
 
     async def _send(self, through: AreaClient | Session, batch: Sequence[Command]) -> int:
-        """Has a batch applied, however often it must be sent; the tick that it was applied in."""
+        """Sends a batch until it is applied, and returns its newest tick."""
         for attempt in range(_RETRIES):
             try:
                 results = await through.send(batch)
@@ -144,11 +144,11 @@ class Traffic:
         raise AssertionError("unreachable")
 
     async def _send_again(self) -> None:
-        """What was acknowledged is known for good, whoever is the active now."""
+        """Sends acknowledged commands again: every active must know them and answer with the same ticks."""
         commands = [command for batch, _ticks in self._answered for command in batch]
         ticks = [tick for _batch, ticks in self._answered for tick in ticks]
         results = await self.client.send(commands)
-        # A client that had to ask a second replica takes a duplicate for one of its own: the tick tells them apart.
+        # A client that had to ask a second replica takes a duplicate for its own command; the tick distinguishes them.
         assert {result.status for result in results} <= {Status.DUPLICATE, Status.APPLIED}
         assert [result.tick for result in results] == ticks
 
@@ -162,7 +162,7 @@ class Traffic:
             self._saw("the pair's observer", content)
 
     async def _observe(self, node: Node) -> None:
-        """One replica's own observer, which comes back for as long as the test lasts."""
+        """Observes one replica and reconnects for as long as the test lasts."""
         async with AreaClient([node.url], token=TOKEN, deadline=1.0) as client:
             while True:
                 content = None
@@ -179,7 +179,7 @@ class Traffic:
         for _name, column in sorted(content.columns.items()):
             state.update(column[order].tobytes())
         if self._contents.setdefault(content.tick, state.intdigest()) != state.intdigest():
-            self._violations.append(f"{who} saw another state at tick {content.tick} than another one did")
+            self._violations.append(f"{who} saw another state of tick {content.tick} than an earlier observer")
 
 
 def _tick_of(results: Sequence[Result], *, again: bool) -> int:
@@ -190,22 +190,22 @@ def _tick_of(results: Sequence[Result], *, again: bool) -> int:
 
 
 @asynccontextmanager
-async def flowing(trio: Trio) -> AsyncIterator[Traffic]:
-    """Commands and observers while something is done to the pair; then the checks."""
-    traffic = Traffic(trio)
+async def under_traffic(pair: RunningPair) -> AsyncIterator[Traffic]:
+    """Sends commands and observes during the body, then runs all checks."""
+    traffic = Traffic(pair)
     try:
         await traffic.start()
         yield traffic
-        await traffic.moved_on()
+        await traffic.wait_for_progress()
         await traffic.finish()
     finally:
         await traffic.close()
-    await check(trio, traffic)
+    await check(pair, traffic)
 
 
-async def check(trio: Trio, traffic: Traffic) -> None:
-    """The pair is redundant; on both replicas everything acknowledged is there once, and they are the same."""
-    active, passive = await trio.redundant(60)
+async def check(pair: RunningPair, traffic: Traffic) -> None:
+    """Checks that the pair is redundant, that its replicas agree, and that both hold every command exactly once."""
+    active, passive = await pair.wait_until_redundant(60)
     await until(lambda: reached(passive, traffic.last), "the passive has every acknowledged tick")
     for node in (active, passive):
         entities = await listing(node.client, traffic.first)
@@ -215,7 +215,7 @@ async def check(trio: Trio, traffic: Traffic) -> None:
         velocity = counter.components["velocity"]
         assert isinstance(velocity, list)
         assert velocity[0] == traffic.impulses
-    statuses = await trio.statuses()
+    statuses = await pair.statuses()
     assert all(status.divergences == 0 for status in statuses.values())
     newest = statuses[passive.name].synced_tick
     mine = await active.client.digests(max(0, newest - 50), newest)
@@ -226,13 +226,13 @@ async def check(trio: Trio, traffic: Traffic) -> None:
 
 
 async def reached(node: Node, tick: int) -> ReplicaStatus | None:
-    """A replica's status once its state is at a tick."""
+    """Returns a replica's status once its state has reached a tick; None before."""
     status = await node.status()
     return status if status is not None and status.synced_tick >= tick else None
 
 
 async def listing(client: AreaClient, first: int) -> dict[int, Place]:
-    """Where the entities are that one test's traffic spawned."""
+    """Returns the positions of the entities that one test's traffic spawned."""
     found: list[Entity] = []
     after: int | None = first - 1
     while after is not None and after < first + _PER_TEST:

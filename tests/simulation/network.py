@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 
 from pairsim.replication.raft.ports import SILENT_LINK_SECONDS, TransportHandler
-from pairsim.replication.transport.tcp_transport import pause
+from pairsim.replication.transport.tcp_transport import redial_delay
 
 _UNREACHABLE = 0.05
 
@@ -173,7 +173,7 @@ class Network:
             ):
                 continue
             if other is None:
-                self._retry[pair] = self.clock.now + pause(self._refusals[pair])
+                self._retry[pair] = self.clock.now + redial_delay(self._refusals[pair])
                 self._refusals[pair] += 1
                 endpoint.refused(peer)
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.sync.messages import ToSubscriber, decode_to_subscriber, encode_to_subscriber
-from pairsim.replication.sync.publisher import Packed, Subscriber
+from pairsim.replication.sync.publisher import PackedFrame, Subscriber
 from tests.simulation.network import Endpoint, Network
 from tests.simulation.oracle import Violation
 
@@ -15,7 +15,7 @@ class SimOutlet:
     def __init__(self, network: Network, key: str, peer: str) -> None:
         self._network, self._key, self._peer = network, key, peer
 
-    def offer(self, message: ToSubscriber, body: Packed | None) -> None:
+    def offer(self, message: ToSubscriber, body: PackedFrame | None) -> None:
         head = encode_to_subscriber(message)
         self._network.send(self._key, self._peer, head + (body.bytes() if body else b""))
 
@@ -57,7 +57,7 @@ class Streams:
             return frozenset() if source is None else frozenset({f"{source[0]}|serve"})
 
         def up(peer: str) -> None:
-            follower.connected(lambda said: _drop(self._network.send(key, peer, said)))
+            follower.on_connected(lambda said: _drop(self._network.send(key, peer, said)))
 
         def message(_peer: str, data: object) -> None:
             header, body = decode_to_subscriber(data)  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ class Streams:
                 node.wake_replica()
 
         endpoint.wants, endpoint.up, endpoint.message = wants, up, message
-        endpoint.down = lambda _peer: follower.connected(None)
+        endpoint.down = lambda _peer: follower.on_disconnected()
         self._network.add(key, endpoint)
 
 

@@ -45,16 +45,16 @@ def applies_uncommitted_frames(patch: pytest.MonkeyPatch) -> None:
 
 def keeps_an_unconfirmed_state(patch: pytest.MonkeyPatch) -> None:
     def trusting(self: replica.Replica) -> None:
-        self.state.doubt = None
+        self.state.unconfirmed_term = None
 
     patch.setattr(replica.Replica, "_resolve_unconfirmed", trusting)
 
 
 def reports_digests_of_an_unconfirmed_state(patch: pytest.MonkeyPatch) -> None:
-    def all_digests(self: state.State, first: int, last: int) -> dict[int, str]:
+    def all_digests(self: state.ReplicaState, first: int, last: int) -> dict[int, str]:
         return {tick: f"{digest:016x}" for tick, digest in self._digests.items() if first <= tick <= last}
 
-    patch.setattr(state.State, "digests", all_digests)
+    patch.setattr(state.ReplicaState, "digests", all_digests)
 
 
 def steps_differently_on_one_replica(patch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def steps_differently_on_one_replica(patch: pytest.MonkeyPatch) -> None:
 def skips_the_replay(patch: pytest.MonkeyPatch) -> None:
     def skip(self: replica.Replica, payload: bytes) -> None:
         with self.state.lock:
-            self.state.at(self.state.tick + 1)
+            self.state.mark_tick(self.state.tick + 1)
 
     patch.setattr(replica.Replica, "_replay", skip)
 

@@ -173,7 +173,7 @@ class World:
                 f" leader {group.leader} voter {group.voter} last {group._raft.last} links {sorted(group.links)}"
                 + (
                     f" tick {log.tick} state {p.replica.state.tick} valid {p.replica.state.valid}"
-                    f" doubt {p.replica.state.doubt} can_simulate {p.replica.can_simulate()}"
+                    f" doubt {p.replica.state.unconfirmed_term} can_simulate {p.replica.can_simulate()}"
                     if log and p.replica
                     else ""
                 )

@@ -1,39 +1,31 @@
-"""Checkpoints: an area's state on disk, so that a restart goes on from there and the log can be short.
+"""The content of a checkpoint file.
 
-Written to a temporary file and renamed, so that a crash or a full disk leaves the older ones as they are; the newest
-two are kept. Loading verifies the checksum of the file and the digest of the state.
+A file is the XXH3-128 checksum of its body (16 bytes) and the body, a MessagePack array of area, tick, term, digest of
+the state, packed state, and rejected commands. Decoding verifies the checksum of the file and the digest of the state.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from pathlib import Path
-
 import msgspec
-import structlog
 import xxhash
 
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.sync.codec import Draft as StateDraft
-from pairsim.replication.sync.codec import Encoder, apply_keyframe, pack
+from pairsim.replication.sync.codec import PendingFrame, apply_keyframe, pack
 
-log = structlog.get_logger()
-
-KEPT = 2
-_PATTERN = "checkpoint-*.bin"
-_CHECKSUM = 16
+_CHECKSUM_BYTES = 16
 
 
-class CheckpointError(Exception):
-    """A checkpoint could not be written; a sentence for the operator."""
+class PendingCheckpoint(msgspec.Struct):
+    """A checkpoint whose state is copied but not packed yet.
 
-
-class Draft(msgspec.Struct):
-    """A checkpoint before it is written: copied, not yet packed.
-
-    Its commands that were `rejected`, by place and why, are not in the log yet: the next record says them.
+    Attributes:
+        area: The name of the area.
+        tick, term: The tick of the state, and the term of that tick.
+        digest: The digest of the state.
+        rejected: The reasons of the tick's rejected commands, by their place in the tick. The log does not hold them
+            yet: the next record does.
+        state: The copied state.
     """
 
     area: str
@@ -41,10 +33,10 @@ class Draft(msgspec.Struct):
     term: int
     digest: int
     rejected: dict[int, str]
-    state: StateDraft
+    state: PendingFrame
 
 
-class _File(msgspec.Struct, frozen=True, array_like=True):
+class _CheckpointFile(msgspec.Struct, frozen=True, array_like=True):
     area: str
     tick: int
     term: int
@@ -54,7 +46,7 @@ class _File(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """A loaded one."""
+    """A loaded checkpoint; its attributes are those of `PendingCheckpoint`."""
 
     tick: int
     term: int
@@ -62,69 +54,29 @@ class Checkpoint(msgspec.Struct, frozen=True):
     rejected: dict[int, str]
 
 
-class Checkpointer:
-    """The checkpoints of one area in one folder."""
-
-    def __init__(self, folder: Path, area: str, schema: Schema) -> None:
-        """Removes what a killed run left half written."""
-        self._folder, self._area, self._schema = folder, area, schema
-        self._encoder = Encoder(schema)
-        self._useless: set[Path] = set()
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob("checkpoint-*.tmp"):
-            leftover.unlink()
-
-    def draft(self, table: Table, tick: int, term: int, digest: int, rejected: Mapping[int, str]) -> Draft:
-        """Copies the state; quick, on the thread that owns the table."""
-        self._encoder.rebase(table)
-        return Draft(self._area, tick, term, digest, dict(rejected), self._encoder.keyframe())
-
-    def write(self, draft: Draft) -> None:
-        """Packs and writes it; any thread, one at a time.
-
-        Raises:
-            CheckpointError: It could not be written; the older ones are as they were.
-        """
-        body = msgspec.msgpack.encode(
-            _File(draft.area, draft.tick, draft.term, draft.digest, pack(draft.state), draft.rejected)
-        )
-        path = self._folder / f"checkpoint-{draft.tick:012d}.bin"
-        temporary = path.with_suffix(".tmp")
-        try:
-            temporary.write_bytes(xxhash.xxh3_128_digest(body) + body)
-            temporary.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
-        for old in sorted(self._folder.glob(_PATTERN))[:-KEPT]:
-            with contextlib.suppress(OSError):
-                old.unlink()
-
-    def load_newest(self) -> Checkpoint | None:
-        """The newest one that is whole."""
-        for path in sorted(self._folder.glob(_PATTERN), reverse=True):
-            try:
-                return self._load(path)
-            except (OSError, ValueError, msgspec.MsgspecError) as error:
-                if path not in self._useless:
-                    log.warning("a checkpoint is of no use", file=str(path), reason=str(error))
-                    self._useless.add(path)
-        return None
-
-    def _load(self, path: Path) -> Checkpoint:
-        data = path.read_bytes()
-        body = data[_CHECKSUM:]
-        if xxhash.xxh3_128_digest(body) != data[:_CHECKSUM]:
-            raise ValueError("its checksum is wrong")
-        file = msgspec.msgpack.decode(body, type=_File)
-        if file.area != self._area:
-            raise ValueError(f"it belongs to the area {file.area}")
-        table = Table(self._schema)
-        apply_keyframe(table, file.state)
-        if table.digest() != file.digest:
-            raise ValueError("its digest is wrong")
-        return Checkpoint(file.tick, file.term, table, file.rejected)
+def encode_checkpoint(pending: PendingCheckpoint) -> bytes:
+    """Packs a checkpoint and returns the content of its file; call it once per checkpoint."""
+    body = msgspec.msgpack.encode(
+        _CheckpointFile(pending.area, pending.tick, pending.term, pending.digest, pack(pending.state), pending.rejected)
+    )
+    return xxhash.xxh3_128_digest(body) + body
 
 
-__all__ = ["KEPT", "Checkpoint", "CheckpointError", "Checkpointer", "Draft"]
+def decode_checkpoint(data: bytes, area: str, schema: Schema) -> Checkpoint:
+    """Returns the checkpoint in the content of a file.
+
+    Raises:
+        ValueError: The checksum or the digest is wrong, or the checkpoint belongs to another area or schema.
+        msgspec.MsgspecError: The body cannot be decoded.
+    """
+    body = data[_CHECKSUM_BYTES:]
+    if xxhash.xxh3_128_digest(body) != data[:_CHECKSUM_BYTES]:
+        raise ValueError("its checksum is wrong")
+    file = msgspec.msgpack.decode(body, type=_CheckpointFile)
+    if file.area != area:
+        raise ValueError(f"it belongs to the area {file.area}")
+    table = Table(schema)
+    apply_keyframe(table, file.state)
+    if table.digest() != file.digest:
+        raise ValueError("its digest is wrong")
+    return Checkpoint(file.tick, file.term, table, file.rejected)

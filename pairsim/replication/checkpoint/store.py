@@ -1,4 +1,4 @@
-"""A replica's checkpoints, written beside the ticking: copied by the replica thread, written by another."""
+"""The periodic checkpoints of a replica: the replica thread copies the state, and another thread writes it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import structlog
 
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.checkpoint.format import Checkpoint, Checkpointer, CheckpointError, Draft
+from pairsim.replication.checkpoint.folder import CheckpointError, CheckpointFolder
+from pairsim.replication.checkpoint.format import Checkpoint, PendingCheckpoint
 
 log = structlog.get_logger()
 
-_FINAL = 5.0
-_URGENT = 1.0
+_JOIN_SECONDS = 5.0
+_URGENT_PERIOD_SECONDS = 1.0
 
 
-class CheckpointDisk:
-    """The newest states of one area in one folder; at most one is being written at a time."""
+class CheckpointStore:
+    """The newest states of one area in one folder; at most one checkpoint is written at a time."""
 
     def __init__(self, folder: Path, area: str, schema: Schema, period: float) -> None:
-        """Writes a checkpoint every `period` seconds."""
-        self._checkpoints = Checkpointer(folder, area, schema)
+        """Writes a checkpoint at most every `period` seconds, unless one is urgent."""
+        self._folder = CheckpointFolder(folder, area, schema)
         self._area, self._period = area, period
         self._durable = 0
         self._next = self._next_urgent = 0.0
@@ -31,18 +32,18 @@ class CheckpointDisk:
 
     @property
     def durable(self) -> int:
-        """The tick of the newest one that is written."""
+        """The tick of the newest checkpoint on disk; 0 without one."""
         return self._durable
 
     def load(self) -> Checkpoint | None:
-        """The newest one."""
-        loaded = self._checkpoints.load_newest()
+        """Returns the newest checkpoint on disk, or None."""
+        loaded = self._folder.load_newest()
         if loaded is None:
             return None
         self._durable = loaded.tick
         return loaded
 
-    def offer(
+    def maybe_write(
         self,
         table: Table,
         tick: int,
@@ -53,24 +54,27 @@ class CheckpointDisk:
         rejected: Mapping[int, str],
         urgent: bool,
     ) -> None:
-        """Writes a checkpoint if it is time and the last one is finished; an urgent one at most once a second."""
+        """Starts to write a checkpoint if one is due and the last one is finished.
+
+        An urgent checkpoint is due once a second, so that a full disk is not tried a hundred times a second.
+        """
         due = self._next_urgent if urgent else self._next
         if now < due or tick == self._durable or (self._writer and self._writer.is_alive()):
             return
-        self._next, self._next_urgent = now + self._period, now + _URGENT
-        draft = self._checkpoints.draft(table, tick, term, digest, rejected)
-        self._writer = threading.Thread(target=self._write, args=(draft,), name="checkpoint", daemon=True)
+        self._next, self._next_urgent = now + self._period, now + _URGENT_PERIOD_SECONDS
+        pending = self._folder.begin(table, tick, term, digest, rejected)
+        self._writer = threading.Thread(target=self._write, args=(pending,), name="checkpoint", daemon=True)
         self._writer.start()
 
     def close(self) -> None:
-        """Waits for the one under way."""
+        """Waits up to 5 seconds for the checkpoint that is being written."""
         if self._writer is not None:
-            self._writer.join(_FINAL)
+            self._writer.join(_JOIN_SECONDS)
 
-    def _write(self, draft: Draft) -> None:
+    def _write(self, pending: PendingCheckpoint) -> None:
         try:
-            self._checkpoints.write(draft)
+            self._folder.write(pending)
         except CheckpointError as error:
-            log.error("no checkpoint was written", area=self._area, tick=draft.tick, reason=str(error))  # noqa: TRY400 - the sentence says all
+            log.error("checkpoint failed", area=self._area, tick=pending.tick, reason=str(error))  # noqa: TRY400 - the sentence says all
             return
-        self._durable = draft.tick
+        self._durable = pending.tick

@@ -15,7 +15,7 @@ import structlog
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.model.simulation.error_location import sources
-from pairsim.replication.checkpoint.store import CheckpointDisk
+from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
 from pairsim.replication.process.fatal import exit_process
 from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
@@ -24,7 +24,7 @@ from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.replica.warmup import load_simulator_warm
 from pairsim.replication.service import Published, SwitchoverResult
-from pairsim.replication.sync.stream import StreamClient, serve
+from pairsim.replication.sync.stream import StreamClient, serve_stream
 from pairsim.settings import ProcessSettings
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class AreaRuntime:
         self._awake, self._closed = threading.Event(), threading.Event()
         folder = area_folder(settings.data, spec.area)
         simulator = load_simulator_warm(spec)
-        self._checkpoints = CheckpointDisk(folder, spec.area, simulator.components, settings.checkpoint_seconds)
+        self._checkpoints = CheckpointStore(folder, spec.area, simulator.components, settings.checkpoint_seconds)
         self.node = AreaNode(
             settings.name,
             assignment,
@@ -85,7 +85,7 @@ class AreaRuntime:
             source=self.node.stream_source,
             wake=self.node.wake_replica,
         )
-        router.set_stream(spec.area, lambda link, hello: serve(link, hello, replica.publisher))
+        router.set_stream(spec.area, lambda link, hello: serve_stream(link, hello, replica.publisher))
         self._raft = RaftLoop(
             self.node,
             settings.timing.ping,

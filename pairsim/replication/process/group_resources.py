@@ -20,9 +20,10 @@ from pairsim.model.assignment import Assignment
 from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.replication.raft.journal import Journal, boot_id
 from pairsim.replication.raft.storage import FileStorage
-from pairsim.replication.transport.channel import Hello
-from pairsim.replication.transport.peer_port import Link, RefusedError, Taker
-from pairsim.replication.transport.tcp_transport import TcpWire
+from pairsim.replication.transport.key_exchange import Hello
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError
+from pairsim.replication.transport.tcp_transport import TcpTransport
 from pairsim.settings import ProcessSettings
 
 log = structlog.get_logger()
@@ -33,11 +34,11 @@ class PeerRouter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._transports: dict[tuple[str, int], TcpWire] = {}
+        self._transports: dict[tuple[str, int], TcpTransport] = {}
         self._current: dict[str, Assignment] = {}
-        self._streams: dict[str, Callable[[Link, Hello], None]] = {}
+        self._streams: dict[str, Callable[[PeerLink, Hello], None]] = {}
 
-    def add_transport(self, area: str, generation: int, transport: TcpWire) -> None:
+    def add_transport(self, area: str, generation: int, transport: TcpTransport) -> None:
         """Accepts links for a group from now on."""
         with self._lock:
             kept = {key: known for key, known in self._transports.items() if not known.closed}
@@ -48,7 +49,7 @@ class PeerRouter:
         with self._lock:
             self._current[assignment.spec.area] = assignment
 
-    def set_stream(self, area: str, serve: Callable[[Link, Hello], None]) -> None:
+    def set_stream(self, area: str, serve: Callable[[PeerLink, Hello], None]) -> None:
         """Accepts subscribers of an area's state from now on; `serve` runs in a thread for each of them."""
         with self._lock:
             self._streams[area] = serve
@@ -59,32 +60,32 @@ class PeerRouter:
             self._current.pop(area, None)
             self._streams.pop(area, None)
 
-    def accept_raft(self, hello: Hello) -> Taker:
+    def accept_raft(self, hello: Hello) -> Acceptor:
         """Returns the function that takes a link for the group of `hello`.
 
         Raises:
-            RefusedError: That group is not here, or the sender is not its member; names the generation in force.
+            LinkRefusedError: That group is not here, or the sender is not its member; names the generation in force.
         """
         with self._lock:
             transport = self._transports.get((hello.area, hello.generation))
             current = self._current.get(hello.area)
         if transport is None or transport.closed or not transport.expects(hello.sender):
             detail = msgspec.json.encode(current) if current is not None else b""
-            raise RefusedError(f"no group of generation {hello.generation} of {hello.area} here", detail)
+            raise LinkRefusedError(f"no group of generation {hello.generation} of {hello.area} here", detail)
         return functools.partial(transport.accept, hello.sender)
 
-    def accept_stream(self, hello: Hello) -> Taker:
+    def accept_stream(self, hello: Hello) -> Acceptor:
         """Returns the function that takes a link of a subscriber and serves it in a thread of its own.
 
         Raises:
-            RefusedError: The state of that area is not here.
+            LinkRefusedError: The state of that area is not here.
         """
         with self._lock:
             serve = self._streams.get(hello.area)
         if serve is None:
-            raise RefusedError(f"no state of {hello.area} here")
+            raise LinkRefusedError(f"no state of {hello.area} here")
 
-        def take(link: Link) -> None:
+        def take(link: PeerLink) -> None:
             threading.Thread(target=serve, args=(link, hello), name=f"state-{hello.sender}", daemon=True).start()
 
         return take
@@ -104,10 +105,10 @@ class FileGroupResources:
         self._settings, self._router = settings, router
         folder.mkdir(parents=True, exist_ok=True)
 
-    def open_transport(self, assignment: Assignment, on_superseded: Callable[[Assignment], None]) -> TcpWire:
+    def open_transport(self, assignment: Assignment, on_superseded: Callable[[Assignment], None]) -> TcpTransport:
         """Opens TCP links to the members of a generation."""
         spec, me = assignment.spec, self._settings.name
-        transport = TcpWire(
+        transport = TcpTransport(
             me,
             {m.replica: m.peer for m in assignment.members() if m.replica != me},
             area=spec.area,

@@ -55,7 +55,7 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         term=term,
         epoch=ticks.authority.epoch,
         tick=ticks.tick,
-        synced_tick=min(state.tick, ticks.tick) if state.trusted else 0,
+        synced_tick=min(state.tick, ticks.tick) if state.confirmed else 0,
         digest=next(iter(state.digests(state.tick, state.tick).values()), ""),
         entities=len(state.table),
         leader=leader.replica if leader else None,

@@ -32,7 +32,7 @@ from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import RefusedError
 from pairsim.replication.sync.publisher import StatePublisher
-from pairsim.replication.sync.state import State
+from pairsim.replication.sync.state import ReplicaState
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
     spec: AreaSpec
     simulator: Simulator
     catalogue: Catalogue
-    state: State
+    state: ReplicaState
     log: TickLog
     inbox: Inbox
     publisher: StatePublisher
@@ -138,7 +138,7 @@ class Active:
         context.consensus.submit(self.term, record)
         with state.lock:
             self.last_rejected = advance(context.simulator, state.table, commands, tick, context.spec)
-            state.at(tick)
+            state.mark_tick(tick)
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)
         self._publish()
         context.measurements.ticks.observe(time.perf_counter() - began)
@@ -186,7 +186,7 @@ class Active:
         to continue alone: the floor is 0 then.
         """
         context = self._context
-        durables = context.publisher.durables()
+        durables = context.publisher.durable_ticks()
         if not context.consensus.linked_replicas() <= durables.keys():
             return 0
         return min([context.durable_tick(), *durables.values()])
@@ -236,7 +236,7 @@ class Active:
         context = self._context
         if context.publisher.tick < context.state.tick:
             self._publish()
-        context.publisher.watermark(self.term, context.log.tick)
+        context.publisher.send_watermark(self.term, context.log.tick)
 
     def on_committed(self, tick: int) -> None:
         """Notes that a tick of this leadership is committed. Raft thread."""

@@ -37,7 +37,7 @@ class Disk(Protocol):
     def load(self) -> Checkpoint | None:
         """Returns the newest checkpoint; None before the first."""
 
-    def offer(
+    def maybe_write(
         self,
         table: Table,
         tick: int,

@@ -34,8 +34,8 @@ from pairsim.replication.replica.tick_rate_monitor import TickRateMonitor
 from pairsim.replication.service import Published
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
-from pairsim.replication.sync.self_check import Audit
-from pairsim.replication.sync.state import State
+from pairsim.replication.sync.self_check import SelfCheck
+from pairsim.replication.sync.state import ReplicaState
 
 log = structlog.get_logger()
 
@@ -77,11 +77,11 @@ class Replica:
             listener: The driver.
         """
         self.spec, self.simulator, self.log = spec, simulator, ticks
-        self.state = State(Table(simulator.components))
+        self.state = ReplicaState(Table(simulator.components))
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.publisher = StatePublisher(simulator.components, self.measurements)
-        audit = Audit(spec, simulator, ticks, self.state)
+        audit = SelfCheck(spec, simulator, ticks, self.state)
         self.follower = Follower(self.state, ticks, lambda: disk.durable, audit, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
@@ -132,7 +132,7 @@ class Replica:
         """
         if self.active is not None and self.active.term == self._leading_term:
             return True
-        return self.state.trusted and self.log.reaches(self.state.tick)
+        return self.state.confirmed and self.log.reaches(self.state.tick)
 
     def on_leadership_gained(self, term: int, succession: Succession | None) -> None:
         """Notes that this replica leads the term; the replica thread takes over."""
@@ -141,7 +141,7 @@ class Replica:
 
     def on_leadership_lost(self) -> None:
         """Notes that this replica leads no more: its ticks that are not committed are unconfirmed from now on."""
-        self.state.doubt, self._leading_term = self._leading_term, None
+        self.state.unconfirmed_term, self._leading_term = self._leading_term, None
         active = self.active
         if active is not None:
             active.end()
@@ -154,7 +154,7 @@ class Replica:
     def on_tick(self, record: Tick, payload: bytes) -> None:
         """Answers, measures and wakes: a tick is committed."""
         change = self.active_gap.commit(record.term, monotonic())
-        self.follower.expect(record.tick - 1, record.digest)
+        self.follower.expect_digest(record.tick - 1, record.digest)
         active = self.active
         if active is not None and active.term == record.term:
             active.on_committed(record.tick)
@@ -162,7 +162,7 @@ class Replica:
                 self.measurements.became_active(change[1], handed=self.succession is Succession.HANDED_OVER)
             self._last_led_term = record.term
         self.state.notify()
-        if self._leading_term is not None or not self.state.trusted or self.follower.ready():
+        if self._leading_term is not None or not self.state.confirmed or self.follower.ready():
             self._listener.wake()
 
     def on_grant(self, authority: Authority) -> None:
@@ -189,11 +189,13 @@ class Replica:
             due = now + _IDLE_SECONDS
         self._publish()
         state = self.state
-        if state.trusted and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
+        if state.confirmed and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
             # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
             urgent = not self.log.reaches(self._disk.durable)
             rejected = self._rejections_at_state()
-            self._disk.offer(state.table, state.tick, self.log.term, digest, now, rejected=rejected, urgent=urgent)
+            self._disk.maybe_write(
+                state.table, state.tick, self.log.term, digest, now, rejected=rejected, urgent=urgent
+            )
         return due
 
     def _step_down(self) -> None:
@@ -203,11 +205,11 @@ class Replica:
         if active is not None:
             active.end()
             self._rejected = self.state.tick, active.last_rejected
-            self.publisher.forget()
+            self.publisher.reset()
 
     def _take_over(self, term: int, now: float) -> None:
         self._resolve_unconfirmed()
-        self.follower.run_once()
+        self.follower.apply_committed()
         if not self.can_simulate():
             return  # the group sees the same, and looks for another leader
         replayed = 0
@@ -239,13 +241,13 @@ class Replica:
             log.error("the state diverged before the takeover", tick=record.tick - 1)
         with self.state.lock:
             rejected = advance(self.simulator, self.state.table, record.commands, record.tick, self.spec)
-            self.state.at(record.tick)
+            self.state.mark_tick(record.tick)
         self._rejected = record.tick, rejected
 
     def _follow(self, now: float) -> None:
         self._resolve_unconfirmed()
-        self.follower.run_once()
-        if self.state.trusted:
+        self.follower.apply_committed()
+        if self.state.confirmed:
             self._invalid_since = None
         elif self._invalid_since is None:
             self._invalid_since = now
@@ -259,7 +261,7 @@ class Replica:
 
         Waits until the log has reached the state. If it shows a later term at one of these ticks, the state is invalid.
         """
-        state, term = self.state, self.state.doubt
+        state, term = self.state, self.state.unconfirmed_term
         if term is None or self.log.tick < state.tick:
             return
         first = max(state.tick - MAX_AHEAD, 0)
@@ -268,11 +270,11 @@ class Replica:
             record = decode_record(payload)
             if isinstance(record, Tick) and record.term > term:
                 state.valid = False
-        state.doubt = None
+        state.unconfirmed_term = None
 
     def _publish(self) -> None:
         state = self.state
-        if not state.trusted or state.tick > self.log.tick:
+        if not state.confirmed or state.tick > self.log.tick:
             return
         published = Published(self.log.term, state.tick)
         if published != self.published:

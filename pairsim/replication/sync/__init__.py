@@ -1,1 +1,1 @@
-"""The state stream: how the state gets from the active to the passive, beside the log."""
+"""The state stream: it carries the state from the active to the passive, beside the log."""

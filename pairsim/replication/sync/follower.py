@@ -1,4 +1,9 @@
-"""The passive's side of the state stream: frames in, a state that is never ahead of the commit."""
+"""The passive's side of the state stream: it applies frames to a state that never runs ahead of the commit.
+
+A frame may be applied when its term is in force and its tick is committed. Frames arrive on the stream, commits through
+the log, in either order. A newcomer's own log is not complete yet, so until it votes it takes term and commit from the
+stream.
+"""
 
 from __future__ import annotations
 
@@ -12,46 +17,61 @@ import structlog
 from pairsim.model.state.digest import hex16
 from pairsim.replication.log.records import Rejection
 from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.sync.codec import Pool, StateFrameError, apply_delta, apply_keyframe, differences
+from pairsim.replication.sync.codec import BufferPool, StateFrameError, apply_delta, apply_keyframe, find_differences
 from pairsim.replication.sync.messages import KEYFRAME, Ack, FrameHeader, Resend, ToActive, ToSubscriber
-from pairsim.replication.sync.publisher import WINDOW
-from pairsim.replication.sync.self_check import Audit
-from pairsim.replication.sync.state import HISTORY, State
+from pairsim.replication.sync.publisher import WINDOW_FRAMES
+from pairsim.replication.sync.self_check import SelfCheck
+from pairsim.replication.sync.state import DIGESTS_KEPT, ReplicaState
 
 log = structlog.get_logger()
 
-_NAMED = 5
+_DIFFERENCES_LOGGED = 5
 
 
-class _Frame(msgspec.Struct, frozen=True):
+class ReceivedFrame(msgspec.Struct, frozen=True):
+    """A frame that waits for the commit of its tick."""
+
     header: FrameHeader
     body: memoryview
 
 
 class Follower:
-    """Applies frames to the state. `receive` and `connected` from the stream's thread, the rest by the replica's."""
+    """Applies the frames of the active to a replica's state.
+
+    The stream's thread calls `receive`, `on_connected` and `on_disconnected`; the replica's thread calls
+    `apply_committed`; the Raft thread calls `expect_digest`.
+
+    Attributes:
+        rejected: The tick of the last applied frame, and the commands that were rejected in it.
+    """
 
     def __init__(
         self,
-        state: State,
+        state: ReplicaState,
         ticks: TickLog,
         durable: Callable[[], int],
-        audit: Audit,
+        self_check: SelfCheck,
         commit_known_from_log: Callable[[], bool],
     ) -> None:
-        """Follows into `state`; `commit_known_from_log` returns whether the own log shows the commit.
+        """Starts without a stream.
 
-        The log of a newcomer does not yet, so that a newcomer believes the stream.
+        Args:
+            state: The state that the frames change.
+            ticks: The own log.
+            durable: Returns the tick of the newest checkpoint on disk.
+            self_check: Executes some ticks itself.
+            commit_known_from_log: Returns whether the own log shows all commits; the log of a newcomer does not yet, so
+                a newcomer trusts the stream.
         """
         self._state = state
-        self._audit = audit
+        self._self_check = self_check
         self._log = ticks
         self._durable = durable
         self._lock = threading.Lock()
-        self._pool = Pool()
-        self._frames: collections.deque[_Frame] = collections.deque()
+        self._pool = BufferPool()
+        self._frames: collections.deque[ReceivedFrame] = collections.deque()
         self._reply: Callable[[ToActive], None] | None = None
-        self._expected: collections.deque[tuple[int, int]] = collections.deque(maxlen=HISTORY)
+        self._expected: collections.deque[tuple[int, int]] = collections.deque(maxlen=DIGESTS_KEPT)
         self._asked = False
         self._commit_known_from_log = commit_known_from_log
         self.rejected: tuple[int, list[Rejection]] = (KEYFRAME, [])
@@ -59,35 +79,42 @@ class Follower:
 
     # --- stream thread
 
-    def connected(self, reply: Callable[[ToActive], None] | None) -> None:
-        """A stream begins (or ended, with None); it starts with a keyframe."""
+    def on_connected(self, reply: Callable[[ToActive], None]) -> None:
+        """Starts a stream, which begins with a keyframe; `reply` sends messages to the active."""
+        self._restart(reply)
+
+    def on_disconnected(self) -> None:
+        """Drops the frames of the ended stream."""
+        self._restart(None)
+
+    def _restart(self, reply: Callable[[ToActive], None] | None) -> None:
         with self._lock:
             self._frames.clear()
         self._reply = reply
         self._asked = False
 
     def receive(self, message: ToSubscriber, body: memoryview) -> bool:
-        """Takes a message of the stream; False if the active sends more than it may."""
+        """Queues a message of the active; returns False if the active has sent more frames than it may."""
         committed = message.committed if isinstance(message, FrameHeader) else message.tick
         with self._lock:
             self._stream_term = max(self._stream_term, message.term)
             self._stream_committed = max(self._stream_committed, committed)
             if isinstance(message, FrameHeader):
                 if self._frames and self._frames[-1].header.term < message.term:
-                    self._frames.clear()  # a leadership starts with a keyframe; what earlier ones left only piles up
-                self._frames.append(_Frame(message, body))
-        return len(self._frames) <= 2 * WINDOW
+                    self._frames.clear()  # a leadership starts with a keyframe, so frames of earlier ones are useless
+                self._frames.append(ReceivedFrame(message, body))
+        return len(self._frames) <= 2 * WINDOW_FRAMES
 
     # --- any thread
 
     def ready(self) -> bool:
-        """Whether there is a frame that can be applied: frame and commit come in either order, by different ways."""
+        """Returns whether `apply_committed` has a frame to apply or to drop."""
         term, committed = self._position()
         with self._lock:
             return self._due(term, committed)
 
     def _due(self, term: int, committed: int) -> bool:
-        """Whether the oldest frame is of that term or an earlier one, and committed. Call under the lock."""
+        """Returns whether the oldest frame is committed and not of a later term. Call it under the lock."""
         if not self._frames:
             return False
         first = self._frames[0].header
@@ -95,14 +122,14 @@ class Follower:
 
     # --- Raft thread
 
-    def expect(self, tick: int, digest: int) -> None:
-        """The log holds the digest of the state at a tick."""
+    def expect_digest(self, tick: int, digest: int) -> None:
+        """Records the digest that the log holds for the state at a tick."""
         self._expected.append((tick, digest))
 
     # --- replica thread
 
-    def run_once(self) -> bool:
-        """Applies the frames that are committed; True if there were any."""
+    def apply_committed(self) -> bool:
+        """Applies all frames whose ticks are committed; returns whether the state moved."""
         self._check_digests()
         moved = False
         while (frame := self._next()) is not None:
@@ -111,8 +138,8 @@ class Follower:
             self._reply(Ack(self._state.tick, self._durable()))
         return moved
 
-    def _next(self) -> _Frame | None:
-        """The oldest frame of the term in force, once it is committed."""
+    def _next(self) -> ReceivedFrame | None:
+        """Returns the oldest frame of the current term if it is committed; drops frames of earlier terms."""
         term, committed = self._position()
         with self._lock:
             while self._due(term, committed):
@@ -122,59 +149,59 @@ class Follower:
         return None
 
     def _position(self) -> tuple[int, int]:
-        """Term in force and last committed tick; a newcomer believes the stream."""
+        """Returns the term in force and the last committed tick, from the log or else from the stream."""
         if self._commit_known_from_log():
             return self._log.position()
         with self._lock:
             return self._stream_term, self._stream_committed
 
-    def _apply(self, frame: _Frame) -> bool:
+    def _apply(self, frame: ReceivedFrame) -> bool:
         header, state = frame.header, self._state
-        if header.base not in {KEYFRAME, state.tick} or (header.base != KEYFRAME and not state.trusted):
-            self._ask(compare=False)
+        if header.base not in {KEYFRAME, state.tick} or (header.base != KEYFRAME and not state.confirmed):
+            self._request_keyframe(compare=False)
             return False
         try:
             with state.lock:
                 if header.base == KEYFRAME:
-                    self._name_differences(frame)
+                    self._log_differences(frame)
                     apply_keyframe(state.table, frame.body)
-                    state.forget_doubt()
+                    state.clear_unconfirmed()
                 else:
-                    self._audit.begin(header.base, header.tick)
+                    self._self_check.begin(header.base, header.tick)
                     apply_delta(state.table, frame.body, self._pool)
-                state.at(header.tick)
+                state.mark_tick(header.tick)
         except StateFrameError as error:
-            log.warning("a state frame does not fit", tick=header.tick, reason=str(error))
-            self._ask(compare=False)
+            log.warning("state frame does not fit", tick=header.tick, reason=str(error))
+            self._request_keyframe(compare=False)
             return False
         if header.base == KEYFRAME:
             self._asked = False
         self.rejected = header.tick, header.rejected
-        self._audit.end()
+        self._self_check.end()
         return True
 
-    def _ask(self, *, compare: bool) -> None:
+    def _request_keyframe(self, *, compare: bool) -> None:
         if not self._asked and self._reply is not None:
             self._asked = True
             self._reply(Resend(compare))
 
     def _check_digests(self) -> None:
-        """Compares own digests with the log's, tick by tick; a state in doubt is not held against the log."""
-        while self._state.trusted and self._expected and self._expected[0][0] <= self._state.tick:
+        """Compares the own digests with the log's, tick by tick; an unconfirmed state is not compared."""
+        while self._state.confirmed and self._expected and self._expected[0][0] <= self._state.tick:
             tick, digest = self._expected.popleft()
             mine = self._state.digest(tick)
             if mine is not None and mine != digest:
                 self._state.divergences += 1
-                log.error("the state diverged", tick=tick, mine=hex16(mine), active=hex16(digest))
+                log.error("state diverged", tick=tick, mine=hex16(mine), active=hex16(digest))
                 self._expected.clear()
-                self._ask(compare=True)
+                self._request_keyframe(compare=True)
 
-    def _name_differences(self, frame: _Frame) -> None:
-        """A keyframe for the tick that we are at shows what diverged."""
+    def _log_differences(self, frame: ReceivedFrame) -> None:
+        """Logs what diverged, if a keyframe is of the same tick as the own state."""
         state = self._state
         if not state.valid or state.tick != frame.header.tick:
             return
         theirs = type(state.table)(state.table.schema)
         apply_keyframe(theirs, frame.body)
-        for component, entity in differences(state.table, theirs)[:_NAMED]:
-            log.error("diverged", tick=state.tick, component=component, entity=entity)
+        for component, entity in find_differences(state.table, theirs)[:_DIFFERENCES_LOGGED]:
+            log.error("component diverged", tick=state.tick, component=component, entity=entity)

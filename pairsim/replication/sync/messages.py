@@ -1,4 +1,8 @@
-"""The messages of the state stream: frames and watermarks to a subscriber, acknowledgements and requests back."""
+"""The messages of the state stream.
+
+The active sends frames and watermarks to its subscribers; they send acknowledgements and requests back. A frame is the
+length of its header (4 bytes, little-endian), the header, and the packed columns.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.replication.log.records import Rejection
 
 KEYFRAME = -1
+"""The base of a frame that needs no earlier state."""
 
 
 class StreamMessageError(ValueError):
@@ -15,14 +20,14 @@ class StreamMessageError(ValueError):
 
 
 class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
-    """What a state frame is about; the packed columns follow it.
+    """The description of a state frame; the packed columns follow it.
 
     Attributes:
-        term: The leadership that made it.
-        tick: The state that it leads to.
-        base: The state that it starts from; `KEYFRAME` if from none.
-        committed: The newest committed tick when it was made.
-        rejected: Commands of `tick` that were rejected, so that a new active can log them in the next record.
+        term: The term of the leadership that made the frame.
+        tick: The tick of the state that the frame leads to.
+        base: The tick of the state that the frame starts from; `KEYFRAME` if it needs none.
+        committed: The newest committed tick when the frame was made.
+        rejected: The commands of `tick` that were rejected, so that a new active can log them in the next record.
     """
 
     term: int
@@ -33,21 +38,21 @@ class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
 
 
 class Watermark(msgspec.Struct, frozen=True, tag="committed", array_like=True):
-    """The newest committed tick, for subscribers that do not see the log."""
+    """The newest committed tick of a term, for subscribers that cannot rely on their own log yet."""
 
     term: int
     tick: int
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack", array_like=True):
-    """The subscriber's state is at `tick`; `durable` is the tick of its newest checkpoint on disk."""
+    """The tick of the subscriber's state; `durable` is the tick of its newest checkpoint on disk."""
 
     tick: int
     durable: int
 
 
 class Resend(msgspec.Struct, frozen=True, tag="resend", array_like=True):
-    """The subscriber needs a keyframe; with `compare`, together with the delta to the same tick."""
+    """A request for a keyframe; with `compare`, for a keyframe in addition to the delta of the same tick."""
 
     compare: bool
 
@@ -60,10 +65,10 @@ _to_active: msgspec.msgpack.Decoder[ToActive] = msgspec.msgpack.Decoder(ToActive
 
 
 def decode_to_subscriber(data: bytes | memoryview) -> tuple[ToSubscriber, memoryview]:
-    """Splits a frame into its header and the packed columns.
+    """Splits a message to a subscriber into its header and the packed columns (empty for a watermark).
 
     Raises:
-        StreamMessageError: The bytes are not a frame.
+        StreamMessageError: The bytes are not such a message.
     """
     view = memoryview(data)
     length = int.from_bytes(view[:4], "little")
@@ -74,13 +79,13 @@ def decode_to_subscriber(data: bytes | memoryview) -> tuple[ToSubscriber, memory
 
 
 def encode_to_subscriber(message: ToSubscriber) -> bytes:
-    """The header of a frame with its length before it."""
+    """Returns a header, preceded by its length."""
     header = msgspec.msgpack.encode(message)
     return len(header).to_bytes(4, "little") + header
 
 
 def decode_to_active(data: bytes) -> ToActive:
-    """What a subscriber says.
+    """Returns a subscriber's message.
 
     Raises:
         StreamMessageError: The bytes are not a message of a subscriber.

@@ -1,12 +1,15 @@
-"""How the state gets from the active to the passive, beside the log: frames, subscribers, back-pressure.
+"""The active's side of the state stream: frames, subscribers and back-pressure.
 
-A subscriber gets one keyframe, then deltas, each against the frame before it. All subscribers share one chain, so
-a delta is encoded and packed once. Nothing queues up: while a subscriber has `WINDOW` frames unacknowledged no
-frame is made, and the next delta spans the ticks between; one that stays behind leaves the chain until it has
-caught up and then gets a keyframe. What a frame lacks, the log has (replay).
+A subscriber gets one keyframe, then deltas, each based on the frame before it. All subscribers share one chain of
+deltas, so each delta is encoded and packed once.
 
-The subscriber applies the delta of a tick only when that tick is committed, so it is never ahead of what could
-be undone.
+Frames do not queue up. While a subscriber has `WINDOW_FRAMES` unacknowledged frames, the publisher makes none, and the
+next delta spans all ticks since the last frame. A subscriber that stalls the chain for `MAX_STALL_TICKS` leaves the
+chain; when it has caught up it gets a keyframe and joins the chain again. The log has the ticks that a frame skips, so
+a new active can replay them.
+
+A subscriber applies the delta of a tick only when that tick is committed, so its state never contains a tick that
+could be undone.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Rejection
 from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.replication.sync.codec import Draft, Encoder, pack
+from pairsim.replication.sync.codec import Encoder, PendingFrame, pack
 from pairsim.replication.sync.messages import (
     KEYFRAME,
     Ack,
@@ -30,38 +33,51 @@ from pairsim.replication.sync.messages import (
     Watermark,
 )
 
-WINDOW = 4
-LAPSE_TICKS = 40
+WINDOW_FRAMES = 4
+"""How many unacknowledged frames a subscriber may have."""
+
+MAX_STALL_TICKS = 40
+"""How many ticks a slow subscriber may hold up the frames of all."""
 
 
-class Packed:
-    """A draft that is packed by whichever I/O thread needs it first, once."""
+class PackedFrame:
+    """A frame that is packed once, by the first I/O thread that needs its bytes."""
 
-    def __init__(self, draft: Draft, meters: ReplicaMeasurements) -> None:
+    def __init__(self, frame: PendingFrame, meters: ReplicaMeasurements) -> None:
         self._lock = threading.Lock()
         self._meters = meters
-        self._draft: Draft | None = draft
+        self._pending: PendingFrame | None = frame
         self._bytes = b""
 
     def bytes(self) -> bytes:
-        """The packed columns."""
+        """Returns the packed columns."""
         with self._lock:
-            if self._draft is not None:
-                self._bytes, self._draft = pack(self._draft), None
+            if self._pending is not None:
+                self._bytes, self._pending = pack(self._pending), None
                 self._meters.sync_bytes += len(self._bytes)
                 self._meters.sync_frames += 1
             return self._bytes
 
 
 class Outlet(Protocol):
-    """The way to one subscriber; never blocks, and holds at most `WINDOW` frames and a few watermarks."""
+    """The way to one subscriber; it never blocks, and holds at most `WINDOW_FRAMES` frames and a few watermarks."""
 
-    def offer(self, message: ToSubscriber, body: Packed | None) -> None:
-        """Sends a message, soon; drops a watermark (which has no body) for which there is no room."""
+    def offer(self, message: ToSubscriber, body: PackedFrame | None) -> None:
+        """Queues a message; drops a watermark (which has no body) if the room is used up."""
 
 
 class Subscriber:
-    """One passive or joining replica, as the active sees it."""
+    """One passive or joining replica, as the active sees it.
+
+    Attributes:
+        name: The name of the replica.
+        outlet: The way to it.
+        acked: The tick that its state has reached; `KEYFRAME` if it has none.
+        durable: The tick of its newest checkpoint on disk.
+        on_chain: Whether it gets the shared deltas.
+        compare: Whether its next delta is accompanied by a keyframe of the same tick.
+        unacked: The ticks of the frames that it has not acknowledged, oldest first.
+    """
 
     def __init__(self, name: str, outlet: Outlet) -> None:
         self.name = name
@@ -74,12 +90,12 @@ class Subscriber:
 
     @property
     def full(self) -> bool:
-        """Whether it has as many frames under way as it may have."""
-        return len(self.unacked) >= WINDOW
+        """Whether it has as many unacknowledged frames as it may have."""
+        return len(self.unacked) >= WINDOW_FRAMES
 
 
 class StatePublisher:
-    """The active's side: one chain, many subscribers."""
+    """Publishes the state of an area: one chain of frames for many subscribers."""
 
     def __init__(self, schema: Schema, meters: ReplicaMeasurements) -> None:
         self._encoder = Encoder(schema)
@@ -91,20 +107,20 @@ class StatePublisher:
     # --- any thread
 
     def join(self, name: str, outlet: Outlet) -> Subscriber:
-        """Adds a subscriber; one of the same name is replaced."""
+        """Adds a subscriber; it replaces an earlier one of the same name."""
         subscriber = Subscriber(name, outlet)
         with self._lock:
             self._subscribers[name] = subscriber
         return subscriber
 
     def leave(self, subscriber: Subscriber) -> None:
-        """Removes a subscriber."""
+        """Removes a subscriber, unless another one has replaced it."""
         with self._lock:
             if self._subscribers.get(subscriber.name) is subscriber:
                 del self._subscribers[subscriber.name]
 
     def on_message(self, subscriber: Subscriber, message: ToActive) -> None:
-        """Takes what a subscriber said."""
+        """Handles a message of a subscriber."""
         with self._lock:
             match message:
                 case Ack():
@@ -119,13 +135,13 @@ class StatePublisher:
                         subscriber.unacked.clear()
 
     def acked(self, name: str) -> int:
-        """The tick that a subscriber's state is at; `KEYFRAME` if it has none or is not there."""
+        """Returns the tick of a subscriber's state; `KEYFRAME` if it has no state or is not subscribed."""
         with self._lock:
             subscriber = self._subscribers.get(name)
             return subscriber.acked if subscriber else KEYFRAME
 
-    def durables(self) -> dict[str, int]:
-        """The ticks of the subscribers' checkpoints on disk; 0 until they have said it."""
+    def durable_ticks(self) -> dict[str, int]:
+        """Returns the tick of each subscriber's newest checkpoint on disk; 0 until the subscriber has reported it."""
         with self._lock:
             return {s.name: s.durable for s in self._subscribers.values()}
 
@@ -133,11 +149,14 @@ class StatePublisher:
 
     @property
     def tick(self) -> int:
-        """The tick of the last frame."""
+        """The tick of the last frame; `KEYFRAME` before the first one of a leadership."""
         return self._chain_tick
 
-    def forget(self) -> None:
-        """The leadership is over: subscribers stay connected, and the next leadership starts with keyframes."""
+    def reset(self) -> None:
+        """Ends a leadership: subscribers stay connected, and the next leadership starts with keyframes.
+
+        Acknowledgements of the ended leadership do not count for the next one.
+        """
         with self._lock:
             self._chain_tick = KEYFRAME
             for subscriber in self._subscribers.values():
@@ -145,22 +164,22 @@ class StatePublisher:
                 subscriber.acked = KEYFRAME
                 subscriber.unacked.clear()
 
-    def watermark(self, term: int, committed: int) -> None:
-        """Tells everybody what is committed when no frame follows that would.
+    def send_watermark(self, term: int, committed: int) -> None:
+        """Sends the newest committed tick to all subscribers, for when no frame follows that would carry it.
 
-        It may be lost on the way to one that is behind: whoever waits for what it brings about says it again.
+        Best effort: a full outlet drops it. The caller repeats it while it waits for the subscribers to catch up.
         """
         with self._lock:
             for subscriber in self._subscribers.values():
                 subscriber.outlet.offer(Watermark(term, committed), None)
 
     def publish(self, table: Table, *, term: int, tick: int, committed: int, rejected: list[Rejection]) -> None:
-        """Sends the state at `tick` to whoever has room for it."""
+        """Sends the state at `tick` to all subscribers that have room for a frame."""
         with self._lock:
             chain = [s for s in self._subscribers.values() if s.on_chain]
             if any(s.full for s in chain):
                 self._meters.sync_skipped += 1
-                if tick - self._chain_tick < LAPSE_TICKS:
+                if tick - self._chain_tick < MAX_STALL_TICKS:
                     return
                 for late in (s for s in chain if s.full):
                     late.on_chain = False
@@ -168,7 +187,7 @@ class StatePublisher:
             new = [s for s in self._subscribers.values() if not s.on_chain and not s.full]
             if chain:
                 header = FrameHeader(term, tick, self._chain_tick, committed, rejected)
-                self._send(chain, header, self._encoder.delta(table))
+                self._send(chain, header, self._encoder.make_delta(table))
             elif new:
                 self._encoder.rebase(table)
             else:
@@ -177,10 +196,10 @@ class StatePublisher:
             new += [s for s in chain if s.compare]
             if new:
                 header = FrameHeader(term, tick, KEYFRAME, committed, rejected)
-                self._send(new, header, self._encoder.keyframe())
+                self._send(new, header, self._encoder.make_keyframe())
 
-    def _send(self, subscribers: list[Subscriber], header: FrameHeader, draft: Draft) -> None:
-        body = Packed(draft, self._meters)
+    def _send(self, subscribers: list[Subscriber], header: FrameHeader, frame: PendingFrame) -> None:
+        body = PackedFrame(frame, self._meters)
         for subscriber in subscribers:
             subscriber.unacked.append(header.tick)
             if header.base == KEYFRAME:

@@ -1,4 +1,4 @@
-"""The entities of an area at one tick, and who may look at them when."""
+"""The state of a replica: the entities of an area at one tick, with the rules of who may read it when."""
 
 from __future__ import annotations
 
@@ -14,70 +14,77 @@ from pairsim.replication.service import NoStateError, Published
 
 T = TypeVar("T")
 
-HISTORY = 1_024
+DIGESTS_KEPT = 1_024
 """How many recent ticks' digests are kept."""
 
+_POLL_SECONDS = 0.01
 
-class State:
-    """A table with its tick. The replica thread writes it, under `lock`; readers take the lock.
+
+class ReplicaState:
+    """A table with its tick. The replica thread writes it under `lock`; readers take the lock, too.
+
+    A leadership that is lost may have computed ticks that were never committed. Until the log settles what became of
+    them, the state is unconfirmed: it is neither read nor compared.
 
     Attributes:
+        lock: Guards `table` and `tick`.
         table: The entities.
         tick: The tick that the table is at.
         valid: Whether the table is at `tick`.
-        doubt: The term of a lost leadership that may have computed ticks which were never committed.
+        unconfirmed_term: The term of a lost leadership that may have computed uncommitted ticks; None if confirmed.
         divergences: How often a digest differed from the log's.
     """
 
     def __init__(self, table: Table) -> None:
+        """Starts with a table that is not valid yet."""
         self.lock = threading.Lock()
         self.table = table
         self.tick = 0
         self.valid = False
-        self.doubt: int | None = None
+        self.unconfirmed_term: int | None = None
         self.divergences = 0
         self._digests: dict[int, int] = {}
         self._changed = threading.Condition()
 
     @property
-    def trusted(self) -> bool:
-        """Whether the table is what the log says of its tick."""
-        return self.valid and self.doubt is None
+    def confirmed(self) -> bool:
+        """Whether the table is valid and equals the log's state of its tick."""
+        return self.valid and self.unconfirmed_term is None
 
-    def at(self, tick: int) -> int:
-        """Notes that the table is at `tick` now, and returns its digest. Call under `lock`."""
+    def mark_tick(self, tick: int) -> int:
+        """Records that the table is at `tick` now, and returns its digest. Call it under `lock`."""
         self.tick, self.valid = tick, True
         digest = self.table.digest()
         self._digests.pop(tick, None)
         self._digests[tick] = digest
-        if len(self._digests) > HISTORY:
+        if len(self._digests) > DIGESTS_KEPT:
             del self._digests[next(iter(self._digests))]
         return digest
 
     def replace(self, table: Table, tick: int) -> None:
-        """Puts another table in place."""
+        """Replaces the table by another one at `tick`."""
         with self.lock:
             self.table = table
-            self.forget_doubt()
-            self.at(tick)
+            self.clear_unconfirmed()
+            self.mark_tick(tick)
 
-    def forget_doubt(self) -> None:
-        """Another state takes this one's place: digests of ticks that may have been undone go with it."""
-        if not self.trusted:
+    def clear_unconfirmed(self) -> None:
+        """Makes the state confirmed when another one takes its place; drops digests of ticks that may be undone."""
+        if not self.confirmed:
             self._digests = {}
-        self.doubt = None
+        self.unconfirmed_term = None
 
     def digest(self, tick: int) -> int | None:
-        """The digest at a recent tick."""
+        """Returns the digest at a recent tick; None if it is not kept."""
         return self._digests.get(tick)
 
     def digests(self, first: int, last: int) -> dict[int, str]:
-        """Digests of the recent ticks in [first, last], 16 hex digits each; none while they are in doubt.
+        """Returns the digests of the recent ticks in [first, last], 16 hex digits each; empty while unconfirmed.
 
-        `last` has to be a committed tick that was known before the call: what a lost leadership computed ahead of it
-        is in doubt from then on.
+        `last` has to be a committed tick that was known before the call: ticks that a lost leadership computed ahead
+        of it are unconfirmed from then on.
         """
-        if not self.trusted:
+        if not self.confirmed:
             return {}
         return {tick: hex16(digest) for tick, digest in list(self._digests.items()) if first <= tick <= last}
 
@@ -87,21 +94,21 @@ class State:
             self._changed.notify_all()
 
     def read(self, query: Callable[[Table, Published], T], log: TickLog, timeout: float) -> T:
-        """Runs a query while the table is at a committed tick.
+        """Runs a query while the table is at a committed tick, and returns its result.
 
         Raises:
             NoStateError: The table is not valid.
-            TimeoutError: It was not at a committed tick in time.
+            TimeoutError: The table was not at a committed tick within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
             with self.lock:
                 if not self.valid:
                     raise NoStateError("this replica has no state of the area yet")
-                if self.tick <= log.tick and self.doubt is None:
+                if self.tick <= log.tick and self.unconfirmed_term is None:
                     return query(self.table, Published(log.term, self.tick))
             with self._changed:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError("the state was not at a committed tick in time")
-                self._changed.wait(min(left, 0.01))
+                self._changed.wait(min(left, _POLL_SECONDS))

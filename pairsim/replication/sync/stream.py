@@ -1,7 +1,7 @@
 """The state stream over TCP: threads that move frames between a `StatePublisher` and a `Follower`.
 
-A passive or joining replica dials the other replica; whoever is active sends. Each side has one thread that reads
-and one that writes, so that a slow peer never holds up the tick.
+A passive or joining replica dials the other replica, and the active sends. Each side has one thread that reads and one
+that writes, so a slow peer never delays a tick.
 """
 
 from __future__ import annotations
@@ -23,33 +23,42 @@ from pairsim.replication.sync.messages import (
     decode_to_subscriber,
     encode_to_subscriber,
 )
-from pairsim.replication.sync.publisher import WINDOW, Packed, StatePublisher, Subscriber
-from pairsim.replication.transport.channel import ChannelError, Hello
-from pairsim.replication.transport.peer_port import Link, PeerError, RefusedByPeerError, dial
+from pairsim.replication.sync.publisher import WINDOW_FRAMES, PackedFrame, StatePublisher, Subscriber
+from pairsim.replication.transport.channel import ChannelError
+from pairsim.replication.transport.dial import RefusedByPeerError, dial
+from pairsim.replication.transport.key_exchange import Hello
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.sockets import PeerError
 from pairsim.settings import Timing
 
 log = structlog.get_logger()
 
-_OUTLET = 4 * WINDOW
-_PATIENCE = 5.0
-_KEEPALIVE = 0.5
+_QUEUED_MESSAGES = 4 * WINDOW_FRAMES
+_SILENCE_SECONDS = 5.0
+_JOIN_SECONDS = 5.0
+_KEEPALIVE_SECONDS = 0.5
 
 
-class _Writer:
-    """A bounded queue and a thread that sends what is in it; too slow a peer loses the link."""
+class StreamWriter:
+    """A bounded queue and a thread that sends its messages; a peer that is too slow loses the link."""
 
-    def __init__(self, link: Link, name: str) -> None:
+    def __init__(self, link: PeerLink, name: str) -> None:
+        """Starts the thread; `name` is the thread's name."""
         self._link = link
-        self._queue: queue.Queue[tuple[bytes, Packed | None] | None] = queue.Queue(_OUTLET)
+        self._queue: queue.Queue[tuple[bytes, PackedFrame | None] | None] = queue.Queue(_QUEUED_MESSAGES)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def offer(self, message: ToSubscriber, body: Packed | None) -> None:
-        """See `Outlet`; watermarks leave most of the room to frames, which would lose the link for want of it."""
-        if body is not None or self._queue.qsize() < WINDOW:
+    def offer(self, message: ToSubscriber, body: PackedFrame | None) -> None:
+        """Queues a message; drops a watermark if the room for watermarks is used up.
+
+        Watermarks leave most of the room to frames, since a frame that finds the queue full costs the link.
+        """
+        if body is not None or self._queue.qsize() < WINDOW_FRAMES:
             self.put(encode_to_subscriber(message), body)
 
-    def put(self, head: bytes, body: Packed | None = None) -> None:
+    def put(self, head: bytes, body: PackedFrame | None = None) -> None:
+        """Queues a message; closes the link if the queue is full."""
         try:
             self._queue.put_nowait((head, body))
         except queue.Full:
@@ -60,13 +69,13 @@ class _Writer:
         self._link.close()
         with contextlib.suppress(queue.Full):  # then the thread is sending, and fails at the closed link
             self._queue.put_nowait(None)
-        self._thread.join(_PATIENCE)
+        self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
         try:
             while True:
                 try:
-                    item = self._queue.get(timeout=_KEEPALIVE)
+                    item = self._queue.get(timeout=_KEEPALIVE_SECONDS)
                 except queue.Empty:
                     self._link.send(b"")
                     continue
@@ -78,24 +87,24 @@ class _Writer:
             self._link.close()
 
 
-def serve(link: Link, hello: Hello, publisher: StatePublisher) -> None:
-    """Serves a subscriber until the link breaks; blocks."""
-    writer = _Writer(link, f"state-to-{hello.sender}")
+def serve_stream(link: PeerLink, hello: Hello, publisher: StatePublisher) -> None:
+    """Serves a subscriber until its link breaks; blocks."""
+    writer = StreamWriter(link, f"state-to-{hello.sender}")
     subscriber: Subscriber = publisher.join(hello.sender, writer)
     try:
         while True:
-            data = link.receive(_PATIENCE)
+            data = link.receive(_SILENCE_SECONDS)
             if data:
                 publisher.on_message(subscriber, decode_to_active(bytes(data)))
     except (OSError, ChannelError, StreamMessageError) as error:
-        log.debug("a subscriber left", replica=hello.sender, reason=str(error))
+        log.debug("subscriber left", replica=hello.sender, reason=str(error))
     finally:
         publisher.leave(subscriber)
         writer.close()
 
 
 class StreamClient:
-    """Keeps a stream from the other replica up, and feeds the follower."""
+    """Keeps a stream from the other replica open, and passes its messages to the follower."""
 
     def __init__(
         self,
@@ -108,11 +117,21 @@ class StreamClient:
         source: Callable[[], tuple[str, str, int] | None],
         wake: Callable[[], None],
     ) -> None:
-        """`source` tells name, address and generation of the replica to follow; None for nobody at the moment."""
+        """Starts the reading thread.
+
+        Args:
+            follower: Takes the messages.
+            me: The name of this process.
+            area: The name of the area.
+            secret: The secret of the world.
+            timing: The limits of a connection attempt and the pause between two.
+            source: Returns name, address (host:port) and generation of the replica to follow; None to wait.
+            wake: Called when the follower has a frame to apply.
+        """
         self._follower, self._me, self._area, self._secret = follower, me, area, secret
         self._timing, self._source, self._wake = timing, source, wake
         self._closed = threading.Event()
-        self._link: Link | None = None
+        self._link: PeerLink | None = None
         self._thread = threading.Thread(target=self._run, name="state-stream", daemon=True)
         self._thread.start()
 
@@ -123,7 +142,7 @@ class StreamClient:
         if link is not None:
             link.close()
         if self._thread is not threading.current_thread():
-            self._thread.join(_PATIENCE)
+            self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -134,27 +153,27 @@ class StreamClient:
             try:
                 self._follow(source)
             except (OSError, PeerError, RefusedByPeerError, ChannelError, StreamMessageError) as error:
-                log.debug("no state stream", source=source[0], reason=str(error))
-            self._follower.connected(None)
+                log.debug("state stream ended", source=source[0], reason=str(error))
+            self._follower.on_disconnected()
             self._closed.wait(self._timing.retry)
 
     def _follow(self, source: tuple[str, str, int]) -> None:
         name, address, generation = source
         hello = Hello(kind="sync", area=self._area, generation=generation, sender=self._me, receiver=name)
         link = self._link = dial(address, self._secret, hello, self._timing.connect_timeout)
-        writer = _Writer(link, "state-acks")
+        writer = StreamWriter(link, "state-acks")
 
         def reply(message: ToActive) -> None:
             writer.put(msgspec.msgpack.encode(message))
 
-        self._follower.connected(reply)
+        self._follower.on_connected(reply)
         try:
             while self._source() == source and not self._closed.is_set():
-                data = link.receive(_PATIENCE)
+                data = link.receive(_SILENCE_SECONDS)
                 if data:
                     message, body = decode_to_subscriber(memoryview(data))
                     if not self._follower.receive(message, body):
-                        raise StreamMessageError("the active sends more frames than it may")
+                        raise StreamMessageError("the active sent more frames than it may")
                     if self._follower.ready():
                         self._wake()
         finally:

@@ -1,1 +1,1 @@
-"""Authenticated connections between processes: one peer port for Raft and the state stream."""
+"""Authenticated connections between processes: one peer port per process for Raft and the state stream."""

@@ -1,7 +1,7 @@
-"""The wire of a group over TCP: authenticated links, kept warm, given up early.
+"""The transport of a Raft group over TCP: authenticated links that are redialled at once and dropped early.
 
-The Raft thread polls all of a group's sockets and never blocks; names are resolved, connections made and
-handshakes done in one short-lived thread per peer. Of two members the one with the smaller name dials.
+The Raft thread polls the sockets of all links of a group and never blocks. Names are resolved, connections made and
+handshakes done in one thread per dialled peer. Of two members, the one with the smaller name dials.
 """
 
 from __future__ import annotations
@@ -17,38 +17,40 @@ import structlog
 
 from pairsim.replication.clock import monotonic
 from pairsim.replication.raft.ports import SILENT_LINK_SECONDS, TransportHandler
-from pairsim.replication.transport.channel import ChannelError, Hello
-from pairsim.replication.transport.peer_port import Link, RefusedByPeerError, dial
+from pairsim.replication.transport.channel import ChannelError
+from pairsim.replication.transport.dial import RefusedByPeerError, dial
+from pairsim.replication.transport.key_exchange import Hello
+from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.settings import Timing
 
 log = structlog.get_logger()
 
 MAX_UNSENT_BYTES = 64 * 2**20
-"""Never reached by who minds the backlog."""
+"""Hard cap of the unsent bytes to one peer; senders that respect `backlog()` stay below it."""
 
-_READ = 256 * 1024
-_REFUSED_FIRST, _REFUSED = 0.002, 0.02
+_READ_BYTES = 256 * 1024
+_FIRST_REDIAL_SECONDS, _MAX_REDIAL_SECONDS = 0.002, 0.02
 
 
-class _Peer:
-    """One link in the Raft thread."""
+class _PeerConnection:
+    """A link that the Raft thread polls, with the frames that its socket has not accepted yet."""
 
-    def __init__(self, name: str, link: Link) -> None:
+    def __init__(self, name: str, link: PeerLink) -> None:
         self.name, self.link = name, link
-        self.heard = monotonic()
+        self.last_received = monotonic()
         self.unsent: collections.deque[memoryview] = collections.deque()
         self.unsent_bytes = 0
         link.sock.setblocking(False)
 
     def send(self, message: bytes) -> bool:
-        """Sends or queues; False when the link is dead or hopelessly behind."""
+        """Sends or queues a message; returns False if the link is dead or the peer too far behind."""
         frame = memoryview(self.link.channel.seal(message))
         self.unsent.append(frame)
         self.unsent_bytes += len(frame)
         return self.flush() and self.unsent_bytes <= MAX_UNSENT_BYTES
 
     def flush(self) -> bool:
-        """Sends what the socket takes; False when the link is dead."""
+        """Sends what the socket accepts; returns False if the link is dead."""
         try:
             while self.unsent:
                 sent = self.link.sock.send(self.unsent[0])
@@ -64,11 +66,11 @@ class _Peer:
         return True
 
     def read(self) -> tuple[list[bytes], bool]:
-        """Messages that are there, and whether the link still stands."""
+        """Returns the messages that have arrived, and whether the link is still alive."""
         messages: list[bytes] = []
         try:
-            while data := self.link.sock.recv(_READ):
-                self.heard = monotonic()
+            while data := self.link.sock.recv(_READ_BYTES):
+                self.last_received = monotonic()
                 messages += map(bytes, self.link.channel.feed(data))
         except BlockingIOError:
             return messages, True
@@ -77,13 +79,19 @@ class _Peer:
         return messages, False
 
 
-def pause(refusals: int) -> float:
-    """Seconds after so many refusals in a row: the peer is there, and may open the group within a message's time."""
-    return float(min(_REFUSED_FIRST * 2 ** min(refusals, 10), _REFUSED))
+def redial_delay(refusals: int) -> float:
+    """Returns the seconds to wait after `refusals` refusals in a row.
+
+    The delays are short because the peer is alive and may open the group at any moment.
+    """
+    return float(min(_FIRST_REDIAL_SECONDS * 2 ** min(refusals, 10), _MAX_REDIAL_SECONDS))
 
 
-class TcpWire:
-    """See the module; `accept` is called by the peer port, the rest by the Raft thread."""
+class TcpTransport:
+    """The links from one member of a Raft group to the others.
+
+    The peer port calls `accept` from its own threads. All other methods belong to the Raft thread, except `wake`.
+    """
 
     def __init__(
         self,
@@ -96,42 +104,46 @@ class TcpWire:
         timing: Timing,
         superseded: Callable[[bytes], None],
     ) -> None:
-        """Peers by name and address; `superseded` gets, in a poll, what a peer says of another generation."""
+        """Takes the addresses (host:port) of the peers by name.
+
+        During `poll`, `superseded` gets the detail of each refusal that carries one: what a peer says about another
+        generation.
+        """
         self._me, self._peers = me, dict(peers)
         self._area, self._generation, self._secret = area, generation, secret
         self._timing, self._superseded = timing, superseded
         self._poll = select.poll()
-        self._links: dict[str, _Peer] = {}
-        self._by_fd: dict[int, _Peer] = {}
-        self._arrived: collections.deque[tuple[str, Link]] = collections.deque()
+        self._connections: dict[str, _PeerConnection] = {}
+        self._by_fd: dict[int, _PeerConnection] = {}
+        self._arrived: collections.deque[tuple[str, PeerLink]] = collections.deque()
         self._refusals: collections.deque[bytes] = collections.deque(maxlen=8)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake_fd, select.POLLIN)
         self._closed = threading.Event()
-        self._door = threading.Lock()
-        """Held to close, and by whoever comes in from another thread: a descriptor that is closed is soon another's."""
+        self._wake_lock = threading.Lock()
+        """Guards `_wake_fd` against closing while another thread writes: the system soon reuses a closed number."""
         self._lost = {name: threading.Event() for name in peers}
         self._handler: TransportHandler | None = None
 
     @property
     def closed(self) -> bool:
-        """Whether it takes no links any more."""
+        """Whether the transport was closed and accepts no links any more."""
         return self._closed.is_set()
 
     def start(self, handler: TransportHandler) -> None:
-        """Begins to dial."""
+        """Starts to dial the peers with greater names."""
         self._handler = handler
         for name in self._peers:
             if self._me < name:
                 threading.Thread(target=self._keep_dialled, args=(name,), name=f"dial-{name}", daemon=True).start()
 
     def expects(self, peer: str) -> bool:
-        """Whether a link from that process belongs here."""
+        """Returns whether the process is a peer of this group."""
         return peer in self._peers
 
-    def accept(self, peer: str, link: Link) -> None:
-        """Takes a link, dialled by either side. Any thread."""
-        with self._door:
+    def accept(self, peer: str, link: PeerLink) -> None:
+        """Takes ownership of a link that either side dialled; closes it if the transport is closed. Any thread."""
+        with self._wake_lock:
             if not self._closed.is_set():
                 self._arrived.append((peer, link))
                 os.eventfd_write(self._wake_fd, 1)
@@ -140,48 +152,48 @@ class TcpWire:
         self._lost[peer].set()
 
     def send(self, peer: str, message: bytes) -> bool:
-        """See `Wire`."""
-        link = self._links.get(peer)
-        if link is None:
+        """Sends or queues a message; returns False without a link, or if the link had to be dropped."""
+        connection = self._connections.get(peer)
+        if connection is None:
             return False
-        if not link.send(message):
-            self._drop(link)
+        if not connection.send(message):
+            self._drop(connection)
             return False
-        self._watch(link)
+        self._watch(connection)
         return True
 
     def backlog(self, peer: str) -> int:
-        """See `Wire`."""
-        link = self._links.get(peer)
-        return link.unsent_bytes if link else 0
+        """Returns the number of unsent bytes to a peer."""
+        connection = self._connections.get(peer)
+        return connection.unsent_bytes if connection else 0
 
     def poll(self, timeout: float) -> None:
-        """See `Wire`."""
+        """Waits up to `timeout` seconds for events, handles them, and drops links that were silent for too long."""
         for fd, event in self._poll.poll(timeout * 1000):
             if fd == self._wake_fd:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(self._wake_fd)
                 continue
-            link = self._by_fd.get(fd)
-            if link is not None:
-                self._serve(link, event)
+            connection = self._by_fd.get(fd)
+            if connection is not None:
+                self._on_event(connection, event)
         while self._arrived:
-            self._take(*self._arrived.popleft())
+            self._add(*self._arrived.popleft())
         while self._refusals:
             self._superseded(self._refusals.popleft())
         now = monotonic()
-        for link in [x for x in self._links.values() if now - x.heard > SILENT_LINK_SECONDS]:
-            self._drop(link)
+        for connection in [x for x in self._connections.values() if now - x.last_received > SILENT_LINK_SECONDS]:
+            self._drop(connection)
 
     def wake(self) -> None:
-        """See `Wire`."""
-        with self._door:
+        """Ends a `poll` that waits. Any thread."""
+        with self._wake_lock:
             if not self._closed.is_set():
                 os.eventfd_write(self._wake_fd, 1)
 
     def close(self) -> None:
-        """See `Wire`."""
-        with self._door:
+        """Closes all links and stops dialling; the handler is not called any more."""
+        with self._wake_lock:
             if self._closed.is_set():
                 return
             self._closed.set()
@@ -190,50 +202,50 @@ class TcpWire:
         for event in self._lost.values():
             event.set()
         self._handler = None
-        for link in list(self._links.values()):
-            self._drop(link)
+        for connection in list(self._connections.values()):
+            self._drop(connection)
         while self._arrived:
             self._arrived.popleft()[1].close()
 
     # --- Raft thread
 
-    def _serve(self, link: _Peer, event: int) -> None:
+    def _on_event(self, connection: _PeerConnection, event: int) -> None:
         alive = True
         if event & (select.POLLIN | select.POLLHUP | select.POLLERR):
-            messages, alive = link.read()
+            messages, alive = connection.read()
             for message in messages:
                 if self._handler is not None:
-                    self._handler.on_message(link.name, message)
+                    self._handler.on_message(connection.name, message)
         if alive and event & select.POLLOUT:
-            alive = link.flush()
+            alive = connection.flush()
         if not alive:
-            self._drop(link)
-        elif self._links.get(link.name) is link:
-            self._watch(link)
+            self._drop(connection)
+        elif self._connections.get(connection.name) is connection:
+            self._watch(connection)
 
-    def _watch(self, link: _Peer) -> None:
-        self._poll.register(link.link.sock, select.POLLIN | (select.POLLOUT if link.unsent else 0))
+    def _watch(self, connection: _PeerConnection) -> None:
+        self._poll.register(connection.link.sock, select.POLLIN | (select.POLLOUT if connection.unsent else 0))
 
-    def _take(self, name: str, link: Link) -> None:
-        if old := self._links.get(name):
+    def _add(self, name: str, link: PeerLink) -> None:
+        if old := self._connections.get(name):
             self._drop(old)
-        peer = self._links[name] = _Peer(name, link)
-        self._by_fd[link.sock.fileno()] = peer
-        self._watch(peer)
+        connection = self._connections[name] = _PeerConnection(name, link)
+        self._by_fd[link.sock.fileno()] = connection
+        self._watch(connection)
         if self._handler is not None:
             self._handler.on_up(name)
 
-    def _drop(self, link: _Peer) -> None:
-        if self._links.get(link.name) is not link:
+    def _drop(self, connection: _PeerConnection) -> None:
+        if self._connections.get(connection.name) is not connection:
             return
-        del self._links[link.name], self._by_fd[link.link.sock.fileno()]
-        self._poll.unregister(link.link.sock)
-        link.link.close()
-        self._lost[link.name].set()
+        del self._connections[connection.name], self._by_fd[connection.link.sock.fileno()]
+        self._poll.unregister(connection.link.sock)
+        connection.link.close()
+        self._lost[connection.name].set()
         if self._handler is not None:
-            self._handler.on_down(link.name)
+            self._handler.on_down(connection.name)
 
-    # --- one thread per peer that is ours to dial
+    # --- one thread per peer that this member dials
 
     def _keep_dialled(self, name: str) -> None:
         hello = Hello(kind="raft", area=self._area, generation=self._generation, sender=self._me, receiver=name)
@@ -246,11 +258,11 @@ class TcpWire:
                 if refusal.detail:
                     self._refusals.append(refusal.detail)
                     self.wake()
-                self._closed.wait(pause(refusals))
+                self._closed.wait(redial_delay(refusals))
                 refusals += 1
                 continue
             except (OSError, ChannelError) as error:
-                log.debug("cannot reach a peer", peer=name, reason=str(error))
+                log.debug("dial failed", peer=name, reason=str(error))
                 self._closed.wait(self._timing.retry)
                 continue
             refusals = 0

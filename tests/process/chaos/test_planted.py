@@ -1,4 +1,4 @@
-"""The verdict must be able to be bad: faults that are planted into pairsim itself are found by experiments."""
+"""Experiments find faults that are planted into pairsim itself, so a good verdict means something."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.planting import WHEN_LOADED
-from tests.process.chaos.worlds import EXPERIMENTS, failed, hurt, run
+from tests.fault_planting import PLANT_ON_IMPORT
+from tests.process.chaos.worlds import EXPERIMENTS, failed, run, running_world
 
 pytestmark = pytest.mark.root
 
@@ -73,24 +73,26 @@ spec:
 
 
 def test_acknowledging_before_the_commit_loses_commands(tmp_path: Path) -> None:
-    with hurt(tmp_path, "--isolate", planted=ACKNOWLEDGES_BEFORE_COMMIT + WHEN_LOADED) as up:
-        code, verdicts, told = run(up, "--at-most", "3", str(EXPERIMENTS / "partition-active-all.yaml"))
-        assert code == 1, told
+    with running_world(tmp_path, "--isolate", planted=ACKNOWLEDGES_BEFORE_COMMIT + PLANT_ON_IMPORT) as world:
+        code, verdicts, output = run(world, "--at-most", "3", str(EXPERIMENTS / "partition-active-all.yaml"))
+        assert code == 1, output
         assert "no acknowledged command is lost" in failed(verdicts)
 
 
-@pytest.mark.parametrize(("planted", "held"), [(STEPS_DIFFERENTLY_IN_EVERY_PROCESS + WHEN_LOADED, False), ("", True)])
+@pytest.mark.parametrize(
+    ("planted", "held"), [(STEPS_DIFFERENTLY_IN_EVERY_PROCESS + PLANT_ON_IMPORT, False), ("", True)]
+)
 def test_a_step_that_is_not_deterministic_is_found_in_the_replay(tmp_path: Path, planted: str, held: bool) -> None:
     file = tmp_path / "lag-and-kill.yaml"
     file.write_text(LAGS_AND_TAKES_OVER)
-    with hurt(tmp_path, "--isolate", planted=planted) as up:
-        code, verdicts, told = run(up, str(file))
-        assert code == (0 if held else 1), (verdicts, told)
+    with running_world(tmp_path, "--isolate", planted=planted) as world:
+        code, verdicts, output = run(world, str(file))
+        assert code == (0 if held else 1), (verdicts, output)
         assert ("replicas agree bit for bit" in failed(verdicts)) is not held
 
 
-def test_two_that_say_they_are_active_are_found(tmp_path: Path) -> None:
-    with hurt(tmp_path, planted=LETS_THE_OLD_ACTIVE_GO_ON + WHEN_LOADED) as up:
-        code, verdicts, told = run(up, "--whole", "3", str(EXPERIMENTS / "kill-passive.yaml"))
-        assert code == 1, told
+def test_two_actives_of_one_term_are_found(tmp_path: Path) -> None:
+    with running_world(tmp_path, planted=LETS_THE_OLD_ACTIVE_GO_ON + PLANT_ON_IMPORT) as world:
+        code, verdicts, output = run(world, "--whole", "3", str(EXPERIMENTS / "kill-passive.yaml"))
+        assert code == 1, output
         assert "one active in a term" in failed(verdicts)

@@ -1,4 +1,4 @@
-"""A world that is hurt: `pairsim up --isolate`, and `pairsim-chaos run` beside it."""
+"""A world under attack: `pairsim up --isolate`, and `pairsim-chaos run` beside it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import pytest
 
 from pairsim_controller.local.netns import NetworkError, Networks, remove_left_overs
 from tests.harness import ROOT
-from tests.process.world.ups import Up
+from tests.process.world.running_worlds import RunningWorld
 
 CHAOS = (sys.executable, "-m", "pairsim_chaos")
 EXPERIMENTS = ROOT / "chaos" / "experiments"
 
 
 @contextmanager
-def hurt(folder: Path, *words: str, planted: str = "") -> Iterator[Up]:
-    """A whole world; `planted` is Python that all of its processes run before anything else."""
+def running_world(folder: Path, *words: str, planted: str = "") -> Iterator[RunningWorld]:
+    """Starts a redundant world; all of its processes run the Python code `planted` before any other code."""
     try:
         Networks().close()
     except NetworkError as error:
@@ -33,21 +33,21 @@ def hurt(folder: Path, *words: str, planted: str = "") -> Iterator[Up]:
             plants.mkdir()
             (plants / "sitecustomize.py").write_text(planted)
             patch.setenv("PYTHONPATH", f"{plants}:{ROOT}")
-        up = Up(folder)
+        world = RunningWorld(folder)
         try:
-            up.start(*words)
-            up.told("the world is ready.*")
-            up.whole()
-            yield up
+            world.start(*words)
+            world.wait_for("the world is ready.*")
+            world.wait_until_redundant()
+            yield world
         finally:
-            up.close()
+            world.close()
             remove_left_overs()
 
 
-def run(up: Up, *words: str, seconds: float = 120.0) -> tuple[int, dict[str, Any], str]:
-    """Exit code, the verdicts as JSON, and what was told besides."""
+def run(world: RunningWorld, *words: str, seconds: float = 120.0) -> tuple[int, dict[str, Any], str]:
+    """Runs experiments, and returns the exit code, the verdicts as JSON, and the other output."""
     done = subprocess.run(
-        [*CHAOS, "run", "--port", up.port, "--seed", "1", "--calm", "0.5", "--json", "-", *words],
+        [*CHAOS, "run", "--port", world.port, "--seed", "1", "--calm", "0.5", "--json", "-", *words],
         cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False,
     )  # fmt: skip
     try:
@@ -57,16 +57,16 @@ def run(up: Up, *words: str, seconds: float = 120.0) -> tuple[int, dict[str, Any
 
 
 def failed(verdicts: dict[str, Any]) -> set[str]:
-    """Names of the checks that did not hold."""
+    """Returns the names of the checks that did not hold."""
     return {check["name"] for each in verdicts["experiments"] for check in each["checks"] if not check["held"]}
 
 
-def rules(up: Up) -> str:
-    """What iptables says in the networks of all processes."""
-    told = []
+def rules(world: RunningWorld) -> str:
+    """Returns the iptables rules in the networks of all processes."""
+    found = []
     for path in Path("/run/netns").glob("pairsim-world-*"):
         done = subprocess.run(
             ["nsenter", f"--net={path}", "--", "iptables", "-w", "-S"], capture_output=True, text=True, check=True
         )
-        told.append(done.stdout)
-    return "".join(told)
+        found.append(done.stdout)
+    return "".join(found)

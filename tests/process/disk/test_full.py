@@ -1,4 +1,4 @@
-"""A disk without room: the member on it ends and says why, the others go on."""
+"""A disk is full: the process on it ends with an error, and the others continue."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 import pytest_asyncio
 
 from pairsim.model.status import Role
-from tests.harness import Trio
+from tests.harness import RunningPair
 from tests.process.leftovers import MINE, run, unmount_left_overs
-from tests.process.traffic import flowing
-from tests.process.trios import Shared, role_of
+from tests.process.shared_pairs import SharedPair, role_of
+from tests.process.traffic import under_traffic
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")]
 
@@ -27,7 +27,7 @@ _BLOCK = bytes(4096)
 
 @contextmanager
 def small_disks(folders: list[Path]) -> Iterator[None]:
-    """Disks of a few MB at these places."""
+    """Mounts disks of a few MB at these folders."""
     unmount_left_overs()
     mounted: list[Path] = []
     try:
@@ -45,8 +45,8 @@ def small_disks(folders: list[Path]) -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def on_small_disks(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shared]:
-    """A pair with its witness, each on a small disk of its own."""
+async def on_small_disks(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedPair]:
+    """A shared pair with its witness, each on its own small disk."""
     with ExitStack() as disks:
 
         def folder() -> Path:
@@ -54,31 +54,31 @@ async def on_small_disks(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
             disks.enter_context(small_disks([path / name for name in ("a", "b", "w")]))
             return path
 
-        shared = Shared(folder)
-        yield shared
-        await shared.close()
+        shared_pair = SharedPair(folder)
+        yield shared_pair
+        await shared_pair.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def small(on_small_disks: Shared) -> AsyncIterator[Trio]:
-    """The same, redundant."""
-    async with on_small_disks.lent() as trio:
-        yield trio
+async def small(on_small_disks: SharedPair) -> AsyncIterator[RunningPair]:
+    """The pair on small disks, redundant."""
+    async with on_small_disks.borrow() as pair:
+        yield pair
 
 
 @pytest.mark.parametrize("victim", ["active", "passive", "witness"])
-async def test_a_member_without_room_on_its_disk_ends_with_a_sentence(small: Trio, victim: str) -> None:
-    async with flowing(small) as traffic:
-        active, passive = await small.redundant()
+async def test_a_process_on_a_full_disk_ends_with_an_error(small: RunningPair, victim: str) -> None:
+    async with under_traffic(small) as traffic:
+        active, passive = await small.wait_until_redundant()
         node = {"active": active, "passive": passive, "witness": small.nodes["w"]}[victim]
         ballast = fill(node.folder)
         assert node.process is not None
         assert await asyncio.to_thread(node.process.wait, 20) == 70
         assert (
             "No space left on device. Make room under the data folder and start this process again"
-            in node.log()[node.said :]
+            in node.log()[node.log_start :]
         )
-        await traffic.moved_on()
+        await traffic.wait_for_progress()
         if victim != "witness":
             assert await role_of(passive if victim == "active" else active) is Role.ACTIVE
         ballast.unlink()
@@ -86,7 +86,7 @@ async def test_a_member_without_room_on_its_disk_ends_with_a_sentence(small: Tri
 
 
 def fill(folder: Path) -> Path:
-    """Takes all the room that there is."""
+    """Fills the disk completely."""
     path = folder / "ballast"
     with path.open("wb", buffering=0) as file:
         try:

@@ -1,4 +1,4 @@
-"""The active ends, hangs or is told to stop: the passive goes on, and nothing acknowledged is lost."""
+"""The active is killed, hangs or is stopped: the passive takes over, and no acknowledged command is lost."""
 
 from __future__ import annotations
 
@@ -9,95 +9,95 @@ from collections import defaultdict
 
 from pairsim.client.errors import Unavailable
 from pairsim.model.status import Role
-from tests.harness import Node, Trio, until
-from tests.process.traffic import flowing
-from tests.process.trios import role_of
+from tests.harness import Node, RunningPair, until
+from tests.process.shared_pairs import role_of
+from tests.process.traffic import under_traffic
 
 
-async def test_kill_9_of_the_active_again_and_again(trio: Trio) -> None:
-    async with flowing(trio) as traffic:
+async def test_the_active_is_killed_repeatedly(pair: RunningPair) -> None:
+    async with under_traffic(pair) as traffic:
         for _ in range(4):
-            active, passive = await trio.redundant()
+            active, passive = await pair.wait_until_redundant()
             active.kill()
-            await traffic.moved_on()
+            await traffic.wait_for_progress()
             assert await role_of(passive) is Role.ACTIVE
             active.start()
 
 
-async def test_a_hung_active_is_passed_over_and_says_nothing_new_when_it_wakes(trio: Trio) -> None:
-    async with flowing(trio) as traffic:
-        active, passive = await trio.redundant()
+async def test_a_hung_active_is_replaced_and_publishes_nothing_when_it_wakes(pair: RunningPair) -> None:
+    async with under_traffic(pair) as traffic:
+        active, passive = await pair.wait_until_redundant()
         active.signal(signal.SIGSTOP)
-        await traffic.moved_on()
+        await traffic.wait_for_progress()
         assert await role_of(passive) is Role.ACTIVE
         active.signal(signal.SIGCONT)
         await until(lambda: in_sync(active), "the old active is a passive in sync")
 
 
-async def test_an_active_that_hangs_for_a_moment_again_and_again_does_no_harm(trio: Trio) -> None:
-    async with flowing(trio) as traffic:
+async def test_an_active_that_hangs_repeatedly_for_a_moment_does_no_harm(pair: RunningPair) -> None:
+    async with under_traffic(pair) as traffic:
         for _ in range(3):
-            active, _passive = await trio.redundant()
+            active, _passive = await pair.wait_until_redundant()
             active.signal(signal.SIGSTOP)
-            await asyncio.sleep(0.2)  # about an election timeout: whether there is a takeover is left to chance
+            await asyncio.sleep(0.2)  # about an election timeout, so a takeover may happen or not
             active.signal(signal.SIGCONT)
-            await traffic.moved_on()
+            await traffic.wait_for_progress()
 
 
-async def test_an_active_that_wakes_does_not_call_itself_active_in_the_term_of_the_next(trio: Trio) -> None:
-    said: defaultdict[int, set[str]] = defaultdict(set)
+async def test_a_term_has_one_active_while_actives_hang_and_wake(pair: RunningPair) -> None:
+    actives: defaultdict[int, set[str]] = defaultdict(set)
 
     async def listen(node: Node) -> None:
         while True:
             with contextlib.suppress(Unavailable):
                 async for status in node.client.watch():
                     if status.role is Role.ACTIVE:
-                        said[status.term].add(status.replica)
+                        actives[status.term].add(status.replica)
             await asyncio.sleep(0.01)
 
-    listening = [asyncio.create_task(listen(node)) for node in trio.nodes.values() if node.name != "w"]
+    listening = [asyncio.create_task(listen(node)) for node in pair.nodes.values() if node.name != "w"]
     try:
         for _ in range(8):
-            active, _passive = await trio.redundant()
-            terms = len(said)
+            active, _passive = await pair.wait_until_redundant()
+            terms = len(actives)
             active.signal(signal.SIGSTOP)
-            await until(lambda terms=terms: asyncio.sleep(0, len(said) > terms), "there is another active")
+            await until(lambda terms=terms: asyncio.sleep(0, len(actives) > terms), "there is another active")
             active.signal(signal.SIGCONT)
             await until(lambda active=active: in_sync(active), "the old active is a passive in sync")
     finally:
         for task in listening:
             task.cancel()
         await asyncio.gather(*listening, return_exceptions=True)
-    assert len(said) >= 8
-    assert {term: who for term, who in said.items() if len(who) > 1} == {}
+    assert len(actives) >= 8
+    assert {term: names for term, names in actives.items() if len(names) > 1} == {}
 
 
-async def test_a_passive_that_lags_makes_up_for_what_it_missed_before_it_goes_on(trio: Trio) -> None:
-    """Only the witness has the records that were committed while it hung."""
-    async with flowing(trio) as traffic:
-        active, passive = await trio.redundant()
+async def test_a_lagging_passive_catches_up_before_it_takes_over(pair: RunningPair) -> None:
+    """Only the witness has the records that were committed while the passive hung."""
+    async with under_traffic(pair) as traffic:
+        active, passive = await pair.wait_until_redundant()
         passive.signal(signal.SIGSTOP)
-        await traffic.moved_on()
-        await traffic.moved_on()
+        await traffic.wait_for_progress()
+        await traffic.wait_for_progress()
         active.kill()
         passive.signal(signal.SIGCONT)
-        await traffic.moved_on()
+        await traffic.wait_for_progress()
         assert await role_of(passive) is Role.ACTIVE
         active.start()
 
 
-async def test_a_told_stop_hands_over_first(trio: Trio) -> None:
-    async with flowing(trio) as traffic:
-        active, _passive = await trio.redundant()
+async def test_a_stopping_active_hands_over_first(pair: RunningPair) -> None:
+    async with under_traffic(pair) as traffic:
+        active, _passive = await pair.wait_until_redundant()
         assert active.process is not None
         active.signal(signal.SIGTERM)
         assert await asyncio.to_thread(active.process.wait, 15) == 0
-        assert "handed over" in active.log()[active.said :]
-        await traffic.moved_on()
+        assert "handed over" in active.log()[active.log_start :]
+        await traffic.wait_for_progress()
         active.start()
 
 
 async def in_sync(node: Node) -> bool:
-    """Whether a replica is a passive that could take over."""
+    """Returns whether a replica is a passive that could take over."""
     status = await node.status()
     return status is not None and status.role is Role.PASSIVE and status.in_sync

@@ -1,4 +1,4 @@
-"""The passive or the witness ends or hangs, or two or all three at once."""
+"""The passive or the witness is killed or hangs, or several processes are killed at once."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from pairsim.client.client import AreaClient, new_id
 from pairsim.client.errors import Unavailable
 from pairsim.model.commands import Command
 from pairsim.model.status import Role
-from tests.harness import TOKEN, Node, Trio, until
-from tests.process.traffic import check, flowing
-from tests.process.trios import role_of
+from tests.harness import TOKEN, Node, RunningPair, until
+from tests.process.shared_pairs import role_of
+from tests.process.traffic import check, under_traffic
 
 
-async def test_passive_and_witness_may_hang(trio: Trio) -> None:
-    async with flowing(trio) as traffic:
-        _active, passive = await trio.redundant()
-        for node in (passive, trio.nodes["w"]):
+async def test_passive_and_witness_may_hang(pair: RunningPair) -> None:
+    async with under_traffic(pair) as traffic:
+        _active, passive = await pair.wait_until_redundant()
+        for node in (passive, pair.nodes["w"]):
             node.signal(signal.SIGSTOP)
-            await traffic.moved_on()
+            await traffic.wait_for_progress()
             node.signal(signal.SIGCONT)
-            await trio.redundant()
+            await pair.wait_until_redundant()
 
 
-async def test_without_the_witness_the_pair_goes_on_and_the_witness_catches_up(trio: Trio) -> None:
-    async with flowing(trio) as traffic:
-        witness = trio.nodes["w"]
+async def test_the_pair_continues_without_the_witness_which_catches_up_later(pair: RunningPair) -> None:
+    async with under_traffic(pair) as traffic:
+        witness = pair.nodes["w"]
         witness.kill()
-        await traffic.moved_on()
+        await traffic.wait_for_progress()
         witness.start()
         missed = traffic.last
         await until(lambda: witness_has(witness, missed), "the witness has caught up")
 
 
 async def witness_has(witness: Node, tick: int) -> bool:
-    """Whether the witness's log reaches a tick."""
+    """Returns whether the witness's log reaches a tick."""
     try:
         status = await witness.client.witness_status()
     except Unavailable:
@@ -45,10 +45,10 @@ async def witness_has(witness: Node, tick: int) -> bool:
 
 
 @pytest.mark.parametrize("first_back", ["witness", "active"])
-async def test_one_of_three_is_no_majority(trio: Trio, first_back: str) -> None:
-    async with flowing(trio) as traffic:
-        active, passive = await trio.redundant()
-        both = {"witness": trio.nodes["w"], "active": active}
+async def test_one_of_three_acknowledges_nothing(pair: RunningPair, first_back: str) -> None:
+    async with under_traffic(pair) as traffic:
+        active, passive = await pair.wait_until_redundant()
+        both = {"witness": pair.nodes["w"], "active": active}
         for node in both.values():
             node.kill()
         async with AreaClient([passive.url], token=TOKEN, deadline=2.0) as lonely:
@@ -56,33 +56,33 @@ async def test_one_of_three_is_no_majority(trio: Trio, first_back: str) -> None:
                 await lonely.send([Command(new_id(), "spawn", 1)])
         assert await role_of(passive) is Role.PASSIVE
         both.pop(first_back).start()
-        await traffic.moved_on()
+        await traffic.wait_for_progress()
         for node in both.values():
             node.start()
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["both replicas", "all three"])
-async def test_what_is_killed_at_once_goes_on_from_there(trio: Trio, whole: bool) -> None:
-    async with flowing(trio) as traffic:
+@pytest.mark.parametrize("with_witness", [False, True], ids=["both replicas", "all three"])
+async def test_processes_that_are_killed_at_once_resume_at_the_same_tick(pair: RunningPair, with_witness: bool) -> None:
+    async with under_traffic(pair) as traffic:
         pass
-    killed = [*await trio.redundant(), *([trio.nodes["w"]] if whole else [])]
+    killed = [*await pair.wait_until_redundant(), *([pair.nodes["w"]] if with_witness else [])]
     for node in killed:
         node.kill()
     for node in killed:
         node.start()
-    active, _passive = await trio.redundant(60)
+    active, _passive = await pair.wait_until_redundant(60)
     status = await active.status()
     assert status is not None
     assert (status.term, status.tick) >= traffic.seen[-1]
     assert status.tick >= traffic.seen[-1][1]
-    await check(trio, traffic)
+    await check(pair, traffic)
 
 
-async def test_both_replicas_are_killed_in_the_middle_of_the_stream(trio: Trio) -> None:
-    async with flowing(trio) as traffic:
-        replicas = await trio.redundant()
+async def test_both_replicas_are_killed_under_traffic(pair: RunningPair) -> None:
+    async with under_traffic(pair) as traffic:
+        replicas = await pair.wait_until_redundant()
         for node in replicas:
             node.kill()
         for node in replicas:
             node.start()
-        await traffic.moved_on(30)
+        await traffic.wait_for_progress(30)

@@ -1,4 +1,4 @@
-"""A network of one's own: a namespace for each process, on a bridge, with links that can be cut."""
+"""A private network: a namespace per process, on a bridge, with links that can be cut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOOLS = ("ip", "iptables", "nsenter")
 
 
 class Network:
-    """Namespaces by the name of their process; this process reaches all of them, whatever is cut."""
+    """Network namespaces by process name; the test process reaches all of them, even if their links are cut."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
@@ -26,11 +26,11 @@ class Network:
         self.host = {name: str(self._net[10 + number]) for number, name in enumerate(names)}
 
     def prefix(self, name: str) -> tuple[str, ...]:
-        """Runs a command in a namespace, as the same process."""
+        """Returns the command that runs another command in a namespace, without a new process."""
         return ("nsenter", f"--net=/run/netns/{_namespace(name)}", "--")
 
     def build(self) -> None:
-        """Makes the bridge and the namespaces."""
+        """Creates the bridge and the namespaces."""
         run("ip", "link", "add", self._bridge, "type", "bridge")
         run("ip", "link", "set", self._bridge, "alias", MINE)
         run("ip", "address", "add", f"{self._net[1]}/{self._net.prefixlen}", "dev", self._bridge)
@@ -46,20 +46,20 @@ class Network:
             run("ip", "-netns", namespace, "link", "set", "lo", "up")
 
     def remove(self) -> None:
-        """Takes all of it away; a namespace takes its end of the link along."""
+        """Removes bridge and namespaces; a namespace takes its end of the link along."""
         for name in self._names:
             subprocess.run(["ip", "netns", "delete", _namespace(name)], check=False, capture_output=True, timeout=20)
         subprocess.run(["ip", "link", "delete", self._bridge], check=False, capture_output=True, timeout=20)
 
     def cut(self, sources: Sequence[str], targets: Sequence[str]) -> None:
-        """Drops what these send to those, silently; the other way stays open."""
+        """Silently drops packets from the sources to the targets; the other direction stays open."""
         for source, target in product(sources, targets):
             run(*self.prefix(target), "iptables", "-w", "-A", "INPUT", "-s", self.host[source], "-j", "DROP")
 
-    def cut_both(self, some: Sequence[str], others: Sequence[str]) -> None:
-        """Drops everything between these and those."""
-        self.cut(some, others)
-        self.cut(others, some)
+    def cut_both(self, first: Sequence[str], second: Sequence[str]) -> None:
+        """Silently drops all packets between two groups."""
+        self.cut(first, second)
+        self.cut(second, first)
 
     def heal(self) -> None:
         """Opens all links again."""
@@ -69,7 +69,7 @@ class Network:
 
 @contextmanager
 def built(names: Sequence[str]) -> Iterator[Network]:
-    """A network for as long as the context is open; what a killed run left is removed first."""
+    """Builds a network for as long as the context is open; removes the leftovers of killed runs first."""
     remove_left_over_networks()
     found = Network(names)
     try:
@@ -80,7 +80,7 @@ def built(names: Sequence[str]) -> Iterator[Network]:
 
 
 def missing() -> str:
-    """Why there can be no such network here; empty if there can."""
+    """Returns why this machine cannot build such a network; empty if it can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     for tool in _TOOLS:
@@ -103,7 +103,7 @@ def _namespace(name: str) -> str:
 
 
 def _unused_net() -> ipaddress.IPv4Network:
-    """A /24 that no route of this machine leads to."""
+    """Returns a /24 network that overlaps with no route of this machine."""
     routes = [route["dst"] for route in json.loads(run("ip", "-json", "route", "show", "table", "all"))]
     taken = [ipaddress.ip_network(route) for route in routes if route != "default" and ":" not in route]
     nets = ipaddress.ip_network("10.128.0.0/9").subnets(new_prefix=24)

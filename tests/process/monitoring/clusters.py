@@ -1,7 +1,6 @@
-"""The real controller, at work with an API server in memory: there is no cluster here, and its metrics are looked at.
+"""The real controller with an API server in memory, so that its metrics can be read without a cluster.
 
-It runs in a thread of its own, and its area changes its active again and again, so that there is always something to
-count.
+It runs in a thread, and its area changes the active periodically, so that its counters keep moving.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from pairsim.server.http.listener import listening
 from pairsim_controller.cli.main import probes
 from tests.unit.controller.test_leadership import candidate, cluster
 
-_BEAT = 0.5
+_CHANGE_SECONDS = 0.5
 
 
 @contextmanager
 def controller(folder: Path, port: int) -> Iterator[None]:
-    """Serves its metrics at a port of loopback."""
+    """Runs the controller, which serves its metrics at a port of loopback."""
     began, over = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
@@ -34,7 +33,7 @@ def controller(folder: Path, port: int) -> Iterator[None]:
             await at.paired()
             began.set()
             while not over.is_set():
-                await asyncio.sleep(_BEAT)
+                await asyncio.sleep(_CHANGE_SECONDS)
                 at.replicas.lead("west", next(name for name, role in at.roles("west").items() if role == "passive"))
                 await at.until(lambda: "active" in at.roles("west").values())
                 await at.paired()
@@ -42,7 +41,7 @@ def controller(folder: Path, port: int) -> Iterator[None]:
     def run() -> None:
         try:
             asyncio.run(work())
-        except BaseException as error:  # noqa: BLE001 - told by who waits
+        except BaseException as error:  # noqa: BLE001 - the waiting thread reports it
             failures.append(error)
             began.set()
 

@@ -1,4 +1,4 @@
-"""A real Prometheus with the project's rules, in which time passes faster."""
+"""A real Prometheus with the project's rules, sped up."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any
 import yaml
 
 from grafana.local import Group, rule_groups, write
-from tests.harness import free_ports
-from tests.process.world.ups import _WITH_US, until
+from tests.harness import DIE_WITH_PARENT, free_ports
+from tests.process.world.running_worlds import until
 
 FASTER = 15
-"""What is 15 s in the rules and between two scrapes is one second here."""
+"""How much shorter all durations are: 15 s in the rules and between two scrapes become one second."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def faster(groups: list[Group]) -> list[Group]:
-    """The same rules with every duration divided by `FASTER`."""
+    """Returns the rules with every duration divided by `FASTER`."""
 
     def divided(found: re.Match[str]) -> str:
         return f"{found[1]}{int(found[2]) * _SECONDS[found[3]] // FASTER}s{found[4]}"
@@ -38,10 +38,10 @@ def faster(groups: list[Group]) -> list[Group]:
 
 
 class Prometheus:
-    """One process."""
+    """A Prometheus process."""
 
     def __init__(self, folder: Path, world: str, more: dict[str, dict[str, str]]) -> None:
-        """Scrapes a world, and what listens at the addresses of `more`, with these labels."""
+        """Scrapes a world, and the addresses in `more` with their labels."""
         self._folder = folder
         self.url = f"http://127.0.0.1:{free_ports(1)[0]}"
         self.file = write(folder, world, "1s", faster(rule_groups()))
@@ -58,7 +58,8 @@ class Prometheus:
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    *_WITH_US, program, f"--config.file={self.file}", f"--storage.tsdb.path={self._folder / 'data'}",
+                    *DIE_WITH_PARENT, program, f"--config.file={self.file}",
+                    f"--storage.tsdb.path={self._folder / 'data'}",
                     f"--web.listen-address={self.url.removeprefix('http://')}",
                 ],
                 stdout=log, stderr=log,
@@ -88,18 +89,18 @@ class Prometheus:
             raise AssertionError(f"{path} {query}: {error.read().decode()}") from error
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression has now."""
+        """Returns the current series of an expression."""
         found: list[dict[str, Any]] = self.get("/api/v1/query", query=expression)["result"]
         return found
 
     def value(self, expression: str) -> float | None:
-        """Of an expression that has at most one series."""
+        """Returns the value of an expression with at most one series; None without one."""
         found = self.query(expression)
         assert len(found) <= 1, found
         return float(found[0]["value"][1]) if found else None
 
     def firing(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Alerts that fire, by name and area."""
+        """Returns the firing alerts by name and area."""
         return {
             (alert["labels"]["alertname"], alert["labels"].get("area", "")): alert
             for alert in self.get("/api/v1/alerts")["alerts"]
@@ -107,6 +108,6 @@ class Prometheus:
         }
 
     def up(self) -> set[str]:
-        """Pods that could be scraped the last time."""
+        """Returns the pods whose last scrape succeeded."""
         targets = self.get("/api/v1/targets", state="active")["activeTargets"]
         return {target["labels"]["pod"] for target in targets if target["health"] == "up"}

@@ -1,9 +1,9 @@
-"""A real Prometheus watches a real world: what happens to the world is what it tells."""
+"""A real Prometheus reports what happens to a real world."""
 
 from __future__ import annotations
 
 from tests.process.monitoring.prometheus import Prometheus
-from tests.process.world.ups import Up, until
+from tests.process.world.running_worlds import RunningWorld, until
 
 TAKEN_OVER = "PairsimAreaTakenOver"
 
@@ -12,9 +12,9 @@ def redundant(prometheus: Prometheus) -> bool:
     return prometheus.value('pairsim_areas{namespace="local", state="redundant"}') == 2
 
 
-def test_what_it_tells_is_what_the_world_tells(world: Up, prometheus: Prometheus) -> None:
-    until(lambda: redundant(prometheus), "both areas are redundant", world.picture)
-    for area in [area.area for area in world.picture().areas]:
+def test_prometheus_and_the_world_agree(world: RunningWorld, prometheus: Prometheus) -> None:
+    until(lambda: redundant(prometheus), "both areas are redundant", world.status)
+    for area in [area.area for area in world.status().areas]:
         until(lambda name=area: scraped(prometheus, name) == shown(world, name), f"{area} has the roles that it shows")
     assert prometheus.value('sum(pairsim_role{role="spare"})') == 1
     until(
@@ -24,9 +24,9 @@ def test_what_it_tells_is_what_the_world_tells(world: Up, prometheus: Prometheus
     assert not {name for name, _area in prometheus.firing()} & {TAKEN_OVER, "PairsimAreaDown", "PairsimTwoActives"}
 
 
-def test_commands_are_counted_where_they_are_applied(world: Up, prometheus: Prometheus) -> None:
+def test_commands_are_counted_where_they_are_applied(world: RunningWorld, prometheus: Prometheus) -> None:
     for entity in (9001, 9002):
-        world.order("send", "west", "spawn", str(entity), "position=50,50,25")
+        world.run("send", "west", "spawn", str(entity), "position=50,50,25")
     applied = (
         'sum(pairsim_commands_total{area="west", result="applied"} and on (pod) (pairsim_role{role="active"} == 1))'
     )
@@ -36,29 +36,29 @@ def test_commands_are_counted_where_they_are_applied(world: Up, prometheus: Prom
     until(lambda: prometheus.value('max(pairsim_entities{area="west"})') == 2002, "both are there")
 
 
-def test_a_switchover_is_counted_and_raises_no_alarm(world: Up, prometheus: Prometheus) -> None:
-    until(lambda: redundant(prometheus), "both areas are redundant", world.picture)
-    world.order("switchover", "east")
+def test_a_switchover_is_counted_and_raises_no_alert(world: RunningWorld, prometheus: Prometheus) -> None:
+    until(lambda: redundant(prometheus), "both areas are redundant", world.status)
+    world.run("switchover", "east")
     until(
         lambda: (
             prometheus.value('sum(pairsim_switchovers_total{area="east"})') == 1
             and prometheus.value('sum(pairsim_takeover_seconds_count{area="east"})') == 0
         ),
-        "it is counted, and is no takeover",
+        "the switchover is counted, and not as a takeover",
         lambda: prometheus.query('{__name__=~"pairsim_(switchovers_total|takeover_seconds_count)", area="east"}'),
     )
     now = prometheus.value("vector(time())")
     assert now is not None
-    until(lambda: (prometheus.value("vector(time())") or 0) > now + 5, "the rules have been evaluated some times")
+    until(lambda: (prometheus.value("vector(time())") or 0) > now + 5, "the rules have been evaluated several times")
     fired = f'max_over_time(ALERTS{{alertname="{TAKEN_OVER}", area="east", alertstate="firing"}}[1m])'
     assert prometheus.query(fired) == []
 
 
-def test_a_killed_active_raises_the_alarm_that_it_should_and_it_ends(world: Up, prometheus: Prometheus) -> None:
-    until(lambda: redundant(prometheus), "both areas are redundant", world.picture)
+def test_a_killed_active_raises_its_alert_which_ends_later(world: RunningWorld, prometheus: Prometheus) -> None:
+    until(lambda: redundant(prometheus), "both areas are redundant", world.status)
     assert (TAKEN_OVER, "west") not in prometheus.firing()
-    world.order("kill", "west")
-    until(lambda: (TAKEN_OVER, "west") in prometheus.firing(), "it fires", prometheus.firing)
+    world.run("kill", "west")
+    until(lambda: (TAKEN_OVER, "west") in prometheus.firing(), "the alert fires", prometheus.firing)
     alert = prometheus.firing()[TAKEN_OVER, "west"]
     assert alert["labels"]["severity"] == "warning"
     assert alert["annotations"]["summary"] == "The active of west was lost and its passive took over"
@@ -71,9 +71,9 @@ def test_a_killed_active_raises_the_alarm_that_it_should_and_it_ends(world: Up, 
         "the lost process is back and the area is redundant",
         lambda: prometheus.query("pairsim_areas"),
     )
-    until(lambda: (TAKEN_OVER, "west") not in prometheus.firing(), "it ends", prometheus.firing, seconds=60)
-    told = {s["metric"]["alertname"] for s in prometheus.query('max_over_time(ALERTS{severity="critical"}[5m])')}
-    assert told <= {"PairsimAreaDown"}, "nothing else was told to be critical"
+    until(lambda: (TAKEN_OVER, "west") not in prometheus.firing(), "the alert ends", prometheus.firing, seconds=60)
+    critical = {s["metric"]["alertname"] for s in prometheus.query('max_over_time(ALERTS{severity="critical"}[5m])')}
+    assert critical <= {"PairsimAreaDown"}, "no other alert may become pending"
     assert not prometheus.query('max_over_time(ALERTS{severity="critical", alertstate="firing"}[5m])')
 
 
@@ -82,5 +82,5 @@ def scraped(prometheus: Prometheus, area: str) -> set[tuple[str, str]]:
     return {(s["metric"]["pod"], s["metric"]["role"]) for s in series}
 
 
-def shown(world: Up, area: str) -> set[tuple[str, str]]:
-    return {(r.replica, r.role) for a in world.picture().areas if a.area == area for r in a.replicas}
+def shown(world: RunningWorld, area: str) -> set[tuple[str, str]]:
+    return {(r.replica, r.role) for a in world.status().areas if a.area == area for r in a.replicas}

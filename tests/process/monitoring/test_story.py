@@ -1,4 +1,4 @@
-"""An experiment, told by those who watch it: the verdict, the console and Prometheus say the same."""
+"""The verdict, the console and Prometheus report the same about one experiment."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import aiohttp
 from tests.process.chaos.worlds import EXPERIMENTS, run
 from tests.process.monitoring.prometheus import Prometheus
 from tests.process.monitoring.test_alerts import TAKEN_OVER, redundant, scraped
-from tests.process.world.ups import Up, until
+from tests.process.world.running_worlds import RunningWorld, until
 
 Change = tuple[str, int, str, str]
-"""An area, a term, who was active and who is."""
+"""An area, a term, and the names of the old and the new active."""
 
 
-def test_the_verdict_the_console_and_prometheus_tell_the_same_story(world: Up, prometheus: Prometheus) -> None:
-    until(lambda: redundant(prometheus), "both areas are redundant", world.picture)
+def test_the_verdict_the_console_and_prometheus_agree(world: RunningWorld, prometheus: Prometheus) -> None:
+    until(lambda: redundant(prometheus), "both areas are redundant", world.status)
     before = shown(world)
-    code, verdicts, told = run(world, str(EXPERIMENTS / "kill-active.yaml"))
-    assert code == 0, told
+    code, verdicts, output = run(world, str(EXPERIMENTS / "kill-active.yaml"))
+    assert code == 0, output
     (killed,) = verdicts["experiments"]
     judged = {(seen["area"], seen["term"], seen["before"], seen["after"]) for seen in killed["takeovers"]}
     assert {change[2] for change in judged} == set(killed["targets"])
@@ -34,13 +34,13 @@ def test_the_verdict_the_console_and_prometheus_tell_the_same_story(world: Up, p
             f"{active} is the active of {area}",
             prometheus.firing,
         )
-        # The next generation, with the spare, may have begun another term already.
+        # The next generation, with the spare, may have started another term already.
         assert (prometheus.value(f'max(pairsim_term{{area="{area}"}})') or 0) >= term
         until(lambda area=area: (TAKEN_OVER, area) in prometheus.firing(), "the alert fires", prometheus.firing)
 
 
-def shown(world: Up) -> set[Change]:
-    """The takeovers of the console's timeline."""
+def shown(world: RunningWorld) -> set[Change]:
+    """Returns the takeovers in the console's timeline."""
     events = asyncio.run(_timeline(world.port))
     return {(e["area"], e["term"], e["before"], e["replica"]) for e in events if e["kind"] == "takeover"}
 

@@ -1,4 +1,4 @@
-"""`pairsim up --isolate`: each process in a network of its own."""
+"""`pairsim up --isolate` gives each process its own network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pairsim_controller.local.netns import NetworkError, Networks, remove_left_overs
-from tests.process.world.ups import Up, until
+from tests.process.world.running_worlds import RunningWorld, until
 
 pytestmark = pytest.mark.root
 
@@ -23,12 +23,12 @@ def namespaces() -> set[str]:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
+def world(tmp_path: Path) -> Iterator[RunningWorld]:
     try:
         Networks().close()
     except NetworkError as error:
         pytest.skip(str(error))
-    one = Up(tmp_path)
+    one = RunningWorld(tmp_path)
     try:
         yield one
     finally:
@@ -36,51 +36,51 @@ def up(tmp_path: Path) -> Iterator[Up]:
         remove_left_overs()
 
 
-def processes(up: Up) -> list[dict[str, str]]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/v1/processes", timeout=10) as answer:
+def processes(world: RunningWorld) -> list[dict[str, str]]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{world.port}/v1/processes", timeout=10) as answer:
         found: list[dict[str, str]] = json.load(answer)
     return found
 
 
-def test_every_process_has_a_network_of_its_own_and_the_same_address_at_the_next_start(up: Up) -> None:
-    up.start("--isolate")
-    up.told("the world is ready.*")
-    up.whole()
-    first = {each["process"]: (each["url"], each["peer"]) for each in processes(up)}
-    made = {Path(each["network"]).name for each in processes(up)}
+def test_every_process_has_its_own_network_and_keeps_its_address(world: RunningWorld) -> None:
+    world.start("--isolate")
+    world.wait_for("the world is ready.*")
+    world.wait_until_redundant()
+    first = {each["process"]: (each["url"], each["peer"]) for each in processes(world)}
+    made = {Path(each["network"]).name for each in processes(world)}
     assert len(made) == len(first) == 4
     assert made <= namespaces()
-    up.signal(signal.SIGINT)
-    assert up.ended() == 0
+    world.signal(signal.SIGINT)
+    assert world.wait_for_exit() == 0
     assert not made & namespaces()
-    up.start("--isolate")
-    up.told("the world is ready.*")
-    up.whole()
-    assert {each["process"]: (each["url"], each["peer"]) for each in processes(up)} == first
+    world.start("--isolate")
+    world.wait_for("the world is ready.*")
+    world.wait_until_redundant()
+    assert {each["process"]: (each["url"], each["peer"]) for each in processes(world)} == first
 
 
-def test_the_networks_of_a_run_that_was_killed_are_taken_away_by_the_next(up: Up) -> None:
-    up.start("--isolate")
-    up.told("the world is ready.*")
-    up.whole()
-    made = {Path(each["network"]).name for each in processes(up)}
-    pids = up.pids()
-    up.signal(signal.SIGKILL)
-    up.ended()
+def test_the_networks_of_a_killed_run_are_removed(world: RunningWorld) -> None:
+    world.start("--isolate")
+    world.wait_for("the world is ready.*")
+    world.wait_until_redundant()
+    made = {Path(each["network"]).name for each in processes(world)}
+    pids = world.pids()
+    world.signal(signal.SIGKILL)
+    world.wait_for_exit()
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids) or None, "its processes have ended")
     assert made <= namespaces()
     remove_left_overs()
     assert not made & namespaces()
 
 
-def test_a_folder_of_shared_addresses_is_not_isolated_later(up: Up) -> None:
-    up.start()
-    up.told("the world is ready.*")
-    up.whole()
-    up.signal(signal.SIGINT)
-    assert up.ended() == 0
+def test_a_folder_of_a_shared_network_cannot_be_isolated_later(world: RunningWorld) -> None:
+    world.start()
+    world.wait_for("the world is ready.*")
+    world.wait_until_redundant()
+    world.signal(signal.SIGINT)
+    assert world.wait_for_exit() == 0
     before = namespaces()
-    up.start("--isolate")
-    assert up.ended() == 1
-    assert "start them without --isolate, or use another --data folder" in "".join(up.story())
+    world.start("--isolate")
+    assert world.wait_for_exit() == 1
+    assert "start them without --isolate, or use another --data folder" in "".join(world.output())
     assert namespaces() == before

@@ -1,4 +1,4 @@
-"""Starts that the system refuses: disks, ports, folders."""
+"""A start fails with a clear error: disks, ports, folders."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from tests.harness import SECRET, TOKEN, free_ports
 from tests.process.leftovers import MINE, run, unmount_left_overs
-from tests.process.world.ups import PAIRSIM, ROOT, WORLD, command
+from tests.process.world.running_worlds import PAIRSIM, ROOT, WORLD, command
 
 mounting = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 
 
 @contextmanager
 def disk(folder: Path, options: str) -> Iterator[Path]:
-    """A small disk."""
+    """Mounts a small disk at a folder."""
     unmount_left_overs()
     folder.mkdir()
     try:
@@ -32,7 +32,7 @@ def disk(folder: Path, options: str) -> Iterator[Path]:
         run("umount", "--lazy", str(folder))
 
 
-def up(folder: Path, data: Path) -> subprocess.CompletedProcess[str]:
+def run_up(folder: Path, data: Path) -> subprocess.CompletedProcess[str]:
     (folder / "world.yaml").write_text(WORLD)
     return command("up", str(folder / "world.yaml"), "--data", str(data), "--port", str(free_ports(1)[0]))
 
@@ -47,9 +47,9 @@ def up(folder: Path, data: Path) -> subprocess.CompletedProcess[str]:
         ("ro", "cannot use the data folder {data}: Read-only file system"),
     ],
 )
-def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path, options: str, sentence: str) -> None:
+def test_a_disk_that_cannot_be_written_is_reported(tmp_path: Path, options: str, sentence: str) -> None:
     with disk(tmp_path / "disk", options) as data:
-        done = up(tmp_path, data)
+        done = run_up(tmp_path, data)
     assert done.returncode == 1
     assert done.stderr == f"Error: {sentence.format(data=data)}\n"
     assert "founded" not in done.stdout
@@ -65,7 +65,7 @@ def process(kind: str, folder: Path, http: int, peer: int, data: str = "data") -
 
 
 @pytest.mark.parametrize("kind", ["simulator", "witness"])
-def test_a_process_that_is_started_twice_is_told_why_not(tmp_path: Path, kind: str) -> None:
+def test_a_second_start_of_a_process_fails_with_the_reason(tmp_path: Path, kind: str) -> None:
     http, peer, other_http, other_peer = free_ports(4)
     first = subprocess.Popen(
         [*PAIRSIM, *process(kind, tmp_path, http, peer)], cwd=ROOT, stderr=subprocess.PIPE, text=True
@@ -90,6 +90,6 @@ def test_a_process_that_is_started_twice_is_told_why_not(tmp_path: Path, kind: s
         assert first.poll() is None
     finally:
         first.terminate()
-        _, told = first.communicate(timeout=20)
+        _, errors = first.communicate(timeout=20)
     assert first.returncode == 0
-    assert "stopped" in told
+    assert "stopped" in errors

@@ -155,7 +155,7 @@ def test_its_help_tells_the_defaults(kind: str) -> None:
 @both
 def test_an_unknown_log_level_is_told_with_those_that_there_are(folder: Path, kind: str) -> None:
     code, told = refused(kind, folder, log_level="loud")
-    assert (code, told.splitlines()[-1]) == (2, "Error: log level 'loud' is none of debug, info, warning, error")
+    assert (code, told.splitlines()[-1]) == (2, "Error: unknown log level 'loud': use debug, info, warning or error")
 
 
 @both

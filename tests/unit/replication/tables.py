@@ -1,4 +1,4 @@
-"""Tables for tests of what carries and stores them."""
+"""Tables for tests of the code that carries and stores them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMA = Schema(
 
 
 def table(count: int, seed: int = 0, first: int = 1) -> Table:
-    """Entities with random content."""
+    """Returns a table of entities with random content."""
     rng = np.random.default_rng(seed)
     made = Table(SCHEMA)
     made.spawn(
@@ -34,5 +34,5 @@ def table(count: int, seed: int = 0, first: int = 1) -> Table:
 
 
 def same(one: Table, other: Table) -> bool:
-    """Bit for bit, row order and index included."""
+    """Compares two tables bit for bit, including the order of rows and the index."""
     return one.digest() == other.digest() and all(one.row(int(i)) == other.row(int(i)) for i in one.ids)

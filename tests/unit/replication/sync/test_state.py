@@ -1,3 +1,5 @@
+"""Readers see committed ticks only, and never an unconfirmed state."""
+
 from __future__ import annotations
 
 import threading
@@ -6,20 +8,20 @@ import pytest
 
 from pairsim.replication.log.records import Open
 from pairsim.replication.service import NoStateError, Published
-from pairsim.replication.sync.state import State
+from pairsim.replication.sync.state import ReplicaState
 from tests.unit.replication.log.test_tick_log import apply, new, tick
 from tests.unit.replication.tables import table
 
 
-def at(number: int) -> State:
-    state = State(table(3))
+def state_at(number: int) -> ReplicaState:
+    state = ReplicaState(table(3))
     with state.lock:
-        state.at(number)
+        state.mark_tick(number)
     return state
 
 
-def test_nobody_reads_a_tick_before_it_is_committed() -> None:
-    log, state = new(), at(1)
+def test_a_tick_is_not_read_before_it_is_committed() -> None:
+    log, state = new(), state_at(1)
     apply(log, Open(1))
     with pytest.raises(TimeoutError, match="committed tick"):
         state.read(lambda _table, published: published, log, 0.05)
@@ -32,22 +34,22 @@ def test_nobody_reads_a_tick_before_it_is_committed() -> None:
     assert seen == [Published(1, 1)]
 
 
-def test_digests_of_a_state_in_doubt_are_not_told() -> None:
-    state = at(1)
-    told = state.digests(0, 10)
-    assert told.keys() == {1}
-    state.doubt = 1
+def test_an_unconfirmed_state_gives_no_digests() -> None:
+    state = state_at(1)
+    digests = state.digests(0, 10)
+    assert digests.keys() == {1}
+    state.unconfirmed_term = 1
     assert state.digests(0, 10) == {}
-    state.doubt = None
-    assert state.digests(0, 10) == told
+    state.unconfirmed_term = None
+    assert state.digests(0, 10) == digests
     state.valid = False
     assert state.digests(0, 10) == {}
 
 
-def test_nobody_reads_a_state_in_doubt_or_none() -> None:
-    log, state = new(), at(1)
+def test_an_unconfirmed_or_invalid_state_is_not_read() -> None:
+    log, state = new(), state_at(1)
     apply(log, Open(1), tick(1, 1))
-    state.doubt = 1
+    state.unconfirmed_term = 1
     with pytest.raises(TimeoutError):
         state.read(lambda _table, published: published, log, 0.02)
     state.valid = False

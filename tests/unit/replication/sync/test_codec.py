@@ -1,3 +1,5 @@
+"""Frames lead to exactly the same state, reuse buffers, and leave the table alone when they are damaged."""
+
 from __future__ import annotations
 
 import collections
@@ -12,13 +14,13 @@ from hypothesis import strategies as st
 from pairsim.model.state.table import Table
 from pairsim.replication.sync.codec import (
     MAX_ROWS,
-    Draft,
+    BufferPool,
     Encoder,
-    Pool,
+    PendingFrame,
     StateFrameError,
     apply_delta,
     apply_keyframe,
-    differences,
+    find_differences,
     pack,
 )
 from tests.unit.replication.tables import SCHEMA, same, table
@@ -44,40 +46,38 @@ def change(target: Table, what: str, size: int, serial: int) -> None:
 
 @given(CHANGES, st.integers(0, 200))
 @settings(deadline=None, max_examples=150)
-def test_whatever_happens_between_two_frames_the_other_side_is_the_same(
-    changes: list[tuple[str, int]], count: int
-) -> None:
+def test_frames_lead_to_the_same_state_after_any_changes(changes: list[tuple[str, int]], count: int) -> None:
     mine, theirs = table(count), Table(SCHEMA)
     encoder = Encoder(SCHEMA)
     encoder.rebase(mine)
-    apply_keyframe(theirs, pack(encoder.keyframe()))
+    apply_keyframe(theirs, pack(encoder.make_keyframe()))
     assert same(mine, theirs)
     for serial, (what, size) in enumerate(changes):
         change(mine, what, size, serial)
         if what == "frame":
-            apply_delta(theirs, pack(encoder.delta(mine)), Pool())
+            apply_delta(theirs, pack(encoder.make_delta(mine)), BufferPool())
             assert same(mine, theirs)
-    apply_delta(theirs, pack(encoder.delta(mine)), Pool())
+    apply_delta(theirs, pack(encoder.make_delta(mine)), BufferPool())
     assert same(mine, theirs)
-    apply_keyframe(theirs, pack(encoder.keyframe()))
+    apply_keyframe(theirs, pack(encoder.make_keyframe()))
     assert same(mine, theirs)
 
 
 @given(CHANGES, st.integers(0, 200), st.integers(1, 4), st.booleans())
 @settings(deadline=None, max_examples=150)
-def test_a_draft_that_is_packed_late_or_never_is_what_was_then(
+def test_a_frame_that_is_packed_late_holds_the_state_of_its_time(
     changes: list[tuple[str, int]], count: int, late: int, compare: bool
 ) -> None:
-    """Copies are shared by drafts, and their buffers used again as soon as nobody needs them."""
+    """Pending frames share copies, whose buffers are reused as soon as no frame needs them."""
     mine, theirs = table(count), Table(SCHEMA)
     encoder = Encoder(SCHEMA)
     encoder.rebase(mine)
-    apply_keyframe(theirs, pack(encoder.keyframe()))
-    waiting: collections.deque[tuple[Draft, Draft | None, int]] = collections.deque()
+    apply_keyframe(theirs, pack(encoder.make_keyframe()))
+    waiting: collections.deque[tuple[PendingFrame, PendingFrame | None, int]] = collections.deque()
 
     def arrive() -> None:
         delta, keyframe, digest = waiting.popleft()
-        apply_delta(theirs, pack(delta), Pool())
+        apply_delta(theirs, pack(delta), BufferPool())
         assert theirs.digest() == digest
         if keyframe is not None:
             whole = Table(SCHEMA)
@@ -87,26 +87,26 @@ def test_a_draft_that_is_packed_late_or_never_is_what_was_then(
     for serial, (what, size) in enumerate(changes):
         change(mine, what, size, serial)
         if what == "frame":
-            waiting.append((encoder.delta(mine), encoder.keyframe() if compare else None, mine.digest()))
-            encoder.keyframe()  # nobody packs this one
+            waiting.append((encoder.make_delta(mine), encoder.make_keyframe() if compare else None, mine.digest()))
+            encoder.make_keyframe()  # never packed
         if len(waiting) > late:
             arrive()
     while waiting:
         arrive()
 
 
-def test_a_small_column_holds_no_large_buffer() -> None:
-    pool = Pool()
+def test_a_small_column_gets_a_small_buffer() -> None:
+    pool = BufferPool()
     for size in (1_000_000, 300_000, 10):
-        pool.give(np.empty(size, np.uint8))
-    assert pool.take(200_000).nbytes == 300_000
-    assert pool.take(8).nbytes < 5_000
-    assert pool.take(400_000).nbytes < 500_000
-    assert pool.take(900_000).nbytes == 1_000_000
+        pool.release(np.empty(size, np.uint8))
+    assert pool.acquire(200_000).nbytes == 300_000
+    assert pool.acquire(8).nbytes < 5_000
+    assert pool.acquire(400_000).nbytes < 500_000
+    assert pool.acquire(900_000).nbytes == 1_000_000
 
 
-def test_frames_that_were_packed_leave_their_buffers_to_the_next_ones() -> None:
-    """Fresh pages cost more than the work on them."""
+def test_buffers_of_packed_frames_are_reused() -> None:
+    """Fresh memory pages cost more than the work on them."""
     mine = table(1_000)
     encoder = Encoder(SCHEMA)
     encoder.rebase(mine)
@@ -114,29 +114,29 @@ def test_frames_that_were_packed_leave_their_buffers_to_the_next_ones() -> None:
     for _frame in range(20):
         mine.column("value")[:] += 1
         mine.column("place")[:] += 1
-        draft = encoder.delta(mine)
-        used |= {id(lent._buffer): lent._buffer for pair in draft.columns.values() for lent in pair if lent is not None}
-        pack(draft)
+        frame = encoder.make_delta(mine)
+        used |= {id(copy._buffer): copy._buffer for pair in frame.columns.values() for copy in pair if copy is not None}
+        pack(frame)
     assert len(used) <= 8
 
 
-def test_columns_that_did_not_change_are_not_sent() -> None:
+def test_unchanged_columns_are_not_sent() -> None:
     mine = table(10_000)
     encoder = Encoder(SCHEMA)
     encoder.rebase(mine)
-    mine.column("flag")[9_999] ^= 1  # behind the rows that are looked at first
-    packed = pack(encoder.delta(mine))
+    mine.column("flag")[9_999] ^= 1  # behind the prefix that is compared first
+    packed = pack(encoder.make_delta(mine))
     assert len(packed) < 1_000
-    assert len(pack(encoder.delta(mine))) < 20
+    assert len(pack(encoder.make_delta(mine))) < 20
 
 
-def test_a_keyframe_is_the_state_as_last_sent() -> None:
+def test_a_keyframe_holds_the_base_of_the_encoder() -> None:
     mine, theirs = table(50), Table(SCHEMA)
     encoder = Encoder(SCHEMA)
     encoder.rebase(mine)
     before = mine.digest()
     mine.column("value")[:] += 1
-    apply_keyframe(theirs, pack(encoder.keyframe()))
+    apply_keyframe(theirs, pack(encoder.make_keyframe()))
     assert theirs.digest() == before
 
 
@@ -144,17 +144,17 @@ def frames() -> tuple[bytes, bytes]:
     mine = table(20)
     encoder = Encoder(SCHEMA)
     encoder.rebase(mine)
-    keyframe = pack(encoder.keyframe())
+    keyframe = pack(encoder.make_keyframe())
     mine.column("place")[:] += 1
-    return keyframe, pack(encoder.delta(mine))
+    return keyframe, pack(encoder.make_delta(mine))
 
 
 @given(st.binary(max_size=200))
 @settings(deadline=None)
-def test_bytes_that_are_no_frame_leave_the_table_alone(data: bytes) -> None:
+def test_random_bytes_leave_the_table_unchanged(data: bytes) -> None:
     target = table(20)
     before = target.digest()
-    for apply in (functools.partial(apply_delta, pool=Pool()), apply_keyframe):
+    for apply in (functools.partial(apply_delta, pool=BufferPool()), apply_keyframe):
         with pytest.raises(StateFrameError):
             apply(target, data)
     assert target.digest() == before
@@ -167,11 +167,11 @@ def test_bytes_that_are_no_frame_leave_the_table_alone(data: bytes) -> None:
         [-1, {}],
         [20, {"place": b""}],
         [20, {"place": b"x" * 100}],
-        [20, {"nothing of that name": b"x" * 100}],
+        [20, {"unknown": b"x" * 100}],
         [20, {}],
     ],
 )
-def test_a_frame_that_does_not_fit_leaves_the_table_alone(broken: list[object]) -> None:
+def test_a_frame_that_does_not_fit_leaves_the_table_unchanged(broken: list[object]) -> None:
     target = table(20)
     before = target.digest()
     with pytest.raises(StateFrameError):
@@ -188,14 +188,14 @@ def test_a_frame_for_another_schema_is_refused() -> None:
         apply_keyframe(target, msgspec.msgpack.encode([rows, columns]))
     rows, columns = msgspec.msgpack.decode(delta)
     with pytest.raises(StateFrameError):
-        apply_delta(target, msgspec.msgpack.encode([rows + 1, columns]), Pool())
+        apply_delta(target, msgspec.msgpack.encode([rows + 1, columns]), BufferPool())
     assert target.digest() == table(20).digest()
 
 
-def test_a_compressed_column_that_lies_about_its_content_is_refused() -> None:
+def test_a_column_with_damaged_content_is_refused() -> None:
     encoder = Encoder(SCHEMA)
-    encoder.rebase(table(5_000))  # enough for the ids to be compressed and not just stored
-    rows, columns = msgspec.msgpack.decode(pack(encoder.keyframe()))
+    encoder.rebase(table(5_000))  # enough rows for Blosc to compress the ids
+    rows, columns = msgspec.msgpack.decode(pack(encoder.make_keyframe()))
     columns["id"] = columns["id"][:16] + b"\xff" * (len(columns["id"]) - 16)
     target = table(20)
     with pytest.raises(StateFrameError):
@@ -203,11 +203,11 @@ def test_a_compressed_column_that_lies_about_its_content_is_refused() -> None:
     assert target.digest() == table(20).digest()
 
 
-def test_differences_name_component_and_entity() -> None:
+def test_differences_are_pairs_of_component_and_entity() -> None:
     mine, theirs = table(30), table(30)
     theirs.column("value")[4] += 1
     theirs.column("place")[7, 2] += 1
-    assert set(differences(mine, theirs)) == {("value", 5), ("place", 8)}
+    assert set(find_differences(mine, theirs)) == {("value", 5), ("place", 8)}
     theirs.despawn(np.array([30], np.int64))
-    assert ("id", 30) in differences(mine, theirs)
-    assert len(differences(table(100), table(100, seed=1), limit=5)) == 5
+    assert ("id", 30) in find_differences(mine, theirs)
+    assert len(find_differences(table(100), table(100, seed=1), limit=5)) == 5

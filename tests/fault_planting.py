@@ -1,6 +1,10 @@
-"""Faults that tests plant into the real programs: a `sitecustomize.py` that changes a module when it is loaded."""
+"""Faults that tests plant into the real programs, by a `sitecustomize.py` that changes a module on its import.
 
-WHEN_LOADED = """
+The file consists of an assignment of `MODULE` (the name of the module), a function `plant` that gets the imported
+module, and `PLANT_ON_IMPORT`.
+"""
+
+PLANT_ON_IMPORT = """
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
@@ -21,4 +25,4 @@ class _Planter(MetaPathFinder):
 
 sys.meta_path.insert(0, _Planter())
 """
-"""After `MODULE`, a module's name, and `plant`, a function of the loaded module."""
+"""The end of a `sitecustomize.py`: it calls `plant` with the module `MODULE` as soon as that is imported."""

@@ -1,10 +1,9 @@
-"""`pairsim up` as a process, and what its operator reads."""
+"""`pairsim up` as a process, with the output that its operator reads."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +15,9 @@ from typing import TypeVar
 import msgspec
 
 from pairsim.model.world_status import WorldPicture
-from tests.harness import ROOT, free_ports
+from tests.harness import DIE_WITH_PARENT, ROOT, free_ports
 
 PAIRSIM = (sys.executable, "-m", "pairsim")
-# A run that is killed takes the world along, and that its processes.
-_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 T = TypeVar("T")
 
 WORLD = """
@@ -44,17 +41,17 @@ spec:
 
 
 def command(*words: str, seconds: float = 20.0, **options: object) -> subprocess.CompletedProcess[str]:
-    """A command of its own, as a user runs it."""
+    """Runs a `pairsim` command as a user does."""
     return subprocess.run(
         [*PAIRSIM, *words], cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False, **options
     )  # type: ignore[call-overload,no-any-return]
 
 
-class Up:
-    """One `pairsim up` after the other on the same data, with what all of them told in one file."""
+class RunningWorld:
+    """`pairsim up`, started once or several times on the same data; the output of all starts is in one file."""
 
     def __init__(self, folder: Path) -> None:
-        self.data, self._output = folder / "data", folder / "story"
+        self.data, self._output = folder / "data", folder / "output"
         self.file = folder / "world.yaml"
         self.file.write_text(WORLD)
         self.port = str(free_ports(1)[0])
@@ -62,56 +59,59 @@ class Up:
         self._began = 0
 
     def start(self, *words: str, stdout: int | None = None) -> None:
-        """Starts it, with what it tells in a file, or where `stdout` says."""
+        """Starts the world; its output goes to the file, or to the descriptor `stdout`."""
         with self._output.open("ab") as output:
             self._began = output.tell()
             self.process = subprocess.Popen(
-                [*_WITH_US, *PAIRSIM, "up", str(self.file), "--data", str(self.data), "--port", self.port, *words],
+                [
+                    *DIE_WITH_PARENT, *PAIRSIM, "up", str(self.file),
+                    "--data", str(self.data), "--port", self.port, *words,
+                ],
                 cwd=ROOT, stdout=output if stdout is None else stdout, stderr=output,
             )  # fmt: skip
 
-    def story(self) -> list[str]:
-        """What the last start told so far, each sentence with its time."""
+    def output(self) -> list[str]:
+        """Returns the lines of the newest start so far, each with its time."""
         with self._output.open("rb") as output:
             output.seek(self._began)
             return output.read().decode().splitlines()
 
-    def sentences(self, since: int = 0) -> list[str]:
-        """The same without times."""
-        return [re.sub(r"^\d\d:\d\d:\d\d\.\d{3}  ", "", line) for line in self.story()[since:]]
+    def messages(self, since: int = 0) -> list[str]:
+        """Returns the lines of the newest start without their times, from line number `since` on."""
+        return [re.sub(r"^\d\d:\d\d:\d\d\.\d{3}  ", "", line) for line in self.output()[since:]]
 
-    def told(self, pattern: str, since: int = 0) -> re.Match[str]:
-        """Waits for a sentence."""
+    def wait_for(self, pattern: str, since: int = 0) -> re.Match[str]:
+        """Waits for a message that matches a pattern, and returns the match."""
         return until(
-            lambda: next(filter(None, (re.fullmatch(pattern, line) for line in self.sentences(since))), None),
-            f"it tells {pattern!r}",
-            self.sentences,
+            lambda: next(filter(None, (re.fullmatch(pattern, line) for line in self.messages(since))), None),
+            f"a message matches {pattern!r}",
+            self.messages,
         )
 
-    def picture(self) -> WorldPicture:
-        """What `pairsim status --json` says."""
+    def status(self) -> WorldPicture:
+        """Returns the output of `pairsim status --json`."""
         done = command("status", "--json", "--port", self.port)
         assert done.returncode == 0, done.stderr
         return msgspec.convert(json.loads(done.stdout), WorldPicture)
 
-    def whole(self) -> WorldPicture:
-        """Waits until the area is redundant and there is a spare."""
+    def wait_until_redundant(self) -> WorldPicture:
+        """Waits until the area is redundant and there is a spare; returns the status."""
 
         def look() -> WorldPicture | None:
-            picture = self.picture()
-            return picture if picture.areas[0].redundant and picture.spares else None
+            status = self.status()
+            return status if status.areas[0].redundant and status.spares else None
 
-        return until(look, "the world is whole", self.sentences)
+        return until(look, "the area is redundant and there is a spare", self.messages)
 
     def pids(self) -> set[int]:
-        """Of all processes of the world."""
-        picture = self.picture()
-        found = [r.pid for r in picture.areas[0].replicas]
-        found += [picture.areas[0].witness.pid, *(spare.pid for spare in picture.spares)]
+        """Returns the process ids of all processes of the world."""
+        status = self.status()
+        found = [r.pid for r in status.areas[0].replicas]
+        found += [status.areas[0].witness.pid, *(spare.pid for spare in status.spares)]
         return {pid for pid in found if pid is not None}
 
-    def order(self, *words: str) -> str:
-        """A command at this world that must succeed; what it tells."""
+    def run(self, *words: str) -> str:
+        """Runs a command on this world, which must succeed, and returns its output."""
         done = command(*words, "--port", self.port)
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
@@ -120,15 +120,15 @@ class Up:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def ended(self, seconds: float = 20.0) -> int:
-        """Waits for its end; the exit code."""
+    def wait_for_exit(self, seconds: float = 20.0) -> int:
+        """Waits for the end of the process and returns its exit code."""
         assert self.process is not None
         code = self.process.wait(seconds)
         self.process = None
         return code
 
     def close(self) -> None:
-        """Ends it, whatever state it is in, with all of its processes."""
+        """Ends the world with all of its processes, whatever state it is in."""
         if self.process is not None:
             self.process.terminate()
             try:
@@ -138,8 +138,8 @@ class Up:
                 self.process.wait()
 
 
-def running(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+def is_running(pid: int) -> bool:
+    """Returns whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -147,11 +147,11 @@ def running(pid: int) -> bool:
 
 
 def until(look: Callable[[], T | None], what: str, seen: Callable[[], object] = lambda: "", seconds: float = 30.0) -> T:
-    """Waits for a condition and returns what it found."""
+    """Waits until `look` returns a true value, and returns that value; `what` describes the condition."""
     end = time.monotonic() + seconds
     while True:
         found = look()
         if found:
             return found
-        assert time.monotonic() < end, f"after {seconds} s it is still not so that {what}: {seen()}"
+        assert time.monotonic() < end, f"not true after {seconds} s: {what}; seen: {seen()}"
         time.sleep(0.05)

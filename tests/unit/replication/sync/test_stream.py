@@ -1,0 +1,144 @@
+"""The stream between real sockets, and the writer of a stream to a slow peer."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from pairsim.replication.measurements import ReplicaMeasurements
+from pairsim.replication.sync.follower import Follower
+from pairsim.replication.sync.messages import FrameHeader, Watermark, decode_to_subscriber
+from pairsim.replication.sync.publisher import WINDOW_FRAMES, StatePublisher
+from pairsim.replication.sync.stream import StreamClient, StreamWriter, serve_stream
+from pairsim.replication.transport.channel import Channel
+from pairsim.replication.transport.key_exchange import Hello
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.peer_port import Acceptor, PeerPort
+from pairsim.settings import Timing
+from tests.unit.replication.tables import SCHEMA, table
+
+SECRET = b"a secret of the world"
+TIMEOUT_SECONDS = 10.0
+"""How long a test waits for an expected event."""
+
+
+class SlowLink(PeerLink):
+    """A link that blocks in the first frame until a test sets `resume`."""
+
+    def __init__(self) -> None:
+        sock, self._other = socket.socketpair()
+        super().__init__(sock, Channel(bytes(32), bytes([1]) * 32))
+        self.sending, self.resume = threading.Event(), threading.Event()
+        self.sent: queue.Queue[FrameHeader | Watermark] = queue.Queue()
+        self.closed = False
+
+    def send(self, *parts: bytes | memoryview) -> None:
+        self.sending.set()
+        assert self.resume.wait(TIMEOUT_SECONDS)
+        if parts[0]:
+            self.sent.put(decode_to_subscriber(b"".join(parts))[0])
+
+    def close(self) -> None:
+        self.closed = True
+        self.resume.set()
+        self._other.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def subscribed() -> Iterator[tuple[StatePublisher, SlowLink]]:
+    """A publisher whose only subscriber is blocked in its first frame."""
+    publisher, link = StatePublisher(SCHEMA, ReplicaMeasurements()), SlowLink()
+    writer = StreamWriter(link, "writer")
+    publisher.join("b", writer)
+    try:
+        publish(publisher, 1)
+        assert link.sending.wait(TIMEOUT_SECONDS)
+        yield publisher, link
+    finally:
+        link.resume.set()
+        writer.close()
+
+
+def publish(publisher: StatePublisher, tick: int) -> None:
+    publisher.publish(table(3), term=1, tick=tick, committed=tick - 1, rejected=[])
+
+
+def test_watermarks_leave_a_slow_peer_its_link_and_frames_their_room() -> None:
+    with subscribed() as (publisher, link):
+        for _turn in range(100):  # an area at rest repeats its watermark
+            publisher.send_watermark(1, 1)
+        for tick in range(2, WINDOW_FRAMES + 1):
+            publish(publisher, tick)
+        assert not link.closed
+        link.resume.set()
+        received: list[FrameHeader | Watermark] = []
+        while not received or received[-1].tick < WINDOW_FRAMES:
+            received.append(link.sent.get(timeout=TIMEOUT_SECONDS))
+        frames = [message.tick for message in received if isinstance(message, FrameHeader)]
+        assert frames == list(range(1, WINDOW_FRAMES + 1))
+        assert Watermark(1, 1) in received
+
+
+def test_a_watermark_is_sent_as_soon_as_there_is_room() -> None:
+    with subscribed() as (publisher, link):
+        for tick in range(2, WINDOW_FRAMES + 2):
+            publish(publisher, tick)
+        link.resume.set()
+        received: list[FrameHeader | Watermark] = []
+        while Watermark(1, WINDOW_FRAMES) not in received:
+            publisher.send_watermark(1, WINDOW_FRAMES)
+            with contextlib.suppress(queue.Empty):
+                received.append(link.sent.get(timeout=0.1))
+        assert not link.closed
+
+
+class FakeFollower:
+    """A follower that accepts all messages, and is ready when a test says so."""
+
+    def __init__(self) -> None:
+        self.received: queue.Queue[int] = queue.Queue()
+        self.is_ready = False
+
+    def on_connected(self, reply: Callable[[object], None]) -> None: ...
+
+    def on_disconnected(self) -> None: ...
+
+    def receive(self, message: FrameHeader | Watermark, _body: memoryview) -> bool:
+        self.received.put(message.tick)
+        return True
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+
+def test_a_message_wakes_the_passive_when_a_frame_can_be_applied() -> None:
+    publisher, passive, woken = StatePublisher(SCHEMA, ReplicaMeasurements()), FakeFollower(), threading.Event()
+    port = PeerPort("127.0.0.1:0", SECRET, TIMEOUT_SECONDS, name="a")
+
+    def answer(hello: Hello) -> Acceptor:
+        return lambda link: serve_stream(link, hello, publisher)
+
+    port.register("sync", answer)
+    client = StreamClient(
+        cast("Follower", passive), me="b", area="north", secret=SECRET, timing=Timing(connect_timeout=TIMEOUT_SECONDS),
+        source=lambda: ("a", port.address, 1), wake=woken.set,
+    )  # fmt: skip
+    try:
+        publish(publisher, 1)
+        while passive.received.empty():
+            publisher.send_watermark(1, 1)
+        publish(publisher, 2)
+        while passive.received.get(timeout=TIMEOUT_SECONDS) < 2:
+            pass
+        assert not woken.is_set()
+        passive.is_ready = True
+        publish(publisher, 3)
+        assert woken.wait(TIMEOUT_SECONDS)
+    finally:
+        client.close()
+        port.close()

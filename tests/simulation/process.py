@@ -47,7 +47,7 @@ class SimCheckpoints:
         saved = self.saved
         return Checkpoint(saved.tick, saved.term, saved.table.copy(), saved.rejected) if saved else None
 
-    def offer(
+    def maybe_write(
         self,
         table: Table,
         tick: int,

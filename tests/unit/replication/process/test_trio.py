@@ -1,0 +1,124 @@
+"""Two replicas, a spare and a witness in one process, with their real threads, sockets and files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pairsim.model.assignment import Assignment, Member
+from pairsim.model.commands import Command, Status
+from pairsim.model.status import Role
+from pairsim.replication.process.simulator import SimulatorProcess
+from pairsim.replication.process.witness import WitnessProcess
+from pairsim.replication.service import Committed, NotActiveError, RefusedError, ReplicaError
+from tests.harness import spec
+from tests.unit.replication.process.processes import settings
+
+TIMEOUT_SECONDS = 60.0
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+class ThreadedTrio:
+    """The processes `a`, `b` and `c` (a spare at first) and the witness `w`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._settings = {name: settings(name, folder / name) for name in "abcw"}
+        self.simulators = {name: SimulatorProcess(self._settings[name]) for name in "abc"}
+        self.witness = WitnessProcess(self._settings["w"])
+
+    def assignment(self, generation: int, first: str, second: str, joins: tuple[str, ...] = ()) -> Assignment:
+        first, second, witness = (
+            Member(replica=name, peer=self._settings[name].peer, url="http://x") for name in (first, second, "w")
+        )
+        area = spec(entities=20)
+        return Assignment(spec=area, generation=generation, replicas=(first, second), witness=witness, joins=joins)
+
+    def assign(self, assignment: Assignment) -> None:
+        for member in assignment.replicas:
+            self.simulators[member.replica].assign(assignment)
+        self.witness.assign(assignment)
+
+    def active(self) -> str | None:
+        """Returns the name of the active, once the pair is redundant."""
+        statuses = (process.status() for process in self.simulators.values())
+        return next((s.replica for s in statuses if s.role is Role.ACTIVE and s.peer_in_sync), None)
+
+    def restart(self, name: str) -> None:
+        self.simulators[name].close()
+        self.simulators[name] = SimulatorProcess(self._settings[name])
+
+    def close(self) -> None:
+        for process in (*self.simulators.values(), self.witness):
+            process.close()
+
+
+@pytest.fixture
+def trio(tmp_path: Path) -> Iterator[ThreadedTrio]:
+    trio = ThreadedTrio(tmp_path)
+    try:
+        trio.assign(trio.assignment(1, "a", "b"))
+        until(trio.active)
+        yield trio
+    finally:
+        trio.close()
+
+
+def test_of_switchovers_that_are_requested_at_once_one_succeeds(trio: ThreadedTrio) -> None:
+    old = trio.active()
+    assert old is not None
+    start = threading.Barrier(4)
+    done: list[int] = []
+    refused: list[ReplicaError] = []
+
+    def switch_over() -> None:
+        start.wait()
+        try:
+            done.append(trio.simulators[old].switchover(TIMEOUT_SECONDS).term)
+        except (RefusedError, NotActiveError) as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=switch_over) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(done), len(refused)) == (1, 3)
+    until(lambda: trio.active() not in {None, old})
+
+
+def test_a_replaced_member_retires_and_a_restarted_member_returns(trio: ThreadedTrio) -> None:
+    lost = trio.active()
+    survivor = "b" if lost == "a" else "a"
+    assert lost is not None
+    answers: list[Committed | ReplicaError] = []
+    trio.simulators[lost].submit([Command("c1", "spawn", 7000, {"position": [1.0, 2.0, 3.0]})], answers.append)
+    until(lambda: answers)
+    assert isinstance(answers[0], Committed)
+    assert answers[0].results[0].status is Status.APPLIED
+    trio.simulators[lost].close()
+    following = trio.assignment(2, survivor, "c", ("c",))
+
+    def advanced() -> bool:
+        trio.assign(following)
+        return trio.active() == survivor and trio.simulators[survivor].status().generation == 2
+
+    until(advanced)
+    trio.restart(lost)
+    until(lambda: trio.simulators[lost].status().role is Role.SPARE)
+    trio.restart(survivor)
+    until(lambda: trio.active() == "c")
+    assert trio.simulators[survivor].status().entities == trio.simulators["c"].status().entities == 21
+    for process in (*trio.simulators.values(), trio.witness):
+        process.release("area")
+    assert {process.status().role for process in trio.simulators.values()} == {Role.SPARE}
+    assert trio.witness.status().areas == ()

@@ -13,7 +13,7 @@ from pairsim.replication import clock
 
 
 @pytest.fixture(autouse=True)
-def _virtual_time() -> Iterator[None]:
+def virtual_time() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -10,6 +10,7 @@ from pairsim.replication.replica.active import Active
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.service import NotActiveError, RefusedError
+from tests.simulation.conftest import virtual_time  # noqa: F401 - the fixture puts the clock back
 from tests.simulation.world import World
 
 REFUSAL = "the area is being handed over already: wait until it is done"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pairsim.replication.replica.tick_rate_monitor import WINDOW_SECONDS, TickRateMonitor
+from tests.simulation.conftest import virtual_time  # noqa: F401 - the fixture puts the clock back
 from tests.simulation.world import World
 from tests.unit.model.counting import area
 from tests.unit.replication.process.processes import assignment, simulator_process

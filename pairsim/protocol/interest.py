@@ -43,7 +43,7 @@ class AreaSnapshot(msgspec.Struct, frozen=True):
 
 
 def rows_in_box(table: Table, box: Bounds | None) -> Index:
-    """Returns the rows of the entities in a half-open box, intp (n,), ascending; all rows if `box` is None."""
+    """Returns the rows of the entities in a half-open box, intp (n,), ascending; without a box, all rows."""
     if box is None:
         return np.arange(len(table), dtype=np.intp)
     position = cast("npt.NDArray[np.floating]", table.column(POSITION))
@@ -79,7 +79,7 @@ def extract(
 
 
 def diff(before: AreaSnapshot | None, after: AreaSnapshot) -> Frame:
-    """Returns the frame that brings an observer from one snapshot to a later one; a keyframe if `before` is None."""
+    """Returns the frame that brings an observer from one snapshot to a later one; a keyframe without an earlier one."""
     if before is None:
         everything = np.arange(len(after.ids), dtype=np.intp)
         return Frame(after.tick, after.term, True, _rows(after, everything), _rows(after, everything[:0]), b"")

@@ -37,7 +37,7 @@ _POLL_SECONDS = 0.01
 
 
 class Gateway:
-    """Commits batches by way of the own inbox or the relay, and holds them while there is no active.
+    """Commits batches by way of the own inbox or the relay, and holds them until there is an active.
 
     Event loop only.
     """

@@ -74,7 +74,7 @@ def internal_error(error: Exception, request: str) -> HttpError:
     """Logs an error that is the server's fault, and returns an answer that reveals nothing of its inside.
 
     Args:
-        error: The exception that nobody expected.
+        error: The exception that the server did not expect.
         request: What failed, for the log: a method and a path, for example.
     """
     log.error("request failed", request=request, exc_info=error)

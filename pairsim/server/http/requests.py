@@ -44,7 +44,7 @@ def decode_json(body: bytes, kind: type[T]) -> T:
     """Decodes a JSON document and returns it as an instance of `kind`.
 
     Raises:
-        HttpError: 400 with what is wrong, and where.
+        HttpError: 400 with the fault and its place in the document.
     """
     try:
         return msgspec.json.decode(body, type=kind)

@@ -28,7 +28,7 @@ _ANSWER_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0,
 _TERM, _GENERATION = "Raft's term.", "Number of the Raft group; 0 for a spare."
 _TICK = "The newest committed tick known here."
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the counters, and nobody reads them
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the number of samples
 
 
 class _Collector:

@@ -42,7 +42,7 @@ class EntityHandlers:
             raise HttpError(400, "an entity's id must be a whole number from 0 to 2**63 - 1")
         answer = await self._read(functools.partial(read_one, entity))
         if answer is None:
-            raise HttpError(404, f"there is no entity {entity} in this area")
+            raise HttpError(404, f"this area has no entity {entity}")
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
     async def many(self, request: web.Request) -> web.Response:

@@ -2,7 +2,8 @@
 
 Observers of the same selection form a group, which takes at most one snapshot per tick, and only when one of its
 observers is ready for it. Each observer's frame is the difference to what that observer was sent last. So a slow
-observer gets fewer frames, loses nothing, and delays nobody; an observer that does not read at all is disconnected.
+observer gets fewer frames, loses nothing, and delays no other observer. An observer that does not read at all is
+disconnected.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class ObserverGroup:
         return await asyncio.shield(self._taking)
 
     async def _take_snapshot(self) -> AreaSnapshot | None:
-        """Reads the state and returns the newest snapshot; None while there is no readable state."""
+        """Reads the state and returns the newest snapshot; None while the state is not readable."""
         try:
             read = functools.partial(self._service.read, self._extract, _READ_SECONDS)
             snapshot = await self._executor.run(read, _READ_SECONDS + _ANSWER_SECONDS)

@@ -72,7 +72,7 @@ def test_a_process_that_is_started_twice_is_told_why_not(tmp_path: Path, kind: s
     )
     try:
         assert first.stderr is not None
-        while "serves" not in first.stderr.readline():
+        while "listening" not in first.stderr.readline():
             assert first.poll() is None
         for words, sentence in (
             ((other_http, other_peer), f"the data folder {tmp_path}/data is in use by another process"),

@@ -340,8 +340,8 @@ async def test_a_watcher_gets_the_status_at_once_and_on_every_change(
         first = msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus)
         assert first.role is Role.ACTIVE
         service.become(Role.PASSIVE, term=2)
-        told = msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus)
-        assert (told.role, told.term) == (Role.PASSIVE, 2)
+        received = msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus)
+        assert (received.role, received.term) == (Role.PASSIVE, 2)
 
 
 async def test_a_watcher_gets_the_tick_with_every_refresh(

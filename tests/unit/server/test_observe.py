@@ -231,9 +231,9 @@ async def test_a_slow_observer_gets_fewer_frames_and_the_same_content(
         seen: AreaSnapshot | None = None
         count = 0
         while seen is None or seen.tick < last:
-            told = await lazy.frame()
-            assert seen is None or told.tick > seen.tick
-            seen = apply(seen, told)
+            received = await lazy.frame()
+            assert seen is None or received.tick > seen.tick
+            seen = apply(seen, received)
             count += 1
         assert count < 20
         assert seen.columns["position"].tobytes() == service.table.column("position").tobytes()

@@ -32,7 +32,7 @@ class PlainApi:
         self.ended = asyncio.Event()
 
     def app(self) -> web.Application:
-        sentences = {404: "{method} {path}: there is no such page"}
+        sentences = {404: "{method} {path}: this page does not exist"}
         app = web.Application(middlewares=[answer_errors(sentences=sentences)], client_max_size=100)
         app.router.add_get("/feed", self._feed)
         app.router.add_post("/orders", self._order)
@@ -112,7 +112,7 @@ async def test_viewers_are_closed_when_the_server_stops(http: aiohttp.ClientSess
         ("POST", "/orders", '{"name": "late"}', "application/json", 503, "try again later"),
         ("POST", "/orders", " " * 101, "application/json", 413, "larger than this server takes"),
         ("GET", "/orders", None, "application/json", 405, "/orders does not take GET"),
-        ("GET", "/nowhere", None, "application/json", 404, "GET /nowhere: there is no such page"),
+        ("GET", "/nowhere", None, "application/json", 404, "GET /nowhere: this page does not exist"),
         ("GET", "/feed", None, "application/json", 426, "/feed is a WebSocket"),
         ("GET", "/broken", None, "application/json", 500, "its log says why"),
     ],

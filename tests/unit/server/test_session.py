@@ -43,9 +43,9 @@ async def test_a_bad_batch_is_answered_and_the_session_goes_on(
     async with http.ws_connect(f"{url}/v1/session") as socket:
         bad = [msgspec.structs.replace(c, op="sing") for c in commands(1)]
         await socket.send_bytes(msgspec.msgpack.encode(SessionBatch(1, bad)))
-        told = await soon(socket.receive_bytes())
-        assert set(msgspec.msgpack.decode(told)) == {"seq", "error", "code"}, "the rest is there only when it is true"
-        refused = msgspec.msgpack.decode(told, type=SessionAnswer)
+        received = await soon(socket.receive_bytes())
+        assert set(msgspec.msgpack.decode(received)) == {"seq", "error", "code"}, "other keys only when true"
+        refused = msgspec.msgpack.decode(received, type=SessionAnswer)
         assert (refused.code, refused.retry) == (400, False)
         assert "sing" in refused.error
         service.full = True

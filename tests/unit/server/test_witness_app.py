@@ -35,9 +35,9 @@ async def test_the_status_and_the_watch_show_the_groups(witness: FakeWitness, ad
         assert (await soon(client.witness_status())).areas == ()
         assert (await soon(anext(statuses))).areas == ()
         witness.become(GROUP)
-        while (told := await soon(anext(statuses))).areas == ():
+        while (received := await soon(anext(statuses))).areas == ():
             pass
-        assert told.areas == (GROUP,)
+        assert received.areas == (GROUP,)
 
 
 async def test_assigning_and_releasing(witness: FakeWitness, address: str) -> None:

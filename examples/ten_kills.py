@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pairsim.client.client import AreaClient, new_id
+from pairsim.client import AreaClient, new_id
 from pairsim.model.commands import Command
 
 BATCH = 25

@@ -17,8 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from pairsim.client.client import AreaClient, new_id
-from pairsim.client.errors import ClientError
+from pairsim.client import AreaClient, ClientError, ProcessClient, new_id
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.commands import Command
@@ -91,7 +90,7 @@ class Node:
         self.name, self.folder, self._log = name, folder / name, folder / f"{name}.log"
         http, peer = free_ports(2)
         self.http, self.peer, self.url = f"{host}:{http}", f"{host}:{peer}", f"http://{host}:{http}"
-        self.client = AreaClient([self.url], token=TOKEN, deadline=30.0)
+        self.client = ProcessClient(self.url, token=TOKEN, deadline=30.0)
         self.prefix, self.options = prefix, options
         self._command = command
         self.process: subprocess.Popen[bytes] | None = None
@@ -206,7 +205,7 @@ class RunningPair:
         """Assigns processes to the area; on a busy machine a process may need seconds to load its simulator."""
 
         async def send(node: Node) -> None:
-            async with AreaClient([node.url], token=TOKEN, deadline=30.0) as client:
+            async with ProcessClient(node.url, token=TOKEN, deadline=30.0) as client:
                 await client.assign(assignment)
 
         await asyncio.gather(*(send(self.nodes[name]) for name in targets))

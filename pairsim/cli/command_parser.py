@@ -15,7 +15,7 @@ from typing import BinaryIO
 import click
 import msgspec
 
-from pairsim.client.client import new_id
+from pairsim.client import new_id
 from pairsim.model.commands import Command, Value
 
 MAX_BYTES = 64 * 2**20

@@ -9,8 +9,7 @@ from collections import Counter
 
 import click
 
-from pairsim.client.client import AreaClient, Session, new_id
-from pairsim.client.errors import ClientError, Unavailable
+from pairsim.client import AreaClient, ClientError, Session, Unavailable, new_id
 from pairsim.model.commands import Command, CommandError
 
 _BATCH = 100

@@ -14,8 +14,7 @@ from pairsim.cli.command_parser import from_file, from_words
 from pairsim.cli.load import load
 from pairsim.cli.local_api import Where, at_world
 from pairsim.cli.local_api import world as find_world
-from pairsim.client.client import AreaClient
-from pairsim.client.errors import ClientError, Unavailable
+from pairsim.client import AreaClient, ClientError, Unavailable
 from pairsim.model.commands import Command, CommandError, Result
 from pairsim.model.world_status import WorldPicture
 

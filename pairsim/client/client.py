@@ -1,13 +1,13 @@
-"""The Python client of an area: both replicas of the pair behind one object.
+"""The Python client of an area: both replicas of its pair behind one object.
 
-It retries across takeovers with the same command ids, so a command is applied once however often it was sent; it
-knows neither replication nor numpy, so that a controller or a probe stays small.
+The client retries across takeovers with the same command ids, so a command is applied once however often it was sent.
+It imports neither replication nor numpy (until it observes), so that a small program stays small.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
@@ -16,44 +16,34 @@ import msgspec
 
 from pairsim.client import process_requests
 from pairsim.client.delivery import Delivery
-from pairsim.client.errors import ClientError, CommandsRefused, Overloaded, RequestRefused, Unavailable
-from pairsim.client.http import Caller, UnreachableError
+from pairsim.client.errors import RequestRefused
+from pairsim.client.http import HttpClient
+from pairsim.client.process_requests import BackupSummary, Save
 from pairsim.client.session import Session
-from pairsim.client.transports import Posting
-from pairsim.model.assignment import Assignment
+from pairsim.client.transports import HttpTransport
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command, Result
-from pairsim.model.status import ReplicaStatus, WitnessStatus
+from pairsim.model.status import ReplicaStatus
+from pairsim.protocol.bounds import box_query
 from pairsim.protocol.frames import DigestsAnswer, EntitiesAnswer, EntityAnswer, Frame, SwitchoverAnswer
-
-__all__ = [
-    "AreaClient",
-    "ClientError",
-    "CommandsRefused",
-    "Overloaded",
-    "RequestRefused",
-    "Session",
-    "Unavailable",
-    "new_id",
-]
 
 T = TypeVar("T")
 
-_HEDGE_SECONDS = 0.15
-_PATIENCE_SECONDS = 1.0
-_NOT_THE_ACTIVE = 421
+_MIN_HEDGE_SECONDS = 0.15
+_HEDGE_TICKS = 3
+_MIN_SILENCE_SECONDS = 1.0
+_SILENCE_TICKS = 5
 
 
 def new_id() -> str:
-    """A command id that nobody else uses."""
+    """Returns a new command id, 32 hex digits, which is unique in practice (UUID 4)."""
     return uuid.uuid4().hex
 
 
 class AreaClient:
-    """Talks to the processes at `urls`; use it as an async context manager.
+    """Sends commands to an area and reads its state; use it as an async context manager.
 
-    Commands, reads and observers go to any replica that answers. `assign`, `release` and `watch` are orders to and
-    reports of one process: give the client that process's URL alone.
+    Commands, reads and observers go to any replica that answers. Use a `ProcessClient` for requests to one process.
     """
 
     def __init__(
@@ -61,7 +51,6 @@ class AreaClient:
         urls: Sequence[str],
         *,
         area: str | None = None,
-        replica: str | None = None,
         deadline: float = 10.0,
         token: str | None = None,
         tick_rate: float = 20.0,
@@ -69,27 +58,27 @@ class AreaClient:
         """Opens nothing yet.
 
         Args:
-            urls: Bases of the HTTP APIs of the pair's replicas (or of one process). With `area`, others may be among
-                them, spares for example that may take a replica's place.
-            area: Its name; a process that has another area is passed over. Always give it where processes change
-                their areas.
-            replica: The name of the one process that is meant; another one at its address answers nothing.
+            urls: Bases of the HTTP APIs of the pair's replicas. With `area`, other processes may be among them,
+                spares for example that may take a replica's place.
+            area: The area's name; processes that have another area are passed over. Always give it where processes
+                change their areas.
             deadline: Seconds that a call may take altogether.
-            token: For the control paths.
-            tick_rate: Of the area, in ticks per second; a batch is sent to the other replica as well when there
-                was no answer for three ticks (but at least 150 ms).
+            token: The bearer token of the control paths: `switchover`, `authorise` and `backup` need it.
+            tick_rate: The area's tick rate in ticks per second. A batch is sent to the other replica as well when no
+                answer came for three ticks (but at least 150 ms).
 
         Raises:
-            ValueError: There is no URL.
+            ValueError: `urls` is empty.
         """
         if not urls:
             raise ValueError("the client needs the URL of at least one process")
         self._urls = tuple(url.rstrip("/") for url in urls)
         self._deadline, self._token = deadline, token
-        self._caller = Caller(area, replica)
-        self._hedge = max(_HEDGE_SECONDS, 3 / tick_rate)
-        self._patience = max(_PATIENCE_SECONDS, 5 / tick_rate)
-        self._delivery = Delivery(self._urls, Posting(self._caller, seconds=deadline).attempt, hedge=self._hedge)
+        self._http = HttpClient(area)
+        self._hedge = max(_MIN_HEDGE_SECONDS, _HEDGE_TICKS / tick_rate)
+        self._silence = max(_MIN_SILENCE_SECONDS, _SILENCE_TICKS / tick_rate)
+        transport = HttpTransport(self._http, seconds=deadline)
+        self._delivery = Delivery(self._urls, transport.attempt, hedge=self._hedge)
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,26 +90,28 @@ class AreaClient:
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._caller.close()
+        await self._http.close()
 
     # --- commands
 
     async def send(self, commands: Sequence[Command]) -> list[Result]:
-        """Has a batch committed, once, through whichever replica; results in the order of the commands.
+        """Has a batch committed, once, by any replica, and returns a result per command in their order.
+
+        A batch holds at most 10,000 commands, and is applied completely or not at all, though a command in it may
+        be rejected. To send a batch again after `Unavailable`, use the same ids.
 
         Raises:
             CommandsRefused: The batch is not valid; nothing of it was applied.
-            Overloaded: The area takes no more at the moment; nothing of it was applied.
-            Unavailable: Not committed before the deadline; its `unknown` holds the ids whose fate is not known.
+            Overloaded: The area takes no more commands at the moment; nothing of the batch was applied.
+            Unavailable: Not committed before the deadline. Its attribute `unknown` holds the ids of commands that may
+                have been applied.
         """
         return await self._delivery.deliver(commands, self._deadline)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """A kept connection for many batches, with the guarantees of `send`: the fast way in."""
-        session = Session(
-            self._caller, self._urls, hedge=self._hedge, deadline=self._deadline, tick=self._delivery.tick
-        )
+        """Opens a kept connection for many batches, with the guarantees of `send`: the fastest way to send."""
+        session = Session(self._http, self._urls, hedge=self._hedge, deadline=self._deadline, tick=self._delivery.tick)
         try:
             yield session
         finally:
@@ -135,20 +126,21 @@ class AreaClient:
         *,
         components: Sequence[str] = (),
         hz: float | None = None,
-    ) -> AsyncIterator[Frame]:
-        """Follows the entities in the box [low, high) in metres, as one unbroken sequence of frames.
+    ) -> AsyncGenerator[Frame, None]:
+        """Follows the entities in the box [low, high), as one unbroken sequence of frames.
 
-        The first frame is a keyframe; later ones say what changed since the one before, even if another replica
-        sends them. Ticks only go up and the term never goes down.
+        The first frame is a keyframe. Each later frame is the difference to the one before, even if another replica
+        sends it. Ticks only go up, and the term never goes down. `pairsim.protocol.interest.apply` turns frames into
+        the content of the box.
 
         Args:
-            low: Lower corner, 2 or 3 axes; None for everything.
-            high: Upper corner.
-            components: Names; none for all.
-            hz: Frames per second at most; None for every tick.
+            low: The lower corner in metres, 2 or 3 axes; None for everything.
+            high: The upper corner in metres, 2 or 3 axes; None for everything.
+            components: Names of the components that are wanted; all if empty.
+            hz: Frames per second at most; None for a frame at every tick.
 
         Raises:
-            RequestRefused: A name, bound or rate is not valid.
+            RequestRefused: A name, bound or rate is not valid (400), or the box holds too many entities (413).
             Unavailable: Nothing new came before the deadline.
         """
         from pairsim.client.observation import observe  # noqa: PLC0415 - it needs numpy, the rest does not
@@ -158,31 +150,25 @@ class AreaClient:
             query["components"] = ",".join(components)
         if hz is not None:
             query["hz"] = repr(float(hz))
-        frames = observe(self._caller.http, self._urls, query, silence=self._deadline, patience=self._patience)
+        frames = observe(self._http.session, self._urls, query, silence=self._deadline, replica_silence=self._silence)
         async with aclosing(frames):
             async for frame in frames:
                 yield frame
 
     async def status(self) -> ReplicaStatus:
-        """The status of the first replica that answers.
+        """Returns the status of the first replica that answers.
 
         Raises:
-            Unavailable: None does.
+            RequestRefused: The process that answered is not a simulator.
+            Unavailable: No replica answers.
         """
         return await self._read("/v1/status", ReplicaStatus)
 
-    async def witness_status(self) -> WitnessStatus:
-        """The status of a witness process.
-
-        Raises:
-            Unavailable: It does not answer.
-        """
-        return await self._read("/v1/status", WitnessStatus)
-
     async def entity(self, entity: int) -> EntityAnswer | None:
-        """An entity's components and the tick that they belong to; None if there is no such entity.
+        """Returns an entity's components and the tick that they belong to; None if the area has no such entity.
 
         Raises:
+            RequestRefused: The id is not valid: it must be within 0 to 2**63 - 1.
             Unavailable: No replica answers.
         """
         try:
@@ -200,7 +186,13 @@ class AreaClient:
         limit: int = 100,
         after: int | None = None,
     ) -> EntitiesAnswer:
-        """Entities ordered by id, in the box [low, high) in metres (2 or 3 axes); `after` goes on after an id.
+        """Returns entities in the box [low, high), a page ordered by id.
+
+        Args:
+            low: The lower corner in metres, 2 or 3 axes; None for everything.
+            high: The upper corner in metres, 2 or 3 axes; None for everything.
+            limit: The largest number of entities, 1 to 10,000.
+            after: The page begins after this id: the `next` of the page before. None for the first page.
 
         Raises:
             RequestRefused: A bound or the limit is not valid.
@@ -212,133 +204,64 @@ class AreaClient:
         return await self._read("/v1/entities", EntitiesAnswer, query)
 
     async def digests(self, first: int, last: int) -> dict[int, str]:
-        """Digests of the recent committed ticks in [first, last] that the replica which answers was at.
+        """Returns digests (16 hex digits) by tick, of the recent committed ticks in [first, last].
+
+        Ticks that the state of the answering replica was not at are missing.
 
         Raises:
+            RequestRefused: The range is not valid: it holds at most 10,000 ticks.
             Unavailable: No replica answers.
         """
         answer = await self._read("/v1/digests", DigestsAnswer, {"from": str(first), "to": str(last)})
         return {int(tick): digest for tick, digest in answer.digests.items()}
 
-    # --- control
+    async def backup(self, area: str, save: Save, *, seconds: float) -> BackupSummary:
+        """Has everything in the area saved, as it is at one committed tick, by the first replica that can.
 
-    async def backup(self, area: str, save: process_requests.Save, *, seconds: float) -> process_requests.BackupMade:
-        """Has everything in an area saved by the one process of this client: gzipped JSON lines, as pieces.
+        A backup is gzipped JSON lines: one `spawn` command for each entity. Needs the token.
 
-        Each line is a `spawn` command. An exception of `save` ends it.
+        Args:
+            area: The area to back up.
+            save: Is called with one piece after the other. An exception that it raises ends the backup.
+            seconds: How long the backup may take altogether.
 
         Raises:
-            RequestRefused: The process has another area, or the token is wrong.
-            Unavailable: It did not answer or the connection broke, or it took longer than `seconds`; what was saved
-                is of no use.
+            RequestRefused: Every process answered that it does not have the area (421), or the token is wrong (401,
+                403).
+            Unavailable: A replica did not answer or cannot give a backup now, the connection broke, or the backup took
+                longer than `seconds`; the pieces that were saved until then are of no use.
         """
-        return await process_requests.backup(self._caller, self._only(), area, save, seconds=seconds, token=self._token)
+        return await process_requests.backup_any(self._http, self._urls, area, save, seconds=seconds, token=self._token)
+
+    # --- control
 
     async def switchover(self, token: str | None = None) -> SwitchoverAnswer:
-        """Hands the area over to the passive; whichever replica is the active does it.
+        """Hands the area over to the passive, and returns the new term and the gap in milliseconds.
+
+        Args:
+            token: A bearer token to use instead of the client's.
 
         Raises:
             RequestRefused: The passive is not in sync, the token is wrong, or no replica that answers is the active.
             Unavailable: No replica answered, or the active cannot do it now.
         """
-        body = await self._order_active("POST", "/v1/switchover", b"", token)
+        body = await self._control_active("POST", "/v1/switchover", b"", token)
         return msgspec.json.decode(body, type=SwitchoverAnswer)
 
-    async def assign(self, assignment: Assignment) -> None:
-        """Makes the one process of this client a member of a generation; idempotent.
-
-        Raises:
-            RequestRefused: It contradicts what the process knows (409), or the token is wrong (401, 403).
-            Unavailable: The process did not answer.
-        """
-        await self._order("PUT", self._only(), "/v1/assignment", body=msgspec.json.encode(assignment))
-
-    async def release(self, area: str) -> None:
-        """Makes the one process of this client leave an area; idempotent.
-
-        Raises:
-            RequestRefused, Unavailable: As for `assign`.
-        """
-        await self._order("DELETE", self._only(), "/v1/assignment", query={"area": area})
-
     async def authorise(self, authority: Authority) -> None:
-        """Grants an area its bounds; whichever replica is the active commits it.
+        """Grants the area its bounds; the active commits the grant.
 
         Raises:
-            RequestRefused, Unavailable: As for `switchover`.
+            RequestRefused: The grant contradicts what the active knows, the token is wrong, or no replica that
+                answers is the active.
+            Unavailable: No replica answered, or the active cannot do it now.
         """
-        await self._order_active("PUT", "/v1/authority", msgspec.json.encode(authority), None)
-
-    async def watch(self) -> AsyncIterator[ReplicaStatus]:
-        """Statuses of the one process of this client: at once, on every change, at least every second.
-
-        Raises:
-            Unavailable: The connection broke, or nothing came for three seconds: the process is gone or hung.
-        """
-        async for status in process_requests.watch(
-            self._caller, self._only(), ReplicaStatus, seconds=self._deadline, token=self._token
-        ):
-            yield status
-
-    async def watch_witness(self) -> AsyncIterator[WitnessStatus]:
-        """The same for a witness process.
-
-        Raises:
-            Unavailable: As for `watch`.
-        """
-        async for status in process_requests.watch(
-            self._caller, self._only(), WitnessStatus, seconds=self._deadline, token=self._token
-        ):
-            yield status
-
-    # --- how
-
-    def _only(self) -> str:
-        if len(self._urls) != 1:
-            raise ValueError("this goes to one process: make a client with that process's URL alone")
-        return self._urls[0]
+        await self._control_active("PUT", "/v1/authority", msgspec.json.encode(authority), None)
 
     async def _read(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
-        return await process_requests.read(self._caller, self._urls, path, kind, query=query, seconds=self._deadline)
+        return await process_requests.read(self._http, self._urls, path, kind, query=query, seconds=self._deadline)
 
-    async def _order_active(self, method: str, path: str, body: bytes, token: str | None) -> bytes:
-        """Asks one replica after the other until one is the active."""
-        failure: ClientError | None = None
-        for url in self._urls:
-            try:
-                return await self._order(method, url, path, token=token, body=body)
-            except RequestRefused as error:
-                if error.status != _NOT_THE_ACTIVE:
-                    raise
-                failure = error
-            except Unavailable as error:
-                if not isinstance(error.__cause__, UnreachableError):
-                    raise  # it may have been done: the other replica must not do it again
-                failure = failure or error
-        raise failure or Unavailable("no replica was asked")
-
-    async def _order(
-        self,
-        method: str,
-        url: str,
-        path: str,
-        *,
-        token: str | None = None,
-        body: bytes | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> bytes:
-        return await process_requests.order(
-            self._caller,
-            method,
-            url + path,
-            seconds=self._deadline,
-            token=token or self._token,
-            body=body,
-            query=query,
+    async def _control_active(self, method: str, path: str, body: bytes, token: str | None) -> bytes:
+        return await process_requests.control_active(
+            self._http, method, self._urls, path, seconds=self._deadline, token=token or self._token, body=body
         )
-
-
-def box_query(low: Sequence[float] | None, high: Sequence[float] | None) -> dict[str, str]:
-    """The query parameters of a box."""
-    bounds = {"min": low, "max": high}
-    return {name: ",".join(map(repr, map(float, at))) for name, at in bounds.items() if at is not None}

@@ -1,4 +1,4 @@
-"""What can go wrong for a client, one class per thing that it would do about it."""
+"""The errors of the client, one class for each thing that its user can do about an error."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ class ClientError(Exception):
     """Base of all errors of the client; the text is a sentence."""
 
 
-class CommandsRefused(ClientError):  # noqa: N818 - what happened, not that it is an error
-    """A batch can never be valid in this area; nothing of it was applied."""
+class CommandsRefused(ClientError):  # noqa: N818 - it names what happened
+    """The batch can never be valid in this area, and nothing of it was applied. Correct the commands."""
 
 
-class Overloaded(ClientError):  # noqa: N818 - the same
-    """The area takes no more commands at the moment; nothing of the batch was applied. Try again later."""
+class Overloaded(ClientError):  # noqa: N818 - it names what happened
+    """The area takes no more commands at the moment, and nothing of the batch was applied. Send it again later."""
 
 
-class Unavailable(ClientError):  # noqa: N818 - the same
-    """No replica answered before the deadline.
+class Unavailable(ClientError):  # noqa: N818 - it names what happened
+    """No replica answered before the deadline. Try again.
 
     Attributes:
         unknown: Ids of commands that may have been applied all the same. Send the same commands with the same ids
@@ -30,11 +30,11 @@ class Unavailable(ClientError):  # noqa: N818 - the same
         self.unknown = tuple(unknown)
 
 
-class RequestRefused(ClientError):  # noqa: N818 - the same
-    """The server refuses this request, and would do so again.
+class RequestRefused(ClientError):  # noqa: N818 - it names what happened
+    """The server refuses this request, and would refuse it again. Correct the request.
 
     Attributes:
-        status: HTTP's code.
+        status: The HTTP status of the answer.
     """
 
     def __init__(self, status: int, sentence: str) -> None:

@@ -1,12 +1,10 @@
-"""One HTTP request to one process, with every outcome told apart."""
+"""HTTP requests to processes, with one exception for every way in which a request can fail."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 import msgspec
@@ -17,19 +15,24 @@ _CONNECTIONS_PER_HOST = 100
 _CONNECT_SECONDS = 0.5
 
 WS_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=0.5)
-"""A hung process does not answer the closing of a WebSocket either."""
+"""For every WebSocket: a hung process does not answer the closing of a WebSocket either."""
 
 
 class UnreachableError(Exception):
-    """There was no connection: nothing was sent."""
+    """No connection could be opened: nothing was sent."""
 
 
-class LostError(Exception):
-    """The connection broke, or no answer came in time: whatever was asked may have happened."""
+class ResponseLostError(Exception):
+    """The connection broke, or no answer came in time: the request may have taken effect."""
 
 
 class StatusError(Exception):
-    """An answer that is not a success."""
+    """An answer with a status of 400 or above.
+
+    Attributes:
+        status: HTTP's status code.
+        unknown: Whether the request may have taken effect all the same.
+    """
 
     def __init__(self, status: int, sentence: str, *, unknown: bool) -> None:
         super().__init__(sentence)
@@ -37,41 +40,38 @@ class StatusError(Exception):
         self.unknown = unknown
 
 
-class Caller:
-    """Keeps connections to a few processes."""
+class HttpClient:
+    """Keeps connections to a few processes, and sends requests over them."""
 
     def __init__(self, area: str | None = None, replica: str | None = None) -> None:
-        """Every request names the area and the process that it is meant for, if it is for one."""
+        """Opens nothing yet.
+
+        Args:
+            area: The area that every request is meant for; None for any.
+            replica: The process that every request is meant for; None for any.
+        """
         named = {AREA_HEADER: area, REPLICA_HEADER: replica}
         self._headers = {header: name for header, name in named.items() if name is not None}
-        self._http: aiohttp.ClientSession | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     @property
-    def http(self) -> aiohttp.ClientSession:
-        """Opened at first use, because it belongs to the running event loop."""
-        if self._http is None:
-            self._http = aiohttp.ClientSession(
+    def session(self) -> aiohttp.ClientSession:
+        """The connections; opened at first use, because they belong to the running event loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, limit_per_host=_CONNECTIONS_PER_HOST),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
                 headers=self._headers,
             )
-        return self._http
+        return self._session
 
     async def close(self) -> None:
         """Closes all connections."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def call(
+    async def request(
         self,
         method: str,
         url: str,
@@ -81,16 +81,24 @@ class Caller:
         token: str | None = None,
         query: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Asks and returns the body of a success.
+        """Sends a request and returns the body of a successful answer.
+
+        Args:
+            method: The HTTP method.
+            url: The whole URL without the query.
+            seconds: How long the answer may take, its body included.
+            body: A JSON document; None for a request without a body.
+            token: The bearer token; None for a request without one.
+            query: The query parameters.
 
         Raises:
-            UnreachableError, LostError, StatusError: See there.
+            UnreachableError, ResponseLostError, StatusError: As their classes say.
         """
-        async with self.answered(method, url, seconds=seconds, body=body, token=token, query=query) as answer:
+        async with self.stream(method, url, seconds=seconds, body=body, token=token, query=query) as answer:
             return await answer.read()
 
     @asynccontextmanager
-    async def answered(
+    async def stream(
         self,
         method: str,
         url: str,
@@ -101,33 +109,42 @@ class Caller:
         query: Mapping[str, str] | None = None,
         silence: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Asks; the answer is a success whose body has not been read yet, in pieces at most `silence` seconds apart.
+        """Sends a request and yields a successful answer whose body has not been read yet.
+
+        Args:
+            method: As for `request`, and so the others.
+            url: The whole URL.
+            seconds: How long the answer may take, its body included.
+            body: A JSON document.
+            token: The bearer token.
+            query: The query parameters.
+            silence: Seconds that may pass between two pieces of the body; None for no limit.
 
         Raises:
-            UnreachableError, LostError, StatusError: See there; also while the body is read.
+            UnreachableError, ResponseLostError, StatusError: As for `request`; also while the body is read.
         """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS, sock_read=silence)
         try:
-            async with self.http.request(
+            async with self.session.request(
                 method, url, data=io.BytesIO(body) if body else body, headers=headers, params=query, timeout=timeout
             ) as answer:
                 if answer.status >= 400:
-                    raise _failure(answer.status, await answer.read())
+                    raise _status_error(answer.status, await answer.read())
                 yield answer
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise UnreachableError(f"no connection to {url}: {error}") from error
         except TimeoutError as error:
-            raise LostError(f"{url} did not answer within {seconds:g} s") from error
+            raise ResponseLostError(f"{url} did not answer within {seconds:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise LostError(f"the connection to {url} broke: {error}") from error
+            raise ResponseLostError(f"the connection to {url} broke: {error}") from error
 
 
-def _failure(status: int, body: bytes) -> StatusError:
+def _status_error(status: int, body: bytes) -> StatusError:
     try:
-        told = msgspec.json.decode(body, type=Failure)
+        failure = msgspec.json.decode(body, type=Failure)
     except msgspec.MsgspecError:
-        told = Failure(f"the server answered {status}", unknown=status >= 500)
-    return StatusError(status, told.error, unknown=told.unknown)
+        failure = Failure(f"the server answered {status}", unknown=status >= 500)
+    return StatusError(status, failure.error, unknown=failure.unknown)

@@ -1,7 +1,7 @@
 """The client's side of an observation that survives its replica.
 
-After a reconnect the new replica starts with a keyframe; it is turned into the difference to what the caller has
-seen, so that the caller sees one unbroken sequence: ticks only go up, and the term never goes down.
+After a reconnect the new replica starts with a keyframe. The keyframe is turned into the difference to the content that
+the caller has seen, so that the caller sees one unbroken sequence: ticks only go up, and the term never goes down.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from pairsim.client.errors import RequestRefused, Unavailable
 from pairsim.client.http import WS_TIMEOUT
 from pairsim.protocol.frames import MAX_FRAME, Frame
-from pairsim.protocol.interest import Snapshot, apply, diff
+from pairsim.protocol.interest import AreaSnapshot, apply, diff
 
 _CONNECT_SECONDS = 0.5
 _PAUSE_SECONDS = 0.02
@@ -24,26 +24,30 @@ _TOO_BIG = aiohttp.WSCloseCode.MESSAGE_TOO_BIG
 
 
 class Continuity:
-    """Turns the frames of one connection after another into one sequence."""
+    """Turns the frames of one connection after another into one sequence.
+
+    Attributes:
+        content: The content that the caller has seen; None before the first frame.
+    """
 
     def __init__(self) -> None:
-        """Has seen nothing yet."""
-        self.content: Snapshot | None = None
-        self._connection: Snapshot | None = None
+        self.content: AreaSnapshot | None = None
+        self._connection: AreaSnapshot | None = None
         self._in_step = False
 
     def reconnected(self) -> None:
-        """The next frame is the first of a connection."""
+        """Notes that the next frame is the first of a new connection."""
         self._connection, self._in_step = None, False
 
     def accept(self, frame: Frame) -> Frame | None:
-        """The frame to show; None if there is nothing new in it.
+        """Returns the frame for the caller; None if it has nothing new for the caller.
 
-        A frame of a lower term, or of a tick that was seen, is refused: it comes from a replica that lags, or that
-        does not know yet that it was superseded. Its connection goes on, and is shown once it is ahead.
+        A frame of a lower term, or of a tick that the caller has seen, is held back: it comes from a replica that lags,
+        or that does not know yet that it was superseded. Its connection is kept, and its frames are passed on once they
+        are ahead.
 
         Raises:
-            ValueError: The frame does not fit the ones before it in its connection.
+            ValueError: The frame does not follow from the frames before it in its connection.
         """
         if self._connection is None and not frame.keyframe:
             raise ValueError("a connection must begin with a keyframe")
@@ -57,16 +61,21 @@ class Continuity:
 
 
 async def observe(
-    http: aiohttp.ClientSession, urls: Sequence[str], query: Mapping[str, str], *, silence: float, patience: float
+    http: aiohttp.ClientSession,
+    urls: Sequence[str],
+    query: Mapping[str, str],
+    *,
+    silence: float,
+    replica_silence: float,
 ) -> AsyncGenerator[Frame, None]:
-    """Frames of one unbroken sequence.
+    """Yields the frames of one unbroken sequence.
 
     Args:
-        http: Makes the connections.
-        urls: Of the replicas.
-        query: Of `/v1/observe`.
-        silence: Seconds without anything new from any replica after which it ends with an error.
-        patience: Seconds without anything new from one replica after which the next is asked.
+        http: Opens the WebSockets.
+        urls: Bases of the HTTP APIs of the pair's replicas.
+        query: The query parameters of `/v1/observe`.
+        silence: Seconds without a new frame from any replica after which the observation ends with an error.
+        replica_silence: Seconds without a new frame from one replica after which the next replica is asked.
 
     Raises:
         RequestRefused: The query is not valid here.
@@ -76,6 +85,7 @@ async def observe(
     continuity = Continuity()
     last = "no replica was asked"
     end = loop.time() + silence
+    per_replica = min(replica_silence, silence) if len(urls) > 1 else silence
     for url in itertools.cycle(urls):
         try:
             async with asyncio.timeout(min(_CONNECT_SECONDS, max(end - loop.time(), 0.001))):
@@ -84,28 +94,30 @@ async def observe(
                 )
         except aiohttp.WSServerHandshakeError as error:
             if error.status == 400:
-                raise RequestRefused(400, f"{url} refuses this observation: see the names and bounds") from error
+                raise RequestRefused(
+                    400, f"{url} refuses this observation: check the names, the bounds and the rate"
+                ) from error
             last = f"{url} answered {error.status}"
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             last = f"{url}: {str(error) or 'no answer'}"
         else:
             continuity.reconnected()
             async with socket:
-                async for shown in _frames(socket, continuity, min(patience, silence) if len(urls) > 1 else silence):
+                async for new in _frames(socket, continuity, per_replica):
                     end = loop.time() + silence
-                    yield shown
+                    yield new
             if socket.close_code == _TOO_BIG:
                 raise RequestRefused(413, "the box holds more entities than a frame may: choose a smaller one")
-            last = f"{url} sent nothing new any more"
+            last = f"{url} sent no more new frames"
         if loop.time() >= end:
-            raise Unavailable(f"nothing new was to be seen for {silence:g} s: {last}")
+            raise Unavailable(f"no new frame came for {silence:g} s: {last}")
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _frames(
     socket: aiohttp.ClientWebSocketResponse, continuity: Continuity, silence: float
 ) -> AsyncGenerator[Frame, None]:
-    """What one connection shows, until it ends or shows nothing new for `silence` seconds."""
+    """Yields the new frames of one connection, until it ends or brings none for `silence` seconds."""
     loop = asyncio.get_running_loop()
     end = loop.time() + silence
     while True:
@@ -117,9 +129,9 @@ async def _frames(
         if message.type is not aiohttp.WSMsgType.BINARY:
             return
         try:
-            shown = continuity.accept(msgspec.msgpack.decode(message.data, type=Frame))
+            new = continuity.accept(msgspec.msgpack.decode(message.data, type=Frame))
         except (msgspec.MsgspecError, ValueError, KeyError):
-            return  # whatever answers there is no replica of this area
-        if shown is not None:
+            return  # the process at this address cannot be a replica of this area
+        if new is not None:
             end = loop.time() + silence
-            yield shown
+            yield new

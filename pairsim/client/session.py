@@ -1,4 +1,4 @@
-"""A client's kept connection for many batches, with all the guarantees of a single one."""
+"""A client's kept connection for many batches, with all the guarantees of a single batch."""
 
 from __future__ import annotations
 
@@ -7,27 +7,44 @@ from collections.abc import Sequence
 
 from pairsim.client.delivery import Delivery
 from pairsim.client.errors import Unavailable
-from pairsim.client.http import Caller
-from pairsim.client.transports import Linking
+from pairsim.client.http import HttpClient
+from pairsim.client.transports import SessionTransport
 from pairsim.model.commands import Command, Result
 from pairsim.protocol.frames import SESSION_BATCHES
 
 
 class Session:
-    """Batches over one kept connection; made by `AreaClient.session`. `send` may be called concurrently."""
+    """Sends batches over kept connections; made by `AreaClient.session`.
 
-    def __init__(self, caller: Caller, urls: Sequence[str], *, hedge: float, deadline: float, tick: int) -> None:
-        self._linking = Linking(caller)
-        self._delivery = Delivery(urls, self._linking.attempt, hedge=hedge)
+    `send` may be called concurrently.
+    """
+
+    def __init__(self, http: HttpClient, urls: Sequence[str], *, hedge: float, deadline: float, tick: int) -> None:
+        """Opens nothing yet.
+
+        Args:
+            http: Opens the connections.
+            urls: Bases of the HTTP APIs of the pair's replicas.
+            hedge: Seconds without an answer after which a batch is sent to the other replica as well.
+            deadline: Seconds that a batch may take altogether.
+            tick: The newest committed tick that the client knows of.
+        """
+        self._transport = SessionTransport(http)
+        self._delivery = Delivery(urls, self._transport.attempt, hedge=hedge)
         self._delivery.tick = tick
         self._deadline = deadline
         self._window = asyncio.Semaphore(SESSION_BATCHES)
 
     async def send(self, commands: Sequence[Command]) -> list[Result]:
-        """See `AreaClient.send`. Waits for room when 64 batches are under way.
+        """Has a batch committed, once, by any replica, and returns a result per command in their order.
+
+        Waits while 64 batches of this session are under way.
 
         Raises:
-            CommandsRefused, Overloaded, Unavailable: As there.
+            CommandsRefused: The batch is not valid; nothing of it was applied.
+            Overloaded: The area takes no more commands at the moment; nothing of the batch was applied.
+            Unavailable: Not committed before the deadline. Its attribute `unknown` holds the ids of commands that may
+                have been applied.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline
@@ -35,12 +52,14 @@ class Session:
             async with asyncio.timeout_at(end):
                 await self._window.acquire()
         except TimeoutError:
-            raise Unavailable("there was no room in the session before the deadline: nothing was sent") from None
+            raise Unavailable(
+                f"{SESSION_BATCHES} batches of the session were under way until the deadline: nothing was sent"
+            ) from None
         try:
             return await self._delivery.deliver(commands, end - loop.time())
         finally:
             self._window.release()
 
     async def close(self) -> None:
-        """Ends it; batches that are under way fail."""
-        await self._linking.close()
+        """Closes the connections; batches that are under way fail."""
+        await self._transport.close()

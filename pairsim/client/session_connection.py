@@ -1,7 +1,7 @@
-"""One `/v1/session` as its client holds it: numbered batches out, numbered answers in.
+"""One `/v1/session` on its client's side: numbered batches out, numbered answers in.
 
-Used by the Python client and by a passive replica that relays to its active. A link that breaks fails everything
-that is under way at once, so that whoever sent it can go elsewhere.
+Used by the Python client, and by a passive replica that relays to its active. A connection that breaks fails everything
+that is under way at once, so that its sender can try another replica.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ _decoder = msgspec.msgpack.Decoder(SessionAnswer)
 _encoder = msgspec.msgpack.Encoder()
 
 
-class LinkError(Exception):
+class SessionNotOpenError(Exception):
     """The session cannot be opened: nothing was sent."""
 
 
-class LinkLostError(Exception):
-    """The session broke while a batch was under way: its fate is unknown."""
+class SessionLostError(Exception):
+    """The session broke while a batch was under way: the batch's outcome is unknown."""
 
 
 class FrameTooLargeError(Exception):
     """The batch takes more bytes than a frame of this session may: nothing was sent."""
 
 
-class Link:
+class SessionConnection:
     """An open session."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, limit: int) -> None:
+        """Uses an open WebSocket; a frame may take at most `limit` bytes. Begins to read in the background."""
         self._socket, self._limit = socket, limit
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[SessionAnswer]] = {}
@@ -48,11 +49,16 @@ class Link:
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def open(cls, http: aiohttp.ClientSession, url: str, *, relay_token: str | None = None) -> Link:
-        """Opens a session with the replica at a base URL; with the token, as its passive.
+    async def open(cls, http: aiohttp.ClientSession, url: str, *, relay_token: str | None = None) -> SessionConnection:
+        """Opens a session with a replica.
+
+        Args:
+            http: Opens the WebSocket.
+            url: The base of the replica's HTTP API.
+            relay_token: The bearer token, if the session is the passive's with its active; None for a client's.
 
         Raises:
-            LinkError: It did not work within half a second.
+            SessionNotOpenError: The session could not be opened within half a second.
         """
         headers: dict[str, str] = {}
         limit = MAX_BODY
@@ -64,23 +70,23 @@ class Link:
                     f"{url}/v1/session", headers=headers, max_msg_size=MAX_BODY, timeout=WS_TIMEOUT
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise LinkError(f"no session with {url}: {str(error) or 'it does not answer'}") from error
+            raise SessionNotOpenError(f"no session with {url}: {str(error) or 'it does not answer'}") from error
         return cls(socket, limit)
 
     @property
     def lost(self) -> bool:
-        """Whether it is of no use any more."""
+        """Whether the session is closed or broken, and cannot be used any more."""
         return self._lost
 
     async def request(self, commands: Sequence[Command]) -> SessionAnswer:
-        """Sends a batch and waits for its answer; as many at once as one likes.
+        """Sends a batch and waits for its answer; may be called concurrently.
 
         Raises:
-            FrameTooLargeError: It does not fit into a frame.
-            LinkLostError: The session broke first.
+            FrameTooLargeError: The batch does not fit into a frame.
+            SessionLostError: The session broke before the answer came.
         """
         if self._lost:
-            raise LinkLostError("the session is closed")
+            raise SessionLostError("the session is closed")
         self._seq += 1
         seq = self._seq
         frame = _encoder.encode(SessionBatch(seq, list(commands)))
@@ -99,15 +105,15 @@ class Link:
             self._waiting.pop(seq, None)
 
     def drop(self) -> None:
-        """Fails everything that is under way, at once, and closes in the background."""
+        """Fails every batch that is under way, at once, and closes the socket in the background."""
         for task in (self._reading, *self._sending):
             task.cancel()
-        self._end("the session was given up")
+        self._fail_waiting("the session was given up")
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._socket.close())
 
     async def close(self) -> None:
-        """Closes; waits shortly for the other side."""
+        """Closes the session, and waits shortly for the server to close it as well."""
         self.drop()
         await asyncio.wait([self._reading], timeout=_CLOSE_SECONDS)
         if self._closing is not None:
@@ -117,7 +123,7 @@ class Link:
         try:
             await self._socket.send_bytes(frame)
         except (aiohttp.ClientError, OSError):
-            self._end("the session broke")
+            self._fail_waiting("the session broke")
 
     async def _read(self) -> None:
         reason = "the session was closed"
@@ -130,12 +136,12 @@ class Link:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)
         except msgspec.MsgspecError as error:
-            reason = f"the session brought something that is no answer: {error}"
+            reason = f"the session brought an invalid answer: {error}"
         finally:
-            self._end(reason)
+            self._fail_waiting(reason)
 
-    def _end(self, reason: str) -> None:
+    def _fail_waiting(self, reason: str) -> None:
         self._lost = True
         for waiting in self._waiting.values():
             if not waiting.done():
-                waiting.set_exception(LinkLostError(reason))
+                waiting.set_exception(SessionLostError(reason))

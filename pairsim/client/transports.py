@@ -1,4 +1,4 @@
-"""The two ways of a client's batch to one replica: a request, or a kept session."""
+"""The two ways in which a client's batch reaches one replica: a request, or a kept session."""
 
 from __future__ import annotations
 
@@ -7,85 +7,93 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pairsim.client.delivery import BusyError, NotSentError, UnknownFateError
+from pairsim.client.delivery import BusyError, NotSentError, UnknownOutcomeError
 from pairsim.client.errors import CommandsRefused
-from pairsim.client.http import Caller, LostError, StatusError, UnreachableError
-from pairsim.client.session_connection import FrameTooLargeError, Link, LinkError, LinkLostError
+from pairsim.client.http import HttpClient, ResponseLostError, StatusError, UnreachableError
+from pairsim.client.session_connection import (
+    FrameTooLargeError,
+    SessionConnection,
+    SessionLostError,
+    SessionNotOpenError,
+)
 from pairsim.model.commands import Command, Result
 from pairsim.protocol.frames import CommandAnswer, CommandBatch, SessionAnswer
 
 
-class Posting:
-    """Batches by `POST /v1/commands`."""
+class HttpTransport:
+    """Sends batches by `POST /v1/commands`."""
 
-    def __init__(self, caller: Caller, *, seconds: float) -> None:
-        self._caller, self._seconds = caller, seconds
+    def __init__(self, http: HttpClient, *, seconds: float) -> None:
+        """Sends over the given connections; an answer may take `seconds`."""
+        self._http, self._seconds = http, seconds
 
     async def attempt(self, url: str, commands: Sequence[Command]) -> list[Result]:
-        """See `Attempt`."""
+        """Sends a batch to the replica at a URL; returns and raises as `pairsim.client.delivery.Attempt` says."""
         body = msgspec.json.encode(CommandBatch(list(commands)))
         try:
-            answer = await self._caller.call("POST", f"{url}/v1/commands", seconds=self._seconds, body=body)
+            answer = await self._http.request("POST", f"{url}/v1/commands", seconds=self._seconds, body=body)
             return msgspec.json.decode(answer, type=CommandAnswer).results
         except UnreachableError as error:
             raise NotSentError(str(error)) from error
-        except LostError as error:
-            raise UnknownFateError(str(error)) from error
+        except ResponseLostError as error:
+            raise UnknownOutcomeError(str(error)) from error
         except StatusError as error:
-            raise _failure(error.status, str(error), unknown=error.unknown) from error
+            raise _attempt_error(error.status, str(error), unknown=error.unknown) from error
         except msgspec.MsgspecError as error:
-            raise UnknownFateError(f"{url} answered something that is no result: {error}") from error
+            raise UnknownOutcomeError(f"{url} sent an invalid answer: {error}") from error
 
 
-class Linking:
-    """Batches over one session per replica, opened when first needed and again when it broke."""
+class SessionTransport:
+    """Sends batches over one session per replica, opened when first needed and again after it broke."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self._links: dict[str, asyncio.Task[Link]] = {}
+    def __init__(self, http: HttpClient) -> None:
+        """Opens sessions with the given HTTP client."""
+        self._http = http
+        self._connections: dict[str, asyncio.Task[SessionConnection]] = {}
 
     async def attempt(self, url: str, commands: Sequence[Command]) -> list[Result]:
-        """See `Attempt`."""
-        link = await self._link(url)
+        """Sends a batch to the replica at a URL; returns and raises as `pairsim.client.delivery.Attempt` says."""
+        connection = await self._connect(url)
         try:
-            answer = await link.request(commands)
+            answer = await connection.request(commands)
         except FrameTooLargeError as error:
             raise CommandsRefused(str(error)) from error
-        except LinkLostError as error:
-            raise UnknownFateError(f"{url}: {error}") from error
+        except SessionLostError as error:
+            raise UnknownOutcomeError(f"{url}: {error}") from error
         return _results(answer)
 
     async def close(self) -> None:
-        """Ends all sessions."""
-        opening, self._links = list(self._links.values()), {}
+        """Closes all sessions."""
+        opening, self._connections = list(self._connections.values()), {}
         for task in opening:
             if not task.done():
                 task.cancel()
         for outcome in await asyncio.gather(*opening, return_exceptions=True):
-            if isinstance(outcome, Link):
+            if isinstance(outcome, SessionConnection):
                 await outcome.close()
 
-    async def _link(self, url: str) -> Link:
-        opening = self._links.get(url)
+    async def _connect(self, url: str) -> SessionConnection:
+        opening = self._connections.get(url)
         if opening is None or (opening.done() and (opening.exception() is not None or opening.result().lost)):
-            opening = self._links[url] = asyncio.ensure_future(Link.open(self._caller.http, url))
+            opening = asyncio.ensure_future(SessionConnection.open(self._http.session, url))
+            self._connections[url] = opening
         try:
             return await asyncio.shield(opening)
-        except LinkError as error:
+        except SessionNotOpenError as error:
             raise NotSentError(str(error)) from error
 
 
 def _results(answer: SessionAnswer) -> list[Result]:
     if answer.error:
-        raise _failure(answer.code, answer.error, unknown=answer.unknown)
+        raise _attempt_error(answer.code, answer.error, unknown=answer.unknown)
     return answer.results
 
 
-def _failure(status: int, sentence: str, *, unknown: bool) -> Exception:
+def _attempt_error(status: int, sentence: str, *, unknown: bool) -> Exception:
     if status in (400, 413):
         return CommandsRefused(sentence)
     if unknown or status == 500:
-        return UnknownFateError(sentence)
+        return UnknownOutcomeError(sentence)
     if status == 429:
         return BusyError(sentence)
     return NotSentError(sentence)

@@ -7,6 +7,7 @@ got no answer) it is answered `duplicate` with the first result's tick and chang
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 import msgspec
 
@@ -64,3 +65,21 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class CommandError(ValueError):
     """A command that can never be valid in this area; nothing of its batch is applied."""
+
+
+def collapse_retries(results: Sequence[Result], floor: int) -> list[Result]:
+    """Returns the results of a batch that was sent more than once as its sender, who meant it once, should see them.
+
+    A duplicate in a tick after `floor` is the batch's own first run: it becomes `applied`, or `rejected` if it has a
+    reason. A duplicate in a tick up to `floor` was run before this batch was sent, and stays a duplicate.
+
+    Args:
+        results: The results of the last attempt, in the order of the commands.
+        floor: The newest committed tick that was known when the batch was first sent.
+    """
+    return [
+        msgspec.structs.replace(result, status=Status.REJECTED if result.reason else Status.APPLIED)
+        if result.status is Status.DUPLICATE and result.tick > floor
+        else result
+        for result in results
+    ]

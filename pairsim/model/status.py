@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Hashable
 
 import msgspec
+
+SLOW_PACE = 0.9
+"""An active whose pace is below this share of its tick rate is slow; see `ReplicaStatus.pace`."""
 
 
 class Role(enum.StrEnum):
@@ -76,6 +80,27 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     pace: float = 1.0
     tick_ms: float = 0.0
 
+    def significant(self) -> Hashable:
+        """Returns everything in the status that decisions, labels and verdicts depend on.
+
+        Two statuses with equal values differ only in what changes all the time: ticks, digests, counts and times. Of
+        the tick it matters whether there was one, and of the pace whether the active is slow.
+        """
+        return (
+            self.role,
+            self.area,
+            self.generation,
+            self.term,
+            self.epoch,
+            self.leader,
+            self.members,
+            self.in_sync,
+            self.peer_in_sync,
+            self.leaving,
+            self.tick > 0,
+            self.pace < SLOW_PACE,
+        )
+
 
 class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
     """One area's group as its witness sees it.
@@ -92,6 +117,10 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[str, ...]
     votes: bool = True
 
+    def significant(self) -> Hashable:
+        """Returns everything in the group that decisions and verdicts depend on; of the tick, whether there was one."""
+        return self.area, self.generation, self.term, self.leader, self.members, self.votes, self.tick > 0
+
 
 class WitnessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `GET /v1/status` of a witness process."""
@@ -102,3 +131,7 @@ class WitnessStatus(msgspec.Struct, frozen=True, kw_only=True):
     peer: str
     areas: tuple[WitnessGroup, ...]
     leaving: bool = False
+
+    def significant(self) -> Hashable:
+        """Returns everything in the status that decisions and verdicts depend on."""
+        return self.leaving, *(group.significant() for group in self.areas)

@@ -1,1 +1,1 @@
-"""What both sides of the HTTP API know: frames, areas of interest and their bounds."""
+"""The part of the HTTP API that both of its sides know: frames, areas of interest and their bounds."""

@@ -1,6 +1,8 @@
-"""The box of an area of interest; known to servers and clients alike."""
+"""The box of an area of interest, and how a query names it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -11,7 +13,18 @@ POSITION = "position"
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """A half-open box, `low <= p < high`; an axis that was not named is unbounded."""
+    """A half-open box, `low <= p < high`, in metres; an axis that a query does not name is unbounded."""
 
     low: Point
     high: Point
+
+
+def box_query(low: Sequence[float] | None, high: Sequence[float] | None) -> dict[str, str]:
+    """Returns the query parameters `min` and `max` of a box.
+
+    Args:
+        low: The lower corner in metres, 2 or 3 axes; None leaves `min` out.
+        high: The upper corner, likewise.
+    """
+    corners = {"min": low, "max": high}
+    return {name: ",".join(map(repr, map(float, at))) for name, at in corners.items() if at is not None}

@@ -1,6 +1,6 @@
-"""What travels between a client and a replica beside the model's own documents.
+"""The messages between a client and a replica, beside the model's own documents.
 
-Client and server import the same structs, so that they cannot disagree; this module knows neither replication nor
+Client and server import the same structs, so that they cannot disagree. This module imports neither replication nor
 numpy.
 """
 
@@ -11,36 +11,36 @@ import msgspec
 from pairsim.model.commands import Command, Result, Value
 
 MAX_BODY = 8 * 1024 * 1024
-"""Bytes of a request's body or a session's frame."""
+"""Bytes of the largest body of a request, and of the largest frame in a session."""
 
 MAX_RELAYED = 5 * MAX_BODY
-"""Bytes of a relayed frame: a number that takes two bytes in JSON takes nine in MessagePack."""
+"""Bytes of the largest relayed frame: a number that takes two bytes in JSON takes nine in MessagePack."""
 
 MAX_FRAME = 256 * 1024 * 1024
-"""Bytes of a frame that an observer accepts."""
+"""Bytes of the largest frame that an observer accepts."""
 
 SESSION_BATCHES = 64
 SESSION_COMMANDS = 20_000
-"""Batches and commands in flight in one session; beyond it the server stops reading."""
+"""Batches and commands that may be in flight in one session; beyond that the server stops reading."""
 
 RELAY_HEADER = "X-Pairsim-Relay"
-"""Marks a session between two replicas: what comes over it is never relayed again."""
+"""Marks a session between two replicas: batches that come over it are never relayed again."""
 
 AREA_HEADER = "Pairsim-Area"
-"""Of a request: the area that it is meant for."""
+"""Names the area that a request is meant for."""
 
 REPLICA_HEADER = "Pairsim-Replica"
-"""Of a request: the process that it is meant for."""
+"""Names the process that a request is meant for."""
 
 TICK_HEADER, ENTITIES_HEADER = "Pairsim-Tick", "Pairsim-Entities"
-"""Of a backup: the tick that it is of, and how many entities it has."""
+"""Headers of a backup: the tick of its state, and the number of its entities."""
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """The JSON body of every answer that is not a success.
 
     Attributes:
-        error: A sentence.
+        error: The reason, as a sentence.
         unknown: Whether commands of the request may have been applied all the same.
     """
 
@@ -62,7 +62,7 @@ class CommandAnswer(msgspec.Struct, frozen=True):
 
 
 class SessionBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A client's frame in `/v1/session`; `seq` is the client's number, unique in the session."""
+    """A client's frame in `/v1/session`; the client chooses `seq`, a number that is unique in the session."""
 
     seq: int
     commands: list[Command]
@@ -72,11 +72,11 @@ class SessionAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """A server's frame in `/v1/session`: results, or an error with HTTP's code for it.
 
     Attributes:
-        seq: Of the batch that it answers.
-        term: The term that committed it; 0 with an error.
-        results: One per command, in order.
-        error: A sentence; empty when the batch was committed.
-        code: 0, 400, 413, 429 or 503.
+        seq: The number of the batch that this frame answers.
+        term: The term in which the batch was committed; 0 with an error.
+        results: One per command, in the order of the commands.
+        error: The reason, as a sentence; empty when the batch was committed.
+        code: The HTTP status of the error: 400, 413, 429, 500 or 503; 0 when the batch was committed.
         retry: Whether the same batch (same ids) may succeed when sent again.
         unknown: Whether commands of the batch may have been applied all the same.
     """
@@ -91,14 +91,14 @@ class SessionAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Entity(msgspec.Struct, frozen=True):
-    """One entity of a listing."""
+    """One entity of a listing, with its components by name."""
 
     id: int
     components: dict[str, Value]
 
 
 class EntityAnswer(msgspec.Struct, frozen=True):
-    """The answer of `GET /v1/entities/{id}`: the components as they are at `tick`."""
+    """The answer of `GET /v1/entities/{id}`: the components of the entity at `tick`, a tick of the term `term`."""
 
     id: int
     tick: int
@@ -110,9 +110,10 @@ class EntitiesAnswer(msgspec.Struct, frozen=True):
     """The answer of `GET /v1/entities`, ordered by id.
 
     Attributes:
-        tick, term: Of the state that the listing was read from.
-        entities: At most `limit`.
-        next: Pass it as `after` to go on; None at the end.
+        tick: The committed tick of the state that the listing was read from.
+        term: The term of that tick.
+        entities: At most `limit` entities.
+        next: Pass this id as `after` to get the next page; None on the last page.
     """
 
     tick: int
@@ -122,25 +123,30 @@ class EntitiesAnswer(msgspec.Struct, frozen=True):
 
 
 class DigestsAnswer(msgspec.Struct, frozen=True):
-    """The answer of `GET /v1/digests`."""
+    """The answer of `GET /v1/digests`: digests of 16 hex digits by tick number."""
 
     digests: dict[str, str]
 
 
 class SwitchoverAnswer(msgspec.Struct, frozen=True):
-    """The answer of `POST /v1/switchover`: ms from the old active's last commit to the new one's first."""
+    """The answer of `POST /v1/switchover`.
+
+    Attributes:
+        gap_ms: Milliseconds from the old active's last commit to the new active's first.
+        term: The new active's term.
+    """
 
     gap_ms: float
     term: int
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A component of some entities.
+    """The values of one component of some entities.
 
     Attributes:
-        dtype: numpy's name with byte order, `<f4`.
+        dtype: numpy's name of the type with its byte order, `<f4` for example.
         width: Numbers per entity.
-        data: Rows in C order.
+        data: The numbers of all entities, row by row (C order).
     """
 
     dtype: str
@@ -149,7 +155,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """Some entities: ids as little-endian int64, and their components in the same order."""
+    """Some entities: their ids as little-endian int64, and their components by name in the same order."""
 
     ids: bytes = b""
     components: dict[str, Column] = {}
@@ -159,14 +165,15 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """What changed in an area of interest since the frame before.
+    """The change of an area of interest since the frame before.
 
     Attributes:
-        tick, term: The committed tick it brings the observer to, and its term.
-        keyframe: Whether it starts anew: `enter` is the whole content.
+        tick: The committed tick that the observer is at after this frame.
+        term: The term of that tick.
+        keyframe: Whether the frame starts anew: `enter` is the whole content then.
         enter: Entities that are new in the area of interest.
         update: Entities of which a selected component changed, with all selected components.
-        leave: Ids (little-endian int64) of entities that are gone from it.
+        leave: Ids (little-endian int64) of entities that have left the area of interest.
     """
 
     tick: int

@@ -1,7 +1,7 @@
-"""What an observer of an area of interest has to be told: pure functions over snapshots of its content.
+"""The frames that an observer of an area of interest is sent: pure functions over snapshots of its content.
 
-A frame is the difference to what was last *sent*, not to the tick before, so an observer may be sent fewer frames
-and still ends up with exactly the content of the box.
+A frame is the difference to the snapshot that was last *sent*, not to the tick before. So an observer may be sent fewer
+frames and still ends up with exactly the content of the box.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ Values = npt.NDArray[np.generic]
 _IDS = np.dtype("<i8")
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class AreaSnapshot(msgspec.Struct, frozen=True):
     """The content of an area of interest at a committed tick.
 
     Attributes:
-        tick, term: Of the state it was taken from.
-        ids: Entities, int64 (n,), in any order.
+        tick: The committed tick of the state that the snapshot was taken from.
+        term: The term of that tick.
+        ids: Ids of the entities, int64 (n,), in any order.
         columns: Selected components by name, (n,) or (n, width), in the order of `ids`.
     """
 
@@ -42,7 +43,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 def rows_in_box(table: Table, box: Bounds | None) -> Index:
-    """Rows of the entities in a half-open box, ascending; all without a box."""
+    """Returns the rows of the entities in a half-open box, intp (n,), ascending; without a box, all rows."""
     if box is None:
         return np.arange(len(table), dtype=np.intp)
     position = cast("npt.NDArray[np.floating]", table.column(POSITION))
@@ -58,27 +59,27 @@ def rows_in_box(table: Table, box: Bounds | None) -> Index:
 
 def extract(
     table: Table, *, tick: int, term: int, box: Bounds | None, components: Sequence[str], limit: int
-) -> Snapshot | None:
-    """A copy of what is in the box (everything without one); None if that is more than `limit` entities.
+) -> AreaSnapshot | None:
+    """Returns a copy of the content of a box; None if the box holds more than `limit` entities.
 
     Args:
         table: The state at `tick`.
         tick: A committed tick.
-        term: Its term.
-        box: Selects by position.
-        components: Names; none for all.
-        limit: In entities.
+        term: The term of that tick.
+        box: Selects entities by position; None selects all.
+        components: Names of the components to copy; all if empty.
+        limit: The largest number of entities.
     """
     rows = rows_in_box(table, box)
     if len(rows) > limit:
         return None
     names = components or tuple(table.columns())
     columns = {name: table.column(name)[rows] for name in names}
-    return Snapshot(tick, term, table.ids[rows], columns)
+    return AreaSnapshot(tick, term, table.ids[rows], columns)
 
 
-def diff(before: Snapshot | None, after: Snapshot) -> Frame:
-    """The frame that brings an observer from one snapshot to a later one; from None: a keyframe."""
+def diff(before: AreaSnapshot | None, after: AreaSnapshot) -> Frame:
+    """Returns the frame that brings an observer from one snapshot to a later one; a keyframe without an earlier one."""
     if before is None:
         everything = np.arange(len(after.ids), dtype=np.intp)
         return Frame(after.tick, after.term, True, _rows(after, everything), _rows(after, everything[:0]), b"")
@@ -96,16 +97,16 @@ def diff(before: Snapshot | None, after: Snapshot) -> Frame:
     )
 
 
-def apply(before: Snapshot | None, frame: Frame) -> Snapshot:
-    """The content after a frame; the observer's side.
+def apply(before: AreaSnapshot | None, frame: Frame) -> AreaSnapshot:
+    """Returns the content after a frame, on the observer's side.
 
     Raises:
-        ValueError: The frame does not fit what was there before.
+        ValueError: The frame does not follow from the content before it.
     """
     entered = np.frombuffer(frame.enter.ids, _IDS)
     added = _columns(frame.enter)
     if frame.keyframe or before is None:
-        return Snapshot(frame.tick, frame.term, entered, added)
+        return AreaSnapshot(frame.tick, frame.term, entered, added)
     ids, columns = before.ids, dict(before.columns)
     if len(frame.update):
         updated = np.frombuffer(frame.update.ids, _IDS)
@@ -121,13 +122,13 @@ def apply(before: Snapshot | None, frame: Frame) -> Snapshot:
         ids, columns = ids[stay], {name: column[stay] for name, column in columns.items()}
     if len(entered):
         ids = np.concatenate([ids, entered])
-        # Without entities there are no columns either.
+        # A snapshot without entities has no columns either.
         columns = {n: np.concatenate([columns[n], values]) if n in columns else values for n, values in added.items()}
-    return Snapshot(frame.tick, frame.term, ids, columns)
+    return AreaSnapshot(frame.tick, frame.term, ids, columns)
 
 
 def _matches(left: Ids, right: Ids) -> tuple[Index, Index]:
-    """Indices of the ids that both have, pairwise."""
+    """Returns the indices of the ids that are in both arrays, pairwise."""
     if np.array_equal(left, right):
         same = np.arange(len(left), dtype=np.intp)
         return same, same
@@ -142,7 +143,7 @@ def _others(count: int, indices: Index) -> Index:
 
 
 def _differ(before: Values, after: Values, at_before: Index, at_after: Index) -> npt.NDArray[np.bool_]:
-    """Bit for bit, so that a NaN equals itself and -0.0 is not 0.0."""
+    """Compares rows bit for bit, so that a NaN equals itself and -0.0 is not 0.0."""
     old, new = _bits(before[at_before]), _bits(after[at_after])
     different: npt.NDArray[np.bool_] = np.not_equal(old, new).reshape(len(new), -1)
     return np.asarray(different.any(axis=1))
@@ -152,7 +153,7 @@ def _bits(values: Values) -> Values:
     return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
 
 
-def _rows(snapshot: Snapshot, rows: Index) -> Rows:
+def _rows(snapshot: AreaSnapshot, rows: Index) -> Rows:
     if not len(rows):
         return Rows()
     columns = {name: _column(values[rows]) for name, values in snapshot.columns.items()}
@@ -166,10 +167,10 @@ def _column(values: Values) -> Column:
 
 
 def _columns(rows: Rows) -> dict[str, Values]:
-    return {name: array(column) for name, column in rows.components.items()}
+    return {name: to_array(column) for name, column in rows.components.items()}
 
 
-def array(column: Column) -> Values:
-    """A column's values, (n,) or (n, width)."""
+def to_array(column: Column) -> Values:
+    """Returns a column's values as a read-only array of its dtype, (n,) or (n, width)."""
     values: Values = np.frombuffer(column.data, np.dtype(column.dtype))
     return values.reshape(-1, column.width) if column.width > 1 else values

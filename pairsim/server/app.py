@@ -1,4 +1,4 @@
-"""The HTTP API of a simulator process: routes to handlers, and what lives as long as the application does."""
+"""The HTTP API of a simulator process: its routes, and the background work that lives as long as the application."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pairsim.replication.service import ReplicaService
 from pairsim.server.commands.gateway import HOLD_SECONDS, Gateway
 from pairsim.server.commands.handler import CommandHandler
 from pairsim.server.commands.session import Sessions
-from pairsim.server.control.assignment import Assigning, Control
-from pairsim.server.control.probes import Probes
-from pairsim.server.control.watch import Watch, replica_key
+from pairsim.server.control.assignment import AssignmentHandlers, ControlHandlers
+from pairsim.server.control.probes import ProbeHandlers
+from pairsim.server.control.watch import WatchHandler
+from pairsim.server.errors import to_http_error
 from pairsim.server.http.auth import guarded
 from pairsim.server.http.errors import HttpError, answer_errors
-from pairsim.server.http.misdirected import only_own_area, only_this_process
-from pairsim.server.http.notifications import Hub
-from pairsim.server.http.requests import Blocking, integer, takes
-from pairsim.server.metrics.collector import MeterCollector
-from pairsim.server.metrics.registry import Metrics
+from pairsim.server.http.misdirected import require_area, require_process
+from pairsim.server.http.requests import BoundedExecutor, query_int, reject_unknown_query
+from pairsim.server.metrics.collector import MeasurementCollector
+from pairsim.server.metrics.registry import ReplicaMetrics
+from pairsim.server.notifications import NotificationHub
 from pairsim.server.reads.backup import BackupHandler
 from pairsim.server.reads.entities import EntityHandlers
 from pairsim.server.reads.observe import Observers
@@ -32,40 +33,51 @@ _RECENT_DIGESTS = 100
 
 
 class SimulatorApi:
-    """One process's API. Make it inside the event loop that serves it."""
+    """The HTTP API of one simulator process. Create it inside the event loop that serves it.
 
-    def __init__(self, port: ReplicaService, *, name: str, token: str, limit: int, hold: float = HOLD_SECONDS) -> None:
-        """Serves the port.
+    Attributes:
+        probes: The handlers of Kubernetes's probes; set `probes.stopping` when the process begins to stop.
+    """
+
+    def __init__(
+        self, service: ReplicaService, *, name: str, token: str, limit: int, hold: float = HOLD_SECONDS
+    ) -> None:
+        """Creates the handlers; nothing runs yet.
 
         Args:
-            port: The replica.
+            service: The replica.
             name: The process's name.
-            token: Opens the control paths.
-            limit: Commands that may be under way at once.
+            token: The bearer token that opens the control paths.
+            limit: How many commands may be under way at once.
             hold: Seconds that commands wait for an active.
         """
-        self._port, self._token = port, token
-        self._hub = Hub()
-        self._control_threads = Blocking("control", threads=1, waiting=64)
-        self._read_threads = Blocking("read", threads=2, waiting=256)
-        self._metrics = Metrics(port.status)
-        self._gateway = Gateway(port, self._hub, self._metrics, name=name, token=token, limit=limit, hold=hold)
-        self._sessions = Sessions(port, self._gateway, token)
-        self._observers = Observers(port, self._hub, self._read_threads)
-        self._watch = Watch(port.status, replica_key, self._hub.changes, token)
-        self.probes = Probes(port.status)
-        self._catalogue = port.catalogue()
+        self._service, self._token = service, token
+        self._hub = NotificationHub()
+        self._control_threads = BoundedExecutor("control", threads=1, waiting=64)
+        self._read_threads = BoundedExecutor("read", threads=2, waiting=256)
+        self._metrics = ReplicaMetrics(service.status)
+        self._gateway = Gateway(service, self._hub, self._metrics, name=name, token=token, limit=limit, hold=hold)
+        self._sessions = Sessions(service, self._gateway, token)
+        self._observers = Observers(service, self._hub, self._read_threads)
+        self._watch = WatchHandler(service.status, self._hub.changes, token)
+        self.probes = ProbeHandlers(service.status)
+        self._catalogue = service.catalogue()
         self._closing: set[asyncio.Future[tuple[None, None]]] = set()
 
     def app(self) -> web.Application:
-        """The application; its background work starts and ends with it."""
-        middlewares = [answer_errors, only_this_process(self._port), only_own_area(self._port)]
+        """Returns the application; its background work starts and ends with it."""
+        service = self._service
+        middlewares = [
+            answer_errors(to_http_error),
+            require_process(lambda: service.status().replica),
+            require_area(lambda: service.status().area),
+        ]
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
-        control = Control(self._port, self._control_threads)
-        assigning = Assigning(self._port, self._control_threads)
-        commands = CommandHandler(self._port, self._gateway)
-        entities = EntityHandlers(self._port, self._read_threads)
-        backup = BackupHandler(self._port, self._read_threads)
+        control = ControlHandlers(service, self._control_threads)
+        assignment = AssignmentHandlers(service, self._control_threads)
+        commands = CommandHandler(service, self._gateway)
+        entities = EntityHandlers(service, self._read_threads)
+        backup = BackupHandler(service, self._read_threads)
         app.add_routes(
             [
                 web.get("/v1/status", self._status),
@@ -79,9 +91,9 @@ class SimulatorApi:
                 web.get("/v1/watch", self._watch.handle),
                 web.post("/v1/switchover", guarded(self._token, control.switchover)),
                 web.put("/v1/authority", guarded(self._token, control.authorise)),
-                web.put("/v1/assignment", guarded(self._token, assigning.assign)),
-                web.delete("/v1/assignment", guarded(self._token, assigning.release)),
-                web.post("/v1/leave", guarded(self._token, assigning.leave)),
+                web.put("/v1/assignment", guarded(self._token, assignment.assign)),
+                web.delete("/v1/assignment", guarded(self._token, assignment.release)),
+                web.post("/v1/leave", guarded(self._token, assignment.leave)),
                 web.get("/metrics", self._metrics.handle),
                 *self.probes.routes(),
             ]
@@ -92,24 +104,24 @@ class SimulatorApi:
             "watchers": self._watch.sockets,
         }
         self._metrics.watch(sockets)
-        self._metrics.registry.register(MeterCollector(self._port.measurements))
-        app.cleanup_ctx.append(self._live)
-        app.on_shutdown.append(self._goodbye)
+        self._metrics.registry.register(MeasurementCollector(service.measurements))
+        app.cleanup_ctx.append(self._lifespan)
+        app.on_shutdown.append(self._on_shutdown)
         return app
 
-    async def _live(self, _app: web.Application) -> AsyncIterator[None]:
-        unwatch = self._port.watch(self._hub.listener())
-        self._hub.changes.listeners.append(self._follow_area)
+    async def _lifespan(self, _app: web.Application) -> AsyncIterator[None]:
+        unwatch = self._service.watch(self._hub.listener())
+        self._hub.changes.listeners.append(self._on_area_change)
         yield
         unwatch()
-        self._hub.changes.listeners.remove(self._follow_area)
+        self._hub.changes.listeners.remove(self._on_area_change)
         await self._gateway.close()
         self._control_threads.close()
         self._read_threads.close()
 
-    def _follow_area(self) -> None:
-        """Another area, other clients: whoever was served before must come again, and say what it wants."""
-        catalogue = self._port.catalogue()
+    def _on_area_change(self) -> None:
+        """Closes sessions and observers when the process gets another area: they were opened for the old one."""
+        catalogue = self._service.catalogue()
         if catalogue is not self._catalogue:
             had, self._catalogue = self._catalogue, catalogue
             if had is not None:
@@ -117,18 +129,18 @@ class SimulatorApi:
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
 
-    async def _goodbye(self, _app: web.Application) -> None:
+    async def _on_shutdown(self, _app: web.Application) -> None:
         await self._sessions.close()
         await asyncio.gather(self._observers.sockets.close(), self._watch.sockets.close())
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(self._port.status()), content_type="application/json")
+        return web.Response(body=msgspec.json.encode(self._service.status()), content_type="application/json")
 
     async def _digests(self, request: web.Request) -> web.Response:
-        takes(request, "from", "to")
-        last = integer(request, "to", self._port.status().tick)
-        first = integer(request, "from", max(last - _RECENT_DIGESTS + 1, 0))
+        reject_unknown_query(request, "from", "to")
+        last = query_int(request, "to", self._service.status().tick)
+        first = query_int(request, "from", max(last - _RECENT_DIGESTS + 1, 0))
         if first > last or last - first >= MAX_DIGESTS:
-            raise HttpError(400, f"from must not be above to, and at most {MAX_DIGESTS:,} ticks are told at once")
-        digests = {str(tick): digest for tick, digest in self._port.digests(first, last).items()}
+            raise HttpError(400, f"from must not be above to, and at most {MAX_DIGESTS:,} ticks are answered at once")
+        digests = {str(tick): digest for tick, digest in self._service.digests(first, last).items()}
         return web.Response(body=msgspec.json.encode(DigestsAnswer(digests)), content_type="application/json")

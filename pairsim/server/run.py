@@ -1,6 +1,6 @@
-"""Runs a process's HTTP API until it is told to stop, and stops it in order.
+"""Runs a process's HTTP API until a signal stops the process, and stops it in order.
 
-An active hands over first, so that a stop is a switchover and not a takeover, unless the whole world stops; then
+An active hands over first, so that a stop is a switchover and not a takeover, unless the whole world stops. Then
 requests that are under way are answered, and the sockets close.
 """
 
@@ -16,7 +16,7 @@ from pairsim.model.status import Role
 from pairsim.model.stop_signals import ALONE, WITH_THE_WORLD
 from pairsim.replication.service import ReplicaError, ReplicaService, WitnessService
 from pairsim.server.app import SimulatorApi
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from pairsim.settings import ProcessSettings
 
@@ -24,69 +24,73 @@ log = structlog.get_logger()
 
 HANDOVER_SECONDS = 5.0
 _COLLECT_AFTER = 50_000
+"""How many objects may be allocated before the garbage collector runs."""
 
 
-async def run_simulator(settings: ProcessSettings, port: ReplicaService) -> None:
-    """Serves a simulator process until it is told to stop; the caller closes the port afterwards."""
-    api = SimulatorApi(port, name=settings.name, token=settings.token, limit=settings.inbox_commands)
-    async with listening(api.app(), settings.http):
-        settle_memory()
-        log.info("serves", replica=settings.name, http=settings.http)
-        number = await _told_to_stop()
+async def run_simulator(settings: ProcessSettings, service: ReplicaService) -> None:
+    """Serves a simulator process until a signal stops it; the caller closes the service afterwards."""
+    api = SimulatorApi(service, name=settings.name, token=settings.token, limit=settings.inbox_commands)
+    async with serve_app(api.app(), settings.http):
+        tune_garbage_collector()
+        log.info("listening", replica=settings.name, http=settings.http)
+        number = await _wait_for_stop_signal()
         api.probes.stopping = True
         if number != WITH_THE_WORLD:
-            await hand_over(port)
+            await hand_over(service)
     log.info("stopped with the whole world" if number == WITH_THE_WORLD else "stopped", replica=settings.name)
 
 
-async def run_witness(settings: ProcessSettings, port: WitnessService) -> None:
-    """Serves a witness process until it is told to stop; the caller closes the port afterwards."""
-    async with listening(witness_app(port, settings.token), settings.http):
-        settle_memory()
-        log.info("serves", witness=settings.name, http=settings.http)
-        await _told_to_stop()
+async def run_witness(settings: ProcessSettings, service: WitnessService) -> None:
+    """Serves a witness process until a signal stops it; the caller closes the service afterwards."""
+    async with serve_app(witness_app(service, settings.token), settings.http):
+        tune_garbage_collector()
+        log.info("listening", witness=settings.name, http=settings.http)
+        await _wait_for_stop_signal()
     log.info("stopped", witness=settings.name)
 
 
-def settle_memory() -> None:
-    """Keeps the collector away from what lives as long as the process.
+def tune_garbage_collector() -> None:
+    """Keeps the garbage collector away from objects that live as long as the process.
 
-    A full collection walks all modules and takes tens of milliseconds, which every client sees; commands that come
-    and go make it run every second.
+    A full collection walks all modules and takes tens of milliseconds, which every client would notice; without this
+    the commands that come and go would trigger one every second.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
 
 
-async def hand_over(port: ReplicaService) -> None:
-    """Makes the passive the active, if this process is it; bounded in time, and no reason not to stop."""
-    status = port.status()
+async def hand_over(service: ReplicaService) -> None:
+    """Makes the passive the active, if this process is the active; bounded in time.
+
+    A handover that fails is logged and does not keep the process from stopping.
+    """
+    status = service.status()
     if status.role is not Role.ACTIVE:
         return
     try:
         async with asyncio.timeout(HANDOVER_SECONDS + 1.0):
-            done = await asyncio.to_thread(port.switchover, HANDOVER_SECONDS)
+            done = await asyncio.to_thread(service.switchover, HANDOVER_SECONDS)
     except (ReplicaError, TimeoutError) as error:
-        log.warning("stops without handing over", area=status.area, reason=str(error))
+        log.warning("handover failed, stopping anyway", area=status.area, reason=str(error))
     else:
         log.info("handed over", area=status.area, gap_ms=round(done.gap_ms, 1), term=done.term)
 
 
-async def _told_to_stop() -> signal.Signals:
-    """By which signal; see `stopping`."""
+async def _wait_for_stop_signal() -> signal.Signals:
+    """Waits for one of the signals of `pairsim.model.stop_signals` and returns it."""
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[signal.Signals] = loop.create_future()
+    stopped: asyncio.Future[signal.Signals] = loop.create_future()
     signals = (*ALONE, WITH_THE_WORLD)
 
-    def tell(number: signal.Signals) -> None:
-        if not told.done():
-            told.set_result(number)
+    def on_signal(number: signal.Signals) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
 
     for number in signals:
-        loop.add_signal_handler(number, tell, number)
+        loop.add_signal_handler(number, on_signal, number)
     try:
-        return await told
+        return await stopped
     finally:
         for number in signals:
             loop.remove_signal_handler(number)

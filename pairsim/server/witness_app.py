@@ -1,4 +1,4 @@
-"""The HTTP API of a witness process: its areas' groups, and the controller's orders."""
+"""The HTTP API of a witness process: the status of its areas' groups, and the controller's requests."""
 
 from __future__ import annotations
 
@@ -10,56 +10,58 @@ from aiohttp import web
 
 from pairsim.protocol.frames import MAX_BODY
 from pairsim.replication.service import WitnessService
-from pairsim.server.control.assignment import Assigning
+from pairsim.server.control.assignment import AssignmentHandlers
 from pairsim.server.control.probes import live
-from pairsim.server.control.watch import Watch, witness_key
+from pairsim.server.control.watch import WatchHandler
+from pairsim.server.errors import to_http_error
 from pairsim.server.http.auth import guarded
 from pairsim.server.http.errors import answer_errors
-from pairsim.server.http.misdirected import only_this_process
-from pairsim.server.http.notifications import Signal
-from pairsim.server.http.requests import Blocking
+from pairsim.server.http.misdirected import require_process
+from pairsim.server.http.requests import BoundedExecutor
 from pairsim.server.metrics.registry import WitnessMetrics
+from pairsim.server.notifications import Signal
 
 
-def witness_app(port: WitnessService, token: str) -> web.Application:
-    """The application; its background work starts and ends with it."""
-    app = web.Application(middlewares=[answer_errors, only_this_process(port)], client_max_size=MAX_BODY)
+def witness_app(service: WitnessService, token: str) -> web.Application:
+    """Returns the application of a witness; its background work starts and ends with it."""
+    middlewares = [answer_errors(to_http_error), require_process(lambda: service.status().replica)]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     changes = Signal()
-    blocking = Blocking("control", threads=1, waiting=256)
-    assigning = Assigning(port, blocking)
-    metrics = WitnessMetrics(port.status)
-    watch = Watch(port.status, witness_key, changes, token)
+    executor = BoundedExecutor("control", threads=1, waiting=256)
+    assignment = AssignmentHandlers(service, executor)
+    metrics = WitnessMetrics(service.status)
+    watch = WatchHandler(service.status, changes, token)
 
     async def status(_request: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(port.status()), content_type="application/json")
+        return web.Response(body=msgspec.json.encode(service.status()), content_type="application/json")
 
-    async def listen(_app: web.Application) -> AsyncIterator[None]:
+    async def lifespan(_app: web.Application) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
 
-        def changed() -> None:
+        def on_change() -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(changes.notify)
 
-        unwatch = port.watch(changed)
+        unwatch = service.watch(on_change)
         yield
         unwatch()
-        blocking.close()
+        executor.close()
 
-    async def goodbye(_app: web.Application) -> None:
+    async def on_shutdown(_app: web.Application) -> None:
         await watch.sockets.close()
 
     app.add_routes(
         [
             web.get("/v1/status", status),
             web.get("/v1/watch", watch.handle),
-            web.put("/v1/assignment", guarded(token, assigning.assign)),
-            web.delete("/v1/assignment", guarded(token, assigning.release)),
-            web.post("/v1/leave", guarded(token, assigning.leave)),
+            web.put("/v1/assignment", guarded(token, assignment.assign)),
+            web.delete("/v1/assignment", guarded(token, assignment.release)),
+            web.post("/v1/leave", guarded(token, assignment.leave)),
             web.get("/livez", live),
             web.get("/readyz", live),
             web.get("/metrics", metrics.handle),
         ]
     )
-    app.cleanup_ctx.append(listen)
-    app.on_shutdown.append(goodbye)
+    app.cleanup_ctx.append(lifespan)
+    app.on_shutdown.append(on_shutdown)
     return app

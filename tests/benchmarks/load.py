@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from pairsim.client.client import AreaClient
+from pairsim.client import AreaClient
 from pairsim.model.assignment import Assignment
 from tests.benchmarks.bare import mean_tick
 from tests.benchmarks.figures import Figure, single, times

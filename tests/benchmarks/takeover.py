@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from pairsim.client.client import AreaClient
+from pairsim.client import AreaClient
 from pairsim.protocol.frames import Frame
 from tests.benchmarks.figures import Figure, times
 from tests.harness import TOKEN, Node, RunningPair, impulses, some_entity, spec

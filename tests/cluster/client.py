@@ -13,7 +13,7 @@ import random
 import time
 from pathlib import Path
 
-from pairsim.client.client import AreaClient, Unavailable, new_id
+from pairsim.client import AreaClient, Unavailable, new_id
 from pairsim.model.commands import Command
 
 STOP = Path("/tmp/stop")  # noqa: S108 - in a pod of its own

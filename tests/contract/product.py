@@ -34,7 +34,7 @@ from pairsim.protocol.frames import (
     SwitchoverAnswer,
 )
 from pairsim.replication.service import RefusedError
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from pairsim.settings import ProcessSettings, Timing
 from pairsim_chaos.run.verdict_server import VerdictServer
@@ -56,8 +56,8 @@ from pairsim_controller.local.world import LocalWorld
 from tests.unit.controller.worlds import fakes as local_world
 from tests.unit.manifests.rendered import build as kustomized
 from tests.unit.monitoring.exposed import GROUP, everything
-from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
-from tests.unit.server.helpers import api_of
+from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness
+from tests.unit.server.http_servers import api_of
 
 __all__ = ["TOKEN", "kustomized", "local_world", "new_secret", "world_app"]
 
@@ -138,34 +138,34 @@ async def metrics(folder: Path) -> dict[str, dict[str, tuple[str, list[str]]]]:
 @contextlib.asynccontextmanager
 async def served(app: web.Application) -> AsyncIterator[str]:
     """Serves an application as a process does, and yields its URL."""
-    async with listening(app, "127.0.0.1:0", drain=0.1) as number:
+    async with serve_app(app, "127.0.0.1:0", drain=0.1) as number:
         yield f"http://127.0.0.1:{number}"
 
 
-def simulator(role: str = "active", change: Callable[[FakePort], None] = lambda _port: None) -> web.Application:
+def simulator(role: str = "active", change: Callable[[FakeReplica], None] = lambda _port: None) -> web.Application:
     """Returns the HTTP application of a simulator with two entities; make it in a loop."""
-    port = FakePort(role=ROLES[role])
+    port = FakeReplica(role=ROLES[role])
     port.spawn(1, [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
     change(port)
     return api_of(port, hold=0.01).app()
 
 
-def full(port: FakePort) -> None:
+def full(port: FakeReplica) -> None:
     """Makes an active whose inbox is full."""
     port.full = True
 
 
-def interrupted(port: FakePort) -> None:
+def interrupted(port: FakeReplica) -> None:
     """Makes an active that loses its leadership before any batch is committed."""
     port.commit = port.interrupt  # type: ignore[method-assign]
 
 
-def broken(port: FakePort) -> None:
+def broken(port: FakeReplica) -> None:
     """Makes an active that fails at every request."""
     port.broken = True
 
 
-def refusing(port: FakePort) -> None:
+def refusing(port: FakeReplica) -> None:
     """Makes a replica that refuses every order."""
     port.refuse = RefusedError("no")
 
@@ -180,7 +180,7 @@ class Observed(NamedTuple):
 
 def observed() -> Observed:
     """Returns a simulator that changes when it is told to: one of each, entering, moving and leaving, or its area."""
-    port = FakePort()
+    port = FakeReplica()
     port.spawn(1, [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
 
     def change() -> None:

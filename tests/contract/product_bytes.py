@@ -15,8 +15,7 @@ from unittest import mock
 import msgspec
 import numpy as np
 
-from pairsim.client.client import AreaClient
-from pairsim.client.process_requests import BackupMade
+from pairsim.client import BackupSummary, ProcessClient
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
@@ -213,11 +212,11 @@ def world_folder(folder: Path, document: dict[str, object]) -> None:
 def backup_name(folder: Path) -> str:
     """Returns the name of a backup of the area `north` at tick 12."""
 
-    async def made(_area: str, save: Callable[[bytes], Awaitable[None]], *, seconds: float) -> BackupMade:
+    async def made(_area: str, save: Callable[[bytes], Awaitable[None]], *, seconds: float) -> BackupSummary:
         await save(b"x")
-        return BackupMade(tick=12, entities=int(seconds > 0))
+        return BackupSummary(tick=12, entities=int(seconds > 0))
 
-    return asyncio.run(BackupFolder(folder).take(cast("AreaClient", SimpleNamespace(backup=made)), "north"))
+    return asyncio.run(BackupFolder(folder).take(cast("ProcessClient", SimpleNamespace(backup=made)), "north"))
 
 
 def restored(line: bytes) -> object:

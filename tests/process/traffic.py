@@ -11,12 +11,11 @@ from contextlib import asynccontextmanager
 import numpy as np
 import xxhash
 
-from pairsim.client.client import AreaClient, Session, new_id
-from pairsim.client.errors import ClientError, Unavailable
+from pairsim.client import AreaClient, ClientError, Session, Unavailable, new_id
 from pairsim.model.commands import Command, Result, Status
 from pairsim.model.status import ReplicaStatus
 from pairsim.protocol.frames import Entity
-from pairsim.protocol.interest import Snapshot, apply
+from pairsim.protocol.interest import AreaSnapshot, apply
 from tests.harness import TOKEN, Node, RunningPair, until
 
 _FIRST = 10_000_000
@@ -173,7 +172,7 @@ class Traffic:
                 except ClientError:
                     await asyncio.sleep(0.1)
 
-    def _saw(self, who: str, content: Snapshot) -> None:
+    def _saw(self, who: str, content: AreaSnapshot) -> None:
         order = np.argsort(content.ids)
         state = xxhash.xxh3_64(content.ids[order].tobytes())
         for _name, column in sorted(content.columns.items()):
@@ -208,9 +207,10 @@ async def check(pair: RunningPair, traffic: Traffic) -> None:
     active, passive = await pair.wait_until_redundant(60)
     await until(lambda: reached(passive, traffic.last), "the passive has every acknowledged tick")
     for node in (active, passive):
-        entities = await listing(node.client, traffic.first)
+        async with AreaClient([node.url], deadline=30.0) as client:
+            entities = await listing(client, traffic.first)
+            counter = await client.entity(traffic.counter)
         assert {number: entities.get(number) for number in traffic.places} == traffic.places
-        counter = await node.client.entity(traffic.counter)
         assert counter is not None
         velocity = counter.components["velocity"]
         assert isinstance(velocity, list)

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_chaos.cli.options import SECONDS, Manner, with_manner
 from pairsim_chaos.experiment.experiment import Experiment, ExperimentError, load_experiments
 from pairsim_chaos.run.random_plan import faults, plan
@@ -232,7 +232,7 @@ async def _probe(listen: str, manner: Manner) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with manner.world(_ANY, 0, hurts=False) as world, listening(VerdictServer(world).app(), listen) as port:
+    async with manner.world(_ANY, 0, hurts=False) as world, serve_app(VerdictServer(world).app(), listen) as port:
         manner.tell(f"probing; the verdict is at http://{listen.rpartition(':')[0]}:{port}/verdict")
         await stop.wait()
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 
-from pairsim.client.client import AreaClient, box_query
-from pairsim.client.errors import ClientError
+from pairsim.client import ClientError, ProcessClient
 from pairsim.model.geometry import Box
+from pairsim.protocol.bounds import box_query
 from pairsim.protocol.frames import MAX_FRAME, Frame
 from pairsim_chaos.probe.area import AreaNotes
 
@@ -44,7 +44,7 @@ class Listener:
     async def _statuses(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            async with AreaClient([self._url], deadline=_CONNECT) as client:
+            async with ProcessClient(self._url, deadline=_CONNECT) as client:
                 with contextlib.suppress(ClientError):
                     async for status in client.watch():
                         if status.area != self._area:
@@ -85,7 +85,7 @@ class Listener:
             notes = self._found(self._area)
             if notes is None:
                 continue
-            async with AreaClient([self._url], area=self._area, deadline=_CONNECT) as client:
+            async with ProcessClient(self._url, area=self._area, deadline=_CONNECT) as client:
                 with contextlib.suppress(ClientError):
                     tick = (await client.status()).tick
                     told = await client.digests(max(self._told + 1, tick - _DIGESTS, 0), tick)

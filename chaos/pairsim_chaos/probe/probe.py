@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from pairsim.client.errors import ClientError
+from pairsim.client import ClientError
 from pairsim_chaos.probe.area import AreaNotes, Findings
 from pairsim_chaos.probe.observer import Listener
 from pairsim_chaos.probe.writer import Writer, clear, listed

@@ -7,8 +7,7 @@ import contextlib
 import random
 from collections.abc import Sequence
 
-from pairsim.client.client import AreaClient
-from pairsim.client.errors import ClientError, CommandsRefused, Overloaded, Unavailable
+from pairsim.client import AreaClient, ClientError, CommandsRefused, Overloaded, Unavailable
 from pairsim.model.commands import Command, Value
 from pairsim_chaos.probe.area import AreaNotes
 

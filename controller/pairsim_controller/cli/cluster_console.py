@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from pairsim.client.errors import ClientError
+from pairsim.client import ClientError
 from pairsim.model.world_status import WorldPicture
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History

@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from pairsim import logs
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.port import ApiError
@@ -89,9 +89,9 @@ async def _run(
     try:
         candidate = Candidate(connection, namespace or connection.namespace, identity, meters, backups)
         async with contextlib.AsyncExitStack() as served:
-            await served.enter_async_context(listening(probes(candidate, meters), http))
+            await served.enter_async_context(serve_app(probes(candidate, meters), http))
             if console:
-                await served.enter_async_context(listening(console_app(candidate), console))
+                await served.enter_async_context(serve_app(console_app(candidate), console))
             log.info("serves", identity=identity, namespace=namespace or connection.namespace, http=http)
             work = asyncio.create_task(candidate.run())
             told = asyncio.create_task(stop.wait())

@@ -17,7 +17,7 @@ import structlog
 
 from pairsim.cli.local_api import HOST, PORT
 from pairsim.model.area import AreaSpec
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_controller.cli.progress import Announcer
 from pairsim_controller.cli.world_file import read_world
 from pairsim_controller.console.history import History
@@ -107,7 +107,7 @@ async def _run(
     pool = Pool(folder, host, changed=lambda: world.changed.set() if world else None, story=ended, networks=networks)
     world = LocalWorld(areas, pool, folder, _tell)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
-    async with listening(world_app(world, frozenset({host, "localhost"}), history), f"{host}:{port}") as bound:
+    async with serve_app(world_app(world, frozenset({host, "localhost"}), history), f"{host}:{port}") as bound:
         began = time.monotonic()
         pool.start(2 * len(areas) + spares, members=members)
         _tell(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from pairsim.client.client import AreaClient
-from pairsim.client.errors import ClientError
+from pairsim.client import AreaClient, ClientError
 from pairsim.model.world_status import AreaPicture
 
 ENTITIES = 2000

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from pairsim.client.client import AreaClient
+from pairsim.client import ProcessClient
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim.model.world_status import WorldPicture
 from pairsim_controller.kube.api.objects import AreaStatus
@@ -155,7 +155,7 @@ class Cluster:
         views = [self._index.view(name, now) for name in sorted(self._sight.desks)]
         return cluster_picture(views, now)
 
-    def active(self, area: str) -> AreaClient | None:
+    def active(self, area: str) -> ProcessClient | None:
         """For an order to the active of an area; None while there is none."""
         for name, process in self._index.view(area, time.monotonic()).processes.items():
             status = process.replica
@@ -271,7 +271,7 @@ class Cluster:
             self._meters.orders.labels(order=type(action).__name__.lower()).inc()
             self._orders.give(action)
 
-    async def _keep(self, client: AreaClient, area: str) -> None:
+    async def _keep(self, client: ProcessClient, area: str) -> None:
         """The file is written down, and when that is seen the members may go."""
         desk = self._sight.desks.get(area)
         if desk is None or desk.backup or self._backups is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from pairsim.client.client import AreaClient
+from pairsim.client import ProcessClient
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 from pairsim_controller.kube.api.object_store import Mirror
 from pairsim_controller.kube.api.objects import AreaObject, PlaneObject, Pod
@@ -143,7 +143,7 @@ class Sight:
 
     # --- what processes say
 
-    def client(self, name: str) -> AreaClient | None:
+    def client(self, name: str) -> ProcessClient | None:
         """For orders to one process."""
         followed = self._observers.get(name)
         return followed[1].client if followed is not None else None

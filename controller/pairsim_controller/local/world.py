@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from pairsim.client.client import AreaClient
+from pairsim.client import ProcessClient
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, WitnessStatus
@@ -171,7 +171,7 @@ class LocalWorld:
 
     # --- acting
 
-    def _client(self, name: str) -> AreaClient | None:
+    def _client(self, name: str) -> ProcessClient | None:
         observer = self.observers.get(name)
         return observer.client if observer is not None else None
 
@@ -193,7 +193,7 @@ class LocalWorld:
             case SetLabel():
                 self._label(action)
 
-    async def _keep(self, client: AreaClient, area: str) -> None:
+    async def _keep(self, client: ProcessClient, area: str) -> None:
         """Of an area that is not wanted any more."""
         file = await self._folder.backups.take(client, area)
         try:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import structlog
 
-from pairsim.client.client import AreaClient
+from pairsim.client import ProcessClient
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class BackupFolder:
         """It is made at the first backup."""
         self.path = path
 
-    async def take(self, client: AreaClient, area: str) -> str:
+    async def take(self, client: ProcessClient, area: str) -> str:
         """Writes what one process has of an area; the file's name.
 
         Raises:

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import msgspec
 import structlog
 
-from pairsim.client.client import AreaClient
-from pairsim.client.errors import ClientError
+from pairsim.client import ClientError, ProcessClient
 from pairsim_controller.plan.view import Assign, BackUp, Release, Remind, Say, Switchover
 from pairsim_controller.reconcile.backup_folder import SECONDS as BACKUP_SECONDS
 from pairsim_controller.reconcile.backup_folder import BackupError
@@ -26,7 +25,7 @@ _FORGOTTEN = 10 * _ORDER_SECONDS
 
 Order = Assign | Remind | Release | BackUp | Switchover
 
-Keep = Callable[[AreaClient, str], Awaitable[None]]
+Keep = Callable[[ProcessClient, str], Awaitable[None]]
 
 Key = tuple[str, str, str, int]
 
@@ -42,7 +41,7 @@ class _Failing(msgspec.Struct, frozen=True):
 class Orders:
     """Carries out what is decided about processes; what failed is decided again, and then sent again."""
 
-    def __init__(self, client: Callable[[str], AreaClient | None], keep: Keep | None = None) -> None:
+    def __init__(self, client: Callable[[str], ProcessClient | None], keep: Keep | None = None) -> None:
         """`client` gives the client of one process, None for one that is gone; `keep` keeps what it has of an area."""
         self._client, self._keep = client, keep
         self._busy: dict[Key, asyncio.Task[None]] = {}
@@ -82,7 +81,7 @@ class Orders:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _send(
-        self, key: Key, order: Callable[[AreaClient], Awaitable[object]], seconds: float = _ORDER_SECONDS
+        self, key: Key, order: Callable[[ProcessClient], Awaitable[object]], seconds: float = _ORDER_SECONDS
     ) -> None:
         client = self._client(key[0])
         if key in self._busy or client is None:
@@ -91,7 +90,7 @@ class Orders:
         task.add_done_callback(lambda _task: self._busy.pop(key, None))
 
     async def _carry(
-        self, key: Key, client: AreaClient, order: Callable[[AreaClient], Awaitable[object]], seconds: float
+        self, key: Key, client: ProcessClient, order: Callable[[ProcessClient], Awaitable[object]], seconds: float
     ) -> None:
         target, what, area, _generation = key
         try:

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from pairsim.client.client import AreaClient
-from pairsim.client.errors import ClientError
+from pairsim.client import ClientError, ProcessClient
 from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim_controller.plan.view import Kind
 
@@ -30,7 +29,7 @@ class Observer:
 
     def __init__(self, name: str, url: str, kind: Kind, token: str, changed: Callable[[], None]) -> None:
         """An address may be another process's by now: nothing is taken from it, and nothing told to it."""
-        self.client = AreaClient([url], replica=name, token=token)
+        self.client = ProcessClient(url, replica=name, token=token)
         self._url, self._kind, self._changed = url, kind, changed
         self._status: ReplicaStatus | WitnessStatus | None = None
         self._heard = time.monotonic()

@@ -1,1 +1,1 @@
-"""The one way of commands into an area, by request or by session."""
+"""How commands come in: requests and sessions, one gateway for both, and the relay to the active."""

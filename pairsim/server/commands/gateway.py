@@ -1,8 +1,8 @@
-"""The one way of a checked batch into the area, wherever it came in.
+"""The one way of a checked batch into the area, from a request or a session.
 
-On the active it goes into the inbox; on the passive it is relayed to the active; while there is none it is held and
-goes in the moment there is one. A batch whose fate is unknown is sent again with the same ids, so nothing is
-applied twice.
+On the active a batch goes into the inbox. On the passive it is relayed to the active. While the area has no active the
+batch is held, and sent the moment there is one. A batch with an unknown outcome is sent again with the same ids, so no
+command is applied twice.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ import collections
 import contextlib
 from collections.abc import Sequence
 
-import msgspec
-
-from pairsim.model.commands import Command, Result, Status
+from pairsim.model.commands import Command, collapse_retries
 from pairsim.replication.service import (
     BatchInterruptedError,
     Committed,
@@ -25,8 +23,8 @@ from pairsim.replication.service import (
 )
 from pairsim.server.commands.relay import Relay
 from pairsim.server.http.errors import HttpError
-from pairsim.server.http.notifications import Hub
-from pairsim.server.metrics.registry import Metrics
+from pairsim.server.metrics.registry import ReplicaMetrics
+from pairsim.server.notifications import NotificationHub
 
 HOLD_SECONDS = 2.0
 """How long a batch waits for an active."""
@@ -35,53 +33,70 @@ ANSWER_SECONDS = 10.0
 """How long a batch waits altogether, its commit included."""
 
 MAX_BATCHES = 4_000
-_LOOK_AGAIN = 0.01
+_POLL_SECONDS = 0.01
 
 
 class Gateway:
-    """See the module. Event loop only."""
+    """Commits batches by way of the own inbox or the relay, and holds them until there is an active.
+
+    Event loop only.
+    """
 
     def __init__(
-        self, port: ReplicaService, hub: Hub, metrics: Metrics, *, name: str, token: str, limit: int, hold: float
+        self,
+        service: ReplicaService,
+        hub: NotificationHub,
+        metrics: ReplicaMetrics,
+        *,
+        name: str,
+        token: str,
+        limit: int,
+        hold: float,
     ) -> None:
-        """Takes up to `limit` commands at once, held ones and those under way together.
+        """Creates a gateway.
 
         Args:
-            port: The replica, called `name`.
-            hub: Tells of changes.
-            metrics: Counts.
-            name: To tell the own leadership from the peer's.
-            token: To be taken for the passive by the active.
-            limit: In commands.
+            service: The replica.
+            hub: Notifies of changes of the replica's status.
+            metrics: Counts batches and commands.
+            name: The replica's name, to tell the own leadership from the peer's.
+            token: The bearer token with which the relay shows the active that it is the passive's.
+            limit: How many commands may be held or under way at once.
             hold: Seconds that a batch waits for an active.
         """
-        self._port, self._hub, self._metrics, self._name = port, hub, metrics, name
+        self._service, self._hub, self._metrics, self._name = service, hub, metrics, name
         self._limit, self._hold_seconds = limit, hold
         self._relay = Relay(token)
         self._commands = self._batches = 0
         self._held: collections.deque[asyncio.Future[None]] = collections.deque()
-        self._looking: asyncio.TimerHandle | None = None
-        hub.changes.listeners.append(self._look)
+        self._poll: asyncio.TimerHandle | None = None
+        hub.changes.listeners.append(self._wake_held)
 
     async def close(self) -> None:
-        """Ends it; what is held is not sent any more."""
-        self._hub.changes.listeners.remove(self._look)
-        if self._looking is not None:
-            self._looking.cancel()
+        """Stops the gateway; held batches are not sent any more."""
+        self._hub.changes.listeners.remove(self._wake_held)
+        if self._poll is not None:
+            self._poll.cancel()
         await self._relay.close()
 
     async def commit(self, commands: Sequence[Command], *, relayed: bool = False) -> Committed:
-        """Has a checked batch committed; `relayed` says that it came from the passive, which does the retrying.
+        """Has a checked batch committed and returns its results.
+
+        Args:
+            commands: The batch.
+            relayed: Whether the batch came from the passive, which does the retrying.
 
         Raises:
-            InboxFullError: There is no room for it.
-            NotActiveError, BatchInterruptedError: Of a relayed batch only.
-            HttpError: 503; no active in time, or it did not commit in time.
+            InboxFullError: Too many commands are under way.
+            NotActiveError, BatchInterruptedError: Only for a relayed batch.
+            HttpError: 503 when no active appeared in time, or the batch was not committed in time.
         """
         size = len(commands)
         if self._commands + size > self._limit or self._batches >= MAX_BATCHES:
             self._metrics.refused(size, full=True)
-            raise InboxFullError(f"{self._commands:,} commands are under way and {self._limit:,} may: try again soon")
+            raise InboxFullError(
+                f"{self._commands:,} of at most {self._limit:,} commands are under way: try again soon"
+            )
         self._commands += size
         self._batches += 1
         try:
@@ -100,12 +115,13 @@ class Gateway:
         return answer
 
     async def _persist(self, commands: Sequence[Command]) -> Committed:
+        """Tries until the batch is committed or its time is over."""
         now = asyncio.get_running_loop().time
         floor, unknown, held_until = self._hub.tick, False, 0.0
         end = now() + ANSWER_SECONDS
-        catalogue = self._port.catalogue()
+        catalogue = self._service.catalogue()
         while True:
-            if self._port.catalogue() is not catalogue:
+            if self._service.catalogue() is not catalogue:
                 raise HttpError(503, "this process was given another area meanwhile: ask another one", unknown=unknown)
             try:
                 async with asyncio.timeout_at(end):
@@ -115,12 +131,12 @@ class Gateway:
             except BatchInterruptedError:
                 unknown = True
             except InboxFullError:
-                if not unknown:  # else it must not sound as if nothing had been applied
+                if not unknown:  # otherwise the error would say that nothing was applied
                     raise
             except TimeoutError:
                 raise HttpError(503, f"not committed within {ANSWER_SECONDS:g} s", unknown=True) from None
             else:
-                return Committed(answer.term, settle(answer.results, floor)) if unknown else answer
+                return Committed(answer.term, collapse_retries(answer.results, floor)) if unknown else answer
             if not held_until:
                 held_until = min(now() + self._hold_seconds, end)
                 self._metrics.held()
@@ -130,39 +146,40 @@ class Gateway:
                 )
 
     async def _attempt(self, commands: Sequence[Command]) -> Committed:
+        """Submits the batch here, or relays it if another replica is the active."""
         try:
             return await self._submit(commands)
         except NotActiveError as error:
             leader = error.leader
-            if leader is None or leader.replica == self._name or self._relay.pausing():
+            if leader is None or leader.replica == self._name or self._relay.is_pausing():
                 raise
         self._metrics.relayed(len(commands))
         return await self._relay.send(leader, commands)
 
     async def _submit(self, commands: Sequence[Command]) -> Committed:
-        """Into the own inbox; the answer comes from another thread."""
+        """Puts the batch into the own inbox; the answer comes from another thread."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Committed] = loop.create_future()
 
-        def settled(outcome: Committed | ReplicaError) -> None:
+        def resolve(outcome: Committed | ReplicaError) -> None:
             if not future.done():
                 if isinstance(outcome, Committed):
                     future.set_result(outcome)
                 else:
                     future.set_exception(outcome)
 
-        def done(outcome: Committed | ReplicaError) -> None:
+        def on_done(outcome: Committed | ReplicaError) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(settled, outcome)
+                loop.call_soon_threadsafe(resolve, outcome)
 
-        self._port.submit(commands, done)
+        self._service.submit(commands, on_done)
         return await future
 
     async def _hold(self, until: float) -> bool:
-        """Waits until it may be worth another attempt; False when time is over."""
+        """Waits until another attempt may succeed; returns False when the time is over."""
         held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.append(held)
-        self._look_later()
+        self._schedule_poll()
         try:
             async with asyncio.timeout_at(until):
                 await held
@@ -174,40 +191,30 @@ class Gateway:
                     self._held.remove(held)
         return True
 
-    def _look(self) -> None:
-        """Wakes what is held, in its order, when there is an active. On every change, so that no time is lost."""
-        leader = self._port.leader()
+    def _wake_held(self) -> None:
+        """Wakes the held batches in their order if there is an active.
+
+        Called on every change of status, so that the first command after a takeover loses no time.
+        """
+        leader = self._service.leader()
         if leader is not None:
-            if self._relay.leader_is(leader):
-                # What was under way there fails in this turn of the loop and is held at its end.
-                asyncio.get_running_loop().call_soon(self._look)
-            if leader.replica == self._name or self._relay.ready(leader):
+            if self._relay.follow_leader(leader):
+                # Batches at the former leader fail in this turn of the loop and are held at its end.
+                asyncio.get_running_loop().call_soon(self._wake_held)
+            if leader.replica == self._name or self._relay.is_ready(leader):
                 held, self._held = self._held, collections.deque()
                 for waiting in held:
                     if not waiting.done():
                         waiting.set_result(None)
             elif self._held:
                 self._relay.prepare(leader)
-        self._look_later()
+        self._schedule_poll()
 
-    def _look_later(self) -> None:
-        """A relay that broke, and a leader that is not ready yet, are not announced by a change."""
-        if self._held and self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._look_again)
+    def _schedule_poll(self) -> None:
+        """Polls while batches are held: no change of status announces a broken relay or a leader that gets ready."""
+        if self._held and self._poll is None:
+            self._poll = asyncio.get_running_loop().call_later(_POLL_SECONDS, self._on_poll)
 
-    def _look_again(self) -> None:
-        self._looking = None
-        self._look()
-
-
-def settle(results: Sequence[Result], floor: int) -> list[Result]:
-    """Results of a batch that was sent more than once, as its sender, who sent it once, should see them.
-
-    A duplicate after `floor`, the newest tick known when the batch came in, is the batch's own first run. One that
-    is not after it was run before the batch was sent, and stays a duplicate.
-    """
-    return [_own(result) if result.status is Status.DUPLICATE and result.tick > floor else result for result in results]
-
-
-def _own(duplicate: Result) -> Result:
-    return msgspec.structs.replace(duplicate, status=Status.REJECTED if duplicate.reason else Status.APPLIED)
+    def _on_poll(self) -> None:
+        self._poll = None
+        self._wake_held()

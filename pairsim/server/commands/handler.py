@@ -1,4 +1,4 @@
-"""`POST /v1/commands`."""
+"""`POST /v1/commands`: one batch of commands in one request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pairsim.server.http.requests import decode_json, read_body
 
 
 class CommandHandler:
-    """Answers when the batch is committed, or with a reason why not."""
+    """The handler of `POST /v1/commands`; it answers when the batch is committed, or with the reason why not."""
 
-    def __init__(self, port: ReplicaService, gateway: Gateway) -> None:
-        self._port, self._gateway = port, gateway
+    def __init__(self, service: ReplicaService, gateway: Gateway) -> None:
+        self._service, self._gateway = service, gateway
 
     async def handle(self, request: web.Request) -> web.Response:
-        """One batch."""
+        """Handles one batch."""
         batch = decode_json(await read_body(request), CommandBatch)
-        check_batch(batch.commands, self._port.catalogue())
+        check_batch(batch.commands, self._service.catalogue())
         committed = await self._gateway.commit(batch.commands)
         body = msgspec.json.encode(CommandAnswer(committed.term, committed.results))
         return web.Response(body=body, content_type="application/json")

@@ -1,7 +1,7 @@
-"""A passive's way to its active: one kept session, batches pipelined over it.
+"""The passive's connection to its active: one kept session, over which batches are pipelined.
 
 When the session breaks, or another replica leads, everything under way fails at once, so that the gateway can send
-it again to whoever is the active then.
+it again to the replica that is the active then.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from pairsim.client.session_connection import Link, LinkError, LinkLostError
+from pairsim.client.session_connection import SessionConnection, SessionLostError, SessionNotOpenError
 from pairsim.model.assignment import Member
 from pairsim.model.commands import Command, CommandError
 from pairsim.replication.service import BatchInterruptedError, Committed, InboxFullError, NotActiveError
 from pairsim.server.http.errors import HttpError
 
 PAUSE_SECONDS = 0.01
-"""After a failed connection, before the next one to the same replica."""
+"""How long after a failed connection the relay waits before it connects to the same replica again."""
 
 
 class Relay:
-    """See the module. Event loop only."""
+    """Sends batches to the active over one session, which it opens when needed. Event loop only."""
 
     def __init__(self, token: str) -> None:
-        """Opens nothing yet."""
+        """Creates a relay that has no session yet; the token shows the active that the session is the passive's."""
         self._token = token
         self._http: aiohttp.ClientSession | None = None
         self._target: Member | None = None
-        self._opening: asyncio.Task[Link] | None = None
+        self._opening: asyncio.Task[SessionConnection] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._pause_until = 0.0
 
@@ -37,14 +37,14 @@ class Relay:
         """Has the active commit a batch.
 
         Raises:
-            NotActiveError: There is no session with it: nothing was sent, or it says that it is not the active.
-            BatchInterruptedError: The session broke first: the batch's fate is unknown.
-            CommandError, InboxFullError: What the active answered.
+            NotActiveError: No session could be opened and nothing was sent, or the replica is not the active.
+            BatchInterruptedError: The session broke before the answer: the batch's outcome is unknown.
+            CommandError, InboxFullError, HttpError: The active's answer.
         """
-        link = await self._link(leader)
+        connection = await self._connect(leader)
         try:
-            answer = await link.request(commands)
-        except LinkLostError as error:
+            answer = await connection.request(commands)
+        except SessionLostError as error:
             raise BatchInterruptedError(f"the connection to the active broke: {error}") from error
         if not answer.error:
             return Committed(answer.term, answer.results)
@@ -59,22 +59,25 @@ class Relay:
             raise CommandError(answer.error)
         raise HttpError(answer.code, answer.error)
 
-    def ready(self, leader: Member) -> bool:
-        """Whether a batch may be sent to this replica now."""
+    def is_ready(self, leader: Member) -> bool:
+        """Returns whether a batch may be sent to this replica now."""
         opening = self._opening
-        return self._target == leader and opening is not None and not _is_lost(opening) and not self.pausing()
+        return self._target == leader and opening is not None and not _is_lost(opening) and not self.is_pausing()
 
-    def pausing(self) -> bool:
-        """Whether the newest attempt failed just now."""
+    def is_pausing(self) -> bool:
+        """Returns whether the newest attempt to connect failed less than `PAUSE_SECONDS` ago."""
         return asyncio.get_running_loop().time() < self._pause_until
 
     def prepare(self, leader: Member) -> None:
-        """Opens the session, in the background."""
-        if not self.pausing() and not self.ready(leader):
+        """Opens the session with this replica in the background."""
+        if not self.is_pausing() and not self.is_ready(leader):
             self._dial(leader)
 
-    def leader_is(self, leader: Member) -> bool:
-        """Gives up the session with any other replica; True if batches were under way in it, which fail now."""
+    def follow_leader(self, leader: Member) -> bool:
+        """Drops a session with any other replica than the leader; returns whether there was one.
+
+        Batches that were under way in the dropped session fail.
+        """
         if self._target is None or self._target == leader:
             return False
         self._drop()
@@ -88,35 +91,35 @@ class Relay:
         if self._http is not None:
             await self._http.close()
 
-    async def _link(self, leader: Member) -> Link:
-        self.leader_is(leader)
+    async def _connect(self, leader: Member) -> SessionConnection:
+        self.follow_leader(leader)
         opening = self._opening
         if opening is None or _is_lost(opening):
             opening = self._dial(leader)
         try:
             return await asyncio.shield(opening)
-        except LinkError:
+        except SessionNotOpenError:
             raise NotActiveError(None) from None
         except asyncio.CancelledError:
             if opening.cancelled():
                 raise NotActiveError(None) from None
             raise
 
-    def _dial(self, leader: Member) -> asyncio.Task[Link]:
+    def _dial(self, leader: Member) -> asyncio.Task[SessionConnection]:
         self._drop()
         self._target = leader
         self._opening = opening = asyncio.ensure_future(self._open(leader))
-        opening.add_done_callback(self._dialled)
+        opening.add_done_callback(self._on_dialled)
         return opening
 
-    def _dialled(self, opening: asyncio.Task[Link]) -> None:
+    def _on_dialled(self, opening: asyncio.Task[SessionConnection]) -> None:
         if not opening.cancelled() and opening.exception() is not None and self._opening is opening:
             self._pause()
 
-    async def _open(self, leader: Member) -> Link:
+    async def _open(self, leader: Member) -> SessionConnection:
         if self._http is None:
             self._http = aiohttp.ClientSession()
-        return await Link.open(self._http, leader.url, relay_token=self._token)
+        return await SessionConnection.open(self._http, leader.url, relay_token=self._token)
 
     def _drop(self) -> None:
         opening, self._opening, self._target = self._opening, None, None
@@ -135,5 +138,5 @@ class Relay:
         self._pause_until = asyncio.get_running_loop().time() + PAUSE_SECONDS
 
 
-def _is_lost(opening: asyncio.Task[Link]) -> bool:
+def _is_lost(opening: asyncio.Task[SessionConnection]) -> bool:
     return opening.done() and (opening.cancelled() or opening.exception() is not None or opening.result().lost)

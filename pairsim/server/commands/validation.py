@@ -1,4 +1,4 @@
-"""Which batches may go into an inbox. Nothing of a batch is applied unless all of it passes."""
+"""Which batches may enter an inbox. Nothing of a batch is applied unless all of it is valid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def check_batch(commands: Sequence[Command], catalogue: Catalogue | None) -> None:
-    """Lets a batch pass, or says what is wrong with it.
+    """Checks a batch against the limits and the area's catalogue.
+
+    Args:
+        commands: The batch.
+        catalogue: The operations and components of the area; None while the process has no area.
 
     Raises:
         HttpError: 400, 413, or 503 while this process has no area.
@@ -24,17 +28,18 @@ def check_batch(commands: Sequence[Command], catalogue: Catalogue | None) -> Non
     if len(commands) > MAX_BATCH:
         raise HttpError(413, f"a batch holds at most {MAX_BATCH:,} commands, not {len(commands):,}")
     if len({command.id for command in commands}) < len(commands):
-        raise HttpError(400, f"the id {_first_twice(commands)!a} is used twice in one batch: an id names one command")
+        duplicate = _first_duplicate(commands)
+        raise HttpError(400, f"the id {duplicate!a} is used twice in one batch: an id names one command")
     if catalogue is None:
         raise HttpError(503, "this process is a spare: it has no area to send commands to")
     for command in commands:
         catalogue.check(command)
 
 
-def _first_twice(commands: Sequence[Command]) -> str:
+def _first_duplicate(commands: Sequence[Command]) -> str:
     seen: set[str] = set()
     for command in commands:
         if command.id in seen:
             return command.id
         seen.add(command.id)
-    raise LookupError("no id is used twice")
+    raise LookupError("every id is used once")

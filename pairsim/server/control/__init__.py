@@ -1,1 +1,1 @@
-"""What the controller asks of a process: assignments, statuses, probes."""
+"""What the controller and Kubernetes ask of a process: assignments, statuses, probes."""

@@ -1,4 +1,7 @@
-"""The controller's orders to a simulator process: assignment, authority, switchover."""
+"""The controller's requests to a process: assignment, authority, switchover and leaving.
+
+A handler waits for the replica in a thread of a `BoundedExecutor`, one request after the other.
+"""
 
 from __future__ import annotations
 
@@ -12,65 +15,67 @@ from pairsim.model.authority import Authority
 from pairsim.protocol.frames import SwitchoverAnswer
 from pairsim.replication.service import NotActiveError, ReplicaService, WitnessService
 from pairsim.server.http.errors import HttpError
-from pairsim.server.http.requests import Blocking, decode_json, read_body, takes
+from pairsim.server.http.misdirected import MISDIRECTED
+from pairsim.server.http.requests import BoundedExecutor, decode_json, read_body, reject_unknown_query
 
 ASSIGN_SECONDS = 30.0
 AUTHORISE_SECONDS = 5.0
 SWITCHOVER_SECONDS = 5.0
-_GRACE = 1.0
+_ANSWER_SECONDS = 1.0
+"""How much longer a handler waits than the replica may take, so that the replica's own sentence arrives."""
 
 
-class Control:
-    """Handlers; each waits in a thread of its own, one after the other."""
+class ControlHandlers:
+    """Handlers of the requests that only a simulator's active carries out."""
 
-    def __init__(self, port: ReplicaService, blocking: Blocking) -> None:
-        self._port, self._blocking = port, blocking
+    def __init__(self, service: ReplicaService, executor: BoundedExecutor) -> None:
+        self._service, self._executor = service, executor
 
     async def authorise(self, request: web.Request) -> web.Response:
-        """`PUT /v1/authority`."""
+        """Handles `PUT /v1/authority`: grants the area its bounds."""
         authority = decode_json(await read_body(request), Authority)
-        work = functools.partial(self._port.authorise, authority, AUTHORISE_SECONDS)
+        work = functools.partial(self._service.authorise, authority, AUTHORISE_SECONDS)
         try:
-            await self._blocking.run(work, AUTHORISE_SECONDS + _GRACE)
+            await self._executor.run(work, AUTHORISE_SECONDS + _ANSWER_SECONDS)
         except NotActiveError as error:
-            raise HttpError(421, str(error)) from error
+            raise HttpError(MISDIRECTED, str(error)) from error
         return web.Response(status=204)
 
     async def switchover(self, request: web.Request) -> web.Response:
-        """`POST /v1/switchover`."""
+        """Handles `POST /v1/switchover`: hands the leadership over to the passive."""
         await read_body(request)
-        work = functools.partial(self._port.switchover, SWITCHOVER_SECONDS)
+        work = functools.partial(self._service.switchover, SWITCHOVER_SECONDS)
         try:
-            done = await self._blocking.run(work, SWITCHOVER_SECONDS + _GRACE)
+            done = await self._executor.run(work, SWITCHOVER_SECONDS + _ANSWER_SECONDS)
         except NotActiveError as error:
-            raise HttpError(421, str(error)) from error
+            raise HttpError(MISDIRECTED, str(error)) from error
         body = msgspec.json.encode(SwitchoverAnswer(done.gap_ms, done.term))
         return web.Response(body=body, content_type="application/json")
 
 
-class Assigning:
-    """`PUT` and `DELETE /v1/assignment`, `POST /v1/leave`: the same for simulators and witnesses."""
+class AssignmentHandlers:
+    """Handlers of assigning, releasing and leaving: the same for simulators and witnesses."""
 
-    def __init__(self, port: ReplicaService | WitnessService, blocking: Blocking) -> None:
-        self._port, self._blocking = port, blocking
+    def __init__(self, service: ReplicaService | WitnessService, executor: BoundedExecutor) -> None:
+        self._service, self._executor = service, executor
 
     async def assign(self, request: web.Request) -> web.Response:
-        """Makes the process a member of a generation."""
+        """Handles `PUT /v1/assignment`: makes the process a member of a generation."""
         assignment = decode_json(await read_body(request), Assignment)
-        await self._blocking.run(functools.partial(self._port.assign, assignment), ASSIGN_SECONDS)
+        await self._executor.run(functools.partial(self._service.assign, assignment), ASSIGN_SECONDS)
         return web.Response(status=204)
 
     async def release(self, request: web.Request) -> web.Response:
-        """Makes it leave its area."""
-        takes(request, "area")
+        """Handles `DELETE /v1/assignment?area=NAME`: makes the process leave the area."""
+        reject_unknown_query(request, "area")
         area = request.query.get("area", "")
         if not area:
             raise HttpError(400, "the query needs area=, the area to leave")
-        await self._blocking.run(functools.partial(self._port.release, area), ASSIGN_SECONDS)
+        await self._executor.run(functools.partial(self._service.release, area), ASSIGN_SECONDS)
         return web.Response(status=204)
 
     async def leave(self, request: web.Request) -> web.Response:
-        """`POST /v1/leave`: the process will end soon, and says so from now on."""
+        """Handles `POST /v1/leave`: the process will end soon, and its status says so from now on."""
         await read_body(request)
-        self._port.leave()
+        self._service.leave()
         return web.Response(status=204)

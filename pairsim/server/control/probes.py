@@ -1,4 +1,4 @@
-"""What Kubernetes asks: alive, ready, and which of the pair this is."""
+"""Kubernetes's probes: whether the process is alive, whether it is ready, and which replica of the pair it is."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from pairsim.model.status import ReplicaStatus, Role
 from pairsim.server.http.errors import Handler, HttpError
 
 
-class Probes:
-    """200 or 503 by role. A process that stops is not ready any more, whatever its role."""
+class ProbeHandlers:
+    """Handlers that answer 200 or 503 by role.
+
+    Attributes:
+        stopping: Whether the process has begun to stop; it is not ready then, whatever its role.
+    """
 
     def __init__(self, status: Callable[[], ReplicaStatus]) -> None:
         self._status = status
         self.stopping = False
 
     def routes(self) -> list[web.RouteDef]:
-        """All four."""
+        """Returns the routes `/livez`, `/readyz`, `/active` and `/passive`."""
         return [
             web.get("/livez", live),
             web.get("/readyz", self._ready),
@@ -45,5 +49,5 @@ class Probes:
 
 
 async def live(_request: web.Request) -> web.Response:
-    """The event loop runs."""
+    """Handles `GET /livez`: an answer shows that the event loop runs."""
     return web.Response(text="alive\n")

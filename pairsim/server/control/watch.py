@@ -1,6 +1,7 @@
-"""`WS /v1/watch`: the status, pushed. The controller lives on it, so a change is told at once.
+"""`WS /v1/watch`: the status of a process, pushed to the controller and other watchers.
 
-What counts as a change is told by a key; ticks are not a change, they are refreshed every second.
+A watcher gets the status when it connects, at once when something significant changes (`significant` of the status
+says what that is), and otherwise once a second. Ticks are not significant: they come with the refresh of each second.
 """
 
 from __future__ import annotations
@@ -14,72 +15,56 @@ from aiohttp import web
 
 from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim.server.http.auth import has_token
-from pairsim.server.http.notifications import Signal
-from pairsim.server.http.websockets import Sockets, push, send
+from pairsim.server.http.websockets import WebSockets, run_pusher, send
+from pairsim.server.notifications import Signal
 
 REFRESH_SECONDS = 1.0
 MAX_WATCHERS = 64
+_HEARTBEAT_SECONDS = 15.0
 _MAX_FRAME = 1024
 
-S = TypeVar("S", bound=msgspec.Struct)
+S = TypeVar("S", bound=ReplicaStatus | WitnessStatus)
 
 
-def replica_key(status: ReplicaStatus) -> Hashable:
-    """What a watcher of a replica learns at once."""
-    return (
-        status.role,
-        status.area,
-        status.generation,
-        status.term,
-        status.epoch,
-        status.leader,
-        status.members,
-        status.in_sync,
-        status.peer_in_sync,
-        status.leaving,
-    )
+class WatchHandler(Generic[S]):
+    """The handler of `/v1/watch`.
 
+    Attributes:
+        sockets: The open WebSockets of all watchers.
+    """
 
-def witness_key(status: WitnessStatus) -> Hashable:
-    """What a watcher of a witness learns at once."""
-    return status.leaving, *((g.area, g.generation, g.term, g.leader, g.members, g.votes) for g in status.areas)
+    def __init__(self, status: Callable[[], S], changes: Signal, token: str, refresh: float = REFRESH_SECONDS) -> None:
+        """Creates the handler.
 
-
-class Watch(Generic[S]):
-    """Serves watchers."""
-
-    def __init__(
-        self,
-        status: Callable[[], S],
-        key: Callable[[S], Hashable],
-        changes: Signal,
-        token: str,
-        refresh: float = REFRESH_SECONDS,
-    ) -> None:
-        """Who has the token is never turned away: the controller must not be kept out by onlookers."""
-        self.sockets = Sockets("watchers", MAX_WATCHERS)
-        self._status, self._key, self._changes, self._refresh = status, key, changes, refresh
+        Args:
+            status: Returns the current status.
+            changes: Is notified when the status may have changed.
+            token: A watcher with this bearer token is always accepted: others must not keep the controller out.
+            refresh: Seconds after which an unchanged status is sent again.
+        """
+        self.sockets = WebSockets("watchers", MAX_WATCHERS)
+        self._status, self._changes, self._refresh = status, changes, refresh
         self._token = token
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One watcher, until it goes."""
+        """Serves one watcher until it disconnects."""
         return await self.sockets.serve(
             request,
-            lambda socket: push(socket, self._push(socket)),
+            lambda socket: run_pusher(socket, self._push(socket)),
             max_frame=_MAX_FRAME,
-            heartbeat=15.0,
+            heartbeat=_HEARTBEAT_SECONDS,
             always=has_token(request, self._token),
         )
 
     async def _push(self, socket: web.WebSocketResponse) -> None:
         loop = asyncio.get_running_loop()
-        told: Hashable = None
+        sent: Hashable = None
         due = loop.time()
         while not socket.closed:
             seen = self._changes.count
             status = self._status()
-            key = self._key(status)
-            if key != told or loop.time() >= due:
+            significant = status.significant()
+            if significant != sent or loop.time() >= due:
                 await send(socket, msgspec.json.encode(status).decode())
-                told, due = key, loop.time() + self._refresh
+                sent, due = significant, loop.time() + self._refresh
             await self._changes.after(seen, due - loop.time())

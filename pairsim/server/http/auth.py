@@ -1,4 +1,4 @@
-"""The control paths are the controller's alone: they take a bearer token."""
+"""Bearer tokens: control paths are open to the controller alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pairsim.server.http.errors import Handler, HttpError
 
 
 def has_token(request: web.Request, token: str) -> bool:
-    """Whether the request carries the token."""
+    """Returns whether the request carries the token."""
     try:
         require_token(request, token)
     except HttpError:
@@ -32,7 +32,7 @@ def require_token(request: web.Request, token: str) -> None:
 
 
 def guarded(token: str, handler: Handler) -> Handler:
-    """The handler behind the token."""
+    """Returns a handler that calls the given one only for requests with the token."""
 
     async def guard(request: web.Request) -> web.StreamResponse:
         require_token(request, token)

@@ -1,7 +1,8 @@
-"""Connections of the server: bounded in number, so that there are always files left for journals and peers.
+"""Connections of a server: bounded in number, so that files are always left for journals and peers.
 
-A connection that says nothing is closed, and one that is over the limit at once: whoever opens thousands and leaves
-them open must not keep the others out for long, and must not bring the process down.
+A connection over the limit is closed at once, and a connection that sends no request is closed after a while. So a
+client that opens thousands of connections and leaves them open cannot keep other clients out for long, and cannot bring
+the process down.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ log = structlog.get_logger()
 
 MAX_CONNECTIONS = 4_096
 SILENCE_SECONDS = 10.0
-"""How long a connection may take for its first request."""
+"""How long a connection may take until its first request."""
 
 IDLE_SECONDS = 30.0
-"""How long it may be idle between requests."""
+"""How long a connection may be idle between requests."""
 
 DRAIN_SECONDS = 3.0
-"""What requests under way have at the end."""
+"""How long requests that are under way may take after the server began to stop."""
 
 _RESERVED_FILES = 256
 _BACKLOG = 512
 
 
-def room() -> int:
-    """How many connections may be open, after the limit of open files was raised to what the system allows."""
+def connection_limit() -> int:
+    """Raises the limit of open files as far as the system allows, and returns how many connections may be open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + _RESERVED_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -43,43 +44,45 @@ def room() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(16, min(MAX_CONNECTIONS, soft - _RESERVED_FILES))
 
 
-class _TurnedAway(asyncio.Protocol):
+class _Rejected(asyncio.Protocol):
+    """The protocol of a connection that is closed at once."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
 
 
-class _Doorkeeper:
-    """Makes a protocol for every connection, or turns it away."""
+class _ConnectionLimiter:
+    """Makes the protocol of every connection, and rejects connections over the limit."""
 
     def __init__(self, runner: web.AppRunner, limit: int, silence: float) -> None:
         self._runner, self._limit, self._silence = runner, limit, silence
         self._silent: set[web.RequestHandler] = set()
-        self._full = False
+        self._is_full = False
 
     def __call__(self) -> asyncio.BaseProtocol:
         server = self._runner.server
         if server is None or len(server.connections) >= self._limit:
-            if not self._full:
-                log.warning("connections are turned away: as many as may be are open", limit=self._limit)
-            self._full = True
-            return _TurnedAway()
-        self._full = False
+            if not self._is_full:
+                log.warning("connection limit reached", limit=self._limit)
+            self._is_full = True
+            return _Rejected()
+        self._is_full = False
         protocol = server()
         self._silent.add(protocol)
-        asyncio.get_running_loop().call_later(self._silence, self._expect, protocol)
+        asyncio.get_running_loop().call_later(self._silence, self._close_if_silent, protocol)
         return protocol
 
     def middleware(self) -> Middleware:
-        """Notes who has said something."""
+        """Returns a middleware that notes which connections have sent a request."""
 
         @web.middleware
-        async def heard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._silent.discard(request.protocol)
             return await handler(request)
 
-        return heard
+        return note
 
-    def _expect(self, protocol: web.RequestHandler) -> None:
+    def _close_if_silent(self, protocol: web.RequestHandler) -> None:
         if protocol in self._silent:
             self._silent.discard(protocol)
             if protocol.transport is not None:
@@ -87,7 +90,7 @@ class _Doorkeeper:
 
 
 @asynccontextmanager
-async def listening(
+async def serve_app(
     app: web.Application,
     address: str,
     *,
@@ -96,29 +99,27 @@ async def listening(
     silence: float = SILENCE_SECONDS,
     idle: float = IDLE_SECONDS,
 ) -> AsyncIterator[int]:
-    """Serves an application at host:port while the context is open; yields the port.
+    """Serves an application at an address while the context is open; yields the port number.
 
     Args:
-        app: Not started yet.
-        address: Where.
-        drain: Seconds that requests under way have at the end.
-        limit: Connections; as many as the system has files for by default.
+        app: An application that was not started yet.
+        address: `host:port`; with port 0 the system chooses a free one.
+        drain: Seconds that requests under way may take when the context ends.
+        limit: How many connections may be open; by default as many as the system has files for.
         silence: Seconds that a connection has for its first request.
-        idle: Seconds that it may be idle between requests.
+        idle: Seconds that a connection may be idle between requests.
 
     Raises:
-        OSError: The address cannot be listened at.
+        OSError: The server cannot listen at the address.
     """
     host, _, port = address.rpartition(":")
-    logging.getLogger("aiohttp.server").addFilter(_no_client_mistakes)
+    logging.getLogger("aiohttp.server").addFilter(_is_not_client_mistake)
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=drain, keepalive_timeout=idle)
-    doorkeeper = _Doorkeeper(runner, room() if limit is None else limit, silence)
-    app.middlewares.insert(0, doorkeeper.middleware())
+    limiter = _ConnectionLimiter(runner, connection_limit() if limit is None else limit, silence)
+    app.middlewares.insert(0, limiter.middleware())
     await runner.setup()
     try:
-        server = await asyncio.get_running_loop().create_server(
-            doorkeeper, host.strip("[]"), int(port), backlog=_BACKLOG
-        )
+        server = await asyncio.get_running_loop().create_server(limiter, host.strip("[]"), int(port), backlog=_BACKLOG)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -127,6 +128,6 @@ async def listening(
         await runner.cleanup()
 
 
-def _no_client_mistakes(record: logging.LogRecord) -> bool:
-    """What a client sent that is no HTTP was answered, and is no error of the server's."""
+def _is_not_client_mistake(record: logging.LogRecord) -> bool:
+    """Keeps aiohttp from logging malformed HTTP as an error of the server: the client got its 400 already."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -1,32 +1,40 @@
-"""Requests that are meant for one area or process: a process may be given another area, and an address another process.
+"""Refuses requests that are meant for another area or process, with status 421 ("Misdirected Request", RFC 9110).
 
-A client that names its area (header `Pairsim-Area`) is never served from another: a process that has it not answers
-421. WebSockets end when the process changes its area, and what was held for the old one is not sent to the new.
+A process may be given another area, and an address may be given to another process. So a client can say in a header
+for whom its request is meant:
 
-The same for the process itself (header `Pairsim-Replica`): whoever follows it by an address that is out of date, as a
-pod's is after its machine restarted, must not take another one's word for its own, nor give that one its orders.
+- `Pairsim-Area`: a process that has another area, or none, refuses. WebSockets end when the process changes its area,
+  and commands that were held for the old area are not sent to the new one.
+- `Pairsim-Replica`: a process with another name refuses. A client that follows a process by an address that is out of
+  date, as a pod's is after its machine restarted, must neither take another process's status for the one that it
+  follows, nor give its orders to that process.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from pairsim.protocol.frames import AREA_HEADER, REPLICA_HEADER
-from pairsim.replication.service import ReplicaService, WitnessService
 from pairsim.server.http.errors import HttpError
 
 MISDIRECTED = 421
 
 
-def only_own_area(port: ReplicaService) -> Middleware:
-    """Refuses what names another area than the process has."""
+def require_area(current_area: Callable[[], str]) -> Middleware:
+    """Returns a middleware that refuses requests for another area than the process has.
+
+    Args:
+        current_area: Returns the name of the process's area; an empty string for a spare.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         wanted = request.headers.get(AREA_HEADER)
         if wanted is not None:
-            area = port.status().area
+            area = current_area()
             if area != wanted:
                 has = f"simulates {area}" if area else "is a spare"
                 raise HttpError(MISDIRECTED, f"this process {has}, not {wanted}: ask another one")
@@ -35,14 +43,18 @@ def only_own_area(port: ReplicaService) -> Middleware:
     return check
 
 
-def only_this_process(port: ReplicaService | WitnessService) -> Middleware:
-    """Refuses what names another process."""
+def require_process(name: Callable[[], str]) -> Middleware:
+    """Returns a middleware that refuses requests for another process.
+
+    Args:
+        name: Returns the name of this process.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         wanted = request.headers.get(REPLICA_HEADER)
-        if wanted is not None and wanted != (name := port.status().replica):
-            raise HttpError(MISDIRECTED, f"this process is {name}, not {wanted}, which had its address once")
+        if wanted is not None and wanted != (own := name()):
+            raise HttpError(MISDIRECTED, f"this process is {own}, not {wanted}, which had its address once")
         return await handler(request)
 
     return check

@@ -1,4 +1,4 @@
-"""What a replica counts of its own work, as Prometheus wants it."""
+"""The measurements that a replica takes of its own work, as Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from pairsim.replication.measurements import ReplicaMeasurements
 
 
-class MeterCollector:
-    """Reads the meters when it is scraped; a spare has none."""
+class MeasurementCollector:
+    """A collector that reads a replica's measurements at every scrape; a spare has no measurements."""
 
     def __init__(self, meters: Callable[[], ReplicaMeasurements | None]) -> None:
         self._meters = meters
 
     def collect(self) -> Iterator[Metric]:
-        """For the registry."""
+        """Yields the metrics; the registry calls this at every scrape."""
         meters = self._meters()
         if meters is None:
             return
-        for name, text, taken in (
+        for name, text, histogram in (
             ("pairsim_tick_seconds", "What a tick of the active took.", meters.ticks),
             ("pairsim_commit_seconds", "From a tick's record in the active's log to its commit.", meters.commits),
             (
@@ -30,9 +30,9 @@ class MeterCollector:
                 meters.takeovers,
             ),
         ):
-            bounds = [*map(str, taken.bounds), "+Inf"]
-            buckets = list(zip(bounds, itertools.accumulate(taken.counts), strict=True))
-            yield HistogramMetricFamily(name, text, buckets=buckets, sum_value=taken.seconds)
+            bounds = [*map(str, histogram.bounds), "+Inf"]
+            buckets = list(zip(bounds, itertools.accumulate(histogram.counts), strict=True))
+            yield HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.seconds)
         for name, text, value in (
             ("pairsim_tick_overruns", "Times that the active fell behind its beat.", meters.overruns),
             ("pairsim_leaderships", "Times that this replica became the active.", meters.leaderships),

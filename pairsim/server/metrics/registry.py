@@ -1,6 +1,7 @@
-"""What a process tells Prometheus; one registry per application, so that tests can run many in one process.
+"""The Prometheus metrics of a process; one registry per application, so that tests can run many in one process.
 
-A replica's samples all carry the label `area`: a process may be given another one. A spare's carry none.
+All samples of a replica carry the label `area`, because a process may be given another area. The samples of a spare
+carry no such label.
 """
 
 from __future__ import annotations
@@ -27,25 +28,33 @@ _ANSWER_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0,
 _TERM, _GENERATION = "Raft's term.", "Number of the Raft group; 0 for a spare."
 _TICK = "The newest committed tick known here."
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge for every counter, which nobody reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the number of samples
 
 
 class _Collector:
-    """Made of what it collects at a scrape."""
+    """A collector made of a function, which is called at every scrape."""
 
     def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
         self.collect = collect
 
 
-class Exposition:
-    """The registry, and its page."""
+class MetricsEndpoint:
+    """A registry of metrics and the handler of `GET /metrics`.
+
+    Attributes:
+        registry: Takes the metrics of the process.
+    """
 
     def __init__(self, area: Callable[[], str] = str) -> None:
-        """`area` is asked at every scrape; every sample gets its answer as a label, unless that is empty."""
+        """Creates a registry with the metrics of the operating system's process.
+
+        Args:
+            area: Is called at every scrape; every sample gets the result as the label `area`, unless it is empty.
+        """
         self.registry = CollectorRegistry()
         self._area = area
-        self._told = CollectorRegistry()
-        self._told.register(_Collector(self._with_area))
+        self._labelled = CollectorRegistry()
+        self._labelled.register(_Collector(self._with_area))
         ProcessCollector(registry=self.registry)
 
     def _with_area(self) -> Iterator[Metric]:
@@ -56,12 +65,16 @@ class Exposition:
             yield metric
 
     async def handle(self, _request: web.Request) -> web.Response:
-        """`GET /metrics`."""
-        return web.Response(body=generate_latest(self._told), headers={"Content-Type": _CONTENT_TYPE})
+        """Handles `GET /metrics`."""
+        return web.Response(body=generate_latest(self._labelled), headers={"Content-Type": _CONTENT_TYPE})
 
 
-class Metrics(Exposition):
-    """What is counted while a replica's requests are served, and what its status tells."""
+class ReplicaMetrics(MetricsEndpoint):
+    """The metrics of a simulator process: counts of requests, and values of its status.
+
+    Attributes:
+        answer_seconds: Histogram of the time from a batch's arrival to its answer.
+    """
 
     def __init__(self, status: Callable[[], ReplicaStatus]) -> None:
         super().__init__(lambda: status().area)
@@ -84,7 +97,7 @@ class Metrics(Exposition):
         self._held = Counter("pairsim_held_batches", "Batches that had to wait for an active.", registry=self.registry)
 
     def answered(self, results: list[Result]) -> None:
-        """Counts a committed batch."""
+        """Counts the results of a committed batch."""
         applied = 0
         for result in results:
             if result.status is Status.APPLIED:
@@ -94,13 +107,13 @@ class Metrics(Exposition):
         self._by_status[Status.APPLIED].inc(applied)
 
     def refused(self, commands: int, *, full: bool) -> None:
-        """Counts a refused batch."""
+        """Counts a refused batch of `commands` commands; `full` says that the inbox was full."""
         self._refused.inc(commands)
         if full:
             self._full.inc()
 
     def relayed(self, commands: int) -> None:
-        """Counts commands sent on to the active."""
+        """Counts commands that were relayed to the active."""
         self._relayed.inc(commands)
 
     def held(self) -> None:
@@ -108,7 +121,7 @@ class Metrics(Exposition):
         self._held.inc()
 
     def watch(self, sockets: Mapping[str, Sized]) -> None:
-        """Adds what the status and the sockets tell at the time of a scrape."""
+        """Adds metrics that are read from the status and the open sockets at every scrape."""
 
         def collect() -> Iterator[Metric]:
             now = self._status()
@@ -134,8 +147,8 @@ class Metrics(Exposition):
         self.registry.register(_Collector(collect))
 
 
-class WitnessMetrics(Exposition):
-    """What a witness's status tells at the time of a scrape."""
+class WitnessMetrics(MetricsEndpoint):
+    """The metrics of a witness process, read from its status at every scrape."""
 
     def __init__(self, status: Callable[[], WitnessStatus]) -> None:
         super().__init__()

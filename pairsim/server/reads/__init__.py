@@ -1,1 +1,1 @@
-"""What the API reads of an area: entities, observations, backups."""
+"""Reading the state of an area: entities, observations, backups."""

@@ -1,7 +1,8 @@
-"""`GET /v1/backup`: everything in an area at one committed tick, as the commands that make it again.
+"""`GET /v1/backup`: everything in an area at one committed tick, as the commands that restore it.
 
-One `spawn` an entity as a line of JSON, in the order of the rows, gzipped: `pairsim send --file` restores it, and
-nobody needs to know how a state is kept here. The state is copied at once and written while the area ticks on.
+A backup has one line of JSON for each entity, a `spawn` command, in the order of the table's rows, and is compressed
+with gzip. `pairsim send --file` restores it, so the format does not depend on how a replica keeps its state. The state
+is copied at once and written while the area ticks on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pairsim.model.commands import Command
 from pairsim.protocol.frames import ENTITIES_HEADER, TICK_HEADER
 from pairsim.replication.service import Published, ReplicaService
 from pairsim.server.http.errors import HttpError
-from pairsim.server.http.requests import Blocking, takes
+from pairsim.server.http.misdirected import MISDIRECTED
+from pairsim.server.http.requests import BoundedExecutor, reject_unknown_query
 
 if TYPE_CHECKING:
     from pairsim.model.state.table import Table
@@ -28,28 +30,33 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 READ_SECONDS = 5.0
+_ANSWER_SECONDS = 1.0
+"""How much longer the handler waits than the replica may take, so that the replica's own sentence arrives."""
+
 _PIECE_SECONDS = 30.0
-_ROWS = 2_000
-_LEVEL = 1
-_GZIP = 31
-"""zlib's way to say: the largest window, with gzip's head and checksum."""
+"""How long one piece may take to be made, and to be read by the client."""
+
+_ROWS_PER_PIECE = 2_000
+_COMPRESSION_LEVEL = 1
+_GZIP_WBITS = 31
+"""For zlib: the largest window, with gzip's header and checksum."""
 
 
 class BackupHandler:
-    """One backup at a time: each holds a copy of the area."""
+    """The handler of backups; it makes one at a time, because each holds a copy of the area."""
 
-    def __init__(self, port: ReplicaService, blocking: Blocking) -> None:
-        self._port, self._blocking = port, blocking
+    def __init__(self, service: ReplicaService, executor: BoundedExecutor) -> None:
+        self._service, self._executor = service, executor
         self._busy = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """`GET /v1/backup?area=NAME`."""
-        takes(request, "area")
-        area, mine = request.query.get("area", ""), self._port.status().area
+        """Handles `GET /v1/backup?area=NAME`."""
+        reject_unknown_query(request, "area")
+        area, own = request.query.get("area", ""), self._service.status().area
         if not area:
             raise HttpError(400, "the query needs area=, the area to back up")
-        if area != mine:
-            raise HttpError(421, f"this process has {mine or 'no area'}, not {area}: ask another one")
+        if area != own:
+            raise HttpError(MISDIRECTED, f"this process has {own or 'no area'}, not {area}: ask another one")
         if self._busy:
             raise HttpError(503, "a backup is being made already: try again when it is done")
         self._busy = True
@@ -59,29 +66,32 @@ class BackupHandler:
             self._busy = False
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
-        read = functools.partial(self._port.read, _copied, READ_SECONDS)
-        table, published = await self._blocking.run(read, READ_SECONDS + 1.0)
+        read = functools.partial(self._service.read, _copy, READ_SECONDS)
+        table, published = await self._executor.run(read, READ_SECONDS + _ANSWER_SECONDS)
         answer = web.StreamResponse(headers={TICK_HEADER: str(published.tick), ENTITIES_HEADER: str(len(table))})
         answer.content_type = "application/gzip"
         await answer.prepare(request)
         pieces = packed(table, published.tick)
         try:
-            while piece := await self._blocking.run(functools.partial(next, pieces, b""), _PIECE_SECONDS):
+            while piece := await self._executor.run(functools.partial(next, pieces, b""), _PIECE_SECONDS):
                 async with asyncio.timeout(_PIECE_SECONDS):
                     await answer.write(piece)
         except (TimeoutError, ConnectionError, HttpError) as error:
-            # Half of it is told already: the connection is cut, so that it cannot be taken for whole.
-            log.warning("a backup was not read to its end", area=self._port.status().area, reason=str(error))
+            # Half of the answer is sent already: the connection is cut, so that it cannot be taken for a whole one.
+            log.warning("backup interrupted", area=self._service.status().area, reason=str(error))
             if request.transport is not None:
                 request.transport.abort()
         return answer
 
 
 def packed(table: Table, tick: int) -> Iterator[bytes]:
-    """The lines, gzipped; no piece is empty. A number that is not finite stands as null, which no command takes."""
-    gzip = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    for first in range(0, len(table), _ROWS):
-        rows = slice(first, first + _ROWS)
+    """Yields the lines of a backup, compressed; no piece is empty.
+
+    A number that is not finite is written as null, which no command accepts: JSON has no word for it.
+    """
+    gzip = zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP_WBITS)
+    for first in range(0, len(table), _ROWS_PER_PIECE):
+        rows = slice(first, first + _ROWS_PER_PIECE)
         names = list(table.columns())
         columns = [column[rows].tolist() for column in table.columns().values()]
         lines = [
@@ -93,5 +103,5 @@ def packed(table: Table, tick: int) -> Iterator[bytes]:
     yield gzip.flush()
 
 
-def _copied(table: Table, published: Published) -> tuple[Table, Published]:
+def _copy(table: Table, published: Published) -> tuple[Table, Published]:
     return table.copy(), published

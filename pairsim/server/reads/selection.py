@@ -1,4 +1,4 @@
-"""An area of interest as a query names it: a box and some components."""
+"""A selection of an area's entities as a query names it: a box and some components."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 from pairsim.model.geometry import Point
 from pairsim.protocol.bounds import POSITION, Bounds
 from pairsim.server.http.errors import HttpError
-from pairsim.server.http.requests import number
+from pairsim.server.http.requests import parse_float
 
 if TYPE_CHECKING:
     from pairsim.model.command_schema import Catalogue
@@ -20,13 +20,18 @@ _MAX_COMPONENTS = 64
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What an observer wants: entities in the box (None: all), and these components (none named: all)."""
+    """A selection of entities and components.
+
+    Attributes:
+        box: Selects the entities in it by position; None selects all.
+        components: Names in alphabetical order; an empty tuple selects all.
+    """
 
     box: Bounds | None
     components: tuple[str, ...]
 
     def check(self, catalogue: Catalogue | None) -> None:
-        """Whether this area has what the selection names.
+        """Checks that the area has the components that the selection names, and a position if there is a box.
 
         Raises:
             HttpError: 400, or 503 while this process has no area.
@@ -36,13 +41,13 @@ class Selection(msgspec.Struct, frozen=True):
         schema = catalogue.schema
         for name in self.components:
             if name not in schema:
-                raise HttpError(400, f"{name[:40]!a} is no component here, there are {', '.join(schema.names)}")
+                raise HttpError(400, f"{name[:40]!a} must be one of this area's components: {', '.join(schema.names)}")
         if self.box is not None and (POSITION not in schema or schema[POSITION].width != 3):
             raise HttpError(400, "entities of this area have no position: leave min and max out")
 
 
 def parse_selection(request: web.Request) -> Selection:
-    """From `min`, `max` and `components`.
+    """Returns the selection of the query parameters `min`, `max` and `components`.
 
     Raises:
         HttpError: 400.
@@ -54,7 +59,7 @@ def parse_selection(request: web.Request) -> Selection:
 
 
 def parse_box(request: web.Request) -> Bounds | None:
-    """From `min` and `max`; None if there is neither.
+    """Returns the box of the query parameters `min` and `max`; None if both are missing.
 
     Raises:
         HttpError: 400.
@@ -64,15 +69,15 @@ def parse_box(request: web.Request) -> Bounds | None:
         return None
     if low is None or high is None:
         raise HttpError(400, "a box needs both min=x,y[,z] and max=x,y[,z]")
-    box = Bounds(_point(low, "min", -math.inf), _point(high, "max", math.inf))
+    box = Bounds(_parse_point(low, "min", -math.inf), _parse_point(high, "max", math.inf))
     if not all(a < b for a, b in zip(box.low, box.high, strict=True)):
         raise HttpError(400, "min must be below max on every axis")
     return box
 
 
-def _point(text: str, name: str, unbounded: float) -> Point:
+def _parse_point(text: str, name: str, unbounded: float) -> Point:
     parts = text.split(",", 3)
     if len(parts) not in (2, 3):
-        raise HttpError(400, f"{name} is {name}=x,y or {name}=x,y,z")
-    x, y, *rest = (number(part, name) for part in parts)
+        raise HttpError(400, f"{name} must be {name}=x,y or {name}=x,y,z")
+    x, y, *rest = (parse_float(part, name) for part in parts)
     return x, y, rest[0] if rest else unbounded

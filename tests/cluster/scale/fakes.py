@@ -12,15 +12,14 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
-from pairsim.server.control.watch import Watch, replica_key, witness_key
-from pairsim.server.http.notifications import Signal
+from pairsim.server.control.watch import WatchHandler
+from pairsim.server.notifications import Signal
 
 _FIRST = ipaddress.IPv4Address("127.64.0.1")
 _TICK_RATE = 20.0
@@ -35,10 +34,8 @@ class Fake:
         self.dead = False
         self.open: set[web.Request] = set()
         self._world, self._changes = world, Signal()
-        key: Callable[..., object] = witness_key if witness else replica_key
-        self._watch: Watch[ReplicaStatus | WitnessStatus] = Watch(
+        self._watch: WatchHandler[ReplicaStatus | WitnessStatus] = WatchHandler(
             self._group_status if witness else self._status,
-            key,  # type: ignore[arg-type]
             self._changes,
             world.token,
         )

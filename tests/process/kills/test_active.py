@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections import defaultdict
 
-from pairsim.client.errors import Unavailable
+from pairsim.client import Unavailable
 from pairsim.model.status import Role
 from tests.harness import Node, RunningPair, until
 from tests.process.shared_pairs import role_of

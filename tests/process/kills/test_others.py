@@ -6,8 +6,7 @@ import signal
 
 import pytest
 
-from pairsim.client.client import AreaClient, new_id
-from pairsim.client.errors import Unavailable
+from pairsim.client import AreaClient, Unavailable, new_id
 from pairsim.model.commands import Command
 from pairsim.model.status import Role
 from tests.harness import TOKEN, Node, RunningPair, until

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_controller.cli.main import probes
 from tests.unit.controller.test_leadership import candidate, cluster
 
@@ -28,7 +28,7 @@ def controller(folder: Path, port: int) -> Iterator[None]:
         async with (
             cluster(folder) as (at, _server, file),
             candidate(at, file, "controller-1") as (made, meters),
-            listening(probes(made, meters), f"127.0.0.1:{port}"),
+            serve_app(probes(made, meters), f"127.0.0.1:{port}"),
         ):
             await at.paired()
             began.set()

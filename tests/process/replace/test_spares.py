@@ -7,8 +7,7 @@ import signal
 
 import pytest
 
-from pairsim.client.client import AreaClient, new_id
-from pairsim.client.errors import ClientError, Unavailable
+from pairsim.client import AreaClient, ClientError, Unavailable, new_id
 from pairsim.model.commands import Command
 from pairsim.model.status import Role
 from tests.harness import TOKEN, Node, RunningPair, reachable, until

@@ -148,7 +148,7 @@ def test_sigterm_stops_the_world_in_order_and_the_next_start_resumes_it(world: R
     assert not any(map(is_running, pids))
     logs = [(world.data / f"sim-{number}" / "log").read_text() for number in (1, 2, 3)]
     assert all("stopped with the whole world" in log.splitlines()[-1] for log in logs)
-    assert not any("stops without handing over" in log for log in logs)
+    assert not any("handover failed" in log for log in logs)
     _, errors = watching.communicate(timeout=20)
     assert (watching.returncode, errors.count("Error: ")) == (1, 1)
     assert "Traceback" not in errors

@@ -72,7 +72,7 @@ def test_a_second_start_of_a_process_fails_with_the_reason(tmp_path: Path, kind:
     )
     try:
         assert first.stderr is not None
-        while "serves" not in first.stderr.readline():
+        while "listening" not in first.stderr.readline():
             assert first.poll() is None
         for words, sentence in (
             ((other_http, other_peer), f"the data folder {tmp_path}/data is in use by another process"),

@@ -8,7 +8,7 @@ from typing import cast
 import aiohttp
 import pytest
 
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_chaos.probe.probe import Probe
 from pairsim_chaos.run.verdict_server import FRESH, Standing, VerdictServer
 from pairsim_chaos.target import World
@@ -35,7 +35,7 @@ async def test_a_status_check_is_told_by_the_status_as_it_is_now(monkeypatch: py
     server, probe = VerdictServer(cast("World", Nowhere())), Broken()
     monkeypatch.setattr(server, "_run", idle)
     server._probe = cast("Probe", probe)
-    async with listening(server.app(), "127.0.0.1:0") as port, aiohttp.ClientSession() as http:
+    async with serve_app(server.app(), "127.0.0.1:0") as port, aiohttp.ClientSession() as http:
 
         async def told() -> tuple[int, str]:
             async with http.get(f"http://127.0.0.1:{port}/verdict") as answer:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from pairsim.cli import main
 from pairsim.model.command_schema import Catalogue, Operation
 from pairsim.model.state.schema import Component
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.world_status import picture
 from tests.unit.controller.worlds import Fakes, fakes, until
@@ -55,7 +55,7 @@ async def _world(path: Path) -> AsyncIterator[tuple[Fakes, int]]:
             replica.area_catalogue = catalogue
             replica.spawn(1, [[0.5, 0.5, 0.5]] * 3)
         app = world_app(made.world, frozenset({"127.0.0.1"}))
-        async with listening(app, "127.0.0.1:0", drain=0.1) as port:
+        async with serve_app(app, "127.0.0.1:0", drain=0.1) as port:
             await until(lambda: picture(made.world).areas[0].redundant and len(picture(made.world).spares) == 1)
             yield made, port
 

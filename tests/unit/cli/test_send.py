@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from pairsim.cli import command_parser, load
-from pairsim.client.client import AreaClient, Session
-from pairsim.client.errors import Overloaded, Unavailable
+from pairsim.client import AreaClient, Overloaded, Session, Unavailable
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.status import Role
 from pairsim_controller.local.world_status import picture
 from tests.unit.cli.running import Running, pairsim, running
-from tests.unit.server.fakes import FakePort
+from tests.unit.server.fakes import FakeReplica
 
 IMPULSE = {"op": "impulse", "entity": 1, "components": {"impulse": [1, 0, 0]}}
 
@@ -36,13 +35,13 @@ def lines(*items: object) -> str:
 def submitted(monkeypatch: pytest.MonkeyPatch) -> list[Command]:
     """Whatever reaches a replica."""
     taken: list[Command] = []
-    submit = FakePort.submit
+    submit = FakeReplica.submit
 
-    def take(self: FakePort, batch: Sequence[Command], done: Callable[..., None]) -> None:
+    def take(self: FakeReplica, batch: Sequence[Command], done: Callable[..., None]) -> None:
         taken.extend(batch)
         submit(self, batch, done)
 
-    monkeypatch.setattr(FakePort, "submit", take)
+    monkeypatch.setattr(FakeReplica, "submit", take)
     return taken
 
 

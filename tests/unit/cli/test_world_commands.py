@@ -80,7 +80,7 @@ def test_status_shows_that_time_runs_slowly(tmp_path: Path) -> None:
 
         def slow() -> None:
             world.made.replicas["a"].pace = 0.41
-            world.made.replicas["a"].tell(None)
+            world.made.replicas["a"].notify(None)
 
         world.do(slow, lambda: getattr(world.made.world.observers["a"].status, "pace", 1.0) < 1)
         said = " ".join(world.run("status").stdout.split())

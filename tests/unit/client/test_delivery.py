@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pairsim.client.delivery import BusyError, Delivery, NotSentError, UnknownFateError, _OneBatch, own_results
-from pairsim.client.errors import CommandsRefused, Overloaded, Unavailable
+from pairsim.client import CommandsRefused, Overloaded, Unavailable
+from pairsim.client.delivery import BatchAttempt, BusyError, Delivery, NotSentError, UnknownOutcomeError
 from pairsim.model.commands import Command, Result, Status
 from tests.unit.server.fakes import commands
-from tests.unit.server.helpers import soon
+from tests.unit.server.http_servers import soon
 
 Step = Callable[[], list[Result]] | Exception | None
 
@@ -54,7 +54,7 @@ async def test_one_answer_needs_one_attempt() -> None:
     assert replicas.asked == ["a"]
 
 
-@pytest.mark.parametrize("error", [NotSentError("refused"), UnknownFateError("broke")])
+@pytest.mark.parametrize("error", [NotSentError("refused"), UnknownOutcomeError("broke")])
 async def test_a_failure_is_followed_by_the_other_replica_at_once(error: Exception) -> None:
     replicas = Replicas(a=[error], b=[applied()])
     await deliver(replicas, hedge=60.0)
@@ -71,13 +71,13 @@ async def test_silence_is_hedged_and_the_rest_is_cancelled() -> None:
 
 async def test_the_attempt_after_a_failure_has_as_long_as_the_first() -> None:
     replicas = Replicas(a=[NotSentError("refused")], b=[None])
-    one = _OneBatch(Delivery(["a", "b"], replicas.attempt, hedge=1.0), commands(1), replicas.attempt, 10.0)
-    assert one._start_what_is_due(["a", "b"], 100.0) == 110.0
+    one = BatchAttempt(Delivery(["a", "b"], replicas.attempt, hedge=1.0), commands(1), replicas.attempt, 10.0)
+    assert one._start_due_attempt(["a", "b"], 100.0) == 110.0
     ((failed, url),) = one._running.items()
     await asyncio.wait([failed])
     del one._running[failed]
     assert one._outcome(url, failed) is None
-    assert one._start_what_is_due(["b", "a"], 105.0) == 115.0
+    assert one._start_due_attempt(["b", "a"], 105.0) == 115.0
     one.cancel()
 
 
@@ -107,33 +107,28 @@ async def test_a_replica_that_answers_late_but_first_is_asked_first_again() -> N
     assert asked == ["a", "b", "a"]
 
 
-async def test_it_goes_on_until_a_replica_answers() -> None:
+async def test_attempts_go_on_until_a_replica_answers() -> None:
     replicas = Replicas(
-        a=[NotSentError("gone")], b=[NotSentError("no active"), UnknownFateError("interrupted"), applied()]
+        a=[NotSentError("gone")], b=[NotSentError("no active"), UnknownOutcomeError("interrupted"), applied()]
     )
     assert (await deliver(replicas))[0].status is Status.APPLIED
 
 
-async def test_an_own_duplicate_is_the_result() -> None:
+async def test_a_duplicate_of_the_batchs_own_first_run_is_its_result() -> None:
     for reason, status in (("", Status.APPLIED), ("no such entity", Status.REJECTED)):
-        replicas = Replicas(a=[UnknownFateError("broke")], b=[applied(5, Status.DUPLICATE, reason)])
+        replicas = Replicas(a=[UnknownOutcomeError("broke")], b=[applied(5, Status.DUPLICATE, reason)])
         assert await deliver(replicas) == [Result("c0", status, 5, reason)]
 
 
-async def test_the_first_attempts_duplicate_stays_one() -> None:
+async def test_a_duplicate_of_the_first_attempt_stays_a_duplicate() -> None:
     assert (await deliver(Replicas(a=[applied(5, Status.DUPLICATE)])))[0].status is Status.DUPLICATE
 
 
-async def test_a_duplicate_from_before_the_batch_stays_one() -> None:
-    replicas = Replicas(a=[applied(7), UnknownFateError("broke")], b=[applied(6, Status.DUPLICATE)])
+async def test_a_duplicate_from_before_the_batch_stays_a_duplicate() -> None:
+    replicas = Replicas(a=[applied(7), UnknownOutcomeError("broke")], b=[applied(6, Status.DUPLICATE)])
     delivery = Delivery(["a", "b"], replicas.attempt, hedge=1.0)
     await soon(delivery.deliver(commands(1), 5.0))
     assert (await soon(delivery.deliver(commands(1), 5.0)))[0].status is Status.DUPLICATE
-
-
-def test_own_results_leaves_the_others_alone() -> None:
-    results = [Result("a", Status.REJECTED, 9, "no"), Result("b", Status.APPLIED, 9)]
-    assert own_results(results, 0) == results
 
 
 async def test_a_refusal_is_final() -> None:
@@ -143,20 +138,20 @@ async def test_a_refusal_is_final() -> None:
     assert replicas.asked == ["a"]
 
 
-async def test_overload_is_told_when_surely_nothing_was_applied() -> None:
+async def test_overload_is_reported_when_nothing_was_applied_for_certain() -> None:
     with pytest.raises(Overloaded):
         await deliver(Replicas(a=[BusyError("full")], b=[applied()]))
 
 
-async def test_overload_after_an_unknown_fate_is_retried() -> None:
-    replicas = Replicas(a=[UnknownFateError("broke"), BusyError("full"), applied(5, Status.DUPLICATE)])
+async def test_overload_after_an_unknown_outcome_is_retried() -> None:
+    replicas = Replicas(a=[UnknownOutcomeError("broke"), BusyError("full"), applied(5, Status.DUPLICATE)])
     assert (await deliver(replicas))[0].status is Status.APPLIED
 
 
-async def test_the_deadline_tells_which_fates_are_unknown() -> None:
+async def test_the_error_at_the_deadline_names_commands_with_an_unknown_outcome() -> None:
     for steps, unknown in (
         ([NotSentError("refused")], ()),
-        ([UnknownFateError("broke")], ("c0",)),
+        ([UnknownOutcomeError("broke")], ("c0",)),
         ([None], ("c0",)),
     ):
         with pytest.raises(Unavailable) as caught:

@@ -11,9 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from pairsim.client.client import AreaClient
-from pairsim.client.errors import Unavailable
-from pairsim.client.process_requests import BackupMade
+from pairsim.client import BackupSummary, ProcessClient, Unavailable
 from pairsim_controller.reconcile.backup_folder import BackupError, BackupFolder
 
 PIECES = (gzip.compress(b"one\n"), gzip.compress(b"two\n"))
@@ -25,7 +23,7 @@ class Source:
     def __init__(self, *, breaks: bool = False, hangs: bool = False) -> None:
         self.breaks, self.hangs, self.reached = breaks, hangs, asyncio.Event()
 
-    async def backup(self, _area: str, save: Callable[[bytes], Awaitable[None]], *, seconds: float) -> BackupMade:
+    async def backup(self, _area: str, save: Callable[[bytes], Awaitable[None]], *, seconds: float) -> BackupSummary:
         assert seconds > 0
         for piece in PIECES:
             await save(piece)
@@ -34,15 +32,15 @@ class Source:
                 await asyncio.Event().wait()
             if self.breaks:
                 raise Unavailable("the connection broke")
-        return BackupMade(tick=12, entities=2)
+        return BackupSummary(tick=12, entities=2)
 
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def client(source: Source) -> AreaClient:
-    return cast("AreaClient", source)
+def client(source: Source) -> ProcessClient:
+    return cast("ProcessClient", source)
 
 
 async def test_a_backup_is_named_after_its_area_time_and_tick(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_controller.console import feed, sampling
 from pairsim_controller.console.feed import MAX_VIEWERS, _Viewer
 from pairsim_controller.local.api import world_app
@@ -30,7 +30,7 @@ async def made(tmp_path: Path) -> AsyncIterator[Fakes]:
 async def http(made: Fakes) -> AsyncIterator[aiohttp.ClientSession]:
     app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
     async with (
-        listening(app, "127.0.0.1:0") as port,
+        serve_app(app, "127.0.0.1:0") as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(10)) as session,
     ):
         yield session

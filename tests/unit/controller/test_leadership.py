@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_controller.cli.main import main, probes
 from pairsim_controller.kube import manager
 from pairsim_controller.kube.api.connection import Connection
@@ -64,7 +64,7 @@ async def test_a_pair_is_made_and_followed_and_what_it_costs_is_counted(tmp_path
         at.replicas.lead("west", "sim-2")
         await at.until(lambda: at.label("sim-2") == ("active", "west", "2"))
         await at.until(lambda: "Switchover" in {reason for _a, reason, _n in at.api.events})
-        async with listening(probes(made, meters), "127.0.0.1:0") as port, aiohttp.ClientSession() as http:
+        async with serve_app(probes(made, meters), "127.0.0.1:0") as port, aiohttp.ClientSession() as http:
             for path in ("livez", "readyz"):
                 async with http.get(f"http://127.0.0.1:{port}/{path}") as answer:
                     assert answer.status == 200

@@ -166,6 +166,6 @@ async def test_a_step_that_is_not_deterministic_is_told_once_a_slip(tmp_path: Pa
         slipping = made.replicas["b"]
         for number in (1, 2):
             slipping.divergences = number
-            slipping.tell(None)
+            slipping.notify(None)
             await until(lambda number=number: sum("not deterministic" in told for told in made.told) == number)
         assert "north: b came to another state than the active" in made.told[-1]

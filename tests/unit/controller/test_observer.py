@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pairsim.client import process_requests
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_controller.plan.view import Kind
 from pairsim_controller.reconcile import status_watcher as module
 from pairsim_controller.reconcile.status_watcher import Observer
@@ -62,7 +62,7 @@ async def observed(
     process: Process, kind: Kind = Kind.SIMULATOR, port: int = 0
 ) -> AsyncIterator[tuple[Observer, list[object]]]:
     """A process, and who observes it, with what was known at each change."""
-    async with listening(process.app(), f"127.0.0.1:{port}", drain=0.1) as number:
+    async with serve_app(process.app(), f"127.0.0.1:{port}", drain=0.1) as number:
         changes: list[object] = []
         seen = Observer("sim-1", f"http://127.0.0.1:{number}", kind, "token", lambda: changes.append(seen.status))
         try:
@@ -117,7 +117,7 @@ async def test_a_process_is_found_whenever_it_starts() -> None:
         stack.push_async_callback(early.close)
         await asyncio.sleep(0)
         assert early.status is None
-        await stack.enter_async_context(listening(Process(says_it).app(), address, drain=0.1))
+        await stack.enter_async_context(serve_app(Process(says_it).app(), address, drain=0.1))
         await until(lambda: early.status == STATUS)
 
 
@@ -175,7 +175,7 @@ async def test_what_is_no_process_is_not_known(answer: bytes) -> None:
 
 
 async def test_a_process_that_hangs_is_not_known_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_requests, "_WATCH_SILENCE", 0.2)
+    monkeypatch.setattr(process_requests, "_WATCH_SILENCE_SECONDS", 0.2)
     hangs = asyncio.Event()
 
     async def once(socket: web.WebSocketResponse) -> None:

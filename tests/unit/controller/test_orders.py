@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from pairsim.client.client import AreaClient
+from pairsim.client import ProcessClient
 from pairsim_controller.plan.view import Release
 from pairsim_controller.reconcile.dispatcher import Orders
 from tests.unit.controller.worlds import until
 
 
 async def test_an_order_that_fails_again_and_again_is_told_and_in_the_end_forgotten() -> None:
-    async with AreaClient(["http://127.0.0.1:1"], token="t", deadline=0.2) as nobody:
+    async with ProcessClient("http://127.0.0.1:1", token="t", deadline=0.2) as nobody:
         orders = Orders(lambda _name: nobody)
 
         def told(now: float) -> list[str]:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from pairsim.model.status import Role
 from pairsim.replication.service import RefusedError
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim_controller.console.loopback_guard import MAX_BODY
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.process import Ending
@@ -31,7 +31,7 @@ async def made(tmp_path: Path) -> AsyncIterator[Fakes]:
 async def http(made: Fakes) -> AsyncIterator[aiohttp.ClientSession]:
     app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
     async with (
-        listening(app, "127.0.0.1:0") as port,
+        serve_app(app, "127.0.0.1:0") as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(10)) as session,
     ):
         yield session

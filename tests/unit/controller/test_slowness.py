@@ -118,7 +118,7 @@ async def test_up_tells_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         made.world._complaints._from = 0.0
         for pace in (0.41, 0.42, 0.43):
             made.replicas["a"].pace = pace
-            made.replicas["a"].tell(None)
+            made.replicas["a"].notify(None)
             await until(
                 lambda pace=pace: (seen := made.world.observers["a"].status) is not None and seen.pace == pace  # type: ignore[union-attr, misc]
             )

@@ -15,15 +15,15 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.geometry import Box
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.local.process import Ending, Slot
 from pairsim_controller.local.process_pool import Pool
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.plan.view import Kind
-from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
-from tests.unit.server.helpers import api_of
+from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness
+from tests.unit.server.http_servers import api_of
 
 DEADLINE = 10.0
 BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -36,7 +36,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-class Simulated(FakePort):
+class Simulated(FakeReplica):
     """A simulator process that is what a test says; killed, it is as if it had never been."""
 
     def __init__(self, name: str, role: Role = Role.SPARE) -> None:
@@ -131,9 +131,9 @@ async def fakes(path: Path, *, areas: tuple[AreaSpec, ...] = (NORTH,), working: 
     made = Fakes(DataFolder(path), areas)
     async with contextlib.AsyncExitStack() as stack:
         for name, replica in made.replicas.items():
-            number = await stack.enter_async_context(listening(api_of(replica).app(), "127.0.0.1:0", drain=0.1))
+            number = await stack.enter_async_context(serve_app(api_of(replica).app(), "127.0.0.1:0", drain=0.1))
             made.places[name] = Place(name, Kind.SIMULATOR, number)
-        number = await stack.enter_async_context(listening(witness_app(made.witness, TOKEN), "127.0.0.1:0", drain=0.1))
+        number = await stack.enter_async_context(serve_app(witness_app(made.witness, TOKEN), "127.0.0.1:0", drain=0.1))
         made.places["w"] = Place("w", Kind.WITNESS, number)
         for name, place in made.places.items():
             place.peer = f"127.0.0.1:{ord(name)}"

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pairsim.model.status import WitnessGroup
 from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from pairsim_controller.cli.main import probes
 from pairsim_controller.kube.api.objects import LastTakeover
@@ -20,8 +20,8 @@ from pairsim_controller.kube.metrics import Meters as ControllerMeters
 from pairsim_controller.local.api import world_app
 from pairsim_controller.reconcile.area_counts import census
 from tests.unit.controller.worlds import fakes
-from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
-from tests.unit.server.helpers import api_of
+from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness
+from tests.unit.server.http_servers import api_of
 
 GROUP = WitnessGroup(area="north", generation=1, term=4, tick=17, leader="a", members=("a", "b", "w"))
 _UNITS = ("seconds", "bytes", "hertz", "ticks")
@@ -41,7 +41,7 @@ class Told(NamedTuple):
         return word if word in _UNITS else ""
 
 
-class Measured(FakePort):
+class Measured(FakeReplica):
     """A replica that has meters."""
 
     def measurements(self) -> ReplicaMeasurements:  # type: ignore[override]
@@ -61,7 +61,7 @@ def read(text: str) -> Iterator[Told]:
 
 async def scraped(app: web.Application) -> str:
     async with (
-        listening(app, "127.0.0.1:0") as port,
+        serve_app(app, "127.0.0.1:0") as port,
         aiohttp.ClientSession() as http,
         http.get(f"http://127.0.0.1:{port}/metrics") as answer,
     ):

@@ -16,8 +16,8 @@ from pairsim_controller.kube.api.port import ApiError
 from pairsim_controller.kube.api.workqueue import WorkQueue
 from pairsim_controller.kube.metrics import Meters as ControllerMeters
 from pairsim_controller.reconcile.area_counts import census
-from tests.unit.server.fakes import FakePort
-from tests.unit.server.helpers import served, until
+from tests.unit.server.fakes import FakeReplica
+from tests.unit.server.http_servers import serve_replica, until
 
 CHANGE = LastTakeover(time="2026-01-01T00:00:00Z", reason="Takeover", duration_ms=1.0, ticks_lost=0, from_="a", to="b")
 
@@ -109,8 +109,8 @@ def test_areas_are_counted_by_who_leads() -> None:
 
 
 async def test_a_spare_names_no_area_and_a_replica_the_one_that_it_has() -> None:
-    port = FakePort()
-    async with served(port) as url, aiohttp.ClientSession() as http:
+    port = FakeReplica()
+    async with serve_replica(port) as url, aiohttp.ClientSession() as http:
         for role, area, labels in (
             (Role.SPARE, "north", ""),
             (Role.ACTIVE, "north", 'area="north"'),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pairsim.model.state.table import Table
 from pairsim.protocol.bounds import Bounds
 from pairsim.protocol.frames import Column, Frame, Rows
-from pairsim.protocol.interest import Snapshot, apply, array, diff, extract
+from pairsim.protocol.interest import AreaSnapshot, apply, diff, extract, to_array
 from tests.unit.server.fakes import SCHEMA
 
 INFINITE = float("inf")
@@ -29,7 +29,7 @@ def table_of(entities: dict[int, tuple[float, ...]], order: list[int]) -> Table:
     return table
 
 
-def content(snapshot: Snapshot) -> dict[int, tuple[bytes, ...]]:
+def content(snapshot: AreaSnapshot) -> dict[int, tuple[bytes, ...]]:
     names = sorted(snapshot.columns)
     return {
         int(entity): tuple(snapshot.columns[name][i].tobytes() for name in names)
@@ -37,7 +37,7 @@ def content(snapshot: Snapshot) -> dict[int, tuple[bytes, ...]]:
     }
 
 
-def taken(table: Table, tick: int, names: tuple[str, ...] = ()) -> Snapshot:
+def taken(table: Table, tick: int, names: tuple[str, ...] = ()) -> AreaSnapshot:
     snapshot = extract(table, tick=tick, term=1, box=BOX, components=names, limit=1000)
     assert snapshot is not None
     return snapshot
@@ -48,8 +48,8 @@ def taken(table: Table, tick: int, names: tuple[str, ...] = ()) -> Snapshot:
 def test_frames_in_order_reproduce_the_content(
     data: st.DataObject, worlds: list[dict[int, tuple[float, ...]]], names: tuple[str, ...]
 ) -> None:
-    sent: Snapshot | None = None
-    seen: Snapshot | None = None
+    sent: AreaSnapshot | None = None
+    seen: AreaSnapshot | None = None
     for tick, entities in enumerate(worlds, 1):
         snapshot = taken(table_of(entities, data.draw(st.permutations(sorted(entities)))), tick, names)
         expected = {i for i, (x, y, _, _) in entities.items() if 0 <= np.float32(x) < 10 and 0 <= np.float32(y) < 10}
@@ -79,20 +79,20 @@ def test_a_snapshot_keeps_no_view_of_the_table() -> None:
     assert content(snapshot) == content(taken(table_of({1: (1.0, 1.0, 1.0, 2.0)}, [1]), 1))
 
 
-def test_a_box_with_too_much_in_it_is_told() -> None:
+def test_a_box_with_too_many_entities_gives_none() -> None:
     table = table_of(dict.fromkeys(range(5), (1.0, 1.0, 1.0, 2.0)), list(range(5)))
     assert extract(table, tick=1, term=1, box=BOX, components=(), limit=4) is None
     assert extract(table, tick=1, term=1, box=None, components=(), limit=5) is not None
 
 
-def test_columns_are_told_with_their_type() -> None:
+def test_columns_have_their_type() -> None:
     frame = diff(None, taken(table_of({7: (1.0, 2.0, 3.0, 4.0)}, [7]), 1))
     assert frame.enter.components["position"] == Column("<f4", 3, np.array([1, 2, 3], "<f4").tobytes())
-    assert array(frame.enter.components["mass"]).tolist() == [4.0]
+    assert to_array(frame.enter.components["mass"]).tolist() == [4.0]
     assert len(frame.enter) == 1
 
 
-def test_a_frame_that_does_not_fit_is_refused() -> None:
+def test_a_frame_that_does_not_follow_is_refused() -> None:
     before = taken(table_of({7: (1.0, 2.0, 3.0, 4.0)}, [7]), 1)
     stranger = Rows(np.array([8], "<i8").tobytes(), {"mass": Column("<f8", 1, bytes(8))})
     with pytest.raises(ValueError, match="not entered"):

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest_asyncio
 
-from tests.unit.server.fakes import FakePort
-from tests.unit.server.helpers import served
+from tests.unit.server.fakes import FakeReplica
+from tests.unit.server.http_servers import serve_replica
 
 
 @pytest_asyncio.fixture
@@ -16,11 +16,11 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest_asyncio.fixture
-async def port() -> FakePort:
-    return FakePort()
+async def service() -> FakeReplica:
+    return FakeReplica()
 
 
 @pytest_asyncio.fixture
-async def url(port: FakePort) -> AsyncIterator[str]:
-    async with served(port) as address:
+async def url(service: FakeReplica) -> AsyncIterator[str]:
+    async with serve_replica(service) as address:
         yield address

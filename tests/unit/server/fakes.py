@@ -1,4 +1,4 @@
-"""A replica and a witness without replication behind them: what the network layer sees is in the test's hand."""
+"""A replica and a witness without replication behind them: a test decides what the server sees."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def assignment(generation: int = 1) -> Assignment:
     )
 
 
-class FakePort:
-    """A `ReplicaPort`; commits what is submitted when told to, or at once."""
+class FakeReplica:
+    """A replica service that commits batches at once, or when the test calls `commit`."""
 
     def __init__(self, name: str = "a", role: Role = Role.ACTIVE, *, auto: bool = True) -> None:
         self.name, self.role, self.auto = name, role, auto
@@ -87,20 +87,20 @@ class FakePort:
         with self._lock:
             self.role, self.known_leader = role, leader
             self.term = self.term if term is None else term
-        self.tell(None)
+        self.notify(None)
 
     def move(self, area: str) -> None:
-        """The process is given another area."""
+        """Gives the process another area."""
         self.area, self.area_catalogue = area, Catalogue(SCHEMA, CATALOGUE.operations.values())
-        self.tell(None)
+        self.notify(None)
 
     def publish(self, tick: int | None = None) -> None:
         with self._lock:
             self.tick = self.tick + 1 if tick is None else tick
             published = Published(self.term, self.tick)
-        self.tell(published)
+        self.notify(published)
 
-    def tell(self, published: Published | None) -> None:
+    def notify(self, published: Published | None) -> None:
         for listener in list(self._listeners):
             listener(published)
 
@@ -129,7 +129,7 @@ class FakePort:
         self.seen[item.id] = self.tick
         return Result(item.id, Status.REJECTED if reason else Status.APPLIED, self.tick, reason)
 
-    # --- ReplicaPort
+    # --- the service
 
     def status(self) -> ReplicaStatus:
         if self.broken:
@@ -204,7 +204,7 @@ class FakePort:
     def leave(self) -> None:
         self._order("leave")
         self.leaving = True
-        self.tell(None)
+        self.notify(None)
 
     def authorise(self, authority: Authority, timeout: float) -> None:
         if self.role is not Role.ACTIVE:
@@ -224,7 +224,7 @@ class FakePort:
 
 
 class FakeWitness:
-    """A `WitnessPort`."""
+    """A witness service that knows the groups that the test gives it."""
 
     def __init__(self) -> None:
         self.orders: list[object] = []

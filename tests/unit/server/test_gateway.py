@@ -1,4 +1,4 @@
-"""One way in: the inbox, the relay, or held until there is an active."""
+"""The one way in for a batch: the inbox, the relay, or held until there is an active."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pairsim.model.status import Role
 from pairsim.protocol.frames import RELAY_HEADER
 from pairsim.replication.service import BatchInterruptedError, Committed, InboxFullError, NotActiveError
 from pairsim.server.commands import session
-from pairsim.server.commands.gateway import Gateway, settle
+from pairsim.server.commands.gateway import Gateway
 from pairsim.server.http.errors import HttpError
-from pairsim.server.http.notifications import Hub
-from pairsim.server.metrics.registry import Metrics
-from tests.unit.server.fakes import TOKEN, FakePort, commands, member
-from tests.unit.server.helpers import served, soon, until
+from pairsim.server.metrics.registry import ReplicaMetrics
+from pairsim.server.notifications import NotificationHub
+from tests.unit.server.fakes import TOKEN, FakeReplica, commands, member
+from tests.unit.server.http_servers import serve_replica, soon, until
 
 
 @asynccontextmanager
-async def gateway(port: FakePort, *, hold: float = 5.0, limit: int = 1000) -> AsyncIterator[Gateway]:
-    hub = Hub()
-    unwatch = port.watch(hub.listener())
-    made = Gateway(port, hub, Metrics(port.status), name=port.name, token=TOKEN, limit=limit, hold=hold)
+async def gateway(service: FakeReplica, *, hold: float = 5.0, limit: int = 1000) -> AsyncIterator[Gateway]:
+    hub = NotificationHub()
+    unwatch = service.watch(hub.listener())
+    made = Gateway(service, hub, ReplicaMetrics(service.status), name=service.name, token=TOKEN, limit=limit, hold=hold)
     try:
         yield made
     finally:
@@ -39,64 +39,64 @@ def fates(answer: Committed) -> list[Status]:
     return [result.status for result in answer.results]
 
 
-async def test_the_active_takes_it() -> None:
-    async with gateway(FakePort()) as way:
+async def test_the_active_commits_a_batch() -> None:
+    async with gateway(FakeReplica()) as way:
         assert fates(await soon(way.commit(commands(3)))) == [Status.APPLIED] * 3
 
 
-async def test_without_an_active_it_is_held_and_then_503() -> None:
-    port = FakePort(role=Role.PASSIVE)
-    async with gateway(port, hold=0.05) as way:
+async def test_without_an_active_a_batch_is_held_and_then_503() -> None:
+    service = FakeReplica(role=Role.PASSIVE)
+    async with gateway(service, hold=0.05) as way:
         with pytest.raises(HttpError) as caught:
             await soon(way.commit(commands(1)))
     assert (caught.value.status, caught.value.unknown) == (503, False)
 
 
-async def test_held_batches_go_in_their_order_when_this_replica_becomes_active() -> None:
-    port = FakePort(role=Role.PASSIVE, auto=False)
-    async with gateway(port) as way:
+async def test_held_batches_are_submitted_in_order_when_this_replica_becomes_active() -> None:
+    service = FakeReplica(role=Role.PASSIVE, auto=False)
+    async with gateway(service) as way:
         waiting = [asyncio.ensure_future(way.commit(commands(1, f"b{i}-"))) for i in range(20)]
         await until(lambda: len(way._held) == 20)
-        port.become(Role.ACTIVE, term=2)
-        await until(lambda: len(port.submitted) == 20)
-        assert [batch[0].id for batch, _ in port.submitted] == [f"b{i}-0" for i in range(20)]
-        port.commit()
+        service.become(Role.ACTIVE, term=2)
+        await until(lambda: len(service.submitted) == 20)
+        assert [batch[0].id for batch, _ in service.submitted] == [f"b{i}-0" for i in range(20)]
+        service.commit()
         for answer in await soon(asyncio.gather(*waiting)):
             assert (answer.term, fates(answer)) == (2, [Status.APPLIED])
 
 
-async def test_a_change_of_role_wakes_in_the_turn_of_the_loop_that_brings_it() -> None:
-    """No timer is involved: it is what keeps the first command after a takeover within a millisecond."""
-    port = FakePort(role=Role.PASSIVE, auto=False)
-    async with gateway(port) as way:
+async def test_a_change_of_role_wakes_held_batches_in_the_same_turn_of_the_loop() -> None:
+    """No timer is involved, so the first command after a takeover loses no more than a millisecond."""
+    service = FakeReplica(role=Role.PASSIVE, auto=False)
+    async with gateway(service) as way:
         waiting = asyncio.ensure_future(way.commit(commands(1)))
         await until(lambda: len(way._held) == 1)
-        if way._looking is not None:
-            way._looking.cancel()  # from here on only the change itself can wake it
-        port.become(Role.ACTIVE)
+        if way._poll is not None:
+            way._poll.cancel()  # from here on only the change itself can wake it
+        service.become(Role.ACTIVE)
         for _ in range(5):
             await asyncio.sleep(0)
-        assert len(port.submitted) == 1
-        port.commit()
+        assert len(service.submitted) == 1
+        service.commit()
         await soon(waiting)
 
 
-async def test_an_interrupted_batch_goes_again_and_its_own_duplicate_is_its_result() -> None:
-    port = FakePort(auto=False)
-    port.rejects["c1"] = "no such entity"
-    async with gateway(port) as way:
+async def test_an_interrupted_batch_is_sent_again_and_its_own_duplicate_is_its_result() -> None:
+    service = FakeReplica(auto=False)
+    service.rejects["c1"] = "no such entity"
+    async with gateway(service) as way:
         waiting = asyncio.ensure_future(way.commit(commands(2)))
-        await until(lambda: len(port.submitted) == 1)
-        batch, done = port.submitted.pop()
-        port.tick += 1
-        for item in batch:  # it was committed after all, but nobody could say so
-            port._result(item)
-        port.role = Role.PASSIVE
+        await until(lambda: len(service.submitted) == 1)
+        batch, done = service.submitted.pop()
+        service.tick += 1
+        for item in batch:  # it was committed after all, but no answer could say so
+            service._result(item)
+        service.role = Role.PASSIVE
         done(BatchInterruptedError("the leadership was lost"))
         await until(lambda: len(way._held) == 1)
-        port.become(Role.ACTIVE, term=2)
-        await until(lambda: len(port.submitted) == 1)
-        port.commit()
+        service.become(Role.ACTIVE, term=2)
+        await until(lambda: len(service.submitted) == 1)
+        service.commit()
         answer = await soon(waiting)
     assert answer.results == [
         Result("c0", Status.APPLIED, 11),
@@ -104,66 +104,51 @@ async def test_an_interrupted_batch_goes_again_and_its_own_duplicate_is_its_resu
     ]
 
 
-async def test_a_duplicate_from_before_the_request_stays_one() -> None:
-    port = FakePort()
-    async with gateway(port) as way:
+async def test_a_duplicate_from_before_the_request_stays_a_duplicate() -> None:
+    service = FakeReplica()
+    async with gateway(service) as way:
         first = await soon(way.commit(commands(1)))
         assert fates(await soon(way.commit(commands(1)))) == [Status.DUPLICATE]
-        port.publish()  # the tick of the first one is known now
-        port.auto = False
+        service.publish()  # the tick of the first one is known now
+        service.auto = False
         await until(lambda: way._hub.tick >= first.results[0].tick)
         waiting = asyncio.ensure_future(way.commit(commands(1)))
-        await until(lambda: len(port.submitted) == 1)
-        port.interrupt()
-        await until(lambda: len(port.submitted) == 1)
-        port.commit()
+        await until(lambda: len(service.submitted) == 1)
+        service.interrupt()
+        await until(lambda: len(service.submitted) == 1)
+        service.commit()
         assert fates(await soon(waiting)) == [Status.DUPLICATE]
 
 
-def test_settling_looks_at_the_tick_and_the_reason() -> None:
-    results = [
-        Result("a", Status.DUPLICATE, 7),
-        Result("b", Status.DUPLICATE, 8),
-        Result("c", Status.DUPLICATE, 8, "no"),
-        Result("d", Status.REJECTED, 9, "no"),
-    ]
-    assert [r.status for r in settle(results, 7)] == [
-        Status.DUPLICATE,
-        Status.APPLIED,
-        Status.REJECTED,
-        Status.REJECTED,
-    ]
-
-
-async def test_too_much_at_once_is_refused_and_room_comes_back() -> None:
-    port = FakePort(auto=False)
-    async with gateway(port, limit=10) as way:
+async def test_commands_over_the_limit_are_refused_until_others_are_committed() -> None:
+    service = FakeReplica(auto=False)
+    async with gateway(service, limit=10) as way:
         waiting = asyncio.ensure_future(way.commit(commands(8)))
-        await until(lambda: len(port.submitted) == 1)
+        await until(lambda: len(service.submitted) == 1)
         with pytest.raises(InboxFullError):
             await way.commit(commands(3, "d"))
-        port.commit()
+        service.commit()
         await soon(waiting)
-        port.auto = True
+        service.auto = True
         assert len((await soon(way.commit(commands(10, "e")))).results) == 10
 
 
-async def test_a_full_inbox_after_an_unknown_fate_is_not_told_as_nothing_applied() -> None:
-    port = FakePort(auto=False)
-    async with gateway(port, hold=0.1) as way:
+async def test_a_full_inbox_after_an_unknown_outcome_stays_an_unknown_outcome() -> None:
+    service = FakeReplica(auto=False)
+    async with gateway(service, hold=0.1) as way:
         waiting = asyncio.ensure_future(way.commit(commands(1)))
-        await until(lambda: len(port.submitted) == 1)
-        port.full = True
-        port.interrupt()
+        await until(lambda: len(service.submitted) == 1)
+        service.full = True
+        service.interrupt()
         with pytest.raises(HttpError) as caught:
             await soon(waiting)
     assert (caught.value.status, caught.value.unknown) == (503, True)
 
 
 async def test_the_passive_relays_over_one_kept_session() -> None:
-    active = FakePort("a")
-    passive = FakePort("b", Role.PASSIVE)
-    async with served(active) as url, gateway(passive) as way:
+    active = FakeReplica("a")
+    passive = FakeReplica("b", Role.PASSIVE)
+    async with serve_replica(active) as url, gateway(passive) as way:
         passive.known_leader = member("a", url)
         answers = await soon(asyncio.gather(*(way.commit(commands(2, f"r{i}-")) for i in range(30))))
         assert all(fates(answer) == [Status.APPLIED] * 2 for answer in answers)
@@ -173,9 +158,9 @@ async def test_the_passive_relays_over_one_kept_session() -> None:
 
 
 async def test_what_the_active_refuses_comes_back_through_the_relay() -> None:
-    active = FakePort("a")
-    passive = FakePort("b", Role.PASSIVE)
-    async with served(active) as url, gateway(passive) as way:
+    active = FakeReplica("a")
+    passive = FakeReplica("b", Role.PASSIVE)
+    async with serve_replica(active) as url, gateway(passive) as way:
         passive.known_leader = member("a", url)
         with pytest.raises(CommandError, match="sing"):
             await soon(way.commit([msgspec.structs.replace(commands(1)[0], op="sing")]))
@@ -185,17 +170,21 @@ async def test_what_the_active_refuses_comes_back_through_the_relay() -> None:
 
 
 async def test_a_relayed_batch_is_neither_held_nor_relayed_again() -> None:
-    third = FakePort("c")
-    async with served(third) as elsewhere, gateway(FakePort("b", Role.PASSIVE)) as way:
-        way._port.known_leader = member("c", elsewhere)
+    third = FakeReplica("c")
+    async with serve_replica(third) as elsewhere, gateway(FakeReplica("b", Role.PASSIVE)) as way:
+        way._service.known_leader = member("c", elsewhere)
         with pytest.raises(NotActiveError):
             await soon(way.commit(commands(1), relayed=True))
         assert third.seen == {}
 
 
-async def test_two_passives_that_believe_in_each_other_do_not_send_in_circles() -> None:
-    a, b = FakePort("a", Role.PASSIVE), FakePort("b", Role.PASSIVE)
-    async with served(a, hold=0.1) as url_a, served(b, hold=0.1) as url_b, aiohttp.ClientSession() as http:
+async def test_two_passives_that_take_each_other_for_the_active_do_not_relay_in_circles() -> None:
+    a, b = FakeReplica("a", Role.PASSIVE), FakeReplica("b", Role.PASSIVE)
+    async with (
+        serve_replica(a, hold=0.1) as url_a,
+        serve_replica(b, hold=0.1) as url_b,
+        aiohttp.ClientSession() as http,
+    ):
         a.known_leader, b.known_leader = member("b", url_b), member("a", url_a)
         body = msgspec.json.encode({"commands": commands(1)})
         async with http.post(f"{url_a}/v1/commands", data=body) as answer:
@@ -204,11 +193,11 @@ async def test_two_passives_that_believe_in_each_other_do_not_send_in_circles() 
 
 
 @pytest.mark.parametrize("fate", ["lost", "applied"])
-async def test_a_batch_at_a_silent_active_goes_in_here_when_this_replica_takes_over(fate: str) -> None:
-    """The active is stopped, its sockets stay open: nothing breaks, and nothing may wait for it."""
-    active = FakePort("a", auto=False)
-    passive = FakePort("b", Role.PASSIVE)
-    async with served(active) as url, gateway(passive) as way:
+async def test_a_batch_at_a_silent_active_is_submitted_here_after_a_takeover(fate: str) -> None:
+    """The active is stopped and its sockets stay open: no connection breaks, and no batch may wait for it."""
+    active = FakeReplica("a", auto=False)
+    passive = FakeReplica("b", Role.PASSIVE)
+    async with serve_replica(active) as url, gateway(passive) as way:
         passive.known_leader = member("a", url)
         waiting = asyncio.ensure_future(way.commit(commands(1)))
         await until(lambda: len(active.submitted) == 1)
@@ -222,11 +211,11 @@ async def test_a_batch_at_a_silent_active_goes_in_here_when_this_replica_takes_o
 
 
 async def test_when_the_relay_breaks_the_batch_follows_the_leadership(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_FINISH_SECONDS", 0.01)
-    first, second = FakePort("a", auto=False), FakePort("c")
-    passive = FakePort("b", Role.PASSIVE)
-    async with gateway(passive) as way, served(second) as url_c:
-        async with served(first) as url_a:
+    monkeypatch.setattr(session, "_ANSWER_SECONDS", 0.01)
+    first, second = FakeReplica("a", auto=False), FakeReplica("c")
+    passive = FakeReplica("b", Role.PASSIVE)
+    async with gateway(passive) as way, serve_replica(second) as url_c:
+        async with serve_replica(first) as url_a:
             passive.known_leader = member("a", url_a)
             waiting = asyncio.ensure_future(way.commit(commands(1)))
             await until(lambda: len(first.submitted) == 1)
@@ -236,10 +225,10 @@ async def test_when_the_relay_breaks_the_batch_follows_the_leadership(monkeypatc
 
 
 async def test_a_session_marked_as_a_relay_is_answered_503_by_a_passive(http: aiohttp.ClientSession) -> None:
-    passive, third = FakePort("b", Role.PASSIVE), FakePort("c")
+    passive, third = FakeReplica("b", Role.PASSIVE), FakeReplica("c")
     async with (
-        served(third) as elsewhere,
-        served(passive) as url,
+        serve_replica(third) as elsewhere,
+        serve_replica(passive) as url,
         http.ws_connect(f"{url}/v1/session", headers={RELAY_HEADER: "1", "Authorization": f"Bearer {TOKEN}"}) as socket,
     ):
         passive.known_leader = member("c", elsewhere)

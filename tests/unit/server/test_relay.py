@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pairsim.client.session_connection import Link, LinkError
+from pairsim.client.session_connection import SessionConnection, SessionNotOpenError
 from pairsim.model.commands import Status
 from pairsim.replication.service import BatchInterruptedError
 from pairsim.server.commands import relay
 from pairsim.server.commands.relay import Relay
-from tests.unit.server.fakes import TOKEN, FakePort, commands, member
-from tests.unit.server.helpers import served, soon, until
+from tests.unit.server.fakes import TOKEN, FakeReplica, commands, member
+from tests.unit.server.http_servers import serve_replica, soon, until
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ async def way(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Relay]:
     await made.close()
 
 
-async def test_a_batch_that_the_active_may_have_applied_is_not_told_as_not_sent(way: Relay) -> None:
-    active = FakePort("a", auto=False)
-    async with served(active) as url:
+async def test_a_batch_that_the_active_may_have_applied_counts_as_interrupted(way: Relay) -> None:
+    active = FakeReplica("a", auto=False)
+    async with serve_replica(active) as url:
         sending = asyncio.ensure_future(way.send(member("a", url), commands(1)))
         await until(lambda: len(active.submitted) == 1)
         active.interrupt()
@@ -34,35 +34,33 @@ async def test_a_batch_that_the_active_may_have_applied_is_not_told_as_not_sent(
             await soon(sending)
 
 
-async def test_a_new_leader_is_dialled_at_once_although_the_former_one_could_not_be(way: Relay) -> None:
+async def test_a_new_leader_is_dialled_at_once_after_the_former_one_failed(way: Relay) -> None:
     way.prepare(member("gone"))
-    await until(way.pausing)
-    async with served(FakePort("a")) as url:
+    await until(way.is_pausing)
+    async with serve_replica(FakeReplica("a")) as url:
         leader = member("a", url)
-        assert way.leader_is(leader)
+        assert way.follow_leader(leader)
         way.prepare(leader)
-        assert way.ready(leader)
+        assert way.is_ready(leader)
         assert (await soon(way.send(leader, commands(1)))).results[0].status is Status.APPLIED
 
 
-async def test_a_dial_that_failed_when_another_one_led_already_delays_nothing(
-    way: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failed_dial_to_a_former_leader_delays_nothing(way: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     former, leader = member("a", "http://a"), member("b", "http://b")
-    dials: dict[str, asyncio.Future[Link]] = {
+    dials: dict[str, asyncio.Future[SessionConnection]] = {
         m.url: asyncio.get_running_loop().create_future() for m in (former, leader)
     }
 
-    async def dial(_http: object, url: str, **_options: object) -> Link:
+    async def dial(_http: object, url: str, **_options: object) -> SessionConnection:
         return await dials[url]
 
-    monkeypatch.setattr(Link, "open", dial)
+    monkeypatch.setattr(SessionConnection, "open", dial)
     way.prepare(former)
     await asyncio.sleep(0)
-    dials[former.url].set_exception(LinkError("refused"))
-    await asyncio.sleep(0)  # it has failed, and nobody was told yet
-    way.leader_is(leader)
+    dials[former.url].set_exception(SessionNotOpenError("refused"))
+    await asyncio.sleep(0)  # it has failed, and its callback did not run yet
+    way.follow_leader(leader)
     way.prepare(leader)
     await asyncio.sleep(0)
-    assert not way.pausing()
-    assert way.ready(leader)
+    assert not way.is_pausing()
+    assert way.is_ready(leader)

@@ -9,7 +9,7 @@ from typing import Self, cast
 
 import pytest
 
-from pairsim.client.errors import Unavailable
+from pairsim.client import Unavailable
 from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
 from pairsim.protocol.frames import EntitiesAnswer

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from pairsim.server.app import SimulatorApi
 from pairsim.server.commands.gateway import HOLD_SECONDS
-from pairsim.server.http.listener import listening
-from tests.unit.server.fakes import TOKEN, FakePort
+from pairsim.server.http.listener import serve_app
+from tests.unit.server.fakes import TOKEN, FakeReplica
 
 T = TypeVar("T")
 
@@ -25,18 +25,18 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def soon(awaitable: Awaitable[T]) -> T:
-    """Waits for an outcome; fails when it does not come."""
+    """Waits for a result and returns it; fails when it does not come."""
     async with asyncio.timeout(DEADLINE):
         return await awaitable
 
 
-def api_of(port: FakePort, *, limit: int = 50_000, hold: float = HOLD_SECONDS) -> SimulatorApi:
-    """A replica's API; make it in the loop that serves it."""
-    return SimulatorApi(port, name=port.name, token=TOKEN, limit=limit, hold=hold)
+def api_of(service: FakeReplica, *, limit: int = 50_000, hold: float = HOLD_SECONDS) -> SimulatorApi:
+    """Returns a replica's API; make it in the loop that serves it."""
+    return SimulatorApi(service, name=service.name, token=TOKEN, limit=limit, hold=hold)
 
 
 @asynccontextmanager
-async def served(port: FakePort, *, limit: int = 50_000, hold: float = HOLD_SECONDS) -> AsyncIterator[str]:
-    """A served replica; yields its URL."""
-    async with listening(api_of(port, limit=limit, hold=hold).app(), "127.0.0.1:0") as number:
+async def serve_replica(service: FakeReplica, *, limit: int = 50_000, hold: float = HOLD_SECONDS) -> AsyncIterator[str]:
+    """Serves a replica and yields its URL."""
+    async with serve_app(api_of(service, limit=limit, hold=hold).app(), "127.0.0.1:0") as number:
         yield f"http://127.0.0.1:{number}"

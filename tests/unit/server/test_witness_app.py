@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from pairsim.client.client import AreaClient, RequestRefused
+from pairsim.client import ProcessClient, RequestRefused
 from pairsim.model.status import WitnessGroup
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from tests.unit.server.fakes import TOKEN, FakeWitness, assignment
-from tests.unit.server.helpers import soon
+from tests.unit.server.http_servers import soon
 
 GROUP = WitnessGroup(area="north", generation=1, term=4, tick=17, leader="a", members=("a", "b", "w"))
 
@@ -26,22 +26,22 @@ def witness() -> FakeWitness:
 
 @pytest_asyncio.fixture
 async def address(witness: FakeWitness) -> AsyncIterator[str]:
-    async with listening(witness_app(witness, TOKEN), "127.0.0.1:0") as number:
+    async with serve_app(witness_app(witness, TOKEN), "127.0.0.1:0") as number:
         yield f"http://127.0.0.1:{number}"
 
 
-async def test_status_and_watch(witness: FakeWitness, address: str) -> None:
-    async with AreaClient([address]) as client, aclosing(client.watch_witness()) as statuses:
+async def test_the_status_and_the_watch_show_the_groups(witness: FakeWitness, address: str) -> None:
+    async with ProcessClient(address) as client, aclosing(client.watch_witness()) as statuses:
         assert (await soon(client.witness_status())).areas == ()
         assert (await soon(anext(statuses))).areas == ()
         witness.become(GROUP)
-        while (told := await soon(anext(statuses))).areas == ():
+        while (received := await soon(anext(statuses))).areas == ():
             pass
-        assert told.areas == (GROUP,)
+        assert received.areas == (GROUP,)
 
 
-async def test_orders(witness: FakeWitness, address: str) -> None:
-    async with AreaClient([address], token=TOKEN) as client:
+async def test_assigning_and_releasing(witness: FakeWitness, address: str) -> None:
+    async with ProcessClient(address, token=TOKEN) as client:
         await soon(client.assign(assignment()))
         await soon(client.release("north"))
         with pytest.raises(RequestRefused, match="generation 9"):
@@ -49,15 +49,17 @@ async def test_orders(witness: FakeWitness, address: str) -> None:
     assert witness.orders == [assignment(), "north"]
 
 
-async def test_who_means_another_process_is_not_obeyed(witness: FakeWitness, address: str) -> None:
-    async with AreaClient([address], replica="v", token=TOKEN) as client:
+async def test_a_request_for_another_process_is_refused(witness: FakeWitness, address: str) -> None:
+    async with ProcessClient(address, replica="v", token=TOKEN) as client:
         with pytest.raises(RequestRefused, match="this process is w, not v"):
             await soon(client.release("north"))
     assert witness.orders == []
 
 
-async def test_that_it_leaves_is_told_at_once(http: aiohttp.ClientSession, witness: FakeWitness, address: str) -> None:
-    async with AreaClient([address]) as client, aclosing(client.watch_witness()) as statuses:
+async def test_a_watcher_learns_at_once_that_the_process_leaves(
+    http: aiohttp.ClientSession, witness: FakeWitness, address: str
+) -> None:
+    async with ProcessClient(address) as client, aclosing(client.watch_witness()) as statuses:
         assert not (await soon(anext(statuses))).leaving
         async with http.post(f"{address}/v1/leave", headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
             assert answer.status == 204
@@ -65,7 +67,7 @@ async def test_that_it_leaves_is_told_at_once(http: aiohttp.ClientSession, witne
             pass
 
 
-async def test_orders_need_the_token(http: aiohttp.ClientSession, witness: FakeWitness, address: str) -> None:
+async def test_control_requests_need_the_token(http: aiohttp.ClientSession, witness: FakeWitness, address: str) -> None:
     for method in ("PUT", "DELETE"):
         async with http.request(method, f"{address}/v1/assignment?area=north") as answer:
             assert answer.status == 401

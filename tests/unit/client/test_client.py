@@ -1,8 +1,9 @@
-"""The client against real servers: hedging, failing over, observing without ever going back."""
+"""The client against real servers: hedging, failing over, observing without going back."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
@@ -10,24 +11,24 @@ import msgspec
 import numpy as np
 import pytest
 
-from pairsim.client.client import AreaClient, CommandsRefused, Overloaded, RequestRefused, Unavailable, new_id
+from pairsim.client import AreaClient, BackupSummary, CommandsRefused, Overloaded, RequestRefused, Unavailable, new_id
 from pairsim.client.observation import Continuity
 from pairsim.model.authority import Authority
 from pairsim.model.commands import MAX_BATCH, Result, Status
 from pairsim.model.geometry import Box
 from pairsim.model.status import Role
 from pairsim.protocol.frames import Column, Frame, Rows
-from pairsim.protocol.interest import Snapshot, apply
+from pairsim.protocol.interest import AreaSnapshot, apply
 from pairsim.replication.service import NoStateError, RefusedError
-from tests.unit.server.fakes import TOKEN, FakePort, assignment, command, commands
-from tests.unit.server.helpers import served, soon, until
+from tests.unit.server.fakes import TOKEN, FakeReplica, command, commands
+from tests.unit.server.http_servers import serve_replica, soon, until
 
 NOBODY = "http://127.0.0.1:1"
 
 
 @asynccontextmanager
 async def silent() -> AsyncIterator[str]:
-    """A stopped process: its sockets take connections and never say a word."""
+    """Yields the URL of a stopped process: its sockets accept connections and never answer."""
     held: list[asyncio.StreamWriter] = []
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,22 +46,24 @@ async def silent() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("way", ["send", "session"])
 @pytest.mark.parametrize("first", ["dead", "silent"])
-async def test_the_other_replica_answers_for_one_that_does_not(way: str, first: str, port: FakePort, url: str) -> None:
+async def test_the_other_replica_answers_for_a_dead_or_silent_one(
+    way: str, first: str, service: FakeReplica, url: str
+) -> None:
     async with AsyncExitStack() as stack:
         other = NOBODY if first == "dead" else await stack.enter_async_context(silent())
         client = await stack.enter_async_context(AreaClient([other, url]))
         sender = client if way == "send" else await stack.enter_async_context(client.session())
         results = await soon(asyncio.gather(*(sender.send(commands(2, f"{i}-")) for i in range(5))))
     assert {r.status for answer in results for r in answer} == {Status.APPLIED}
-    assert len(port.seen) == 10
+    assert len(service.seen) == 10
 
 
 @pytest.mark.parametrize("way", ["send", "session"])
 async def test_an_active_that_stops_in_the_middle_is_hedged_and_nothing_doubles(way: str) -> None:
     """The active has committed it but never answers; the passive took over with that in its log."""
-    active, other = FakePort("a", auto=False), FakePort("b")
+    active, other = FakeReplica("a", auto=False), FakeReplica("b")
     async with AsyncExitStack() as stack:
-        urls = [await stack.enter_async_context(served(p)) for p in (active, other)]
+        urls = [await stack.enter_async_context(serve_replica(p)) for p in (active, other)]
         client = await stack.enter_async_context(AreaClient(urls))
         sender = client if way == "send" else await stack.enter_async_context(client.session())
         other.seen["c0"] = 10
@@ -69,11 +72,11 @@ async def test_an_active_that_stops_in_the_middle_is_hedged_and_nothing_doubles(
 
 
 async def test_a_session_survives_the_death_of_its_replica() -> None:
-    first, second = FakePort("a", auto=False), FakePort("b")
+    first, second = FakeReplica("a", auto=False), FakeReplica("b")
     async with AsyncExitStack() as outer:
-        url_b = await outer.enter_async_context(served(second))
+        url_b = await outer.enter_async_context(serve_replica(second))
         async with AsyncExitStack() as inner:
-            url_a = await inner.enter_async_context(served(first, hold=0.1))
+            url_a = await inner.enter_async_context(serve_replica(first, hold=0.1))
             client = await outer.enter_async_context(AreaClient([url_a, url_b], tick_rate=0.01))
             session = await outer.enter_async_context(client.session())
             waiting = [asyncio.ensure_future(session.send(commands(3, f"{i}-"))) for i in range(20)]
@@ -86,17 +89,17 @@ async def test_a_session_survives_the_death_of_its_replica() -> None:
 
 
 @pytest.mark.parametrize("way", ["send", "session"])
-async def test_refusals_are_told_apart(way: str, port: FakePort, url: str) -> None:
+async def test_each_refusal_has_its_own_error(way: str, service: FakeReplica, url: str) -> None:
     async with AreaClient([url]) as client, client.session() as session:
         sender = client if way == "send" else session
         with pytest.raises(CommandsRefused, match="sing"):
             await soon(sender.send([command("a", op="sing")]))
         with pytest.raises(CommandsRefused, match="10,000"):
             await soon(sender.send(commands(MAX_BATCH + 1)))
-        port.full = True
+        service.full = True
         with pytest.raises(Overloaded):
             await soon(sender.send(commands(1)))
-        port.full = False
+        service.full = False
         assert len(await soon(sender.send(commands(MAX_BATCH)))) == MAX_BATCH
 
 
@@ -107,7 +110,7 @@ async def test_a_batch_too_large_for_a_frame_is_refused_before_it_is_sent(url: s
             await soon(session.send(huge))
 
 
-async def test_nobody_there_is_told_within_the_deadline() -> None:
+async def test_an_unreachable_pair_is_reported_within_the_deadline() -> None:
     async with AreaClient([NOBODY, NOBODY + "2"], deadline=0.1) as client:
         with pytest.raises(Unavailable) as caught:
             await soon(client.send(commands(1)))
@@ -119,8 +122,8 @@ async def test_nobody_there_is_told_within_the_deadline() -> None:
                 await soon(anext(frames))
 
 
-async def test_reads_go_to_any_replica(port: FakePort, url: str) -> None:
-    port.spawn(1, [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+async def test_reads_go_to_any_replica(service: FakeReplica, url: str) -> None:
+    service.spawn(1, [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     async with AreaClient([NOBODY, url]) as client:
         assert (await soon(client.status())).replica == "a"
         found = await soon(client.entity(2))
@@ -135,45 +138,22 @@ async def test_reads_go_to_any_replica(port: FakePort, url: str) -> None:
             await soon(client.entities((0, 0), (0, 0)))
 
 
-async def test_orders_to_one_process(port: FakePort, url: str) -> None:
-    async with AreaClient([url], token=TOKEN) as client:
-        await soon(client.assign(assignment()))
-        await soon(client.release("north"))
-        assert port.orders == [assignment(), "north"]
-        port.refuse = RefusedError("generation 9 is in force")
-        with pytest.raises(RequestRefused, match="generation 9") as caught:
-            await soon(client.assign(assignment()))
-        assert caught.value.status == 409
-    async with AreaClient([url], token="wrong") as client:
-        with pytest.raises(RequestRefused) as caught:
-            await soon(client.release("north"))
-        assert caught.value.status == 403
-    async with AreaClient([url, NOBODY], token=TOKEN) as client:
-        with pytest.raises(ValueError, match="one process"):
-            await client.assign(assignment())
-
-
-async def test_orders_to_a_pair_find_the_active(port: FakePort, url: str) -> None:
-    passive = FakePort("b", Role.PASSIVE)
+async def test_control_requests_to_a_pair_find_the_active(service: FakeReplica, url: str) -> None:
+    passive = FakeReplica("b", Role.PASSIVE)
     authority = Authority(area="north", epoch=2, bounds=Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
-    async with served(passive) as other, AreaClient([other, NOBODY, url], token=TOKEN) as client:
+    async with serve_replica(passive) as other, AreaClient([other, NOBODY, url], token=TOKEN) as client:
         assert (await soon(client.switchover())).gap_ms == 6.5
-        assert port.orders == ["switchover"]
-        port.refuse = RefusedError("the passive is not in sync")
+        assert service.orders == ["switchover"]
+        service.refuse = RefusedError("the passive is not in sync")
         with pytest.raises(RequestRefused, match="not in sync"):
             await soon(client.switchover())
-        port.refuse = None
+        service.refuse = None
         await soon(client.authorise(authority))
-        assert port.orders == ["switchover", authority]
+        assert service.orders == ["switchover", authority]
         assert passive.orders == []
 
 
-async def exhaust(statuses: AsyncIterator[object]) -> None:
-    async for _ in statuses:
-        pass
-
-
-async def test_an_order_that_may_have_been_done_is_not_given_again(port: FakePort, url: str) -> None:
+async def test_a_control_request_that_may_have_taken_effect_is_not_repeated(service: FakeReplica, url: str) -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.close()
@@ -183,41 +163,26 @@ async def test_an_order_that_may_have_been_done_is_not_given_again(port: FakePor
     async with server, AreaClient([broken, url], token=TOKEN) as client:
         with pytest.raises(Unavailable):
             await soon(client.switchover())
-    assert port.orders == []
+    assert service.orders == []
 
 
-async def test_a_read_is_repeated_while_there_is_no_state(port: FakePort, url: str) -> None:
-    port.spawn(1, [[1.0, 2.0, 3.0]])
-    port.read_errors = [NoStateError("joining"), NoStateError("joining")]
+async def test_a_read_is_repeated_while_there_is_no_state(service: FakeReplica, url: str) -> None:
+    service.spawn(1, [[1.0, 2.0, 3.0]])
+    service.read_errors = [NoStateError("joining"), NoStateError("joining")]
     async with AreaClient([url]) as client:
         assert await soon(client.entity(1)) is not None
-    assert port.reads == 3
-
-
-async def test_watch_follows_and_ends_with_the_process() -> None:
-    port = FakePort()
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(served(port))
-        async with AreaClient([url]) as client, aclosing(client.watch()) as statuses:
-            assert (await soon(anext(statuses))).role is Role.ACTIVE
-            port.become(Role.PASSIVE)
-            while (await soon(anext(statuses))).role is Role.ACTIVE:
-                pass
-            stopping = asyncio.ensure_future(stack.aclose())
-            with pytest.raises(Unavailable):
-                await soon(exhaust(statuses))
-            await soon(stopping)
+    assert service.reads == 3
 
 
 async def test_an_observation_goes_on_at_the_other_replica_without_going_back() -> None:
-    a, b = FakePort("a"), FakePort("b")
+    a, b = FakeReplica("a"), FakeReplica("b")
     rng = np.random.default_rng(3)
-    for port in (a, b):
-        port.spawn(1, [[1.0, 1.0, 1.0]] * 5)
+    for service in (a, b):
+        service.spawn(1, [[1.0, 1.0, 1.0]] * 5)
     async with AsyncExitStack() as outer:
-        url_b = await outer.enter_async_context(served(b))
+        url_b = await outer.enter_async_context(serve_replica(b))
         inner = AsyncExitStack()
-        url_a = await inner.enter_async_context(served(a))
+        url_a = await inner.enter_async_context(serve_replica(a))
         client = await outer.enter_async_context(AreaClient([url_a, url_b]))
         frames = await outer.enter_async_context(aclosing(client.observe((0, 0), (9, 9))))
         seen: list[Frame] = [await soon(anext(frames))]
@@ -239,7 +204,7 @@ async def test_an_observation_goes_on_at_the_other_replica_without_going_back() 
         seen.append(await soon(following))
     assert [f.tick for f in seen] == [10, 11, 12, 13, 14, 15]
     assert [f.keyframe for f in seen] == [True] + [False] * 5
-    content: Snapshot | None = None
+    content: AreaSnapshot | None = None
     for frame in seen:
         content = apply(content, frame)
     assert content is not None
@@ -251,7 +216,7 @@ def frame(tick: int, term: int, *, keyframe: bool = False) -> Frame:
     return Frame(tick, term, keyframe, Rows(), Rows(), b"")
 
 
-def test_lower_terms_and_seen_ticks_are_refused() -> None:
+def test_lower_terms_and_seen_ticks_are_held_back() -> None:
     continuity = Continuity()
     assert continuity.accept(frame(5, 3, keyframe=True)) is not None
     assert continuity.accept(frame(6, 3)) is not None
@@ -270,7 +235,7 @@ def mass(value: float) -> Rows:
     return Rows(np.array([1], "<i8").tobytes(), {"mass": Column("<f8", 1, np.array([value]).tobytes())})
 
 
-def test_what_a_refused_frame_changed_is_shown_with_the_next_one() -> None:
+def test_the_changes_of_a_held_back_frame_come_with_the_next_one() -> None:
     continuity = Continuity()
     continuity.accept(Frame(5, 3, True, mass(1.0), Rows(), b""))
     assert continuity.accept(Frame(6, 2, False, Rows(), mass(2.0), b"")) is None
@@ -284,17 +249,53 @@ def test_new_ids_differ() -> None:
     assert all(len(i) <= 64 for i in made)
 
 
-async def test_a_server_that_is_no_replica_is_told(url: str) -> None:
-    async with AreaClient([url]) as client:
-        with pytest.raises(RequestRefused, match="something else"):
-            await soon(client.witness_status())
-
-
 def test_a_client_needs_a_url() -> None:
     with pytest.raises(ValueError, match="URL"):
         AreaClient([])
 
 
+async def test_a_backup_comes_from_a_replica_that_has_the_area(service: FakeReplica, url: str) -> None:
+    service.spawn(1, [[1.0, 2.0, 3.0]] * 5)
+    other, pieces = FakeReplica("b"), []
+    other.area = "south"
+
+    async def save(piece: bytes) -> None:
+        pieces.append(piece)
+
+    async with serve_replica(other) as wrong, AreaClient([NOBODY, wrong, url], token=TOKEN) as client:
+        assert await soon(client.backup("north", save, seconds=10.0)) == BackupSummary(10, 5)
+        assert len(gzip.decompress(b"".join(pieces)).splitlines()) == 5
+        with pytest.raises(Unavailable):
+            await soon(client.backup("west", save, seconds=10.0))
+    async with AreaClient([url], token=TOKEN) as client:
+        with pytest.raises(RequestRefused) as caught:
+            await soon(client.backup("west", save, seconds=10.0))
+        assert caught.value.status == 421
+    async with AreaClient([url], token="wrong") as client:
+        with pytest.raises(RequestRefused) as caught:
+            await soon(client.backup("north", save, seconds=10.0))
+        assert caught.value.status == 403
+
+
+async def test_a_backup_that_breaks_off_does_not_go_on_at_the_other_replica(url: str) -> None:
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        writer.close()
+
+    pieces: list[bytes] = []
+
+    async def save(piece: bytes) -> None:
+        pieces.append(piece)
+
+    server = await asyncio.start_server(break_off, "127.0.0.1", 0)
+    broken = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, AreaClient([broken, url], token=TOKEN) as client:
+        with pytest.raises(Unavailable):
+            await soon(client.backup("north", save, seconds=10.0))
+    assert pieces == [b"half"]
+
+
 def test_frames_survive_the_wire() -> None:
-    told = frame(5, 3, keyframe=True)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(told), type=Frame) == told
+    sent = frame(5, 3, keyframe=True)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=Frame) == sent

@@ -1,4 +1,4 @@
-"""A process starts lean and stops in order."""
+"""A process loads only what it needs, and stops in order."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pairsim.replication.service import RefusedError
 from pairsim.server import run
 from pairsim.server.run import hand_over, run_simulator, run_witness
 from pairsim.settings import ProcessSettings
-from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness, commands
-from tests.unit.server.helpers import soon, until
+from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness, commands
+from tests.unit.server.http_servers import soon, until
 
 
 @pytest.fixture(autouse=True)
 def collector() -> Iterator[None]:
-    """The collector as it was: a served process sets it for itself."""
+    """Restores the settings of the garbage collector, which a served process changes."""
     before = gc.get_threshold()
     yield
     gc.set_threshold(*before)
@@ -57,19 +57,19 @@ async def listens(http: aiohttp.ClientSession, url: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stop_hands_over_first_and_answers_what_is_under_way(
+async def test_a_stop_hands_over_first_and_answers_requests_under_way(
     settings: ProcessSettings, http: aiohttp.ClientSession, number: signal.Signals
 ) -> None:
-    port = FakePort(auto=False)
-    running = asyncio.ensure_future(run_simulator(settings, port))
+    service = FakeReplica(auto=False)
+    running = asyncio.ensure_future(run_simulator(settings, service))
     await listens(http, settings.url)
     asked = asyncio.ensure_future(
         http.post(f"{settings.url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)}))
     )
-    await until(lambda: len(port.submitted) == 1)
+    await until(lambda: len(service.submitted) == 1)
     os.kill(os.getpid(), number)
-    await until(lambda: port.orders == ["switchover"])
-    port.commit()
+    await until(lambda: service.orders == ["switchover"])
+    service.commit()
     async with await soon(asked) as answer:
         assert answer.status == 200
     await soon(running)
@@ -77,39 +77,39 @@ async def test_a_stop_hands_over_first_and_answers_what_is_under_way(
         await http.get(f"{settings.url}/livez")
 
 
-async def test_a_passive_stops_without_an_order(settings: ProcessSettings, http: aiohttp.ClientSession) -> None:
-    port = FakePort(role=Role.PASSIVE)
-    running = asyncio.ensure_future(run_simulator(settings, port))
+async def test_a_passive_stops_without_a_switchover(settings: ProcessSettings, http: aiohttp.ClientSession) -> None:
+    service = FakeReplica(role=Role.PASSIVE)
+    running = asyncio.ensure_future(run_simulator(settings, service))
     await listens(http, settings.url)
     os.kill(os.getpid(), signal.SIGTERM)
     await soon(running)
-    assert port.orders == []
+    assert service.orders == []
 
 
-async def test_an_active_that_stops_with_the_whole_world_hands_over_to_nobody(
+async def test_an_active_that_stops_with_the_whole_world_does_not_hand_over(
     settings: ProcessSettings, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port, log = FakePort(), CapturingLogger()
+    service, log = FakeReplica(), CapturingLogger()
     monkeypatch.setattr(run, "log", log)
-    running = asyncio.ensure_future(run_simulator(settings, port))
+    running = asyncio.ensure_future(run_simulator(settings, service))
     await listens(http, settings.url)
     os.kill(os.getpid(), WITH_THE_WORLD)
     await soon(running)
-    assert port.orders == []
+    assert service.orders == []
     assert [(call.method_name, call.args[0]) for call in log.calls] == [
-        ("info", "serves"), ("info", "stopped with the whole world"),
+        ("info", "listening"), ("info", "stopped with the whole world"),
     ]  # fmt: skip
 
 
-async def test_a_handover_that_fails_is_no_reason_to_stay() -> None:
-    port = FakePort()
-    port.refuse = RefusedError("the passive is not in sync")
-    await soon(hand_over(port))
-    port.refuse = TimeoutError("it did not happen in time")
-    await soon(hand_over(port))
+async def test_a_failed_handover_does_not_keep_a_process_from_stopping() -> None:
+    service = FakeReplica()
+    service.refuse = RefusedError("the passive is not in sync")
+    await soon(hand_over(service))
+    service.refuse = TimeoutError("it did not happen in time")
+    await soon(hand_over(service))
 
 
-async def test_a_witness_stops_too(settings: ProcessSettings, http: aiohttp.ClientSession) -> None:
+async def test_a_witness_stops_at_a_signal(settings: ProcessSettings, http: aiohttp.ClientSession) -> None:
     running = asyncio.ensure_future(run_witness(settings, FakeWitness()))
     await listens(http, settings.url)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -121,23 +121,15 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-def test_a_spare_loads_nothing_that_it_does_not_need() -> None:
+def test_a_spare_does_not_load_what_only_an_area_needs() -> None:
     loaded = run_python(
         "import asyncio, sys\n"
         "from pairsim.server.run import SimulatorApi\n"
-        "class Port:\n"
-        "    status = measurements = None\n    catalogue = staticmethod(lambda: None)\n"
+        "class Service:\n"
+        "    status = meters = None\n    catalogue = staticmethod(lambda: None)\n"
         "async def main():\n"
-        "    SimulatorApi(Port(), name='a', token='t', limit=1).app()\n"
+        "    SimulatorApi(Service(), name='a', token='t', limit=1).app()\n"
         "asyncio.run(main())\n"
         "print(*sorted({'numpy', 'numba', 'pysyncobj'} & sys.modules.keys()))"
-    )
-    assert loaded.split() == []
-
-
-def test_the_client_needs_neither_replication_nor_numpy() -> None:
-    loaded = run_python(
-        "import sys, pairsim.client.client\n"
-        "print(*[m for m in sys.modules if m.startswith('pairsim.replication') or m == 'numpy'])"
     )
     assert loaded.split() == []

@@ -13,9 +13,9 @@ from pairsim.model.geometry import Box
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim.protocol.frames import MAX_BODY
 from pairsim.replication.service import NoStateError, RefusedError
-from pairsim.server.http.listener import listening
-from tests.unit.server.fakes import TOKEN, FakePort, as_json, assignment, commands
-from tests.unit.server.helpers import api_of, served, soon
+from pairsim.server.http.listener import serve_app
+from tests.unit.server.fakes import TOKEN, FakeReplica, as_json, assignment, commands
+from tests.unit.server.http_servers import api_of, serve_replica, soon
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -30,9 +30,9 @@ async def post(http: aiohttp.ClientSession, url: str, body: bytes) -> tuple[int,
         return answer.status, as_json(await answer.read())
 
 
-async def test_status_is_the_ports(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+async def test_the_status_is_the_replicas(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
     async with http.get(f"{url}/v1/status") as answer:
-        assert msgspec.json.decode(await answer.read(), type=ReplicaStatus) == port.status()
+        assert msgspec.json.decode(await answer.read(), type=ReplicaStatus) == service.status()
 
 
 async def test_commands_are_answered_after_their_commit(http: aiohttp.ClientSession, url: str) -> None:
@@ -59,41 +59,45 @@ async def test_commands_are_answered_after_their_commit(http: aiohttp.ClientSess
     ],
 )
 async def test_a_bad_batch_is_refused_with_a_sentence(
-    http: aiohttp.ClientSession, url: str, port: FakePort, body: bytes, status: int, word: str
+    http: aiohttp.ClientSession, url: str, service: FakeReplica, body: bytes, status: int, word: str
 ) -> None:
     answered, answer = await post(http, url, body)
     assert answered == status
     assert word in str(answer["error"])
-    assert not port.seen
+    assert not service.seen
 
 
-async def test_one_bad_command_spoils_the_whole_batch(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+async def test_one_bad_command_refuses_the_whole_batch(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
     batch = [msgspec.to_builtins(c) for c in commands(3)]
     batch[2]["components"] = {"colour": 1}
     status, body = await post(http, url, msgspec.json.encode({"commands": batch}))
     assert status == 400
     assert "colour" in str(body["error"])
-    assert not port.seen
+    assert not service.seen
 
 
-async def test_a_sentence_does_not_quote_at_length(http: aiohttp.ClientSession, url: str) -> None:
+async def test_an_error_quotes_only_the_beginning_of_a_long_text(http: aiohttp.ClientSession, url: str) -> None:
     batch = [{"id": "a", "op": "o" * 100_000, "entity": 1}]
     status, body = await post(http, url, msgspec.json.encode({"commands": batch}))
     assert status == 400
     assert len(str(body["error"])) < 500
 
 
-async def test_an_id_twice_in_a_batch_is_refused(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+async def test_an_id_twice_in_a_batch_is_refused(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
     status, body = await post(http, url, msgspec.json.encode({"commands": commands(1) * 2}))
     assert status == 400
     assert "twice" in str(body["error"])
-    assert not port.seen
+    assert not service.seen
 
 
-async def test_too_much_is_413(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+async def test_a_batch_or_body_that_is_too_large_is_413(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
     assert (await post(http, url, msgspec.json.encode({"commands": commands(10_001)})))[0] == 413
     assert (await post(http, url, b" " * (MAX_BODY + 1)))[0] == 413
-    assert not port.seen
+    assert not service.seen
 
 
 async def test_a_compressed_body_is_415(http: aiohttp.ClientSession, url: str) -> None:
@@ -102,39 +106,39 @@ async def test_a_compressed_body_is_415(http: aiohttp.ClientSession, url: str) -
         assert answer.status == 415
 
 
-async def test_a_full_inbox_is_429(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.full = True
+async def test_a_full_inbox_is_429(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.full = True
     async with http.post(f"{url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)})) as answer:
         assert answer.status == 429
         assert answer.headers["Retry-After"] == "1"
 
 
-async def test_a_spare_takes_no_commands(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.become(Role.SPARE)
+async def test_a_spare_refuses_commands(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.become(Role.SPARE)
     async with http.post(f"{url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)})) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "1"
     assert (await get(http, f"{url}/v1/entities"))[0] == 503
 
 
-async def test_unknown_paths_and_methods(http: aiohttp.ClientSession, url: str) -> None:
+async def test_unknown_paths_are_404_and_unknown_methods_are_405(http: aiohttp.ClientSession, url: str) -> None:
     assert await get(http, f"{url}/v2/status") == (404, {"error": "there is nothing at /v2/status"})
     async with http.get(f"{url}/v1/commands") as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "POST")
     assert (await get(http, f"{url}/v1/session"))[0] == 426
 
 
-async def test_the_servers_own_fault_is_a_500_without_its_inside(
-    http: aiohttp.ClientSession, url: str, port: FakePort
+async def test_an_internal_error_is_a_500_without_its_details(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
 ) -> None:
-    port.broken = True
+    service.broken = True
     status, body = await get(http, f"{url}/v1/status")
     assert status == 500
     assert "secret" not in str(body)
 
 
-async def test_an_entity_with_its_tick(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.spawn(5, [[1.0, 2.0, 3.0]])
+async def test_an_entity_comes_with_its_tick(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.spawn(5, [[1.0, 2.0, 3.0]])
     assert await get(http, f"{url}/v1/entities/5") == (
         200,
         {"id": 5, "tick": 10, "term": 1, "components": {"position": [1.0, 2.0, 3.0], "mass": 0.0}},
@@ -143,8 +147,8 @@ async def test_an_entity_with_its_tick(http: aiohttp.ClientSession, url: str, po
     assert (await get(http, f"{url}/v1/entities/-6"))[0] == 400
 
 
-async def test_entities_of_a_box_page_by_page(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.spawn(1, [[float(i % 10), 0.0, float(i)] for i in range(50)])
+async def test_entities_of_a_box_come_page_by_page(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.spawn(1, [[float(i % 10), 0.0, float(i)] for i in range(50)])
     found: list[int] = []
     after = -1
     while True:
@@ -159,8 +163,10 @@ async def test_entities_of_a_box_page_by_page(http: aiohttp.ClientSession, url: 
     assert [entity["id"] for entity in page["entities"]] == [1, 2, 3, 4, 5]
 
 
-async def test_a_box_is_half_open_in_full_precision(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.spawn(1, [[0.1, 0.0, 0.0]])  # as float32 it is 0.10000000149
+async def test_a_box_is_half_open_in_full_precision(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
+    service.spawn(1, [[0.1, 0.0, 0.0]])  # as float32 it is 0.10000000149
     _, page = await get(http, f"{url}/v1/entities?min=0.1,0&max=1,1")
     assert len(page["entities"]) == 1
     _, page = await get(http, f"{url}/v1/entities?min=0,0&max=0.1,1")
@@ -190,12 +196,12 @@ async def test_a_bad_listing_is_400(http: aiohttp.ClientSession, url: str, query
     assert (await get(http, f"{url}/v1/entities?{query}"))[0] == 400
 
 
-async def test_a_state_that_cannot_be_read_is_503(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.read_errors = [NoStateError("this replica is joining")]
+async def test_a_state_that_cannot_be_read_is_503(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.read_errors = [NoStateError("this replica is joining")]
     assert await get(http, f"{url}/v1/entities") == (503, {"error": "this replica is joining"})
 
 
-async def test_digests_of_recent_ticks(http: aiohttp.ClientSession, url: str) -> None:
+async def test_digests_of_recent_ticks_are_listed(http: aiohttp.ClientSession, url: str) -> None:
     status, body = await get(http, f"{url}/v1/digests?from=8&to=12")
     assert (status, sorted(body["digests"])) == (200, ["10", "8", "9"])
     assert len((await get(http, f"{url}/v1/digests"))[1]["digests"]) == 10
@@ -218,7 +224,7 @@ CONTROL = [
 
 @pytest.mark.parametrize(("method", "path", "body"), CONTROL)
 async def test_control_paths_need_the_token(
-    http: aiohttp.ClientSession, url: str, port: FakePort, method: str, path: str, body: bytes
+    http: aiohttp.ClientSession, url: str, service: FakeReplica, method: str, path: str, body: bytes
 ) -> None:
     for given, status in (
         ({}, 401),
@@ -229,17 +235,17 @@ async def test_control_paths_need_the_token(
         async with http.request(method, url + path, data=body, headers=given) as answer:
             assert answer.status == status
             assert (await answer.json())["error"]
-    assert port.orders == []
+    assert service.orders == []
     async with http.request(method, url + path, data=body, headers=BEARER) as answer:
         assert answer.status in (200, 204)
-    assert len(port.orders) == 1
+    assert len(service.orders) == 1
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CONTROL)
-async def test_an_order_that_contradicts_is_409(
-    http: aiohttp.ClientSession, url: str, port: FakePort, method: str, path: str, body: bytes
+async def test_a_contradicting_control_request_is_409(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica, method: str, path: str, body: bytes
 ) -> None:
-    port.refuse = RefusedError("generation 9 is in force")
+    service.refuse = RefusedError("generation 9 is in force")
     async with http.request(method, url + path, data=body, headers=BEARER) as answer:
         assert (answer.status, await answer.json()) == (409, {"error": "generation 9 is in force"})
 
@@ -259,15 +265,15 @@ async def test_an_order_that_contradicts_is_409(
         ("DELETE", "/v1/assignment?area=north&aera=", "/v1/assignment has no parameter 'aera': it takes area"),
     ],
 )
-async def test_a_parameter_that_a_path_does_not_take_is_400(
-    http: aiohttp.ClientSession, url: str, port: FakePort, method: str, path: str, sentence: str
+async def test_an_unknown_query_parameter_is_400(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica, method: str, path: str, sentence: str
 ) -> None:
     async with http.request(method, url + path, headers=BEARER) as answer:
         assert (answer.status, await answer.json()) == (400, {"error": sentence})
-    assert port.orders == []
+    assert service.orders == []
 
 
-async def test_a_bad_assignment_is_400(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+async def test_a_bad_assignment_is_400(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
     document = msgspec.to_builtins(assignment())
     document["witness"] = document["replicas"][0]
     for body in (b"{", msgspec.json.encode(document), msgspec.json.encode({"spec": {}})):
@@ -275,11 +281,11 @@ async def test_a_bad_assignment_is_400(http: aiohttp.ClientSession, url: str, po
             assert answer.status == 400
     async with http.delete(f"{url}/v1/assignment", headers=BEARER) as answer:
         assert answer.status == 400
-    assert port.orders == []
+    assert service.orders == []
 
 
-async def test_the_passive_refuses_a_switchover(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.become(Role.PASSIVE)
+async def test_the_passive_refuses_a_switchover(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.become(Role.PASSIVE)
     async with http.post(f"{url}/v1/switchover", headers=BEARER) as answer:
         assert answer.status == 421
 
@@ -294,16 +300,16 @@ async def test_the_passive_refuses_a_switchover(http: aiohttp.ClientSession, url
     ],
 )
 async def test_probes_follow_the_role(role: Role, ready: int, active: int, passive: int) -> None:
-    async with served(FakePort(role=role)) as url, aiohttp.ClientSession() as http:
+    async with serve_replica(FakeReplica(role=role)) as url, aiohttp.ClientSession() as http:
         for path, expected in {"livez": 200, "readyz": ready, "active": active, "passive": passive}.items():
             async with http.get(f"{url}/{path}") as answer:
                 assert answer.status == expected, path
 
 
-async def test_metrics_tell_role_ticks_and_results(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.rejects["c1"] = "no"
+async def test_metrics_show_role_ticks_and_results(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.rejects["c1"] = "no"
     await post(http, url, msgspec.json.encode({"commands": commands(2)}))
-    port.full = True
+    service.full = True
     await post(http, url, msgspec.json.encode({"commands": commands(3, "d")}))
     async with http.ws_connect(f"{url}/v1/observe"), http.get(f"{url}/metrics") as answer:
         lines = (await answer.text()).splitlines()
@@ -322,22 +328,26 @@ async def test_metrics_tell_role_ticks_and_results(http: aiohttp.ClientSession, 
         assert line in lines
 
 
-async def test_watch_tells_at_once_and_on_every_change(http: aiohttp.ClientSession, port: FakePort) -> None:
-    api = api_of(port)
+async def test_a_watcher_gets_the_status_at_once_and_on_every_change(
+    http: aiohttp.ClientSession, service: FakeReplica
+) -> None:
+    api = api_of(service)
     api._watch._refresh = 1000.0  # only a change can bring the second one
     async with (
-        listening(api.app(), "127.0.0.1:0") as number,
+        serve_app(api.app(), "127.0.0.1:0") as number,
         http.ws_connect(f"http://127.0.0.1:{number}/v1/watch") as socket,
     ):
         first = msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus)
         assert first.role is Role.ACTIVE
-        port.become(Role.PASSIVE, term=2)
-        told = msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus)
-        assert (told.role, told.term) == (Role.PASSIVE, 2)
+        service.become(Role.PASSIVE, term=2)
+        received = msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus)
+        assert (received.role, received.term) == (Role.PASSIVE, 2)
 
 
-async def test_watch_refreshes_the_tick(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+async def test_a_watcher_gets_the_tick_with_every_refresh(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
     async with http.ws_connect(f"{url}/v1/watch") as socket:
         await soon(socket.receive_str())
-        port.tick = 99
+        service.tick = 99
         assert msgspec.json.decode(await soon(socket.receive_str()), type=ReplicaStatus).tick == 99

@@ -1,4 +1,4 @@
-"""A backup is all of the area at one tick, makes it again, and is never half of it."""
+"""A backup holds the whole area at one tick and restores it; half a backup never passes for a whole one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from pairsim.client.client import AreaClient
-from pairsim.client.errors import RequestRefused, Unavailable
+from pairsim.client import ProcessClient, RequestRefused, Unavailable
 from pairsim.model.commands import Command
 from pairsim.model.simulation.tick import advance
 from pairsim.model.state.table import Table
 from pairsim.model.status import Role
 from pairsim.server.reads.backup import packed
 from pairsim.simulators.physics import Physics
-from tests.unit.server.fakes import TOKEN, FakePort, assignment
-from tests.unit.server.helpers import soon
+from tests.unit.server.fakes import TOKEN, FakeReplica, assignment
+from tests.unit.server.http_servers import soon
 
 MANY = 25_000
 
@@ -35,17 +34,17 @@ async def saved(url: str, area: str = "north", token: str = TOKEN) -> tuple[byte
     async def save(piece: bytes) -> None:
         pieces.append(piece)
 
-    async with AreaClient([url], token=token) as client:
+    async with ProcessClient(url, token=token) as client:
         made = await soon(client.backup(area, save, seconds=10.0))
     return b"".join(pieces), made.tick, made.entities
 
 
-async def test_it_holds_every_entity_at_one_tick(port: FakePort, url: str) -> None:
-    port.spawn(0, np.random.default_rng(1).random((MANY, 3)))
+async def test_a_backup_holds_every_entity_at_one_tick(service: FakeReplica, url: str) -> None:
+    service.spawn(0, np.random.default_rng(1).random((MANY, 3)))
     data, tick, entities = await saved(url)
     found = commands(data)
-    assert (tick, entities, len(found)) == (port.tick, MANY, MANY)
-    assert [command.entity for command in found] == port.table.ids.tolist()
+    assert (tick, entities, len(found)) == (service.tick, MANY, MANY)
+    assert [command.entity for command in found] == service.table.ids.tolist()
     assert len({command.id for command in found}) == MANY
 
 
@@ -54,7 +53,7 @@ async def test_an_empty_area_has_an_empty_backup(url: str) -> None:
     assert (commands(data), entities) == ([], 0)
 
 
-def test_its_commands_make_the_same_state_bit_for_bit() -> None:
+def test_the_commands_of_a_backup_restore_the_state_bit_for_bit() -> None:
     spec = assignment().spec
     simulator = _Still(spec)
     before = Table(simulator.components)
@@ -77,8 +76,8 @@ class _Still(Physics):
         """Nothing moves."""
 
 
-async def test_a_token_is_asked_for_and_the_area_has_to_be_named(
-    http: aiohttp.ClientSession, port: FakePort, url: str
+async def test_a_backup_needs_the_token_and_the_areas_name(
+    http: aiohttp.ClientSession, service: FakeReplica, url: str
 ) -> None:
     async with http.get(f"{url}/v1/backup?area=north") as answer:
         assert answer.status == 401
@@ -87,21 +86,21 @@ async def test_a_token_is_asked_for_and_the_area_has_to_be_named(
     with pytest.raises(RequestRefused, match="has north, not south") as refused:
         await saved(url, "south")
     assert refused.value.status == 421
-    port.become(Role.SPARE)
+    service.become(Role.SPARE)
     with pytest.raises(RequestRefused, match="no area"):
         await saved(url)
 
 
-async def test_a_second_one_waits_until_the_first_is_read(port: FakePort, url: str) -> None:
-    port.spawn(0, np.zeros((10, 3)))
+async def test_a_second_backup_is_refused_until_the_first_is_read(service: FakeReplica, url: str) -> None:
+    service.spawn(0, np.zeros((10, 3)))
     reached, go = asyncio.Event(), asyncio.Event()
 
     async def slowly(_piece: bytes) -> None:
         reached.set()
         await go.wait()
 
-    port.spawn(100, np.random.default_rng(3).random((200_000, 3)))  # more than the sockets' buffers take
-    async with AreaClient([url], token=TOKEN) as client:
+    service.spawn(100, np.random.default_rng(3).random((200_000, 3)))  # more than the sockets' buffers take
+    async with ProcessClient(url, token=TOKEN) as client:
         first = asyncio.create_task(client.backup("north", slowly, seconds=10.0))
         await soon(reached.wait())
         with pytest.raises(Unavailable, match="being made already"):
@@ -111,10 +110,10 @@ async def test_a_second_one_waits_until_the_first_is_read(port: FakePort, url: s
     assert (await saved(url))[2] == 200_010
 
 
-async def test_what_breaks_in_the_middle_is_not_taken_for_whole(
-    port: FakePort, url: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_backup_that_breaks_off_is_an_error(
+    service: FakeReplica, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port.spawn(0, np.random.default_rng(4).random((MANY, 3)))
+    service.spawn(0, np.random.default_rng(4).random((MANY, 3)))
 
     def broken(table: Table, tick: int) -> Iterator[bytes]:
         pieces = packed(table, tick)
@@ -126,8 +125,8 @@ async def test_what_breaks_in_the_middle_is_not_taken_for_whole(
         await saved(url)
 
 
-async def test_an_error_of_the_one_who_saves_is_told_as_it_is(port: FakePort, url: str) -> None:
-    port.spawn(0, np.zeros((10, 3)))
+async def test_an_error_of_the_save_function_is_raised_as_it_is(service: FakeReplica, url: str) -> None:
+    service.spawn(0, np.zeros((10, 3)))
 
     class FullError(Exception):
         pass
@@ -135,6 +134,6 @@ async def test_an_error_of_the_one_who_saves_is_told_as_it_is(port: FakePort, ur
     async def save(_piece: bytes) -> None:
         raise FullError
 
-    async with AreaClient([url], token=TOKEN) as client:
+    async with ProcessClient(url, token=TOKEN) as client:
         with pytest.raises(FullError):
             await soon(client.backup("north", save, seconds=10.0))

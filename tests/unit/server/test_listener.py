@@ -1,3 +1,5 @@
+"""Connections are bounded in number, and closed when they are silent."""
+
 from __future__ import annotations
 
 import asyncio
@@ -12,21 +14,21 @@ from pairsim.protocol.frames import RELAY_HEADER
 from pairsim.server.commands import session
 from pairsim.server.control import watch
 from pairsim.server.http import listener
-from pairsim.server.http.listener import listening, room
-from tests.unit.server.fakes import TOKEN, FakePort, commands
-from tests.unit.server.helpers import api_of, served, soon
+from pairsim.server.http.listener import connection_limit, serve_app
+from tests.unit.server.fakes import TOKEN, FakeReplica, commands
+from tests.unit.server.http_servers import api_of, serve_replica, soon
 
 AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
 
 
 async def ended(reader: asyncio.StreamReader) -> None:
-    """The other side closes the connection."""
+    """Waits until the server closes the connection."""
     with contextlib.suppress(ConnectionError):
         assert await soon(reader.read()) == b""
 
 
-async def test_more_connections_than_may_be_are_turned_away_and_the_others_served() -> None:
-    async with listening(api_of(FakePort("a")).app(), "127.0.0.1:0", limit=3) as port:
+async def test_connections_over_the_limit_are_closed_and_the_others_served() -> None:
+    async with serve_app(api_of(FakeReplica("a")).app(), "127.0.0.1:0", limit=3) as port:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await ended(reader)
@@ -48,16 +50,16 @@ async def test_more_connections_than_may_be_are_turned_away_and_the_others_serve
             writer.close()
 
 
-async def test_who_was_answered_and_asks_nothing_more_is_closed() -> None:
-    async with listening(api_of(FakePort("a")).app(), "127.0.0.1:0", idle=0.2) as port:
+async def test_an_idle_connection_is_closed() -> None:
+    async with serve_app(api_of(FakeReplica("a")).app(), "127.0.0.1:0", idle=0.2) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await soon(reader.read())).startswith(b"HTTP/1.1 200 OK\r\n")
         writer.close()
 
 
-async def test_who_says_nothing_is_closed_and_who_has_spoken_is_not() -> None:
-    async with listening(api_of(FakePort("a")).app(), "127.0.0.1:0", silence=0.2) as port:
+async def test_a_connection_without_a_request_is_closed_and_one_with_a_request_is_not() -> None:
+    async with serve_app(api_of(FakeReplica("a")).app(), "127.0.0.1:0", silence=0.2) as port:
         silent, silent_writer = await asyncio.open_connection("127.0.0.1", port)
         half, half_writer = await asyncio.open_connection("127.0.0.1", port)
         half_writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n")
@@ -73,30 +75,30 @@ async def test_who_says_nothing_is_closed_and_who_has_spoken_is_not() -> None:
             each.close()
 
 
-def test_room_leaves_files_for_journals_and_peers() -> None:
+def test_the_connection_limit_leaves_files_for_journals_and_peers() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
-        assert room() == listener.MAX_CONNECTIONS
+        assert connection_limit() == listener.MAX_CONNECTIONS
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > listener.MAX_CONNECTIONS
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_room_is_what_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connection_limit_follows_the_limit_of_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (1024, 1024))
     monkeypatch.setattr(resource, "setrlimit", lambda _which, _limits: None)
-    assert room() == 1024 - 256
+    assert connection_limit() == 1024 - 256
 
 
-async def test_an_idle_session_makes_room_and_a_busy_one_does_not(
+async def test_an_idle_session_is_closed_for_a_new_one_and_a_busy_session_is_not(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "MAX_SESSIONS", 2)
     monkeypatch.setattr(session, "IDLE_SECONDS", 0.0)
-    port = FakePort("a")
+    service = FakeReplica("a")
     async with (
-        served(port) as url,
+        serve_replica(service) as url,
         http.ws_connect(f"{url}/v1/session") as idle,
         http.ws_connect(f"{url}/v1/session") as busy,
     ):
@@ -109,11 +111,11 @@ async def test_an_idle_session_makes_room_and_a_busy_one_does_not(
             assert not busy.closed
 
 
-async def test_the_passive_is_let_in_when_all_sessions_are_taken(
+async def test_the_passive_is_accepted_when_all_sessions_are_taken(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "MAX_SESSIONS", 1)
-    async with served(FakePort("a")) as url, http.ws_connect(f"{url}/v1/session"):
+    async with serve_replica(FakeReplica("a")) as url, http.ws_connect(f"{url}/v1/session"):
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await http.ws_connect(f"{url}/v1/session", headers={RELAY_HEADER: "1"})
         async with http.ws_connect(f"{url}/v1/session", headers={RELAY_HEADER: "1"} | AUTHORISED) as relay:
@@ -121,19 +123,19 @@ async def test_the_passive_is_let_in_when_all_sessions_are_taken(
             assert msgspec.msgpack.decode(await soon(relay.receive_bytes()))["seq"] == 1
 
 
-async def test_onlookers_do_not_keep_the_controller_out(
+async def test_the_controller_is_accepted_when_all_watchers_are_taken(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "MAX_WATCHERS", 1)
-    async with served(FakePort("a")) as url, http.ws_connect(f"{url}/v1/watch"):
+    async with serve_replica(FakeReplica("a")) as url, http.ws_connect(f"{url}/v1/watch"):
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await http.ws_connect(f"{url}/v1/watch")
         async with http.ws_connect(f"{url}/v1/watch", headers=AUTHORISED) as controller:
             assert await soon(controller.receive_str())
 
 
-async def test_what_is_no_http_leaves_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    async with served(FakePort("a")) as url:
+async def test_malformed_http_leaves_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async with serve_replica(FakeReplica("a")) as url:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")

@@ -1,6 +1,6 @@
-"""Brings a port's notices, which come from other threads, into the event loop.
+"""Notifications of a replica, which come from other threads, brought into the event loop.
 
-Whoever waits for a tick or for a change of status waits here, so nothing polls.
+Coroutines wait here for the next tick or the next change of status, so nothing polls.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ from pairsim.replication.service import Published
 
 
 class Signal:
-    """A counter that can be waited for. Event loop only.
+    """A counter that coroutines can wait for. Event loop only.
 
-    The counter makes a wake-up impossible to miss: read it, look at the world, then wait for a higher value.
+    The counter makes a wake-up impossible to miss: read the counter, look at the state, then wait for a higher value.
+
+    Attributes:
+        count: How often `notify` was called.
+        listeners: Functions that `notify` calls, before it wakes the waiting coroutines.
     """
 
     def __init__(self) -> None:
@@ -23,7 +27,7 @@ class Signal:
         self._waiters: list[asyncio.Future[None]] = []
 
     def notify(self) -> None:
-        """Counts on, tells the listeners, and wakes all that wait, in the order in which they came."""
+        """Increments the counter, calls the listeners, and wakes the waiting coroutines in the order they came."""
         self.count += 1
         for listener in self.listeners:
             listener()
@@ -33,7 +37,7 @@ class Signal:
                 waiter.set_result(None)
 
     async def after(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109 - running out of time is an answer here
-        """Waits until the counter is above `seen`, at most `timeout` seconds; returns the counter."""
+        """Waits until the counter is above `seen`, at most `timeout` seconds, and returns the counter."""
         if self.count > seen:
             return self.count
         waiter = asyncio.get_running_loop().create_future()
@@ -47,11 +51,17 @@ class Signal:
         return self.count
 
 
-class Hub:
-    """The newest published tick, and signals for ticks and changes of status."""
+class NotificationHub:
+    """The newest published tick of a replica, and signals for its ticks and its changes of status.
+
+    Attributes:
+        published: The newest published tick; None before the first.
+        ticks: Counts published ticks.
+        changes: Counts changes of status.
+    """
 
     def __init__(self) -> None:
-        """Belongs to the running event loop."""
+        """Creates a hub that belongs to the running event loop."""
         self._loop = asyncio.get_running_loop()
         self.published: Published | None = None
         self.ticks = Signal()
@@ -59,19 +69,19 @@ class Hub:
 
     @property
     def tick(self) -> int:
-        """The newest published tick; 0 before the first."""
+        """The number of the newest published tick; 0 before the first."""
         return self.published.tick if self.published else 0
 
     def listener(self) -> Callable[[Published | None], None]:
-        """What the port calls from its threads."""
+        """Returns the function that the replica calls from its threads."""
 
         def listen(published: Published | None) -> None:
             if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._arrive, published)
+                self._loop.call_soon_threadsafe(self._on_notification, published)
 
         return listen
 
-    def _arrive(self, published: Published | None) -> None:
+    def _on_notification(self, published: Published | None) -> None:
         if published is None:
             self.changes.notify()
             return

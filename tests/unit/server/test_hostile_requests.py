@@ -1,4 +1,4 @@
-"""Whatever is sent: never a 500, and nothing changes unless the answer says so."""
+"""Hostile requests never cause a 500, and change nothing unless the answer says so."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from pairsim.model.status import Role
-from tests.unit.server.fakes import TOKEN, FakePort, assignment, member
-from tests.unit.server.helpers import served, soon
+from tests.unit.server.fakes import TOKEN, FakeReplica, assignment, member
+from tests.unit.server.http_servers import serve_replica, soon
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 
@@ -26,15 +26,15 @@ class Server:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.stack = AsyncExitStack()
-        self.port = FakePort()
-        self.port.spawn(1, [[1.0, 2.0, 3.0]])
+        self.service = FakeReplica()
+        self.service.spawn(1, [[1.0, 2.0, 3.0]])
 
     async def start(self) -> None:
-        self.url = await self.stack.enter_async_context(served(self.port, hold=0.1))
+        self.url = await self.stack.enter_async_context(serve_replica(self.service, hold=0.1))
         self.http = await self.stack.enter_async_context(aiohttp.ClientSession())
 
     def changes(self) -> object:
-        return dict(self.port.seen), list(self.port.orders), self.port.table.digest()
+        return dict(self.service.seen), list(self.service.orders), self.service.table.digest()
 
     def request(self, method: str, url: URL | str, body: bytes | None = None) -> int:
         async def ask() -> int:
@@ -90,7 +90,7 @@ def encode(value: object, kind: str) -> bytes:
 
 @EXAMPLES
 @given(body=st.one_of(nearly_batch.map(lambda v: encode(v, "json")), st.binary(max_size=200)))
-def test_hostile_commands(server: Server, body: bytes) -> None:
+def test_hostile_commands_change_nothing(server: Server, body: bytes) -> None:
     before = server.changes()
     status = server.request("POST", f"{server.url}/v1/commands", body)
     assert status < 500
@@ -98,7 +98,7 @@ def test_hostile_commands(server: Server, body: bytes) -> None:
 
 
 def mutated(document: object, data: st.DataObject) -> object:
-    """The document with one of its values replaced."""
+    """Returns the document with one of its values replaced."""
     if isinstance(document, dict) and document and data.draw(st.integers(0, 3)):
         key = data.draw(st.sampled_from(sorted(document)))
         return document | {key: mutated(document[key], data)}
@@ -110,7 +110,7 @@ def mutated(document: object, data: st.DataObject) -> object:
 
 @EXAMPLES
 @given(data=st.data(), path=st.sampled_from(["/v1/assignment", "/v1/authority"]))
-def test_hostile_orders(server: Server, data: st.DataObject, path: str) -> None:
+def test_hostile_control_requests_change_nothing(server: Server, data: st.DataObject, path: str) -> None:
     before = server.changes()
     body = encode(mutated(msgspec.to_builtins(assignment()), data), "json")
     status = server.request("PUT", server.url + path, body)
@@ -137,7 +137,7 @@ def queries(path: str) -> st.SearchStrategy[dict[str, str]]:
         st.text(max_size=20).map(lambda text: f"/v1/entities/{text}"),
     ).flatmap(lambda path: st.tuples(st.just(path), queries(path)))
 )
-def test_hostile_queries(server: Server, asked: tuple[str, dict[str, str]]) -> None:
+def test_hostile_queries_change_nothing(server: Server, asked: tuple[str, dict[str, str]]) -> None:
     path, query = asked
     before = server.changes()
     url = URL(server.url).with_path(path).with_query(query)
@@ -147,7 +147,7 @@ def test_hostile_queries(server: Server, asked: tuple[str, dict[str, str]]) -> N
 
 @EXAMPLES
 @given(query=queries("/v1/observe"))
-def test_hostile_observers(server: Server, query: dict[str, str]) -> None:
+def test_hostile_observations_are_400_or_work(server: Server, query: dict[str, str]) -> None:
     async def observe() -> None:
         url = URL(server.url).with_path("/v1/observe").with_query(query)
         try:
@@ -165,7 +165,7 @@ def test_hostile_observers(server: Server, query: dict[str, str]) -> None:
 
 @EXAMPLES
 @given(frame=st.one_of(nearly_batch.map(lambda v: encode(v, "msgpack")), st.binary(max_size=200)))
-def test_hostile_session_frames(server: Server, frame: bytes) -> None:
+def test_hostile_session_frames_change_nothing(server: Server, frame: bytes) -> None:
     """A frame is answered with an error, or the session is closed with a reason."""
     before = server.changes()
 
@@ -203,8 +203,8 @@ def test_broken_websocket_frames_end_only_their_connection(server: Server, path:
 
 
 def test_a_passive_whose_active_is_gone_answers_503(server: Server) -> None:
-    """Not a 500 either: the member that leads has an address where nobody listens."""
-    server.port.become(Role.PASSIVE, leader=member("b"))
+    """It is not a 500 either: no process listens at the address of the member that leads."""
+    server.service.become(Role.PASSIVE, leader=member("b"))
     body = b'{"commands":[{"id":"late","op":"despawn","entity":1}]}'
     assert server.request("POST", f"{server.url}/v1/commands", body) == 503
-    server.port.become(Role.ACTIVE)
+    server.service.become(Role.ACTIVE)

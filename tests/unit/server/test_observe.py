@@ -1,4 +1,4 @@
-"""Observers: committed ticks only, ever upwards, nothing lost on a slow one."""
+"""Observers see committed ticks only, in order, and a slow observer misses no change."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from yarl import URL
 
 from pairsim.model.status import Role
 from pairsim.protocol.frames import Frame
-from pairsim.protocol.interest import Snapshot, apply
+from pairsim.protocol.interest import AreaSnapshot, apply
 from pairsim.replication.service import NoStateError
 from pairsim.server.http import websockets as bounds
-from pairsim.server.http.listener import listening
+from pairsim.server.http.listener import serve_app
 from pairsim.server.reads import observe as module
-from tests.unit.server.fakes import FakePort
-from tests.unit.server.helpers import api_of, soon, until
+from tests.unit.server.fakes import FakeReplica
+from tests.unit.server.http_servers import api_of, soon, until
 
 
 async def frame(socket: aiohttp.ClientWebSocketResponse) -> Frame:
@@ -32,68 +32,68 @@ def ids(data: bytes) -> list[int]:
     return sorted(np.frombuffer(data, "<i8").tolist())
 
 
-async def test_enter_update_and_leave(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.spawn(1, [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [50.0, 0.0, 0.0]])
+async def test_entities_enter_update_and_leave(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.spawn(1, [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [50.0, 0.0, 0.0]])
     async with http.ws_connect(f"{url}/v1/observe?min=0,0&max=10,10&components=position") as socket:
         first = await frame(socket)
         assert (first.keyframe, first.tick, ids(first.enter.ids)) == (True, 10, [1, 2])
         assert list(first.enter.components) == ["position"]
-        port.table.column("position")[0] = [3.0, 3.0, 3.0]
-        port.table.column("position")[1] = [99.0, 0.0, 0.0]
-        port.table.column("position")[2] = [5.0, 0.0, 0.0]
-        port.publish()
+        service.table.column("position")[0] = [3.0, 3.0, 3.0]
+        service.table.column("position")[1] = [99.0, 0.0, 0.0]
+        service.table.column("position")[2] = [5.0, 0.0, 0.0]
+        service.publish()
         second = await frame(socket)
         assert (second.keyframe, second.tick) == (False, 11)
         assert (ids(second.enter.ids), ids(second.update.ids), ids(second.leave)) == ([3], [1], [2])
-        port.table.column("mass")[0] = 7.0  # not selected
-        port.publish()
+        service.table.column("mass")[0] = 7.0  # not selected
+        service.publish()
         assert len((await frame(socket)).update) == 0
 
 
-async def test_a_tick_that_is_not_new_brings_no_frame(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+async def test_an_old_tick_brings_no_frame(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
     async with http.ws_connect(f"{url}/v1/observe") as socket:
         await frame(socket)
-        port.publish(10)
-        port.publish(9)
-        port.publish(12)
+        service.publish(10)
+        service.publish(9)
+        service.publish(12)
         assert (await frame(socket)).tick == 12
 
 
-async def test_a_lower_term_brings_no_frame(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.term = 5
+async def test_a_lower_term_brings_no_frame(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.term = 5
     async with http.ws_connect(f"{url}/v1/observe") as socket:
         await frame(socket)
-        port.term = 4
-        reads = port.reads
-        port.publish(11)
-        await until(lambda: port.reads > reads)
-        port.term = 6
-        port.publish(12)
+        service.term = 4
+        reads = service.reads
+        service.publish(11)
+        await until(lambda: service.reads > reads)
+        service.term = 6
+        service.publish(12)
         seen = await frame(socket)
         assert (seen.tick, seen.term) == (12, 6)
 
 
-async def test_one_snapshot_a_tick_for_all_of_a_group(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.spawn(1, [[1.0, 1.0, 1.0]])
+async def test_a_group_takes_one_snapshot_per_tick(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.spawn(1, [[1.0, 1.0, 1.0]])
     address = f"{url}/v1/observe?min=0,0&max=10,10"
     async with http.ws_connect(address) as a, http.ws_connect(address) as b, http.ws_connect(address) as c:
         for socket in (a, b, c):
             await frame(socket)
-        before = port.reads
+        before = service.reads
         for tick in range(11, 21):
-            port.publish(tick)
+            service.publish(tick)
             for socket in (a, b, c):
                 assert (await frame(socket)).tick == tick
-        assert port.reads == before + 10
+        assert service.reads == before + 10
 
 
-async def test_the_rate_is_bounded(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
+async def test_the_rate_is_bounded(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
     """The second frame of the slow one is due after 100 s."""
     async with http.ws_connect(f"{url}/v1/observe?hz=0.01") as slow, http.ws_connect(f"{url}/v1/observe") as fast:
         await frame(slow)
         await frame(fast)
         for tick in range(11, 16):
-            port.publish(tick)
+            service.publish(tick)
             assert (await frame(fast)).tick == tick
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
@@ -107,17 +107,17 @@ async def test_a_bad_query_is_refused_before_the_upgrade(http: aiohttp.ClientSes
     assert caught.value.status == 400
 
 
-async def test_a_spare_has_nothing_to_observe(http: aiohttp.ClientSession, url: str, port: FakePort) -> None:
-    port.become(Role.SPARE)
+async def test_a_spare_refuses_observers(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
+    service.become(Role.SPARE)
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await http.ws_connect(f"{url}/v1/observe")
     assert caught.value.status == 503
 
 
-async def test_only_so_many_observers(http: aiohttp.ClientSession) -> None:
-    api = api_of(FakePort())
+async def test_an_observer_over_the_limit_is_refused(http: aiohttp.ClientSession) -> None:
+    api = api_of(FakeReplica())
     api._observers.sockets._limit = 1
-    async with listening(api.app(), "127.0.0.1:0") as number:
+    async with serve_app(api.app(), "127.0.0.1:0") as number:
         address = f"http://127.0.0.1:{number}/v1/observe"
         async with http.ws_connect(address):
             with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
@@ -125,30 +125,30 @@ async def test_only_so_many_observers(http: aiohttp.ClientSession) -> None:
             assert caught.value.status == 503
 
 
-async def test_a_state_that_cannot_be_read_for_a_moment_is_waited_for(
-    http: aiohttp.ClientSession, url: str, port: FakePort
+async def test_an_observer_waits_for_a_readable_state(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
 ) -> None:
-    port.read_errors = [NoStateError("joining"), TimeoutError("busy")]
+    service.read_errors = [NoStateError("joining"), TimeoutError("busy")]
     async with http.ws_connect(f"{url}/v1/observe") as socket:
-        await until(lambda: port.reads >= 1)
-        port.publish()
-        await until(lambda: port.reads >= 2)
-        port.publish()
+        await until(lambda: service.reads >= 1)
+        service.publish()
+        await until(lambda: service.reads >= 2)
+        service.publish()
         assert (await frame(socket)).keyframe
 
 
-async def test_a_box_that_holds_too_much_is_closed_with_the_reason(
-    http: aiohttp.ClientSession, url: str, port: FakePort, monkeypatch: pytest.MonkeyPatch
+async def test_an_observer_of_too_many_entities_is_closed_with_the_reason(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_ENTITIES", 2)
-    port.spawn(1, [[1.0, 1.0, 1.0]] * 3)
+    service.spawn(1, [[1.0, 1.0, 1.0]] * 3)
     async with http.ws_connect(f"{url}/v1/observe") as socket:
         closed = await soon(socket.receive())
         assert closed.data == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
         assert "smaller" in closed.extra
 
 
-async def test_without_ticks_an_observer_is_sent_away_in_the_end(
+async def test_an_observer_is_closed_after_a_long_time_without_ticks(
     http: aiohttp.ClientSession, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TICK_SECONDS", 0.05)
@@ -158,7 +158,7 @@ async def test_without_ticks_an_observer_is_sent_away_in_the_end(
 
 
 class LazyPeer:
-    """An observer with a small receive buffer, that reads only when told to."""
+    """An observer with a small receive buffer, that reads only when the test says so."""
 
     def __init__(self, url: str) -> None:
         self._url = URL(url)
@@ -204,55 +204,55 @@ class LazyPeer:
         return msgspec.msgpack.decode(await self._take(length), type=Frame)
 
     async def drain(self) -> bytes:
-        """Everything up to the end of the connection; returns its last bytes."""
+        """Reads up to the end of the connection and returns the last bytes."""
         with contextlib.suppress(ConnectionError):
             while await self._more():
                 self._data = self._data[-200:]
         return self._data
 
 
-def big(port: FakePort) -> None:
-    port.spawn(1, np.random.default_rng(1).random((50_000, 3)))
+def big(service: FakeReplica) -> None:
+    service.spawn(1, np.random.default_rng(1).random((50_000, 3)))
 
 
 async def test_a_slow_observer_gets_fewer_frames_and_the_same_content(
-    http: aiohttp.ClientSession, url: str, port: FakePort
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
 ) -> None:
-    big(port)
+    big(service)
     rng = np.random.default_rng(2)
     async with LazyPeer(url) as lazy, http.ws_connect(f"{url}/v1/observe", max_msg_size=0) as fast:
         await frame(fast)
         last = 40
         for tick in range(11, last + 1):
-            port.table.column("position")[:] = rng.random((50_000, 3))
-            port.table.column("mass")[tick] = tick
-            port.publish(tick)
-            assert (await frame(fast)).tick == tick  # nobody is held up by the lazy one
-        seen: Snapshot | None = None
+            service.table.column("position")[:] = rng.random((50_000, 3))
+            service.table.column("mass")[tick] = tick
+            service.publish(tick)
+            assert (await frame(fast)).tick == tick  # the lazy one delays nobody
+        seen: AreaSnapshot | None = None
         count = 0
         while seen is None or seen.tick < last:
-            told = await lazy.frame()
-            assert seen is None or told.tick > seen.tick
-            seen = apply(seen, told)
+            received = await lazy.frame()
+            assert seen is None or received.tick > seen.tick
+            seen = apply(seen, received)
             count += 1
         assert count < 20
-        assert seen.columns["position"].tobytes() == port.table.column("position").tobytes()
-        assert seen.columns["mass"].tobytes() == port.table.column("mass").tobytes()
+        assert seen.columns["position"].tobytes() == service.table.column("position").tobytes()
+        assert seen.columns["mass"].tobytes() == service.table.column("mass").tobytes()
 
 
-async def test_an_observer_that_never_reads_is_dropped(
-    http: aiohttp.ClientSession, url: str, port: FakePort, monkeypatch: pytest.MonkeyPatch
+async def test_an_observer_that_never_reads_is_disconnected(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds.send, "__defaults__", (0.1,))
-    big(port)
+    big(service)
     async with LazyPeer(url) as lazy, http.ws_connect(f"{url}/v1/observe", max_msg_size=0) as fast:
         await frame(fast)
         tick = 10
         gone = asyncio.ensure_future(_dropped(http, url))
         while not gone.done():
             tick += 1
-            port.table.column("position")[:] = tick
-            port.publish(tick)
+            service.table.column("position")[:] = tick
+            service.publish(tick)
             await frame(fast)
         assert await gone
         assert b"nothing was read" not in await lazy.drain()  # nothing is kept for it, not even the reason

@@ -1,0 +1,37 @@
+"""Notifications that come from other threads reach every coroutine that waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from pairsim.replication.service import Published
+from pairsim.server.notifications import NotificationHub, Signal
+from tests.unit.server.http_servers import soon, until
+
+
+async def test_a_hub_counts_ticks_and_changes_from_other_threads() -> None:
+    hub = NotificationHub()
+    listen = hub.listener()
+    for notice, ticks, changes in (
+        (Published(1, 5), 1, 1),
+        (Published(1, 6), 2, 1),
+        (None, 2, 2),
+        (Published(2, 7), 3, 3),
+    ):
+        threading.Thread(target=listen, args=(notice,)).start()
+        await until(lambda t=ticks, c=changes: (hub.ticks.count, hub.changes.count) == (t, c))  # type: ignore[misc]
+    assert hub.tick == 7
+
+
+async def test_a_signal_cannot_be_missed() -> None:
+    signal = Signal()
+    seen = signal.count
+    signal.notify()
+    assert await soon(signal.after(seen, 1000)) == seen + 1
+    assert await soon(signal.after(seen + 1, 0.001)) == seen + 1
+    waiting = asyncio.ensure_future(signal.after(seen + 1, 1000))
+    await asyncio.sleep(0)
+    signal.notify()
+    assert await soon(waiting) == seen + 2
+    assert signal._waiters == []

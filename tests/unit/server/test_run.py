@@ -126,7 +126,7 @@ def test_a_spare_does_not_load_what_only_an_area_needs() -> None:
         "import asyncio, sys\n"
         "from pairsim.server.run import SimulatorApi\n"
         "class Service:\n"
-        "    status = meters = None\n    catalogue = staticmethod(lambda: None)\n"
+        "    status = measurements = None\n    catalogue = staticmethod(lambda: None)\n"
         "async def main():\n"
         "    SimulatorApi(Service(), name='a', token='t', limit=1).app()\n"
         "asyncio.run(main())\n"

@@ -18,7 +18,7 @@ from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim.replication.measurements import Meters
 
 if TYPE_CHECKING:
-    from pairsim.model.command_schema import Catalogue
+    from pairsim.model.command_schema import CommandSchema
     from pairsim.model.state.table import Table
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class ReplicaPort(Protocol):
     def status(self) -> ReplicaStatus:
         """A consistent snapshot; cheap enough for every request."""
 
-    def catalogue(self) -> Catalogue | None:
+    def command_schema(self) -> CommandSchema | None:
         """What commands and components are valid here; None for a spare."""
 
     def meters(self) -> Meters | None:

@@ -54,7 +54,7 @@ class SimulatorApi:
         self._observers = Observers(port, self._hub, self._read_threads)
         self._watch = Watch(port.status, replica_key, self._hub.changes, token)
         self.probes = Probes(port.status)
-        self._catalogue = port.catalogue()
+        self._command_schema = port.command_schema()
         self._closing: set[asyncio.Future[tuple[None, None]]] = set()
 
     def app(self) -> web.Application:
@@ -109,9 +109,9 @@ class SimulatorApi:
 
     def _follow_area(self) -> None:
         """Another area, other clients: whoever was served before must come again, and say what it wants."""
-        catalogue = self._port.catalogue()
-        if catalogue is not self._catalogue:
-            had, self._catalogue = self._catalogue, catalogue
+        command_schema = self._port.command_schema()
+        if command_schema is not self._command_schema:
+            had, self._command_schema = self._command_schema, command_schema
             if had is not None:
                 closing = asyncio.gather(self._sessions.sockets.close(), self._observers.sockets.close())
                 self._closing.add(closing)

@@ -13,7 +13,7 @@ import signal
 import structlog
 
 from pairsim.model.status import Role
-from pairsim.model.stop_signals import ALONE, WITH_THE_WORLD
+from pairsim.model.stop_signals import HANDOVER, WORLD_SHUTDOWN
 from pairsim.replication.service import ReplicaError, ReplicaPort, WitnessPort
 from pairsim.server.app import SimulatorApi
 from pairsim.server.http.listener import listening
@@ -34,9 +34,9 @@ async def run_simulator(settings: ProcessSettings, port: ReplicaPort) -> None:
         log.info("serves", replica=settings.name, http=settings.http)
         number = await _told_to_stop()
         api.probes.stopping = True
-        if number != WITH_THE_WORLD:
+        if number != WORLD_SHUTDOWN:
             await hand_over(port)
-    log.info("stopped with the whole world" if number == WITH_THE_WORLD else "stopped", replica=settings.name)
+    log.info("stopped with the whole world" if number == WORLD_SHUTDOWN else "stopped", replica=settings.name)
 
 
 async def run_witness(settings: ProcessSettings, port: WitnessPort) -> None:
@@ -77,7 +77,7 @@ async def _told_to_stop() -> signal.Signals:
     """By which signal; see `stopping`."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[signal.Signals] = loop.create_future()
-    signals = (*ALONE, WITH_THE_WORLD)
+    signals = (*HANDOVER, WORLD_SHUTDOWN)
 
     def tell(number: signal.Signals) -> None:
         if not told.done():

@@ -15,14 +15,14 @@ MAX_CELLS = 2**20
 """More cells cost more to clear each tick than they save in the search."""
 
 CELLS_PER_ENTITY = 8
-_FEWEST_CELLS = 512
+_MIN_CELLS = 512
 
 MAX_CROWD = 64
 """Bounds the search: so many entities of a cell collide, the first rows of the table. The rest of a crowd passes
 through until it thins out."""
 
-_FITTING = 16
-_COARSER = 1.25
+_CROWD_PER_CELL = 16
+_COARSENING = 1.25
 
 
 class Grid(msgspec.Struct, frozen=True):
@@ -46,17 +46,17 @@ class Grid(msgspec.Struct, frozen=True):
 
         Only * / and comparisons: every replica must come to the same grid.
         """
-        limit = min(max(CELLS_PER_ENTITY * entities, _FEWEST_CELLS), MAX_CELLS)
+        limit = min(max(CELLS_PER_ENTITY * entities, _MIN_CELLS), MAX_CELLS)
         extent = [top - bottom for bottom, top in zip(low, high, strict=True)]
         edge = reach
         while True:
             x, y, z = (max(math.ceil(length / edge), 1) for length in extent)
             if (x + 2) * (y + 2) * (z + 2) <= limit:
                 break
-            edge *= _COARSER
+            edge *= _COARSENING
         # A cell as long as a sphere is wide has room for 8 spheres, at its corners; twice that is a crowd.
         wider = edge / reach
-        crowd = int(min(_FITTING * (wider * wider * wider), MAX_CROWD))
+        crowd = int(min(_CROWD_PER_CELL * (wider * wider * wider), MAX_CROWD))
         return cls((low[0], low[1], low[2]), edge, (x, y, z), crowd)
 
     @property

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import structlog
 
 from pairsim.simulators.grid import MAX_CELLS, Grid
-from pairsim.simulators.reference import CLOSEST, MARGIN
+from pairsim.simulators.reference import CELL_MARGIN, MIN_SQUARE_DISTANCE
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ def _extent(position: Floats, extent: Floats) -> None:
     "void(float32[:,::1], float32[:,::1], float32[::1], float32, int64, int64, int64, int32,"
     " int32[::1], int32[::1], int32[::1], float32[:,::1], float32[:,::1])"
 )
-def _sort(
+def _sort_by_cell(
     position: Floats,
     velocity: Floats,
     low: Floats,
@@ -123,7 +123,7 @@ def _sort(
 
 
 @_compiled("void(float32[:,::1], float32[:,::1], float32, int64, int64, int64, int32[::1])")
-def _meet(
+def _collide_pairs(
     near: Floats, moving: Floats, reach: np.float32, row_length: int, layer: int, cells: int, start: Places
 ) -> None:
     """Pair after pair, by the earlier place and then by the later one; changes `moving`."""
@@ -141,7 +141,7 @@ def _meet(
                 for other in range(begin, end):
                     dx, dy, dz = px - near[other, 0], py - near[other, 1], pz - near[other, 2]
                     square = dx * dx + dy * dy + dz * dz
-                    if square < reach and square > CLOSEST:
+                    if square < reach and square > MIN_SQUARE_DISTANCE:
                         wx, wy, wz = vx - moving[other, 0], vy - moving[other, 1], vz - moving[other, 2]
                         along = dx * wx + dy * wy + dz * wz
                         if along < np.float32(0):
@@ -180,14 +180,16 @@ class Collider:
             self._reserve(len(position) + len(position) // 4)
         _extent(position, self._extent)
         low, high = self._extent.tolist()
-        grid = Grid.over(low, high, float(self._diameter) * MARGIN, len(position))
+        grid = Grid.over(low, high, float(self._diameter) * CELL_MARGIN, len(position))
         (nx, ny, nz), cells = grid.counts, grid.cells
         start = self._start[: cells + 2]
-        _sort(
+        _sort_by_cell(
             position, velocity, self._extent[0], np.float32(1) / np.float32(grid.edge), nx, ny, nz, grid.crowd,
             self._cell, start, self._order, self._near, self._moving,
         )  # fmt: skip
-        _meet(self._near, self._moving, self._diameter * self._diameter, nx + 2, (nx + 2) * (ny + 2), cells, start)
+        _collide_pairs(
+            self._near, self._moving, self._diameter * self._diameter, nx + 2, (nx + 2) * (ny + 2), cells, start
+        )
         _write_back(velocity, self._moving, self._top, int(start[cells]), self._order)
 
     def _reserve(self, room: int) -> None:

@@ -16,23 +16,18 @@ import numpy.typing as npt
 import structlog
 import xxhash
 
-from pairsim.model.area import AreaSpec
-from pairsim.model.command_schema import Operation
-from pairsim.model.commands import Command
-from pairsim.model.simulation.simulator import Batch, ParameterError
-from pairsim.model.state.schema import Component, Schema
-from pairsim.model.state.table import Table
+from pairsim.simulator import AreaSpec, Batch, Command, Component, Operation, ParameterError, Schema, Table
 from pairsim.simulators import reference
 
 MAX_SPEED = 10_000.0
 """Metres per second on every axis; keeps whatever clients say within what float32 can square."""
 
-TOP = np.float32(MAX_SPEED)
+SPEED_LIMIT = np.float32(MAX_SPEED)
 
-MAX_PLACE = 1e7
+MAX_COORDINATE = 1e7
 """Metres from the origin, of the world's edge too."""
 
-LONGEST_TICK = 3600.0
+MAX_TICK_SECONDS = 3600.0
 """Seconds."""
 
 _DEFAULTS: dict[str, bool | float] = {"collisions": False, "radius": 0.5, "speed": 5.0}
@@ -47,7 +42,7 @@ class Physics:
 
     components = Schema(
         (
-            Component("position", "float32", 3, -MAX_PLACE, MAX_PLACE),
+            Component("position", "float32", 3, -MAX_COORDINATE, MAX_COORDINATE),
             Component("velocity", "float32", 3, -MAX_SPEED, MAX_SPEED),
         )
     )
@@ -71,7 +66,7 @@ class Physics:
             log.warning("the compiled kernels cannot be loaded: the same bits, but slower", error=str(error))
             return
         self._move = kernels.move
-        self._collide = kernels.Collider(self._diameter, TOP).collide
+        self._collide = kernels.Collider(self._diameter, SPEED_LIMIT).collide
 
     def populate(self, table: Table, rng: np.random.Generator) -> None:
         """Spreads the entities evenly over the area; their ids are unique in the world."""
@@ -88,7 +83,7 @@ class Physics:
         position, velocity = cast("Floats", table.column("position")), cast("Floats", table.column("velocity"))
         if batch.commands:
             self._impulses(table, batch, velocity)
-        self._move(position, velocity, TOP, self._dt, self._low, self._high)
+        self._move(position, velocity, SPEED_LIMIT, self._dt, self._low, self._high)
         if self._collisions:
             self._collide(position, velocity)
 
@@ -106,7 +101,7 @@ class Physics:
         np.add.at(velocity, rows[here], arguments["impulse"][here])
 
     def _collide_by_reference(self, position: Floats, velocity: Floats) -> None:
-        reference.collide(position, velocity, self._diameter, TOP)
+        reference.collide(position, velocity, self._diameter, SPEED_LIMIT)
 
 
 def _parameters(area: AreaSpec) -> tuple[bool, float, float]:
@@ -121,8 +116,10 @@ def _parameters(area: AreaSpec) -> tuple[bool, float, float]:
         raise ParameterError(f"radius is a number of metres above 0, up to a million, not {radius!r}")
     if isinstance(speed, bool | str) or not 0 <= speed <= MAX_SPEED:
         raise ParameterError(f"speed is a number from 0 to {MAX_SPEED:g}, not {speed!r}")
-    if max(map(abs, (*area.world.min, *area.world.max))) > MAX_PLACE:
-        raise ParameterError(f"bounds of the plane are within {MAX_PLACE:g} metres of the origin: see its documents")
-    if area.tick_rate * LONGEST_TICK < 1:
-        raise ParameterError(f"tickRate is at least one tick in {LONGEST_TICK:g} seconds, not {area.tick_rate}")
+    if max(map(abs, (*area.world.min, *area.world.max))) > MAX_COORDINATE:
+        raise ParameterError(
+            f"bounds of the plane are within {MAX_COORDINATE:g} metres of the origin: see its documents"
+        )
+    if area.tick_rate * MAX_TICK_SECONDS < 1:
+        raise ParameterError(f"tickRate is at least one tick in {MAX_TICK_SECONDS:g} seconds, not {area.tick_rate}")
     return collisions, float(radius), float(speed)

@@ -14,10 +14,10 @@ from pairsim.simulators.grid import Grid
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
 
-MARGIN = 1.0001
+CELL_MARGIN = 1.0001
 """A cell's edge in diameters: rounding must not part two spheres that touch."""
 
-CLOSEST = np.float32(1e-30)
+MIN_SQUARE_DISTANCE = np.float32(1e-30)
 """Square metres; centres that are closer have no line between them, and the pair is left alone."""
 
 
@@ -54,7 +54,7 @@ def limit(velocity: Floats, top: np.float32) -> None:
 def grid_of(position: Floats, diameter: np.float32) -> Grid:
     """The cells over these entities, of which there is at least one."""
     low, high = position.min(axis=0).tolist(), position.max(axis=0).tolist()
-    return Grid.over(low, high, float(diameter) * MARGIN, len(position))
+    return Grid.over(low, high, float(diameter) * CELL_MARGIN, len(position))
 
 
 def collide(position: Floats, velocity: Floats, diameter: np.float32, top: np.float32) -> None:
@@ -76,9 +76,9 @@ def collide(position: Floats, velocity: Floats, diameter: np.float32, top: np.fl
         return
     start, order, cell = cell_list(position, grid := grid_of(position, diameter))
     near, moving = position[order], velocity[order]
-    first, second = _touching(near, start, cell, grid, diameter * diameter)
+    first, second = _touching_pairs(near, start, cell, grid, diameter * diameter)
     while len(first):
-        ready = _ready(first, second, len(order))
+        ready = _independent_pairs(first, second, len(order))
         _swap(near, moving, first[ready], second[ready])
         first, second = first[~ready], second[~ready]
     limit(moving, top)
@@ -104,7 +104,7 @@ def cell_list(position: Floats, grid: Grid) -> tuple[Places, Places, Places]:
     return start, order, cell[order]
 
 
-def _touching(near: Floats, start: Places, cell: Places, grid: Grid, reach: np.float32) -> tuple[Places, Places]:
+def _touching_pairs(near: Floats, start: Places, cell: Places, grid: Grid, reach: np.float32) -> tuple[Places, Places]:
     """Pairs of places that touch, each once, in order: by the earlier place, then by the later one."""
     count = len(near)
     row, layer = grid.counts[0] + 2, (grid.counts[0] + 2) * (grid.counts[1] + 2)
@@ -117,14 +117,14 @@ def _touching(near: Floats, start: Places, cell: Places, grid: Grid, reach: np.f
             second = begin[first] + step
             apart = near[first] - near[second]
             square = _dot(apart, apart)
-            touch = (square < reach) & (square > CLOSEST)
+            touch = (square < reach) & (square > MIN_SQUARE_DISTANCE)
             pairs.append(np.stack((first[touch], second[touch])))
     first, second = np.concatenate(pairs, axis=1)
     sort = np.lexsort((second, first))
     return first[sort], second[sort]
 
 
-def _ready(first: Places, second: Places, count: int) -> npt.NDArray[np.bool_]:
+def _independent_pairs(first: Places, second: Places, count: int) -> npt.NDArray[np.bool_]:
     """Of ordered pairs those that no earlier one shares an entity with, so that all of them may go at once."""
     numbers = np.arange(len(first))
     earliest = np.full(count, len(first))

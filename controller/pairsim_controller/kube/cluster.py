@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from pairsim.client.client import AreaClient
+from pairsim.model.labels import PLANE_LABEL
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim.model.world_status import WorldPicture
+from pairsim.model.world_status import WorldStatus
 from pairsim_controller.kube.api.objects import AreaStatus
 from pairsim_controller.kube.api.port import (
     AREAS,
@@ -149,7 +150,7 @@ class Cluster:
         told = [desk.told for desk in self._sight.desks.values()]
         return census([(_holds(s, "Ready"), _holds(s, "Redundant")) for s in told], self._index.spares())
 
-    def picture(self) -> WorldPicture:
+    def picture(self) -> WorldStatus:
         """The world as it is now, for whoever looks at it."""
         now = time.monotonic()
         views = [self._index.view(name, now) for name in sorted(self._sight.desks)]
@@ -234,7 +235,7 @@ class Cluster:
         if pod is None:
             return
         area = self._sight.areas.get(label.area)
-        plane = area.spec.plane if area is not None else pod.metadata.labels.get("pairsim.io/plane", "")
+        plane = area.spec.plane if area is not None else pod.metadata.labels.get(PLANE_LABEL, "")
         self._still_holds()
         body = await self._api.apply(PODS, label_patch(pod, label, plane))
         self._sight.labelled(change.replica, body)

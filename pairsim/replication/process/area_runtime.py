@@ -11,8 +11,8 @@ import structlog
 from pairsim.model.assignment import Assignment
 from pairsim.model.assignment import Member as Peer
 from pairsim.model.authority import Authority
-from pairsim.model.command_schema import Catalogue
-from pairsim.model.simulation.error_location import sources
+from pairsim.model.command_schema import CommandSchema
+from pairsim.model.simulation.error_location import source_files
 from pairsim.replication.checkpoint.store import CheckpointDisk
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Grant, Record, Seal
@@ -58,7 +58,7 @@ class Runtime:
         self._board, self._on_change = board, on_change
         folder = area_folder(settings.data, spec.area)
         simulator = rehearsed(spec)
-        self.catalogue = Catalogue(simulator.components, simulator.operations)
+        self.command_schema = CommandSchema(simulator.components, simulator.operations)
         self.inbox = Inbox(settings.inbox_commands)
         self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))
         self._disk = CheckpointDisk(folder, spec.area, simulator.components, settings.checkpoint_seconds)
@@ -123,7 +123,7 @@ class Runtime:
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
         except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            die("the replica thread failed", error, sources(type(self.replica.simulator)))
+            die("the replica thread failed", error, source_files(type(self.replica.simulator)))
 
     def close(self) -> None:
         """Leaves; ends the threads."""

@@ -9,7 +9,7 @@ from collections.abc import Collection
 import structlog
 
 from pairsim.logs import STDERR
-from pairsim.model.simulation.error_location import raised
+from pairsim.model.simulation.error_location import error_with_location
 
 log = structlog.get_logger()
 
@@ -21,7 +21,7 @@ def die(what: str, error: BaseException, own: Collection[str] = ()) -> None:
     try:
         log.critical("this process ends, so that its peers go on without it", reason=what, error=repr(error))
         traceback.print_exception(error, file=STDERR)
-        STDERR.write(f"{what}: {raised(error, own)}\n")  # for whoever keeps the process
+        STDERR.write(f"{what}: {error_with_location(error, own)}\n")  # for whoever keeps the process
         STDERR.flush()
     finally:
         os._exit(EXIT_CODE)

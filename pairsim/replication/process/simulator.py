@@ -33,7 +33,7 @@ from pairsim.replication.transport.peer_port import PeerPort
 from pairsim.settings import ProcessSettings
 
 if TYPE_CHECKING:
-    from pairsim.model.command_schema import Catalogue
+    from pairsim.model.command_schema import CommandSchema
     from pairsim.model.state.table import Table
     from pairsim.replication.process.area_runtime import Runtime
 
@@ -101,10 +101,10 @@ class Host:
             tick_ms=round(pace.tick_ms, 1),
         )
 
-    def catalogue(self) -> Catalogue | None:
+    def command_schema(self) -> CommandSchema | None:
         """See `ReplicaPort`."""
         runtime = self._runtime
-        return runtime.catalogue if runtime else None
+        return runtime.command_schema if runtime else None
 
     def meters(self) -> Meters | None:
         """See `ReplicaPort`."""

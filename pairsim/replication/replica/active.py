@@ -20,7 +20,7 @@ import structlog
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.command_schema import Catalogue
+from pairsim.model.command_schema import CommandSchema
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance
@@ -100,7 +100,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     spec: AreaSpec
     simulator: Simulator
-    catalogue: Catalogue
+    command_schema: CommandSchema
     state: State
     log: TickLog
     inbox: Inbox
@@ -174,7 +174,7 @@ class Active:
         perceived: list[Command] = []
         for command in around.simulator.perceive(around.state.table, tick):
             try:
-                around.catalogue.check(command)
+                around.command_schema.check(command)
             except CommandError as error:
                 log.warning("the simulator perceived a command that is not valid here", tick=tick, reason=str(error))
             else:

@@ -18,9 +18,9 @@ import structlog
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.authority import Authority
-from pairsim.model.command_schema import Catalogue
+from pairsim.model.command_schema import CommandSchema
 from pairsim.model.simulation.simulator import Simulator
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.model.status import Succession
 from pairsim.replication.checkpoint.format import Checkpoint
@@ -107,7 +107,7 @@ class Replica:
         self._around = Surroundings(
             spec,
             simulator,
-            Catalogue(simulator.components, simulator.operations),
+            CommandSchema(simulator.components, simulator.operations),
             self.state,
             ticks,
             inbox,
@@ -129,7 +129,7 @@ class Replica:
     def found(self) -> None:
         """Makes the state at tick 0; the same on every founder."""
         table = Table(self.simulator.components)
-        genesis(self.simulator, table, self.spec)
+        populate_initial(self.simulator, table, self.spec)
         self.state.replace(table, 0)
 
     def resume(self) -> bool:

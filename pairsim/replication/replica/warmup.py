@@ -9,10 +9,10 @@ import msgspec
 import structlog
 
 from pairsim.model.area import AreaSpec
-from pairsim.model.command_schema import Catalogue
-from pairsim.model.simulation.error_location import raised, sources
+from pairsim.model.command_schema import CommandSchema
+from pairsim.model.simulation.error_location import error_with_location, source_files
 from pairsim.model.simulation.simulator import ParameterError, Simulator, SimulatorNotFoundError, load_simulator
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.replication.service import SimulatorError
 
@@ -49,8 +49,8 @@ def telling(spec: AreaSpec, kind: type | None = None) -> Iterator[None]:
         raise SimulatorError(str(error)) from error  # it is a sentence already
     except (Exception, SystemExit) as error:
         log.error("the simulator cannot simulate this area", area=spec.area, simulator=spec.simulator, exc_info=error)  # noqa: TRY400 - SystemExit has a traceback as well
-        own = sources(kind) if kind is not None else ()
-        raise SimulatorError(f"the simulator {spec.simulator} raised {raised(error, own)}") from error
+        own = source_files(kind) if kind is not None else ()
+        raise SimulatorError(f"the simulator {spec.simulator} raised {error_with_location(error, own)}") from error
 
 
 def _warm(kind: type[Simulator], spec: AreaSpec) -> None:
@@ -58,9 +58,9 @@ def _warm(kind: type[Simulator], spec: AreaSpec) -> None:
     scratch = msgspec.structs.replace(spec, entities=min(spec.entities, _ENTITIES))
     simulator = kind(scratch)
     simulator.prepare()
-    Catalogue(simulator.components, simulator.operations)  # names that clash
+    CommandSchema(simulator.components, simulator.operations)  # names that clash
     table = Table(simulator.components)
-    genesis(simulator, table, scratch)
+    populate_initial(simulator, table, scratch)
     for tick in range(1, 1 + _TICKS):
         advance(simulator, table, [], tick, scratch)
         simulator.perceive(table, tick)

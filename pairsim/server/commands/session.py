@@ -133,7 +133,7 @@ class _Session:
 
     async def _commit(self, batch: SessionBatch) -> SessionAnswer:
         try:
-            check_batch(batch.commands, self._port.catalogue())
+            check_batch(batch.commands, self._port.command_schema())
             committed = await self._gateway.commit(batch.commands, relayed=self._relayed)
         except Exception as error:  # noqa: BLE001 - the last resort: every batch is answered
             return _failure(batch.seq, error)

@@ -9,10 +9,10 @@ from pairsim.model.commands import MAX_BATCH, Command
 from pairsim.server.http.errors import HttpError
 
 if TYPE_CHECKING:
-    from pairsim.model.command_schema import Catalogue
+    from pairsim.model.command_schema import CommandSchema
 
 
-def check_batch(commands: Sequence[Command], catalogue: Catalogue | None) -> None:
+def check_batch(commands: Sequence[Command], command_schema: CommandSchema | None) -> None:
     """Lets a batch pass, or says what is wrong with it.
 
     Raises:
@@ -25,10 +25,10 @@ def check_batch(commands: Sequence[Command], catalogue: Catalogue | None) -> Non
         raise HttpError(413, f"a batch holds at most {MAX_BATCH:,} commands, not {len(commands):,}")
     if len({command.id for command in commands}) < len(commands):
         raise HttpError(400, f"the id {_first_twice(commands)!a} is used twice in one batch: an id names one command")
-    if catalogue is None:
+    if command_schema is None:
         raise HttpError(503, "this process is a spare: it has no area to send commands to")
     for command in commands:
-        catalogue.check(command)
+        command_schema.check(command)
 
 
 def _first_twice(commands: Sequence[Command]) -> str:

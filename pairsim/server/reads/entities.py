@@ -51,7 +51,7 @@ class EntityHandlers:
             raise HttpError(400, f"limit is within 1 to {MAX_PAGE:,}")
         after = integer(request, "after", -1)
         selection = Selection(parse_box(request), ())
-        selection.check(self._port.catalogue())
+        selection.check(self._port.command_schema())
         body = await self._read(functools.partial(_encoded_page, selection, after, limit))
         return web.Response(body=body, content_type="application/json")
 

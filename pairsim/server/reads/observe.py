@@ -129,7 +129,7 @@ class Observers:
         takes(request, "min", "max", "components", "hz")
         selection = parse_selection(request)
         rate = _rate(request)
-        selection.check(self._port.catalogue())
+        selection.check(self._port.command_schema())
 
         async def work(socket: web.WebSocketResponse) -> None:
             group = self._groups.get(selection)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pairsim.model.world_status import WorldPicture
+from pairsim.model.world_status import WorldStatus
 from tests.harness import ROOT, free_ports
 
 PAIRSIM = (sys.executable, "-m", "pairsim")
@@ -88,16 +88,16 @@ class Up:
             self.sentences,
         )
 
-    def picture(self) -> WorldPicture:
+    def picture(self) -> WorldStatus:
         """What `pairsim status --json` says."""
         done = command("status", "--json", "--port", self.port)
         assert done.returncode == 0, done.stderr
-        return msgspec.convert(json.loads(done.stdout), WorldPicture)
+        return msgspec.convert(json.loads(done.stdout), WorldStatus)
 
-    def whole(self) -> WorldPicture:
+    def whole(self) -> WorldStatus:
         """Waits until the area is redundant and there is a spare."""
 
-        def look() -> WorldPicture | None:
+        def look() -> WorldStatus | None:
             picture = self.picture()
             return picture if picture.areas[0].redundant and picture.spares else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from pairsim.cli import main
-from pairsim.model.command_schema import Catalogue, Operation
+from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.state.schema import Component
 from pairsim.server.http.listener import listening
 from pairsim_controller.local.api import world_app
@@ -50,9 +50,9 @@ def pairsim(*words: str, text: str | bytes | None = None) -> Result:
 @asynccontextmanager
 async def _world(path: Path) -> AsyncIterator[tuple[Fakes, int]]:
     async with fakes(path) as made:
-        catalogue = Catalogue(SCHEMA, [Operation("impulse", (Component("impulse", "float32", 3),))])
+        command_schema = CommandSchema(SCHEMA, [Operation("impulse", (Component("impulse", "float32", 3),))])
         for replica in made.replicas.values():
-            replica.area_catalogue = catalogue
+            replica.area_command_schema = command_schema
             replica.spawn(1, [[0.5, 0.5, 0.5]] * 3)
         app = world_app(made.world, frozenset({"127.0.0.1"}))
         async with listening(app, "127.0.0.1:0", drain=0.1) as port:

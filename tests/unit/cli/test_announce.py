@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
+from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
 from pairsim_controller.cli.progress import Announcer
 from pairsim_controller.reconcile.redundancy_tracker import PATIENCE
 from tests.unit.controller.views import BOX
@@ -11,12 +11,10 @@ BEGAN = 100.0
 READY = "the world is ready"
 
 
-def area(*roles: str, missing: str = "", name: str = "west", entities: int = 7) -> AreaPicture:
+def area(*roles: str, missing: str = "", name: str = "west", entities: int = 7) -> AreaStatusView:
     """An area with replicas as `name:role`."""
-    replicas = [
-        ReplicaPicture(word.split(":")[0], word.split(":")[1], 1, 5, 0, entities, "http://x", 1) for word in roles
-    ]
-    return AreaPicture(name, "plane", BOX, not missing, 1, replicas, ProcessPicture("http://w", 1), missing)
+    replicas = [ReplicaRow(word.split(":")[0], word.split(":")[1], 1, 5, 0, entities, "http://x", 1) for word in roles]
+    return AreaStatusView(name, "plane", BOX, not missing, 1, replicas, ProcessRow("http://w", 1), missing)
 
 
 class Story:
@@ -25,8 +23,8 @@ class Story:
     def __init__(self) -> None:
         self._announcer = Announcer(BEGAN, READY)
 
-    def at(self, seconds: float, *areas: AreaPicture) -> list[str]:
-        return list(self._announcer.fresh(WorldPicture(list(areas), []), BEGAN + seconds))
+    def at(self, seconds: float, *areas: AreaStatusView) -> list[str]:
+        return list(self._announcer.fresh(WorldStatus(list(areas), []), BEGAN + seconds))
 
 
 PAIR = area("a:active", "b:passive")

@@ -193,8 +193,8 @@ def test_another_hash_is_refused_with_both(tmp_path: Path, served: tuple[str, Pa
         ((), "name the wheels"),
         (("--url", "http://x/g-1.0-py3-none-any.whl"), "every --url takes one --sha256"),
         (("--url", "http://x/g-1.0-py3-none-any.whl", "--sha256", "abc"), "has 64 hex digits"),
-        (("--url", "file:///g-1.0-py3-none-any.whl", "--sha256", "0" * 64), "no http or https address"),
-        (("--url", "http://x/g.zip", "--sha256", "0" * 64), "is no wheel's name"),
+        (("--url", "file:///g-1.0-py3-none-any.whl", "--sha256", "0" * 64), "not an http or https address"),
+        (("--url", "http://x/g.zip", "--sha256", "0" * 64), "is not the name of a wheel"),
         (("--url", "http://127.0.0.1:1/g-1.0-py3-none-any.whl", "--sha256", "0" * 64), "cannot download"),
     ],
 )
@@ -279,7 +279,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_an_archive_without_record_is_no_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "growth-1.0-py3-none-any.whl", "w") as archive:
         archive.writestr("growth.py", "")
-    assert "is no wheel" in install("--from", tmp_path, "--to", tmp_path / "to").output
+    assert "is not a wheel" in install("--from", tmp_path, "--to", tmp_path / "to").output
 
 
 @pytest.mark.parametrize("module", ["numpy", "pairsim", "json"])

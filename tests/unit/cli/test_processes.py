@@ -147,8 +147,8 @@ def test_a_witness_has_no_states(folder: Path) -> None:
 @both
 def test_its_help_tells_the_defaults(kind: str) -> None:
     told = " ".join(pairsim(kind, "--help").stdout.split())
-    assert "Where the API listens. [default: 127.0.0.1:8081]" in told
-    assert "Where peers connect. [default: 127.0.0.1:8082]" in told
+    assert "Address at which the API listens. [default: 127.0.0.1:8081]" in told
+    assert "Address at which peers connect. [default: 127.0.0.1:8082]" in told
     assert ("--checkpoint-seconds" in told) == (kind == "simulator")
 
 
@@ -162,7 +162,7 @@ def test_an_unknown_log_level_is_told_with_those_that_there_are(folder: Path, ki
 def test_a_data_folder_that_is_none_is_told(folder: Path, kind: str) -> None:
     assert refused(kind, folder, data=str(folder / "token")) == (
         1,
-        f"Error: cannot use the data folder {folder}/token: it is no folder\n",
+        f"Error: cannot use the data folder {folder}/token: it is not a folder\n",
     )
     code, sentence = refused(kind, folder, data="/proc/nothing-can-be-made-here")
     assert code == 1
@@ -186,7 +186,7 @@ def test_a_data_folder_is_for_one_process(folder: Path, kind: str) -> None:
 @contextmanager
 def starting(folder: Path, **options: str) -> Iterator[ProcessSettings]:
     """A process about to start."""
-    with processes._process(settings(folder, **options)) as made:
+    with processes._prepared_process(settings(folder, **options)) as made:
         yield made
 
 
@@ -213,7 +213,7 @@ def test_an_address_of_another_machine_is_told(folder: Path) -> None:
     with pytest.raises(click.ClickException) as told, starting(folder, http="203.0.113.7:8081"):
         socket.create_server(("203.0.113.7", 8081))
     assert told.value.message == (
-        "cannot start: 203.0.113.7 is no address of this machine: give another one with --http"
+        "cannot start: 203.0.113.7 is not an address of this machine: give another one with --http"
     )
 
 

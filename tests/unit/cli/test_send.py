@@ -248,7 +248,7 @@ def test_a_bad_line_is_told_by_its_number_and_nothing_is_sent(
     good = json.dumps(IMPULSE).encode()
     result = world.run("send", "north", text=b"\n".join([good, b"", third, good]))
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: line 3 is no command: ")
+    assert result.stderr.startswith("Error: line 3 is not a valid command: ")
     assert result.stderr.endswith("; nothing was sent\n")
     assert submitted == []
 
@@ -295,7 +295,7 @@ def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stdin", None)
     message = "standard input is closed: give a command, or --file"
     with pytest.raises(command_parser.click.ClickException, match=message):
-        command_parser.from_file(None)
+        command_parser.read_commands(None)
 
 
 # --- what goes wrong on the way
@@ -321,7 +321,7 @@ def test_commands_whose_fate_is_not_known_are_named(world: Running, monkeypatch:
     result = world.run("send", "north", text=lines(*(IMPULSE | {"id": name} for name in ids)))
     assert result.exit_code == 1
     assert "not committed within 10 s; 100 of 150 commands were committed before" in result.stderr
-    assert "sent again with the same id none is applied twice: id-100, id-101" in result.stderr
+    assert "send them again with the same ids, so that none is applied twice: id-100, id-101" in result.stderr
     assert result.stderr.rstrip().endswith("id-119, ...")
 
 
@@ -370,7 +370,7 @@ def test_a_load_that_fails_is_told_with_its_reason(
     result = world.run("send", "north", "--rate", "100", "--count", "5")
     assert result.exit_code == 1
     assert f"5 {kind}" in result.stdout
-    assert result.stderr == f"Error: not everything was acknowledged: {error}\n"
+    assert result.stderr == f"Error: some impulses were not acknowledged: {error}\n"
 
 
 def test_a_load_for_an_area_without_entities_is_refused(tmp_path: Path) -> None:
@@ -378,7 +378,10 @@ def test_a_load_for_an_area_without_entities_is_refused(tmp_path: Path) -> None:
         for replica in world.made.replicas.values():
             replica.table.despawn(replica.table.ids[:])
         result = world.run("send", "north", "--rate", "5")
-        assert (result.exit_code, result.stderr) == (1, "Error: the area has no entities to send impulses to\n")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "Error: the area has no entities to send impulses to: spawn some\n",
+        )
 
 
 def test_a_load_that_is_interrupted_tells_what_it_has_done(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +394,7 @@ def test_a_load_that_is_interrupted_tells_what_it_has_done(world: Running, monke
             raise KeyboardInterrupt
         return Command(f"nudge-{rounds}", "impulse", entity, {"impulse": [0.0, 0.0, 0.0]})
 
-    monkeypatch.setattr(load, "_nudge", enough)
+    monkeypatch.setattr(load, "_impulse", enough)
     result = world.run("send", "north", "--rate", "200", "--seconds", "60")
     assert result.exit_code == 1
     assert result.stdout.startswith("20 sent, ")

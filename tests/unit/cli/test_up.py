@@ -22,7 +22,7 @@ EXAMPLE = (Path(__file__).parents[3] / "examples" / "two-areas.yaml").read_text(
 
 
 def up(path: Path, *words: str, data: Path | None = None) -> tuple[int, str]:
-    """Exit code, and what was told; nothing may have begun."""
+    """Runs `pairsim up`; returns the exit code and the errors. No process may have been started."""
     data = data or path.parent / "data"
     result = pairsim("up", str(path), "--data", str(data), *words)
     assert "starting" not in result.stdout
@@ -68,17 +68,17 @@ def test_a_file_must_be_named() -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "no document of kind Area, and no plane says how many `areas` it is cut into"),
+        (b"", "no document of kind Area, and no plane says by `areas` how many it has"),
         (b"---\n---\n", "no document of kind Area"),
         (b"# nothing\n", "no document of kind Area"),
-        (b"a: [\n", "this is no YAML"),
-        (b"\t- x", "this is no YAML"),
-        (b"\x00", "this is no YAML"),
+        (b"a: [\n", "line 2: the file is not valid YAML"),
+        (b"\t- x", "line 1: the file is not valid YAML"),
+        (b"\x00", "the file is not valid YAML"),
         (b"\xff\xfe\x00", "is no text"),
-        (b"just words", "document 1: is no mapping"),
-        (b"kind: Pod\napiVersion: v1\n", "document 1: kind 'Pod' is none of Plane, Area"),
-        (b"[" * 5000, "this is no YAML"),
-        (b"&a [*a, *a]", "is no mapping"),
+        (b"just words", "document 1: write a mapping with apiVersion, kind, metadata and spec"),
+        (b"kind: Pod\napiVersion: v1\n", "document 1: kind must be one of Plane, Area, not 'Pod'"),
+        (b"[" * 5000, "the file is nested too deeply"),
+        (b"&a [*a, *a]", "the file is nested over 60 levels deep"),
     ],
     ids=lambda content: repr(content)[:30],
 )
@@ -101,7 +101,7 @@ def test_a_huge_file_is_no_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     [
         ("simulator: physics", "simulator: phisics", "Plane physics: there is no simulator 'phisics': installed are"),
         ("simulator: physics", "simulator: no.such:Thing", "cannot be loaded: No module named 'no'"),
-        ("simulator: physics", "simulator: json:loads", "'json:loads' is no simulator"),
+        ("simulator: physics", "simulator: json:loads", "'json:loads' is not a simulator"),
         ("radius: 0.5", "radios: 0.5", "physics has no parameter 'radios': it takes collisions, radius, speed"),
         ("radius: 0.5", "radius: -1", "radius is a number of metres above 0"),
         ("radius: 0.5", "radius: .nan", "must be finite"),
@@ -139,8 +139,8 @@ def test_a_parameter_that_is_wrong_is_told_once_for_all_areas(world: Path) -> No
         ("1 / 0", "raised ZeroDivisionError: division by zero at {file}:1"),
         ("import nosuch_module", "cannot be loaded: No module named 'nosuch_module'"),
         ("this is no Python", "cannot be loaded: invalid syntax"),
-        ("class Mine: pass", "is no simulator: it must be a class with"),
-        ("class Mine:\n def __init__(self, area): raise KeyError('x')\n", "is no simulator"),
+        ("class Mine: pass", "is not a simulator: it must be a class with"),
+        ("class Mine:\n def __init__(self, area): raise KeyError('x')\n", "is not a simulator"),
     ],
 )  # fmt: skip
 def test_somebodys_simulator_that_fails_is_told(

@@ -15,9 +15,9 @@ import pytest
 from rich.console import Console
 
 from pairsim.cli import local_api, status
-from pairsim.cli.local_api import Where
+from pairsim.cli.local_api import WorldAddress
 from pairsim.model.status import Role
-from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
+from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
 from pairsim.replication.service import RefusedError
 from pairsim_controller.local.world_status import picture
 from tests.unit.cli.running import Running, pairsim, running
@@ -106,7 +106,7 @@ def test_status_for_programs(shared: Running) -> None:
     }  # fmt: skip
     assert set(area["witness"]) == set(shown["spares"][0]) == {"url", "pid", "name"}
     assert (area["witness"]["name"], shown["spares"][0]["name"]) == ("w", "c")
-    assert msgspec.convert(shown, WorldPicture).areas[0].redundant
+    assert msgspec.convert(shown, WorldStatus).areas[0].redundant
 
 
 def test_an_area_that_nobody_has_is_in_the_table(tmp_path: Path) -> None:
@@ -121,22 +121,22 @@ def test_an_area_that_nobody_has_is_in_the_table(tmp_path: Path) -> None:
         assert "north is not redundant: no replica can be reached" in output
 
 
-def on_a_terminal(picture: WorldPicture, width: int) -> str:
+def on_a_terminal(picture: WorldStatus, width: int) -> str:
     screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    screen.print(status.shown(picture, width))
+    screen.print(status.render(picture, width))
     assert isinstance(screen.file, io.StringIO)
     return screen.file.getvalue()
 
 
-def seen(**changes: object) -> WorldPicture:
+def seen(**changes: object) -> WorldStatus:
     """A world that has run for a while."""
     url = "http://127.0.0.1:24601"
     pair = [
-        ReplicaPicture(f"sim-{number}", role, 123, 7_654_321, 12, 123_456, url, 1_234_567)
+        ReplicaRow(f"sim-{number}", role, 123, 7_654_321, 12, 123_456, url, 1_234_567)
         for number, role in ((1, "active"), (2, "passive"))
     ]
-    area = AreaPicture("west", "physics", BOX, False, 3, pair, ProcessPicture(url, 1_234_567, "witness-1"), "of a test")
-    return WorldPicture([msgspec.structs.replace(area, **changes)], [ProcessPicture(url, 1_234_567, "sim-3")])
+    area = AreaStatusView("west", "physics", BOX, False, 3, pair, ProcessRow(url, 1_234_567, "witness-1"), "of a test")
+    return WorldStatus([msgspec.structs.replace(area, **changes)], [ProcessRow(url, 1_234_567, "sim-3")])
 
 
 @pytest.mark.parametrize(("width", "left_out"), [(120, ()), (90, ("url",)), (80, ("url", "pid"))])
@@ -164,8 +164,8 @@ def test_a_step_that_is_not_deterministic_is_in_the_status(tmp_path: Path) -> No
             lambda: any(replica.divergences for replica in picture(world.made.world).areas[0].replicas),
         )
         assert (
-            "north: b came to another state than the active, 3 time(s) since its start: its simulator's step is not"
-            " deterministic"
+            "north: the state of b differed from the active's 3 time(s) since its start: the step of its simulator is"
+            " not deterministic"
         ) in world.run("status").stdout
 
 
@@ -196,9 +196,9 @@ def test_what_is_no_host_ends_in_a_sentence(host: str) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (answer(b"hello"), "is no world of this version"),
-        (answer(b"{}"), "is no world of this version"),
-        (answer(b'{"areas": [{}], "spares": []}'), "is no world of this version"),
+        (answer(b"hello"), "does not answer as a world of this version does"),
+        (answer(b"{}"), "does not answer as a world of this version does"),
+        (answer(b'{"areas": [{}], "spares": []}'), "does not answer as a world of this version does"),
         (answer(b"<h1>gone</h1>", "404 Not Found"), "the world answered 404"),
         (answer(b'{"error": "no such thing"}', "404 Not Found"), "no such thing"),
         (answer(b'{"detail": 1}', "500 Oops"), "the world answered 500"),
@@ -227,16 +227,16 @@ def test_the_port_of_a_process_is_not_that_of_its_world(shared: Running, command
     result = pairsim(*command, "--port", str(port))
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        f"Error: port {port} is that of the process {name}: give the port of the `pairsim up` that runs it\n"
+        f"Error: port {port} belongs to the process {name}: give the port of the `pairsim up` that runs it\n"
     )
 
 
 def test_a_world_that_hangs_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_api, "_SECONDS", 0.1)
+    monkeypatch.setattr(local_api, "_TIMEOUT_SECONDS", 0.1)
     with server() as port:
         result = pairsim("status", "--port", port)
     assert result.exit_code == 1
-    assert "does not answer: `pairsim up` hangs, or something else listens there" in result.stderr
+    assert "does not answer: `pairsim up` hangs, or another program listens there" in result.stderr
 
 
 def test_a_proxy_of_the_environment_is_not_asked(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,22 +249,22 @@ def test_a_proxy_of_the_environment_is_not_asked(shared: Running, monkeypatch: p
 # --- watching
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, picture: WorldPicture, looks: int) -> Callable[[Where], WorldPicture]:
-    """A world that is gone after some looks."""
+def watched(monkeypatch: pytest.MonkeyPatch, seen: WorldStatus, looks: int) -> Callable[[WorldAddress], WorldStatus]:
+    """Makes `pairsim status` see a world that is gone after some looks."""
     left = iter(range(looks))
 
-    def look(where: Where) -> WorldPicture:
+    def look(address: WorldAddress) -> WorldStatus:
         if next(left, None) is None:
-            return local_api.world(Where("127.0.0.1", int(NOBODY)))
-        return picture
+            return local_api.fetch_world(WorldAddress("127.0.0.1", int(NOBODY)))
+        return seen
 
-    monkeypatch.setattr(status, "world", look)
-    monkeypatch.setattr(status, "_PERIOD", 0.0)
+    monkeypatch.setattr(status, "fetch_world", look)
+    monkeypatch.setattr(status, "_REFRESH_SECONDS", 0.0)
     return look
 
 
 def test_a_world_that_goes_away_while_it_is_watched_is_told(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, local_api.world(Where("127.0.0.1", shared.port)), 3)
+    watched(monkeypatch, local_api.fetch_world(WorldAddress("127.0.0.1", shared.port)), 3)
     result = shared.run("status", "--watch")
     assert result.exit_code == 1
     assert result.stdout.count("1 area(s), 1 spare(s)") == 3
@@ -272,7 +272,7 @@ def test_a_world_that_goes_away_while_it_is_watched_is_told(shared: Running, mon
 
 
 def test_watched_by_a_program_there_is_a_document_a_line(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, local_api.world(Where("127.0.0.1", shared.port)), 2)
+    watched(monkeypatch, local_api.fetch_world(WorldAddress("127.0.0.1", shared.port)), 2)
     result = shared.run("status", "--watch", "--json")
     assert [len(json.loads(line)["areas"]) for line in result.stdout.splitlines()] == [1, 1]
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsim.model.commands import Command
-from pairsim.model.simulation.random import stream
+from pairsim.model.simulation.random import random_stream
 from pairsim.model.simulation.simulator import Batch
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from tests.unit.model.counting import Counting, area, populated
 
@@ -111,12 +111,12 @@ def test_a_batch_gives_arrays_of_the_declared_kind_even_when_empty() -> None:
 
 def test_random_numbers_belong_to_seed_area_and_tick_alone() -> None:
     def first(seed: int, name: str, tick: int) -> tuple[int, ...]:
-        return tuple(stream(seed, name, tick).integers(0, 2**63, 4).tolist())
+        return tuple(random_stream(seed, name, tick).integers(0, 2**63, 4).tolist())
 
     assert first(1, "a", 5) == first(1, "a", 5)
     assert len({first(1, "a", 5), first(1, "a", 6), first(1, "b", 5), first(2, "a", 5)}) == 4
     # Streams of neighbouring ticks do not run into each other.
-    assert not set(stream(1, "a", 5).integers(0, 2**63, 5000).tolist()) & set(first(1, "a", 6))
+    assert not set(random_stream(1, "a", 5).integers(0, 2**63, 5000).tolist()) & set(first(1, "a", 6))
     # They are part of every world that exists: another numpy must give the same.
     assert first(7, "west", 3)[0] == 7584753788917218424
 
@@ -125,6 +125,6 @@ def test_genesis_is_the_same_for_the_same_area() -> None:
     digests = set()
     for _ in range(2):
         table = Table(Counting.components)
-        genesis(Counting(area()), table, area())
+        populate_initial(Counting(area()), table, area())
         digests.add(table.digest())
     assert len(digests) == 1

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from pairsim.model.area import AreaSpec
-from pairsim.model.command_schema import Catalogue
+from pairsim.model.command_schema import CommandSchema
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.documents.world import load_world
 from pairsim.model.geometry import Box
 from pairsim.model.simulation.simulator import ParameterError, Simulator, load_simulator
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from tests.harness import ROOT
 
@@ -57,7 +57,7 @@ def area(name: str = "a", /, **parameters: float | str) -> AreaSpec:
 def begun(simulator: type[Simulator], spec: AreaSpec) -> tuple[Simulator, Table]:
     made, table = simulator(spec), Table(simulator.components)
     made.prepare()
-    genesis(made, table, spec)
+    populate_initial(made, table, spec)
     return made, table
 
 
@@ -101,7 +101,7 @@ def test_the_gardener_comes_at_seven_and_says_what_passes_the_check(
     seen = list(simulator.perceive(table, 1))
     assert [command.entity for command in seen] == ([table.ids[1]] if hour == 7 else [])
     for command in seen:
-        Catalogue(gardened.components, gardened.operations).check(command)
+        CommandSchema(gardened.components, gardened.operations).check(command)
     assert advance(simulator, table, seen, 1, area()) == {}
 
 
@@ -147,7 +147,7 @@ def test_what_is_no_number_is_digested_like_any_other_and_comes_in_by_no_command
     assert msgspec.json.encode(table.column("height").tolist()) == b"[null,null,null]"
     for value in (float("nan"), float("inf")):
         with pytest.raises(CommandError):
-            Catalogue(growth.components, growth.operations).check(Command("a", "set", 7, {"rate": value}))
+            CommandSchema(growth.components, growth.operations).check(Command("a", "set", 7, {"rate": value}))
 
 
 def test_the_world_of_the_page_is_one_for_its_simulator(growth: type[Simulator]) -> None:
@@ -165,10 +165,10 @@ def commands_of_the_page() -> Iterable[list[str]]:
 
 def test_what_the_page_sends_is_answered_as_it_says(growth: type[Simulator]) -> None:
     simulator, table = begun(growth, area(limit=3.0))
-    catalogue, answers = Catalogue(growth.components, growth.operations), []
+    command_schema, answers = CommandSchema(growth.components, growth.operations), []
     for tick, (op, entity, *words) in enumerate(commands_of_the_page(), 1):
         values = {name: float(value) for name, _, value in (word.partition("=") for word in words)}
         command = Command(str(tick), op, int(entity), dict(values))
-        catalogue.check(command)
+        command_schema.check(command)
         answers += [advance(simulator, table, [command], tick, area()).get(0, "applied")]
     assert answers == ["applied", "applied", "there is no such plant"]

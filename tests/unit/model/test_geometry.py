@@ -52,7 +52,7 @@ def test_a_box_without_a_volume_is_refused(low: tuple[float, ...], high: tuple[f
 @given(st.integers(1, 40))
 def test_parts_of_a_box_have_one_size_fill_it_and_do_not_overlap(parts: int) -> None:
     whole = Box((-10, 0, 5), (290, 100, 55))
-    made = whole.cut(parts)
+    made = whole.split(parts)
     volumes = [math.prod(b - a for a, b in zip(box.min, box.max, strict=True)) for box in made]
     assert len(made) == parts
     assert all(math.isclose(volume, 300 * 100 * 50 / parts, rel_tol=1e-9) for volume in volumes)

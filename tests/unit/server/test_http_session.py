@@ -60,7 +60,7 @@ async def test_a_bad_batch_is_answered_and_the_session_goes_on(
 async def test_the_servers_own_fault_is_told_without_its_inside(
     http: aiohttp.ClientSession, url: str, port: FakePort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(port, "catalogue", lambda: 1 // 0)
+    monkeypatch.setattr(port, "command_schema", lambda: 1 // 0)
     async with http.ws_connect(f"{url}/v1/session") as socket:
         await socket.send_bytes(frame(1))
         failed = await answer(socket)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pairsim.model.area import AreaSpec, Parameter
 from pairsim.model.geometry import Box
 from pairsim.model.simulation.simulator import ParameterError
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.simulators import kernels, reference
 from pairsim.simulators.grid import MAX_CELLS, Grid
@@ -65,7 +65,7 @@ def test_no_contact_is_missed(count: int, side: float, diameter: float) -> None:
     position, _ = crowd(count, side, 2)
     grid, reach = reference.grid_of(position, np.float32(diameter)), np.float32(diameter) * np.float32(diameter)
     start, order, cell = reference.cell_list(position, grid)
-    first, second = (order[places] for places in reference._touching(position[order], start, cell, grid, reach))
+    first, second = (order[places] for places in reference._touching_pairs(position[order], start, cell, grid, reach))
     apart = position[:, None] - position[None]
     square = apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1] + apart[..., 2] * apart[..., 2]
     one, other = np.nonzero(np.triu(square < reach, 1))
@@ -145,7 +145,7 @@ def test_a_sphere_bounces_off_the_edge_of_the_world() -> None:
 def test_entities_are_born_inside_their_area(box: Box) -> None:
     spec = area(box, 5000)
     table = Table(Physics.components)
-    genesis(Physics(spec), table, spec)
+    populate_initial(Physics(spec), table, spec)
     position = np.asarray(table.column("position"), np.float64)
     assert (position >= np.array(box.min, np.float32)).all()
     assert (position < np.array(box.max, np.float32)).all()
@@ -172,7 +172,7 @@ def test_without_the_compiler_the_same_bits_come_slower(monkeypatch: pytest.Monk
         simulator.prepare()
         assert (simulator._move is reference.move) == blocked
         table = Table(simulator.components)
-        genesis(simulator, table, spec)
+        populate_initial(simulator, table, spec)
         for tick in range(1, 10):
             advance(simulator, table, [], tick, spec)
         digests.append(table.digest())

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.model.command_schema import Catalogue, Operation
+from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.commands import Command, CommandError, Value
 from pairsim.model.simulation.tick import advance
 from pairsim.model.state.schema import Component, Schema
 from tests.unit.model.counting import Counting, populated
 
-CATALOGUE = Catalogue(Counting.components, Counting.operations)
+COMMAND_SCHEMA = CommandSchema(Counting.components, Counting.operations)
 
 
 def command(op: str = "set", entity: int = 1, name: str = "c1", **components: Value) -> Command:
@@ -31,7 +31,7 @@ def command(op: str = "set", entity: int = 1, name: str = "c1", **components: Va
     ],
 )
 def test_what_may_be_said_passes(good: Command) -> None:
-    CATALOGUE.check(good)
+    COMMAND_SCHEMA.check(good)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_may_be_said_passes(good: Command) -> None:
 )
 def test_what_may_not_be_said_is_told_with_what_would_be_right(bad: Command, words: list[str]) -> None:
     with pytest.raises(CommandError) as caught:
-        CATALOGUE.check(bad)
+        COMMAND_SCHEMA.check(bad)
     for word in words:
         assert word in str(caught.value)
 
@@ -89,7 +89,7 @@ def test_whatever_passes_can_be_applied_without_a_warning(commands: list[Command
     passed = []
     for one in commands:
         try:
-            CATALOGUE.check(one)
+            COMMAND_SCHEMA.check(one)
         except CommandError:
             continue
         passed.append(one)
@@ -107,8 +107,8 @@ def test_whatever_passes_can_be_applied_without_a_warning(commands: list[Command
         (lambda: Component("a", "int64", 0), "width 0"),
         (lambda: Component("a", "int64", 1, 2, 1), "low 2 is above high 1"),
         (lambda: Schema((Component("a", "int64"), Component("a", "float32"))), "same name"),
-        (lambda: Catalogue(Counting.components, [Operation("set")]), "'set'"),
-        (lambda: Catalogue(Counting.components, [Operation("a"), Operation("a")]), "'a'"),
+        (lambda: CommandSchema(Counting.components, [Operation("set")]), "'set'"),
+        (lambda: CommandSchema(Counting.components, [Operation("a"), Operation("a")]), "'a'"),
     ],
 )
 def test_a_wrong_declaration_is_refused(make: type, words: str) -> None:

@@ -26,7 +26,7 @@ def load_command(module: str, name: str, extras: str) -> click.Command:
     try:
         command = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        return _explaining_command(name, missing_extra(error, extras))
+        return _explaining_command(name, extras, missing_extra(error, extras))
     if not isinstance(command, click.Command):
         raise TypeError(f"{module}:{name} is not a command")
     return command
@@ -44,9 +44,11 @@ def missing_extra(error: ModuleNotFoundError, extras: str) -> click.ClickExcepti
     return click.ClickException(f"{missing} is not installed: run pip install 'pairsim[{extras}]'")
 
 
-def _explaining_command(name: str, error: click.ClickException) -> click.Command:
+def _explaining_command(name: str, extras: str, error: click.ClickException) -> click.Command:
     def explain() -> None:
         raise error
 
     settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-    return click.Command(name, callback=explain, help=f"Not available: {error.message}.", context_settings=settings)
+    return click.Command(
+        name, callback=explain, help=f"Needs pip install 'pairsim[{extras}]'.", context_settings=settings
+    )

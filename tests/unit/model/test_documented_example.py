@@ -69,7 +69,7 @@ def test_the_example_grows_plants_and_takes_its_command(growth: type[Simulator])
     simulator, table = begun(growth, area(limit=2.5))
     one = int(table.ids[1])
     commands = [water("1", one), water("2", 9)]
-    assert advance(simulator, table, commands, 1, area()) == {1: "there is no such plant"}
+    assert advance(simulator, table, commands, 1, area()) == {1: "this plant does not exist"}
     assert table.column("height")[1] > 1.5 > table.column("height")[0] > 0
     advance(simulator, table, commands[:1] * 3, 2, area())
     assert table.column("height")[1] == 2.5
@@ -90,7 +90,7 @@ def test_the_example_refuses_wrong_parameters(
 
 
 @pytest.mark.parametrize("hour", [6, 7, 8])
-def test_the_gardener_comes_at_seven_and_says_what_passes_the_check(
+def test_the_gardener_comes_at_seven_and_returns_valid_commands(
     page: types.ModuleType, monkeypatch: pytest.MonkeyPatch, hour: int
 ) -> None:
     gardened = load_simulator("growth:Gardened")
@@ -126,7 +126,7 @@ def test_the_check_of_takeovers_passes_the_example_and_finds_hidden_state(page: 
         page.check_takeovers(Moody, area(), ticks)
 
 
-def test_the_page_as_one_file_tells_a_digest(tmp_path: Path) -> None:
+def test_the_page_as_one_file_prints_a_digest(tmp_path: Path) -> None:
     (tmp_path / "growth.py").write_text("".join(blocks("python")))
     assert "$ python growth.py\n" in PAGE
     done = subprocess.run(
@@ -138,7 +138,7 @@ def test_the_page_as_one_file_tells_a_digest(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{16}\n", done.stdout)
 
 
-def test_what_is_no_number_is_digested_like_any_other_and_comes_in_by_no_command(growth: type[Simulator]) -> None:
+def test_nan_is_digested_like_other_values_and_refused_in_commands(growth: type[Simulator]) -> None:
     simulator, table = begun(growth, area())
     before = table.digest()
     table.column("rate")[:] = np.nan
@@ -150,7 +150,7 @@ def test_what_is_no_number_is_digested_like_any_other_and_comes_in_by_no_command
             CommandSchema(growth.components, growth.operations).check(Command("a", "set", 7, {"rate": value}))
 
 
-def test_the_world_of_the_page_is_one_for_its_simulator(growth: type[Simulator]) -> None:
+def test_the_world_of_the_page_is_for_its_simulator(growth: type[Simulator]) -> None:
     (spec,) = load_world(blocks("yaml")[0]).specs()
     assert load_simulator(spec.simulator) is growth
     _, table = begun(growth, spec)
@@ -158,12 +158,12 @@ def test_the_world_of_the_page_is_one_for_its_simulator(growth: type[Simulator])
 
 
 def commands_of_the_page() -> Iterable[list[str]]:
-    """What the page sends to the bed, word by word."""
+    """Yields the words of each command that the page sends to the bed."""
     for line in re.findall(r"^\$ pairsim send bed (.*)$", PAGE, re.MULTILINE):
         yield line.split("#")[0].split()
 
 
-def test_what_the_page_sends_is_answered_as_it_says(growth: type[Simulator]) -> None:
+def test_the_commands_of_the_page_are_answered_as_the_page_shows(growth: type[Simulator]) -> None:
     simulator, table = begun(growth, area(limit=3.0))
     command_schema, answers = CommandSchema(growth.components, growth.operations), []
     for tick, (op, entity, *words) in enumerate(commands_of_the_page(), 1):
@@ -171,4 +171,4 @@ def test_what_the_page_sends_is_answered_as_it_says(growth: type[Simulator]) -> 
         command = Command(str(tick), op, int(entity), dict(values))
         command_schema.check(command)
         answers += [advance(simulator, table, [command], tick, area()).get(0, "applied")]
-    assert answers == ["applied", "applied", "there is no such plant"]
+    assert answers == ["applied", "applied", "this plant does not exist"]

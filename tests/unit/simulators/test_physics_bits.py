@@ -73,7 +73,7 @@ def test_compiled_motion_has_the_bits_of_the_definition(entities: list[tuple[flo
     assert results[0] == results[1]
 
 
-def test_a_crowd_in_one_cell_stays_bounded_and_alike() -> None:
+def test_a_crowd_in_one_cell_is_limited_equally_in_both_versions() -> None:
     rng = np.random.default_rng(1)
     count = 20 * MAX_CROWD
     position = np.full((count, 3), 3.3, np.float32) + rng.random((count, 3), np.float32) * np.float32(0.2)
@@ -85,7 +85,7 @@ def test_a_crowd_in_one_cell_stays_bounded_and_alike() -> None:
     assert one.tobytes() == other.tobytes()
 
 
-def test_two_spheres_that_meet_swap_what_they_have_along_their_line() -> None:
+def test_two_spheres_that_meet_swap_the_velocities_along_their_line() -> None:
     position = np.array([[3, 0, 5], [3.9, 0, 5]], np.float32)
     velocity = np.array([[2, 1, 0], [-1, 0, 3]], np.float32)
     kernels.Collider(np.float32(1), TOP).collide(position, velocity)
@@ -107,9 +107,7 @@ wild = st.builds(
 
 @given(st.lists(st.lists(wild, max_size=12), max_size=6), st.booleans())
 @settings(deadline=None, max_examples=80)
-def test_whatever_passes_the_check_leaves_finite_numbers_inside_the_world(
-    ticks: list[list[Command]], collisions: bool
-) -> None:
+def test_valid_commands_leave_finite_numbers_inside_the_world(ticks: list[list[Command]], collisions: bool) -> None:
     spec = area(8, collisions=collisions)
     simulator = Physics(spec)
     simulator.prepare()

@@ -78,7 +78,7 @@ def _local_wheels(folders: tuple[Path, ...]) -> dict[str, tuple[str, str]]:
     for folder in folders:
         found = sorted(folder.glob("*.whl"))
         if not found:
-            raise WheelError(f"there is no wheel (*.whl) in {folder}")
+            raise WheelError(f"{folder} holds no wheel (*.whl)")
         for path in found:
             check_name(path.name)
             with path.open("rb") as file:

@@ -115,7 +115,7 @@ def _process_urls(world: WorldStatus, area: str) -> list[str]:
     found = next((a for a in world.areas if a.area == area), None)
     if found is None:
         raise click.ClickException(
-            f"there is no area {area!r}: this world has {', '.join(a.area for a in world.areas)}"
+            f"the area {area!r} is unknown: this world has {', '.join(a.area for a in world.areas)}"
         )
     if not found.replicas:
         raise click.ClickException(f"{area} has no replica that can be reached at the moment: try again")

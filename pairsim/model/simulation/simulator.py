@@ -129,7 +129,7 @@ def load_simulator(name: str) -> type[Simulator]:
         else:
             known = ", ".join(sorted(installed)) or "none"
             raise SimulatorNotFoundError(
-                f"there is no simulator {name!r}: installed are {known}; name another one as module:Class"
+                f"the simulator {name!r} is unknown: installed are {known}; name another one as module:Class"
             )
     except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
         raise SimulatorNotFoundError(f"the simulator {name!r} cannot be loaded: {error}") from error

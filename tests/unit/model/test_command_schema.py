@@ -30,7 +30,7 @@ def command(op: str = "set", entity: int = 1, name: str = "c1", **components: Va
         command("paint", colour=[1.0, 2.0], coats=3.0),
     ],
 )
-def test_what_may_be_said_passes(good: Command) -> None:
+def test_valid_commands_pass(good: Command) -> None:
     COMMAND_SCHEMA.check(good)
 
 
@@ -62,7 +62,7 @@ def test_what_may_be_said_passes(good: Command) -> None:
         (command("add", amount=2.0**31), ["amount is within"]),
     ],
 )
-def test_what_may_not_be_said_is_told_with_what_would_be_right(bad: Command, words: list[str]) -> None:
+def test_an_invalid_command_is_refused_with_the_allowed_values(bad: Command, words: list[str]) -> None:
     with pytest.raises(CommandError) as caught:
         COMMAND_SCHEMA.check(bad)
     for word in words:
@@ -85,7 +85,7 @@ anything = st.builds(
 
 @given(st.lists(anything, max_size=12))
 @settings(deadline=None, max_examples=300)
-def test_whatever_passes_can_be_applied_without_a_warning(commands: list[Command]) -> None:
+def test_a_command_that_passes_can_be_applied_without_a_warning(commands: list[Command]) -> None:
     passed = []
     for one in commands:
         try:
@@ -111,6 +111,6 @@ def test_whatever_passes_can_be_applied_without_a_warning(commands: list[Command
         (lambda: CommandSchema(Counting.components, [Operation("a"), Operation("a")]), "'a'"),
     ],
 )
-def test_a_wrong_declaration_is_refused(make: type, words: str) -> None:
+def test_an_invalid_declaration_is_refused(make: type, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()

@@ -34,7 +34,7 @@ def test_an_installed_simulator_is_found_by_its_name() -> None:
         ("pairsim.model.state.table:", ["cannot be loaded"]),
         (":Table", ["cannot be loaded"]),
         (".table:Table", ["cannot be loaded"]),
-        ("", ["no simulator ''"]),
+        ("", ["simulator '' is unknown"]),
         (
             "pairsim.model.state.table:Table",
             ["not a simulator", "lacks components, operations, prepare, populate, step"],

@@ -1,4 +1,4 @@
-"""What `pairsim up` tells of redundancy: what an operator wants to know, and no more."""
+"""The lines of `pairsim up` about redundancy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def begun() -> Story:
     return story
 
 
-def test_the_start_is_told_once_when_it_is_done() -> None:
+def test_the_start_is_reported_once_when_it_is_done() -> None:
     story = Story()
     assert story.at(0, area(missing="no replica can be reached")) == []
     assert story.at(60, area("a:passive", missing="a is passive, and none is active")) == []
@@ -46,7 +46,7 @@ def test_the_start_is_told_once_when_it_is_done() -> None:
     assert story.at(62, PAIR) == []
 
 
-def test_the_world_is_ready_when_all_areas_have_been() -> None:
+def test_the_world_is_ready_when_every_area_has_been_redundant() -> None:
     story = Story()
     east = area("c:active", "d:passive", name="east")
     assert story.at(3, PAIR, area(missing="no replica can be reached", name="east")) == [BEGUN]
@@ -64,14 +64,14 @@ def test_a_replacement_within_a_second_is_one_sentence() -> None:
     ]
 
 
-def test_a_gap_after_which_all_is_as_before_is_no_news() -> None:
+def test_a_short_gap_with_the_same_members_is_not_reported() -> None:
     story = begun()
     assert story.at(10, area("a:active", "b:passive", missing="b is not in sync")) == []
     assert story.at(10.9, PAIR) == []
     assert story.at(12, area("a:active", "b:passive", missing="b is not in sync")) == [], "it began anew"
 
 
-def test_a_longer_gap_is_told_once_with_its_reason_and_its_end() -> None:
+def test_a_longer_gap_is_reported_once_with_its_reason_and_its_end() -> None:
     story = begun()
     assert story.at(10, ALONE) == []
     assert story.at(10 + PATIENCE, ALONE) == ["west: not redundant for 1 s: a is active alone"]
@@ -80,12 +80,12 @@ def test_a_longer_gap_is_told_once_with_its_reason_and_its_end() -> None:
     assert story.at(41, PAIR) == []
 
 
-def test_roles_that_change_without_a_gap_are_told() -> None:
+def test_a_change_of_roles_without_a_gap_is_reported() -> None:
     story = begun()
     assert story.at(10, area("b:active", "a:passive")) == ["west: redundant: b (active) and a (passive), 7 entities"]
 
 
-def test_areas_are_told_by_themselves() -> None:
+def test_each_area_is_reported_separately() -> None:
     story = Story()
     east = area("c:active", "d:passive", name="east")
     story.at(3, PAIR, east)

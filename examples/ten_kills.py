@@ -1,11 +1,11 @@
-"""Takes the active of every area ten times while commands flow, and checks that nothing is lost.
+"""Kills the active of every area ten times while commands flow, and checks that nothing is lost.
 
     make up                                     # in one terminal
     .venv/bin/python examples/ten_kills.py      # in another
 
-For each area a client spawns entities, 500 a second, through the replicas. Every spawn that was acknowledged must be in
-the state afterwards; an observer must never see a tick go back; the digests of both replicas must agree at the same
-ticks; and redundancy must be back after every kill.
+A client spawns 500 entities per second in each area, through the replicas. Every acknowledged spawn must be in the
+state afterwards, an observer must never see a tick go back, the digests of both replicas must agree at the same ticks,
+and the pair must be redundant again after every kill. The script removes its entities at the end.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pairsim.client import AreaClient, new_id
-from pairsim.model.commands import Command
+from pairsim import AreaClient, Command, new_id
 
 BATCH = 25
+DEADLINE_SECONDS = 30.0
+"""The time limit of a call, long enough for a takeover on a busy machine."""
 FIRST_ENTITY = time.time_ns()
-"""Every run has ids of its own: the entities of the one before are still there."""
+"""The first id of this run: a run that was interrupted left entities with other ids."""
 
 
 @dataclass
-class Ledger:
-    """What one area was told and what it said."""
+class AreaRecord:
+    """The commands that one area acknowledged, and the measurements of the run."""
 
     area: str
     urls: list[str]
@@ -49,37 +50,37 @@ class Ledger:
 
 
 def world(port: int) -> dict:
-    """Areas and spares, as `pairsim status --json` shows them."""
+    """Returns the status of the world, as `pairsim status --json` shows it."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/world", timeout=5) as answer:
         return json.load(answer)
 
 
 async def area(port: int, name: str) -> dict:
-    """One of them."""
+    """Returns the status of one area."""
     return next(a for a in (await asyncio.to_thread(world, port))["areas"] if a["area"] == name)
 
 
 def kill(port: int, name: str) -> None:
-    """Kill -9 for the active."""
+    """Kills the active of an area (kill -9)."""
     body = json.dumps({"area": name, "role": "active"}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/kill", body, {"Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=5).close()
 
 
-async def spawn(ledger: Ledger, bounds: dict, rate: float, stop: asyncio.Event) -> None:
-    """Sends spawns at a steady rate; what gets no answer in time is sent again, with the same ids."""
+async def spawn(record: AreaRecord, bounds: dict, rate: float, stop: asyncio.Event) -> None:
+    """Sends spawns at a steady rate; the client sends a batch without an answer again, with the same ids."""
     number, begun = 0, time.perf_counter()
     pending: set[asyncio.Task[None]] = set()
-    async with AreaClient(ledger.urls, area=ledger.area) as client:
+    async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
 
-        async def one(batch: list[Command]) -> None:
+        async def send(batch: list[Command]) -> None:
             began = time.perf_counter()
             for result in await client.send(batch):
                 if result.status == "applied":
-                    ledger.acknowledged.add(int(result.id.partition("-")[2]))
+                    record.acknowledged.add(int(result.id.partition("-")[2]))
                 else:
-                    ledger.rejected.append(f"{result.status}: {result.reason}")
-            ledger.longest = max(ledger.longest, time.perf_counter() - began)
+                    record.rejected.append(f"{result.status}: {result.reason}")
+            record.longest = max(record.longest, time.perf_counter() - began)
 
         while not stop.is_set():
             batch = []
@@ -88,91 +89,100 @@ async def spawn(ledger: Ledger, bounds: dict, rate: float, stop: asyncio.Event) 
                 entity = FIRST_ENTITY + number
                 batch.append(Command(f"{new_id()[:8]}-{entity}", "spawn", entity, {"position": place}))
                 number += 1
-            pending.add(task := asyncio.create_task(one(batch)))
+            pending.add(task := asyncio.create_task(send(batch)))
             task.add_done_callback(pending.discard)
             await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
         await asyncio.gather(*pending)
 
 
-async def observe(ledger: Ledger, stop: asyncio.Event) -> None:
-    """Watches a corner of the area at every tick, whichever replica shows it."""
+async def observe(record: AreaRecord, stop: asyncio.Event) -> None:
+    """Observes a corner of the area at every tick, from any replica."""
     last = (0, 0)
-    async with AreaClient(ledger.urls, area=ledger.area) as client:
+    async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
         async for frame in client.observe((0, 0, 0), (1, 1, 1)):
-            ledger.ticks += 1
-            ledger.went_back += frame.term < last[0] or frame.tick <= last[1]
+            record.ticks += 1
+            record.went_back += frame.term < last[0] or frame.tick <= last[1]
             last = (frame.term, frame.tick)
             if stop.is_set():
                 return
 
 
-async def redundant(port: int, name: str, seconds: float = 30.0) -> None:
-    """Waits for it."""
+async def redundant(port: int, name: str, seconds: float = 60.0) -> None:
+    """Waits until an area is redundant."""
     async with asyncio.timeout(seconds):
         while not (await area(port, name))["redundant"]:
             await asyncio.sleep(0.02)
 
 
-async def check(port: int, ledger: Ledger) -> None:
-    """Compares what was acknowledged with what is there, and the replicas with each other."""
-    there: set[int] = set()
+async def check(port: int, record: AreaRecord) -> None:
+    """Compares the acknowledged spawns with the state, and the replicas with each other."""
+    present: set[int] = set()
     after = FIRST_ENTITY - 1
-    async with AreaClient(ledger.urls, area=ledger.area) as client:
+    async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
         while True:
             page = await client.entities(limit=1000, after=after)
-            there.update(entity.id for entity in page.entities)
+            present.update(entity.id for entity in page.entities)
             if page.next is None:
                 break
             after = page.next
-    ledger.missing = len(ledger.acknowledged - there)
+    record.missing = len(record.acknowledged - present)
     digests = []
-    for replica in (await area(port, ledger.area))["replicas"]:
-        async with AreaClient([replica["url"]], area=ledger.area) as client:
+    for replica in (await area(port, record.area))["replicas"]:
+        async with AreaClient([replica["url"]], area=record.area, deadline=DEADLINE_SECONDS) as client:
             newest = (await client.status()).tick
             digests.append(await client.digests(max(0, newest - 1000), newest))
     same = digests[0].keys() & digests[1].keys()
-    ledger.digests = len(same)
-    ledger.unequal = sum(digests[0][tick] != digests[1][tick] for tick in same)
+    record.digests = len(same)
+    record.unequal = sum(digests[0][tick] != digests[1][tick] for tick in same)
+
+
+async def clean_up(record: AreaRecord) -> None:
+    """Removes the entities of this run from an area."""
+    entities = sorted(record.acknowledged)
+    async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
+        for first in range(0, len(entities), 1000):
+            await client.send([Command(new_id(), "despawn", entity) for entity in entities[first : first + 1000]])
 
 
 async def run(port: int, kills: int, rate: float) -> bool:
-    """The whole proof."""
+    """Runs all kills and checks; returns whether nothing was lost."""
     seen = world(port)
-    # Any process may have any area later: the client is told all of them, and the area that it wants.
+    # Any process may have any area later: the client gets the URLs of all, and the name of the area that it wants.
     urls = [r["url"] for a in seen["areas"] for r in a["replicas"]] + [spare["url"] for spare in seen["spares"]]
-    ledgers = [Ledger(a["area"], urls) for a in seen["areas"]]
+    records = [AreaRecord(a["area"], urls) for a in seen["areas"]]
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        for ledger in ledgers:
-            bounds = (await area(port, ledger.area))["bounds"]
-            group.create_task(spawn(ledger, bounds, rate / len(ledgers), stop))
-            group.create_task(observe(ledger, stop))
+        for record in records:
+            bounds = (await area(port, record.area))["bounds"]
+            group.create_task(spawn(record, bounds, rate / len(records), stop))
+            group.create_task(observe(record, stop))
         for number in range(1, kills + 1):
             await asyncio.sleep(1.0)
-            for ledger in ledgers:
-                await redundant(port, ledger.area)
-                await asyncio.to_thread(kill, port, ledger.area)
+            for record in records:
+                await redundant(port, record.area)
+                await asyncio.to_thread(kill, port, record.area)
                 began = time.perf_counter()
                 await asyncio.sleep(0.1)
-                await redundant(port, ledger.area)
-                ledger.back.append(time.perf_counter() - began)
+                await redundant(port, record.area)
+                record.back.append(time.perf_counter() - began)
             print(
                 f"kill {number} of {kills}: redundant again after "
-                + ", ".join(f"{ledger.back[-1]:.2f} s ({ledger.area})" for ledger in ledgers)
+                + ", ".join(f"{record.back[-1]:.2f} s ({record.area})" for record in records)
             )
         await asyncio.sleep(1.0)
         stop.set()
-    for ledger in ledgers:
-        await check(port, ledger)
-    return show(ledgers)
+    for record in records:
+        await check(port, record)
+        await clean_up(record)
+    return show(records)
 
 
-def show(ledgers: list[Ledger]) -> bool:
-    """The verdict."""
+def show(records: list[AreaRecord]) -> bool:
+    """Prints the measurements and the verdict; returns whether nothing was lost."""
     table = Table(title="After all kills", title_justify="left")
     table.add_column("")
-    for ledger in ledgers:
-        table.add_column(ledger.area, justify="right")
+    for record in records:
+        table.add_column(record.area, justify="right")
     rows = [
         ("commands acknowledged", lambda x: f"{len(x.acknowledged):,}"),
         ("commands rejected", lambda x: f"{len(x.rejected):,}"),
@@ -185,26 +195,26 @@ def show(ledgers: list[Ledger]) -> bool:
         ("redundant again after a kill, longest", lambda x: f"{max(x.back):.2f} s"),
     ]
     for name, value in rows:
-        table.add_row(name, *map(value, ledgers))
+        table.add_row(name, *map(value, records))
     Console().print(table)
-    if any(x.missing or x.went_back or x.unequal or x.rejected for x in ledgers):
-        print("SOMETHING WAS LOST.", *{f"{x.area} {x.rejected[0]}" for x in ledgers if x.rejected})
+    if any(x.missing or x.went_back or x.unequal or x.rejected for x in records):
+        print("SOMETHING WAS LOST.", *{f"{x.area} {x.rejected[0]}" for x in records if x.rejected})
         return False
-    if not all(x.acknowledged and x.ticks and x.digests for x in ledgers):
-        print("NOTHING WAS SHOWN: no command was acknowledged, no tick seen, or no digest compared.")
+    if not all(x.acknowledged and x.ticks and x.digests for x in records):
+        print("NOTHING WAS SHOWN: no command was acknowledged, no tick was seen, or no digest was compared.")
         return False
     print("Nothing was lost.")
     return True
 
 
 @click.command()
-@click.option("--port", default=8080, show_default=True)
-@click.option("--kills", default=10, show_default=True)
-@click.option("--rate", default=1000.0, show_default=True, help="Commands a second, over all areas.")
+@click.option("--port", default=8080, show_default=True, help="The port of `pairsim up`.")
+@click.option("--kills", default=10, show_default=True, help="Kills per area.")
+@click.option("--rate", default=1000.0, show_default=True, help="Commands per second, over all areas.")
 def main(port: int, kills: int, rate: float) -> None:
     """Kills the active of every area again and again while commands flow, and shows that nothing is lost.
 
-    It needs a world, which `make up` starts; give its --port if that is another one.
+    The script needs a running world: start one with `make up`, and give its --port if that is not 8080.
     """
     try:
         sys.exit(0 if asyncio.run(run(port, kills, rate)) else 1)

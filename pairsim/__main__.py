@@ -1,4 +1,4 @@
-"""`python -m pairsim`."""
+"""Runs the command line as `python -m pairsim`."""
 
 from pairsim.cli import main
 

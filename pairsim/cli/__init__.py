@@ -1,18 +1,19 @@
 """The command line of pairsim.
 
-A command's module is imported when the command is called, so that a simulator process stays small. Other packages add
-commands by entry points of the group `pairsim.commands`; `up` comes from the controller that way, so that nothing here
+The module of a command is imported when the command is called, so that a simulator process stays small. Other packages
+add commands by entry points of the group `pairsim.commands`; the controller adds `up` that way, so that nothing here
 imports the controller.
 """
 
 from __future__ import annotations
 
-import importlib
 from importlib.metadata import entry_points
 
 import click
 
-_COMMANDS = {
+from pairsim.cli.extras import load_command, missing_extra
+
+_MODULES = {
     "status": "status",
     "send": "send",
     "switchover": "area_actions",
@@ -22,24 +23,36 @@ _COMMANDS = {
     "leave": "leave",
     "install": "install",
 }
-_GROUP = "pairsim.commands"
+_ENTRY_POINTS = "pairsim.commands"
+_EXTRAS = {"simulator": "simulator", "witness": "simulator", "up": "simulator,controller"}
+"""The extras that bring the dependencies of a command."""
 
 
 class _LazyGroup(click.Group):
-    """Imports a command when it is called."""
+    """A group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Lists the commands of other packages first: `up` is where a new user starts."""
-        others = sorted(point.name for point in entry_points(group=_GROUP) if point.name not in _COMMANDS)
-        return [*others, *_COMMANDS]
+        others = sorted(point.name for point in entry_points(group=_ENTRY_POINTS) if point.name not in _MODULES)
+        return [*others, *_MODULES]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports the command's module."""
-        if cmd_name in _COMMANDS:
-            command = getattr(importlib.import_module(f"pairsim.cli.{_COMMANDS[cmd_name]}"), cmd_name)
-        else:
-            command = next((point.load() for point in entry_points(group=_GROUP, name=cmd_name)), None)
-        return command if isinstance(command, click.Command) else None
+        """Imports the module of a command and returns the command."""
+        if cmd_name in _MODULES:
+            return load_command(f"pairsim.cli.{_MODULES[cmd_name]}", cmd_name, _extras(cmd_name))
+        point = next(iter(entry_points(group=_ENTRY_POINTS, name=cmd_name)), None)
+        return load_command(point.module, point.attr, _extras(cmd_name)) if point is not None else None
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs a command; explains a missing extra that the command imports late."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            raise missing_extra(error, _extras(ctx.invoked_subcommand or "")) from error
+
+
+def _extras(command: str) -> str:
+    return _EXTRAS.get(command, "all")
 
 
 @click.group(cls=_LazyGroup)

@@ -1,6 +1,6 @@
-"""Commands as a user writes them: words of a command line, or JSON lines.
+"""The parser of commands as a user writes them: words of a command line, or JSON lines.
 
-All of them are read before the first is sent, so that a slip in the last line changes nothing.
+All lines are parsed before the first command is sent, so that a mistake in the last line changes nothing.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from pairsim.client import new_id
 from pairsim.model.commands import Command, Value
 
 MAX_BYTES = 64 * 2**20
-"""Of a file of lines; all of it is kept in memory."""
-_DIGITS = 100
+"""The size of a file of JSON lines, all of which is kept in memory."""
+_MAX_DIGITS = 100
 _USAGE = "a command is: OP ENTITY [NAME=VALUE[,VALUE...]]..."
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
+class _CommandLine(msgspec.Struct, forbid_unknown_fields=True):
     op: str
     entity: int
     components: dict[str, Value] = {}
     id: str = ""
 
 
-def from_words(words: tuple[str, ...]) -> Command:
-    """One command.
+def parse_words(words: tuple[str, ...]) -> Command:
+    """Returns the command that the words of a command line describe, with a new id.
 
     Raises:
-        click.UsageError: It is none.
+        click.UsageError: The words do not describe a command.
     """
-    if len(words) < 2 or not (words[1].isascii() and words[1].isdecimal() and len(words[1]) < _DIGITS):
+    if len(words) < 2 or not (words[1].isascii() and words[1].isdecimal() and len(words[1]) < _MAX_DIGITS):
         raise click.UsageError(_USAGE)
     components: dict[str, Value] = {}
     for word in words[2:]:
@@ -49,18 +49,18 @@ def from_words(words: tuple[str, ...]) -> Command:
         if not name or not numbers or not all(map(math.isfinite, numbers)):
             raise click.UsageError(f"{word!r} is not NAME=VALUE[,VALUE...] with numbers")
         if name in components:
-            raise click.UsageError(f"{name} is there twice")
+            raise click.UsageError(f"{name} is there twice: give it once")
         components[name] = numbers if len(numbers) > 1 else numbers[0]
     if not all(text.isprintable() for text in (words[0], *components)):
         raise click.UsageError(_USAGE)
     return Command(new_id(), words[0], int(words[1]), components)
 
 
-def from_file(path: Path | None) -> list[tuple[int, Command]]:
-    """Commands of a file, or of standard input, each with the number of its line.
+def read_commands(path: Path | None) -> list[tuple[int, Command]]:
+    """Returns the commands of a file, or of standard input, each with the number of its line.
 
     Raises:
-        click.ClickException: It cannot be read, a line is no command, or there is none.
+        click.ClickException: The file cannot be read, a line is not a valid command, or the file has no commands.
     """
     name = str(path) if path else "standard input"
     try:
@@ -68,34 +68,34 @@ def from_file(path: Path | None) -> list[tuple[int, Command]]:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         else:
-            data = _standard_input().read(MAX_BYTES + 1)
+            data = _open_standard_input().read(MAX_BYTES + 1)
     except OSError as error:
         raise click.ClickException(f"cannot read {name}: {error.strerror or error}") from error
     if len(data) > MAX_BYTES:
         raise click.ClickException(f"{name} has over {MAX_BYTES >> 20} MiB: split it; nothing was sent")
-    found = list(_from_lines(data.removeprefix(codecs.BOM_UTF8).split(b"\n")))
+    found = list(_parse_lines(data.removeprefix(codecs.BOM_UTF8).split(b"\n")))
     if not found:
         raise click.ClickException(f"no commands were given: {name} is empty")
     return found
 
 
-def _standard_input() -> BinaryIO:
+def _open_standard_input() -> BinaryIO:
     if sys.stdin is None:
         raise click.ClickException("standard input is closed: give a command, or --file")
     if sys.stdin.isatty():
-        click.echo("reading commands as JSON lines, Ctrl-D ends them", err=True)
+        click.echo("reading commands as JSON lines; Ctrl-D ends the input", err=True)
     return sys.stdin.buffer
 
 
-def _from_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Command]]:
+def _parse_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Command]]:
     for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:
-            line = msgspec.json.decode(text, type=_Line)
+            line = msgspec.json.decode(text, type=_CommandLine)
             for word in (line.op, line.id, *line.components):
                 word.encode()
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             reason = "it holds half of a character" if isinstance(error, UnicodeEncodeError) else error
-            raise click.ClickException(f"line {number} is no command: {reason}; nothing was sent") from error
+            raise click.ClickException(f"line {number} is not a valid command: {reason}; nothing was sent") from error
         yield number, Command(line.id or new_id(), line.op, line.entity, line.components)

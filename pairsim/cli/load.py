@@ -1,4 +1,4 @@
-"""A load for an area: impulses at a steady rate, and how long their acknowledgements took."""
+"""The load of `pairsim send --rate`: impulses at a steady rate, and the times until they were acknowledged."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import click
 from pairsim.client import AreaClient, ClientError, Session, Unavailable, new_id
 from pairsim.model.commands import Command, CommandError
 
-_BATCH = 100
+_BATCH_COMMANDS = 100
 _NAMES = ("sent", "acknowledged", "applied", "rejected", "duplicate", "refused", "lost")
 
 
-class _Load:
-    """What became of the impulses so far."""
+class _LoadCounts:
+    """The outcomes of the impulses so far."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -25,7 +25,7 @@ class _Load:
         self.reason = ""
 
     async def send(self, session: Session, batch: list[Command]) -> None:
-        """Sends a batch and counts what became of it."""
+        """Sends a batch and counts its outcomes."""
         self.counts["sent"] += len(batch)
         began = time.perf_counter()
         try:
@@ -41,8 +41,8 @@ class _Load:
             self.counts["acknowledged"] += len(results)
             self.waits.append(time.perf_counter() - began)
 
-    def tell(self) -> None:
-        """The sums."""
+    def print_summary(self) -> None:
+        """Prints the counts and the percentiles of the waits."""
         click.echo(", ".join(f"{self.counts[name]} {name}" for name in _NAMES))
         waits = sorted(self.waits)
         if waits:
@@ -52,40 +52,47 @@ class _Load:
             )
 
 
-async def load(area: str, urls: list[str], rate: float, count: int) -> None:
-    """Sends `count` impulses, `rate` a second, to entities at random. What is not acknowledged is said.
+async def run_load(area: str, urls: list[str], rate: float, count: int) -> None:
+    """Sends impulses to entities at random and prints their outcomes.
+
+    Args:
+        area: The name of the area.
+        urls: The processes that may serve the area.
+        rate: Impulses per second.
+        count: The number of impulses.
 
     Raises:
         ClientError: No replica answers.
-        click.ClickException: Not all were acknowledged; or there is no entity, or its simulator has no impulses.
+        click.ClickException: Some impulses were not acknowledged, the area has no entities, or its simulator has no
+            operation `impulse`.
     """
-    size = max(1, min(_BATCH, int(rate / 20)))
-    done = _Load()
+    size = max(1, min(_BATCH_COMMANDS, int(rate / 20)))
+    done = _LoadCounts()
     async with AreaClient(urls, area=area) as client:
         entities = [entity.id for entity in (await client.entities(limit=1_000)).entities]
         if not entities:
-            raise click.ClickException("the area has no entities to send impulses to")
+            raise click.ClickException("the area has no entities to send impulses to: spawn some")
         async with client.session() as session:
-            under_way: set[asyncio.Task[None]] = set()
+            pending: set[asyncio.Task[None]] = set()
             began, given = time.perf_counter(), 0
             try:
                 while given < count:
                     await asyncio.sleep(max(0.0, began + given / rate - time.perf_counter()))
-                    batch = [_nudge(random.choice(entities)) for _ in range(min(size, count - given))]  # noqa: S311 - a load
+                    batch = [_impulse(random.choice(entities)) for _ in range(min(size, count - given))]  # noqa: S311 - a load
                     given += len(batch)
                     task = asyncio.create_task(done.send(session, batch))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
-                await asyncio.gather(*under_way)
+                    pending.add(task)
+                    task.add_done_callback(pending.discard)
+                await asyncio.gather(*pending)
             finally:
-                # Also when the user has enough of it.
-                for task in under_way:
+                # Also when the user presses Ctrl-C.
+                for task in pending:
                     task.cancel()
-                await asyncio.gather(*under_way, return_exceptions=True)
-                done.tell()
+                await asyncio.gather(*pending, return_exceptions=True)
+                done.print_summary()
     if done.counts["acknowledged"] != done.counts["sent"]:
-        raise click.ClickException(f"not everything was acknowledged: {done.reason}")
+        raise click.ClickException(f"some impulses were not acknowledged: {done.reason}")
 
 
-def _nudge(entity: int) -> Command:
+def _impulse(entity: int) -> Command:
     return Command(new_id(), "impulse", entity, {"impulse": [0.01, 0.0, 0.0]})

@@ -1,4 +1,4 @@
-"""`pairsim simulator` and `pairsim witness`: one process each; what the pods run."""
+"""`pairsim simulator` and `pairsim witness`: the commands that pods run, one process each."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from pairsim.settings import ProcessSettings
 
 F = TypeVar("F", bound=Callable[..., None])
 
-_SWITCH_INTERVAL = 0.0005
-_LONGEST = 86_400.0
-_PLAIN = ("name", "http", "peer", "advertise_http", "advertise_peer", "data", "checkpoint_seconds")
-"""Options that are settings as they are; a witness has no states, and not the last one."""
+_SWITCH_INTERVAL_SECONDS = 0.0005
+_MAX_CHECKPOINT_SECONDS = 86_400.0
+_SETTING_OPTIONS = ("name", "http", "peer", "advertise_http", "advertise_peer", "data", "checkpoint_seconds")
+"""The options that are settings as they are; a witness holds no state and lacks the last one."""
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """HOST:PORT; what is advertised may be empty."""
+    """Checks that a value is HOST:PORT; an advertised address may be empty."""
     host, _, port = value.rpartition(":")
     advertised = str(param.name).startswith("advertise")
     good = host and not set(host) & set(": /") and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 2**16
@@ -47,46 +47,49 @@ def _name(ctx: click.Context, param: click.Parameter, value: str) -> str:
         return msgspec.convert(value, Name)
     except msgspec.ValidationError:
         raise click.BadParameter(
-            f"{value!r} is no name: it has small letters, digits and dashes between them, 63 at the most.", ctx, param
+            f"invalid name {value!r}: use small letters, digits and dashes between them, 63 at the most.", ctx, param
         ) from None
 
 
-def _options(function: F) -> F:
-    """What both kinds of process take."""
+def _process_options(function: F) -> F:
+    """Adds the options that both kinds of process take."""
     for option in reversed(
         [
-            click.option("--name", required=True, envvar="PAIRSIM_NAME", callback=_name, help="Unique in the world."),
+            click.option(
+                "--name", required=True, envvar="PAIRSIM_NAME", callback=_name,
+                help="Name of the process, unique in the world.",
+            ),
             click.option(
                 "--http", default="127.0.0.1:8081", envvar="PAIRSIM_HTTP", callback=_address,
-                show_default=True, help="Where the API listens.",
+                show_default=True, help="Address at which the API listens.",
             ),
             click.option(
                 "--peer", default="127.0.0.1:8082", envvar="PAIRSIM_PEER", callback=_address,
-                show_default=True, help="Where peers connect.",
+                show_default=True, help="Address at which peers connect.",
             ),
             click.option(
                 "--advertise-http", default="", envvar="PAIRSIM_ADVERTISE_HTTP", callback=_address,
-                help="As others reach it.",
+                help="Address at which other processes reach the API. [default: as --http]",
             ),
             click.option(
                 "--advertise-peer", default="", envvar="PAIRSIM_ADVERTISE_PEER", callback=_address,
-                help="As others reach it.",
+                help="Address at which peers reach this process. [default: as --peer]",
             ),
             click.option(
                 "--data", required=True, type=click.Path(path_type=Path), envvar="PAIRSIM_DATA",
-                help="Folder for journal, checkpoints and the assignment.",
+                help="Folder for the journal, checkpoints and the assignment.",
             ),
             click.option(
                 "--secret-file", required=True, type=click.Path(path_type=Path), envvar="PAIRSIM_SECRET_FILE",
-                help="Shared by all members of the world; at least 16 bytes.",
+                help="File with the secret that all members of the world share; at least 16 bytes.",
             ),
             click.option(
                 "--token-file", required=True, type=click.Path(path_type=Path), envvar="PAIRSIM_TOKEN_FILE",
-                help="Bearer token of the control paths.",
+                help="File with the bearer token of the control paths.",
             ),
             click.option(
                 "--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL",
-                help="debug, info, warning or error.",
+                help="Lowest level of the log: debug, info, warning or error.",
             ),
         ]
     ):  # fmt: skip
@@ -95,17 +98,17 @@ def _options(function: F) -> F:
 
 
 @click.command()
-@_options
+@_process_options
 @click.option(
     "--checkpoint-seconds",
-    type=click.FloatRange(min=0, min_open=True, max=_LONGEST),
+    type=click.FloatRange(min=0, min_open=True, max=_MAX_CHECKPOINT_SECONDS),
     default=10.0,
     show_default=True,
-    help="Between states on disk.",
+    help="Seconds between checkpoints on disk.",
 )
 def simulator(**options: object) -> None:
-    """Runs one simulator process. It is a spare until it is assigned an area."""
-    with _process(options) as settings:
+    """Runs one simulator process. It is a spare until the controller assigns it an area."""
+    with _prepared_process(options) as settings:
         from pairsim.replication.process.simulator import SimulatorProcess  # noqa: PLC0415
         from pairsim.server.run import run_simulator  # noqa: PLC0415 - a failed start need not load it
 
@@ -117,10 +120,10 @@ def simulator(**options: object) -> None:
 
 
 @click.command()
-@_options
+@_process_options
 def witness(**options: object) -> None:
-    """Runs one witness process: the third vote of many areas."""
-    with _process(options) as settings:
+    """Runs one witness process, the third vote of many areas."""
+    with _prepared_process(options) as settings:
         from pairsim.replication.process.witness import WitnessProcess  # noqa: PLC0415
         from pairsim.server.run import run_witness  # noqa: PLC0415 - a failed start need not load it
 
@@ -132,16 +135,16 @@ def witness(**options: object) -> None:
 
 
 @contextlib.contextmanager
-def _process(options: dict[str, object]) -> Iterator[ProcessSettings]:
-    """Settings, logging and the lock on the data folder; errors become sentences."""
-    settings = _settings(options)
+def _prepared_process(options: dict[str, object]) -> Iterator[ProcessSettings]:
+    """Reads the settings, configures logging and locks the data folder; turns errors into sentences."""
+    settings = _read_settings(options)
     logs.configure(str(options["log_level"]))
-    sys.setswitchinterval(_SWITCH_INTERVAL)  # the Raft thread must not wait 5 ms for the interpreter
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)  # the Raft thread must not wait 5 ms for the interpreter
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
         lock = os.open(settings.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        reason = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
         raise click.ClickException(f"cannot use the data folder {settings.data}: {reason}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -153,11 +156,11 @@ def _process(options: dict[str, object]) -> Iterator[ProcessSettings]:
     except (JournalError, SimulatorError) as error:
         raise click.ClickException(f"cannot start: {error}") from error
     except OSError as error:
-        raise click.ClickException(f"cannot start: {_listening(error, settings) or error}") from error
+        raise click.ClickException(f"cannot start: {_address_error(error, settings) or error}") from error
 
 
-def _listening(error: OSError, settings: ProcessSettings) -> str:
-    """What is wrong with the addresses, if it is that."""
+def _address_error(error: OSError, settings: ProcessSettings) -> str:
+    """Returns a sentence if an address causes the error; empty if none does."""
     for option, address in (("--http", settings.http), ("--peer", settings.peer)):
         host, _, port = address.rpartition(":")
         if repr((host, int(port))) not in str(error):
@@ -165,24 +168,25 @@ def _listening(error: OSError, settings: ProcessSettings) -> str:
         if error.errno == errno.EADDRINUSE:
             return f"another program listens at {address}: give another address with {option}"
         if error.errno == errno.EADDRNOTAVAIL:
-            return f"{host} is no address of this machine: give another one with {option}"
+            return f"{host} is not an address of this machine: give another one with {option}"
     if isinstance(error, socket.gaierror):
         return f"the host of --http {settings.http} or --peer {settings.peer} is not known"
     return ""
 
 
-def _settings(options: dict[str, object]) -> ProcessSettings:
+def _read_settings(options: dict[str, object]) -> ProcessSettings:
     try:
         secret = Path(str(options["secret_file"])).read_bytes().strip()
         token = Path(str(options["token_file"])).read_bytes().strip()
     except OSError as error:
         raise click.ClickException(f"cannot read {error.filename}: {error.strerror}") from error
     if re.fullmatch(rb"[!-~]*", token) is None:
-        raise click.ClickException(f"the token in {options['token_file']} is no single word of ASCII")
+        raise click.ClickException(f"the token in {options['token_file']} must be a single word of ASCII")
     try:
         return msgspec.convert(
-            {name: options[name] for name in _PLAIN if name in options} | {"secret": secret, "token": token.decode()},
+            {name: options[name] for name in _SETTING_OPTIONS if name in options}
+            | {"secret": secret, "token": token.decode()},
             ProcessSettings,
         )
     except (msgspec.ValidationError, ValueError) as error:
-        raise click.ClickException(f"the settings are wrong: {error}") from error
+        raise click.ClickException(f"invalid settings: {error}") from error

@@ -1,7 +1,7 @@
-"""Wheels without an installer: the image has none, and a pool's pods must not run one.
+"""Unpacks wheels without an installer: the image has none, and the pods of a pool must not run one.
 
-A wheel is an archive with a list of its files and their hashes (PyPA's binary distribution format). Only what can be
-imported is unpacked; scripts, headers and data files are left out.
+A wheel is an archive with a list of its files and their hashes (PyPA's binary distribution format). Only files that can
+be imported are unpacked; scripts, headers and data files are left out.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _IMPORTABLE = ("purelib", "platlib")
 
 
 class WheelError(ValueError):
-    """A wheel that cannot be used, and why."""
+    """The error for a wheel that cannot be used."""
 
 
 def check_name(filename: str) -> None:
-    """Whether a wheel of that name runs on this interpreter and machine.
+    """Checks that a wheel of that name runs on this interpreter and machine.
 
     Raises:
-        WheelError: It does not, or this is no wheel's name.
+        WheelError: The wheel is for another interpreter or machine, or the name is not that of a wheel.
     """
     match = _NAME.fullmatch(filename)
     if match is None:
-        raise WheelError(f"{filename!r} is no wheel's name: NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
+        raise WheelError(f"{filename!r} is not the name of a wheel: write NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
     minor = sys.version_info.minor
     abi3 = "abi3" in match["abi"].split(".")
     pythons = {"py3", f"cp3{minor}"} | {f"py3{m}" for m in range(minor + 1)}
@@ -57,24 +57,24 @@ def check_name(filename: str) -> None:
 
 
 def unpack(wheel: Path, folder: Path) -> None:
-    """Unpacks what can be imported of a wheel into a folder that may hold other wheels' files.
+    """Unpacks the importable files of a wheel into a folder that may hold files of other wheels.
 
     Raises:
-        WheelError: The archive is damaged or dangerous, or a file is there already.
+        WheelError: The archive is damaged or dangerous, or a file exists already.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            hashes = _record(wheel.name, archive)
+            hashes = _recorded_hashes(wheel.name, archive)
             members = [member for member in archive.infolist() if not member.is_dir()]
             if len(members) > _MAX_FILES or sum(m.file_size for m in members) > _MAX_BYTES:
                 raise WheelError(f"{wheel.name} holds over {_MAX_FILES} files or {_MAX_BYTES >> 20} MiB")
             for member in members:
-                place = _place(wheel.name, member.filename)
+                place = _target_path(wheel.name, member.filename)
                 if place is None:
                     continue
                 data = archive.read(member)
                 expected = hashes.get(member.filename)
-                if expected is None and not _unlisted(member.filename):
+                if expected is None and not _may_be_unlisted(member.filename):
                     raise WheelError(f"{wheel.name} is damaged: {member.filename} is not in its RECORD")
                 if expected is not None and _digest(data) != expected:
                     raise WheelError(f"{wheel.name} is damaged: {member.filename} is not what its RECORD says")
@@ -87,23 +87,23 @@ def unpack(wheel: Path, folder: Path) -> None:
         raise WheelError(f"{wheel.name} cannot be unpacked: {error}") from error
 
 
-def problems(folder: Path, own: Path) -> Iterator[str]:
-    """Why the unpacked wheels in `folder` would not work beside what is installed, one sentence each.
+def find_problems(folder: Path, own: Path) -> Iterator[str]:
+    """Yields a sentence for each reason why the unpacked wheels would not work beside the installed packages.
 
     Args:
-        folder: Where they were unpacked.
-        own: What lies below this is not taken as installed: the result of an earlier call.
+        folder: The folder that the wheels were unpacked to.
+        own: The target of the installation. Modules below it do not count as installed: an earlier call put them there.
     """
     for entry in sorted({path.name.partition(".")[0] for path in folder.iterdir() if path.suffix != ".dist-info"}):
         if entry in sys.stdlib_module_names or _installed(entry, own):
             yield f"the wheels bring {entry!r}, which is there already and would be hidden: leave its wheel out"
-    here = {_plain(d.name) for d in importlib.metadata.distributions(path=[str(folder)])}
-    known = here | {_plain(d.name) for d in importlib.metadata.distributions()}
+    here = {_normalized(d.name) for d in importlib.metadata.distributions(path=[str(folder)])}
+    known = here | {_normalized(d.name) for d in importlib.metadata.distributions()}
     for distribution in importlib.metadata.distributions(path=[str(folder)]):
         for requirement in distribution.requires or ():
-            # One with a marker may not be meant for here.
+            # A requirement with a marker may not apply to this environment.
             name = re.match(r"[A-Za-z0-9][\w.-]*", requirement)
-            if name and ";" not in requirement and _plain(name[0]) not in known:
+            if name and ";" not in requirement and _normalized(name[0]) not in known:
                 yield f"{distribution.name} needs {requirement}, which is neither installed nor among the wheels"
 
 
@@ -115,12 +115,12 @@ def _installed(module: str, own: Path) -> bool:
     return spec is not None and spec.origin is not None and not Path(spec.origin).is_relative_to(own)
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _place(wheel: str, name: str) -> PurePosixPath | None:
-    """Where a file goes, None for one that is not imported."""
+def _target_path(wheel: str, name: str) -> PurePosixPath | None:
+    """Returns the path of a file below the target; None for a file that is not importable."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
         raise WheelError(f"{wheel} is dangerous: it would write {name!r}")
@@ -129,11 +129,11 @@ def _place(wheel: str, name: str) -> PurePosixPath | None:
     return path
 
 
-def _record(wheel: str, archive: zipfile.ZipFile) -> dict[str, str]:
-    """Hashes of the files, `algorithm=digest`."""
+def _recorded_hashes(wheel: str, archive: zipfile.ZipFile) -> dict[str, str]:
+    """Returns the hashes of the files by name, as `algorithm=digest`."""
     records = [n for n in archive.namelist() if n.count("/") == 1 and n.endswith(".dist-info/RECORD")]
     if len(records) != 1:
-        raise WheelError(f"{wheel} is no wheel: it has no RECORD")
+        raise WheelError(f"{wheel} is not a wheel: it has no RECORD")
     try:
         rows = list(csv.reader(io.StringIO(archive.read(records[0]).decode())))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -141,8 +141,8 @@ def _record(wheel: str, archive: zipfile.ZipFile) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) >= 2 and row[1]}
 
 
-def _unlisted(name: str) -> bool:
-    """RECORD cannot hold its own hash, nor those of its signatures."""
+def _may_be_unlisted(name: str) -> bool:
+    """Returns whether a file may lack a hash: RECORD cannot hold its own hash, nor those of its signatures."""
     return name.endswith((".dist-info/RECORD", ".dist-info/RECORD.jws", ".dist-info/RECORD.p7s"))
 
 

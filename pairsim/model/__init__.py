@@ -1,5 +1,5 @@
-"""A world without I/O: components, commands, geometry, the simulator protocol and the documents.
+"""The data model: components, commands, geometry, statuses, the simulator protocol and the documents; without I/O.
 
-Everything here is plain data and pure functions, so that the same code serves a replica, the controller,
-a client and a test. Modules that need numpy are imported only by processes that hold entities.
+Everything here is plain data and pure functions, so that the same code serves a replica, the controller, a client and a
+test. Only processes that hold entities import the modules that need numpy.
 """

@@ -1,4 +1,4 @@
-"""An area: what its members must know to simulate it."""
+"""The specification of an area: all that its members need to know to simulate it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ TickRate = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 
 
 class AreaSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a replica must know to simulate an area; the same on every member.
+    """The specification of an area; the same on every member.
 
     Attributes:
         area: The area's name.
-        plane: The plane that it is a part of.
-        simulator: Entry point name or `module:Class`.
-        parameters: The plane's simulator parameters.
-        seed: The world's seed.
+        plane: The name of the plane that the area is a part of.
+        simulator: The simulator's entry point name, or `module:Class`.
+        parameters: The parameters of the simulator, from the plane.
+        seed: The seed of the world's random numbers.
         tick_rate: Ticks per second.
-        bounds: The area's part of the world, in metres.
-        world: The world's edge, in metres.
-        entities: How many entities `populate` creates at genesis.
+        bounds: The box that the area has authority over, in metres.
+        world: The box of the whole world, in metres.
+        entities: The number of entities that `populate` creates at tick 0.
     """
 
     area: Name

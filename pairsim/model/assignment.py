@@ -1,7 +1,7 @@
-"""Who simulates what: the documents that pass between the controller, replicas and witnesses.
+"""Assignments: the documents by which the controller makes processes the members of an area.
 
-An `Assignment` is level-based: the controller sends the same document to all three members as often as it
-likes, and each does what is missing to make it true.
+An `Assignment` is level-based: the controller may send the same document to all three members any number of times, and
+each member does whatever is missing to make it true.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pairsim.model.names import Address, Name
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A member of a generation.
+    """A member of a generation: a simulator process or a witness process.
 
     Attributes:
-        replica: The process's name, unique in the world.
-        peer: Where its Raft and sync port listens.
-        url: The base of its HTTP API, without a slash at the end.
+        replica: The name of the process, unique in the world.
+        peer: The address of its port for Raft and the state stream, host:port.
+        url: The base URL of its HTTP API, without a slash at the end.
     """
 
     replica: Name
@@ -32,12 +32,12 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One generation of an area: a Raft group of fixed members.
 
     Attributes:
-        spec: The area.
-        generation: 1 for a new area, then one more with every replaced member.
+        spec: The specification of the area.
+        generation: The number of the generation: 1 for a new area, then one more with every replaced member.
         replicas: The two simulator processes.
-        witness: The third vote.
-        joins: Names of members that are new in this generation. They start by following the active's state
-            stream; the active seals the generation before once they are in sync. Empty for generation 1.
+        witness: The witness process, which has the third vote.
+        joins: The names of the members that are new in this generation. They start by following the active's state
+            stream; the active seals the previous generation once they are in sync. Empty for generation 1.
     """
 
     spec: AreaSpec
@@ -57,9 +57,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("the first generation has no joining members")
 
     def members(self) -> tuple[Member, Member, Member]:
-        """The two replicas and the witness."""
+        """Returns the two replicas and the witness."""
         return (*self.replicas, self.witness)
 
     def member(self, replica: str) -> Member | None:
-        """The member of that name."""
+        """Returns the member of that name, or None."""
         return next((m for m in self.members() if m.replica == replica), None)

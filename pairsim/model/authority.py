@@ -11,7 +11,13 @@ from pairsim.model.names import Name
 
 
 class Authority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A grant: the bounds of an area. A lower epoch than the one in force is refused."""
+    """A grant of authority.
+
+    Attributes:
+        area: The name of the area.
+        epoch: The number of the grant. A replica refuses a lower epoch than the one in force.
+        bounds: The box that the area has authority over, in metres.
+    """
 
     area: Name
     epoch: Annotated[int, msgspec.Meta(ge=1)]

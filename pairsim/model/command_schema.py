@@ -1,4 +1,4 @@
-"""What may be said to an area: its components, its operations, and the check of a command against both."""
+"""The command schema of an area: its components, its operations, and the check of a command against both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from pairsim.model.commands import BASE_OPS, MAX_ENTITY, MAX_ID_LENGTH, Command, CommandError, Value
+from pairsim.model.commands import BASE_OPS, MAX_ENTITY, MAX_ID_LENGTH, Command, CommandError
 from pairsim.model.state.schema import Component, Schema
 
 _INTEGER_RANGE = {
@@ -16,35 +16,45 @@ _INTEGER_RANGE = {
     for unsigned in (False, True)
 }
 _FLOAT32_MAX = 3.4028234663852886e38
+_FLOAT64_MAX = 1.7976931348623157e308
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """A simulator's own kind of command, on one entity.
+    """An operation that a simulator adds: its own kind of command, on one entity.
 
     Attributes:
-        name: Not one of the operations that every area has.
-        arguments: What it takes, in place of components; all are required.
+        name: The name of the operation; it must differ from `spawn`, `despawn` and `set`, which every area has.
+        arguments: The arguments that a command of this operation carries in place of components; all are required.
     """
 
     name: str
     arguments: tuple[Component, ...] = ()
 
 
-class Catalogue:
-    """See the module."""
+class CommandSchema:
+    """The components and operations of a simulator, for the check of commands before they are logged.
+
+    Attributes:
+        schema: The simulator's components.
+        operations: The simulator's own operations by name.
+    """
 
     def __init__(self, schema: Schema, operations: Iterable[Operation]) -> None:
-        """Of a simulator's components and operations, whose names must differ."""
+        """Takes a simulator's components and operations.
+
+        Raises:
+            ValueError: Two operations have the same name, or one has the name of an operation that every area has.
+        """
         self.schema = schema
         self.operations: dict[str, Operation] = {}
         for operation in operations:
             if operation.name in self.operations:
-                raise ValueError(f"two operations have the name {operation.name!r}")
+                raise ValueError(f"two operations have the name {operation.name!r}: give them different names")
             self.operations[operation.name] = operation
         clash = BASE_OPS & self.operations.keys()
         if clash:
             raise ValueError(
-                f"every area has the operation {min(clash)!r} already: name the simulator's own another way"
+                f"every area has the operation {min(clash)!r} already: give the simulator's operation another name"
             )
         self._components = {component.name: component for component in schema}
         self._arguments = {
@@ -53,10 +63,10 @@ class Catalogue:
         }
 
     def check(self, command: Command) -> None:
-        """Whether the command could be valid, whatever the state.
+        """Checks whether the command can be valid in some state of the area.
 
         Raises:
-            CommandError: What is wrong with it, and what would be right.
+            CommandError: The command can never be valid; the message names the mistake and what would be right.
         """
         if not 1 <= len(command.id) <= MAX_ID_LENGTH:
             raise CommandError(f"a command's id has 1 to {MAX_ID_LENGTH} characters, this one {len(command.id)}")
@@ -66,17 +76,18 @@ class Catalogue:
         if arguments is not None:
             if command.components.keys() != arguments.keys():
                 raise CommandError(
-                    f"command {command.id}: {command.op} takes {_listed(arguments)}, not {_listed(command.components)}"
+                    f"command {command.id}: {command.op} takes {_join_names(arguments)}, "
+                    f"not {_join_names(command.components)}"
                 )
             self._check_values(command, arguments)
         elif command.op in BASE_OPS:
             if command.op == "despawn" and command.components:
                 raise CommandError(f"command {command.id}: despawn takes no components")
             if command.op == "set" and not command.components:
-                raise CommandError(f"command {command.id}: set takes at least one of {_listed(self._components)}")
+                raise CommandError(f"command {command.id}: set takes at least one of {_join_names(self._components)}")
             self._check_values(command, self._components)
         else:
-            known = _listed([*sorted(BASE_OPS), *self.operations])
+            known = _join_names([*sorted(BASE_OPS), *self.operations])
             raise CommandError(f"command {command.id}: the operation {command.op!r} is unknown, there are {known}")
 
     @staticmethod
@@ -85,21 +96,22 @@ class Catalogue:
             component = components.get(name)
             if component is None:
                 raise CommandError(
-                    f"command {command.id}: {name!r} is no component here, there are {_listed(components)}"
+                    f"command {command.id}: the component {name!r} is unknown, there are {_join_names(components)}"
                 )
             if not component.fits(value):
-                raise CommandError(f"command {command.id}: {name} takes {component.shape_in_words}, not {value}")
-            low, high = _range(component)
+                raise CommandError(f"command {command.id}: {name} takes {component.shape_phrase}, not {value}")
+            low, high = _value_range(component)
             for number in value if isinstance(value, list) else (value,):
                 if not low <= number <= high:  # also refuses NaN
                     raise CommandError(f"command {command.id}: {name} is within {low} to {high}, not {number}")
-                if not component.real and number != math.floor(number):
+                if not component.is_float and number != math.floor(number):
                     raise CommandError(f"command {command.id}: {name} takes whole numbers, not {number}")
 
 
-def _range(component: Component) -> tuple[float, float]:
+def _value_range(component: Component) -> tuple[float, float]:
+    """Returns the lowest and the highest number that a command may set (inclusive)."""
     if component.dtype == "float64":
-        low, high = -1.7976931348623157e308, 1.7976931348623157e308
+        low, high = -_FLOAT64_MAX, _FLOAT64_MAX
     elif component.dtype == "float32":
         low, high = -_FLOAT32_MAX, _FLOAT32_MAX
     else:
@@ -110,8 +122,5 @@ def _range(component: Component) -> tuple[float, float]:
     )
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     return ", ".join(names) or "nothing"
-
-
-__all__ = ["Catalogue", "Operation", "Value"]

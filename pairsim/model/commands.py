@@ -1,7 +1,8 @@
-"""Commands: what comes into an area from outside, and what became of it.
+"""Commands, which are the inputs to an area from outside, and their results.
 
-A command's id is chosen by its sender and makes it idempotent: sent again (after a takeover, by a client that
-got no answer) it is answered `duplicate` with the first result's tick and changes nothing.
+The sender of a command chooses its id, which makes the command idempotent: when the sender got no answer (for example
+because of a takeover) and sends the command again, the answer is `duplicate` with the tick of the first result, and
+nothing changes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import msgspec
 MAX_ID_LENGTH = 64
 MAX_ENTITY = 2**63 - 1
 MAX_BATCH = 10_000
-"""Commands in one batch, over HTTP or in a session."""
+"""The highest number of commands in one batch, over HTTP or in a session."""
 
 BASE_OPS = frozenset({"spawn", "despawn", "set"})
-"""Operations every area understands; a simulator adds its own."""
+"""The operations that every area has; a simulator adds its own."""
 
 Value = float | list[float]
 """A component's value: a number, or a list of numbers of the component's width."""
@@ -27,9 +28,10 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     """One input to an area, applied once, in one tick.
 
     Attributes:
-        id: Chosen by the sender; unique per intention, 1 to 64 characters.
+        id: An id that the sender chooses, 1 to 64 characters. It must be unique per intention: a retry carries the same
+            id, a new command another one.
         op: `spawn`, `despawn`, `set`, or an operation of the simulator.
-        entity: The entity's 64-bit id (0 to 2**63 - 1).
+        entity: The id of the entity (0 to 2**63 - 1).
         components: Values by component name, or by argument name of the simulator's operation.
     """
 
@@ -40,7 +42,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
 
 class Status(enum.StrEnum):
-    """What became of a command."""
+    """The outcome of a committed command."""
 
     APPLIED = "applied"
     REJECTED = "rejected"
@@ -51,10 +53,10 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """The committed answer to a command.
 
     Attributes:
-        id: The command's id.
-        status: What became of it.
-        tick: The tick it belongs to; for a duplicate, the first result's tick.
-        reason: Why it was rejected; for a duplicate of a rejected command, why that one was.
+        id: The id of the command.
+        status: The outcome.
+        tick: The tick in which the command was applied or rejected; for a duplicate, the tick of the first result.
+        reason: Why the command was rejected; for a duplicate of a rejected command, why the first one was.
     """
 
     id: str
@@ -64,7 +66,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CommandError(ValueError):
-    """A command that can never be valid in this area; nothing of its batch is applied."""
+    """The error for a command that can never be valid in its area; nothing of its batch is applied."""
 
 
 def collapse_retries(results: Sequence[Result], floor: int) -> list[Result]:

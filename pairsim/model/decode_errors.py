@@ -1,6 +1,6 @@
-"""What decoding hostile bytes can raise."""
+"""The exceptions that decoding untrusted bytes can raise."""
 
 import msgspec
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""For `except`: msgspec reports bad text and deep nesting by Python's own exceptions."""
+"""Exception types for an `except` clause: msgspec reports bad text and deep nesting by Python's own exceptions."""

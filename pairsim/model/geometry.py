@@ -22,16 +22,16 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("bounds.min must be less than bounds.max on every axis")
 
     def contains(self, other: Box) -> bool:
-        """Whether the other box lies within this one (edges may touch)."""
+        """Returns whether the other box lies within this one (edges may touch)."""
         return all(a <= b for a, b in zip(self.min, other.min, strict=True)) and all(
             a >= b for a, b in zip(self.max, other.max, strict=True)
         )
 
-    def cut(self, parts: int) -> tuple[Box, ...]:
-        """Boxes of one size that fill this one, cut across the longest axis again and again, as a k-d tree does.
+    def split(self, parts: int) -> tuple[Box, ...]:
+        """Returns boxes of one size that fill this box, split across the longest axis recursively, as in a k-d tree.
 
         Args:
-            parts: How many, at least one.
+            parts: The number of boxes, at least one.
         """
         if parts == 1:
             return (self,)
@@ -40,15 +40,16 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         middle = low + (high - low) * (parts // 2) / parts
         first = Box(self.min, _with(self.max, axis, middle))
         second = Box(_with(self.min, axis, middle), self.max)
-        return first.cut(parts // 2) + second.cut(parts - parts // 2)
+        return first.split(parts // 2) + second.split(parts - parts // 2)
 
     def overlaps(self, other: Box) -> bool:
-        """Whether the boxes share a volume (touching edges do not count)."""
+        """Returns whether the boxes share a volume (touching edges do not count)."""
         return all(a < b for a, b in zip(self.min, other.max, strict=True)) and all(
             a < b for a, b in zip(other.min, self.max, strict=True)
         )
 
 
 def _with(point: Point, axis: int, value: float) -> Point:
+    """Returns the point with one coordinate replaced."""
     x, y, z = (value if i == axis else v for i, v in enumerate(point))
     return x, y, z

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-"""An RFC 1123 label, as Kubernetes wants its names."""
+"""A label as RFC 1123 defines it, which Kubernetes requires for its names."""
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$", max_length=260)]
-"""host:port."""
+"""A host and a port, written as host:port."""

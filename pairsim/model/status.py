@@ -1,4 +1,4 @@
-"""What processes say of themselves: the answers of `GET /v1/status`."""
+"""The statuses that processes report of themselves: the answers to `GET /v1/status`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SLOW_PACE = 0.9
 
 
 class Role(enum.StrEnum):
-    """What a simulator process is at the moment."""
+    """The present role of a simulator process."""
 
     ACTIVE = "active"
     PASSIVE = "passive"
@@ -21,7 +21,7 @@ class Role(enum.StrEnum):
 
 
 class Succession(enum.StrEnum):
-    """Why an active followed the one before."""
+    """The reason why the previous active stopped being the active."""
 
     HANDED_OVER = "it handed over"
     CLOSED = "its connection closed"
@@ -29,31 +29,31 @@ class Succession(enum.StrEnum):
 
 
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `GET /v1/status` of a simulator process.
+    """The answer of a simulator process to `GET /v1/status`.
 
     Attributes:
-        plane, area: Empty for a spare.
-        replica: The process's name.
-        role: What it is.
-        generation: The Raft group's number; 0 for a spare.
-        term: Raft's term; fences writers.
-        epoch: The authority grant in force.
+        plane, area: The names of its plane and its area; empty for a spare.
+        replica: The name of the process.
+        role: The present role of the process.
+        generation: The number of the Raft group; 0 for a spare.
+        term: The Raft term, which fences writers.
+        epoch: The number of the authority grant in force.
         tick: The newest committed tick that this replica knows.
-        synced_tick: The tick that its own state is at.
-        digest: Of the state at `synced_tick`, 16 hex digits.
-        entities: How many it holds.
-        leader: The active's name, or None while there is none.
-        members: Names of the three members.
-        in_sync: Whether this replica could take over without asking anybody.
-        peer_in_sync: On the active: whether the passive could take over; elsewhere False.
-        started_at: Unix time in seconds.
+        synced_tick: The tick of this replica's own state.
+        digest: The digest of the state at `synced_tick`, 16 hex digits.
+        entities: The number of entities in its state.
+        leader: The name of the active, or None while the area has no active.
+        members: The names of the three members.
+        in_sync: Whether this replica could take over with what it has.
+        peer_in_sync: On the active, whether the passive could take over; elsewhere False.
+        started_at: When the process started, Unix time in seconds.
         pid: The process id.
-        peer: Where its Raft and sync port listens.
-        divergences: Digest mismatches since the start, of states (mended by a keyframe) and of ticks done again.
-        leaving: Whether it will end soon, and its place should be given to another one.
-        succession: Of an active: why it followed another one; None if it is the first, or no active.
-        pace: On the active: the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
-        tick_ms: On the active: what a tick took over the last seconds; 0 until that is known.
+        peer: The address of its port for Raft and the state stream, host:port.
+        divergences: Digest mismatches since the start: of states (a keyframe repairs them) and of re-executed ticks.
+        leaving: Whether the process will end soon, so that another process should take its place.
+        succession: On an active, why it followed another active; None if it is the first, or on other roles.
+        pace: On the active, the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
+        tick_ms: On the active, milliseconds per tick over the last seconds; 0 until that is known.
     """
 
     plane: str
@@ -103,10 +103,17 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """One area's group as its witness sees it.
+    """The Raft group of one area as its witness sees it.
 
     Attributes:
-        votes: Whether the witness votes: one that is new does not at once, lest a vote that it forgot count twice.
+        area: The name of the area.
+        generation: The number of the Raft group.
+        term: The Raft term.
+        tick: The newest committed tick that the witness knows.
+        leader: The name of the active, or None while the area has no active.
+        members: The names of the three members.
+        votes: Whether the witness votes. A new witness does not vote at once, because it may have given a vote that it
+            has forgotten, and that vote must not count twice.
     """
 
     area: str
@@ -123,7 +130,16 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WitnessStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `GET /v1/status` of a witness process."""
+    """The answer of a witness process to `GET /v1/status`.
+
+    Attributes:
+        replica: The name of the process.
+        started_at: When the process started, Unix time in seconds.
+        pid: The process id.
+        peer: The address of its Raft port, host:port.
+        areas: The Raft groups that it is a member of.
+        leaving: Whether the process will end soon, so that another process should take its place.
+    """
 
     replica: str
     started_at: float

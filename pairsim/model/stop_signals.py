@@ -1,11 +1,12 @@
-"""How a process is told to stop, by whoever started it."""
+"""The signals by which a parent process or the kubelet asks a process to stop."""
 
 from __future__ import annotations
 
 import signal
 
-ALONE = (signal.SIGTERM, signal.SIGINT)
-"""The world goes on: an active hands over first."""
+HANDOVER = (signal.SIGTERM, signal.SIGINT)
+"""Signals that stop this process alone. The world keeps running, so an active hands over before it ends."""
 
-WITH_THE_WORLD = signal.SIGUSR1
-"""All of the world's processes stop: whoever an active could hand over to stops as well."""
+WORLD_SHUTDOWN = signal.SIGUSR1
+"""The signal that stops a process together with all others of its world. An active does not hand over, since its
+passive stops as well."""

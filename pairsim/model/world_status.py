@@ -7,14 +7,20 @@ import msgspec
 from pairsim.model.geometry import Box
 
 
-class ReplicaPicture(msgspec.Struct, frozen=True):
-    """One replica.
+class ReplicaRow(msgspec.Struct, frozen=True):
+    """One replica of an area.
 
     Attributes:
-        tick: The newest committed tick that it knows, as it said within the last second or so.
-        lag_ticks: How far its state is behind the newest committed tick of the area.
-        divergences: How often it came to another state than the active since its start: its simulator's step is not
-            deterministic, or its machine is at fault.
+        replica: The name of the process.
+        role: The role that the process is labelled with.
+        term: The Raft term.
+        tick: The newest committed tick that the replica knows, as it reported within the last second or so.
+        lag_ticks: How many ticks its state is behind the newest committed tick of the area.
+        entities: The number of entities in its state.
+        url: The base URL of its HTTP API.
+        pid: The process id; None while the process does not run, and for a pod.
+        divergences: How often its state differed from the active's since its start. A divergence means that the step of
+            its simulator is not deterministic, or that its machine is faulty.
     """
 
     replica: str
@@ -28,12 +34,13 @@ class ReplicaPicture(msgspec.Struct, frozen=True):
     divergences: int = 0
 
 
-class ProcessPicture(msgspec.Struct, frozen=True):
+class ProcessRow(msgspec.Struct, frozen=True):
     """A witness or a spare.
 
     Attributes:
-        pid: None while it does not run, and of a pod.
-        name: Empty for the witness of an area that has none yet.
+        url: The base URL of its HTTP API.
+        pid: The process id; None while the process does not run, and for a pod.
+        name: The name of the process; empty for the witness of an area that has not got one yet.
     """
 
     url: str
@@ -41,16 +48,18 @@ class ProcessPicture(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-class ProcessSeen(msgspec.Struct, frozen=True):
-    """One process.
+class LocalProcessStatus(msgspec.Struct, frozen=True):
+    """One process of a local world.
 
     Attributes:
-        process: Its name.
+        process: The name of the process.
         kind: `simulator` or `witness`.
-        plane, area, role: What it is labelled as; empty for a witness.
-        pid: None while it does not run.
-        network: The network namespace of its own; empty if it has none.
-        folder: What it has on disk.
+        plane, area, role: What the process is labelled with; empty for a witness.
+        url: The base URL of its HTTP API.
+        peer: The address of its port for Raft and the state stream, host:port.
+        pid: The process id; None while the process does not run.
+        network: The name of its own network namespace; empty if it shares the machine's.
+        folder: The path of its data folder.
     """
 
     process: str
@@ -65,14 +74,19 @@ class ProcessSeen(msgspec.Struct, frozen=True):
     folder: str
 
 
-class AreaPicture(msgspec.Struct, frozen=True):
-    """One area.
+class AreaStatusView(msgspec.Struct, frozen=True):
+    """One area with its members.
 
     Attributes:
-        redundant: It goes on after the loss of any one of its members.
-        missing: Why it is not redundant; empty if it is.
-        pace: The share of its tick rate that it kept over the last seconds, as its active says; 1.0 if it keeps up.
-        slow: What to say of that, and why it is so; empty if it keeps up.
+        area, plane: The names of the area and of its plane.
+        bounds: The box that the area has authority over, in metres.
+        redundant: Whether the area survives the loss of any one of its members.
+        generation: The number of its Raft group.
+        replicas: The replicas that can be reached.
+        witness: Its witness.
+        missing: Why the area is not redundant; empty if it is.
+        pace: The share of its tick rate that it kept over the last seconds, as its active reports; 1.0 if it keeps up.
+        slow: A sentence that says how slow the area is and why; empty if it keeps up.
     """
 
     area: str
@@ -80,15 +94,15 @@ class AreaPicture(msgspec.Struct, frozen=True):
     bounds: Box
     redundant: bool
     generation: int
-    replicas: list[ReplicaPicture]
-    witness: ProcessPicture
+    replicas: list[ReplicaRow]
+    witness: ProcessRow
     missing: str = ""
     pace: float = 1.0
     slow: str = ""
 
 
-class WorldPicture(msgspec.Struct, frozen=True):
-    """All of it."""
+class WorldStatus(msgspec.Struct, frozen=True):
+    """All areas and spares of a world."""
 
-    areas: list[AreaPicture]
-    spares: list[ProcessPicture]
+    areas: list[AreaStatusView]
+    spares: list[ProcessRow]

@@ -18,7 +18,7 @@ from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim.replication.measurements import ReplicaMeasurements
 
 if TYPE_CHECKING:
-    from pairsim.model.command_schema import Catalogue
+    from pairsim.model.command_schema import CommandSchema
     from pairsim.model.state.table import Table
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class ReplicaService(Protocol):
     def status(self) -> ReplicaStatus:
         """Returns a consistent status; cheap enough for every request."""
 
-    def catalogue(self) -> Catalogue | None:
+    def command_schema(self) -> CommandSchema | None:
         """Returns which commands and components are valid in this area; None on a spare."""
 
     def measurements(self) -> ReplicaMeasurements | None:

@@ -61,7 +61,7 @@ class SimulatorApi:
         self._observers = Observers(service, self._hub, self._read_threads)
         self._watch = WatchHandler(service.status, self._hub.changes, token)
         self.probes = ProbeHandlers(service.status)
-        self._catalogue = service.catalogue()
+        self._command_schema = service.command_schema()
         self._closing: set[asyncio.Future[tuple[None, None]]] = set()
 
     def app(self) -> web.Application:
@@ -121,9 +121,9 @@ class SimulatorApi:
 
     def _on_area_change(self) -> None:
         """Closes sessions and observers when the process gets another area: they were opened for the old one."""
-        catalogue = self._service.catalogue()
-        if catalogue is not self._catalogue:
-            had, self._catalogue = self._catalogue, catalogue
+        command_schema = self._service.command_schema()
+        if command_schema is not self._command_schema:
+            had, self._command_schema = self._command_schema, command_schema
             if had is not None:
                 closing = asyncio.gather(self._sessions.sockets.close(), self._observers.sockets.close())
                 self._closing.add(closing)

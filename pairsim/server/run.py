@@ -13,7 +13,7 @@ import signal
 import structlog
 
 from pairsim.model.status import Role
-from pairsim.model.stop_signals import ALONE, WITH_THE_WORLD
+from pairsim.model.stop_signals import HANDOVER, WORLD_SHUTDOWN
 from pairsim.replication.service import ReplicaError, ReplicaService, WitnessService
 from pairsim.server.app import SimulatorApi
 from pairsim.server.http.listener import serve_app
@@ -35,9 +35,9 @@ async def run_simulator(settings: ProcessSettings, service: ReplicaService) -> N
         log.info("listening", replica=settings.name, http=settings.http)
         number = await _wait_for_stop_signal()
         api.probes.stopping = True
-        if number != WITH_THE_WORLD:
+        if number != WORLD_SHUTDOWN:
             await hand_over(service)
-    log.info("stopped with the whole world" if number == WITH_THE_WORLD else "stopped", replica=settings.name)
+    log.info("stopped with the whole world" if number == WORLD_SHUTDOWN else "stopped", replica=settings.name)
 
 
 async def run_witness(settings: ProcessSettings, service: WitnessService) -> None:
@@ -81,7 +81,7 @@ async def _wait_for_stop_signal() -> signal.Signals:
     """Waits for one of the signals of `pairsim.model.stop_signals` and returns it."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
-    signals = (*ALONE, WITH_THE_WORLD)
+    signals = (*HANDOVER, WORLD_SHUTDOWN)
 
     def on_signal(number: signal.Signals) -> None:
         if not stopped.done():

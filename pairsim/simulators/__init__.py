@@ -1,1 +1,1 @@
-"""Simulators that come with pairsim; others are found by entry point or `module:Class`."""
+"""The simulators that come with pairsim; others are found by entry point or `module:Class`."""

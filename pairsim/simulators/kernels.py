@@ -1,7 +1,8 @@
-"""The physics compiled: the same bits as `reference.py`, faster.
+"""The compiled physics: faster than `reference.py`, with the same bits.
 
-Imported only by a replica that simulates, since numba alone takes more memory than a spare may. No fastmath: the
-compiler may neither reorder nor fuse (a fused multiply-add would round once where numpy rounds twice).
+Only a replica that simulates imports this module, since numba alone takes more memory than a spare may use. The kernels
+are compiled without fastmath: the compiler may neither reorder nor fuse operations, because a fused multiply-add would
+round once where numpy rounds twice.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import structlog
 
 from pairsim.simulators.grid import MAX_CELLS, Grid
-from pairsim.simulators.reference import CLOSEST, MARGIN
+from pairsim.simulators.reference import CELL_MARGIN, MIN_SQUARE_DISTANCE
 
 log = structlog.get_logger()
 
@@ -25,13 +26,13 @@ _F = TypeVar("_F", bound=Callable[..., None])
 
 
 def _compiled(signature: str) -> Callable[[_F], _F]:
-    """Compiles at import; kept on disk where a folder is writable, so that the next process starts at once."""
+    """Returns a decorator that compiles at import, and caches on disk if a folder is writable for a fast next start."""
 
     def compile_(function: _F) -> _F:
         try:
             return cast("_F", numba.njit(signature, nogil=True, cache=True, error_model="numpy")(function))
         except RuntimeError:
-            log.info("no folder for compiled kernels: every start compiles them (set NUMBA_CACHE_DIR)")
+            log.info("kernel cache not writable: every start compiles the kernels (set NUMBA_CACHE_DIR)")
             return cast("_F", numba.njit(signature, nogil=True, error_model="numpy")(function))
 
     return compile_
@@ -39,7 +40,7 @@ def _compiled(signature: str) -> Callable[[_F], _F]:
 
 @_compiled("void(float32[:,::1], float32[:,::1], float32, float32, float32[::1], float32[::1])")
 def move(position: Floats, velocity: Floats, top: np.float32, dt: np.float32, low: Floats, high: Floats) -> None:
-    """See `reference.move`."""
+    """Moves entities by one step and reflects them at the box, in place, as `reference.move` does."""
     for row in range(position.shape[0]):
         for axis in range(3):
             speed = min(max(velocity[row, axis], -top), top)
@@ -61,7 +62,7 @@ def move(position: Floats, velocity: Floats, top: np.float32, dt: np.float32, lo
 
 @_compiled("void(float32[:,::1], float32[:,::1])")
 def _extent(position: Floats, extent: Floats) -> None:
-    """Lowest and highest coordinates, (2, 3), of at least one entity."""
+    """Writes the lowest and the highest coordinates of at least one entity to `extent`, (2, 3)."""
     extent[0] = position[0]
     extent[1] = position[0]
     for row in range(1, position.shape[0]):
@@ -74,7 +75,7 @@ def _extent(position: Floats, extent: Floats) -> None:
     "void(float32[:,::1], float32[:,::1], float32[::1], float32, int64, int64, int64, int32,"
     " int32[::1], int32[::1], int32[::1], float32[:,::1], float32[:,::1])"
 )
-def _sort(
+def _sort_by_cell(
     position: Floats,
     velocity: Floats,
     low: Floats,
@@ -89,10 +90,11 @@ def _sort(
     near: Floats,
     moving: Floats,
 ) -> None:
-    """Counting sort by cell, see `reference.cell_list`.
+    """Sorts entities by cell with a counting sort; `reference.cell_list` is the definition.
 
-    `start` has two places more than there are cells, for counting: it ends as the first place of every cell. `cell`
-    ends in the order of the rows; `near` and `moving` are positions and velocities in the order of the cells.
+    `start` has two places more than the grid has cells, for counting; on return it holds the first place of every cell.
+    On return `cell` is in the order of the rows, and `near` and `moving` are the positions and velocities in the order
+    of the cells.
     """
     count = position.shape[0]
     start[:] = 0
@@ -110,7 +112,7 @@ def _sort(
     for here in range(start.shape[0]):
         total += start[here]
         start[here] = total
-    # Filling moves every start[c + 1], the first place of c till then, to the first place of c + 1.
+    # Before the loop start[c + 1] is the first place of c; filling moves it to the first place of c + 1.
     for row in range(count):
         here = cell[row]
         if here >= 0:
@@ -123,16 +125,16 @@ def _sort(
 
 
 @_compiled("void(float32[:,::1], float32[:,::1], float32, int64, int64, int64, int32[::1])")
-def _meet(
+def _collide_pairs(
     near: Floats, moving: Floats, reach: np.float32, row_length: int, layer: int, cells: int, start: Places
 ) -> None:
-    """Pair after pair, by the earlier place and then by the later one; changes `moving`."""
+    """Collides pair after pair, ordered by the earlier place and then by the later one; changes `moving`."""
     for here in range(cells):
         for place in range(start[here], start[here + 1]):
             px, py, pz = near[place, 0], near[place, 1], near[place, 2]
             vx, vy, vz = moving[place, 0], moving[place, 1], moving[place, 2]
             for part in range(5):
-                # Half of the neighbours, in order: what is behind `place` in its row of cells, then four rows.
+                # Half of the neighbours, in order: the entities behind `place` in its row of cells, then four rows.
                 if part == 0:
                     begin, end = np.int64(place + 1), np.int64(start[here + 2])
                 else:
@@ -141,7 +143,7 @@ def _meet(
                 for other in range(begin, end):
                     dx, dy, dz = px - near[other, 0], py - near[other, 1], pz - near[other, 2]
                     square = dx * dx + dy * dy + dz * dz
-                    if square < reach and square > CLOSEST:
+                    if square < reach and square > MIN_SQUARE_DISTANCE:
                         wx, wy, wz = vx - moving[other, 0], vy - moving[other, 1], vz - moving[other, 2]
                         along = dx * wx + dy * wy + dz * wz
                         if along < np.float32(0):
@@ -156,7 +158,7 @@ def _meet(
 
 @_compiled("void(float32[:,::1], float32[:,::1], float32, int64, int32[::1])")
 def _write_back(velocity: Floats, moving: Floats, top: np.float32, count: int, order: Places) -> None:
-    """From the order of the cells to that of the rows, within the bound."""
+    """Copies velocities from the order of the cells to the order of the rows, limited to `top` on every axis."""
     for place in range(count):
         row = order[place]
         for axis in range(3):
@@ -164,7 +166,7 @@ def _write_back(velocity: Floats, moving: Floats, top: np.float32, count: int, o
 
 
 class Collider:
-    """`reference.collide` with its scratch memory, which holds nothing from one tick to the next."""
+    """The compiled `reference.collide` with its scratch memory, which keeps nothing from one tick to the next."""
 
     def __init__(self, diameter: np.float32, top: np.float32) -> None:
         self._diameter, self._top = diameter, top
@@ -173,21 +175,23 @@ class Collider:
         self._reserve(0)
 
     def collide(self, position: Floats, velocity: Floats) -> None:
-        """Changes velocities in place, (n, 3) each."""
+        """Applies the collisions of one tick: changes velocities in place. Both arrays are float32 (n, 3)."""
         if len(position) == 0:
             return
         if len(position) > self._room:
             self._reserve(len(position) + len(position) // 4)
         _extent(position, self._extent)
         low, high = self._extent.tolist()
-        grid = Grid.over(low, high, float(self._diameter) * MARGIN, len(position))
+        grid = Grid.over(low, high, float(self._diameter) * CELL_MARGIN, len(position))
         (nx, ny, nz), cells = grid.counts, grid.cells
         start = self._start[: cells + 2]
-        _sort(
+        _sort_by_cell(
             position, velocity, self._extent[0], np.float32(1) / np.float32(grid.edge), nx, ny, nz, grid.crowd,
             self._cell, start, self._order, self._near, self._moving,
         )  # fmt: skip
-        _meet(self._near, self._moving, self._diameter * self._diameter, nx + 2, (nx + 2) * (ny + 2), cells, start)
+        _collide_pairs(
+            self._near, self._moving, self._diameter * self._diameter, nx + 2, (nx + 2) * (ny + 2), cells, start
+        )
         _write_back(velocity, self._moving, self._top, int(start[cells]), self._order)
 
     def _reserve(self, room: int) -> None:

@@ -1,9 +1,9 @@
-"""The simulator `physics`: spheres of mass 1 that move, bounce off the world's edge and, if wished, off each other.
+"""The simulator `physics`: spheres of mass 1 that move, bounce off the world's edge and optionally off each other.
 
 Parameters of the plane:
-    collisions (bool, false): whether spheres collide.
-    radius (number, 0.5): of a sphere, in metres; it matters for collisions only.
-    speed (number, 5): the entities of tick 0 have velocities up to this, on every axis, in metres per second.
+    collisions (bool, false): Whether spheres collide.
+    radius (number, 0.5): The radius of a sphere, in metres; it matters for collisions only.
+    speed (number, 5): The highest speed of the entities of tick 0 on every axis, in metres per second.
 """
 
 from __future__ import annotations
@@ -16,24 +16,19 @@ import numpy.typing as npt
 import structlog
 import xxhash
 
-from pairsim.model.area import AreaSpec
-from pairsim.model.command_schema import Operation
-from pairsim.model.commands import Command
-from pairsim.model.simulation.simulator import Batch, ParameterError
-from pairsim.model.state.schema import Component, Schema
-from pairsim.model.state.table import Table
+from pairsim.simulator import AreaSpec, Batch, Command, Component, Operation, ParameterError, Schema, Table
 from pairsim.simulators import reference
 
 MAX_SPEED = 10_000.0
-"""Metres per second on every axis; keeps whatever clients say within what float32 can square."""
+"""In metres per second on every axis. The limit keeps all values from clients within what float32 can square."""
 
-TOP = np.float32(MAX_SPEED)
+SPEED_LIMIT = np.float32(MAX_SPEED)
 
-MAX_PLACE = 1e7
-"""Metres from the origin, of the world's edge too."""
+MAX_COORDINATE = 1e7
+"""In metres from the origin, also for the world's edge."""
 
-LONGEST_TICK = 3600.0
-"""Seconds."""
+MAX_TICK_SECONDS = 3600.0
+"""The longest tick, in seconds."""
 
 _DEFAULTS: dict[str, bool | float] = {"collisions": False, "radius": 0.5, "speed": 5.0}
 
@@ -43,18 +38,22 @@ Floats = npt.NDArray[np.float32]
 
 
 class Physics:
-    """See the module."""
+    """The simulator of spheres; the module describes its parameters."""
 
     components = Schema(
         (
-            Component("position", "float32", 3, -MAX_PLACE, MAX_PLACE),
+            Component("position", "float32", 3, -MAX_COORDINATE, MAX_COORDINATE),
             Component("velocity", "float32", 3, -MAX_SPEED, MAX_SPEED),
         )
     )
     operations = (Operation("impulse", (Component("impulse", "float32", 3, -2 * MAX_SPEED, 2 * MAX_SPEED),)),)
 
     def __init__(self, area: AreaSpec) -> None:
-        """Raises `ParameterError`."""
+        """Takes the area.
+
+        Raises:
+            ParameterError: A parameter is unknown or out of range, or the world or a tick is too large.
+        """
         self._area = area
         self._collisions, self._radius, self._speed = _parameters(area)
         self._dt = np.float32(1.0 / area.tick_rate)
@@ -68,13 +67,13 @@ class Physics:
         try:
             from pairsim.simulators import kernels  # noqa: PLC0415 - numba is for replicas that simulate
         except ImportError as error:
-            log.warning("the compiled kernels cannot be loaded: the same bits, but slower", error=str(error))
+            log.warning("compiled kernels not available: using the slower reference", error=str(error))
             return
         self._move = kernels.move
-        self._collide = kernels.Collider(self._diameter, TOP).collide
+        self._collide = kernels.Collider(self._diameter, SPEED_LIMIT).collide
 
     def populate(self, table: Table, rng: np.random.Generator) -> None:
-        """Spreads the entities evenly over the area; their ids are unique in the world."""
+        """Creates entities evenly over the area, with ids that are unique in the world."""
         count = self._area.entities
         first = (xxhash.xxh3_64_intdigest(self._area.area.encode()) & 0x7FFFFFFF) << 32
         low, high = (np.array(corner, np.float32) for corner in (self._area.bounds.min, self._area.bounds.max))
@@ -84,16 +83,19 @@ class Physics:
         table.spawn(first + np.arange(count, dtype=np.int64), {"position": place, "velocity": speed})
 
     def step(self, table: Table, batch: Batch, tick: int, rng: np.random.Generator) -> None:
-        """Impulses, motion, collisions. Motion first: it brings what a client put outside the world back in."""
+        """Applies impulses, then motion, then collisions.
+
+        Motion comes before collisions because it brings entities back that a client put outside the world.
+        """
         position, velocity = cast("Floats", table.column("position")), cast("Floats", table.column("velocity"))
         if batch.commands:
             self._impulses(table, batch, velocity)
-        self._move(position, velocity, TOP, self._dt, self._low, self._high)
+        self._move(position, velocity, SPEED_LIMIT, self._dt, self._low, self._high)
         if self._collisions:
             self._collide(position, velocity)
 
     def perceive(self, table: Table, tick: int) -> Iterable[Command]:
-        """Physics looks nowhere else."""
+        """Returns nothing: physics does not look outside its table."""
         return ()
 
     def _impulses(self, table: Table, batch: Batch, velocity: Floats) -> None:
@@ -106,7 +108,7 @@ class Physics:
         np.add.at(velocity, rows[here], arguments["impulse"][here])
 
     def _collide_by_reference(self, position: Floats, velocity: Floats) -> None:
-        reference.collide(position, velocity, self._diameter, TOP)
+        reference.collide(position, velocity, self._diameter, SPEED_LIMIT)
 
 
 def _parameters(area: AreaSpec) -> tuple[bool, float, float]:
@@ -121,8 +123,8 @@ def _parameters(area: AreaSpec) -> tuple[bool, float, float]:
         raise ParameterError(f"radius is a number of metres above 0, up to a million, not {radius!r}")
     if isinstance(speed, bool | str) or not 0 <= speed <= MAX_SPEED:
         raise ParameterError(f"speed is a number from 0 to {MAX_SPEED:g}, not {speed!r}")
-    if max(map(abs, (*area.world.min, *area.world.max))) > MAX_PLACE:
-        raise ParameterError(f"bounds of the plane are within {MAX_PLACE:g} metres of the origin: see its documents")
-    if area.tick_rate * LONGEST_TICK < 1:
-        raise ParameterError(f"tickRate is at least one tick in {LONGEST_TICK:g} seconds, not {area.tick_rate}")
+    if max(map(abs, (*area.world.min, *area.world.max))) > MAX_COORDINATE:
+        raise ParameterError(f"the bounds of the plane must be within {MAX_COORDINATE:g} metres of the origin")
+    if area.tick_rate * MAX_TICK_SECONDS < 1:
+        raise ParameterError(f"tickRate is at least one tick per {MAX_TICK_SECONDS:g} seconds, not {area.tick_rate}")
     return collisions, float(radius), float(speed)

@@ -1,7 +1,8 @@
 """The physics in plain numpy: the definition that the compiled kernels must match bit for bit.
 
-Only + - * / and comparisons on float32, in a fixed order, so that no vector width and no compiler can change a bit.
-`minimum` and `maximum` are avoided where both sides may be zeros: which zero's sign they keep differs between CPUs.
+It uses only + - * / and comparisons on float32, in a fixed order, so that neither a vector width nor a compiler can
+change a bit. It avoids `minimum` and `maximum` where both sides may be zeros, because CPUs differ in which sign of zero
+they keep.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from pairsim.simulators.grid import Grid
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
 
-MARGIN = 1.0001
-"""A cell's edge in diameters: rounding must not part two spheres that touch."""
+CELL_MARGIN = 1.0001
+"""The edge of a cell in diameters. It is above 1, so that rounding cannot separate two spheres that touch."""
 
-CLOSEST = np.float32(1e-30)
-"""Square metres; centres that are closer have no line between them, and the pair is left alone."""
+MIN_SQUARE_DISTANCE = np.float32(1e-30)
+"""In square metres. Centres that are closer have no usable line between them, so the pair does not collide."""
 
 
 def move(position: Floats, velocity: Floats, top: np.float32, dt: np.float32, low: Floats, high: Floats) -> None:
@@ -26,11 +27,11 @@ def move(position: Floats, velocity: Floats, top: np.float32, dt: np.float32, lo
 
     Args:
         position: (n, 3) metres.
-        velocity: (n, 3) metres per second; brought within `top` on every axis first.
+        velocity: (n, 3) metres per second; limited to `top` on every axis first.
         top: The highest speed on an axis.
         dt: Seconds per tick.
-        low: The box's lower corner, (3,).
-        high: The box's upper corner, (3,).
+        low: The lower corner of the box, (3,) metres.
+        high: The upper corner of the box, (3,) metres.
     """
     limit(velocity, top)
     position += velocity * dt
@@ -40,21 +41,21 @@ def move(position: Floats, velocity: Floats, top: np.float32, dt: np.float32, lo
     position[above] = (high - (position - high))[above]
     turned = below | above
     velocity[turned] = -velocity[turned]
-    # One reflection is not enough for what a client has put far outside.
+    # One reflection is not enough for an entity that a client has put far outside.
     np.copyto(position, low, where=position < low)
     np.copyto(position, high, where=position > high)
 
 
 def limit(velocity: Floats, top: np.float32) -> None:
-    """Keeps every component of a velocity within a bound; in place."""
+    """Limits every component of a velocity to `top`, in place."""
     velocity[velocity > top] = top
     velocity[velocity < -top] = -top
 
 
 def grid_of(position: Floats, diameter: np.float32) -> Grid:
-    """The cells over these entities, of which there is at least one."""
+    """Returns the grid over entities, at least one."""
     low, high = position.min(axis=0).tolist(), position.max(axis=0).tolist()
-    return Grid.over(low, high, float(diameter) * MARGIN, len(position))
+    return Grid.over(low, high, float(diameter) * CELL_MARGIN, len(position))
 
 
 def collide(position: Floats, velocity: Floats, diameter: np.float32, top: np.float32) -> None:
@@ -69,16 +70,16 @@ def collide(position: Floats, velocity: Floats, diameter: np.float32, top: np.fl
     Args:
         position: (n, 3) metres.
         velocity: (n, 3) metres per second.
-        diameter: Of a sphere, in metres.
-        top: The highest speed on an axis; a swap stops there.
+        diameter: The diameter of a sphere, in metres.
+        top: The highest speed on an axis; a swap is limited to it.
     """
     if len(position) == 0:
         return
     start, order, cell = cell_list(position, grid := grid_of(position, diameter))
     near, moving = position[order], velocity[order]
-    first, second = _touching(near, start, cell, grid, diameter * diameter)
+    first, second = _touching_pairs(near, start, cell, grid, diameter * diameter)
     while len(first):
-        ready = _ready(first, second, len(order))
+        ready = _independent_pairs(first, second, len(order))
         _swap(near, moving, first[ready], second[ready])
         first, second = first[~ready], second[~ready]
     limit(moving, top)
@@ -90,7 +91,7 @@ def cell_list(position: Floats, grid: Grid) -> tuple[Places, Places, Places]:
 
     Returns:
         The first place of every cell and one more, (cells + 1,); the rows in the order of the cells, and within a
-        cell of the table, without those beyond the crowd, (m,); and their cells, (m,).
+        cell in the order of the table, without the rows beyond the crowd, (m,); and their cells, (m,).
     """
     low, inverse = np.array(grid.low, np.float32), np.float32(1) / np.float32(grid.edge)
     index = ((position - low) * inverse).astype(np.int64)
@@ -104,8 +105,8 @@ def cell_list(position: Floats, grid: Grid) -> tuple[Places, Places, Places]:
     return start, order, cell[order]
 
 
-def _touching(near: Floats, start: Places, cell: Places, grid: Grid, reach: np.float32) -> tuple[Places, Places]:
-    """Pairs of places that touch, each once, in order: by the earlier place, then by the later one."""
+def _touching_pairs(near: Floats, start: Places, cell: Places, grid: Grid, reach: np.float32) -> tuple[Places, Places]:
+    """Returns the pairs of places that touch, each once, ordered by the earlier place and then by the later one."""
     count = len(near)
     row, layer = grid.counts[0] + 2, (grid.counts[0] + 2) * (grid.counts[1] + 2)
     pairs: list[Places] = [np.empty((2, 0), np.intp)]
@@ -117,15 +118,15 @@ def _touching(near: Floats, start: Places, cell: Places, grid: Grid, reach: np.f
             second = begin[first] + step
             apart = near[first] - near[second]
             square = _dot(apart, apart)
-            touch = (square < reach) & (square > CLOSEST)
+            touch = (square < reach) & (square > MIN_SQUARE_DISTANCE)
             pairs.append(np.stack((first[touch], second[touch])))
     first, second = np.concatenate(pairs, axis=1)
     sort = np.lexsort((second, first))
     return first[sort], second[sort]
 
 
-def _ready(first: Places, second: Places, count: int) -> npt.NDArray[np.bool_]:
-    """Of ordered pairs those that no earlier one shares an entity with, so that all of them may go at once."""
+def _independent_pairs(first: Places, second: Places, count: int) -> npt.NDArray[np.bool_]:
+    """Returns which of the ordered pairs share no entity with an earlier pair, so that they can collide together."""
     numbers = np.arange(len(first))
     earliest = np.full(count, len(first))
     np.minimum.at(earliest, first, numbers)
@@ -145,6 +146,6 @@ def _swap(near: Floats, moving: Floats, first: Places, second: Places) -> None:
 
 
 def _dot(one: Floats, other: Floats) -> Floats:
-    """Row by row, (n,); the order of the sum is fixed, which `einsum` does not promise."""
+    """Returns the dot products row by row, (n,), with a fixed order of the sum, which `einsum` does not promise."""
     product: Floats = one[:, 0] * other[:, 0] + one[:, 1] * other[:, 1] + one[:, 2] * other[:, 2]
     return product

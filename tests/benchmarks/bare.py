@@ -11,7 +11,7 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.simulation.simulator import load_simulator
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 
 
@@ -28,7 +28,7 @@ def _run(spec: AreaSpec, seconds: float) -> float:
     simulator = load_simulator(spec.simulator)(spec)
     simulator.prepare()
     table = Table(simulator.components)
-    genesis(simulator, table, spec)
+    populate_initial(simulator, table, spec)
     step = 1 / spec.tick_rate
     warm, ticks = round(2 * spec.tick_rate), round(seconds * spec.tick_rate)
     spent = 0.0

@@ -18,9 +18,9 @@ from aiohttp import web
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
-from pairsim.model.documents.world import Area, Plane
+from pairsim.model.documents.manifests import Area, Plane
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
-from pairsim.model.world_status import ProcessSeen, WorldPicture
+from pairsim.model.world_status import LocalProcessStatus, WorldStatus
 from pairsim.protocol.frames import (
     CommandAnswer,
     CommandBatch,
@@ -80,8 +80,8 @@ JSON_DOCUMENTS: dict[str, object] = {
     "digests": DigestsAnswer,
     "switchover": SwitchoverAnswer,
     "error": Failure,
-    "world as `pairsim status --json` shows it": WorldPicture,
-    "process of a local world": ProcessSeen,
+    "world as `pairsim status --json` shows it": WorldStatus,
+    "process of a local world": LocalProcessStatus,
     "order to kill or to switch over": Order,
     "order to end a process": EndOrder,
     "order to start a process": StartOrder,

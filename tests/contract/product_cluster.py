@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import msgspec
 
+from pairsim.model.labels import RELEASE_FINALIZER
 from pairsim.model.status import Role
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.events import Events
 from pairsim_controller.kube.api.lease import Lease
-from pairsim_controller.kube.api.objects import FINALIZER, AreaObject, AreaStatus, PlaneObject, Pod
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, PlaneObject, Pod
 from pairsim_controller.kube.api.port import AREAS, WATCHED, Resource
 from pairsim_controller.kube.api.writes import KubeApi
 from pairsim_controller.kube.conditions import area_status
@@ -64,7 +65,7 @@ def resources() -> list[list[str]]:
 
 def finalizer() -> str:
     """Returns the finalizer of an Area."""
-    return FINALIZER
+    return RELEASE_FINALIZER
 
 
 async def lease() -> Body:

@@ -14,13 +14,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pairsim.model.documents.yaml import YamlError
 from pairsim.server.http.listener import serve_app
 from pairsim_chaos.cli.options import SECONDS, Manner, with_manner
 from pairsim_chaos.experiment.experiment import Experiment, ExperimentError, load_experiments
 from pairsim_chaos.run.random_plan import faults, plan
 from pairsim_chaos.run.runner import Runner, seed_or_new
 from pairsim_chaos.run.verdict_server import VerdictServer
-from pairsim_chaos.spec.yaml_source import UnreadableError, read
+from pairsim_chaos.spec.yaml_source import read
 from pairsim_chaos.target import WorldError
 from pairsim_chaos.verdict.checks import Verdict
 from pairsim_chaos.verdict.report import all_held, as_json, as_junit, explanations, summary, table
@@ -128,7 +129,7 @@ def read_all(files: Sequence[Path]) -> list[tuple[Path, Experiment]]:
     for path in files:
         try:
             found += [(path, each) for each in load_experiments(read(path))]
-        except UnreadableError as error:
+        except YamlError as error:
             raise Unfit(f"{path}: {error}") from error
         except ExperimentError as error:
             raise Unfit(f"{path} is not run, `pairsim-chaos lint` finds:\n{error}") from error

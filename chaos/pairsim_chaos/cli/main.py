@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from pairsim.model.documents.yaml import YamlError
 from pairsim_chaos.cli.commands import probe_command, run_command, soak_command
 from pairsim_chaos.lint.lint import lint
-from pairsim_chaos.spec.yaml_source import UnreadableError, read
+from pairsim_chaos.spec.yaml_source import read
 
 
 @click.group()
@@ -35,7 +36,7 @@ def lint_command(context: click.Context, files: tuple[Path, ...]) -> None:
     for path in files:
         try:
             findings = lint(read(path))
-        except UnreadableError as error:
+        except YamlError as error:
             unreadable += 1
             where = f"{path}:{error.line}" if error.line else f"{path}"
             click.echo(_printable(f"{where}: {error}"), err=True)

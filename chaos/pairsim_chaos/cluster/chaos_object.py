@@ -16,9 +16,10 @@ from typing import cast
 
 import msgspec
 
+from pairsim.model.documents.yaml import YamlValue
+from pairsim.model.labels import CHAOS_RUN_ANNOTATION
 from pairsim_chaos.cluster.force_delete import FORCE, MERGE, by_hand, written_down
-from pairsim_chaos.cluster.objects import RUN, ChaosObject
-from pairsim_chaos.spec.yaml_source import Value
+from pairsim_chaos.cluster.objects import ChaosObject
 from pairsim_chaos.target import RefusedFaultError, WorldError
 from pairsim_controller.kube.api.connection import ConflictError, Connection, GoneError, RefusedError, UnreachableError
 from pairsim_controller.kube.api.port import ApiError, Body
@@ -35,7 +36,7 @@ _PATIENCE = 10.0
 class Created:
     """One object; it is not there yet."""
 
-    def __init__(self, connection: Connection, namespace: str, plural: str, document: Mapping[str, Value]) -> None:
+    def __init__(self, connection: Connection, namespace: str, plural: str, document: Mapping[str, YamlValue]) -> None:
         """`document` is as it is written; it gets a namespace, a name if it has none, and the run's annotation."""
         self._connection, self._run = connection, secrets.token_hex(8)
         self._body = marked(document, namespace, self._run)
@@ -152,7 +153,7 @@ class Created:
             seen = await self._seen()
         except GoneError:
             return not (self._answered or waited > _LATE)
-        if seen.metadata.annotations.get(RUN) != self._run:
+        if seen.metadata.annotations.get(CHAOS_RUN_ANNOTATION) != self._run:
             return False  # somebody else's, of the same name
         self._answered = True
         if seen.metadata.deletion_timestamp is None:
@@ -177,7 +178,7 @@ class Created:
             raise ApiError(f"{self._path} is nothing that Chaos Mesh writes: {error}") from error
 
 
-def marked(document: Mapping[str, Value], namespace: str, run: str) -> Body:
+def marked(document: Mapping[str, YamlValue], namespace: str, run: str) -> Body:
     """An experiment as it is sent: in a namespace, under a name that is known before, with the run's annotation.
 
     Chaos Mesh cannot abort a workflow without annotations, which is one more reason for it.
@@ -190,6 +191,6 @@ def marked(document: Mapping[str, Value], namespace: str, run: str) -> Body:
         **metadata,
         "name": metadata.get("name") or f"{prefix or ''}{run[:8]}",
         "namespace": namespace,
-        "annotations": {**annotations, RUN: run},
+        "annotations": {**annotations, CHAOS_RUN_ANNOTATION: run},
     }
     return body

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from pairsim.model.labels import APP_NAME, NAME_LABEL
 from pairsim_chaos.cluster.objects import Metadata, PodObject, pod
 from pairsim_controller.kube.api.connection import Connection, ExpiredError
 from pairsim_controller.kube.api.port import ApiError
 
-PODS = {"labelSelector": "app.kubernetes.io/name=pairsim"}
+PODS = {"labelSelector": f"{NAME_LABEL}={APP_NAME}"}
 Seen = Callable[[str, frozenset[str]], None]
 """Told of an area and of all its pods that are labelled active."""
 

@@ -12,16 +12,13 @@ from collections.abc import Iterable
 import msgspec
 
 from pairsim.model.geometry import Box
+from pairsim.model.labels import APP_NAME, AREA_LABEL, COMPONENT_LABEL, NAME_LABEL, ROLE_LABEL
 from pairsim_chaos.target import Place, Pod
 
 HTTP_PORT = 8080
-_NAME, _COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
-_AREA, _ROLE = "pairsim.io/area", "pairsim.io/role"
 _ABORT = "workflow.chaos-mesh.org/abort"
 _CHOSEN = "."
 """The selector of a record's pod: the fault's own, where `.Target` is its target's."""
-RUN = "pairsim.io/run"
-"""The annotation that says which run made an object, so that no run deletes another's."""
 
 
 class _Camel(msgspec.Struct, frozen=True, rename="camel"):
@@ -199,14 +196,14 @@ class NodeObject(_Camel, frozen=True):
 def pod(found: PodObject) -> Pod | None:
     """A pod of a world; None for others."""
     labels = found.metadata.labels
-    if labels.get(_NAME) != "pairsim":
+    if labels.get(NAME_LABEL) != APP_NAME:
         return None
     up = found.status.phase == "Running" and found.status.pod_ip and found.metadata.deletion_timestamp is None
     return Pod(
         name=found.metadata.name,
-        component=labels.get(_COMPONENT, ""),
-        area=labels.get(_AREA, ""),
-        role=labels.get(_ROLE, ""),
+        component=labels.get(COMPONENT_LABEL, ""),
+        area=labels.get(AREA_LABEL, ""),
+        role=labels.get(ROLE_LABEL, ""),
         url=f"http://{found.status.pod_ip}:{HTTP_PORT}" if up else "",
     )
 

@@ -9,12 +9,13 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from pairsim.model.documents.yaml import YamlDocument, YamlValue
 from pairsim_chaos.experiment.faults import Fault, IOFault, NetworkFault, Part, PodFault, StressFault, TimeFault
 from pairsim_chaos.lint.lint import Finding, lint_documents
 from pairsim_chaos.spec.embedded_specs import FIELD_OF
 from pairsim_chaos.spec.quantities import seconds
 from pairsim_chaos.spec.schema import plural
-from pairsim_chaos.spec.yaml_source import Document, Value, parse
+from pairsim_chaos.spec.yaml_source import parse
 
 _FAULTS: dict[str, type[Fault]] = {
     "PodChaos": PodFault,
@@ -132,7 +133,7 @@ class Experiment(msgspec.Struct, frozen=True):
     name: str
     namespace: str
     spec: Spec
-    document: dict[str, Value]
+    document: dict[str, YamlValue]
     line: int
 
     @property
@@ -145,7 +146,7 @@ def load_experiments(text: str) -> tuple[Experiment, ...]:
     """The experiments of a file's text.
 
     Raises:
-        UnreadableError: It is no YAML.
+        YamlError: It is no YAML.
         ExperimentError: Something is wrong with it; all of what the linter finds.
     """
     documents = parse(text)
@@ -155,7 +156,7 @@ def load_experiments(text: str) -> tuple[Experiment, ...]:
     return tuple(_experiment(document) for document in documents)
 
 
-def _experiment(document: Document) -> Experiment:
+def _experiment(document: YamlDocument) -> Experiment:
     value = _mapping(document.value)
     metadata = _mapping(value["metadata"])
     kind = str(value["kind"])
@@ -169,11 +170,11 @@ def _experiment(document: Document) -> Experiment:
     )
 
 
-def _mapping(value: Value) -> dict[str, Value]:
+def _mapping(value: YamlValue) -> dict[str, YamlValue]:
     return value if isinstance(value, dict) else {}
 
 
-def _spec(kind: str, value: dict[str, Value]) -> Spec:
+def _spec(kind: str, value: dict[str, YamlValue]) -> Spec:
     if kind == "StatusCheck":
         return msgspec.convert(_written(value), StatusCheck)
     if kind == "Schedule":
@@ -181,18 +182,18 @@ def _spec(kind: str, value: dict[str, Value]) -> Spec:
     return _workflow(value) if kind == "Workflow" else _fault(kind, value)
 
 
-def _fault(kind: str, value: dict[str, Value]) -> Fault:
+def _fault(kind: str, value: dict[str, YamlValue]) -> Fault:
     return msgspec.convert(_written(value), _FAULTS[kind])
 
 
-def _written(value: Value) -> Value:
+def _written(value: YamlValue) -> YamlValue:
     """Without nulls: the API server drops them, so that defaults take their places."""
     if isinstance(value, dict):
         return {name: _written(each) for name, each in value.items() if each is not None}
     return [_written(each) for each in value] if isinstance(value, list) else value
 
 
-def _schedule(value: dict[str, Value]) -> Schedule:
+def _schedule(value: dict[str, YamlValue]) -> Schedule:
     kind = str(value["type"])
     body = _mapping(value[FIELD_OF[kind]])
     return Schedule(
@@ -202,13 +203,13 @@ def _schedule(value: dict[str, Value]) -> Schedule:
     )
 
 
-def _workflow(value: dict[str, Value]) -> Workflow:
+def _workflow(value: dict[str, YamlValue]) -> Workflow:
     listed = value["templates"]
     templates = [_template(_mapping(each)) for each in (listed if isinstance(listed, list) else ())]
     return Workflow(str(value["entry"]), {template.name: template for template in templates})
 
 
-def _template(value: dict[str, Value]) -> Template:
+def _template(value: dict[str, YamlValue]) -> Template:
     kind, children = str(value["templateType"]), value.get("children")
     does: Fault | StatusCheck | Schedule | None = None
     if kind in _FAULTS:

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pairsim.model.documents.yaml import YamlDocument
 from pairsim_chaos.lint import ineffective, ineffective_flow, selectors, structure, webhook, webhook_flow
 from pairsim_chaos.spec.embedded_specs import bodies
 from pairsim_chaos.spec.field_path import Field, Slip, written
-from pairsim_chaos.spec.yaml_source import Document, parse
+from pairsim_chaos.spec.yaml_source import parse
 
 RULES = (
     *structure.RULES,
@@ -47,12 +48,12 @@ def lint(text: str) -> tuple[Finding, ...]:
     """What is wrong with a file's text, in the order of its lines; none if it is good.
 
     Raises:
-        UnreadableError: It is no YAML.
+        YamlError: It is no YAML.
     """
     return lint_documents(parse(text))
 
 
-def lint_documents(documents: tuple[Document, ...]) -> tuple[Finding, ...]:
+def lint_documents(documents: tuple[YamlDocument, ...]) -> tuple[Finding, ...]:
     """What is wrong with documents, in the order of their lines."""
     if not documents:
         return (Finding(1, "(document)", "there is no experiment in it", "write one", structure.KIND),)
@@ -64,9 +65,9 @@ def lint_documents(documents: tuple[Document, ...]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _of_document(document: Document) -> Iterator[Finding]:
+def _of_document(document: YamlDocument) -> Iterator[Finding]:
     whole = Field((), document.value)
-    for place, line in document.twice:
+    for place, line in document.duplicates:
         yield Finding(line, written(place), "it is there twice", "leave one of them out", "twice")
     wrong_kind = structure.kind_problem(whole)
     if wrong_kind:
@@ -80,12 +81,12 @@ def _of_document(document: Document) -> Iterator[Finding]:
                 yield from (_finding(document, slip, rule.name) for slip in rule.check(body))
 
 
-def _finding(document: Document, slip: Slip, rule: str) -> Finding:
+def _finding(document: YamlDocument, slip: Slip, rule: str) -> Finding:
     place = slip.field.place
     return Finding(document.line_of(place), written(place), slip.wrong, slip.instead, rule)
 
 
-def _same_names(documents: tuple[Document, ...]) -> Iterator[Finding]:
+def _same_names(documents: tuple[YamlDocument, ...]) -> Iterator[Finding]:
     """Of two documents with one name the second would change the first, which the webhook refuses."""
     seen: set[tuple[str, ...]] = set()
     for document in documents:

@@ -8,6 +8,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from pairsim.model.labels import (
+    API_GROUP,
+    APP_NAME,
+    AREA_LABEL,
+    COMPONENT_LABEL,
+    CONTROLLER_COMPONENT,
+    PLANE_LABEL,
+    ROLE_LABEL,
+    SIMULATOR_COMPONENT,
+    WITNESS_COMPONENT,
+)
 from pairsim_chaos.lint.webhook import targets
 from pairsim_chaos.spec.field_path import Body, Field, Rule, Slip, shown
 from pairsim_chaos.spec.schema import FAULTS
@@ -24,10 +35,10 @@ _NARROWING = (
 _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _VALUES = {
-    "pairsim.io/role": ("active", "passive", "joining", "spare"),
-    "app.kubernetes.io/component": ("simulator", "witness", "controller"),
+    ROLE_LABEL: ("active", "passive", "joining", "spare"),
+    COMPONENT_LABEL: (SIMULATOR_COMPONENT, WITNESS_COMPONENT, CONTROLLER_COMPONENT),
 }
-_OWN_LABELS = ("pairsim.io/role", "pairsim.io/area", "pairsim.io/plane")
+_OWN_LABELS = (ROLE_LABEL, AREA_LABEL, PLANE_LABEL)
 
 
 def empty_selector(body: Body) -> Iterator[Slip]:
@@ -86,10 +97,10 @@ def unknown_labels(body: Body) -> Iterator[Slip]:
     """Labels that no pod of a world ever has select nothing. Other applications' pods have labels of their own."""
     for target in targets(body):
         labels = list(_labels(target.at("selector")))
-        ours = any(key.text.startswith("pairsim.io/") or value.text == "pairsim" for key, value in labels)
+        ours = any(key.text.startswith(f"{API_GROUP}/") or value.text == APP_NAME for key, value in labels)
         for key, value in labels:
             known = _VALUES.get(key.text) if ours else None
-            if key.text.startswith("pairsim.io/") and key.text not in _OWN_LABELS:
+            if key.text.startswith(f"{API_GROUP}/") and key.text not in _OWN_LABELS:
                 near = difflib.get_close_matches(key.text[:60], _OWN_LABELS, n=1, cutoff=0) or _OWN_LABELS
                 yield Slip(key, f"no pod has a label {shown(key.text)}", f"write {near[0]}")
             elif known and value.is_text and value.text not in known:

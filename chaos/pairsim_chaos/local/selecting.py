@@ -5,11 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from pairsim.model.world_status import ProcessSeen
+from pairsim.model.labels import (
+    APP_NAME,
+    AREA_LABEL,
+    COMPONENT_LABEL,
+    CONTROLLER_COMPONENT,
+    NAME_LABEL,
+    PART_OF_LABEL,
+    PLANE_LABEL,
+    ROLE_LABEL,
+)
+from pairsim.model.world_status import LocalProcessStatus
 from pairsim_chaos.experiment.faults import Target, Timed
 
 
-class LocalProcess(ProcessSeen, frozen=True):
+class LocalProcess(LocalProcessStatus, frozen=True):
     """One process, as `GET /v1/processes` tells of it."""
 
     @property
@@ -20,12 +30,12 @@ class LocalProcess(ProcessSeen, frozen=True):
     @property
     def labels(self) -> dict[str, str]:
         """As a pod's."""
-        written = {"plane": self.plane, "area": self.area, "role": self.role}
+        written = {PLANE_LABEL: self.plane, AREA_LABEL: self.area, ROLE_LABEL: self.role}
         return {
-            "app.kubernetes.io/name": "pairsim",
-            "app.kubernetes.io/part-of": "pairsim",
-            "app.kubernetes.io/component": self.kind,
-            **{f"pairsim.io/{name}": value for name, value in written.items() if value},
+            NAME_LABEL: APP_NAME,
+            PART_OF_LABEL: APP_NAME,
+            COMPONENT_LABEL: self.kind,
+            **{name: value for name, value in written.items() if value},
         }
 
 
@@ -49,7 +59,7 @@ def unanswerable(target: Target) -> str:
     if fields:
         return f"a local world has no {', '.join(fields)} to select by"
     labels = {**target.selector.label_selectors}
-    if labels.get("app.kubernetes.io/component") == "controller":
+    if labels.get(COMPONENT_LABEL) == CONTROLLER_COMPONENT:
         return "the controller of a local world is `pairsim up` itself, without which nothing of it runs"
     return ""
 

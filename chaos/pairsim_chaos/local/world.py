@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 import aiohttp
 import msgspec
 
-from pairsim.model.world_status import WorldPicture
+from pairsim.model.world_status import WorldStatus
 from pairsim_chaos.experiment.experiment import Experiment, Schedule, Spec, StatusCheck, Workflow
 from pairsim_chaos.experiment.faults import Fault, IOFault, NetworkFault, PodFault, StressFault, TimeFault
 from pairsim_chaos.local import cgroups, disk, stress
@@ -86,7 +86,7 @@ class LocalWorld:
 
     async def look(self) -> Scene:
         """See `pairsim_chaos.target.World`."""
-        seen, processes = await asyncio.gather(self._ask("/v1/world", WorldPicture), self._processes())
+        seen, processes = await asyncio.gather(self._ask("/v1/world", WorldStatus), self._processes())
         places = [Place(each.area, each.plane, each.bounds, each.redundant, each.missing) for each in seen.areas]
         pods = [Pod(each.process, each.kind, each.area, each.role, each.url if each.pid else "") for each in processes]
         return Scene(tuple(places), tuple(pods))

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pairsim_chaos.spec.yaml_source import Place, Value
+from pairsim.model.documents.yaml import YamlPath, YamlValue
 
 
 @dataclass(frozen=True)
 class Field:
     """A place in a document and what is written there; None if nothing is."""
 
-    place: Place
-    value: Value
+    place: YamlPath
+    value: YamlValue
 
     def at(self, *names: str) -> Field:
         """The field below it, by names."""
@@ -33,7 +33,7 @@ class Field:
         """Whether something is written: null counts as nothing, as it does to the API server."""
         return self.value is not None
 
-    def below(self, place: Place) -> Field:
+    def below(self, place: YamlPath) -> Field:
         """The field at a place below it, through lists as well."""
         value = self.value
         for part in place:
@@ -80,7 +80,7 @@ class Field:
         return str(self.place[-1]) if self.place else ""
 
 
-def written(place: Place) -> str:
+def written(place: YamlPath) -> str:
     """A place as a user knows it: `spec.templates[2].name`; names with dots in brackets."""
     text = ""
     for part in place:

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.client import ClientError
-from pairsim.model.world_status import WorldPicture
+from pairsim.model.world_status import WorldStatus
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
 from pairsim_controller.console.loopback_guard import MAX_BODY, guard, order, problem
@@ -33,9 +33,9 @@ class _Shown:
     def note(self) -> str:
         return "" if self._candidate.cluster is not None else _WAITS
 
-    def picture(self) -> WorldPicture:
+    def picture(self) -> WorldStatus:
         cluster = self._candidate.cluster
-        return cluster.picture() if cluster is not None else WorldPicture([], [])
+        return cluster.picture() if cluster is not None else WorldStatus([], [])
 
 
 def console_app(candidate: Candidate) -> web.Application:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from pairsim.model.world_status import AreaPicture, WorldPicture
+from pairsim.model.world_status import AreaStatusView, WorldStatus
 from pairsim_controller.reconcile.redundancy_tracker import Change, News, Redundancy
 
 
@@ -18,7 +18,7 @@ class Announcer:
         self._areas: defaultdict[str, Redundancy] = defaultdict(Redundancy)
         self._begun: set[str] = set()
 
-    def fresh(self, picture: WorldPicture, now: float) -> Iterator[str]:
+    def fresh(self, picture: WorldStatus, now: float) -> Iterator[str]:
         """What is news."""
         for area in picture.areas:
             news = self._areas[area.area].see(area, now)
@@ -28,7 +28,7 @@ class Announcer:
             yield self._ready
             self._ready = ""
 
-    def _sentence(self, area: AreaPicture, news: News, now: float) -> str:
+    def _sentence(self, area: AreaStatusView, news: News, now: float) -> str:
         if news.change is Change.LOST:
             return f"not redundant for {news.seconds:.0f} s: {area.missing}"
         names = " and ".join(f"{replica.replica} ({replica.role})" for replica in area.replicas)

@@ -12,7 +12,7 @@ import click
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.documents.world import MAX_BYTES, DocumentError, load_world
-from pairsim.model.simulation.error_location import raised, sources
+from pairsim.model.simulation.error_location import error_with_location, source_files
 from pairsim.model.simulation.simulator import ParameterError, SimulatorNotFoundError, load_simulator
 
 
@@ -48,10 +48,10 @@ def _unusable(spec: AreaSpec) -> str:
     own: frozenset[str] = frozenset()
     try:
         kind = load_simulator(spec.simulator)
-        own = sources(kind)
+        own = source_files(kind)
         kind(spec)
     except (ParameterError, SimulatorNotFoundError) as error:
         return str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever somebody else's simulator does
-        return f"the simulator {spec.simulator} raised {raised(error, own)}"
+        return f"the simulator {spec.simulator} raised {error_with_location(error, own)}"
     return ""

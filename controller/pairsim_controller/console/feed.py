@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import WSCloseCode, web
 
-from pairsim.model.world_status import AreaPicture, WorldPicture
+from pairsim.model.world_status import AreaStatusView, WorldStatus
 from pairsim_controller.console.history import History
 from pairsim_controller.console.sampling import Sample, Sampler
 
@@ -37,7 +37,7 @@ class Shown(Protocol):
     def note(self) -> str:
         """What has to be known of what is shown; empty if nothing."""
 
-    def picture(self) -> WorldPicture:
+    def picture(self) -> WorldStatus:
         """As it is now."""
 
 
@@ -128,7 +128,7 @@ class Feed:
                     await socket.close(code=WSCloseCode.GOING_AWAY)
         return socket
 
-    def _world(self, seen: WorldPicture) -> bytes:
+    def _world(self, seen: WorldStatus) -> bytes:
         shown = self._shown
         body = {"kind": "world", "kill": shown.can_kill, "note": shown.note, "world": seen}
         return msgspec.json.encode({**body, "events": list(self._history.events)})
@@ -147,7 +147,7 @@ class Feed:
             viewer.samples[sample.area] = encoded
             viewer.news.set()
 
-    def _areas(self) -> list[AreaPicture]:
+    def _areas(self) -> list[AreaStatusView]:
         return self._shown.picture().areas
 
     def _start_sampling(self) -> None:

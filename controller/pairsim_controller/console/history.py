@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from pairsim.model.world_status import AreaPicture
+from pairsim.model.world_status import AreaStatusView
 from pairsim_controller.reconcile.redundancy_tracker import Change, Redundancy
 
 KEPT = 200
@@ -52,7 +52,7 @@ class History:
         self._areas: defaultdict[str, Redundancy] = defaultdict(Redundancy)
         self._number = 0
 
-    def see(self, areas: Iterable[AreaPicture], now: float) -> None:
+    def see(self, areas: Iterable[AreaStatusView], now: float) -> None:
         """The world as it is now, in Unix time."""
         for area in areas:
             self._active(area, now)
@@ -62,7 +62,7 @@ class History:
         """A process ended, as the sentence says."""
         self._add(Event(0, now, "", "ended", "", "", 0, 0, about=sentence))
 
-    def _active(self, area: AreaPicture, now: float) -> None:
+    def _active(self, area: AreaStatusView, now: float) -> None:
         actives = [replica for replica in area.replicas if replica.role == "active"]
         if not actives:
             return
@@ -76,7 +76,7 @@ class History:
         kind: Kind = "founded" if not before else "renewed" if before == newest.replica else changed
         self._add(Event(0, now, area.area, kind, newest.replica, before, newest.term, newest.tick))
 
-    def _redundancy(self, area: AreaPicture, now: float) -> None:
+    def _redundancy(self, area: AreaStatusView, now: float) -> None:
         news = self._areas[area.area].see(area, now)
         replica, term = self._actives.get(area.area, ("", 0))
         if news is not None and news.change is Change.LOST:

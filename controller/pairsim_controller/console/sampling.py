@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from pairsim.client import AreaClient, ClientError
-from pairsim.model.world_status import AreaPicture
+from pairsim.model.world_status import AreaStatusView
 
 ENTITIES = 2000
 RATE = 16.0
@@ -34,7 +34,7 @@ class Sample(msgspec.Struct, frozen=True):
 class Sampler:
     """Asks for samples as long as it runs."""
 
-    def __init__(self, areas: Callable[[], list[AreaPicture]], show: Callable[[Sample], None]) -> None:
+    def __init__(self, areas: Callable[[], list[AreaStatusView]], show: Callable[[Sample], None]) -> None:
         """`areas` gives the world as it is; `show` takes what was found."""
         self._areas, self._show = areas, show
         self._clients: dict[tuple[str, ...], AreaClient] = {}
@@ -54,7 +54,7 @@ class Sampler:
         finally:
             await self._forget([])
 
-    async def _sample(self, area: AreaPicture, limit: int) -> None:
+    async def _sample(self, area: AreaStatusView, limit: int) -> None:
         urls = _urls(area)
         client = self._clients.setdefault(urls, AreaClient(urls, area=area.area, deadline=_DEADLINE))
         try:
@@ -68,12 +68,12 @@ class Sampler:
                 points += (round(position[0], 2), round(position[1], 2))
         self._show(Sample(area.area, page.tick, points, max(r.entities for r in area.replicas)))
 
-    async def _forget(self, areas: list[AreaPicture]) -> None:
+    async def _forget(self, areas: list[AreaStatusView]) -> None:
         """Closes what leads to replicas that are no more."""
         for urls in self._clients.keys() - {_urls(area) for area in areas}:
             await self._clients.pop(urls).close()
 
 
-def _urls(area: AreaPicture) -> tuple[str, ...]:
+def _urls(area: AreaStatusView) -> tuple[str, ...]:
     """The passive first: it keeps the active's CPU free."""
     return tuple(replica.url for replica in sorted(area.replicas, key=lambda r: (r.role != "passive", r.replica)))

@@ -11,8 +11,9 @@ import asyncio
 import msgspec
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.labels import AREA_LABEL, RELEASE_FINALIZER
 from pairsim_controller.kube.api.object_store import Mirror
-from pairsim_controller.kube.api.objects import FINALIZER, AreaObject, AreaStatus, Object, StoredAssignment, body_of
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Object, StoredAssignment, body_of
 from pairsim_controller.kube.api.port import AREAS, BUDGETS, SERVICES, Api, Body, Resource
 from pairsim_controller.kube.conditions import area_status, notable
 from pairsim_controller.kube.owned_objects import belongings, stands
@@ -109,12 +110,12 @@ class Clerk:
 
     async def keep(self, area: AreaObject) -> None:
         """Makes a deletion wait until its members are released. Raises ApiError."""
-        if FINALIZER not in area.metadata.finalizers:
-            await self._finalizers(area, [FINALIZER])
+        if RELEASE_FINALIZER not in area.metadata.finalizers:
+            await self._finalizers(area, [RELEASE_FINALIZER])
 
     async def let_go(self, area: AreaObject) -> None:
         """Nobody has it any more: the deletion may go on. Raises ApiError."""
-        if FINALIZER in area.metadata.finalizers:
+        if RELEASE_FINALIZER in area.metadata.finalizers:
             await self._finalizers(area, [])
 
     async def _finalizers(self, area: AreaObject, names: list[str]) -> None:
@@ -131,7 +132,7 @@ class Clerk:
         if body is not None:
             kept[name] = body
         labelled = msgspec.convert(body or before or {"metadata": {"name": name}}, Object)
-        return labelled.metadata.labels.get("pairsim.io/area")
+        return labelled.metadata.labels.get(AREA_LABEL)
 
     async def belongings(self, area: AreaObject) -> None:
         """Makes what belongs to an area, or makes it right again. Raises ApiError."""

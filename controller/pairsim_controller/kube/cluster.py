@@ -15,7 +15,7 @@ import structlog
 
 from pairsim.client import ProcessClient
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim.model.world_status import WorldPicture
+from pairsim.model.world_status import WorldStatus
 from pairsim_controller.kube.api.objects import AreaStatus
 from pairsim_controller.kube.api.port import (
     AREAS,
@@ -149,7 +149,7 @@ class Cluster:
         told = [desk.told for desk in self._sight.desks.values()]
         return census([(_holds(s, "Ready"), _holds(s, "Redundant")) for s in told], self._index.spares())
 
-    def picture(self) -> WorldPicture:
+    def picture(self) -> WorldStatus:
         """The world as it is now, for whoever looks at it."""
         now = time.monotonic()
         views = [self._index.view(name, now) for name in sorted(self._sight.desks)]

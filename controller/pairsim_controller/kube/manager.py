@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Sized
 
 import structlog
 
+from pairsim.model.labels import COMPONENT_LABEL, CONTROLLER_COMPONENT, FIELD_MANAGER, NAME_LABEL, PART_OF_LABEL
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.events import Events
 from pairsim_controller.kube.api.lease import Lease
-from pairsim_controller.kube.api.objects import COMPONENT, MANAGER, PART_OF
 from pairsim_controller.kube.api.port import BUDGETS, PODS, SERVICES, WATCHED, ApiError, Body, ChangedError, Resource
 from pairsim_controller.kube.api.reflector import Watching
 from pairsim_controller.kube.api.workqueue import WorkQueue
@@ -57,7 +57,7 @@ class Candidate:
         self._connection, self._namespace, self._meters = connection, namespace, meters
         self._events = Events(connection, namespace, identity)
         self._api = KubeApi(connection, namespace, self._events)
-        self._lease = Lease(self._api, MANAGER, identity)
+        self._lease = Lease(self._api, FIELD_MANAGER, identity)
         self.ready = False
         self.cluster: Cluster | None = None
 
@@ -111,7 +111,7 @@ class Candidate:
         return queue
 
     def _watching(self, resource: Resource, cluster: Cluster) -> Watching:
-        selector = f"{PART_OF}={WORLD}" if resource in _SELECTED else ""
+        selector = f"{PART_OF_LABEL}={WORLD}" if resource in _SELECTED else ""
         return Watching(self._connection, self._namespace, resource, cluster.saw, selector=selector)
 
     async def _keep(self) -> None:
@@ -153,7 +153,7 @@ def after(ahead: Sized, work: Callable[[str], Awaitable[None]]) -> Callable[[str
 def new_secret() -> Body:
     """A world's secret and token: random, and kept by the cluster alone."""
     data = {key: base64.b64encode(secrets.token_hex(32).encode()).decode() for key in ("secret", "token")}
-    labels = {PART_OF: WORLD, "app.kubernetes.io/name": WORLD, COMPONENT: "controller"}
+    labels = {PART_OF_LABEL: WORLD, NAME_LABEL: WORLD, COMPONENT_LABEL: CONTROLLER_COMPONENT}
     return {"metadata": {"name": WORLD, "labels": labels}, "type": "Opaque", "data": data}
 
 

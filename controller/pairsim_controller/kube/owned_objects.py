@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pairsim.model.labels import API_VERSION, APP_NAME, AREA_LABEL, NAME_LABEL, PART_OF_LABEL, ROLE_LABEL
 from pairsim.model.status import Role
-from pairsim_controller.kube.api.objects import API_VERSION, AREA, PART_OF, ROLE, AreaObject
+from pairsim_controller.kube.api.objects import AreaObject
 
 Body = dict[str, object]
 
@@ -12,11 +13,11 @@ def belongings(area: AreaObject) -> tuple[Body, ...]:
     """All of them; the area owns them, so that they go with it."""
     name = area.metadata.name
     return (
-        _service(area, name, {AREA: name, ROLE: Role.ACTIVE.value}),
-        _service(area, f"{name}-any", {AREA: name}),
+        _service(area, name, {AREA_LABEL: name, ROLE_LABEL: Role.ACTIVE.value}),
+        _service(area, f"{name}-any", {AREA_LABEL: name}),
         {
             **_head(area, "policy/v1", "PodDisruptionBudget", name),
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": {AREA: name}}},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {AREA_LABEL: name}}},
         },
     )
 
@@ -35,7 +36,7 @@ def _head(area: AreaObject, version: str, kind: str, name: str) -> Body:
         "controller": True,
         "blockOwnerDeletion": False,
     }
-    labels = {PART_OF: "pairsim", "app.kubernetes.io/name": "pairsim", AREA: area.metadata.name}
+    labels = {PART_OF_LABEL: APP_NAME, NAME_LABEL: APP_NAME, AREA_LABEL: area.metadata.name}
     return {
         "apiVersion": version,
         "kind": kind,

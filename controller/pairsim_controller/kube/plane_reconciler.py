@@ -10,18 +10,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from pairsim.model.documents.world import Area, cut_areas
+from pairsim.model.documents.manifests import Area, areas_of_plane
+from pairsim.model.labels import API_VERSION, APP_NAME, PART_OF_LABEL, PLANE_LABEL
 from pairsim_controller.kube.api.object_store import Mirror
-from pairsim_controller.kube.api.objects import (
-    API_VERSION,
-    PART_OF,
-    PLANE,
-    AreaObject,
-    Condition,
-    PlaneObject,
-    PlaneStatus,
-    stamp,
-)
+from pairsim_controller.kube.api.objects import AreaObject, Condition, PlaneObject, PlaneStatus, stamp
 from pairsim_controller.kube.api.port import AREAS, PLANES, Api, Body
 
 _NAMED = 3
@@ -31,7 +23,7 @@ def missing(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[Area, ...]
     """The areas that a plane is still to be cut into; none if what is there is not of that cut."""
     if plane.metadata.deletion_timestamp is not None:
         return ()
-    wanted = {area.metadata.name: area for area in cut_areas(plane.metadata.name, plane.spec)}
+    wanted = {area.metadata.name: area for area in areas_of_plane(plane.metadata.name, plane.spec)}
     there = {area.metadata.name for area in areas}
     if not all(a.metadata.name in wanted and a.spec.bounds == wanted[a.metadata.name].spec.bounds for a in areas):
         return ()
@@ -55,7 +47,7 @@ def plane_status(plane: PlaneObject, areas: Sequence[AreaObject], wall: float) -
     return PlaneStatus(
         observed_generation=plane.metadata.generation,
         areas=len(areas),
-        selector=f"{PLANE}={plane.metadata.name}",
+        selector=f"{PLANE_LABEL}={plane.metadata.name}",
         conditions=tuple(
             Condition(
                 type=kind,
@@ -147,7 +139,7 @@ def _body(plane: PlaneObject, area: Area) -> Body:
         "controller": True,
         "blockOwnerDeletion": False,
     }
-    metadata = {"name": area.metadata.name, "labels": {PART_OF: "pairsim"}, "ownerReferences": [owner]}
+    metadata = {"name": area.metadata.name, "labels": {PART_OF_LABEL: APP_NAME}, "ownerReferences": [owner]}
     return {
         "apiVersion": API_VERSION,
         "kind": AREAS.kind,

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.client import ClientError
-from pairsim.model.world_status import WorldPicture
+from pairsim.model.world_status import WorldStatus
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
 from pairsim_controller.console.loopback_guard import MAX_BODY, guard, problem
@@ -98,7 +98,7 @@ class _Shown:
     def __init__(self, world: LocalWorld) -> None:
         self._world = world
 
-    def picture(self) -> WorldPicture:
+    def picture(self) -> WorldStatus:
         return picture(self._world)
 
 

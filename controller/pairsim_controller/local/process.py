@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from pairsim.model.stop_signals import WITH_THE_WORLD
+from pairsim.model.stop_signals import WORLD_SHUTDOWN
 from pairsim_controller.local.restart_backoff import FIRST_PAUSE, Restarts
 from pairsim_controller.plan.view import Kind
 
@@ -130,7 +130,7 @@ class LocalProcess:
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(WITH_THE_WORLD)
+                process.send_signal(WORLD_SHUTDOWN)
             try:
                 async with asyncio.timeout(patience):
                     await process.wait()
@@ -208,7 +208,7 @@ class LocalProcess:
 
 def _die_with_parent() -> None:
     """If the pool is killed, its processes stop: nobody would be there to look after them."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, WITH_THE_WORLD)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, WORLD_SHUTDOWN)
 
 
 def _ended(code: int, log: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from pairsim.model.world_status import ProcessSeen
+from pairsim.model.world_status import LocalProcessStatus
 from pairsim_controller.local.process import Ending
 from pairsim_controller.local.world import LocalWorld
 
@@ -29,7 +29,7 @@ class StartOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     process: str
 
 
-def processes(world: LocalWorld) -> list[ProcessSeen]:
+def processes(world: LocalWorld) -> list[LocalProcessStatus]:
     """All of them, as they are now."""
     labels = world.labels
     planes = {spec.area: spec.plane for spec in world.areas}
@@ -37,7 +37,7 @@ def processes(world: LocalWorld) -> list[ProcessSeen]:
     for name, process in world.pool.processes.items():
         label = labels.get(name)
         seen.append(
-            ProcessSeen(
+            LocalProcessStatus(
                 process=name,
                 kind=process.slot.kind.value,
                 plane=planes.get(label.area, "") if label else "",

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim.model.world_status import AreaPicture, ProcessPicture, WorldPicture
+from pairsim.model.world_status import AreaStatusView, ProcessRow, WorldStatus
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.reconcile.world_status import Said, Whereabouts, area_picture
 
 
-def picture(world: LocalWorld) -> WorldPicture:
+def picture(world: LocalWorld) -> WorldStatus:
     """As it is now."""
     spares = [
-        ProcessPicture(process.url, process.pid, name)
+        ProcessRow(process.url, process.pid, name)
         for name, process in world.pool.processes.items()
         if (status := _status(world, name)) is not None and status.role is Role.SPARE
     ]
     now = time.monotonic()
     said = {name: Said(observer.status, now - observer.silent) for name, observer in world.observers.items()}
-    return WorldPicture([_area(world, spec, said) for spec in world.areas], spares)
+    return WorldStatus([_area(world, spec, said) for spec in world.areas], spares)
 
 
 def _status(world: LocalWorld, name: str) -> ReplicaStatus | None:
@@ -30,7 +30,7 @@ def _status(world: LocalWorld, name: str) -> ReplicaStatus | None:
     return status if isinstance(status, ReplicaStatus) else None
 
 
-def _area(world: LocalWorld, spec: AreaSpec, said: Mapping[str, Said]) -> AreaPicture:
+def _area(world: LocalWorld, spec: AreaSpec, said: Mapping[str, Said]) -> AreaStatusView:
     recorded = world.recorded.get(spec.area)
     members = recorded.members() if recorded else ()
     found = {

@@ -9,7 +9,7 @@ import enum
 
 import msgspec
 
-from pairsim.model.world_status import AreaPicture
+from pairsim.model.world_status import AreaStatusView
 
 PATIENCE = 1.0
 """Seconds without redundancy before it is told."""
@@ -51,11 +51,11 @@ class Redundancy:
         self._since: float | None = None
         self._told = False
 
-    def see(self, area: AreaPicture, now: float) -> News | None:
+    def see(self, area: AreaStatusView, now: float) -> News | None:
         """What is news of the area as it is now."""
         return self._redundant(area, now) if area.redundant else self._missing(now)
 
-    def _redundant(self, area: AreaPicture, now: float) -> News | None:
+    def _redundant(self, area: AreaStatusView, now: float) -> News | None:
         before, self._pair = self._pair, {replica.replica: replica.role for replica in area.replicas}
         seconds = now - self._since if self._since is not None else 0.0
         told, self._told, self._since = self._told, False, None

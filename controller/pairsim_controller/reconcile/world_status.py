@@ -11,22 +11,22 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
-from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
+from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
 from pairsim_controller.plan.redundancy import active_of, lack
 from pairsim_controller.plan.slow_time import too_slow
 from pairsim_controller.plan.view import View
 
 
-def cluster_picture(views: Iterable[View], now: float) -> WorldPicture:
+def cluster_picture(views: Iterable[View], now: float) -> WorldStatus:
     """Of looks at all areas; pods have no process ids that would mean anything to others."""
     areas, spares = [], {}
     for view in views:
-        spares.update({process.name: ProcessPicture(process.url, None, process.name) for process in view.spares})
+        spares.update({process.name: ProcessRow(process.url, None, process.name) for process in view.spares})
         if view.spec is not None:
             said = {name: Said(process.status, now - process.silent) for name, process in view.processes.items()}
             found = {name: Whereabouts(process.url, None) for name, process in view.processes.items()}
             areas.append(area_picture(view.spec, view.recorded, said, found))
-    return WorldPicture(areas, [spares[name] for name in sorted(spares)])
+    return WorldStatus(areas, [spares[name] for name in sorted(spares)])
 
 
 class Said(NamedTuple):
@@ -45,7 +45,7 @@ class Whereabouts(NamedTuple):
 
 def area_picture(
     spec: AreaSpec, recorded: Assignment | None, said: Mapping[str, Said], found: Mapping[str, Whereabouts]
-) -> AreaPicture:
+) -> AreaStatusView:
     """One area, of what processes say, its members and others, and of where they are, by name."""
     nowhere = Whereabouts("", None)
     heard = {
@@ -56,7 +56,7 @@ def area_picture(
         and one.status.area == spec.area
     }
     replicas = [
-        ReplicaPicture(
+        ReplicaRow(
             replica=name,
             role=one.status.role.value,
             term=one.status.term,
@@ -75,14 +75,14 @@ def area_picture(
     members = recorded.replicas if recorded else ()
     unseen = next((story for m in members if (story := _unseen(m.replica, heard.get(m.replica), active))), "")
     sentence = missing.sentence if missing is not None else unseen
-    return AreaPicture(
+    return AreaStatusView(
         area=spec.area,
         plane=spec.plane,
         bounds=spec.bounds,
         redundant=not sentence,
         generation=recorded.generation if recorded else 0,
         replicas=sorted(replicas, key=lambda r: (r.role != "active", r.replica)),
-        witness=ProcessPicture(*found.get(witness, nowhere), witness),
+        witness=ProcessRow(*found.get(witness, nowhere), witness),
         missing=sentence,
         pace=active.pace if active is not None else 1.0,
         slow=too_slow(spec, active) if active is not None else "",

@@ -1,1 +1,1 @@
-"""The `Plane` and `Area` documents of a world, read and checked."""
+"""The documents that users write: the reader of YAML files, and the `Plane` and `Area` documents of a world."""

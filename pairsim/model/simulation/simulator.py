@@ -1,8 +1,8 @@
-"""What a simulator is: the logic of a plane, written by anybody, found by name.
+"""The simulator protocol. A simulator is the logic of a plane; users write their own, and it is found by name.
 
-`step` is deterministic: the table, the commands and the given random stream are all it may read, by operations
-that are exactly rounded and whose order is fixed. Anything that looks elsewhere goes into `perceive`, which runs
-on the active only and emits commands; those are logged.
+`step` must be deterministic: it may read the table, the commands and the given random stream only, and it may use only
+operations that are exactly rounded and whose order is fixed. Code that looks elsewhere belongs into `perceive`, which
+runs on the active only and returns commands; these are logged.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ _MEMBERS = ("components", "operations", "prepare", "populate", "step", "perceive
 
 
 class ParameterError(ValueError):
-    """A parameter of a simulator that it cannot work with."""
+    """The error for a parameter that a simulator does not know or that is out of range."""
 
 
 class SimulatorNotFoundError(LookupError):
-    """No simulator of that name."""
+    """The error for a name under which no usable simulator is found."""
 
 
 class Batch:
-    """The simulator's own commands of one tick, in order.
+    """The commands of the simulator's own operations in one tick, in order.
 
     Attributes:
-        commands: All of them; their shapes have been checked.
-        rejected: Reasons by place in the batch.
+        commands: The commands; their shapes have been checked.
+        rejected: The reasons of rejected commands, by place in the batch.
     """
 
     def __init__(self, commands: Sequence[Command], operations: Iterable[Operation]) -> None:
-        """Of commands whose operations are among the simulator's."""
+        """Takes commands whose operations are among the simulator's."""
         self.commands = commands
         self.rejected: dict[int, str] = {}
         self._operations = {operation.name: operation for operation in operations}
 
     def of(self, op: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], dict[str, npt.NDArray[np.generic]]]:
-        """All commands of one operation as arrays, which are empty where there is none.
+        """Returns all commands of one operation as arrays, which are empty if the batch has no such command.
 
         Returns:
-            Their places in the batch (k,), their entities (k,), and their arguments by name, (k,) or (k, width), in
-            the dtype that the operation declares.
+            The places of the commands in the batch, intp (k,); their entities, int64 (k,); and their arguments by name,
+            (k,) or (k, width), in the dtype that the operation declares.
 
         Raises:
             KeyError: The simulator has no such operation.
@@ -67,7 +67,7 @@ class Batch:
         )
 
     def reject(self, index: int, reason: str) -> None:
-        """The command at a place in the batch changes nothing, and why."""
+        """Rejects the command at a place in the batch: it changes nothing, and its sender reads the reason."""
         self.rejected[int(index)] = reason
 
 
@@ -82,38 +82,42 @@ class Simulator(Protocol):
     """The logic of one area of a plane.
 
     Attributes:
-        components: What an entity has; this plane is their only writer.
-        operations: Commands beyond `spawn`, `despawn` and `set`.
+        components: The columns of an entity; this plane is their only writer.
+        operations: The operations beyond `spawn`, `despawn` and `set`.
     """
 
     components: Schema
     operations: tuple[Operation, ...]
 
     def __init__(self, area: AreaSpec) -> None:
-        """Takes the area and its parameters.
+        """Takes the area with its parameters.
 
         Raises:
             ParameterError: A parameter is unknown or out of range.
         """
 
     def prepare(self) -> None:
-        """Compiles and warms what `step` needs; may take seconds. Called before the replica votes."""
+        """Compiles and loads what `step` needs; this may take seconds. A replica calls it before it votes."""
 
     def populate(self, table: Table, rng: np.random.Generator) -> None:
-        """Makes the entities of tick 0; deterministic."""
+        """Creates the entities of tick 0 in an empty table. It must be deterministic."""
 
     def step(self, table: Table, batch: Batch, tick: int, rng: np.random.Generator) -> None:
-        """Goes from tick - 1 to `tick`; deterministic. `spawn`, `despawn` and `set` have been done already."""
+        """Advances the table from tick - 1 to `tick`. It must be deterministic.
+
+        The `spawn`, `despawn` and `set` commands of the tick have been applied already.
+        """
 
     def perceive(self, table: Table, tick: int) -> Iterable[Command]:
-        """Looks elsewhere and says what it saw as commands for `tick`. On the active only."""
+        """Returns commands for `tick` that follow from what the simulator sees outside. It runs on the active only."""
 
 
 def load_simulator(name: str) -> type[Simulator]:
     """Finds a simulator by entry point name or `module:Class`.
 
     Raises:
-        SimulatorNotFoundError: There is none, with the names that there are.
+        SimulatorNotFoundError: The name is unknown (the message lists the known ones), its module cannot be imported,
+            or the name leads to an object that is not a simulator.
     """
     installed = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     module, colon, attribute = name.partition(":")
@@ -125,14 +129,14 @@ def load_simulator(name: str) -> type[Simulator]:
         else:
             known = ", ".join(sorted(installed)) or "none"
             raise SimulatorNotFoundError(
-                f"there is no simulator {name!r}: installed are {known}; another one is named as module:Class"
+                f"the simulator {name!r} is unknown: installed are {known}; name another one as module:Class"
             )
     except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
         raise SimulatorNotFoundError(f"the simulator {name!r} cannot be loaded: {error}") from error
     missing = [member for member in _MEMBERS if not hasattr(found, member)]
     if not isinstance(found, type) or missing:
         raise SimulatorNotFoundError(
-            f"{name!r} is no simulator: it must be a class with {', '.join(_MEMBERS)}"
+            f"{name!r} is not a simulator: it must be a class with {', '.join(_MEMBERS)}"
             + (f", and lacks {', '.join(missing)}" if missing else "")
         )
     return cast("type[Simulator]", found)

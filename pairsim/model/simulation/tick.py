@@ -1,8 +1,9 @@
-"""One tick of an area: commands, then the simulator's step. The same code on the active and in a replay.
+"""The execution of one tick of an area: its commands, then the simulator's step.
 
-`spawn`, `despawn` and `set` of a tick are done first, in their order, then the simulator's own commands, in theirs.
-Commands have passed a catalogue before they were logged; what still does not fit (the log was written for another
-version of the simulator) is rejected, since a replica that raised here would raise again at every replay.
+The active and a replay run the same code. The `spawn`, `despawn` and `set` commands of a tick come first, in their
+order, then the commands of the simulator's own operations, in theirs. Commands were checked against the command schema
+before they were logged. A command that still does not fit (the log was written for another version of the simulator) is
+rejected, because a replica that raised here would raise again at every replay.
 """
 
 from __future__ import annotations
@@ -15,49 +16,54 @@ import numpy.typing as npt
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.commands import BASE_OPS, Command, Value
-from pairsim.model.simulation.random import stream
+from pairsim.model.simulation.random import random_stream
 from pairsim.model.simulation.simulator import Batch, Simulator
 from pairsim.model.state.schema import Component
 from pairsim.model.state.table import Table
 
 MAX_REASON_BYTES = 140
 
-Run = list[tuple[int, Command]]
+PlacedCommands = list[tuple[int, Command]]
+"""Commands with their places in the tick."""
+
 Rejected = dict[int, str]
+"""Reasons of rejected commands by place in the tick."""
 
 
-def genesis(simulator: Simulator, table: Table, spec: AreaSpec) -> None:
+def populate_initial(simulator: Simulator, table: Table, spec: AreaSpec) -> None:
     """Fills an empty table with the entities of tick 0."""
-    simulator.populate(table, stream(spec.seed, spec.area, 0))
+    simulator.populate(table, random_stream(spec.seed, spec.area, 0))
 
 
 def advance(
     simulator: Simulator, table: Table, commands: Sequence[Command], tick: int, spec: AreaSpec
 ) -> dict[int, str]:
-    """Takes the table from tick - 1 to `tick`.
+    """Advances the table from tick - 1 to `tick`.
 
     Returns:
-        The commands that changed nothing, by place, and why.
+        The reasons of the commands that changed nothing, by place in `commands`.
     """
     rejected: Rejected = {}
-    base, own = _sorted_out(simulator, table, commands, rejected)
+    base, own = _partition_commands(simulator, table, commands, rejected)
     for op, run in itertools.groupby(base, lambda item: item[1].op):
         _BASE[op](table, list(run), rejected)
     batch = Batch([command for _, command in own], simulator.operations)
-    simulator.step(table, batch, tick, stream(spec.seed, spec.area, tick))
-    rejected.update((own[index][0], _short(reason)) for index, reason in batch.rejected.items())
+    simulator.step(table, batch, tick, random_stream(spec.seed, spec.area, tick))
+    rejected.update((own[index][0], _truncated(reason)) for index, reason in batch.rejected.items())
     return rejected
 
 
-def _short(reason: str) -> str:
-    """As it goes into the log, which a simulator's essay must not fill."""
+def _truncated(reason: str) -> str:
+    """Returns a reason short enough for the log, whatever a simulator writes."""
     return reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
-def _sorted_out(simulator: Simulator, table: Table, commands: Sequence[Command], rejected: Rejected) -> tuple[Run, Run]:
-    """The commands that every area knows and the simulator's own, with their places."""
-    base: Run = []
-    own: Run = []
+def _partition_commands(
+    simulator: Simulator, table: Table, commands: Sequence[Command], rejected: Rejected
+) -> tuple[PlacedCommands, PlacedCommands]:
+    """Returns the commands of the base operations and those of the simulator's own; rejects all that do not fit."""
+    base: PlacedCommands = []
+    own: PlacedCommands = []
     components = {component.name: component for component in table.schema}
     arguments = {operation.name: {a.name: a for a in operation.arguments} for operation in simulator.operations}
     for place, command in enumerate(commands):
@@ -68,27 +74,28 @@ def _sorted_out(simulator: Simulator, table: Table, commands: Sequence[Command],
         else:
             rejected[place] = f"the operation {command.op!r} is unknown"
             continue
-        misfit = _misfit(command.components, known)
-        if not misfit and run is own and len(command.components) < len(known):
-            misfit = f"{command.op} takes {', '.join(known)}"
-        if misfit:
-            rejected[place] = misfit
+        error = _shape_error(command.components, known)
+        if not error and run is own and len(command.components) < len(known):
+            error = f"{command.op} takes {', '.join(known)}"
+        if error:
+            rejected[place] = error
         else:
             run.append((place, command))
     return base, own
 
 
-def _misfit(values: Mapping[str, Value], known: Mapping[str, Component]) -> str:
+def _shape_error(values: Mapping[str, Value], known: Mapping[str, Component]) -> str:
+    """Returns why the values do not fit the components; empty if they do."""
     for name, value in values.items():
         component = known.get(name)
         if component is None:
             return f"the component {name!r} is unknown"
         if not component.fits(value):
-            return f"{name} takes {component.shape_in_words}"
+            return f"{name} takes {component.shape_phrase}"
     return ""
 
 
-def _spawn(table: Table, run: Run, rejected: Rejected) -> None:
+def _spawn(table: Table, run: PlacedCommands, rejected: Rejected) -> None:
     new: dict[int, Command] = {}
     for place, command in run:
         if command.entity in new or command.entity in table:
@@ -105,7 +112,7 @@ def _spawn(table: Table, run: Run, rejected: Rejected) -> None:
     table.spawn(np.fromiter(new, np.int64, len(new)), columns)
 
 
-def _despawn(table: Table, run: Run, rejected: Rejected) -> None:
+def _despawn(table: Table, run: PlacedCommands, rejected: Rejected) -> None:
     gone: dict[int, None] = {}
     for place, command in run:
         if command.entity in gone or command.entity not in table:
@@ -115,7 +122,7 @@ def _despawn(table: Table, run: Run, rejected: Rejected) -> None:
     table.despawn(np.fromiter(gone, np.int64, len(gone)))
 
 
-def _set(table: Table, run: Run, rejected: Rejected) -> None:
+def _set(table: Table, run: PlacedCommands, rejected: Rejected) -> None:
     rows = table.rows(np.fromiter((command.entity for _, command in run), np.int64, len(run))).tolist()
     for row, (place, command) in zip(rows, run, strict=True):
         if row < 0:
@@ -126,7 +133,7 @@ def _set(table: Table, run: Run, rejected: Rejected) -> None:
 
 
 def _by_component(items: Iterable[tuple[int, Mapping[str, Value]]]) -> dict[str, dict[int, Value]]:
-    """Values by component and row; of several for a row the last one counts."""
+    """Returns values by component and row; of several values for a row the last one counts."""
     values: dict[str, dict[int, Value]] = {}
     for row, components in items:
         for name, value in components.items():
@@ -135,8 +142,12 @@ def _by_component(items: Iterable[tuple[int, Mapping[str, Value]]]) -> dict[str,
 
 
 def _numbers(given: Mapping[int, Value]) -> npt.NDArray[np.float64]:
-    """As every replica reads them from the log, which carries all numbers as float64."""
+    """Returns the values as every replica reads them from the log, which carries all numbers as float64."""
     return np.array(list(given.values()), np.float64)
 
 
-_BASE: dict[str, Callable[[Table, Run, Rejected], None]] = {"spawn": _spawn, "despawn": _despawn, "set": _set}
+_BASE: dict[str, Callable[[Table, PlacedCommands, Rejected], None]] = {
+    "spawn": _spawn,
+    "despawn": _despawn,
+    "set": _set,
+}

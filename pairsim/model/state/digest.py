@@ -1,4 +1,4 @@
-"""A state's digest: what two replicas compare to know that they are bit for bit the same."""
+"""The digest of a state, by which two replicas find out whether their states are equal bit for bit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import xxhash
 
 
 def digest_arrays(count: int, arrays: Iterable[npt.NDArray[np.generic]]) -> int:
-    """xxh3 (64 bit) over the number of rows and the bytes of C-contiguous arrays, in order."""
+    """Returns the xxh3 hash (64 bit) of the number of rows and the bytes of C-contiguous arrays, in order."""
     state = xxhash.xxh3_64(count.to_bytes(8, "little"))
     for array in arrays:
         if array.size:
@@ -19,5 +19,5 @@ def digest_arrays(count: int, arrays: Iterable[npt.NDArray[np.generic]]) -> int:
 
 
 def hex16(digest: int) -> str:
-    """As it is shown: 16 hex digits."""
+    """Returns a digest as 16 hex digits, as it is shown to users."""
     return f"{digest:016x}"

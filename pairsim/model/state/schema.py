@@ -1,4 +1,4 @@
-"""Components: the named, typed columns of an area's entities."""
+"""The schema of an area: its components, which are the named, typed columns of its entities."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Component(msgspec.Struct, frozen=True):
     """A column of every entity, or an argument of an operation.
 
     Attributes:
-        name: Lower case, digits and underscores; not `id`.
+        name: Lower case letters, digits and underscores, a letter first; not `id`.
         dtype: One of `DTYPES`.
-        width: Numbers per entity; 1 makes a column of shape (n,), more one of shape (n, width).
-        low, high: Bounds (inclusive) of what a command may set; None for the dtype's own.
+        width: Numbers per entity: 1 makes a column of shape (n,), a larger width one of shape (n, width).
+        low, high: Bounds (inclusive) of what a command may set; None for the dtype's own bounds.
     """
 
     name: str
@@ -31,28 +31,28 @@ class Component(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name == "id":
-            raise ValueError(f"{self.name!r} is no component name: use a-z, 0-9 and _, a letter first, and not 'id'")
+            raise ValueError(f"invalid component name {self.name!r}: use a-z, 0-9 and _, a letter first, and not 'id'")
         if self.dtype not in DTYPES:
-            raise ValueError(f"component {self.name}: dtype {self.dtype!r} is none of {', '.join(sorted(DTYPES))}")
+            raise ValueError(f"component {self.name}: dtype {self.dtype!r} must be one of {', '.join(sorted(DTYPES))}")
         if not 1 <= self.width <= 64:
             raise ValueError(f"component {self.name}: width {self.width} is not within 1 to 64")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"component {self.name}: low {self.low} is above high {self.high}")
 
     def fits(self, value: Value) -> bool:
-        """Whether a command's value has this shape; its numbers are not looked at."""
+        """Returns whether a command's value has this component's shape; the numbers themselves are not checked."""
         if self.width == 1:
             return not isinstance(value, list)
         return isinstance(value, list) and len(value) == self.width
 
     @property
-    def shape_in_words(self) -> str:
-        """What a command writes for it."""
+    def shape_phrase(self) -> str:
+        """A phrase for the value that a command gives for this component, such as "a list of 3 numbers"."""
         return "a number, not a list" if self.width == 1 else f"a list of {self.width} numbers"
 
     @property
-    def real(self) -> bool:
-        """Whether the dtype holds fractions."""
+    def is_float(self) -> bool:
+        """Whether the dtype is a floating-point type."""
         return self.dtype.startswith("float")
 
 
@@ -60,7 +60,11 @@ class Schema:
     """Components in a fixed order, which is part of the digest."""
 
     def __init__(self, components: tuple[Component, ...]) -> None:
-        """Names must differ."""
+        """Takes the components in their order.
+
+        Raises:
+            ValueError: Two components have the same name.
+        """
         self._components = {component.name: component for component in components}
         if len(self._components) != len(components):
             raise ValueError("two components have the same name")
@@ -85,5 +89,5 @@ class Schema:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In order."""
+        """The names of the components, in order."""
         return tuple(self._components)

@@ -1,7 +1,7 @@
-"""The entities of an area as a struct of arrays.
+"""The table of an area: its entities as a struct of arrays.
 
-Rows are dense: a removed row is filled with the last one, so that a step runs over plain arrays. The order of the
-rows is part of the state, since a step may depend on it; it is therefore in the digest and in the state stream.
+Rows are dense: the last row moves into the place of a removed one, so that a step runs over plain arrays. The order of
+the rows is part of the state, since a step may depend on it; therefore it is in the digest and in the state stream.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from pairsim.model.state.schema import Schema
 Ids = npt.NDArray[np.int64]
 Column = npt.NDArray[np.generic]
 
-_SMALLEST = 64
+_MIN_CAPACITY = 64
 
 
 class Table:
-    """Rows of entities; column i of row r belongs to the entity `ids[r]`.
+    """The entities of an area, one per row; row r of every column belongs to the entity `ids[r]`.
 
     Attributes:
-        layout: Changes whenever the ids or the order of the rows change.
+        schema: The components, one per column.
+        layout: A number that changes whenever the ids or the order of the rows change.
     """
 
     def __init__(self, schema: Schema) -> None:
-        """An empty table."""
+        """Makes an empty table."""
         self.schema = schema
         self.layout = 0
         self._count = 0
@@ -46,35 +47,39 @@ class Table:
 
     @property
     def ids(self) -> Ids:
-        """Entity ids by row, int64 (n,); a view."""
+        """The entity ids by row, int64 (n,); a view."""
         return self._ids[: self._count]
 
     def column(self, name: str) -> npt.NDArray[np.generic]:
-        """A component's values by row, (n,) or (n, width); a view."""
+        """Returns a component's values by row, (n,) or (n, width); a view, valid until the next spawn or despawn."""
         return self._columns[name][: self._count]
 
     def columns(self) -> dict[str, Column]:
-        """All of them in the schema's order; views."""
+        """Returns the values of all components in the schema's order; views."""
         return {name: column[: self._count] for name, column in self._columns.items()}
 
     def row(self, entity: int) -> int | None:
-        """An entity's row."""
+        """Returns the row of an entity, or None if the entity does not exist."""
         return self._rows_by_id().get(entity)
 
     def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
-        """Rows of entities, (n,); -1 where there is no such entity."""
+        """Returns the rows of entities, intp (n,); -1 for an entity that does not exist."""
         index = self._rows_by_id()
         return np.fromiter((index.get(entity, -1) for entity in ids.tolist()), np.intp, len(ids))
 
     def spawn(self, ids: Ids, columns: Mapping[str, Column]) -> None:
-        """Adds entities at the end; components that are not given are zero.
+        """Appends entities; components that are not given are zero.
+
+        Args:
+            ids: The ids of the new entities, int64 (k,).
+            columns: Values by component name, (k,) or (k, width).
 
         Raises:
-            ValueError: An id exists already, or twice, or a component is unknown; nothing is added then.
+            ValueError: An id exists already or is given twice, or a component is unknown; nothing is added then.
         """
         unknown = columns.keys() - self._columns.keys()
         if unknown:
-            raise ValueError(f"{min(unknown)!r} is no component here: there are {', '.join(self._columns)}")
+            raise ValueError(f"the component {min(unknown)!r} is unknown, there are {', '.join(self._columns)}")
         new = ids.tolist()
         index = self._rows_by_id()
         if len(set(new)) != len(new) or not index.keys().isdisjoint(new):
@@ -89,10 +94,10 @@ class Table:
         self.layout += 1
 
     def despawn(self, ids: Ids) -> None:
-        """Removes entities one after another: each hole is filled with the row that is then the last.
+        """Removes entities one after another: the row that is then the last moves into the place of the removed one.
 
         Raises:
-            ValueError: One of them does not exist; nothing is removed then.
+            ValueError: An entity does not exist or is given twice; nothing is removed then.
         """
         index = self._rows_by_id()
         gone = ids.tolist()
@@ -110,11 +115,11 @@ class Table:
         self.layout += 1
 
     def digest(self) -> int:
-        """xxh3 of everything, row order included."""
+        """Returns the xxh3 hash of the whole state, including the order of the rows."""
         return digest_arrays(self._count, [self.ids, *self.columns().values()])
 
     def copy(self) -> Table:
-        """An independent table with the same content."""
+        """Returns an independent table with the same content."""
         other = Table(self.schema)
         other.resize(self._count)
         other.ids[:] = self.ids
@@ -123,10 +128,10 @@ class Table:
         other.ids_changed()
         return other
 
-    # --- for the state stream
+    # --- for the state stream, which writes ids and columns in place
 
     def resize(self, count: int) -> None:
-        """Cuts rows off, or appends rows of zeros with id 0, to be written by the caller."""
+        """Drops rows at the end, or appends rows of zeros with id 0, which the caller then overwrites."""
         self._reserve(count)
         if count > self._count:
             self._ids[self._count : count] = 0
@@ -137,7 +142,7 @@ class Table:
             self.ids_changed()
 
     def ids_changed(self) -> None:
-        """Ids were written in place."""
+        """Rebuilds the lookup by id after the caller wrote ids in place."""
         self._index = None
         self.layout += 1
 
@@ -150,12 +155,13 @@ class Table:
         capacity = len(self._ids)
         if count <= capacity:
             return
-        capacity = max(count, 2 * capacity, _SMALLEST)
+        capacity = max(count, 2 * capacity, _MIN_CAPACITY)
         self._ids = _grown(self._ids, capacity, self._count).view(np.int64)
         self._columns = {name: _grown(column, capacity, self._count) for name, column in self._columns.items()}
 
 
 def _grown(array: npt.NDArray[np.generic], capacity: int, count: int) -> npt.NDArray[np.generic]:
+    """Returns a larger array that begins with the first `count` rows of the given one."""
     grown = np.empty((capacity, *array.shape[1:]), array.dtype)
     grown[:count] = array[:count]
     return grown

@@ -14,7 +14,7 @@ import structlog
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
-from pairsim.model.simulation.error_location import sources
+from pairsim.model.simulation.error_location import source_files
 from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
 from pairsim.replication.process.fatal import exit_process
@@ -105,7 +105,7 @@ class AreaRuntime:
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
         except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
-            exit_process("the replica thread failed", error, sources(type(replica.simulator)))
+            exit_process("the replica thread failed", error, source_files(type(replica.simulator)))
 
     def close(self) -> None:
         """Leaves the area and ends the threads; the files stay."""

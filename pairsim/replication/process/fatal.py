@@ -9,7 +9,7 @@ from collections.abc import Collection
 import structlog
 
 from pairsim.logs import STDERR
-from pairsim.model.simulation.error_location import raised
+from pairsim.model.simulation.error_location import error_with_location
 
 log = structlog.get_logger()
 
@@ -24,7 +24,9 @@ def exit_process(what: str, error: BaseException, own: Collection[str] = ()) -> 
     try:
         log.critical("process failed: its peers go on without it", reason=what, error=repr(error))
         traceback.print_exception(error, file=STDERR)
-        STDERR.write(f"{what}: {raised(error, own)}\n")  # the last line is what the keeper of the process reports
+        STDERR.write(
+            f"{what}: {error_with_location(error, own)}\n"
+        )  # the last line is what the keeper of the process reports
         STDERR.flush()
     finally:
         os._exit(EXIT_CODE)

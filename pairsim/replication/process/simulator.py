@@ -28,7 +28,7 @@ from pairsim.replication.service import (
 from pairsim.settings import ProcessSettings
 
 if TYPE_CHECKING:
-    from pairsim.model.command_schema import Catalogue
+    from pairsim.model.command_schema import CommandSchema
     from pairsim.model.state.table import Table
     from pairsim.replication.process.area_runtime import AreaRuntime
 
@@ -53,10 +53,10 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
             return spare_status(self.settings, started_at=self.started_at, leaving=self._leaving)
         return replica_status(runtime.node, self.settings, started_at=self.started_at, leaving=self._leaving)
 
-    def catalogue(self) -> Catalogue | None:
+    def command_schema(self) -> CommandSchema | None:
         """Returns which commands and components are valid here; None for a spare."""
         runtime = self._runtime
-        return runtime.node.replica.catalogue if runtime else None
+        return runtime.node.replica.command_schema if runtime else None
 
     def measurements(self) -> ReplicaMeasurements | None:
         """Returns the measurements of this replica; None for a spare."""

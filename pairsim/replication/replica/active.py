@@ -19,7 +19,7 @@ import structlog
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.command_schema import Catalogue
+from pairsim.model.command_schema import CommandSchema
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance
@@ -57,7 +57,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
 
     spec: AreaSpec
     simulator: Simulator
-    catalogue: Catalogue
+    command_schema: CommandSchema
     state: ReplicaState
     log: TickLog
     inbox: Inbox
@@ -152,7 +152,7 @@ class Active:
         perceived: list[Command] = []
         for command in context.simulator.perceive(context.state.table, tick):
             try:
-                context.catalogue.check(command)
+                context.command_schema.check(command)
             except CommandError as error:
                 log.warning("the simulator perceived an invalid command", tick=tick, reason=str(error))
             else:

@@ -17,9 +17,9 @@ import structlog
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.authority import Authority
-from pairsim.model.command_schema import Catalogue
+from pairsim.model.command_schema import CommandSchema
 from pairsim.model.simulation.simulator import Simulator
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
@@ -85,12 +85,12 @@ class Replica:
         self.follower = Follower(self.state, ticks, lambda: disk.durable, audit, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
-        self.catalogue = Catalogue(simulator.components, simulator.operations)
+        self.command_schema = CommandSchema(simulator.components, simulator.operations)
         self._listener, self._disk = listener, disk
         self._context = ReplicaContext(
             spec,
             simulator,
-            self.catalogue,
+            self.command_schema,
             self.state,
             ticks,
             inbox,
@@ -111,7 +111,7 @@ class Replica:
     def initialise(self) -> None:
         """Creates the state at tick 0, which is the same on every initial member."""
         table = Table(self.simulator.components)
-        genesis(self.simulator, table, self.spec)
+        populate_initial(self.simulator, table, self.spec)
         self.state.replace(table, 0)
 
     def restore_checkpoint(self) -> bool:

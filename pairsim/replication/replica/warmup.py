@@ -13,10 +13,10 @@ import msgspec
 import structlog
 
 from pairsim.model.area import AreaSpec
-from pairsim.model.command_schema import Catalogue
-from pairsim.model.simulation.error_location import raised, sources
+from pairsim.model.command_schema import CommandSchema
+from pairsim.model.simulation.error_location import error_with_location, source_files
 from pairsim.model.simulation.simulator import ParameterError, Simulator, SimulatorNotFoundError, load_simulator
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.replication.service import SimulatorError
 
@@ -55,8 +55,8 @@ def as_simulator_error(spec: AreaSpec, kind: type | None = None) -> Iterator[Non
         raise SimulatorError(str(error)) from error  # the text is a sentence already
     except (Exception, SystemExit) as error:
         log.error("the simulator cannot simulate this area", area=spec.area, simulator=spec.simulator, exc_info=error)  # noqa: TRY400 - SystemExit has a traceback as well
-        own = sources(kind) if kind is not None else ()
-        raise SimulatorError(f"the simulator {spec.simulator} raised {raised(error, own)}") from error
+        own = source_files(kind) if kind is not None else ()
+        raise SimulatorError(f"the simulator {spec.simulator} raised {error_with_location(error, own)}") from error
 
 
 def _run_scratch_area(kind: type[Simulator], spec: AreaSpec) -> None:
@@ -64,9 +64,9 @@ def _run_scratch_area(kind: type[Simulator], spec: AreaSpec) -> None:
     scratch = msgspec.structs.replace(spec, entities=min(spec.entities, _WARMUP_ENTITIES))
     simulator = kind(scratch)
     simulator.prepare()
-    Catalogue(simulator.components, simulator.operations)  # raises when names clash
+    CommandSchema(simulator.components, simulator.operations)  # raises when names clash
     table = Table(simulator.components)
-    genesis(simulator, table, scratch)
+    populate_initial(simulator, table, scratch)
     for tick in range(1, 1 + _WARMUP_TICKS):
         advance(simulator, table, [], tick, scratch)
         simulator.perceive(table, tick)

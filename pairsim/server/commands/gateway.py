@@ -119,9 +119,9 @@ class Gateway:
         now = asyncio.get_running_loop().time
         floor, unknown, held_until = self._hub.tick, False, 0.0
         end = now() + ANSWER_SECONDS
-        catalogue = self._service.catalogue()
+        command_schema = self._service.command_schema()
         while True:
-            if self._service.catalogue() is not catalogue:
+            if self._service.command_schema() is not command_schema:
                 raise HttpError(503, "this process was given another area meanwhile: ask another one", unknown=unknown)
             try:
                 async with asyncio.timeout_at(end):

@@ -1,7 +1,7 @@
 """`WS /v1/session`: batches of commands in, results out, many batches under way at once.
 
-A batch costs one decoding, one task and one frame; per command there is only the catalogue's check. When the window is
-full the server stops reading: the client is slowed down by its own connection, and nothing is lost.
+A batch costs one decoding, one task and one frame; a command costs only the schema check. When the window is full
+the server stops reading: the client is slowed down by its own connection, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class ServerSession:
 
     async def _commit(self, batch: SessionBatch) -> SessionAnswer:
         try:
-            check_batch(batch.commands, self._service.catalogue())
+            check_batch(batch.commands, self._service.command_schema())
             committed = await self._gateway.commit(batch.commands, relayed=self._relayed)
         except Exception as error:  # noqa: BLE001 - the last resort: every batch is answered
             return _failure(batch.seq, error)

@@ -9,19 +9,19 @@ from pairsim.model.commands import MAX_BATCH, Command
 from pairsim.server.http.errors import HttpError
 
 if TYPE_CHECKING:
-    from pairsim.model.command_schema import Catalogue
+    from pairsim.model.command_schema import CommandSchema
 
 
-def check_batch(commands: Sequence[Command], catalogue: Catalogue | None) -> None:
-    """Checks a batch against the limits and the area's catalogue.
+def check_batch(commands: Sequence[Command], command_schema: CommandSchema | None) -> None:
+    """Checks a batch against the limits and the area's command_schema.
 
     Args:
         commands: The batch.
-        catalogue: The operations and components of the area; None while the process has no area.
+        command_schema: The operations and components of the area; None while the process has no area.
 
     Raises:
         HttpError: 400, 413, or 503 while this process has no area.
-        CommandError: The catalogue refuses a command.
+        CommandError: The command schema refuses a command.
     """
     if not commands:
         raise HttpError(400, "the batch is empty: send at least one command")
@@ -30,10 +30,10 @@ def check_batch(commands: Sequence[Command], catalogue: Catalogue | None) -> Non
     if len({command.id for command in commands}) < len(commands):
         duplicate = _first_duplicate(commands)
         raise HttpError(400, f"the id {duplicate!a} is used twice in one batch: an id names one command")
-    if catalogue is None:
+    if command_schema is None:
         raise HttpError(503, "this process is a spare: it has no area to send commands to")
     for command in commands:
-        catalogue.check(command)
+        command_schema.check(command)
 
 
 def _first_duplicate(commands: Sequence[Command]) -> str:

@@ -14,7 +14,7 @@ from pairsim.server.http.errors import HttpError
 from pairsim.server.http.requests import parse_float
 
 if TYPE_CHECKING:
-    from pairsim.model.command_schema import Catalogue
+    from pairsim.model.command_schema import CommandSchema
 
 _MAX_COMPONENTS = 64
 
@@ -30,15 +30,15 @@ class Selection(msgspec.Struct, frozen=True):
     box: Bounds | None
     components: tuple[str, ...]
 
-    def check(self, catalogue: Catalogue | None) -> None:
+    def check(self, command_schema: CommandSchema | None) -> None:
         """Checks that the area has the components that the selection names, and a position if there is a box.
 
         Raises:
             HttpError: 400, or 503 while this process has no area.
         """
-        if catalogue is None:
+        if command_schema is None:
             raise HttpError(503, "this process is a spare: it has no entities")
-        schema = catalogue.schema
+        schema = command_schema.schema
         for name in self.components:
             if name not in schema:
                 raise HttpError(400, f"{name[:40]!a} must be one of this area's components: {', '.join(schema.names)}")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject
+from pairsim.model.labels import AREA_LABEL, ROLE_LABEL
+from pairsim_controller.kube.api.objects import AreaObject
 from tests.benchmarks.figures import Figure, report, single, times
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.scale.apiserver import Control, free_port
@@ -147,15 +148,15 @@ class Trial:
         wait(what, checked, seconds, 0.2)
 
     def _labelled(self, simulators: int) -> bool:
-        roles = [label(pod, ROLE) for pod in list(self.world.seen.pods.values())]
+        roles = [label(pod, ROLE_LABEL) for pod in list(self.world.seen.pods.values())]
         return len(roles) - roles.count("") == simulators
 
     def _members(self) -> dict[str, dict[str, list[str]]]:
         """Pods by area and role, as they are labelled."""
         found: dict[str, dict[str, list[str]]] = {}
         for name, pod in list(self.world.seen.pods.items()):
-            if area := label(pod, AREA):
-                found.setdefault(area, {}).setdefault(label(pod, ROLE), []).append(name)
+            if area := label(pod, AREA_LABEL):
+                found.setdefault(area, {}).setdefault(label(pod, ROLE_LABEL), []).append(name)
         return found
 
     def _whole(self, areas: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pairsim.model.world_status import WorldPicture
+from pairsim.model.world_status import WorldStatus
 from tests.harness import DIE_WITH_PARENT, ROOT, free_ports
 
 PAIRSIM = (sys.executable, "-m", "pairsim")
@@ -88,16 +88,16 @@ class RunningWorld:
             self.messages,
         )
 
-    def status(self) -> WorldPicture:
+    def status(self) -> WorldStatus:
         """Returns the output of `pairsim status --json`."""
         done = command("status", "--json", "--port", self.port)
         assert done.returncode == 0, done.stderr
-        return msgspec.convert(json.loads(done.stdout), WorldPicture)
+        return msgspec.convert(json.loads(done.stdout), WorldStatus)
 
-    def wait_until_redundant(self) -> WorldPicture:
+    def wait_until_redundant(self) -> WorldStatus:
         """Waits until the area is redundant and there is a spare; returns the status."""
 
-        def look() -> WorldPicture | None:
+        def look() -> WorldStatus | None:
             status = self.status()
             return status if status.areas[0].redundant and status.spares else None
 

@@ -34,9 +34,9 @@ def test_a_finding_names_file_line_field_and_remedy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (None, "it cannot be read: No such file or directory"),
-        (b"\xff\xfe", "it is no UTF-8 text (byte 0); save it as UTF-8"),
-        (b"a" * 600_000, "it has over 512 KiB; split it"),
+        (None, "the file cannot be read: No such file or directory"),
+        (b"\xff\xfe", "the file is not UTF-8 text (byte 0): save it as UTF-8"),
+        (b"a" * 600_000, "the file has over 512 KiB: split it"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_and_the_others_are_checked(
@@ -57,11 +57,11 @@ def test_broken_yaml_is_told_with_its_line(tmp_path: Path) -> None:
     path.write_text("a: b\nc: [\n")
     result = lint(path)
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"{path}:3: it is no YAML: ")
+    assert result.stderr.startswith(f"{path}:3: the file is not valid YAML: ")
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    assert lint(tmp_path).stderr.startswith(f"{tmp_path}: it cannot be read: Is a directory\n")
+    assert lint(tmp_path).stderr.startswith(f"{tmp_path}: the file cannot be read: Is a directory\n")
 
 
 def test_no_file_steers_the_terminal(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim_chaos.spec.yaml_source import MAX_DEPTH, UnreadableError, parse
+from pairsim.model.documents.yaml import YamlError
+from pairsim_chaos.spec.yaml_source import LIMITS, parse
 
 
 def test_fields_know_their_lines() -> None:
@@ -35,7 +36,7 @@ def test_merged_mappings_fill_up_and_do_not_override() -> None:
 def test_the_first_of_equal_keys_counts_and_the_second_is_told() -> None:
     (document,) = parse("a: 1\nb: 2\na: 3\n")
     assert document.value == {"a": 1, "b": 2}
-    assert document.twice == ((("a",), 3),)
+    assert document.duplicates == ((("a",), 3),)
 
 
 def test_documents_without_content_are_left_out() -> None:
@@ -54,14 +55,14 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
     [
         (LAUGHS, "values or 2 MiB, aliases counted"),
         ("a: &a '" + "x" * 100_000 + "'\nb: [" + "*a, " * 100 + "]\n", "2 MiB, aliases counted"),
-        ("a: &a [*a]", f"nested over {MAX_DEPTH} levels"),
+        ("a: &a [*a]", f"nested over {LIMITS.depth} levels"),
         ("a: &a {<<: *a}", "nested too deeply"),
         ("[" * 20_000, "nested too deeply"),
         ("- " * 20_000, "nested too deeply"),
         ("a\n---\n" * 600, "over 500 documents"),
         ("a" * 600_000, "over 512 KiB"),
-        ("[a, b", "it is no YAML"),
-        ("\0", "it is no YAML"),
+        ("[a, b", "not valid YAML"),
+        ("\0", "not valid YAML"),
         ("{[a]: b}", "a key is a list or a mapping"),
         ("<<: 3", "merges mappings"),
         ("!!python/object/apply:os.system [ls]", "the tag"),
@@ -70,6 +71,6 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
     ],
 )
 def test_what_no_experiment_is_ends_in_a_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(UnreadableError, match=sentence) as caught:
+    with pytest.raises(YamlError, match=sentence) as caught:
         parse(text)
     assert "\n" not in str(caught.value)

@@ -18,8 +18,8 @@ GOOD = [Verdict(experiment="good", made=True)]
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["/dev/zero"], "it has over 512 KiB"),
-        (["/nowhere.yaml"], "it cannot be read"),
+        (["/dev/zero"], "the file has over 512 KiB"),
+        (["/nowhere.yaml"], "the file cannot be read"),
         ([str(FILE), "--json", "/nowhere/v.json"], "/nowhere/v.json cannot be written"),
         ([str(FILE), "--junit", "/"], "/ cannot be written"),
         ([str(FILE), "--junit", "-"], "goes to a file"),

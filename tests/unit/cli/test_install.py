@@ -131,7 +131,7 @@ def test_other_wheels_take_the_place_of_the_first_and_leave_nothing(tmp_path: Pa
     assert len(list(target.parent.iterdir())) == 2  # the link and what it points to
 
 
-def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
+def test_the_remains_of_a_killed_run_do_no_harm(tmp_path: Path) -> None:
     wheel(tmp_path / "from")
     target = tmp_path / "plugins"
     assert install("--from", tmp_path / "from", "--to", target).exit_code == 0
@@ -143,7 +143,7 @@ def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
     assert (target / "growth.py").read_text() == "LIMIT = 3\n"
 
 
-def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failure_keeps_the_previous_installation(tmp_path: Path) -> None:
     wheel(tmp_path / "from")
     target = tmp_path / "to/plugins"
     assert install("--from", tmp_path / "from", "--to", target).exit_code == 0
@@ -153,7 +153,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     assert len(list(target.parent.iterdir())) == 2
 
 
-def test_a_wheel_from_an_address(tmp_path: Path, served: tuple[str, Path, list[str]]) -> None:
+def test_a_wheel_is_downloaded_from_an_address(tmp_path: Path, served: tuple[str, Path, list[str]]) -> None:
     url, folder, asked = served
     path = wheel(folder)
     arguments = ("--url", f"{url}/{path.name}", "--sha256", sha256(path).upper(), "--to", tmp_path / "plugins")
@@ -163,7 +163,7 @@ def test_a_wheel_from_an_address(tmp_path: Path, served: tuple[str, Path, list[s
     assert len(asked) == 1  # the second time nothing had to be downloaded
 
 
-def test_folder_and_address_together_by_the_environment(
+def test_wheels_come_from_a_folder_and_from_an_address_in_the_environment(
     tmp_path: Path, served: tuple[str, Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, folder, _ = served
@@ -177,7 +177,9 @@ def test_folder_and_address_together_by_the_environment(
     assert (tmp_path / "plugins/decay.py").exists()
 
 
-def test_another_hash_is_refused_with_both(tmp_path: Path, served: tuple[str, Path, list[str]]) -> None:
+def test_an_unexpected_hash_is_refused_and_both_hashes_are_shown(
+    tmp_path: Path, served: tuple[str, Path, list[str]]
+) -> None:
     url, folder, _ = served
     path = wheel(folder)
     wrong = "0" * 64
@@ -193,8 +195,8 @@ def test_another_hash_is_refused_with_both(tmp_path: Path, served: tuple[str, Pa
         ((), "name the wheels"),
         (("--url", "http://x/g-1.0-py3-none-any.whl"), "every --url takes one --sha256"),
         (("--url", "http://x/g-1.0-py3-none-any.whl", "--sha256", "abc"), "has 64 hex digits"),
-        (("--url", "file:///g-1.0-py3-none-any.whl", "--sha256", "0" * 64), "no http or https address"),
-        (("--url", "http://x/g.zip", "--sha256", "0" * 64), "is no wheel's name"),
+        (("--url", "file:///g-1.0-py3-none-any.whl", "--sha256", "0" * 64), "not an http or https address"),
+        (("--url", "http://x/g.zip", "--sha256", "0" * 64), "is not the name of a wheel"),
         (("--url", "http://127.0.0.1:1/g-1.0-py3-none-any.whl", "--sha256", "0" * 64), "cannot download"),
     ],
 )
@@ -205,12 +207,12 @@ def test_wrong_arguments_end_in_a_sentence(tmp_path: Path, arguments: tuple[str,
     assert not isinstance(done.exception, ValueError)
 
 
-def test_a_folder_without_wheels(tmp_path: Path) -> None:
+def test_a_folder_without_wheels_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "from").mkdir()
-    assert "there is no wheel" in install("--from", tmp_path / "from", "--to", tmp_path / "to").output
+    assert "holds no wheel" in install("--from", tmp_path / "from", "--to", tmp_path / "to").output
 
 
-def test_a_target_that_somebody_else_filled_is_left_alone(tmp_path: Path) -> None:
+def test_a_target_with_other_files_is_left_alone(tmp_path: Path) -> None:
     wheel(tmp_path / "from")
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins/mine").touch()
@@ -223,7 +225,7 @@ _HERE = f"cp3{sys.version_info.minor}-cp3{sys.version_info.minor}-manylinux_2_17
 
 
 @pytest.mark.parametrize("tags", ["py3-none-any", "py2.py3-none-any", _HERE, f"cp37-abi3-linux_{platform.machine()}"])
-def test_wheels_for_this_interpreter(tmp_path: Path, tags: str) -> None:
+def test_wheels_for_this_interpreter_are_accepted(tmp_path: Path, tags: str) -> None:
     wheel(tmp_path / "from", tags=tags)
     done = install("--from", tmp_path / "from", "--to", tmp_path / "plugins")
     assert done.exit_code == 0, done.output
@@ -234,7 +236,7 @@ def test_wheels_for_this_interpreter(tmp_path: Path, tags: str) -> None:
     ["py2-none-any", "cp37-cp37m-any", "py3-none-win_amd64", "py3-none-manylinux_2_17_s390x", "py399-none-any",
      f"py3-none-musllinux_1_1_{platform.machine()}"],
 )  # fmt: skip
-def test_wheels_for_another_interpreter_or_machine(tmp_path: Path, tags: str) -> None:
+def test_wheels_for_another_interpreter_or_machine_are_refused(tmp_path: Path, tags: str) -> None:
     wheel(tmp_path / "from", tags=tags)
     done = install("--from", tmp_path / "from", "--to", tmp_path / "plugins")
     assert done.exit_code == 1
@@ -263,34 +265,34 @@ def test_a_wheel_with_a_changed_file_is_refused(tmp_path: Path) -> None:
     assert "is not what its RECORD says" in install("--from", tmp_path / "from", "--to", tmp_path / "to").output
 
 
-def test_a_wheel_with_a_file_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+def test_a_wheel_with_a_file_outside_its_record_is_refused(tmp_path: Path) -> None:
     wheel(tmp_path / "from", unlisted={"more.py": ""})
     assert "is not in its RECORD" in install("--from", tmp_path / "from", "--to", tmp_path / "to").output
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])
-def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "growth-1.0-py3-none-any.whl").write_bytes(content)
     done = install("--from", tmp_path, "--to", tmp_path / "to")
     assert done.exit_code == 1
     assert "cannot be unpacked" in done.output
 
 
-def test_an_archive_without_record_is_no_wheel(tmp_path: Path) -> None:
+def test_an_archive_without_record_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "growth-1.0-py3-none-any.whl", "w") as archive:
         archive.writestr("growth.py", "")
-    assert "is no wheel" in install("--from", tmp_path, "--to", tmp_path / "to").output
+    assert "is not a wheel" in install("--from", tmp_path, "--to", tmp_path / "to").output
 
 
 @pytest.mark.parametrize("module", ["numpy", "pairsim", "json"])
-def test_what_is_there_already_is_not_hidden(tmp_path: Path, module: str) -> None:
+def test_a_wheel_that_would_hide_an_installed_module_is_refused(tmp_path: Path, module: str) -> None:
     wheel(tmp_path / "from", files={f"{module}/__init__.py": ""})
     done = install("--from", tmp_path / "from", "--to", tmp_path / "plugins")
     assert done.exit_code == 1
     assert f"the wheels bring '{module}'" in done.output
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_missing_dependency_is_named(tmp_path: Path) -> None:
     wheel(tmp_path / "from", requires=("numpy>=2", "no_such-thing>=1", "other; extra == 'dev'"))
     done = install("--from", tmp_path / "from", "--to", tmp_path / "plugins")
     assert done.exit_code == 1
@@ -299,7 +301,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "numpy" not in done.output
 
 
-def test_two_wheels_must_not_bring_the_same_file(tmp_path: Path) -> None:
+def test_two_wheels_with_the_same_file_are_refused(tmp_path: Path) -> None:
     wheel(tmp_path / "from")
     wheel(tmp_path / "from", "decay", files={"growth.py": ""})
     assert "and so does another wheel" in install("--from", tmp_path / "from", "--to", tmp_path / "to").output

@@ -1,4 +1,4 @@
-"""`pairsim leave` against a process that answers as told."""
+"""`pairsim leave` against a fake process with prepared answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answers = Callable[[int], tuple[int, object]]
 
 
 class _Process:
-    """Answers the n-th status by `answers(n)`; keeps what it was asked."""
+    """A process that answers the n-th status request by `answers(n)` and records the requests."""
 
     def __init__(self, answers: Answers, switchover: int = 200) -> None:
         self.asked = 0
@@ -88,7 +88,7 @@ def replica(role: str) -> tuple[int, object]:
     return 200, {"role": role, "area": "" if role == "spare" else "west", "replica": "sim-1", "term": 3}
 
 
-def test_a_spare_goes_at_once(process: Callable[..., _Process]) -> None:
+def test_a_spare_leaves_at_once(process: Callable[..., _Process]) -> None:
     spare = process(lambda _: replica("spare"))
     done = leave("--url", spare.url)
     assert (done.exit_code, spare.asked) == (0, 1)
@@ -110,7 +110,7 @@ def test_at_the_deadline_an_active_hands_over(process: Callable[..., _Process], 
     assert "was active of west, and has handed over" in done.output
 
 
-def test_at_the_deadline_a_passive_just_goes(process: Callable[..., _Process], token: Path) -> None:
+def test_at_the_deadline_a_passive_ends_without_a_switchover(process: Callable[..., _Process], token: Path) -> None:
     passive = process(lambda _: replica("passive"))
     done = leave("--url", passive.url, "--token-file", token, "--seconds", 0.3)
     assert (done.exit_code, passive.switchovers) == (1, [])
@@ -118,7 +118,7 @@ def test_at_the_deadline_a_passive_just_goes(process: Callable[..., _Process], t
 
 
 @pytest.mark.parametrize("missing", ["token", "file", "passive"])
-def test_a_switchover_that_fails_is_told(process: Callable[..., _Process], token: Path, missing: str) -> None:
+def test_a_failed_switchover_is_reported(process: Callable[..., _Process], token: Path, missing: str) -> None:
     active = process(lambda _: replica("active"), switchover=503 if missing == "passive" else 200)
     options = {
         "token": [],
@@ -137,7 +137,7 @@ def test_a_witness_waits_until_it_serves_no_area(process: Callable[..., _Process
     assert witness.asked == 3
 
 
-def test_a_witness_is_still_told_at_the_deadline(process: Callable[..., _Process]) -> None:
+def test_a_witness_that_was_not_replaced_is_reported_at_the_deadline(process: Callable[..., _Process]) -> None:
     group = {"area": "west", "generation": 1, "term": 1, "tick": 5, "leader": None, "members": []}
     witness = process(lambda _: (200, {"replica": "w-1", "areas": [group]}))
     done = leave("--url", witness.url, "--seconds", 0)
@@ -145,19 +145,19 @@ def test_a_witness_is_still_told_at_the_deadline(process: Callable[..., _Process
     assert "is still witness of west" in done.output
 
 
-def test_a_process_that_errs_is_asked_again(process: Callable[..., _Process]) -> None:
+def test_a_process_that_answers_with_an_error_is_asked_again(process: Callable[..., _Process]) -> None:
     sick = process(lambda n: (500, {"error": "x"}) if n == 1 else (200, []) if n == 2 else replica("spare"))
     assert leave("--url", sick.url, "--seconds", 30).exit_code == 0
     assert sick.asked == 3
 
 
-def test_a_process_that_never_answers_rightly_is_given_up(process: Callable[..., _Process]) -> None:
+def test_a_process_without_a_valid_answer_is_reported_at_the_deadline(process: Callable[..., _Process]) -> None:
     done = leave("--url", process(lambda _: (500, {})).url, "--seconds", 0.3)
     assert done.exit_code == 1
     assert "does not answer" in done.output
 
 
-def test_where_nobody_listens_there_is_nothing_to_leave(process: Callable[..., _Process]) -> None:
+def test_without_a_process_there_is_nothing_to_leave(process: Callable[..., _Process]) -> None:
     gone = process(lambda _: replica("active"))
     gone.close()
     done = leave("--url", gone.url)

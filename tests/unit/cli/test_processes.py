@@ -1,4 +1,4 @@
-"""`pairsim simulator` and `pairsim witness`, started wrongly."""
+"""`pairsim simulator` and `pairsim witness` with invalid settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pairsim.cli import processes
 from pairsim.replication.raft.storage import JournalError
 from pairsim.settings import ProcessSettings
 from tests.harness import ROOT, free_ports
-from tests.unit.cli.running import pairsim
+from tests.unit.cli.local_world import pairsim
 from tests.unit.controller.views import assignment, spec
 
 SECRET, TOKEN = b"a-secret-of-sixteen-bytes", b"token\n"
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def words(folder: Path, **options: str) -> list[str]:
-    """A command line that is right but for `options`."""
+    """Returns a valid command line, changed by `options`."""
     given = {
         "name": "sim-1",
         "data": str(folder / "data"),
@@ -47,7 +47,7 @@ def words(folder: Path, **options: str) -> list[str]:
 
 
 def settings(folder: Path, **options: str) -> dict[str, object]:
-    """What click makes of a command line."""
+    """Returns the parameters that click parses from a command line."""
     with processes.simulator.make_context("simulator", words(folder, **options)) as context:
         return context.params
 
@@ -60,7 +60,7 @@ def refused(kind: str, folder: Path, **options: str) -> tuple[int, str]:
 
 @both
 @pytest.mark.parametrize("missing", ["name", "data", "secret-file", "token-file"])
-def test_what_must_be_given_is_named(folder: Path, kind: str, missing: str) -> None:
+def test_a_missing_required_option_is_named(folder: Path, kind: str, missing: str) -> None:
     given = words(folder)
     place = given.index(f"--{missing}")
     result = pairsim(kind, *given[:place], *given[place + 2 :])
@@ -77,7 +77,7 @@ def test_a_missing_file_is_named(folder: Path, kind: str, name: str) -> None:
 
 @both
 @pytest.mark.parametrize("name", ["secret", "token"])
-def test_a_folder_is_no_file(folder: Path, kind: str, name: str) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(folder: Path, kind: str, name: str) -> None:
     options = {f"{name}_file": str(folder)}
     assert refused(kind, folder, **options) == (1, f"Error: cannot read {folder}: Is a directory\n")
 
@@ -103,7 +103,7 @@ def test_a_token_that_no_header_can_carry_is_refused(folder: Path, kind: str, to
 
 @both
 @pytest.mark.parametrize("name", ["", "A", "a_b", "-a", "a-", "a.b", "a" * 64, "ä"])
-def test_a_name_that_is_none_is_a_misuse(folder: Path, kind: str, name: str) -> None:
+def test_an_invalid_name_is_a_usage_error(folder: Path, kind: str, name: str) -> None:
     code, sentence = refused(kind, folder, name=name)
     assert code == 2
     assert "small letters, digits and dashes" in sentence
@@ -115,7 +115,7 @@ def test_a_name_that_is_none_is_a_misuse(folder: Path, kind: str, name: str) -> 
     "address", ["nonsense", "127.0.0.1", ":80", "127.0.0.1:", "h:0", "h:65536", "h:9999999999", "h:²", "a b:80", "h:-1",
                 "http://h:80", "::1:80"],
 )  # fmt: skip
-def test_an_address_that_is_none_is_a_misuse(folder: Path, kind: str, option: str, address: str) -> None:
+def test_an_invalid_address_is_a_usage_error(folder: Path, kind: str, option: str, address: str) -> None:
     code, sentence = refused(kind, folder, **{option: address})
     assert code == 2
     assert f"--{option}" in sentence
@@ -124,45 +124,45 @@ def test_an_address_that_is_none_is_a_misuse(folder: Path, kind: str, option: st
 
 @both
 @pytest.mark.parametrize("option", ["http", "peer"])
-def test_where_it_listens_must_be_said(folder: Path, kind: str, option: str) -> None:
+def test_a_listen_address_must_not_be_empty(folder: Path, kind: str, option: str) -> None:
     assert refused(kind, folder, **{option: ""})[0] == 2
 
 
-def test_what_is_advertised_need_not_be(folder: Path) -> None:
+def test_an_advertised_address_may_be_empty(folder: Path) -> None:
     assert settings(folder, advertise_http="")["advertise_http"] == ""
     assert settings(folder, advertise_http="pod.plane.svc:8081")["advertise_http"] == "pod.plane.svc:8081"
 
 
 @pytest.mark.parametrize(("seconds", "code"), [("0", 2), ("-1", 2), ("inf", 2), ("nan", 1)])
-def test_a_checkpoint_needs_some_time(folder: Path, seconds: str, code: int) -> None:
+def test_the_checkpoint_interval_must_be_positive_and_finite(folder: Path, seconds: str, code: int) -> None:
     told, sentence = refused("simulator", folder, checkpoint_seconds=seconds)
     assert told == code
     assert "checkpoint_seconds" in sentence.replace("-", "_")
 
 
-def test_a_witness_has_no_states(folder: Path) -> None:
+def test_a_witness_has_no_option_for_checkpoints(folder: Path) -> None:
     assert "No such option" in refused("witness", folder, checkpoint_seconds="10")[1]
 
 
 @both
-def test_its_help_tells_the_defaults(kind: str) -> None:
+def test_the_help_shows_the_defaults(kind: str) -> None:
     told = " ".join(pairsim(kind, "--help").stdout.split())
-    assert "Where the API listens. [default: 127.0.0.1:8081]" in told
-    assert "Where peers connect. [default: 127.0.0.1:8082]" in told
+    assert "Address at which the API listens. [default: 127.0.0.1:8081]" in told
+    assert "Address at which peers connect. [default: 127.0.0.1:8082]" in told
     assert ("--checkpoint-seconds" in told) == (kind == "simulator")
 
 
 @both
-def test_an_unknown_log_level_is_told_with_those_that_there_are(folder: Path, kind: str) -> None:
+def test_an_unknown_log_level_is_reported_with_the_known_ones(folder: Path, kind: str) -> None:
     code, told = refused(kind, folder, log_level="loud")
     assert (code, told.splitlines()[-1]) == (2, "Error: unknown log level 'loud': use debug, info, warning or error")
 
 
 @both
-def test_a_data_folder_that_is_none_is_told(folder: Path, kind: str) -> None:
+def test_an_unusable_data_folder_is_reported(folder: Path, kind: str) -> None:
     assert refused(kind, folder, data=str(folder / "token")) == (
         1,
-        f"Error: cannot use the data folder {folder}/token: it is no folder\n",
+        f"Error: cannot use the data folder {folder}/token: it is not a folder\n",
     )
     code, sentence = refused(kind, folder, data="/proc/nothing-can-be-made-here")
     assert code == 1
@@ -180,26 +180,26 @@ def test_a_data_folder_is_for_one_process(folder: Path, kind: str) -> None:
         os.close(lock)
 
 
-# --- what is wrong is found when it starts to listen
+# --- errors at the start of listening
 
 
 @contextmanager
 def starting(folder: Path, **options: str) -> Iterator[ProcessSettings]:
-    """A process about to start."""
-    with processes._process(settings(folder, **options)) as made:
+    """Prepares a process up to its start."""
+    with processes._prepared_process(settings(folder, **options)) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def no_traces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process sets for itself is not for those that run after this test."""
+    """Keeps the settings of a process from later tests."""
     monkeypatch.setattr(processes.gc, "freeze", lambda: None)
     monkeypatch.setattr(processes.sys, "setswitchinterval", lambda _seconds: None)
     monkeypatch.setattr(processes.logs.structlog, "configure", lambda **_options: None)
 
 
 @pytest.mark.parametrize("option", ["http", "peer"])
-def test_a_taken_port_is_told_with_its_option(folder: Path, option: str) -> None:
+def test_a_taken_port_is_reported_with_its_option(folder: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(click.ClickException) as told, starting(folder, **{option: address}) as made:
@@ -209,11 +209,11 @@ def test_a_taken_port_is_told_with_its_option(folder: Path, option: str) -> None
     )
 
 
-def test_an_address_of_another_machine_is_told(folder: Path) -> None:
+def test_an_address_of_another_machine_is_reported(folder: Path) -> None:
     with pytest.raises(click.ClickException) as told, starting(folder, http="203.0.113.7:8081"):
         socket.create_server(("203.0.113.7", 8081))
     assert told.value.message == (
-        "cannot start: 203.0.113.7 is no address of this machine: give another one with --http"
+        "cannot start: 203.0.113.7 is not an address of this machine: give another one with --http"
     )
 
 
@@ -228,18 +228,18 @@ def test_an_address_of_another_machine_is_told(folder: Path) -> None:
         (JournalError("the journal is damaged"), "the journal is damaged"),
     ],
 )
-def test_what_else_goes_wrong_is_told(folder: Path, error: Exception, sentence: str) -> None:
+def test_other_errors_of_the_start_are_reported(folder: Path, error: Exception, sentence: str) -> None:
     with pytest.raises(click.ClickException) as told, starting(folder, http="h:1"):
         raise error
     assert told.value.message == f"cannot start: {sentence}"
 
 
-def test_the_lock_is_held_while_it_runs(folder: Path) -> None:
+def test_the_lock_on_the_data_folder_is_held_while_the_process_runs(folder: Path) -> None:
     with starting(folder), pytest.raises(click.ClickException, match="in use by another process"), starting(folder):
         pass
 
 
-def test_a_simulator_that_fails_when_its_area_is_resumed_is_told_in_the_last_line(folder: Path) -> None:
+def test_a_simulator_that_fails_when_its_area_is_resumed_is_named_in_the_last_line(folder: Path) -> None:
     code = "import pairsim.simulators.physics as p\nclass Mine(p.Physics):\n    def prepare(self):\n        {}['a']\n"
     (folder / "mine.py").write_text(code)
     resumed = folder / "data" / "areas" / "west" / "assignment.json"

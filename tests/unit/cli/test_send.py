@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from pairsim.cli import command_parser, load
-from pairsim.client import AreaClient, Overloaded, Session, Unavailable
+from pairsim.client.client import AreaClient, Session
+from pairsim.client.errors import Overloaded, Unavailable
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.status import Role
 from pairsim_controller.local.world_status import picture
-from tests.unit.cli.running import Running, pairsim, running
+from tests.unit.cli.local_world import Running, pairsim, running
 from tests.unit.server.fakes import FakeReplica
 
 IMPULSE = {"op": "impulse", "entity": 1, "components": {"impulse": [1, 0, 0]}}
@@ -48,7 +49,7 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[Command]:
 # --- one command
 
 
-def test_a_command_is_told_with_its_tick(world: Running, submitted: list[Command]) -> None:
+def test_a_result_is_printed_with_its_tick(world: Running, submitted: list[Command]) -> None:
     result = world.run("send", "north", "impulse", "1", "impulse=1,-2.5,1e3")
     assert result.exit_code == 0, result.output
     assert [(c.op, c.entity, c.components) for c in submitted] == [("impulse", 1, {"impulse": [1.0, -2.5, 1000.0]})]
@@ -66,12 +67,12 @@ def test_the_examples_of_the_help_stand_on_lines_of_their_own() -> None:
     assert "  pairsim send west spawn 7 position=1,2,3\n" in pairsim("send", "--help").stdout
 
 
-def test_a_single_number_is_no_list(world: Running, submitted: list[Command]) -> None:
+def test_a_single_number_is_not_sent_as_a_list(world: Running, submitted: list[Command]) -> None:
     assert world.run("send", "north", "set", "2", "mass=3").exit_code == 0
     assert submitted[0].components == {"mass": 3.0}
 
 
-def test_what_is_rejected_is_said_with_the_reason(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rejected_command_is_printed_with_its_reason(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_parser, "new_id", lambda: "mine")
     world.made.replicas["a"].rejects["mine"] = "entity 9 does not exist"
     result = world.run("send", "north", "despawn", "9")
@@ -103,7 +104,9 @@ def test_what_is_rejected_is_said_with_the_reason(world: Running, monkeypatch: p
     ],
     ids=str,
 )  # fmt: skip
-def test_words_that_are_no_command_are_a_misuse(world: Running, submitted: list[Command], words: list[str]) -> None:
+def test_words_that_do_not_form_a_command_are_a_usage_error(
+    world: Running, submitted: list[Command], words: list[str]
+) -> None:
     result = world.run("send", "north", *words)
     assert result.exit_code == 2
     assert "Error: " in result.stderr
@@ -124,7 +127,7 @@ def test_words_that_are_no_command_are_a_misuse(world: Running, submitted: list[
     ],
     ids=str,
 )  # fmt: skip
-def test_what_the_area_does_not_take_is_told(
+def test_a_command_that_the_area_refuses_is_explained(
     world: Running, submitted: list[Command], words: list[str], sentence: str
 ) -> None:
     result = world.run("send", "north", *words)
@@ -134,12 +137,12 @@ def test_what_the_area_does_not_take_is_told(
     assert submitted == []
 
 
-def test_an_unknown_area_is_told_with_those_that_there_are(world: Running) -> None:
+def test_an_unknown_area_is_reported_with_the_known_ones(world: Running) -> None:
     result = world.run("send", "south", "despawn", "1")
-    assert (result.exit_code, result.stderr) == (1, "Error: there is no area 'south': this world has north\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: the area 'south' is unknown: this world has north\n")
 
 
-def test_an_area_that_nobody_has_is_told(tmp_path: Path) -> None:
+def test_an_area_without_replicas_is_reported(tmp_path: Path) -> None:
     with running(tmp_path) as world:
         world.do(
             lambda: [r.become(Role.SPARE) for r in world.made.replicas.values()],
@@ -173,7 +176,7 @@ def test_an_area_that_nobody_has_is_told(tmp_path: Path) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_options_that_do_not_go_together_are_a_misuse(
+def test_options_that_contradict_each_other_are_a_usage_error(
     world: Running, submitted: list[Command], words: list[str]
 ) -> None:
     assert world.run("send", "north", *words).exit_code == 2
@@ -195,7 +198,7 @@ def test_lines_are_sent_in_their_order(world: Running, submitted: list[Command],
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n", ""])
-def test_standard_input_is_as_good(world: Running, submitted: list[Command], ending: str) -> None:
+def test_commands_can_come_from_standard_input(world: Running, submitted: list[Command], ending: str) -> None:
     text = "\ufeff" + json.dumps(IMPULSE) + "\n \n" + json.dumps(IMPULSE) + ending
     result = world.run("send", "north", text=text)
     assert result.exit_code == 0, result.output
@@ -212,7 +215,7 @@ def test_the_same_lines_with_ids_run_once(world: Running, submitted: list[Comman
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
-def test_no_lines_are_no_commands(world: Running, submitted: list[Command], tmp_path: Path, text: str) -> None:
+def test_an_empty_input_is_an_error(world: Running, submitted: list[Command], tmp_path: Path, text: str) -> None:
     result = world.run("send", "north", text=text)
     assert (result.exit_code, result.stdout, submitted) == (1, "", [])
     assert result.stderr == "Error: no commands were given: standard input is empty\n"
@@ -241,18 +244,18 @@ def test_no_lines_are_no_commands(world: Running, submitted: list[Command], tmp_
     ],
     ids=lambda line: repr(line[:50]),
 )  # fmt: skip
-def test_a_bad_line_is_told_by_its_number_and_nothing_is_sent(
+def test_an_invalid_line_is_reported_by_its_number_and_nothing_is_sent(
     world: Running, submitted: list[Command], third: bytes
 ) -> None:
     good = json.dumps(IMPULSE).encode()
     result = world.run("send", "north", text=b"\n".join([good, b"", third, good]))
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: line 3 is no command: ")
+    assert result.stderr.startswith("Error: line 3 is not a valid command: ")
     assert result.stderr.endswith("; nothing was sent\n")
     assert submitted == []
 
 
-def test_a_line_that_the_area_refuses_is_told_by_its_number(world: Running, submitted: list[Command]) -> None:
+def test_a_line_that_the_area_refuses_is_reported_by_its_number(world: Running, submitted: list[Command]) -> None:
     wrong = {"op": "impulse", "entity": 1, "components": {"impulse": [1]}}
     result = world.run("send", "north", text=lines(*[IMPULSE] * 120, wrong))
     assert result.exit_code == 1
@@ -262,7 +265,7 @@ def test_a_line_that_the_area_refuses_is_told_by_its_number(world: Running, subm
     assert len(submitted) == 100
 
 
-def test_a_missing_file_is_told(world: Running, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(world: Running, tmp_path: Path) -> None:
     result = world.run("send", "north", "--file", str(tmp_path / "nosuch"))
     assert (result.exit_code, result.stderr) == (
         1,
@@ -270,7 +273,7 @@ def test_a_missing_file_is_told(world: Running, tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_is_no_file(world: Running, tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(world: Running, tmp_path: Path) -> None:
     result = world.run("send", "north", "--file", str(tmp_path))
     assert (result.exit_code, result.stderr) == (1, f"Error: cannot read {tmp_path}: Is a directory\n")
 
@@ -290,11 +293,11 @@ def test_a_huge_file_is_refused_before_it_fills_the_memory(
     assert submitted == []
 
 
-def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     message = "standard input is closed: give a command, or --file"
     with pytest.raises(command_parser.click.ClickException, match=message):
-        command_parser.from_file(None)
+        command_parser.read_commands(None)
 
 
 # --- what goes wrong on the way
@@ -314,13 +317,13 @@ def failing(error: Exception, after: int = 0) -> Callable[..., object]:
     return fails
 
 
-def test_commands_whose_fate_is_not_known_are_named(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_with_an_unknown_outcome_are_named(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [f"id-{n}" for n in range(150)]
     monkeypatch.setattr(AreaClient, "send", failing(Unavailable("not committed within 10 s", ids[100:]), after=1))
     result = world.run("send", "north", text=lines(*(IMPULSE | {"id": name} for name in ids)))
     assert result.exit_code == 1
     assert "not committed within 10 s; 100 of 150 commands were committed before" in result.stderr
-    assert "sent again with the same id none is applied twice: id-100, id-101" in result.stderr
+    assert "send them again with the same ids, so that none is applied twice: id-100, id-101" in result.stderr
     assert result.stderr.rstrip().endswith("id-119, ...")
 
 
@@ -359,7 +362,7 @@ def test_a_load_has_at_least_one_command(world: Running, submitted: list[Command
         (OSError("too many open files"), "refused"),
     ],
 )
-def test_a_load_that_fails_is_told_with_its_reason(
+def test_a_load_that_fails_reports_its_reason(
     world: Running, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
     async def fails(self: Session, batch: Sequence[Command]) -> object:
@@ -369,7 +372,7 @@ def test_a_load_that_fails_is_told_with_its_reason(
     result = world.run("send", "north", "--rate", "100", "--count", "5")
     assert result.exit_code == 1
     assert f"5 {kind}" in result.stdout
-    assert result.stderr == f"Error: not everything was acknowledged: {error}\n"
+    assert result.stderr == f"Error: some impulses were not acknowledged: {error}\n"
 
 
 def test_a_load_for_an_area_without_entities_is_refused(tmp_path: Path) -> None:
@@ -377,10 +380,13 @@ def test_a_load_for_an_area_without_entities_is_refused(tmp_path: Path) -> None:
         for replica in world.made.replicas.values():
             replica.table.despawn(replica.table.ids[:])
         result = world.run("send", "north", "--rate", "5")
-        assert (result.exit_code, result.stderr) == (1, "Error: the area has no entities to send impulses to\n")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "Error: the area has no entities to send impulses to: spawn some\n",
+        )
 
 
-def test_a_load_that_is_interrupted_tells_what_it_has_done(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_load_prints_its_counts(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     rounds = 0
 
     def enough(entity: int) -> Command:
@@ -390,7 +396,7 @@ def test_a_load_that_is_interrupted_tells_what_it_has_done(world: Running, monke
             raise KeyboardInterrupt
         return Command(f"nudge-{rounds}", "impulse", entity, {"impulse": [0.0, 0.0, 0.0]})
 
-    monkeypatch.setattr(load, "_nudge", enough)
+    monkeypatch.setattr(load, "_impulse", enough)
     result = world.run("send", "north", "--rate", "200", "--seconds", "60")
     assert result.exit_code == 1
     assert result.stdout.startswith("20 sent, ")

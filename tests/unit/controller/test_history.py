@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from pairsim.model.geometry import Box
-from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture
+from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow
 from pairsim_controller.console.history import KEPT, History
 
 
-def area(active: str, term: int = 1, *, redundant: bool = True, passive: str = "") -> AreaPicture:
-    def replica(name: str, role: str) -> ReplicaPicture:
-        return ReplicaPicture(
+def area(active: str, term: int = 1, *, redundant: bool = True, passive: str = "") -> AreaStatusView:
+    def replica(name: str, role: str) -> ReplicaRow:
+        return ReplicaRow(
             replica=name, role=role, term=term, tick=10 * term, lag_ticks=0, entities=5, url="http://x", pid=1
         )
 
-    return AreaPicture(
+    return AreaStatusView(
         area="west",
         plane="physics",
         bounds=Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         redundant=redundant,
         generation=1,
         replicas=[replica(name, role) for name, role in ((active, "active"), (passive, "passive")) if name],
-        witness=ProcessPicture("http://w", 2),
+        witness=ProcessRow("http://w", 2),
         missing="" if redundant else f"{active} is alone",
     )
 
@@ -51,7 +51,7 @@ def test_an_area_without_an_active_or_with_an_old_one_is_no_news() -> None:
     assert told(history) == [("founded", "", "a", 3)]
 
 
-def redundancy(*looks: tuple[float, AreaPicture]) -> list[tuple[str, float, str]]:
+def redundancy(*looks: tuple[float, AreaStatusView]) -> list[tuple[str, float, str]]:
     """What is told of redundancy when an area is seen so at such times."""
     history = History()
     for now, seen in looks:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairsim.model.status import Role
-from pairsim.model.world_status import WorldPicture
+from pairsim.model.world_status import WorldStatus
 from pairsim_controller.local.world_status import picture
 from pairsim_controller.reconcile.world_status import Heard, Said, area_picture, lag_ticks
 from tests.unit.controller.views import assignment, replica, witness
@@ -86,7 +86,7 @@ async def test_the_picture_of_a_world_that_runs(tmp_path: Path) -> None:
         assert (area.area, area.generation, area.missing) == ("north", 1, "")
         assert area.witness.url == made.places["w"].url
         assert [spare.url for spare in now.spares] == [made.places["c"].url]
-        assert msgspec.json.decode(msgspec.json.encode(now), type=WorldPicture) == now
+        assert msgspec.json.decode(msgspec.json.encode(now), type=WorldStatus) == now
 
 
 def test_what_cannot_be_seen_is_not_shown_as_whole() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pairsim.model.documents.world import AreaPart, PlaneSpec
+from pairsim.model.documents.manifests import AreaManifestSpec, PlaneSpec
 from pairsim.model.geometry import Box
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Condition, Meta, PlaneObject
 from pairsim_controller.kube.api.port import AREAS, PLANES
@@ -25,7 +25,7 @@ def area(name: str, bounds: Box, **conditions: str) -> AreaObject:
             for kind, value in conditions.items()
         )
     )
-    return AreaObject(metadata=Meta(name), spec=AreaPart("p", bounds), status=status)
+    return AreaObject(metadata=Meta(name), spec=AreaManifestSpec("p", bounds), status=status)
 
 
 def cut(number: int, **conditions: str) -> list[AreaObject]:

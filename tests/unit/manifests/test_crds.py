@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from pairsim.model.assignment import Assignment, Member
-from pairsim.model.documents.world import AreaPart, PlaneSpec
+from pairsim.model.documents.manifests import AreaManifestSpec, PlaneSpec
 from pairsim.model.status import ReplicaStatus
 from tests.unit.manifests.rendered import MANIFESTS, ROOT, Object, of_kind, overlay
 
-SPECS = {"Plane": PlaneSpec, "Area": AreaPart}
+SPECS = {"Plane": PlaneSpec, "Area": AreaManifestSpec}
 # What `kubectl scale` writes; a local world has the areas of its file.
 
 

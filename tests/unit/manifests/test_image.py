@@ -31,10 +31,12 @@ def test_no_lock_names_a_registry(lock: str) -> None:
     assert "://" not in text
 
 
-def test_the_lock_holds_what_the_project_depends_on() -> None:
+def test_the_lock_holds_all_that_the_project_and_its_extras_depend_on() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     image, build = pinned("image.lock"), pinned("build.lock")
-    for lock, needs in ((image, project["project"]["dependencies"]), (build, project["build-system"]["requires"])):
+    extras = project["project"]["optional-dependencies"]
+    of_image = [*project["project"]["dependencies"], *extras["simulator"], *extras["controller"], *extras["chaos"]]
+    for lock, needs in ((image, of_image), (build, project["build-system"]["requires"])):
         for requirement in map(Requirement, needs):
             name = re.sub(r"[-_.]+", "-", requirement.name).lower()
             assert name in lock, f"{name} is not locked: see the head of the lock file"
@@ -50,7 +52,7 @@ def _pip_lines() -> list[str]:
     return re.findall(r"/pip (?:--python \S+ )?(?:install|wheel) [^&\n]*", joined)
 
 
-def test_both_stages_are_of_the_base_that_the_user_names() -> None:
+def test_both_stages_use_the_base_image_that_the_user_names() -> None:
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${BASE}", "${BASE}"]
     (base,) = re.findall(r"^ARG BASE=(\S+)", DOCKERFILE, re.MULTILINE)
     assert base == "docker.io/library/python:3.12-slim-bookworm"
@@ -73,7 +75,7 @@ def test_the_last_stage_runs_nothing() -> None:
     assert re.findall(r"^COPY .*", FINAL, re.MULTILINE) == ["COPY --from=build /opt /opt"]
 
 
-def test_kernels_are_looked_for_where_they_were_put() -> None:
+def test_kernels_are_read_from_the_folder_that_they_were_built_in() -> None:
     environments = re.findall(r"NUMBA_CACHE_DIR=(\S+) NUMBA_CPU_NAME=(\S+)", DOCKERFILE)
     assert len(environments) == 2
     assert len(set(environments)) == 1

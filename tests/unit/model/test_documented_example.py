@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from pairsim.model.area import AreaSpec
-from pairsim.model.command_schema import Catalogue
+from pairsim.model.command_schema import CommandSchema
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.documents.world import load_world
 from pairsim.model.geometry import Box
 from pairsim.model.simulation.simulator import ParameterError, Simulator, load_simulator
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from tests.harness import ROOT
 
@@ -57,7 +57,7 @@ def area(name: str = "a", /, **parameters: float | str) -> AreaSpec:
 def begun(simulator: type[Simulator], spec: AreaSpec) -> tuple[Simulator, Table]:
     made, table = simulator(spec), Table(simulator.components)
     made.prepare()
-    genesis(made, table, spec)
+    populate_initial(made, table, spec)
     return made, table
 
 
@@ -69,7 +69,7 @@ def test_the_example_grows_plants_and_takes_its_command(growth: type[Simulator])
     simulator, table = begun(growth, area(limit=2.5))
     one = int(table.ids[1])
     commands = [water("1", one), water("2", 9)]
-    assert advance(simulator, table, commands, 1, area()) == {1: "there is no such plant"}
+    assert advance(simulator, table, commands, 1, area()) == {1: "this plant does not exist"}
     assert table.column("height")[1] > 1.5 > table.column("height")[0] > 0
     advance(simulator, table, commands[:1] * 3, 2, area())
     assert table.column("height")[1] == 2.5
@@ -90,7 +90,7 @@ def test_the_example_refuses_wrong_parameters(
 
 
 @pytest.mark.parametrize("hour", [6, 7, 8])
-def test_the_gardener_comes_at_seven_and_says_what_passes_the_check(
+def test_the_gardener_comes_at_seven_and_returns_valid_commands(
     page: types.ModuleType, monkeypatch: pytest.MonkeyPatch, hour: int
 ) -> None:
     gardened = load_simulator("growth:Gardened")
@@ -101,7 +101,7 @@ def test_the_gardener_comes_at_seven_and_says_what_passes_the_check(
     seen = list(simulator.perceive(table, 1))
     assert [command.entity for command in seen] == ([table.ids[1]] if hour == 7 else [])
     for command in seen:
-        Catalogue(gardened.components, gardened.operations).check(command)
+        CommandSchema(gardened.components, gardened.operations).check(command)
     assert advance(simulator, table, seen, 1, area()) == {}
 
 
@@ -126,7 +126,7 @@ def test_the_check_of_takeovers_passes_the_example_and_finds_hidden_state(page: 
         page.check_takeovers(Moody, area(), ticks)
 
 
-def test_the_page_as_one_file_tells_a_digest(tmp_path: Path) -> None:
+def test_the_page_as_one_file_prints_a_digest(tmp_path: Path) -> None:
     (tmp_path / "growth.py").write_text("".join(blocks("python")))
     assert "$ python growth.py\n" in PAGE
     done = subprocess.run(
@@ -138,7 +138,7 @@ def test_the_page_as_one_file_tells_a_digest(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{16}\n", done.stdout)
 
 
-def test_what_is_no_number_is_digested_like_any_other_and_comes_in_by_no_command(growth: type[Simulator]) -> None:
+def test_nan_is_digested_like_other_values_and_refused_in_commands(growth: type[Simulator]) -> None:
     simulator, table = begun(growth, area())
     before = table.digest()
     table.column("rate")[:] = np.nan
@@ -147,10 +147,10 @@ def test_what_is_no_number_is_digested_like_any_other_and_comes_in_by_no_command
     assert msgspec.json.encode(table.column("height").tolist()) == b"[null,null,null]"
     for value in (float("nan"), float("inf")):
         with pytest.raises(CommandError):
-            Catalogue(growth.components, growth.operations).check(Command("a", "set", 7, {"rate": value}))
+            CommandSchema(growth.components, growth.operations).check(Command("a", "set", 7, {"rate": value}))
 
 
-def test_the_world_of_the_page_is_one_for_its_simulator(growth: type[Simulator]) -> None:
+def test_the_world_of_the_page_is_for_its_simulator(growth: type[Simulator]) -> None:
     (spec,) = load_world(blocks("yaml")[0]).specs()
     assert load_simulator(spec.simulator) is growth
     _, table = begun(growth, spec)
@@ -158,17 +158,17 @@ def test_the_world_of_the_page_is_one_for_its_simulator(growth: type[Simulator])
 
 
 def commands_of_the_page() -> Iterable[list[str]]:
-    """What the page sends to the bed, word by word."""
+    """Yields the words of each command that the page sends to the bed."""
     for line in re.findall(r"^\$ pairsim send bed (.*)$", PAGE, re.MULTILINE):
         yield line.split("#")[0].split()
 
 
-def test_what_the_page_sends_is_answered_as_it_says(growth: type[Simulator]) -> None:
+def test_the_commands_of_the_page_are_answered_as_the_page_shows(growth: type[Simulator]) -> None:
     simulator, table = begun(growth, area(limit=3.0))
-    catalogue, answers = Catalogue(growth.components, growth.operations), []
+    command_schema, answers = CommandSchema(growth.components, growth.operations), []
     for tick, (op, entity, *words) in enumerate(commands_of_the_page(), 1):
         values = {name: float(value) for name, _, value in (word.partition("=") for word in words)}
         command = Command(str(tick), op, int(entity), dict(values))
-        catalogue.check(command)
+        command_schema.check(command)
         answers += [advance(simulator, table, [command], tick, area()).get(0, "applied")]
-    assert answers == ["applied", "applied", "there is no such plant"]
+    assert answers == ["applied", "applied", "this plant does not exist"]

@@ -22,12 +22,12 @@ def unit_cubes(box: Box) -> set[tuple[int, ...]]:
 
 
 @given(boxes, boxes)
-def test_boxes_overlap_and_contain_as_what_they_hold_does(one: Box, other: Box) -> None:
+def test_boxes_overlap_and_contain_as_their_points_do(one: Box, other: Box) -> None:
     assert one.overlaps(other) == bool(unit_cubes(one) & unit_cubes(other)) == other.overlaps(one)
     assert one.contains(other) == (unit_cubes(other) <= unit_cubes(one))
 
 
-def test_touching_edges_are_no_overlap_and_may_be_contained() -> None:
+def test_touching_edges_do_not_overlap_and_may_be_contained() -> None:
     west, east, both = Box((0, 0, 0), (5, 1, 1)), Box((5, 0, 0), (10, 1, 1)), Box((0, 0, 0), (10, 1, 1))
     assert not west.overlaps(east)
     assert both.contains(west)
@@ -52,7 +52,7 @@ def test_a_box_without_a_volume_is_refused(low: tuple[float, ...], high: tuple[f
 @given(st.integers(1, 40))
 def test_parts_of_a_box_have_one_size_fill_it_and_do_not_overlap(parts: int) -> None:
     whole = Box((-10, 0, 5), (290, 100, 55))
-    made = whole.cut(parts)
+    made = whole.split(parts)
     volumes = [math.prod(b - a for a, b in zip(box.min, box.max, strict=True)) for box in made]
     assert len(made) == parts
     assert all(math.isclose(volume, 300 * 100 * 50 / parts, rel_tol=1e-9) for volume in volumes)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pairsim.model.simulation.simulator import Simulator, SimulatorNotFoundError, load_simulator
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.simulators.physics import Physics
 from tests.unit.model.counting import area
@@ -15,13 +15,13 @@ def test_a_simulator_of_a_third_party_needs_no_change_of_pairsim() -> None:
     assert isinstance(simulator, Simulator)
     simulator.prepare()
     table = Table(simulator.components)
-    genesis(simulator, table, spec)
+    populate_initial(simulator, table, spec)
     for tick in (1, 2):
         assert advance(simulator, table, list(simulator.perceive(table, tick)), tick, spec) == {}
     assert table.column("count").tolist() == [8, 6]
 
 
-def test_an_installed_one_is_found_by_its_name() -> None:
+def test_an_installed_simulator_is_found_by_its_name() -> None:
     assert load_simulator("physics") is Physics
 
 
@@ -34,12 +34,15 @@ def test_an_installed_one_is_found_by_its_name() -> None:
         ("pairsim.model.state.table:", ["cannot be loaded"]),
         (":Table", ["cannot be loaded"]),
         (".table:Table", ["cannot be loaded"]),
-        ("", ["no simulator ''"]),
-        ("pairsim.model.state.table:Table", ["no simulator", "lacks components, operations, prepare, populate, step"]),
-        ("pairsim.model.simulation.tick:advance", ["no simulator", "must be a class"]),
+        ("", ["simulator '' is unknown"]),
+        (
+            "pairsim.model.state.table:Table",
+            ["not a simulator", "lacks components, operations, prepare, populate, step"],
+        ),
+        ("pairsim.model.simulation.tick:advance", ["not a simulator", "must be a class"]),
     ],
 )
-def test_what_cannot_be_found_is_told(name: str, words: list[str]) -> None:
+def test_a_name_without_a_simulator_is_explained(name: str, words: list[str]) -> None:
     with pytest.raises(SimulatorNotFoundError) as caught:
         load_simulator(name)
     for word in words:

@@ -27,7 +27,7 @@ def area(name: str, low: int, high: int) -> str:
     return AREA.replace("NAME", name).replace("LOW", str(low)).replace("HIGH", str(high))
 
 
-def test_documents_become_what_replicas_must_know() -> None:
+def test_documents_become_the_specifications_of_areas() -> None:
     world = load_world("---".join([PLANE, area("west", 0, 50), area("east", 50, 100)]))
     west, east = world.specs()
     assert (west.area, west.simulator, west.tick_rate, west.seed, west.entities) == ("west", "physics", 30, 5, 7)
@@ -40,7 +40,7 @@ def test_documents_become_what_replicas_must_know() -> None:
     ("text", "words"),
     [
         ("", ["no document of kind Area"]),
-        ("a: [", ["no YAML"]),
+        ("a: [", ["not valid YAML", "line 1"]),
         ("- 1", ["document 1", "mapping"]),
         (PLANE, ["no document of kind Area"]),
         (area("west", 0, 50), ["west", "physics", "not in the file"]),
@@ -55,13 +55,13 @@ def test_documents_become_what_replicas_must_know() -> None:
         (PLANE.replace("kind: Plane", "kind: Plain"), ["Plain", "Plane, Area"]),
         (PLANE.replace("tickRate: 30", "tickRate: 0"), ["physics", "tickRate"]),
         (PLANE + "---\n---" + area("West!", 0, 50), ["document 3"]),
-        (PLANE.replace("seed: 5", "seed: 5, seed: 6"), ["'seed' is there twice"]),
-        ("? [a]\n: 1", ["no YAML"]),
-        (PLANE.replace("seed: 5", "seed: 2026-13-45"), ["'2026-13-45' is no timestamp", "line 5"]),
-        (PLANE.replace("seed: 5", "seed: !!int x"), ["'x' is no int", "line 5"]),
-        (PLANE.replace("seed: 5", "seed: !!bool x"), ["'x' is no bool"]),
-        (PLANE.replace("seed: 5", "seed: !!timestamp x"), ["'x' is no timestamp"]),
-        (PLANE.replace("seed: 5", "seed: " + "9" * 5000), ["is no int"]),
+        (PLANE.replace("seed: 5", "seed: 5, seed: 6"), ["line 5", "'seed' is there twice"]),
+        ("? [a]\n: 1", ["a key is a list"]),
+        (PLANE.replace("seed: 5", "seed: 2026-13-45"), ["spec.seed is a whole number", "not '2026-13-45'"]),
+        (PLANE.replace("seed: 5", "seed: !!int x"), ["spec.seed is a whole number", "not 'x'"]),
+        (PLANE.replace("seed: 5", "seed: !!bool x"), ["spec.seed is a whole number", "not False"]),
+        (PLANE.replace("seed: 5", "seed: !!timestamp x"), ["spec.seed is a whole number", "not 'x'"]),
+        (PLANE.replace("seed: 5", "seed: " + "9" * 5000), ["spec.seed is a whole number"]),
         (PLANE.replace("seed: 5", "seed: 2026-01-01"), ["document 1", "physics", "spec.seed"]),
         (PLANE.replace("seed: 5", "seed: -1"), ["physics", "spec.seed"]),
         (PLANE.replace("tickRate: 30", "tickRate: .nan"), ["physics", "spec.tickRate"]),
@@ -74,12 +74,15 @@ def test_documents_become_what_replicas_must_know() -> None:
         (PLANE.replace("radius: 1", 'radius: "\\ud800"'), ["physics", "half of a character"]),
         (PLANE.replace("{name: physics}", "null"), ["Plane ?", "metadata"]),
         (PLANE.replace("kind: Plane", "kind: [Plane]"), ["['Plane']", "Plane, Area"]),
-        (PLANE.replace("kind: Plane", "kind: !!python/name:os.system x"), ["no YAML", "python"]),
-        ("[" * 5000, ["no YAML"]),
-        ("x" * 5_000_000, ["limit"]),
+        (
+            PLANE.replace("kind: Plane", "kind: !!python/name:os.system x"),
+            ["the tag", "python", "leave it out", "line 3"],
+        ),
+        ("[" * 5000, ["nested too deeply"]),
+        ("x" * 5_000_000, ["over 4096 KiB", "split it"]),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(text: str, words: list[str]) -> None:
+def test_a_mistake_is_reported_with_its_place(text: str, words: list[str]) -> None:
     with pytest.raises(DocumentError) as caught:
         load_world(text)
     for word in words:
@@ -99,7 +102,6 @@ def test_what_is_wrong_is_told_with_its_place(text: str, words: list[str]) -> No
         ("[0, 0, 0]", "[0, 0]", ["spec.bounds.min is a list of 3 numbers, not [0, 0]"]),
         ("[0, 0, 0]", "[0, .nan, 0]", ["spec.bounds: bounds must be finite numbers"]),
         ("{radius: 1}", "{radius: [1]}", ["spec.parameters.radius is a number, a text, true or false, not [1]"]),
-        ("{radius: 1}", "{7: 1}", ["spec.parameters has the key 7: keys are text, write it in quotes"]),
         ("{radius: 1}", "7", ["spec.parameters is a mapping, not 7"]),
         ("simulator: physics, ", "", ["spec lacks simulator"]),
         ("simulator: physics", "simulator: 7", ["spec.simulator is a text, not 7"]),
@@ -115,7 +117,9 @@ def test_what_is_wrong_is_told_with_its_place(text: str, words: list[str]) -> No
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_what_would(before: str, after: str, sentences: list[str]) -> None:
+def test_a_field_that_does_not_fit_is_reported_with_what_the_field_takes(
+    before: str, after: str, sentences: list[str]
+) -> None:
     assert before in PLANE
     with pytest.raises(DocumentError) as caught:
         load_world(PLANE.replace(before, after))
@@ -143,13 +147,13 @@ def test_what_does_not_fit_is_told_with_what_would(before: str, after: str, sent
         ),
     ],
 )
-def test_a_document_without_a_usable_name_is_told_all_the_same(before: str, after: str, sentence: str) -> None:
+def test_a_mistake_in_a_document_without_a_usable_name_is_reported(before: str, after: str, sentence: str) -> None:
     with pytest.raises(DocumentError) as caught:
         load_world(PLANE.replace(before, after))
     assert str(caught.value) == f"document 1: {sentence}"
 
 
-def test_aliases_that_stand_for_gigabytes_are_told_in_a_line() -> None:
+def test_aliases_that_stand_for_gigabytes_end_in_one_line() -> None:
     doubled = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
     for last in ("kind: *a59", "kind: Plane\napiVersion: *a59"):
         with pytest.raises(DocumentError) as caught:
@@ -157,7 +161,7 @@ def test_aliases_that_stand_for_gigabytes_are_told_in_a_line() -> None:
         assert len(str(caught.value)) < 200
 
 
-def test_the_limits_of_parameters_may_be_used() -> None:
+def test_parameters_may_have_the_values_at_their_limits() -> None:
     values = "{a: -9223372036854775808, b: 9223372036854775807, c: 1.0e+300, d: true, e: text}"
     (spec,) = load_world(PLANE.replace("{radius: 1}", values) + "---" + area("west", 0, 50)).specs()
     assert spec.parameters == {"a": -(2**63), "b": 2**63 - 1, "c": 1e300, "d": True, "e": "text"}
@@ -166,13 +170,13 @@ def test_the_limits_of_parameters_may_be_used() -> None:
 
 @given(st.text(max_size=60) | st.text("{}[]:-&*!|>'\"#%@,? \n\t01a.<=~", max_size=60), st.integers(0, len(PLANE)))
 @settings(deadline=None)
-def test_whatever_is_typed_into_a_file_ends_in_a_sentence_or_a_world(typed: str, place: int) -> None:
+def test_any_text_in_a_file_gives_a_world_or_a_sentence(typed: str, place: int) -> None:
     for text in (typed, PLANE[:place] + typed + PLANE[place:] + "---" + area("west", 0, 50)):
         with contextlib.suppress(DocumentError):
             assert load_world(text).specs()
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(DocumentError) as caught:
         load_world(PLANE.replace("tickRate: 30", "tickRate: 0") + "---" + area("west", 50, 0))
     assert len(str(caught.value).splitlines()) >= 2
@@ -188,27 +192,36 @@ def test_a_plane_that_cannot_be_read_does_not_make_its_areas_look_wrong() -> Non
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("kind: " + "1:" * 20_000 + "1", "is no int"),
-        ("---\n" * 20_001, "at most 20000 documents"),
+        ("kind: " + "1:" * 20_000 + "1", "kind must be one of Plane, Area"),
+        ("---\n" * 20_001, "over 20000 documents"),
         (
             "m0: &m0 {k0: 1, j0: 2}\n"
             + "".join(f"m{i}: &m{i} {{<<: [{','.join([f'*m{i - 1}'] * 9)}]}}\n" for i in range(1, 9)),
-            "over 1000 keys|kind None is none",  # PyYAML 6.0.4 and later merge without doubling
-        ),
-        (
-            "".join(f"m{i}: &m{i} {{{', '.join(f'k{i}_{key}: 1' for key in range(600))}}}\n" for i in range(2))
-            + "both: {<<: [*m0, *m1]}\n",
-            "over 1000 keys",
+            "over 400000 values",
         ),
     ],
-    ids=["a number of numbers", "many documents", "merges of merges", "a wide merge"],
+    ids=["a number of numbers", "many documents", "merges of merges"],
 )
-def test_what_would_take_minutes_to_read_is_refused(text: str, sentence: str) -> None:
+def test_a_file_that_would_take_minutes_to_read_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(DocumentError, match=sentence):
         load_world(text)
 
 
-def test_a_plane_can_say_how_many_areas_it_is_cut_into() -> None:
+def test_yaml_means_the_same_as_for_kubectl() -> None:
+    text = PLANE.replace("{radius: 1}", "{a: 2026-01-01, b: 1:30, c: y, 7: 1}") + "---" + area("west", 0, 50)
+    (spec,) = load_world(text).specs()
+    assert spec.parameters == {"a": "2026-01-01", "b": "1:30", "c": True, "7": 1}
+
+
+def test_a_merged_mapping_fills_in_missing_fields() -> None:
+    merged = PLANE.replace(
+        "spec: {simulator: physics,", "spec: {<<: {simulator: growth, areas: 2}, simulator: physics,"
+    )
+    world = load_world(merged)
+    assert [spec.simulator for spec in world.specs()] == ["physics", "physics"]
+
+
+def test_a_plane_can_say_how_many_areas_it_is_split_into() -> None:
     cut = PLANE.replace("seed: 5", "areas: 2, seed: 5")
     world = load_world(cut)
     assert [area.metadata.name for area in world.areas] == ["physics-0", "physics-1"]

@@ -12,7 +12,7 @@ import numpy as np
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
-from pairsim.model.command_schema import Catalogue, Operation
+from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
 from pairsim.model.state.schema import Component, Schema
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 TOKEN = "the-controllers-token"
 SCHEMA = Schema((Component("position", "float32", 3), Component("mass", "float64")))
-CATALOGUE = Catalogue(SCHEMA, [Operation("impulse", (Component("velocity", "float32", 3),))])
+COMMAND_SCHEMA = CommandSchema(SCHEMA, [Operation("impulse", (Component("velocity", "float32", 3),))])
 
 
 def command(command_id: str, op: str = "set", entity: int = 1, **components: float | list[float]) -> Command:
@@ -66,7 +66,7 @@ class FakeReplica:
         self.name, self.role, self.auto = name, role, auto
         self.term, self.generation, self.tick, self.synced = 1, 1, 10, True
         self.known_leader: Member | None = None
-        self.area, self.area_catalogue = "north", CATALOGUE
+        self.area, self.area_command_schema = "north", COMMAND_SCHEMA
         self.table = Table(SCHEMA)
         self.submitted: list[tuple[list[Command], BatchCallback]] = []
         self.seen: dict[str, int] = {}
@@ -91,7 +91,7 @@ class FakeReplica:
 
     def move(self, area: str) -> None:
         """Gives the process another area."""
-        self.area, self.area_catalogue = area, Catalogue(SCHEMA, CATALOGUE.operations.values())
+        self.area, self.area_command_schema = area, CommandSchema(SCHEMA, COMMAND_SCHEMA.operations.values())
         self.notify(None)
 
     def publish(self, tick: int | None = None) -> None:
@@ -160,8 +160,8 @@ class FakeReplica:
             tick_ms=121.0,
         )
 
-    def catalogue(self) -> Catalogue | None:
-        return None if self.role is Role.SPARE else self.area_catalogue
+    def command_schema(self) -> CommandSchema | None:
+        return None if self.role is Role.SPARE else self.area_command_schema
 
     def measurements(self) -> None:
         return None

@@ -18,7 +18,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from pairsim.model.status import Role
-from pairsim.model.stop_signals import WITH_THE_WORLD
+from pairsim.model.stop_signals import WORLD_SHUTDOWN
 from pairsim.replication.service import RefusedError
 from pairsim.server import run
 from pairsim.server.run import hand_over, run_simulator, run_witness
@@ -93,7 +93,7 @@ async def test_an_active_that_stops_with_the_whole_world_does_not_hand_over(
     monkeypatch.setattr(run, "log", log)
     running = asyncio.ensure_future(run_simulator(settings, service))
     await listens(http, settings.url)
-    os.kill(os.getpid(), WITH_THE_WORLD)
+    os.kill(os.getpid(), WORLD_SHUTDOWN)
     await soon(running)
     assert service.orders == []
     assert [(call.method_name, call.args[0]) for call in log.calls] == [
@@ -126,7 +126,7 @@ def test_a_spare_does_not_load_what_only_an_area_needs() -> None:
         "import asyncio, sys\n"
         "from pairsim.server.run import SimulatorApi\n"
         "class Service:\n"
-        "    status = measurements = None\n    catalogue = staticmethod(lambda: None)\n"
+        "    status = measurements = None\n    command_schema = staticmethod(lambda: None)\n"
         "async def main():\n"
         "    SimulatorApi(Service(), name='a', token='t', limit=1).app()\n"
         "asyncio.run(main())\n"

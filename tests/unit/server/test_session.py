@@ -60,7 +60,7 @@ async def test_a_bad_batch_is_answered_and_the_session_goes_on(
 async def test_an_internal_error_is_answered_without_its_details(
     http: aiohttp.ClientSession, url: str, service: FakeReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "catalogue", lambda: 1 // 0)
+    monkeypatch.setattr(service, "command_schema", lambda: 1 // 0)
     async with http.ws_connect(f"{url}/v1/session") as socket:
         await socket.send_bytes(frame(1))
         failed = await answer(socket)

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from pairsim.model.area import AreaSpec, Parameter
-from pairsim.model.command_schema import Catalogue
+from pairsim.model.command_schema import CommandSchema
 from pairsim.model.commands import Command
 from pairsim.model.geometry import Box
 from pairsim.model.simulation.simulator import ParameterError
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.simulators import kernels, reference
 from pairsim.simulators.grid import MAX_CROWD
@@ -73,7 +73,7 @@ def test_compiled_motion_has_the_bits_of_the_definition(entities: list[tuple[flo
     assert results[0] == results[1]
 
 
-def test_a_crowd_in_one_cell_stays_bounded_and_alike() -> None:
+def test_a_crowd_in_one_cell_is_limited_equally_in_both_versions() -> None:
     rng = np.random.default_rng(1)
     count = 20 * MAX_CROWD
     position = np.full((count, 3), 3.3, np.float32) + rng.random((count, 3), np.float32) * np.float32(0.2)
@@ -85,7 +85,7 @@ def test_a_crowd_in_one_cell_stays_bounded_and_alike() -> None:
     assert one.tobytes() == other.tobytes()
 
 
-def test_two_spheres_that_meet_swap_what_they_have_along_their_line() -> None:
+def test_two_spheres_that_meet_swap_the_velocities_along_their_line() -> None:
     position = np.array([[3, 0, 5], [3.9, 0, 5]], np.float32)
     velocity = np.array([[2, 1, 0], [-1, 0, 3]], np.float32)
     kernels.Collider(np.float32(1), TOP).collide(position, velocity)
@@ -107,25 +107,23 @@ wild = st.builds(
 
 @given(st.lists(st.lists(wild, max_size=12), max_size=6), st.booleans())
 @settings(deadline=None, max_examples=80)
-def test_whatever_passes_the_check_leaves_finite_numbers_inside_the_world(
-    ticks: list[list[Command]], collisions: bool
-) -> None:
+def test_valid_commands_leave_finite_numbers_inside_the_world(ticks: list[list[Command]], collisions: bool) -> None:
     spec = area(8, collisions=collisions)
     simulator = Physics(spec)
     simulator.prepare()
-    catalogue, table = Catalogue(simulator.components, simulator.operations), Table(simulator.components)
+    command_schema, table = CommandSchema(simulator.components, simulator.operations), Table(simulator.components)
     table.spawn(np.arange(8, dtype=np.int64), {"position": np.full((8, 3), 4, np.float32)})
     for number, commands in enumerate(ticks, 1):
-        advance(simulator, table, [c for c in commands if passes(catalogue, c)], number, spec)
+        advance(simulator, table, [c for c in commands if passes(command_schema, c)], number, spec)
         position, velocity = table.column("position"), table.column("velocity")
         assert np.isfinite(np.asarray(velocity, np.float64)).all()
         low, high = np.array(BOX.min, np.float32), np.array(BOX.max, np.float32)
         assert ((position >= low) & (position <= high)).all()
 
 
-def passes(catalogue: Catalogue, command: Command) -> bool:
+def passes(command_schema: CommandSchema, command: Command) -> bool:
     try:
-        catalogue.check(command)
+        command_schema.check(command)
     except ValueError:
         return False
     return True
@@ -202,10 +200,10 @@ def test_populate_is_the_same_everywhere_and_unique_in_the_world() -> None:
     for _ in range(2):
         simulator = Physics(area(30))
         table = Table(simulator.components)
-        genesis(simulator, table, area(30))
+        populate_initial(simulator, table, area(30))
         tables.append(table)
     assert tables[0].digest() == tables[1].digest()
     other = Table(Physics.components)
     spec = AreaSpec(area="b", plane="p", simulator="physics", bounds=BOX, world=BOX, entities=30)
-    genesis(Physics(spec), other, spec)
+    populate_initial(Physics(spec), other, spec)
     assert not set(other.ids.tolist()) & set(tables[0].ids.tolist())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pairsim.model.area import AreaSpec, Parameter
 from pairsim.model.geometry import Box
 from pairsim.model.simulation.simulator import ParameterError
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.simulators import kernels, reference
 from pairsim.simulators.grid import MAX_CELLS, Grid
@@ -65,7 +65,7 @@ def test_no_contact_is_missed(count: int, side: float, diameter: float) -> None:
     position, _ = crowd(count, side, 2)
     grid, reach = reference.grid_of(position, np.float32(diameter)), np.float32(diameter) * np.float32(diameter)
     start, order, cell = reference.cell_list(position, grid)
-    first, second = (order[places] for places in reference._touching(position[order], start, cell, grid, reach))
+    first, second = (order[places] for places in reference._touching_pairs(position[order], start, cell, grid, reach))
     apart = position[:, None] - position[None]
     square = apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1] + apart[..., 2] * apart[..., 2]
     one, other = np.nonzero(np.triu(square < reach, 1))
@@ -89,7 +89,7 @@ def test_many_ticks_of_the_kernels_have_the_bits_of_the_definition(count: int, s
         assert [a.tobytes() for a in states[0]] == [a.tobytes() for a in states[1]]
 
 
-def test_scratch_memory_of_a_larger_tick_does_not_show() -> None:
+def test_scratch_memory_of_a_larger_tick_does_not_change_results() -> None:
     used, fresh = (kernels.Collider(np.float32(1), TOP) for _ in range(2))
     used.collide(*crowd(4000, 10, 4))
     for count in (1, 2, 700):
@@ -105,7 +105,9 @@ signed = st.sampled_from([0.0, -0.0, 1.0, -1.0, 10.0, 25.0, -1e7, 1e7])
 
 @given(st.lists(st.tuples(signed, signed, signed), min_size=1, max_size=30), st.sampled_from([0.05, 3600.0]))
 @settings(deadline=None)
-def test_zeros_keep_their_sign_alike_and_nobody_leaves(rows: list[tuple[float, float, float]], dt: float) -> None:
+def test_zeros_keep_their_sign_and_no_entity_leaves_the_world(
+    rows: list[tuple[float, float, float]], dt: float
+) -> None:
     low, high = np.array([0, -0.0, -1], np.float32), np.array([10, 10, 0], np.float32)
     results = []
     for move in (kernels.move, reference.move):
@@ -145,7 +147,7 @@ def test_a_sphere_bounces_off_the_edge_of_the_world() -> None:
 def test_entities_are_born_inside_their_area(box: Box) -> None:
     spec = area(box, 5000)
     table = Table(Physics.components)
-    genesis(Physics(spec), table, spec)
+    populate_initial(Physics(spec), table, spec)
     position = np.asarray(table.column("position"), np.float64)
     assert (position >= np.array(box.min, np.float32)).all()
     assert (position < np.array(box.max, np.float32)).all()
@@ -161,7 +163,7 @@ def test_a_world_beyond_float32_is_refused(box: Box, tick_rate: float, word: str
         Physics(area(box, tick_rate=tick_rate))
 
 
-def test_without_the_compiler_the_same_bits_come_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_compiler_the_reference_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = area(Box((0, 0, 0), (9, 9, 9)), 600, collisions=True)
     digests = []
     for blocked in (False, True):
@@ -172,7 +174,7 @@ def test_without_the_compiler_the_same_bits_come_slower(monkeypatch: pytest.Monk
         simulator.prepare()
         assert (simulator._move is reference.move) == blocked
         table = Table(simulator.components)
-        genesis(simulator, table, spec)
+        populate_initial(simulator, table, spec)
         for tick in range(1, 10):
             advance(simulator, table, [], tick, spec)
         digests.append(table.digest())

@@ -1,4 +1,4 @@
-"""Compiled functions are read from a folder that nobody writes to."""
+"""The compiled functions of the image are read from a read-only folder."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def files(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")}
 
 
-def test_what_was_compiled_is_read_and_nothing_is_written(built: Path) -> None:
+def test_a_prebuilt_kernel_is_read_and_nothing_is_written(built: Path) -> None:
     before = files(built)
     told = run(built, NUMBA_CACHE_LOCATOR_CLASSES=LOCATORS)
     assert "data loaded" in told
     assert told.endswith("2\n")
     assert files(built) == before
-    # Another processor than it was compiled for: whoever compiles is told, and may go on without the folder.
+    # On another processor the compiler gets an error, and may continue without the folder.
     told = run(built, NUMBA_CACHE_LOCATOR_CLASSES=LOCATORS, NUMBA_CPU_NAME="x86-64-v2", NUMBA_CPU_FEATURES="+sse3")
     assert "refused: the compiled functions" in told
     assert files(built) == before
 
 
-def test_another_source_goes_to_the_next_locator(tmp_path: Path) -> None:
+def test_the_kernels_of_another_source_are_left_to_the_next_locator(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text(MODULE)
     assert "data saved" in run(tmp_path, NUMBA_CACHE_LOCATOR_CLASSES=LOCATORS)

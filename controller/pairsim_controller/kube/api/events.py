@@ -12,8 +12,9 @@ import time
 
 import structlog
 
+from pairsim.model.labels import API_GROUP, FIELD_MANAGER
 from pairsim_controller.kube.api.connection import ConflictError, Connection
-from pairsim_controller.kube.api.objects import MANAGER, stamp
+from pairsim_controller.kube.api.objects import stamp
 from pairsim_controller.kube.api.port import ApiError, Body
 
 log = structlog.get_logger()
@@ -89,7 +90,7 @@ class Events:
             "kind": "Event",
             "metadata": {"name": name},
             "eventTime": _micro(wall),
-            "reportingController": f"pairsim.io/{MANAGER}",
+            "reportingController": f"{API_GROUP}/{FIELD_MANAGER}",
             "reportingInstance": self._identity[:128],
             "action": reason,
             "reason": reason,

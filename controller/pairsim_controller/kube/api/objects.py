@@ -12,20 +12,10 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
-from pairsim.model.documents.world import AreaPart, PlaneSpec
+from pairsim.model.documents.manifests import AreaManifestSpec, PlaneSpec
+from pairsim.model.labels import BACKUP_ANNOTATION, BACKUP_SKIP, PAUSED_ANNOTATION
 
 T = TypeVar("T", bound="Object")
-
-GROUP = "pairsim.io"
-API_VERSION = f"{GROUP}/v1alpha1"
-PLANE, AREA, ROLE = f"{GROUP}/plane", f"{GROUP}/area", f"{GROUP}/role"
-TERM = f"{GROUP}/term"
-PAUSED = f"{GROUP}/paused"
-BACKUP, SKIP = f"{GROUP}/backup", "skip"
-FINALIZER = f"{GROUP}/release"
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-COMPONENT, PART_OF = "app.kubernetes.io/component", "app.kubernetes.io/part-of"
-MANAGER = "pairsim-controller"
 
 
 class Owner(msgspec.Struct, frozen=True, rename="camel"):
@@ -52,12 +42,12 @@ class Meta(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def paused(self) -> bool:
         """Whether its user wants it to be left alone."""
-        return self.annotations.get(PAUSED) == "true"
+        return self.annotations.get(PAUSED_ANNOTATION) == "true"
 
     @property
     def skips_backup(self) -> bool:
         """Whether its user gives its state up."""
-        return self.annotations.get(BACKUP) == SKIP
+        return self.annotations.get(BACKUP_ANNOTATION) == BACKUP_SKIP
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -213,7 +203,7 @@ class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class AreaObject(Object, frozen=True, kw_only=True):
     """An `Area`."""
 
-    spec: AreaPart
+    spec: AreaManifestSpec
     status: AreaStatus = AreaStatus()
 
 

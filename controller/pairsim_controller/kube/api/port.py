@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from pairsim_controller.kube.api.objects import API_VERSION
+from pairsim.model.labels import API_VERSION
 
 Body = dict[str, object]
 

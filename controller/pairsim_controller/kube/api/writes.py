@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pairsim.model.labels import FIELD_MANAGER
 from pairsim_controller.kube.api.connection import Connection, GoneError
 from pairsim_controller.kube.api.events import Events
-from pairsim_controller.kube.api.objects import MANAGER
 from pairsim_controller.kube.api.port import ApiError, Body, ChangedError, Resource
 
 APPLY = "application/apply-patch+yaml"
@@ -39,7 +39,7 @@ class KubeApi:
         """See `Api`."""
         whole: Body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         path = path_of(resource, self._namespace, name_of(body), subresource)
-        query = {"fieldManager": MANAGER, "force": "true" if force else "false"}
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
         try:
             return await self._connection.request("PATCH", path, query=query, body=whole, content=APPLY)
         except GoneError as error:
@@ -72,7 +72,7 @@ class KubeApi:
         """
         whole: Body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         path = path_of(resource, self._namespace)
-        return await self._connection.request("POST", path, query={"fieldManager": MANAGER}, body=whole)
+        return await self._connection.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=whole)
 
     async def replace(self, resource: Resource, body: Body) -> Body:
         """Puts an object in the place of the version that its `resourceVersion` names.
@@ -84,6 +84,6 @@ class KubeApi:
         whole: Body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         path = path_of(resource, self._namespace, name_of(body))
         try:
-            return await self._connection.request("PUT", path, query={"fieldManager": MANAGER}, body=whole)
+            return await self._connection.request("PUT", path, query={"fieldManager": FIELD_MANAGER}, body=whole)
         except GoneError as error:
             raise ChangedError(str(error)) from error

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsim.model.commands import Command
-from pairsim.model.simulation.random import stream
+from pairsim.model.simulation.random import random_stream
 from pairsim.model.simulation.simulator import Batch
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from tests.unit.model.counting import Counting, area, populated
 
@@ -44,7 +44,7 @@ def one_by_one(table: Table, commands: list[Command]) -> dict[int, str]:
 
 @given(st.lists(base, max_size=25))
 @settings(deadline=None, max_examples=300)
-def test_runs_of_commands_equal_one_after_another(commands: list[Command]) -> None:
+def test_runs_of_commands_equal_single_commands_in_order(commands: list[Command]) -> None:
     simulator, table, spec = populated()
     expected = table.copy()
     reasons = one_by_one(expected, commands)
@@ -53,7 +53,7 @@ def test_runs_of_commands_equal_one_after_another(commands: list[Command]) -> No
     assert table.digest() == expected.digest()
 
 
-def test_commands_of_every_area_come_first_and_places_are_those_of_the_tick() -> None:
+def test_base_commands_come_first_and_places_refer_to_the_tick() -> None:
     simulator, table, spec = populated(0)
     commands = [
         Command("1", "add", 9, {"amount": 5.0}),
@@ -66,7 +66,7 @@ def test_commands_of_every_area_come_first_and_places_are_those_of_the_tick() ->
     assert table.column("count").tolist() == [10 + 1 + 5 + 7]
 
 
-def test_what_does_not_fit_this_version_is_rejected_and_never_raises() -> None:
+def test_a_command_of_another_version_is_rejected_and_never_raises() -> None:
     simulator, table, spec = populated()
     before = table.copy()
     misfits = [
@@ -89,13 +89,13 @@ def test_what_does_not_fit_this_version_is_rejected_and_never_raises() -> None:
     assert (table.column("count") == before.column("count") + 1).all()
 
 
-def test_numbers_are_taken_as_the_log_carries_them() -> None:
+def test_numbers_are_read_as_the_log_carries_them() -> None:
     simulator, table, spec = populated()
     advance(simulator, table, [Command("1", "set", 1, {"count": 2**53 + 1})], 1, spec)
     assert table.column("count")[1] == 2**53 + 1  # 2**53 as float64, and one more for the tick
 
 
-def test_a_batch_gives_arrays_of_the_declared_kind_even_when_empty() -> None:
+def test_a_batch_returns_arrays_of_the_declared_dtype_even_when_empty() -> None:
     commands = [Command("1", "paint", 3, {"colour": [1.0, 2.0], "coats": 3.0}), Command("2", "add", 2, {"amount": 1.0})]
     batch = Batch(commands, Counting.operations)
     places, entities, arguments = batch.of("paint")
@@ -109,22 +109,22 @@ def test_a_batch_gives_arrays_of_the_declared_kind_even_when_empty() -> None:
         batch.of("fly")
 
 
-def test_random_numbers_belong_to_seed_area_and_tick_alone() -> None:
+def test_random_numbers_depend_on_seed_area_and_tick_only() -> None:
     def first(seed: int, name: str, tick: int) -> tuple[int, ...]:
-        return tuple(stream(seed, name, tick).integers(0, 2**63, 4).tolist())
+        return tuple(random_stream(seed, name, tick).integers(0, 2**63, 4).tolist())
 
     assert first(1, "a", 5) == first(1, "a", 5)
     assert len({first(1, "a", 5), first(1, "a", 6), first(1, "b", 5), first(2, "a", 5)}) == 4
     # Streams of neighbouring ticks do not run into each other.
-    assert not set(stream(1, "a", 5).integers(0, 2**63, 5000).tolist()) & set(first(1, "a", 6))
+    assert not set(random_stream(1, "a", 5).integers(0, 2**63, 5000).tolist()) & set(first(1, "a", 6))
     # They are part of every world that exists: another numpy must give the same.
     assert first(7, "west", 3)[0] == 7584753788917218424
 
 
-def test_genesis_is_the_same_for_the_same_area() -> None:
+def test_the_initial_state_is_the_same_for_the_same_area() -> None:
     digests = set()
     for _ in range(2):
         table = Table(Counting.components)
-        genesis(Counting(area()), table, area())
+        populate_initial(Counting(area()), table, area())
         digests.add(table.digest())
     assert len(digests) == 1

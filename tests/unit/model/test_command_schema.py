@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsim.model.command_schema import Catalogue, Operation
+from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.commands import Command, CommandError, Value
 from pairsim.model.simulation.tick import advance
 from pairsim.model.state.schema import Component, Schema
 from tests.unit.model.counting import Counting, populated
 
-CATALOGUE = Catalogue(Counting.components, Counting.operations)
+COMMAND_SCHEMA = CommandSchema(Counting.components, Counting.operations)
 
 
 def command(op: str = "set", entity: int = 1, name: str = "c1", **components: Value) -> Command:
@@ -30,8 +30,8 @@ def command(op: str = "set", entity: int = 1, name: str = "c1", **components: Va
         command("paint", colour=[1.0, 2.0], coats=3.0),
     ],
 )
-def test_what_may_be_said_passes(good: Command) -> None:
-    CATALOGUE.check(good)
+def test_valid_commands_pass(good: Command) -> None:
+    COMMAND_SCHEMA.check(good)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_what_may_be_said_passes(good: Command) -> None:
         (command("add", amount=2.0**31), ["amount is within"]),
     ],
 )
-def test_what_may_not_be_said_is_told_with_what_would_be_right(bad: Command, words: list[str]) -> None:
+def test_an_invalid_command_is_refused_with_the_allowed_values(bad: Command, words: list[str]) -> None:
     with pytest.raises(CommandError) as caught:
-        CATALOGUE.check(bad)
+        COMMAND_SCHEMA.check(bad)
     for word in words:
         assert word in str(caught.value)
 
@@ -85,11 +85,11 @@ anything = st.builds(
 
 @given(st.lists(anything, max_size=12))
 @settings(deadline=None, max_examples=300)
-def test_whatever_passes_can_be_applied_without_a_warning(commands: list[Command]) -> None:
+def test_a_command_that_passes_can_be_applied_without_a_warning(commands: list[Command]) -> None:
     passed = []
     for one in commands:
         try:
-            CATALOGUE.check(one)
+            COMMAND_SCHEMA.check(one)
         except CommandError:
             continue
         passed.append(one)
@@ -107,10 +107,10 @@ def test_whatever_passes_can_be_applied_without_a_warning(commands: list[Command
         (lambda: Component("a", "int64", 0), "width 0"),
         (lambda: Component("a", "int64", 1, 2, 1), "low 2 is above high 1"),
         (lambda: Schema((Component("a", "int64"), Component("a", "float32"))), "same name"),
-        (lambda: Catalogue(Counting.components, [Operation("set")]), "'set'"),
-        (lambda: Catalogue(Counting.components, [Operation("a"), Operation("a")]), "'a'"),
+        (lambda: CommandSchema(Counting.components, [Operation("set")]), "'set'"),
+        (lambda: CommandSchema(Counting.components, [Operation("a"), Operation("a")]), "'a'"),
     ],
 )
-def test_a_wrong_declaration_is_refused(make: type, words: str) -> None:
+def test_an_invalid_declaration_is_refused(make: type, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()

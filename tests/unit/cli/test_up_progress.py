@@ -1,8 +1,8 @@
-"""What `pairsim up` tells of redundancy: what an operator wants to know, and no more."""
+"""The lines of `pairsim up` about redundancy."""
 
 from __future__ import annotations
 
-from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
+from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
 from pairsim_controller.cli.progress import Announcer
 from pairsim_controller.reconcile.redundancy_tracker import PATIENCE
 from tests.unit.controller.views import BOX
@@ -11,12 +11,10 @@ BEGAN = 100.0
 READY = "the world is ready"
 
 
-def area(*roles: str, missing: str = "", name: str = "west", entities: int = 7) -> AreaPicture:
+def area(*roles: str, missing: str = "", name: str = "west", entities: int = 7) -> AreaStatusView:
     """An area with replicas as `name:role`."""
-    replicas = [
-        ReplicaPicture(word.split(":")[0], word.split(":")[1], 1, 5, 0, entities, "http://x", 1) for word in roles
-    ]
-    return AreaPicture(name, "plane", BOX, not missing, 1, replicas, ProcessPicture("http://w", 1), missing)
+    replicas = [ReplicaRow(word.split(":")[0], word.split(":")[1], 1, 5, 0, entities, "http://x", 1) for word in roles]
+    return AreaStatusView(name, "plane", BOX, not missing, 1, replicas, ProcessRow("http://w", 1), missing)
 
 
 class Story:
@@ -25,8 +23,8 @@ class Story:
     def __init__(self) -> None:
         self._announcer = Announcer(BEGAN, READY)
 
-    def at(self, seconds: float, *areas: AreaPicture) -> list[str]:
-        return list(self._announcer.fresh(WorldPicture(list(areas), []), BEGAN + seconds))
+    def at(self, seconds: float, *areas: AreaStatusView) -> list[str]:
+        return list(self._announcer.fresh(WorldStatus(list(areas), []), BEGAN + seconds))
 
 
 PAIR = area("a:active", "b:passive")
@@ -40,7 +38,7 @@ def begun() -> Story:
     return story
 
 
-def test_the_start_is_told_once_when_it_is_done() -> None:
+def test_the_start_is_reported_once_when_it_is_done() -> None:
     story = Story()
     assert story.at(0, area(missing="no replica can be reached")) == []
     assert story.at(60, area("a:passive", missing="a is passive, and none is active")) == []
@@ -48,7 +46,7 @@ def test_the_start_is_told_once_when_it_is_done() -> None:
     assert story.at(62, PAIR) == []
 
 
-def test_the_world_is_ready_when_all_areas_have_been() -> None:
+def test_the_world_is_ready_when_every_area_has_been_redundant() -> None:
     story = Story()
     east = area("c:active", "d:passive", name="east")
     assert story.at(3, PAIR, area(missing="no replica can be reached", name="east")) == [BEGUN]
@@ -66,14 +64,14 @@ def test_a_replacement_within_a_second_is_one_sentence() -> None:
     ]
 
 
-def test_a_gap_after_which_all_is_as_before_is_no_news() -> None:
+def test_a_short_gap_with_the_same_members_is_not_reported() -> None:
     story = begun()
     assert story.at(10, area("a:active", "b:passive", missing="b is not in sync")) == []
     assert story.at(10.9, PAIR) == []
     assert story.at(12, area("a:active", "b:passive", missing="b is not in sync")) == [], "it began anew"
 
 
-def test_a_longer_gap_is_told_once_with_its_reason_and_its_end() -> None:
+def test_a_longer_gap_is_reported_once_with_its_reason_and_its_end() -> None:
     story = begun()
     assert story.at(10, ALONE) == []
     assert story.at(10 + PATIENCE, ALONE) == ["west: not redundant for 1 s: a is active alone"]
@@ -82,12 +80,12 @@ def test_a_longer_gap_is_told_once_with_its_reason_and_its_end() -> None:
     assert story.at(41, PAIR) == []
 
 
-def test_roles_that_change_without_a_gap_are_told() -> None:
+def test_a_change_of_roles_without_a_gap_is_reported() -> None:
     story = begun()
     assert story.at(10, area("b:active", "a:passive")) == ["west: redundant: b (active) and a (passive), 7 entities"]
 
 
-def test_areas_are_told_by_themselves() -> None:
+def test_each_area_is_reported_separately() -> None:
     story = Story()
     east = area("c:active", "d:passive", name="east")
     story.at(3, PAIR, east)

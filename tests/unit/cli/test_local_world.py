@@ -1,4 +1,4 @@
-"""`pairsim status`, `switchover` and `kill`, as a person types them."""
+"""`pairsim status`, `switchover` and `kill` against a local world, as a user types them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ import pytest
 from rich.console import Console
 
 from pairsim.cli import local_api, status
-from pairsim.cli.local_api import Where
+from pairsim.cli.local_api import WorldAddress
 from pairsim.model.status import Role
-from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
+from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
 from pairsim.replication.service import RefusedError
 from pairsim_controller.local.world_status import picture
-from tests.unit.cli.running import Running, pairsim, running
+from tests.unit.cli.local_world import Running, pairsim, running
 from tests.unit.controller.views import BOX
 
 NOBODY = "9"
-"""A port at which nobody listens."""
+"""A port without a listener."""
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """For tests that change nothing."""
+    """Runs a world for the tests that do not change it."""
     with running(tmp_path_factory.mktemp("world")) as world:
         yield world
 
 
 @contextmanager
 def server(*answers: bytes) -> Iterator[str]:
-    """Something on a port that is no world: it answers these bytes, one connection each, and nothing without any."""
+    """Runs a server that is not a world: it answers each connection with the next bytes, and then with nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -47,7 +47,7 @@ def server(*answers: bytes) -> Iterator[str]:
                 connection.sendall(answer)
                 connection.close()
             if answers:
-                listener.close()  # whoever asks again is refused
+                listener.close()  # further connections are refused
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -62,7 +62,7 @@ def answer(body: bytes, code: str = "200 OK") -> bytes:
 # --- status
 
 
-def test_status_shows_who_is_what(shared: Running) -> None:
+def test_status_shows_the_role_of_every_process(shared: Running) -> None:
     result = shared.run("status")
     assert result.exit_code == 0, result.output
     assert "1 area(s), 1 spare(s)" in result.stdout
@@ -88,14 +88,14 @@ def test_status_shows_that_time_runs_slowly(tmp_path: Path) -> None:
         assert json.loads(world.run("status", "--json").stdout)["areas"][0]["pace"] == 0.41
 
 
-def test_nothing_of_the_table_is_cut_off_where_there_is_no_terminal(shared: Running) -> None:
+def test_the_table_is_complete_without_a_terminal(shared: Running) -> None:
     output = shared.run("status").stdout
     assert "…" not in output
     for place in shared.made.places.values():
         assert place.url in output
 
 
-def test_status_for_programs(shared: Running) -> None:
+def test_status_prints_json_for_programs(shared: Running) -> None:
     result = shared.run("status", "--json")
     assert result.exit_code == 0
     shown = json.loads(result.stdout)
@@ -106,10 +106,10 @@ def test_status_for_programs(shared: Running) -> None:
     }  # fmt: skip
     assert set(area["witness"]) == set(shown["spares"][0]) == {"url", "pid", "name"}
     assert (area["witness"]["name"], shown["spares"][0]["name"]) == ("w", "c")
-    assert msgspec.convert(shown, WorldPicture).areas[0].redundant
+    assert msgspec.convert(shown, WorldStatus).areas[0].redundant
 
 
-def test_an_area_that_nobody_has_is_in_the_table(tmp_path: Path) -> None:
+def test_an_area_without_replicas_is_in_the_table(tmp_path: Path) -> None:
     with running(tmp_path) as world:
         world.do(
             lambda: [r.become(Role.SPARE) for r in world.made.replicas.values()],
@@ -121,26 +121,26 @@ def test_an_area_that_nobody_has_is_in_the_table(tmp_path: Path) -> None:
         assert "north is not redundant: no replica can be reached" in output
 
 
-def on_a_terminal(picture: WorldPicture, width: int) -> str:
+def on_a_terminal(picture: WorldStatus, width: int) -> str:
     screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    screen.print(status.shown(picture, width))
+    screen.print(status.render(picture, width))
     assert isinstance(screen.file, io.StringIO)
     return screen.file.getvalue()
 
 
-def seen(**changes: object) -> WorldPicture:
+def seen(**changes: object) -> WorldStatus:
     """A world that has run for a while."""
     url = "http://127.0.0.1:24601"
     pair = [
-        ReplicaPicture(f"sim-{number}", role, 123, 7_654_321, 12, 123_456, url, 1_234_567)
+        ReplicaRow(f"sim-{number}", role, 123, 7_654_321, 12, 123_456, url, 1_234_567)
         for number, role in ((1, "active"), (2, "passive"))
     ]
-    area = AreaPicture("west", "physics", BOX, False, 3, pair, ProcessPicture(url, 1_234_567, "witness-1"), "of a test")
-    return WorldPicture([msgspec.structs.replace(area, **changes)], [ProcessPicture(url, 1_234_567, "sim-3")])
+    area = AreaStatusView("west", "physics", BOX, False, 3, pair, ProcessRow(url, 1_234_567, "witness-1"), "of a test")
+    return WorldStatus([msgspec.structs.replace(area, **changes)], [ProcessRow(url, 1_234_567, "sim-3")])
 
 
 @pytest.mark.parametrize(("width", "left_out"), [(120, ()), (90, ("url",)), (80, ("url", "pid"))])
-def test_a_narrow_terminal_has_less_columns_and_these_whole(width: int, left_out: tuple[str, ...]) -> None:
+def test_a_narrow_terminal_shows_fewer_columns_without_cutting_them(width: int, left_out: tuple[str, ...]) -> None:
     output = on_a_terminal(seen(), width)
     assert max(map(len, output.splitlines())) <= width
     words = {"url": "http://127.0.0.1:24601", "pid": "1234567"}
@@ -150,7 +150,7 @@ def test_a_narrow_terminal_has_less_columns_and_these_whole(width: int, left_out
 
 
 @pytest.mark.parametrize("width", [80, 40])
-def test_long_names_go_on_in_the_next_line(width: int) -> None:
+def test_long_names_continue_in_the_next_line(width: int) -> None:
     output = on_a_terminal(seen(area="a" * 63), width)
     assert output.count("a" * 5) > 2
     assert "…" not in output
@@ -164,14 +164,14 @@ def test_a_step_that_is_not_deterministic_is_in_the_status(tmp_path: Path) -> No
             lambda: any(replica.divergences for replica in picture(world.made.world).areas[0].replicas),
         )
         assert (
-            "north: b came to another state than the active, 3 time(s) since its start: its simulator's step is not"
-            " deterministic"
+            "north: the state of b differed from the active's 3 time(s) since its start: the step of its simulator is"
+            " not deterministic"
         ) in world.run("status").stdout
 
 
 @pytest.mark.parametrize("command", [("status",), ("status", "--json"), ("status", "--watch"), ("switchover", "north"),
                                      ("kill", "north"), ("send", "north", "despawn", "1")])  # fmt: skip
-def test_without_a_world_it_is_said_how_to_start_one(command: tuple[str, ...]) -> None:
+def test_without_a_world_the_error_says_how_to_start_one(command: tuple[str, ...]) -> None:
     result = pairsim(*command, "--port", NOBODY)
     assert result.exit_code == 1
     assert result.stderr == (
@@ -181,12 +181,12 @@ def test_without_a_world_it_is_said_how_to_start_one(command: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536", "http", ""])
-def test_what_is_no_port_is_a_misuse(port: str) -> None:
+def test_an_invalid_port_is_a_usage_error(port: str) -> None:
     assert pairsim("status", "--port", port).exit_code == 2
 
 
 @pytest.mark.parametrize("host", ["nosuch.invalid", "", "a b", "[::1", "ä" * 70, "x/y", "\udcff"])
-def test_what_is_no_host_ends_in_a_sentence(host: str) -> None:
+def test_an_invalid_host_ends_in_a_sentence(host: str) -> None:
     result = pairsim("status", "--host", host, "--port", NOBODY)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
@@ -196,9 +196,9 @@ def test_what_is_no_host_ends_in_a_sentence(host: str) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (answer(b"hello"), "is no world of this version"),
-        (answer(b"{}"), "is no world of this version"),
-        (answer(b'{"areas": [{}], "spares": []}'), "is no world of this version"),
+        (answer(b"hello"), "does not answer as a world of this version does"),
+        (answer(b"{}"), "does not answer as a world of this version does"),
+        (answer(b'{"areas": [{}], "spares": []}'), "does not answer as a world of this version does"),
         (answer(b"<h1>gone</h1>", "404 Not Found"), "the world answered 404"),
         (answer(b'{"error": "no such thing"}', "404 Not Found"), "no such thing"),
         (answer(b'{"detail": 1}', "500 Oops"), "the world answered 500"),
@@ -211,7 +211,7 @@ def test_what_is_no_host_ends_in_a_sentence(host: str) -> None:
         (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", "the world answered 302"),
     ],
 )  # fmt: skip
-def test_what_is_no_world_ends_in_a_sentence(given: bytes, sentence: str) -> None:
+def test_another_server_on_the_port_ends_in_a_sentence(given: bytes, sentence: str) -> None:
     with server(given) as port:
         result = pairsim("status", "--port", port)
     assert result.exit_code == 1
@@ -222,24 +222,26 @@ def test_what_is_no_world_ends_in_a_sentence(given: bytes, sentence: str) -> Non
     "command", [("status",), ("switchover", "north"), ("kill", "north"), ("send", "north", "x", "1")]
 )
 @pytest.mark.parametrize("name", ["a", "w"])
-def test_the_port_of_a_process_is_not_that_of_its_world(shared: Running, command: tuple[str, ...], name: str) -> None:
+def test_the_port_of_a_process_in_place_of_the_world_is_explained(
+    shared: Running, command: tuple[str, ...], name: str
+) -> None:
     port = shared.made.places[name].slot.http_port
     result = pairsim(*command, "--port", str(port))
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        f"Error: port {port} is that of the process {name}: give the port of the `pairsim up` that runs it\n"
+        f"Error: port {port} belongs to the process {name}: give the port of the `pairsim up` that runs it\n"
     )
 
 
-def test_a_world_that_hangs_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_api, "_SECONDS", 0.1)
+def test_a_world_that_hangs_has_a_sentence_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_api, "_TIMEOUT_SECONDS", 0.1)
     with server() as port:
         result = pairsim("status", "--port", port)
     assert result.exit_code == 1
-    assert "does not answer: `pairsim up` hangs, or something else listens there" in result.stderr
+    assert "does not answer: `pairsim up` hangs, or another program listens there" in result.stderr
 
 
-def test_a_proxy_of_the_environment_is_not_asked(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_ignored(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -249,35 +251,35 @@ def test_a_proxy_of_the_environment_is_not_asked(shared: Running, monkeypatch: p
 # --- watching
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, picture: WorldPicture, looks: int) -> Callable[[Where], WorldPicture]:
-    """A world that is gone after some looks."""
+def watched(monkeypatch: pytest.MonkeyPatch, seen: WorldStatus, looks: int) -> Callable[[WorldAddress], WorldStatus]:
+    """Makes `pairsim status` see a world that is gone after some looks."""
     left = iter(range(looks))
 
-    def look(where: Where) -> WorldPicture:
+    def look(address: WorldAddress) -> WorldStatus:
         if next(left, None) is None:
-            return local_api.world(Where("127.0.0.1", int(NOBODY)))
-        return picture
+            return local_api.fetch_world(WorldAddress("127.0.0.1", int(NOBODY)))
+        return seen
 
-    monkeypatch.setattr(status, "world", look)
-    monkeypatch.setattr(status, "_PERIOD", 0.0)
+    monkeypatch.setattr(status, "fetch_world", look)
+    monkeypatch.setattr(status, "_REFRESH_SECONDS", 0.0)
     return look
 
 
-def test_a_world_that_goes_away_while_it_is_watched_is_told(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, local_api.world(Where("127.0.0.1", shared.port)), 3)
+def test_a_world_that_ends_while_it_is_watched_is_reported(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched(monkeypatch, local_api.fetch_world(WorldAddress("127.0.0.1", shared.port)), 3)
     result = shared.run("status", "--watch")
     assert result.exit_code == 1
     assert result.stdout.count("1 area(s), 1 spare(s)") == 3
     assert result.stderr.startswith("Error: no world runs on port 9")
 
 
-def test_watched_by_a_program_there_is_a_document_a_line(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, local_api.world(Where("127.0.0.1", shared.port)), 2)
+def test_watch_prints_one_json_document_per_line(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched(monkeypatch, local_api.fetch_world(WorldAddress("127.0.0.1", shared.port)), 2)
     result = shared.run("status", "--watch", "--json")
     assert [len(json.loads(line)["areas"]) for line in result.stdout.splitlines()] == [1, 1]
 
 
-def test_ctrl_c_is_how_watching_ends(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_watching_without_an_error(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt
 
@@ -289,12 +291,12 @@ def test_ctrl_c_is_how_watching_ends(shared: Running, monkeypatch: pytest.Monkey
 # --- orders
 
 
-def test_a_switchover_tells_how_long_it_stood_still(shared: Running) -> None:
+def test_a_switchover_prints_how_long_the_area_stood_still(shared: Running) -> None:
     result = shared.run("switchover", "north")
     assert (result.exit_code, result.stdout) == (0, "north switched over: it stood still for 6.5 ms; term 2\n")
 
 
-def test_a_switchover_without_a_passive_says_why(tmp_path: Path) -> None:
+def test_a_switchover_without_a_passive_prints_the_reason(tmp_path: Path) -> None:
     with running(tmp_path) as world:
         world.made.replicas["a"].refuse = RefusedError("the passive is not in sync")
         result = world.run("switchover", "north")
@@ -303,7 +305,7 @@ def test_a_switchover_without_a_passive_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["switchover", "kill"])
 @pytest.mark.parametrize("area", ["south", "", "NORTH", "../north", "n" * 1000, "\udcff"])
-def test_an_unknown_area_is_told_with_those_that_there_are(shared: Running, command: str, area: str) -> None:
+def test_an_unknown_area_is_reported_with_the_known_ones(shared: Running, command: str, area: str) -> None:
     result = shared.run(command, area)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
@@ -326,13 +328,13 @@ def test_each_role_can_be_killed(shared: Running, role: str, name: str) -> None:
     assert shared.made.places[name].killed.pop() == pid
 
 
-def test_an_unknown_role_is_a_misuse(shared: Running) -> None:
+def test_an_unknown_role_is_a_usage_error(shared: Running) -> None:
     result = shared.run("kill", "north", "--role", "spare")
     assert result.exit_code == 2
     assert "'spare' is not one of 'active', 'passive', 'witness'" in result.stderr
 
 
-def test_who_does_not_run_cannot_be_killed(tmp_path: Path) -> None:
+def test_a_process_that_does_not_run_cannot_be_killed(tmp_path: Path) -> None:
     with running(tmp_path) as world:
         world.made.places["b"].pid = None
         result = world.run("kill", "north", "--role", "passive")

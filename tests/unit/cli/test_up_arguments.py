@@ -15,14 +15,14 @@ import pytest
 from pairsim_controller.cli import world_file
 from pairsim_controller.cli.world_file import read_world
 from pairsim_controller.local.data_folder import DataFolder
-from tests.unit.cli.running import pairsim
+from tests.unit.cli.local_world import pairsim
 from tests.unit.controller.views import assignment, spec
 
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "two-areas.yaml").read_text()
 
 
 def up(path: Path, *words: str, data: Path | None = None) -> tuple[int, str]:
-    """Exit code, and what was told; nothing may have begun."""
+    """Runs `pairsim up`; returns the exit code and the errors. No process may have been started."""
     data = data or path.parent / "data"
     result = pairsim("up", str(path), "--data", str(data), *words)
     assert "starting" not in result.stdout
@@ -46,18 +46,18 @@ def test_the_example_is_a_world(world: Path) -> None:
     assert [area.area for area in read_world(world)] == ["west", "east"]
 
 
-def test_a_mark_of_some_editors_does_no_harm(world: Path) -> None:
+def test_a_byte_order_mark_is_ignored(world: Path) -> None:
     world.write_bytes(b"\xef\xbb\xbf" + EXAMPLE.encode())
     assert len(read_world(world)) == 2
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     code, sentence = up(tmp_path / "nosuch.yaml")
     assert (code, sentence) == (1, f"Error: cannot read {tmp_path}/nosuch.yaml: No such file or directory\n")
     assert not (tmp_path / "data").exists()
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(tmp_path: Path) -> None:
     assert up(tmp_path, data=tmp_path / "data") == (1, f"Error: cannot read {tmp_path}: Is a directory\n")
 
 
@@ -68,21 +68,21 @@ def test_a_file_must_be_named() -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "no document of kind Area, and no plane says how many `areas` it is cut into"),
+        (b"", "no document of kind Area, and no plane says by `areas` how many it has"),
         (b"---\n---\n", "no document of kind Area"),
         (b"# nothing\n", "no document of kind Area"),
-        (b"a: [\n", "this is no YAML"),
-        (b"\t- x", "this is no YAML"),
-        (b"\x00", "this is no YAML"),
+        (b"a: [\n", "line 2: the file is not valid YAML"),
+        (b"\t- x", "line 1: the file is not valid YAML"),
+        (b"\x00", "the file is not valid YAML"),
         (b"\xff\xfe\x00", "is no text"),
-        (b"just words", "document 1: is no mapping"),
-        (b"kind: Pod\napiVersion: v1\n", "document 1: kind 'Pod' is none of Plane, Area"),
-        (b"[" * 5000, "this is no YAML"),
-        (b"&a [*a, *a]", "is no mapping"),
+        (b"just words", "document 1: write a mapping with apiVersion, kind, metadata and spec"),
+        (b"kind: Pod\napiVersion: v1\n", "document 1: kind must be one of Plane, Area, not 'Pod'"),
+        (b"[" * 5000, "the file is nested too deeply"),
+        (b"&a [*a, *a]", "the file is nested over 60 levels deep"),
     ],
     ids=lambda content: repr(content)[:30],
 )
-def test_what_is_no_world_is_told_with_the_file(world: Path, content: bytes, sentence: str) -> None:
+def test_an_invalid_world_file_is_reported_with_its_path(world: Path, content: bytes, sentence: str) -> None:
     world.write_bytes(content)
     code, told = up(world)
     assert code == 1
@@ -91,7 +91,7 @@ def test_what_is_no_world_is_told_with_the_file(world: Path, content: bytes, sen
     assert not (world.parent / "data").exists()
 
 
-def test_a_huge_file_is_no_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_huge_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code, told = up(Path("/dev/zero"), data=tmp_path / "data")
     assert (code, told) == (1, "Error: /dev/zero is no world file: it has over 4 MiB\n")
 
@@ -99,9 +99,9 @@ def test_a_huge_file_is_no_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.parametrize(
     ("before", "after", "sentence"),
     [
-        ("simulator: physics", "simulator: phisics", "Plane physics: there is no simulator 'phisics': installed are"),
+        ("simulator: physics", "simulator: phisics", "Plane physics: the simulator 'phisics' is unknown: installed"),
         ("simulator: physics", "simulator: no.such:Thing", "cannot be loaded: No module named 'no'"),
-        ("simulator: physics", "simulator: json:loads", "'json:loads' is no simulator"),
+        ("simulator: physics", "simulator: json:loads", "'json:loads' is not a simulator"),
         ("radius: 0.5", "radios: 0.5", "physics has no parameter 'radios': it takes collisions, radius, speed"),
         ("radius: 0.5", "radius: -1", "radius is a number of metres above 0"),
         ("radius: 0.5", "radius: .nan", "must be finite"),
@@ -117,7 +117,7 @@ def test_a_huge_file_is_no_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ],
     ids=lambda text: text[:40],
 )  # fmt: skip
-def test_a_world_that_cannot_be_is_refused_before_it_is_founded(
+def test_an_unusable_world_is_refused_before_anything_is_created(
     world: Path, before: str, after: str, sentence: str
 ) -> None:
     code, told = up(changed(world, before, after))
@@ -126,7 +126,7 @@ def test_a_world_that_cannot_be_is_refused_before_it_is_founded(
     assert not (world.parent / "data").exists()
 
 
-def test_a_parameter_that_is_wrong_is_told_once_for_all_areas(world: Path) -> None:
+def test_an_invalid_parameter_is_reported_once_for_all_areas(world: Path) -> None:
     _, told = up(changed(world, "radius: 0.5", "radius: -1"))
     assert told.count("radius") == 1
 
@@ -139,11 +139,11 @@ def test_a_parameter_that_is_wrong_is_told_once_for_all_areas(world: Path) -> No
         ("1 / 0", "raised ZeroDivisionError: division by zero at {file}:1"),
         ("import nosuch_module", "cannot be loaded: No module named 'nosuch_module'"),
         ("this is no Python", "cannot be loaded: invalid syntax"),
-        ("class Mine: pass", "is no simulator: it must be a class with"),
-        ("class Mine:\n def __init__(self, area): raise KeyError('x')\n", "is no simulator"),
+        ("class Mine: pass", "is not a simulator: it must be a class with"),
+        ("class Mine:\n def __init__(self, area): raise KeyError('x')\n", "is not a simulator"),
     ],
 )  # fmt: skip
-def test_somebodys_simulator_that_fails_is_told(
+def test_a_simulator_that_cannot_be_loaded_is_reported_with_the_line(
     world: Path, monkeypatch: pytest.MonkeyPatch, code: str, sentence: str
 ) -> None:
     file = world.parent / "mine_for_a_test.py"
@@ -157,7 +157,7 @@ def test_somebodys_simulator_that_fails_is_told(
     assert not (world.parent / "data").exists()
 
 
-def test_a_simulator_in_the_folder_that_it_is_started_in_is_found(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_simulator_in_the_current_folder_is_found(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (world.parent / "yours_for_a_test.py").write_text("from pairsim.simulators.physics import Physics as Yours")
     monkeypatch.chdir(world.parent)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -165,7 +165,7 @@ def test_a_simulator_in_the_folder_that_it_is_started_in_is_found(world: Path, m
     assert len(read_world(changed(world, "simulator: physics", "simulator: yours_for_a_test:Yours"))) == 2
 
 
-def test_a_simulator_that_fails_when_it_is_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_simulator_that_raises_in_init_is_reported_with_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def __init__(self, _area: object) -> None:
             json.loads("")
@@ -187,12 +187,12 @@ def test_a_simulator_that_fails_when_it_is_made_is_told(monkeypatch: pytest.Monk
     ],
     ids=str,
 )  # fmt: skip
-def test_options_that_cannot_be_are_a_misuse(world: Path, words: list[str]) -> None:
+def test_invalid_options_are_a_usage_error(world: Path, words: list[str]) -> None:
     assert up(world, *words)[0] == 2
     assert not (world.parent / "data").exists()
 
 
-def test_a_taken_port_is_told(world: Path) -> None:
+def test_a_taken_port_is_reported(world: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert up(world, "--port", port) == (1, f"Error: port {port} is taken: give another one with --port\n")
@@ -200,7 +200,7 @@ def test_a_taken_port_is_told(world: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["203.0.113.9", "nosuch.invalid"])
-def test_an_address_of_another_machine_is_told(world: Path, host: str) -> None:
+def test_an_address_of_another_machine_is_reported(world: Path, host: str) -> None:
     assert up(world, "--host", host) == (1, f"Error: --host {host} is no address of this machine\n")
     assert not (world.parent / "data").exists()
 
@@ -208,12 +208,12 @@ def test_an_address_of_another_machine_is_told(world: Path, host: str) -> None:
 # --- the data folder
 
 
-def test_a_data_folder_that_is_a_file_is_told(world: Path) -> None:
+def test_a_file_in_place_of_the_data_folder_is_reported(world: Path) -> None:
     code, told = up(world, data=world)
     assert (code, told) == (1, f"Error: cannot use the data folder {world}: File exists\n")
 
 
-def test_a_data_folder_that_cannot_be_made_is_told(world: Path) -> None:
+def test_a_data_folder_that_cannot_be_created_is_reported(world: Path) -> None:
     code, told = up(world, data=Path("/proc/nothing-can-be-made-here"))
     assert code == 1
     assert told.startswith("Error: cannot use the data folder /proc/nothing-can-be-made-here: ")
@@ -232,7 +232,7 @@ def test_a_data_folder_is_for_one_world(world: Path) -> None:
 
 @pytest.mark.parametrize("name", ["areas.json", "pool.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"7", b'[{"name": 7}]', b"\xff"])
-def test_damaged_records_are_told(world: Path, name: str, content: bytes) -> None:
+def test_damaged_records_are_reported(world: Path, name: str, content: bytes) -> None:
     data = world.parent / "data"
     data.mkdir()
     (data / name).write_bytes(content)
@@ -249,7 +249,7 @@ def test_damaged_records_are_told(world: Path, name: str, content: bytes) -> Non
         ("name: west", "name: north", "or give --release to let it go; its last state is kept in backups/"),
     ],
 )
-def test_a_world_that_changed_since_is_told(world: Path, before: str, after: str, sentence: str) -> None:
+def test_a_changed_world_is_reported(world: Path, before: str, after: str, sentence: str) -> None:
     data = world.parent / "data"
     recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world)[0])
     folder = DataFolder(data)

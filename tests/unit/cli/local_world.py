@@ -1,4 +1,4 @@
-"""A local world of fakes that runs in a thread, for commands that are run as a user runs them."""
+"""A local world of fakes that runs in a thread, for commands as a user runs them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from pairsim.cli import main
-from pairsim.model.command_schema import Catalogue, Operation
+from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.state.schema import Component
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.local.api import world_app
@@ -23,17 +23,17 @@ SECONDS = 20.0
 
 
 class Running:
-    """A world, and the commands of its user."""
+    """A running world, with the commands of its user."""
 
     def __init__(self, made: Fakes, port: int, loop: asyncio.AbstractEventLoop) -> None:
         self.made, self.port, self._loop = made, port, loop
 
     def run(self, *words: str, text: str | bytes | None = None) -> Result:
-        """Runs `pairsim WORDS --port ...`; whatever is raised and is no exit ends the test."""
+        """Runs `pairsim WORDS --port ...`; an exception other than an exit fails the test."""
         return pairsim(*words, "--port", str(self.port), text=text)
 
     def do(self, change: Callable[[], object], condition: Callable[[], object] = lambda: True) -> None:
-        """Changes something in the world's own thread, and waits for what comes of it."""
+        """Changes the world in its own thread, and waits for a condition."""
 
         async def work() -> None:
             change()
@@ -43,16 +43,16 @@ class Running:
 
 
 def pairsim(*words: str, text: str | bytes | None = None) -> Result:
-    """A command as a user gives it; a traceback of it is one of the test."""
+    """Runs a command as a user does; an exception fails the test."""
     return CliRunner().invoke(main, words, input=text, catch_exceptions=False)
 
 
 @asynccontextmanager
 async def _world(path: Path) -> AsyncIterator[tuple[Fakes, int]]:
     async with fakes(path) as made:
-        catalogue = Catalogue(SCHEMA, [Operation("impulse", (Component("impulse", "float32", 3),))])
+        command_schema = CommandSchema(SCHEMA, [Operation("impulse", (Component("impulse", "float32", 3),))])
         for replica in made.replicas.values():
-            replica.area_catalogue = catalogue
+            replica.area_command_schema = command_schema
             replica.spawn(1, [[0.5, 0.5, 0.5]] * 3)
         app = world_app(made.world, frozenset({"127.0.0.1"}))
         async with serve_app(app, "127.0.0.1:0", drain=0.1) as port:
@@ -62,7 +62,7 @@ async def _world(path: Path) -> AsyncIterator[tuple[Fakes, int]]:
 
 @contextmanager
 def running(path: Path) -> Iterator[Running]:
-    """The area north with its active a, its passive b, its witness w; and the spare c."""
+    """Runs a world with the area north (active a, passive b, witness w) and the spare c."""
     started: list[Running] = []
     ready = threading.Event()
     failures: list[BaseException] = []

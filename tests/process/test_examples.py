@@ -1,0 +1,124 @@
+"""The examples run against a world that `pairsim up` runs, as their READMEs say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import ROOT
+from tests.process.world.ups import PAIRSIM, Up, until
+
+EXAMPLES = ROOT / "examples"
+OWN, PLUGIN = EXAMPLES / "03-own-simulator", EXAMPLES / "04-plugin-wheel"
+
+
+def run(*words: str, seconds: float = 120.0) -> str:
+    """Runs a command that must succeed, and returns its output."""
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def commands(readme: Path, start: str) -> list[list[str]]:
+    """Returns the words of the commands in a README that start with a text."""
+    lines = re.findall(rf"^\$ ({re.escape(start)}.*)$", readme.read_text(), re.MULTILINE)
+    assert lines
+    return [line.partition("#")[0].split() for line in lines]
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Builds the wheel of the plugin without network, and installs it as the README says."""
+    builders = pytest.importorskip("hatchling.builders.wheel", reason="pip install -e '.[dev]' brings hatchling")
+    folder = tmp_path_factory.mktemp("plugin")
+    list(builders.WheelBuilder(str(PLUGIN)).build(directory=str(folder / "dist"), versions=["standard"]))
+    (words,) = commands(PLUGIN / "README.md", "pairsim install")
+    paths = {"dist": str(folder / "dist"), "plugins": str(folder / "plugins")}
+    run(*PAIRSIM, *[paths.get(word, word) for word in words[1:]])
+    return folder / "plugins"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> Iterator[Up]:
+    """A world with the area `west` of the example world, and the areas of the two simulators."""
+    made = Up(tmp_path_factory.mktemp("examples"))
+    west = (EXAMPLES / "two-areas.yaml").read_text().rpartition("---")[0]
+    made.file.write_text("---\n".join([west, *(p.read_text() for p in (OWN / "cups.yaml", PLUGIN / "balloons.yaml"))]))
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(OWN), str(plugins), *([before] if before else [])])
+    try:
+        made.start()
+        until(lambda: any("the world is ready" in line for line in made.sentences()), "the world is ready", seconds=120)
+        yield made
+    finally:
+        made.close()
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def test_send(world: Up) -> None:
+    lines = run(sys.executable, str(EXAMPLES / "01-send" / "send.py"), world.port).splitlines()
+    assert [re.sub(r"\d+", "N", line) for line in lines] == [
+        "spawn: applied in tick N",
+        "impulse: applied in tick N",
+        "impulse: duplicate in tick N",
+        "despawn: applied in tick N",
+    ]
+    assert lines[1].split()[-1] == lines[2].split()[-1]
+
+
+def test_observe_through_a_takeover(world: Up) -> None:
+    script = [sys.executable, str(EXAMPLES / "02-observe" / "observe.py"), world.port]
+    with subprocess.Popen(
+        script, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as done:
+        assert done.stdout is not None
+        first = done.stdout.readline()
+        world.order("kill", "west", "--role", "active")
+        rest = done.stdout.readlines()
+    assert done.returncode == 0
+    seen = [(int(tick), int(term)) for tick, term in re.findall(r"tick (\d+), term (\d+)", "".join([first, *rest]))]
+    assert seen == sorted(set(seen))
+
+
+def test_own_simulator(world: Up) -> None:
+    heat, rejected = commands(OWN / "README.md", "pairsim send")
+    assert "  applied  tick " in run(*PAIRSIM, *heat[1:], "--port", world.port)
+    done = subprocess.run([*PAIRSIM, *rejected[1:], "--port", world.port], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.endswith("this cup does not exist\n")
+
+
+def test_plugin_wheel(world: Up) -> None:
+    (valley,) = [area for area in world.picture().areas if area.area == "valley"]
+    assert valley.redundant
+    assert [replica.entities for replica in valley.replicas] == [100, 100]
+
+
+def test_chaos(world: Up) -> None:
+    until(
+        lambda: all(area.redundant for area in world.picture().areas) and world.picture().spares, "the world is whole"
+    )
+    (words,) = commands(EXAMPLES / "05-chaos" / "README.md", "pairsim-chaos run")
+    program = [sys.executable, "-m", "pairsim_chaos", *words[1:]]
+    assert "held" in run(*program, "--port", world.port, "--calm", "0.5")
+
+
+def test_ten_kills(world: Up) -> None:
+    until(
+        lambda: all(area.redundant for area in world.picture().areas) and world.picture().spares, "the world is whole"
+    )
+    before = {area.area: area.replicas[0].entities for area in world.picture().areas}
+    output = run(sys.executable, str(EXAMPLES / "ten_kills.py"), "--port", world.port, "--kills", "1", "--rate", "300")
+    assert output.endswith("Nothing was lost.\n")
+    until(
+        lambda: {area.area: area.replicas[0].entities for area in world.picture().areas if area.replicas} == before,
+        "the entities of the run are gone",
+    )

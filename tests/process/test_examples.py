@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import ROOT
-from tests.process.world.ups import PAIRSIM, Up, until
+from tests.process.world.running_worlds import PAIRSIM, RunningWorld, until
 
 EXAMPLES = ROOT / "examples"
 OWN, PLUGIN = EXAMPLES / "03-own-simulator", EXAMPLES / "04-plugin-wheel"
@@ -45,9 +45,9 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> Iterator[Up]:
+def world(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> Iterator[RunningWorld]:
     """A world with the area `west` of the example world, and the areas of the two simulators."""
-    made = Up(tmp_path_factory.mktemp("examples"))
+    made = RunningWorld(tmp_path_factory.mktemp("examples"))
     west = (EXAMPLES / "two-areas.yaml").read_text().rpartition("---")[0]
     made.file.write_text("---\n".join([west, *(p.read_text() for p in (OWN / "cups.yaml", PLUGIN / "balloons.yaml"))]))
     before = os.environ.get("PYTHONPATH")
@@ -63,7 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> Iterator[U
             os.environ["PYTHONPATH"] = before
 
 
-def test_send(world: Up) -> None:
+def test_send(world: RunningWorld) -> None:
     lines = run(sys.executable, str(EXAMPLES / "01-send" / "send.py"), world.port).splitlines()
     assert [re.sub(r"\d+", "N", line) for line in lines] == [
         "spawn: applied in tick N",
@@ -74,7 +74,7 @@ def test_send(world: Up) -> None:
     assert lines[1].split()[-1] == lines[2].split()[-1]
 
 
-def test_observe_through_a_takeover(world: Up) -> None:
+def test_observe_through_a_takeover(world: RunningWorld) -> None:
     script = [sys.executable, str(EXAMPLES / "02-observe" / "observe.py"), world.port]
     with subprocess.Popen(
         script, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -88,7 +88,7 @@ def test_observe_through_a_takeover(world: Up) -> None:
     assert seen == sorted(set(seen))
 
 
-def test_own_simulator(world: Up) -> None:
+def test_own_simulator(world: RunningWorld) -> None:
     heat, rejected = commands(OWN / "README.md", "pairsim send")
     assert "  applied  tick " in run(*PAIRSIM, *heat[1:], "--port", world.port)
     done = subprocess.run([*PAIRSIM, *rejected[1:], "--port", world.port], capture_output=True, text=True, check=False)
@@ -96,13 +96,13 @@ def test_own_simulator(world: Up) -> None:
     assert done.stdout.endswith("this cup does not exist\n")
 
 
-def test_plugin_wheel(world: Up) -> None:
+def test_plugin_wheel(world: RunningWorld) -> None:
     (valley,) = [area for area in world.picture().areas if area.area == "valley"]
     assert valley.redundant
     assert [replica.entities for replica in valley.replicas] == [100, 100]
 
 
-def test_chaos(world: Up) -> None:
+def test_chaos(world: RunningWorld) -> None:
     until(
         lambda: all(area.redundant for area in world.picture().areas) and world.picture().spares, "the world is whole"
     )
@@ -111,7 +111,7 @@ def test_chaos(world: Up) -> None:
     assert "held" in run(*program, "--port", world.port, "--calm", "0.5")
 
 
-def test_ten_kills(world: Up) -> None:
+def test_ten_kills(world: RunningWorld) -> None:
     until(
         lambda: all(area.redundant for area in world.picture().areas) and world.picture().spares, "the world is whole"
     )

@@ -48,12 +48,12 @@ from pairsim_controller.console.sampling import Sample
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, PlaneStatus, StoredAssignment, body_of
 from pairsim_controller.kube.manager import Candidate, new_secret
 from pairsim_controller.kube.metrics import Meters as ControllerMeters
-from pairsim_controller.kube.owned_objects import belongings
+from pairsim_controller.kube.owned_objects import owned_objects
 from pairsim_controller.local.api import Order, world_app
 from pairsim_controller.local.process import Slot
 from pairsim_controller.local.processes_api import EndOrder, StartOrder
 from pairsim_controller.local.world import LocalWorld
-from tests.unit.controller.worlds import fakes as local_world
+from tests.unit.controller.local_worlds import fakes as local_world
 from tests.unit.manifests.rendered import build as kustomized
 from tests.unit.monitoring.exposed import GROUP, everything
 from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
@@ -113,7 +113,7 @@ def area_status_body(document: dict[str, object]) -> dict[str, object]:
 
 def area_belongings(document: dict[str, object]) -> Iterable[dict[str, object]]:
     """Returns the objects that the controller makes for an Area."""
-    return belongings(msgspec.convert(document, AreaObject))
+    return owned_objects(msgspec.convert(document, AreaObject))
 
 
 def verdict_json(documents: list[dict[str, object]]) -> bytes:

@@ -216,7 +216,7 @@ def backup_name(folder: Path) -> str:
         await save(b"x")
         return BackupMade(tick=12, entities=int(seconds > 0))
 
-    return asyncio.run(BackupFolder(folder).take(cast("AreaClient", SimpleNamespace(backup=made)), "north"))
+    return asyncio.run(BackupFolder(folder).write(cast("AreaClient", SimpleNamespace(backup=made)), "north"))
 
 
 def restored(line: bytes) -> object:

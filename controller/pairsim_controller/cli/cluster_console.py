@@ -35,7 +35,7 @@ class _Shown:
 
     def picture(self) -> WorldPicture:
         cluster = self._candidate.cluster
-        return cluster.picture() if cluster is not None else WorldPicture([], [])
+        return cluster.world_status() if cluster is not None else WorldPicture([], [])
 
 
 def console_app(candidate: Candidate) -> web.Application:
@@ -48,7 +48,7 @@ def console_app(candidate: Candidate) -> web.Application:
         cluster = candidate.cluster
         if cluster is None:
             return problem(409, _WAITS)
-        active = cluster.active(wanted.area)
+        active = cluster.active_client(wanted.area)
         if active is None:
             return problem(409, f"{wanted.area} has no active at the moment: try again")
         try:

@@ -25,8 +25,8 @@ from pairsim_controller.local.api import world_app
 from pairsim_controller.local.data_folder import DataFolder, FolderError
 from pairsim_controller.local.netns import NetworkError, Networks
 from pairsim_controller.local.process_pool import Pool, PoolError, known_net
-from pairsim_controller.local.world import LocalWorld, stamp
-from pairsim_controller.local.world_status import picture
+from pairsim_controller.local.world import LocalWorld, time_of_day
+from pairsim_controller.local.world_status import world_status
 
 _WILDCARDS = {"", "0.0.0.0"}  # noqa: S104 - they are refused
 _PRIVILEGED = 1024
@@ -120,7 +120,9 @@ async def _run(
         finally:
             stop.again = pool.kill
             _tell("stopping: every area is written to disk" + "; Ctrl-C again does not wait for it" * stop.by_key)
-            last = frozenset(r.replica for area in picture(world).areas for r in area.replicas if r.role == "active")
+            last = frozenset(
+                r.replica for area in world_status(world).areas for r in area.replicas if r.role == "active"
+            )
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -154,7 +156,7 @@ async def _announce(world: LocalWorld, host: str, port: int, began: float) -> No
     ready = f"the world is ready: console at http://{host}:{port}/, `pairsim status{asked}`; Ctrl-C stops it"
     announcer = Announcer(began, ready)
     while True:
-        for sentence in announcer.fresh(picture(world), time.monotonic()):
+        for sentence in announcer.fresh(world_status(world), time.monotonic()):
             _tell(sentence)
         await asyncio.sleep(_LOOK)
 
@@ -162,4 +164,4 @@ async def _announce(world: LocalWorld, host: str, port: int, began: float) -> No
 def _tell(sentence: str) -> None:
     # Whoever read it may be gone: the world goes on.
     with contextlib.suppress(OSError):
-        click.echo(f"{stamp()}  {sentence}")
+        click.echo(f"{time_of_day()}  {sentence}")

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from pairsim.model.world_status import AreaPicture
-from pairsim_controller.reconcile.redundancy_tracker import Change, Redundancy
+from pairsim_controller.reconcile.redundancy_tracker import RedundancyChange, RedundancyTracker
 
 KEPT = 200
 
@@ -49,7 +49,7 @@ class History:
         """Nothing happened yet."""
         self.events: deque[Event] = deque(maxlen=KEPT)
         self._actives: dict[str, tuple[str, int]] = {}
-        self._areas: defaultdict[str, Redundancy] = defaultdict(Redundancy)
+        self._areas: defaultdict[str, RedundancyTracker] = defaultdict(RedundancyTracker)
         self._number = 0
 
     def see(self, areas: Iterable[AreaPicture], now: float) -> None:
@@ -77,11 +77,11 @@ class History:
         self._add(Event(0, now, area.area, kind, newest.replica, before, newest.term, newest.tick))
 
     def _redundancy(self, area: AreaPicture, now: float) -> None:
-        news = self._areas[area.area].see(area, now)
+        news = self._areas[area.area].observe(area, now)
         replica, term = self._actives.get(area.area, ("", 0))
-        if news is not None and news.change is Change.LOST:
+        if news is not None and news.change is RedundancyChange.LOST:
             self._add(Event(0, now, area.area, "lost", replica, "", term, 0, news.seconds, area.missing))
-        elif news is not None and news.change is Change.RESTORED:
+        elif news is not None and news.change is RedundancyChange.RESTORED:
             pair = " and ".join(f"{member.replica} ({member.role})" for member in area.replicas)
             self._add(Event(0, now, area.area, "restored", replica, "", term, 0, news.seconds, pair))
 

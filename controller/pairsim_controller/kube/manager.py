@@ -21,8 +21,9 @@ from pairsim_controller.kube.api.port import BUDGETS, PODS, SERVICES, WATCHED, A
 from pairsim_controller.kube.api.reflector import Watching
 from pairsim_controller.kube.api.workqueue import WorkQueue
 from pairsim_controller.kube.api.writes import SECRETS, KubeApi
-from pairsim_controller.kube.cluster import Cluster, LeaseLostError
+from pairsim_controller.kube.cluster import Cluster
 from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.ports import LeaseLostError
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 
 log = structlog.get_logger()
@@ -81,12 +82,12 @@ class Candidate:
 
     async def _work(self, token: str) -> None:
         """Ends by an error as soon as the lease is lost; everything that it began is ended then."""
-        looks = self._queue("looks", lambda key: cluster.look(key), _LOOKERS)  # noqa: PLW0108 - there is no cluster yet
-        papers = self._queue("papers", lambda key: cluster.paper(key), _CLERKS, ahead=looks)  # noqa: PLW0108
+        looks = self._queue("looks", lambda key: cluster.reconcile(key), _LOOKERS)  # noqa: PLW0108 - there is no cluster yet
+        papers = self._queue("papers", lambda key: cluster.sync_status(key), _CLERKS, ahead=looks)  # noqa: PLW0108
         cluster = Cluster(
-            self._api, looks, papers, token, meters=self._meters, holds=self._lease.holds, backups=self._backups
+            self._api, looks, papers, token, metrics=self._meters, holds=self._lease.holds, backups=self._backups
         )
-        self._meters.census = cluster.census
+        self._meters.census = cluster.counts
         self.cluster = cluster
         watches = [self._watching(resource, cluster) for resource in WATCHED]
         async with asyncio.TaskGroup() as group:
@@ -112,7 +113,7 @@ class Candidate:
 
     def _watching(self, resource: Resource, cluster: Cluster) -> Watching:
         selector = f"{PART_OF}={WORLD}" if resource in _SELECTED else ""
-        return Watching(self._connection, self._namespace, resource, cluster.saw, selector=selector)
+        return Watching(self._connection, self._namespace, resource, cluster.on_event, selector=selector)
 
     async def _keep(self) -> None:
         await self._lease.keep()

@@ -16,7 +16,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pairsim_controller.kube.api.objects import LastTakeover
-from pairsim_controller.reconcile.area_counts import Census, CensusCollector
+from pairsim_controller.reconcile.area_counts import AreaCounts, AreaCountsCollector
 
 _BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 QUEUES = ("looks", "papers")
@@ -84,8 +84,8 @@ class Meters:
             self.retries.labels(queue=queue)
         for reason in REASONS:
             self._changes.labels(reason=reason)
-        self.census: Callable[[], Census | None] = lambda: None
-        registry.register(CensusCollector(lambda: self.census()))  # noqa: PLW0108 - it is another one later
+        self.census: Callable[[], AreaCounts | None] = lambda: None
+        registry.register(AreaCountsCollector(lambda: self.census()))  # noqa: PLW0108 - it is another one later
         ProcessCollector(registry=registry)
         self.idle()
 

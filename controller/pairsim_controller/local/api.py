@@ -15,7 +15,7 @@ from pairsim_controller.console.page import add_page
 from pairsim_controller.local.processes_api import EndOrder, Processes, StartOrder
 from pairsim_controller.local.prometheus import Targets
 from pairsim_controller.local.world import LocalWorld
-from pairsim_controller.local.world_status import picture
+from pairsim_controller.local.world_status import world_status
 
 _ROLES = ("active", "passive", "witness")
 _SENTENCES = {
@@ -60,7 +60,7 @@ class _Service:
         return web.json_response({"replica": order.process, "pid": pid})
 
     async def show(self, _request: web.Request) -> web.Response:
-        return web.json_response(body=msgspec.json.encode(picture(self._world)))
+        return web.json_response(body=msgspec.json.encode(world_status(self._world)))
 
     async def kill(self, request: web.Request) -> web.Response:
         order = await read_order(request, Order)
@@ -68,7 +68,7 @@ class _Service:
             return order
         if order.role not in _ROLES:
             return problem(400, f"role {order.role!r} is none of {', '.join(_ROLES)}")
-        name = self._world.replica(order.area, order.role)
+        name = self._world.find_replica(order.area, order.role)
         if name is None:
             return _missing(self._world, order)
         pid = self._world.pool.processes[name].kill()
@@ -80,11 +80,11 @@ class _Service:
         order = await read_order(request, Order)
         if isinstance(order, web.Response):
             return order
-        name = self._world.replica(order.area, "active")
+        name = self._world.find_replica(order.area, "active")
         if name is None:
             return _missing(self._world, order)
         try:
-            answer = await self._world.observers[name].client.switchover()
+            answer = await self._world.watchers[name].client.switchover()
         except ClientError as error:
             return problem(409, str(error))
         return web.json_response(body=msgspec.json.encode(answer))
@@ -99,7 +99,7 @@ class _Shown:
         self._world = world
 
     def picture(self) -> WorldPicture:
-        return picture(self._world)
+        return world_status(self._world)
 
 
 def world_app(world: LocalWorld, hosts: frozenset[str], history: History | None = None) -> web.Application:

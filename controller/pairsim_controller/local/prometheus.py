@@ -15,8 +15,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pairsim.model.status import Role
 from pairsim_controller.local.world import LocalWorld
-from pairsim_controller.local.world_status import picture
-from pairsim_controller.reconcile.area_counts import Census, CensusCollector, census
+from pairsim_controller.local.world_status import world_status
+from pairsim_controller.reconcile.area_counts import AreaCounts, AreaCountsCollector, count_areas
 
 NAMESPACE = "local"
 
@@ -27,7 +27,7 @@ class Targets:
     def __init__(self, world: LocalWorld) -> None:
         self._world = world
         self.registry = CollectorRegistry()
-        self.registry.register(CensusCollector(self._census))
+        self.registry.register(AreaCountsCollector(self._census))
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
@@ -52,10 +52,10 @@ class Targets:
         ]
         return web.json_response([*found, _target(request.host, "pairsim-up", "up")])
 
-    def _census(self) -> Census:
-        seen = picture(self._world)
+    def _census(self) -> AreaCounts:
+        seen = world_status(self._world)
         areas = [(any(r.role == Role.ACTIVE for r in area.replicas), area.redundant) for area in seen.areas]
-        return census(areas, len(seen.spares))
+        return count_areas(areas, len(seen.spares))
 
 
 def _target(address: str, name: str, container: str) -> dict[str, object]:

@@ -15,8 +15,8 @@ from pairsim.model.command_schema import Catalogue, Operation
 from pairsim.model.state.schema import Component
 from pairsim.server.http.listener import listening
 from pairsim_controller.local.api import world_app
-from pairsim_controller.local.world_status import picture
-from tests.unit.controller.worlds import Fakes, fakes, until
+from pairsim_controller.local.world_status import world_status
+from tests.unit.controller.local_worlds import Fakes, fakes, until
 from tests.unit.server.fakes import SCHEMA
 
 SECONDS = 20.0
@@ -56,7 +56,9 @@ async def _world(path: Path) -> AsyncIterator[tuple[Fakes, int]]:
             replica.spawn(1, [[0.5, 0.5, 0.5]] * 3)
         app = world_app(made.world, frozenset({"127.0.0.1"}))
         async with listening(app, "127.0.0.1:0", drain=0.1) as port:
-            await until(lambda: picture(made.world).areas[0].redundant and len(picture(made.world).spares) == 1)
+            await until(
+                lambda: world_status(made.world).areas[0].redundant and len(world_status(made.world).spares) == 1
+            )
             yield made, port
 
 

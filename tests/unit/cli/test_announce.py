@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
 from pairsim_controller.cli.progress import Announcer
-from pairsim_controller.reconcile.redundancy_tracker import PATIENCE
-from tests.unit.controller.views import BOX
+from pairsim_controller.reconcile.redundancy_tracker import REPORT_AFTER_SECONDS
+from tests.unit.controller.builders import BOX
 
 BEGAN = 100.0
 READY = "the world is ready"
@@ -76,7 +76,7 @@ def test_a_gap_after_which_all_is_as_before_is_no_news() -> None:
 def test_a_longer_gap_is_told_once_with_its_reason_and_its_end() -> None:
     story = begun()
     assert story.at(10, ALONE) == []
-    assert story.at(10 + PATIENCE, ALONE) == ["west: not redundant for 1 s: a is active alone"]
+    assert story.at(10 + REPORT_AFTER_SECONDS, ALONE) == ["west: not redundant for 1 s: a is active alone"]
     assert story.at(30, area(missing="no replica can be reached")) == []
     assert story.at(40.5, PAIR) == ["west: redundant again after 30.50 s: a (active) and b (passive), 7 entities"]
     assert story.at(41, PAIR) == []

@@ -21,7 +21,7 @@ from pairsim.replication.raft.storage import JournalError
 from pairsim.settings import ProcessSettings
 from tests.harness import ROOT, free_ports
 from tests.unit.cli.running import pairsim
-from tests.unit.controller.views import assignment, spec
+from tests.unit.controller.builders import assignment, spec
 
 SECRET, TOKEN = b"a-secret-of-sixteen-bytes", b"token\n"
 

@@ -16,7 +16,7 @@ from pairsim_controller.cli import world_file
 from pairsim_controller.cli.world_file import read_world
 from pairsim_controller.local.data_folder import DataFolder
 from tests.unit.cli.running import pairsim
-from tests.unit.controller.views import assignment, spec
+from tests.unit.controller.builders import assignment, spec
 
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "two-areas.yaml").read_text()
 

@@ -19,9 +19,9 @@ from pairsim.cli.local_api import Where
 from pairsim.model.status import Role
 from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
 from pairsim.replication.service import RefusedError
-from pairsim_controller.local.world_status import picture
+from pairsim_controller.local.world_status import world_status
 from tests.unit.cli.running import Running, pairsim, running
-from tests.unit.controller.views import BOX
+from tests.unit.controller.builders import BOX
 
 NOBODY = "9"
 """A port at which nobody listens."""
@@ -82,7 +82,7 @@ def test_status_shows_that_time_runs_slowly(tmp_path: Path) -> None:
             world.made.replicas["a"].pace = 0.41
             world.made.replicas["a"].tell(None)
 
-        world.do(slow, lambda: getattr(world.made.world.observers["a"].status, "pace", 1.0) < 1)
+        world.do(slow, lambda: getattr(world.made.world.watchers["a"].status, "pace", 1.0) < 1)
         said = " ".join(world.run("status").stdout.split())
         assert "north is slow: ticks take 121 ms, there are 50 ms for each: time runs at 0.41 of its rate" in said
         assert json.loads(world.run("status", "--json").stdout)["areas"][0]["pace"] == 0.41
@@ -113,7 +113,7 @@ def test_an_area_that_nobody_has_is_in_the_table(tmp_path: Path) -> None:
     with running(tmp_path) as world:
         world.do(
             lambda: [r.become(Role.SPARE) for r in world.made.replicas.values()],
-            lambda: world.made.world.replica("north", "active") is None,
+            lambda: world.made.world.find_replica("north", "active") is None,
         )
         output = world.run("status").stdout
         assert "north" in output
@@ -121,9 +121,9 @@ def test_an_area_that_nobody_has_is_in_the_table(tmp_path: Path) -> None:
         assert "north is not redundant: no replica can be reached" in output
 
 
-def on_a_terminal(picture: WorldPicture, width: int) -> str:
+def on_a_terminal(world_status: WorldPicture, width: int) -> str:
     screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    screen.print(status.shown(picture, width))
+    screen.print(status.shown(world_status, width))
     assert isinstance(screen.file, io.StringIO)
     return screen.file.getvalue()
 
@@ -161,7 +161,7 @@ def test_a_step_that_is_not_deterministic_is_in_the_status(tmp_path: Path) -> No
     with running(tmp_path) as world:
         world.do(
             lambda: setattr(world.made.replicas["b"], "divergences", 3),
-            lambda: any(replica.divergences for replica in picture(world.made.world).areas[0].replicas),
+            lambda: any(replica.divergences for replica in world_status(world.made.world).areas[0].replicas),
         )
         assert (
             "north: b came to another state than the active, 3 time(s) since its start: its simulator's step is not"
@@ -249,14 +249,14 @@ def test_a_proxy_of_the_environment_is_not_asked(shared: Running, monkeypatch: p
 # --- watching
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, picture: WorldPicture, looks: int) -> Callable[[Where], WorldPicture]:
+def watched(monkeypatch: pytest.MonkeyPatch, world_status: WorldPicture, looks: int) -> Callable[[Where], WorldPicture]:
     """A world that is gone after some looks."""
     left = iter(range(looks))
 
     def look(where: Where) -> WorldPicture:
         if next(left, None) is None:
             return local_api.world(Where("127.0.0.1", int(NOBODY)))
-        return picture
+        return world_status
 
     monkeypatch.setattr(status, "world", look)
     monkeypatch.setattr(status, "_PERIOD", 0.0)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pairsim_controller.kube.api.port import WATCHED, ApiError, Body, ChangedError, Resource
 from pairsim_controller.kube.api.writes import LEASES, SECRETS
-from tests.unit.controller.memory import MemoryApi
+from tests.unit.controller.memory_api import MemoryApi
 
 _EVENTS = Resource("events.k8s.io/v1", "events", "Event")
 _RESOURCES = {resource.plural: resource for resource in (*WATCHED, LEASES, SECRETS, _EVENTS)}

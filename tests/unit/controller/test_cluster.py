@@ -25,8 +25,8 @@ from pairsim_controller.kube.api.port import (
     ChangedError,
     Resource,
 )
-from tests.unit.controller.cluster import Scene, scene
-from tests.unit.controller.views import replica
+from tests.unit.controller.builders import replica
+from tests.unit.controller.cluster_harness import Scene, scene
 
 
 async def test_an_area_becomes_a_pair_with_labels_services_and_a_status() -> None:
@@ -400,7 +400,7 @@ async def test_two_areas_never_get_the_same_spare() -> None:
         await asyncio.gather(*(at.lose(name) for name in lost))
         await at.until(lambda: sorted(len(at.roles(area)) for area in ("east", "west")) == [1, 2])
         await at.until(lambda: "Waiting" in {reason for _a, reason, _n in at.api.events})
-        waits = next(a for a, reason, note in at.api.events if reason == "Waiting" and "no spare" in note)
+        waits = next(a for a, reason, note in at.api.events if reason == "Waiting" and "no spare is available" in note)
         await at.pod("sim-9")
         await at.paired(waits)
 

@@ -11,7 +11,7 @@ import aiohttp
 from pairsim.server.http.listener import listening
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.kube.manager import Candidate
-from tests.unit.controller.cluster import scene
+from tests.unit.controller.cluster_harness import scene
 
 
 async def test_a_cluster_is_shown_as_a_local_world_is() -> None:
@@ -19,8 +19,8 @@ async def test_a_cluster_is_shown_as_a_local_world_is() -> None:
         controller = await at.controller()
         await at.paired()
         await at.until(lambda: at.label("sim-3")[0] == "spare")
-        await at.until(lambda: bool(controller.cluster.picture().spares))
-        seen = controller.cluster.picture()
+        await at.until(lambda: bool(controller.cluster.world_status().spares))
+        seen = controller.cluster.world_status()
         (area,) = seen.areas
         assert (area.area, [(r.replica, r.role) for r in area.replicas]) == (
             "west",

@@ -8,12 +8,12 @@ import msgspec
 
 from pairsim.model.status import Role
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, LastTakeover, body_of
-from pairsim_controller.kube.conditions import area_status, notable
-from pairsim_controller.kube.owned_objects import belongings, stands
-from pairsim_controller.kube.status_events import stories
-from pairsim_controller.kube.takeovers import Takeovers
-from pairsim_controller.plan.view import Say, View
-from tests.unit.controller.views import (
+from pairsim_controller.kube.owned_objects import is_subset, owned_objects
+from pairsim_controller.kube.status.conditions import area_status, significant_status
+from pairsim_controller.kube.status.status_events import events_between
+from pairsim_controller.kube.status.takeovers import Takeovers
+from pairsim_controller.plan.view import Report, View
+from tests.unit.controller.builders import (
     assignment,
     dead,
     pair,
@@ -37,7 +37,7 @@ def status(
     seen: View, before: AreaStatus | None = None, *, said: tuple[str, ...] = (), wall: float = WALL
 ) -> AreaStatus:
     return area_status(
-        seen, before or AreaStatus(), said=[Say("west", s) for s in said], last=None, generation=3, wall=wall
+        seen, before or AreaStatus(), warnings=[Report("west", s) for s in said], last=None, generation=3, wall=wall
     )
 
 
@@ -113,9 +113,9 @@ def test_a_transition_has_its_time_and_ticks_change_nothing_notable() -> None:
     later = status(view(ticked, PASSIVE, WITNESS, recorded=(FIRST,)), first, wall=WALL + 60)
     assert later.conditions == first.conditions
     assert later.tick == 99
-    assert notable(later) == notable(first)
+    assert significant_status(later) == significant_status(first)
     lost = status(view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,)), first, wall=WALL + 60)
-    assert notable(lost) != notable(first)
+    assert significant_status(lost) != significant_status(first)
     ready = lost.condition("Ready")
     assert ready is not None
     assert ready.last_transition_time == "2023-11-14T22:14:20.000Z"
@@ -191,7 +191,7 @@ def test_a_takeover_long_after_a_switchover_was_ordered_is_one() -> None:
     for later, reason in ((14.0, "Switchover"), (16.0, "Takeover")):
         watch = Takeovers(AreaStatus())
         watch.observe(WHOLE, 10.0, WALL)
-        watch.ordered(10.0)
+        watch.on_switchover_requested(10.0)
         found = watch.observe(view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,)), 10.0 + later, WALL)
         assert found is not None
         assert found.reason == reason
@@ -203,7 +203,7 @@ def test_another_one_that_says_active_in_the_same_term_is_no_takeover() -> None:
 
 
 def reasons(before: AreaStatus, after: AreaStatus) -> list[str]:
-    return [story.reason for story in stories(before, after)]
+    return [story.reason for story in events_between(before, after)]
 
 
 def test_transitions_are_told_once() -> None:
@@ -214,7 +214,7 @@ def test_transitions_are_told_once() -> None:
     after = view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))
     change = watch.observe(after, 1.0, WALL)
     assert change is not None
-    lost = area_status(after, whole, said=[Say("west", "no spare")], last=change, generation=3, wall=WALL)
+    lost = area_status(after, whole, warnings=[Report("west", "no spare")], last=change, generation=3, wall=WALL)
     assert reasons(whole, lost) == ["Takeover", "NotRedundant", "Waiting"]
     assert reasons(lost, lost) == []
     assert reasons(lost, status(view(NEW, WITNESS, recorded=(NEXT,)), lost)) == ["Replacing"]
@@ -235,7 +235,7 @@ AREA = msgspec.convert(
 
 
 def test_an_area_has_two_services_and_a_budget_that_go_with_it() -> None:
-    made: Any = belongings(AREA)
+    made: Any = owned_objects(AREA)
     assert [(m["kind"], m["metadata"]["name"]) for m in made] == [
         ("Service", "west"),
         ("Service", "west-any"),
@@ -248,11 +248,11 @@ def test_an_area_has_two_services_and_a_budget_that_go_with_it() -> None:
 
 
 def test_what_the_api_server_adds_does_not_matter_and_what_somebody_changed_does() -> None:
-    wanted: Any = belongings(AREA)[0]
+    wanted: Any = owned_objects(AREA)[0]
     found: Any = msgspec.json.decode(msgspec.json.encode(wanted))
     found["spec"]["clusterIP"] = "10.0.0.7"
     found["spec"]["ports"][0]["nodePort"] = 7
-    assert stands(wanted, found)
+    assert is_subset(wanted, found)
     found["spec"]["selector"]["pairsim.io/role"] = "passive"
-    assert not stands(wanted, found)
-    assert not stands(wanted, {**wanted, "spec": {**wanted["spec"], "ports": []}})
+    assert not is_subset(wanted, found)
+    assert not is_subset(wanted, {**wanted, "spec": {**wanted["spec"], "ports": []}})

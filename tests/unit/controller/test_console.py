@@ -15,8 +15,8 @@ from pairsim.server.http.listener import listening
 from pairsim_controller.console import feed, sampling
 from pairsim_controller.console.feed import MAX_VIEWERS, _Viewer
 from pairsim_controller.local.api import world_app
-from pairsim_controller.local.world_status import picture
-from tests.unit.controller.worlds import Fakes, fakes, until
+from pairsim_controller.local.world_status import world_status
+from tests.unit.controller.local_worlds import Fakes, fakes, until
 
 
 @pytest_asyncio.fixture
@@ -147,7 +147,7 @@ async def test_samples_are_asked_of_the_passive_and_are_few(made: Fakes) -> None
     for replica in made.replicas.values():
         replica.spawn(1, [[float(n), 2.0, 3.0] for n in range(3 * sampling.ENTITIES)])
     shown: list[sampling.Sample] = []
-    sampler = sampling.Sampler(lambda: picture(made.world).areas, shown.append)
+    sampler = sampling.Sampler(lambda: world_status(made.world).areas, shown.append)
     before = made.replicas["a"].reads
     task = asyncio.create_task(sampler.run())
     await until(lambda: len(shown) >= 3)

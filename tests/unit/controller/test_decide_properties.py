@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import Role
-from pairsim_controller.plan.facts import GRACE
+from pairsim_controller.plan.facts import LOST_AFTER_SECONDS
 from pairsim_controller.plan.view import (
     Action,
-    Adopt,
+    AdoptReported,
     Assign,
-    Forget,
+    DropRecord,
     Label,
     Release,
-    Remind,
-    Say,
+    Report,
+    Resend,
     SetLabel,
     Switchover,
 )
-from tests.unit.controller.model import World
+from tests.unit.controller.model_world import World
 
 AREAS = ("west", "east")
 SIMULATORS = 6
@@ -59,16 +59,16 @@ def no_guess(world: World, old: Assignment, new: Assignment) -> None:
     stays = [m.replica for m in new.members() if old.member(m.replica)]
     for name in (m.replica for m in old.members() if new.member(m.replica) is None):
         process = world.seen[name]
-        if process.alive and not process.leaving:
-            assert process.silent > GRACE
+        if process.alive and not process.terminating:
+            assert process.silent_seconds > LOST_AFTER_SECONDS
             assert all(world.seen[other].status for other in stays)
 
 
-def watch(world: World) -> tuple[Action, ...]:
+def watch(world: World) -> tuple[Action | SetLabel, ...]:
     """One turn, with all that must hold in it."""
     truths = {area: truth.force for area, truth in world.truth.items()}
     recorded = dict(world.recorded)
-    seen: list[Action] = []
+    seen: list[Action | SetLabel] = []
     for view, action in world.turn():
         match action:
             case Assign():
@@ -78,13 +78,15 @@ def watch(world: World) -> tuple[Action, ...]:
                     "no member of what is in force is made to leave"
                 )
             case Switchover():
-                assert world.seen[action.target].leaving
+                assert world.seen[action.target].terminating
             case SetLabel():
                 labelled(world, action.label)
-        if isinstance(action, Assign | Adopt):
+        if isinstance(action, Assign | AdoptReported):
             recorded[action.assignment.spec.area] = action.assignment
-        if view is not None and isinstance(action, Assign | Adopt | Release | Switchover | Forget):
-            assert view.area == (action.assignment.spec.area if isinstance(action, Assign | Adopt) else action.area)
+        if view is not None and isinstance(action, Assign | AdoptReported | Release | Switchover | DropRecord):
+            assert view.area == (
+                action.assignment.spec.area if isinstance(action, Assign | AdoptReported) else action.area
+            )
         seen.append(action)
     assert len(world.begun) == len(set(world.begun)), "an area began twice"
     return tuple(seen)
@@ -95,7 +97,7 @@ def assigned(world: World, new: Assignment, recorded: dict[str, Assignment], tru
     for name in newcomers_of(new):
         promised = [a for other, a in recorded.items() if other != area and a.member(name)]
         assert not promised, "a spare is promised to one area"
-        assert not world.seen[name].leaving, "who leaves becomes no member"
+        assert not world.seen[name].terminating, "who leaves becomes no member"
     if new.generation == 1:
         assert area not in recorded, "an area is founded once"
         assert area not in truths
@@ -148,8 +150,10 @@ def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
         world.show(name)
     for _ in range(40):
         watch(world)
-    assert whole(world), [a for a in watch(world) if isinstance(a, Say | Assign | Adopt | Release | Remind | Forget)]
-    assert not [a for a in watch(world) if not isinstance(a, Say)], "a whole world is left alone"
+    assert whole(world), [
+        a for a in watch(world) if isinstance(a, Report | Assign | AdoptReported | Release | Resend | DropRecord)
+    ]
+    assert not [a for a in watch(world) if not isinstance(a, Report)], "a whole world is left alone"
 
 
 @settings(max_examples=100, deadline=None)
@@ -189,8 +193,8 @@ def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[s
         world.kill(name)
     for _ in range(turns):
         about = [a for a in watch(world) if getattr(a, "area", "") == "west" or getattr(a, "assignment", None)]
-        assert all(isinstance(a, Say) for a in about if not hasattr(a, "assignment"))
-        assert all(a.assignment.spec.area != "west" for a in about if isinstance(a, Assign | Remind | Adopt))
+        assert all(isinstance(a, Report) for a in about if not hasattr(a, "assignment"))
+        assert all(a.assignment.spec.area != "west" for a in about if isinstance(a, Assign | Resend | AdoptReported))
 
 
 @settings(max_examples=100, deadline=None)

@@ -9,25 +9,25 @@ import pytest
 
 from pairsim.model.status import Role
 from pairsim_controller.plan.area import decide
-from pairsim_controller.plan.facts import GRACE
-from pairsim_controller.plan.fleet_index import Index, Wanted
+from pairsim_controller.plan.facts import LOST_AFTER_SECONDS
+from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
+from pairsim_controller.plan.labels import plan_labels
 from pairsim_controller.plan.view import (
     Action,
-    Adopt,
+    AdoptReported,
     Assign,
     BackUp,
-    Forget,
+    DropRecord,
     Kind,
     Label,
-    Process,
+    ObservedProcess,
     Release,
-    Remind,
-    Say,
-    SetLabel,
+    Report,
+    Resend,
     Switchover,
     View,
 )
-from tests.unit.controller.views import (
+from tests.unit.controller.builders import (
     NOW,
     assignment,
     dead,
@@ -51,17 +51,16 @@ EMPTY_WITNESS = process("witness-1", witness("witness-1"))
 
 
 def actions(seen: View) -> list[Action]:
-    """Without labels."""
-    return [action for action in decide(seen) if not isinstance(action, SetLabel)]
+    return list(decide(seen))
 
 
-def one_after_the_other(world: Index) -> list[Action]:
+def one_after_the_other(world: FleetIndex) -> list[Action]:
     """The areas in the order of their names, as a backend does it: what is assigned is recorded at once."""
     found = []
     for area in sorted(world.areas()):
         for action in actions(world.view(area, NOW)):
             if isinstance(action, Assign):
-                world.record(area, action.assignment)
+                world.set_record(area, action.assignment)
             found.append(action)
     return found
 
@@ -69,8 +68,8 @@ def one_after_the_other(world: Index) -> list[Action]:
 def says(seen: View) -> str:
     """The one sentence that is all there is to do."""
     (only,) = actions(seen)
-    assert isinstance(only, Say)
-    return only.sentence
+    assert isinstance(only, Report)
+    return only.message
 
 
 # --- founding
@@ -106,19 +105,19 @@ def test_an_area_waits_for_spares_and_for_a_witness() -> None:
 def test_founders_that_have_not_heard_of_it_are_told_again() -> None:
     half = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
     seen = view(half, spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,))
-    assert actions(seen) == [Remind(FIRST, ("sim-2", "witness-1"))]
+    assert actions(seen) == [Resend(FIRST, ("sim-2", "witness-1"))]
 
 
-@pytest.mark.parametrize("absent", [dead("sim-2"), silent("sim-2", 2 * GRACE)])
-def test_nothing_is_begun_while_a_founder_may_have_a_history(absent: Process) -> None:
+@pytest.mark.parametrize("absent", [dead("sim-2"), silent("sim-2", 2 * LOST_AFTER_SECONDS)])
+def test_nothing_is_begun_while_a_founder_may_have_a_history(absent: ObservedProcess) -> None:
     seen = view(spare("sim-1"), absent, EMPTY_WITNESS, spare("sim-3"), recorded=(FIRST,))
-    assert "waits for all founders" in says(seen)
+    assert "waits for all first members" in says(seen)
 
 
 def test_a_founder_that_is_gone_for_good_before_the_first_term_frees_the_others() -> None:
     half = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
     assert actions(view(half, EMPTY_WITNESS, recorded=(FIRST,))) == [Release("sim-1", "west")]
-    assert actions(view(spare("sim-1"), EMPTY_WITNESS, recorded=(FIRST,))) == [Forget("west")]
+    assert actions(view(spare("sim-1"), EMPTY_WITNESS, recorded=(FIRST,))) == [DropRecord("west")]
 
 
 def test_an_area_whose_witness_has_its_history_is_not_begun_anew() -> None:
@@ -146,8 +145,8 @@ def test_a_member_that_says_that_it_leaves_is_replaced_although_its_pod_stays() 
 
 
 def test_without_a_spare_a_dead_replica_is_waited_for() -> None:
-    assert "no spare: it is restarted" in says(view(ACTIVE, dead("sim-2"), WITNESS, recorded=(FIRST,)))
-    assert "no spare: add a simulator" in says(view(ACTIVE, WITNESS, recorded=(FIRST,)))
+    assert "no spare is available: it is restarted" in says(view(ACTIVE, dead("sim-2"), WITNESS, recorded=(FIRST,)))
+    assert "no spare is available: add a simulator" in says(view(ACTIVE, WITNESS, recorded=(FIRST,)))
 
 
 def test_one_spare_is_not_promised_to_two_areas() -> None:
@@ -157,7 +156,7 @@ def test_one_spare_is_not_promised_to_two_areas() -> None:
         ACTIVE, dead("sim-2"), *pair(east)[:1], dead("sim-6"), both, spare("sim-3"),
         recorded=(FIRST, east), areas=("west", "east"),
     )  # fmt: skip
-    assert [type(action) for action in one_after_the_other(world)] == [Assign, Say]
+    assert [type(action) for action in one_after_the_other(world)] == [Assign, Report]
 
 
 def test_a_spare_that_is_promised_and_has_not_heard_of_it_is_not_taken_again() -> None:
@@ -168,14 +167,14 @@ def test_a_spare_that_is_promised_and_has_not_heard_of_it_is_not_taken_again() -
     assert not [a for a in actions(seen) if isinstance(a, Assign)]
 
 
-@pytest.mark.parametrize(("seconds", "kind"), [(GRACE - 1, None), (GRACE + 1, Assign)])
+@pytest.mark.parametrize(("seconds", "kind"), [(LOST_AFTER_SECONDS - 1, None), (LOST_AFTER_SECONDS + 1, Assign)])
 def test_a_silent_replica_is_replaced_after_the_grace(seconds: float, kind: type[Action] | None) -> None:
     seen = view(ACTIVE, silent("sim-2", seconds), WITNESS, spare("sim-3"), recorded=(FIRST,))
     assert [type(action) for action in actions(seen)] == ([kind] if kind else [])
 
 
 def test_a_silent_replica_is_not_replaced_on_the_word_of_one() -> None:
-    late = 2 * GRACE
+    late = 2 * LOST_AFTER_SECONDS
     assert (
         actions(view(ACTIVE, silent("sim-2", late), silent("witness-1", late), spare("sim-3"), recorded=(FIRST,))) == []
     )
@@ -183,7 +182,7 @@ def test_a_silent_replica_is_not_replaced_on_the_word_of_one() -> None:
 
 
 def test_with_all_members_out_of_reach_nothing_is_done() -> None:
-    late = 10 * GRACE
+    late = 10 * LOST_AFTER_SECONDS
     seen = view(
         silent("sim-1", late), silent("sim-2", late), silent("witness-1", late), spare("sim-3"), recorded=(NEXT,)
     )
@@ -214,7 +213,7 @@ def test_a_member_that_lost_its_folder_gets_the_area_again(blank: str) -> None:
     second = assignment("sim-1", "sim-2", "witness-1", generation=2, joins=("sim-2",))
     seen = {p.name: p for p in (*pair(second), spare("sim-3"))}
     seen[blank] = spare("sim-2") if blank == "sim-2" else EMPTY_WITNESS
-    assert actions(view(*seen.values(), recorded=(second,))) == [Remind(without_joins(second), (blank,))]
+    assert actions(view(*seen.values(), recorded=(second,))) == [Resend(without_joins(second), (blank,))]
 
 
 # --- a generation that is on its way
@@ -227,10 +226,10 @@ def test_the_next_generation_is_said_until_it_is_in_force() -> None:
     assert "waits for an active" in says(view(silent("sim-1", 1), dead("sim-2"), WITNESS, newcomer, recorded=(NEXT,)))
 
 
-@pytest.mark.parametrize("newcomer", [dead("sim-3"), silent("sim-3", 2 * GRACE)])
-def test_a_newcomer_that_is_lost_is_given_up(newcomer: Process) -> None:
+@pytest.mark.parametrize("newcomer", [dead("sim-3"), silent("sim-3", 2 * LOST_AFTER_SECONDS)])
+def test_a_newcomer_that_is_lost_is_given_up(newcomer: ObservedProcess) -> None:
     seen = view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(NEXT,))
-    assert actions(seen) == [Adopt(FIRST)]
+    assert actions(seen) == [AdoptReported(FIRST)]
     again = view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(FIRST,))
     assert [a.targets for a in actions(again) if isinstance(a, Assign)] == [("sim-4", "sim-1")]
 
@@ -238,14 +237,14 @@ def test_a_newcomer_that_is_lost_is_given_up(newcomer: Process) -> None:
 def test_who_was_to_be_replaced_and_is_the_active_again_stays() -> None:
     old = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=3))
     seen = view(dead("sim-1"), old, WITNESS, spare("sim-3"), recorded=(NEXT,))
-    assert actions(seen) == [Adopt(FIRST)]
+    assert actions(seen) == [AdoptReported(FIRST)]
 
 
 def test_a_stale_active_alone_does_not_take_a_generation_back() -> None:
     third = assignment("sim-3", "sim-4", "witness-1", generation=3)
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE))
     seen = view(stale, *(silent(n, 1) for n in ("sim-3", "sim-4", "witness-1")), recorded=(third,))
-    assert not [a for a in actions(seen) if not isinstance(a, Say)]
+    assert not [a for a in actions(seen) if not isinstance(a, Report)]
 
 
 def test_a_member_that_is_gone_for_good_is_replaced_all_the_same() -> None:
@@ -256,7 +255,7 @@ def test_a_member_that_is_gone_for_good_is_replaced_all_the_same() -> None:
 def test_a_later_generation_is_believed_and_its_former_members_are_released() -> None:
     sealed = without_joins(NEXT)
     seen = view(*pair(sealed), process("sim-2", replica("sim-2", FIRST, Role.PASSIVE)), recorded=(FIRST,))
-    assert actions(seen) == [Adopt(sealed), Release("sim-2", "west")]
+    assert actions(seen) == [AdoptReported(sealed), Release("sim-2", "west")]
 
 
 # --- who leaves
@@ -265,14 +264,16 @@ def test_a_later_generation_is_believed_and_its_former_members_are_released() ->
 def test_a_passive_that_leaves_is_replaced_while_it_works() -> None:
     seen = view(ACTIVE, leaving(PASSIVE), WITNESS, spare("sim-3"), recorded=(FIRST,))
     assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
-    assert "sim-2 leaves and there is no spare: add" in says(view(ACTIVE, leaving(PASSIVE), WITNESS, recorded=(FIRST,)))
+    assert "sim-2 leaves and no spare is available: add" in says(
+        view(ACTIVE, leaving(PASSIVE), WITNESS, recorded=(FIRST,))
+    )
 
 
 def test_an_active_that_leaves_hands_over_first() -> None:
     assert actions(view(leaving(ACTIVE), PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,))) == [
         Switchover("sim-1", "west")
     ]
-    alone = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, peer_in_sync=False), leaving=True)
+    alone = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, peer_in_sync=False), terminating=True)
     assert "waits for its passive" in says(view(alone, PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,)))
 
 
@@ -293,14 +294,16 @@ def test_a_witness_that_leaves_is_replaced_by_another_that_stays() -> None:
         Assign(following, ("witness-2", "sim-1"))
     ]
     seen = view(ACTIVE, PASSIVE, leaving(WITNESS), leaving(other), recorded=(FIRST,))
-    assert "witness-1 leaves and there is no other witness" in says(seen)
+    assert "witness-1 leaves and no other witness" in says(seen)
 
 
 def test_nobody_that_leaves_becomes_a_member() -> None:
     assert "two spare simulators, there are 1" in says(view(leaving(spare("sim-1")), spare("sim-2"), EMPTY_WITNESS))
     assert "waits for a witness" in says(view(spare("sim-1"), spare("sim-2"), leaving(EMPTY_WITNESS)))
-    newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING), leaving=True)
-    assert actions(view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(NEXT,))) == [Adopt(FIRST)]
+    newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING), terminating=True)
+    assert actions(view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(NEXT,))) == [
+        AdoptReported(FIRST)
+    ]
     blank = leaving(spare("sim-2"))
     assert "leaves before the area has begun" in says(view(spare("sim-1"), blank, EMPTY_WITNESS, recorded=(FIRST,)))
     seen = view(ACTIVE, leaving(spare("sim-2")), WITNESS, spare("sim-3"), recorded=(FIRST,))
@@ -310,7 +313,7 @@ def test_nobody_that_leaves_becomes_a_member() -> None:
 # --- machines
 
 
-def on(node: str, seen: Process) -> Process:
+def on(node: str, seen: ObservedProcess) -> ObservedProcess:
     return msgspec.structs.replace(seen, node=node)
 
 
@@ -338,28 +341,28 @@ def test_a_replacement_is_taken_from_a_machine_of_its_own() -> None:
 
 def test_a_paused_area_is_left_alone_but_for_its_labels() -> None:
     world = index(ACTIVE, dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
-    world.want("west", Wanted(spec(), paused=True))
-    assert [a.replica for a in decide(world.view("west", NOW)) if isinstance(a, SetLabel)] == ["sim-2"]
+    world.set_desired("west", DesiredArea(spec(), paused=True))
+    assert [change.replica for change in plan_labels(world.view("west", NOW))] == ["sim-2"]
     assert actions(world.view("west", NOW)) == []
 
 
 def test_an_area_is_not_founded_against_an_obstacle() -> None:
     world = index(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS)
-    world.want("west", Wanted(spec(), obstacle="its plane is not there"))
-    assert actions(world.view("west", NOW)) == [Say("west", "its plane is not there")]
+    world.set_desired("west", DesiredArea(spec(), blocked_reason="its plane is not there"))
+    assert actions(world.view("west", NOW)) == [Report("west", "its plane is not there")]
 
 
 def test_an_area_without_a_record_is_taken_as_its_members_say() -> None:
     second = without_joins(NEXT)
-    assert actions(view(*pair(second), spare("sim-4"), spare("sim-5"))) == [Adopt(second)]
+    assert actions(view(*pair(second), spare("sim-4"), spare("sim-5"))) == [AdoptReported(second)]
     joining = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
-    assert "knows it and has no history" in says(view(joining, spare("sim-4"), spare("sim-5"), EMPTY_WITNESS))
+    assert "knows the area and has no history" in says(view(joining, spare("sim-4"), spare("sim-5"), EMPTY_WITNESS))
 
 
 def test_what_is_waited_for_is_told_by_its_kind() -> None:
     (waits,) = actions(view(spare("sim-1"), EMPTY_WITNESS))
-    assert isinstance(waits, Say)
-    assert waits.wants is Kind.SIMULATOR
+    assert isinstance(waits, Report)
+    assert waits.needs is Kind.SIMULATOR
 
 
 # --- areas that are not wanted
@@ -369,8 +372,10 @@ def test_an_area_that_is_not_wanted_is_released_and_then_forgotten() -> None:
     seen = view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), areas=())
     assert actions(seen) == [Release(name, "west") for name in ("sim-1", "sim-2", "witness-1")]
     away = view(silent("sim-1", 99), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())
-    assert "sim-1 cannot be asked to let it go: restart it, or delete it" in says(away)
-    assert actions(view(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())) == [Forget("west")]
+    assert "sim-1 cannot be reached to release the area: restart it, or delete it" in says(away)
+    assert actions(view(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())) == [
+        DropRecord("west")
+    ]
 
 
 def test_an_area_is_not_forgotten_while_a_former_member_is_labelled_and_silent() -> None:
@@ -378,11 +383,11 @@ def test_an_area_is_not_forgotten_while_a_former_member_is_labelled_and_silent()
     seen = view(
         spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, dead("sim-9"), recorded=(FIRST,), areas=(), labels=crashing
     )
-    assert "sim-9 cannot be asked" in says(seen)
-    assert "sim-9 cannot be asked" in says(view(dead("sim-9"), areas=(), labels=crashing))
+    assert "sim-9 cannot be reached" in says(seen)
+    assert "sim-9 cannot be reached" in says(view(dead("sim-9"), areas=(), labels=crashing))
 
 
-KEPT: Any = {"recorded": (FIRST,), "areas": (), "unsaved": ("west",)}
+KEPT: Any = {"recorded": (FIRST,), "areas": (), "backup_pending": ("west",)}
 
 
 def test_nobody_is_released_before_the_active_was_backed_up() -> None:
@@ -400,7 +405,7 @@ def test_nobody_is_released_before_the_active_was_backed_up() -> None:
         (spare("sim-1"), silent("sim-2", 1), WITNESS),
     ],
 )
-def test_a_backup_waits_for_an_active_that_is_no_guess(seen: tuple[Process, ...]) -> None:
+def test_a_backup_waits_for_an_active_that_is_no_guess(seen: tuple[ObservedProcess, ...]) -> None:
     assert "waits for an active to be backed up" in says(view(*seen, **KEPT))
 
 
@@ -416,9 +421,9 @@ def test_an_active_of_an_older_generation_is_not_backed_up() -> None:
         (process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0)), spare("sim-2"), EMPTY_WITNESS),
     ],
 )
-def test_an_area_that_nobody_has_a_state_of_is_not_waited_for(left: tuple[Process, ...]) -> None:
+def test_an_area_that_nobody_has_a_state_of_is_not_waited_for(left: tuple[ObservedProcess, ...]) -> None:
     assert {type(action) for action in actions(view(*left, **KEPT))} == {Release}
 
 
 def test_an_area_whose_members_are_gone_for_good_is_forgotten_without_a_backup() -> None:
-    assert actions(view(spare("sim-4"), **KEPT)) == [Forget("west")]
+    assert actions(view(spare("sim-4"), **KEPT)) == [DropRecord("west")]

@@ -7,7 +7,7 @@ import pytest
 
 from pairsim.model.geometry import Box
 from pairsim_controller.local.data_folder import DataFolder, FolderError
-from tests.unit.controller.views import assignment, spec
+from tests.unit.controller.builders import assignment, spec
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
 

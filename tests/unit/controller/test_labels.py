@@ -5,26 +5,26 @@ from __future__ import annotations
 import itertools
 
 from pairsim.model.status import Role
-from pairsim_controller.plan.area import decide
-from pairsim_controller.plan.fleet_index import Index
-from pairsim_controller.plan.view import Label, SetLabel
-from tests.unit.controller.views import NOW, assignment, index, pair, process, replica, silent, spare
+from pairsim_controller.plan.fleet_index import FleetIndex
+from pairsim_controller.plan.labels import plan_labels
+from pairsim_controller.plan.view import Label
+from tests.unit.controller.builders import NOW, assignment, index, pair, process, replica, silent, spare
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
 EAST = assignment("sim-1", "sim-5", "witness-1", area="east")
 WITNESS = pair(FIRST)[2]
 
 
-def steps(world: Index) -> list[dict[str, Label]]:
+def steps(world: FleetIndex) -> list[dict[str, Label]]:
     """The labels after every single change, until there is none to make."""
     found = []
     while changes := [
-        *(a for a in decide(world.view("west", NOW)) if isinstance(a, SetLabel)),
-        *world.pool_labels(),
+        *plan_labels(world.view("west", NOW)),
+        *world.missing_spare_labels(),
     ]:
         assert len(found) < 10, "labels go to and fro"
         for change in changes:
-            world.label(change.replica, change.label)
+            world.set_label(change.replica, change.label)
             found.append(world.labels())
     return found
 

@@ -22,8 +22,8 @@ from pairsim_controller.kube.api.port import AREAS, ApiError
 from pairsim_controller.kube.api.writes import LEASES, SECRETS
 from pairsim_controller.kube.manager import Candidate, after, new_secret, token_of
 from pairsim_controller.kube.metrics import Meters
-from tests.unit.controller.cluster import Scene, scene
-from tests.unit.controller.replicas import TOKEN
+from tests.unit.controller.cluster_harness import Scene, scene
+from tests.unit.controller.fake_processes import TOKEN
 from tests.unit.controller.served import Served, served
 
 

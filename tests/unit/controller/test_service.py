@@ -15,7 +15,7 @@ from pairsim.server.http.listener import listening
 from pairsim_controller.console.loopback_guard import MAX_BODY
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.process import Ending
-from tests.unit.controller.worlds import Fakes, fakes, until
+from tests.unit.controller.local_worlds import Fakes, fakes, until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -138,7 +138,7 @@ async def test_who_does_not_run_cannot_be_killed(http: aiohttp.ClientSession, ma
 async def test_a_role_that_nobody_has_is_told(http: aiohttp.ClientSession, made: Fakes, path: str, role: str) -> None:
     holder = made.replicas["a" if role == "active" else "b"]
     holder.become(Role.JOINING)
-    await until(lambda: made.world.replica("north", role) is None)
+    await until(lambda: made.world.find_replica("north", role) is None)
     status, answer = await order(http, path, area="north", role=role)
     assert (status, answer["error"]) == (409, f"north has no {role} at the moment: try again")
 
@@ -157,7 +157,7 @@ async def test_a_switchover_that_is_refused_says_why(http: aiohttp.ClientSession
 
 async def test_of_two_actives_the_newer_one_is_meant(http: aiohttp.ClientSession, made: Fakes) -> None:
     made.replicas["b"].become(Role.ACTIVE, term=2)
-    await until(lambda: made.world.replica("north", "active") == "b")
+    await until(lambda: made.world.find_replica("north", "active") == "b")
     _, answer = await order(http, "/v1/kill", area="north")
     assert answer["replica"] == "b"
 

@@ -18,8 +18,8 @@ from pairsim_controller.cli.main import probes
 from pairsim_controller.kube.api.objects import LastTakeover
 from pairsim_controller.kube.metrics import Meters as ControllerMeters
 from pairsim_controller.local.api import world_app
-from pairsim_controller.reconcile.area_counts import census
-from tests.unit.controller.worlds import fakes
+from pairsim_controller.reconcile.area_counts import count_areas
+from tests.unit.controller.local_worlds import fakes
 from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
 from tests.unit.server.helpers import api_of
 
@@ -78,7 +78,7 @@ def used_controller() -> ControllerMeters:
     meters.timed("looks", lambda _area: _nothing())
     change = {"time": "2026-01-01T00:00:00Z", "duration_ms": 1.0, "ticks_lost": 0, "from_": "a", "to": "b"}
     meters.changed(LastTakeover(reason="Takeover", **change))
-    meters.census = lambda: census([(True, True)], 1)
+    meters.census = lambda: count_areas([(True, True)], 1)
     return meters
 
 

@@ -15,7 +15,7 @@ from pairsim_controller.kube.api.objects import LastTakeover
 from pairsim_controller.kube.api.port import ApiError
 from pairsim_controller.kube.api.workqueue import WorkQueue
 from pairsim_controller.kube.metrics import Meters as ControllerMeters
-from pairsim_controller.reconcile.area_counts import census
+from pairsim_controller.reconcile.area_counts import count_areas
 from tests.unit.server.fakes import FakePort
 from tests.unit.server.helpers import served, until
 
@@ -56,7 +56,7 @@ def test_a_change_is_a_takeover_or_a_switchover_and_never_both() -> None:
     ("ready", "redundant", "state"), [(True, True, "redundant"), (True, False, "degraded"), (False, False, "down")]
 )
 def test_an_area_is_in_one_state(ready: bool, redundant: bool, state: str) -> None:
-    taken = census([(ready, redundant)], 2)
+    taken = count_areas([(ready, redundant)], 2)
     assert {name for name, number in taken.areas.items() if number} == {state}
     assert sum(taken.areas.values()) == 1
     assert taken.spares == 2
@@ -102,7 +102,7 @@ def test_a_change_is_counted_by_its_reason_with_what_was_undone() -> None:
 def test_areas_are_counted_by_who_leads() -> None:
     meters = ControllerMeters()
     assert value(meters, "pairsim_areas", state="down") is None
-    meters.census = lambda: census([(False, False)], 0)
+    meters.census = lambda: count_areas([(False, False)], 0)
     assert value(meters, "pairsim_areas", state="down") == 1
     meters.idle()
     assert value(meters, "pairsim_areas", state="down") is None

@@ -10,7 +10,7 @@ import aiohttp
 from pairsim.server.http.listener import listening
 from pairsim_controller.local.api import world_app
 from tests.harness import ROOT
-from tests.unit.controller.worlds import fakes
+from tests.unit.controller.local_worlds import fakes
 from tests.unit.monitoring.exposed import Told, everything
 
 DOCUMENT = ROOT / "docs" / "metrics.md"

@@ -7,7 +7,7 @@ import pytest
 
 from pairsim.model.status import Role
 from pairsim.server.control.watch import replica_key, witness_key
-from tests.unit.controller.views import assignment, replica, witness
+from tests.unit.controller.builders import assignment, replica, witness
 
 PAIR = assignment("sim-1", "sim-2", "witness-1")
 GROUP = witness("witness-1", PAIR).areas[0]

@@ -10,8 +10,8 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.geometry import Box
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
-from pairsim_controller.plan.fleet_index import Index, Wanted
-from pairsim_controller.plan.view import Kind, Label, Process, View
+from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
+from pairsim_controller.plan.view import Kind, Label, ObservedProcess, View
 
 BOX = Box(min=(0.0, 0.0, 0.0), max=(10.0, 10.0, 10.0))
 
@@ -68,15 +68,15 @@ def process(
     status: ReplicaStatus | WitnessStatus | None,
     *,
     alive: bool = True,
-    silent: float = 0.0,
-    leaving: bool = False,
+    silent_seconds: float = 0.0,
+    terminating: bool = False,
     node: str = "",
-) -> Process:
+) -> ObservedProcess:
     """A process that can be reached if it has a status."""
     kind = Kind.WITNESS if name.startswith("witness") else Kind.SIMULATOR
-    return Process(
-        name=name, kind=kind, peer=f"{name}:1", url=f"http://{name}:2", alive=alive, leaving=leaving, node=node,
-        status=status, silent=silent,
+    return ObservedProcess(
+        name=name, kind=kind, peer=f"{name}:1", url=f"http://{name}:2", alive=alive, terminating=terminating, node=node,
+        status=status, silent_seconds=silent_seconds,
     )  # fmt: skip
 
 
@@ -84,50 +84,52 @@ NOW = 1000.0
 
 
 def index(
-    *processes: Process,
+    *processes: ObservedProcess,
     recorded: tuple[Assignment, ...] = (),
     areas: tuple[str, ...] = ("west",),
-    unsaved: tuple[str, ...] = (),
+    backup_pending: tuple[str, ...] = (),
     labels: Mapping[str, Label] | None = None,
     touched: Callable[[str], None] = lambda _area: None,
-) -> Index:
+) -> FleetIndex:
     """A world as a backend tells it."""
-    made = Index(touched)
+    made = FleetIndex(touched)
     for seen in processes:
         tell(made, seen)
     for name in areas:
-        made.want(name, Wanted(spec(name)))
-    for name in unsaved:
-        made.want(name, Wanted(None, unsaved=True))
+        made.set_desired(name, DesiredArea(spec(name)))
+    for name in backup_pending:
+        made.set_desired(name, DesiredArea(None, backup_pending=True))
     for assigned in recorded:
-        made.record(assigned.spec.area, assigned)
+        made.set_record(assigned.spec.area, assigned)
     for name, label in (labels or {}).items():
-        made.label(name, label)
+        made.set_label(name, label)
     return made
 
 
-def tell(world: Index, seen: Process, now: float = NOW) -> None:
+def tell(world: FleetIndex, seen: ObservedProcess, now: float = NOW) -> None:
     """What a backend sees of a process."""
-    world.put(seen)
-    world.heard(seen.name, seen.status, now if seen.status else now - seen.silent)
+    world.set_process(seen)
+    world.on_status(seen.name, seen.status, now if seen.status else now - seen.silent_seconds)
 
 
 def view(
-    *processes: Process,
+    *processes: ObservedProcess,
     recorded: tuple[Assignment, ...] = (),
     areas: tuple[str, ...] = ("west",),
-    unsaved: tuple[str, ...] = (),
+    backup_pending: tuple[str, ...] = (),
     labels: Mapping[str, Label] | None = None,
 ) -> View:
     """A look at the area west."""
-    return index(*processes, recorded=recorded, areas=areas, unsaved=unsaved, labels=labels).view("west", NOW)
+    return index(*processes, recorded=recorded, areas=areas, backup_pending=backup_pending, labels=labels).view(
+        "west", NOW
+    )
 
 
-def leaving(seen: Process) -> Process:
-    return msgspec.structs.replace(seen, leaving=True)
+def leaving(seen: ObservedProcess) -> ObservedProcess:
+    return msgspec.structs.replace(seen, terminating=True)
 
 
-def pair(of: Assignment) -> tuple[Process, Process, Process]:
+def pair(of: Assignment) -> tuple[ObservedProcess, ObservedProcess, ObservedProcess]:
     """All three members at work, the first replica as the active."""
     first, second, third = (m.replica for m in of.members())
     return (
@@ -137,16 +139,16 @@ def pair(of: Assignment) -> tuple[Process, Process, Process]:
     )
 
 
-def spare(name: str) -> Process:
+def spare(name: str) -> ObservedProcess:
     return process(name, replica(name))
 
 
-def dead(name: str) -> Process:
-    return process(name, None, alive=False, silent=0.1)
+def dead(name: str) -> ObservedProcess:
+    return process(name, None, alive=False, silent_seconds=0.1)
 
 
-def silent(name: str, seconds: float) -> Process:
-    return process(name, None, silent=seconds)
+def silent(name: str, seconds: float) -> ObservedProcess:
+    return process(name, None, silent_seconds=seconds)
 
 
 def without_joins(of: Assignment) -> Assignment:

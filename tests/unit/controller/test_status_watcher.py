@@ -16,9 +16,9 @@ from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 from pairsim.server.http.listener import listening
 from pairsim_controller.plan.view import Kind
 from pairsim_controller.reconcile import status_watcher as module
-from pairsim_controller.reconcile.status_watcher import Observer
-from tests.unit.controller.views import assignment, replica, witness
-from tests.unit.controller.worlds import until
+from pairsim_controller.reconcile.status_watcher import StatusWatcher
+from tests.unit.controller.builders import assignment, replica, witness
+from tests.unit.controller.local_worlds import until
 
 PAIR = assignment("sim-1", "sim-2", "witness-1")
 STATUS = replica("sim-1", PAIR, Role.ACTIVE)
@@ -60,11 +60,11 @@ class Process:
 @asynccontextmanager
 async def observed(
     process: Process, kind: Kind = Kind.SIMULATOR, port: int = 0
-) -> AsyncIterator[tuple[Observer, list[object]]]:
+) -> AsyncIterator[tuple[StatusWatcher, list[object]]]:
     """A process, and who observes it, with what was known at each change."""
     async with listening(process.app(), f"127.0.0.1:{port}", drain=0.1) as number:
         changes: list[object] = []
-        seen = Observer("sim-1", f"http://127.0.0.1:{number}", kind, "token", lambda: changes.append(seen.status))
+        seen = StatusWatcher("sim-1", f"http://127.0.0.1:{number}", kind, "token", lambda: changes.append(seen.status))
         try:
             yield seen, changes
         finally:
@@ -113,7 +113,7 @@ async def test_a_process_is_found_whenever_it_starts() -> None:
     async with observed(Process(says_it)) as (seen, _):
         address = seen._url.removeprefix("http://")
     async with contextlib.AsyncExitStack() as stack:
-        early = Observer("sim-1", f"http://{address}", Kind.SIMULATOR, "token", lambda: None)
+        early = StatusWatcher("sim-1", f"http://{address}", Kind.SIMULATOR, "token", lambda: None)
         stack.push_async_callback(early.close)
         await asyncio.sleep(0)
         assert early.status is None
@@ -167,7 +167,7 @@ async def test_what_is_no_process_is_not_known(answer: bytes) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        seen = Observer("sim-1", f"http://127.0.0.1:{port}", Kind.SIMULATOR, "token", lambda: None)
+        seen = StatusWatcher("sim-1", f"http://127.0.0.1:{port}", Kind.SIMULATOR, "token", lambda: None)
         await until(lambda: asked >= 3)
         assert seen.status is None
         await seen.close()
@@ -190,18 +190,18 @@ async def test_a_process_that_hangs_is_not_known_any_more(monkeypatch: pytest.Mo
 
 
 async def test_what_was_not_renewed_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STALE", 0.1)
+    monkeypatch.setattr(module, "STALE_AFTER_SECONDS", 0.1)
     async with observed(Process(says_it)) as (seen, changes):
         await until(lambda: changes)
         await until(lambda: seen.status is None)
-        assert seen.silent >= 0.1
+        assert seen.silent_seconds >= 0.1
         assert changes == [STATUS], "the connection is as it was"
 
 
 async def test_silence_counts_from_the_start() -> None:
-    never = Observer("sim-1", "http://127.0.0.1:9", Kind.SIMULATOR, "token", lambda: None)
-    await until(lambda: never.silent > 0.05)
-    assert never.silent < 60
+    never = StatusWatcher("sim-1", "http://127.0.0.1:9", Kind.SIMULATOR, "token", lambda: None)
+    await until(lambda: never.silent_seconds > 0.05)
+    assert never.silent_seconds < 60
     await never.close()
 
 

@@ -8,8 +8,8 @@ from pairsim.model.documents.world import AreaPart, PlaneSpec
 from pairsim.model.geometry import Box
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Condition, Meta, PlaneObject
 from pairsim_controller.kube.api.port import AREAS, PLANES
-from pairsim_controller.kube.plane_reconciler import missing, plane_status
-from tests.unit.controller.cluster import scene
+from pairsim_controller.kube.plane_reconciler import areas_to_create, plane_status
+from tests.unit.controller.cluster_harness import scene
 
 BOUNDS = Box((0, 0, 0), (300, 100, 50))
 
@@ -29,32 +29,32 @@ def area(name: str, bounds: Box, **conditions: str) -> AreaObject:
 
 
 def cut(number: int, **conditions: str) -> list[AreaObject]:
-    return [area(a.metadata.name, a.spec.bounds, **conditions) for a in missing(plane(number), ())]
+    return [area(a.metadata.name, a.spec.bounds, **conditions) for a in areas_to_create(plane(number), ())]
 
 
 def test_a_plane_without_areas_is_cut_into_what_it_wants() -> None:
-    made = missing(plane(3), ())
+    made = areas_to_create(plane(3), ())
     assert [a.metadata.name for a in made] == ["p-0", "p-1", "p-2"]
     assert [(a.spec.bounds.min[0], a.spec.bounds.max[0]) for a in made] == [(0, 100), (100, 200), (200, 300)]
-    assert missing(plane(0), ()) == ()
+    assert areas_to_create(plane(0), ()) == ()
 
 
 def test_what_is_there_is_not_made_again_and_a_gap_is_filled() -> None:
     areas = cut(3)
-    assert missing(plane(3), areas) == ()
-    assert [a.metadata.name for a in missing(plane(3), [areas[0], areas[2]])] == ["p-1"]
+    assert areas_to_create(plane(3), areas) == ()
+    assert [a.metadata.name for a in areas_to_create(plane(3), [areas[0], areas[2]])] == ["p-1"]
 
 
 def test_areas_of_another_cut_are_left_alone_and_that_is_said() -> None:
-    assert missing(plane(4), cut(3)) == ()
-    assert missing(plane(2), [area("own", BOUNDS)]) == ()
+    assert areas_to_create(plane(4), cut(3)) == ()
+    assert areas_to_create(plane(2), [area("own", BOUNDS)]) == ()
     said = {c.type: c for c in plane_status(plane(4), cut(3), 0.0).conditions}["Degraded"]
     assert (said.status, said.reason) == ("True", "CutAlready")
     assert "3 areas, and 4 are wanted" in said.message
 
 
 def test_a_plane_that_is_deleted_is_not_cut() -> None:
-    assert missing(plane(2, deletion_timestamp="2026-01-01T00:00:00Z"), ()) == ()
+    assert areas_to_create(plane(2, deletion_timestamp="2026-01-01T00:00:00Z"), ()) == ()
 
 
 def test_the_status_is_that_of_all_areas() -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pairsim.model.status import Role
 from pairsim.model.world_status import WorldPicture
-from pairsim_controller.local.world_status import picture
-from pairsim_controller.reconcile.world_status import Heard, Said, area_picture, lag_ticks
-from tests.unit.controller.views import assignment, replica, witness
-from tests.unit.controller.worlds import fakes, group, until
+from pairsim_controller.local.world_status import world_status
+from pairsim_controller.reconcile.world_status import MemberStatus, ObservedStatus, area_status_view, lag_ticks
+from tests.unit.controller.builders import assignment, replica, witness
+from tests.unit.controller.local_worlds import fakes, group, until
 
 RATE = 20.0
 PAIR = assignment("sim-1", "sim-2", "witness-1")
@@ -23,8 +23,8 @@ PASSIVE = replica("sim-2", PAIR, Role.PASSIVE)
 WITNESS = witness("witness-1", PAIR)
 
 
-def heard(tick: int, synced: int, at: float) -> Heard:
-    return Heard(msgspec.structs.replace(PASSIVE, tick=tick, synced_tick=synced), at)
+def heard(tick: int, synced: int, at: float) -> MemberStatus:
+    return MemberStatus(msgspec.structs.replace(PASSIVE, tick=tick, synced_tick=synced), at)
 
 
 # --- lag
@@ -79,8 +79,8 @@ async def test_the_picture_of_a_world_that_runs(tmp_path: Path) -> None:
         await made.known()
         made.replicas["b"].lag = 3
         made.replicas["b"].become(Role.PASSIVE, term=1)
-        await until(lambda: picture(made.world).areas[0].redundant)
-        now = picture(made.world)
+        await until(lambda: world_status(made.world).areas[0].redundant)
+        now = world_status(made.world)
         area = now.areas[0]
         assert [(r.replica, r.role) for r in area.replicas] == [("a", "active"), ("b", "passive")]
         assert (area.area, area.generation, area.missing) == ("north", 1, "")
@@ -91,31 +91,34 @@ async def test_the_picture_of_a_world_that_runs(tmp_path: Path) -> None:
 
 def test_what_cannot_be_seen_is_not_shown_as_whole() -> None:
     """The active may know better; a picture of one replica that says redundant says nothing to who looks at it."""
-    said = {name: Said(status, 0.0) for name, status in (("sim-1", ACTIVE), ("sim-2", PASSIVE), ("witness-1", WITNESS))}
-    assert area_picture(PAIR.spec, PAIR, said, {}).missing == ""
-    assert area_picture(PAIR.spec, PAIR, said, {}).redundant
-    said["sim-2"] = Said(msgspec.structs.replace(PASSIVE, role=Role.JOINING), 0.0)
-    late = area_picture(PAIR.spec, PAIR, said, {})
+    said = {
+        name: ObservedStatus(status, 0.0)
+        for name, status in (("sim-1", ACTIVE), ("sim-2", PASSIVE), ("witness-1", WITNESS))
+    }
+    assert area_status_view(PAIR.spec, PAIR, said, {}).missing == ""
+    assert area_status_view(PAIR.spec, PAIR, said, {}).redundant
+    said["sim-2"] = ObservedStatus(msgspec.structs.replace(PASSIVE, role=Role.JOINING), 0.0)
+    late = area_status_view(PAIR.spec, PAIR, said, {})
     assert (late.redundant, late.missing) == (False, "sim-2 is joining"), "the active says first that it is in sync"
-    said["sim-2"] = Said(msgspec.structs.replace(ACTIVE, replica="sim-2", term=0), 0.0)
-    assert area_picture(PAIR.spec, PAIR, said, {}).missing == "sim-2 is active"
+    said["sim-2"] = ObservedStatus(msgspec.structs.replace(ACTIVE, replica="sim-2", term=0), 0.0)
+    assert area_status_view(PAIR.spec, PAIR, said, {}).missing == "sim-2 is active"
     del said["sim-2"]
-    seen = area_picture(PAIR.spec, PAIR, said, {})
+    seen = area_status_view(PAIR.spec, PAIR, said, {})
     assert (seen.redundant, seen.missing) == (False, "sim-2 cannot be reached")
 
 
 async def test_without_its_witness_it_is_not_redundant(tmp_path: Path) -> None:
     async with fakes(tmp_path) as made:
         await made.known()
-        await until(lambda: picture(made.world).areas[0].redundant)
+        await until(lambda: world_status(made.world).areas[0].redundant)
         made.witness.become()
-        await until(lambda: not picture(made.world).areas[0].redundant)
-        assert picture(made.world).areas[0].missing == "w, its witness, has not joined yet"
+        await until(lambda: not world_status(made.world).areas[0].redundant)
+        assert world_status(made.world).areas[0].missing == "w, its witness, has not joined yet"
         made.witness.become(group())
-        await until(lambda: picture(made.world).areas[0].redundant)
+        await until(lambda: world_status(made.world).areas[0].redundant)
 
 
 async def test_an_area_that_nobody_has_is_in_the_picture(tmp_path: Path) -> None:
     async with fakes(tmp_path, working=False) as made:
-        area = picture(made.world).areas[0]
+        area = world_status(made.world).areas[0]
         assert (area.redundant, area.replicas, area.generation, area.witness.pid) == (False, [], 0, None)

@@ -10,15 +10,15 @@ import pytest
 
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim_controller.kube.api.objects import AreaStatus
-from pairsim_controller.kube.conditions import area_status
-from pairsim_controller.kube.status_events import stories
+from pairsim_controller.kube.status.conditions import area_status
+from pairsim_controller.kube.status.status_events import events_between
 from pairsim_controller.plan.area import decide
-from pairsim_controller.plan.fleet_index import Index
-from pairsim_controller.plan.slow_time import too_slow
-from pairsim_controller.plan.view import Process, Say
-from pairsim_controller.reconcile.warning_debouncer import QUIET, Complaints
-from tests.unit.controller.views import NOW, assignment, dead, index, pair, process, replica, spec, tell, view
-from tests.unit.controller.worlds import fakes, until
+from pairsim_controller.plan.fleet_index import FleetIndex
+from pairsim_controller.plan.slow_time import slow_message
+from pairsim_controller.plan.view import ObservedProcess, Report
+from pairsim_controller.reconcile.warning_debouncer import REPEAT_SECONDS, WarningDebouncer
+from tests.unit.controller.builders import NOW, assignment, dead, index, pair, process, replica, spec, tell, view
+from tests.unit.controller.local_worlds import fakes, until
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
 ACTIVE, PASSIVE, WITNESS = pair(FIRST)
@@ -31,7 +31,7 @@ def status(pace: float, tick_ms: float = 121.0) -> ReplicaStatus:
     return msgspec.structs.replace(whole, pace=pace, tick_ms=tick_ms)
 
 
-def slow(pace: float = 0.41) -> Process:
+def slow(pace: float = 0.41) -> ObservedProcess:
     return process("sim-1", status(pace))
 
 
@@ -55,18 +55,17 @@ def slow(pace: float = 0.41) -> Process:
     ],
 )
 def test_what_is_said_of_a_slow_area(pace: float, tick_ms: float, sentence: str) -> None:
-    assert too_slow(spec(), status(pace, tick_ms)) == sentence
+    assert slow_message(spec(), status(pace, tick_ms)) == sentence
 
 
 def test_a_slow_area_is_told_and_nothing_is_done_about_it() -> None:
-    work = decide(view(slow(), PASSIVE, WITNESS, recorded=(FIRST,)))
-    assert [action for action in work if isinstance(action, Say)] == [Say("west", SENTENCE, reason="Slow")]
-    assert len(work) == 1 + len(decide(view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,))))
+    actions = decide(view(slow(), PASSIVE, WITNESS, recorded=(FIRST,)))
+    assert actions == (Report("west", SENTENCE, reason="Slow"),)
 
 
 def test_an_area_is_looked_at_again_when_it_gets_slow_and_not_with_every_number() -> None:
     touched: list[str] = []
-    world: Index = index(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), touched=touched.append)
+    world: FleetIndex = index(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), touched=touched.append)
     for pace, looks in ((0.97, set()), (0.8, {"west"}), (0.4, set()), (1.0, {"west"})):
         touched.clear()
         tell(world, slow(pace), NOW)
@@ -74,25 +73,25 @@ def test_an_area_is_looked_at_again_when_it_gets_slow_and_not_with_every_number(
 
 
 def test_numbers_that_change_make_no_new_complaint() -> None:
-    complaints, told = Complaints(0.0), []
+    complaints, told = WarningDebouncer(0.0), []
     for second in range(200):
         # It crosses its bound every ten seconds.
-        said = [] if second // 10 % 2 else [Say("west", f"{second} ms", reason="Slow"), Say("east", "lost")]
-        told += complaints.fresh(said, float(second))
-        assert {say.area for say in complaints.lasting} <= {say.area for say in said}
-        assert all(say in told for say in complaints.lasting), "in the words that it was told in"
-    slow_at = [int(say.sentence.split()[0]) for say in told if say.reason]
-    assert all(later - earlier >= QUIET for earlier, later in itertools.pairwise(slow_at))
+        said = [] if second // 10 % 2 else [Report("west", f"{second} ms", reason="Slow"), Report("east", "lost")]
+        told += complaints.new_warnings(said, float(second))
+        assert {say.area for say in complaints.active} <= {say.area for say in said}
+        assert all(say in told for say in complaints.active), "in the words that it was told in"
+    slow_at = [int(say.message.split()[0]) for say in told if say.reason]
+    assert all(later - earlier >= REPEAT_SECONDS for earlier, later in itertools.pairwise(slow_at))
     assert len(slow_at) == 3
     assert len([say for say in told if not say.reason]) == 10
 
 
 def test_in_a_cluster_it_is_a_condition_and_an_event() -> None:
-    said = [Say("west", SENTENCE, reason="Slow")]
+    said = [Report("west", SENTENCE, reason="Slow")]
 
-    def written(*processes: Process, also: tuple[Say, ...] = ()) -> AreaStatus:
+    def written(*processes: ObservedProcess, also: tuple[Report, ...] = ()) -> AreaStatus:
         seen = view(*processes, recorded=(FIRST,))
-        return area_status(seen, AreaStatus(), said=[*said, *also], last=None, generation=1, wall=0.0)
+        return area_status(seen, AreaStatus(), warnings=[*said, *also], last=None, generation=1, wall=0.0)
 
     def degraded(found: AreaStatus) -> tuple[str, str, str]:
         condition = found.condition("Degraded")
@@ -102,25 +101,27 @@ def test_in_a_cluster_it_is_a_condition_and_an_event() -> None:
     found = written(slow(), PASSIVE, WITNESS)
     assert degraded(found) == ("True", "Slow", SENTENCE)
     whole = area_status(
-        view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,)), AreaStatus(), said=[], last=None, generation=1, wall=0.0
+        view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,)), AreaStatus(), warnings=[], last=None, generation=1, wall=0.0
     )
-    assert [(story.reason, story.note, story.warning) for story in stories(whole, found)] == [("Slow", SENTENCE, True)]
+    assert [(story.reason, story.note, story.warning) for story in events_between(whole, found)] == [
+        ("Slow", SENTENCE, True)
+    ]
     alone = process("sim-1", msgspec.structs.replace(status(0.41), peer_in_sync=False))
     assert degraded(written(alone, dead("sim-2"), WITNESS))[1] == "Repairing", "what is lost is worse"
-    waits = written(alone, dead("sim-2"), WITNESS, also=(Say("west", "no spare"),))
+    waits = written(alone, dead("sim-2"), WITNESS, also=(Report("west", "no spare"),))
     assert degraded(waits) == ("True", "Waiting", "no spare")
 
 
 async def test_up_tells_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
+    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
     async with fakes(tmp_path) as made:
         await until(lambda: made.told)
-        made.world._complaints._from = 0.0
+        made.world._reports.warnings._start_at = 0.0
         for pace in (0.41, 0.42, 0.43):
             made.replicas["a"].pace = pace
             made.replicas["a"].tell(None)
             await until(
-                lambda pace=pace: (seen := made.world.observers["a"].status) is not None and seen.pace == pace  # type: ignore[union-attr, misc]
+                lambda pace=pace: (seen := made.world.watchers["a"].status) is not None and seen.pace == pace  # type: ignore[union-attr, misc]
             )
             await until(lambda: any(" of its rate" in sentence for sentence in made.told))
         assert [sentence for sentence in made.told if "rate" in sentence] == [f"north: {SENTENCE}"]

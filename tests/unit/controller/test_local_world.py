@@ -10,8 +10,8 @@ import pytest
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import Role
-from pairsim_controller.local.world import stamp
-from tests.unit.controller.worlds import NORTH, Fakes, fakes, group, until
+from pairsim_controller.local.world import time_of_day
+from tests.unit.controller.local_worlds import NORTH, Fakes, fakes, group, until
 
 
 def orders(made: Fakes) -> list[Assignment]:
@@ -39,8 +39,8 @@ async def test_what_cannot_be_written_down_is_not_ordered(tmp_path: Path, monkey
             write(recorded)
 
         monkeypatch.setattr(made.folder, "record", record)
-        monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
-        made.world._complaints._from = 0.0
+        monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
+        made.world._reports.warnings._start_at = 0.0
         await made.known()
         sentence = f"world: cannot write {tmp_path}: No space left on device; nothing is decided"
         await until(lambda: sentence in made.told)
@@ -80,27 +80,27 @@ async def test_an_active_of_an_old_term_is_not_told(tmp_path: Path) -> None:
         made.replicas["b"].become(Role.ACTIVE, term=5)
         await until(lambda: len(made.told) >= 2)
         made.replicas["a"].become(Role.ACTIVE, term=4)
-        await until(lambda: (status := made.world.observers["a"].status) is not None and status.term == 4)  # type: ignore[union-attr]
+        await until(lambda: (status := made.world.watchers["a"].status) is not None and status.term == 4)  # type: ignore[union-attr]
         assert [sentence for sentence in made.told if "a is active" in sentence] == made.told[:1]
-        assert made.world.replica("north", "active") == "b"
+        assert made.world.find_replica("north", "active") == "b"
 
 
 async def test_an_order_that_fails_again_and_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
-    monkeypatch.setattr("pairsim_controller.reconcile.dispatcher._AGAIN", 0.01)
+    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("pairsim_controller.reconcile.dispatcher._RETRY_SECONDS", 0.01)
     async with fakes(tmp_path, working=False) as made:
         made.replicas["a"].refuse = RuntimeError("the simulator is broken")
-        made.world._complaints._from = 0.0
-        await until(lambda: any("a does not do what it is told (assign)" in sentence for sentence in made.told))
+        made.world._reports.warnings._start_at = 0.0
+        await until(lambda: any("a does not carry out its command (assign)" in sentence for sentence in made.told))
 
 
 async def test_who_has_a_role(tmp_path: Path) -> None:
     async with fakes(tmp_path) as made:
         await made.known()
-        roles = {role: made.world.replica("north", role) for role in ("active", "passive", "witness", "joining")}
+        roles = {role: made.world.find_replica("north", role) for role in ("active", "passive", "witness", "joining")}
         assert roles == {"active": "a", "passive": "b", "witness": "w", "joining": None}
-        assert made.world.replica("south", "active") is None
-        assert made.world.replica("south", "witness") is None
+        assert made.world.find_replica("south", "active") is None
+        assert made.world.find_replica("south", "witness") is None
 
 
 async def test_a_witness_that_lost_its_folder_gets_the_area_again(tmp_path: Path) -> None:
@@ -121,11 +121,11 @@ async def test_an_area_that_is_not_wanted_is_given_back_and_forgotten(tmp_path: 
             replica.become(Role.SPARE)
         made.witness.become()
         await until(lambda: made.folder.recorded() == {})
-        assert made.told[-1] == "north: nobody has it any more"
+        assert made.told[-1] == "north: no process holds it any more"
 
 
 def test_the_story_has_the_time_of_day() -> None:
-    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", stamp())
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", time_of_day())
 
 
 async def test_an_area_that_is_not_wanted_any_more_is_backed_up_before_it_is_released(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ async def test_nobody_is_released_while_the_backup_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "backups").touch()
-    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
+    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
     async with fakes(tmp_path, areas=()) as made:
-        made.world._complaints._from = 0.0
+        made.world._reports.warnings._start_at = 0.0
         await until(lambda: any("(backup): cannot write into" in told for told in made.told))
         assert made.witness.orders == []
         (tmp_path / "backups").unlink()

@@ -47,7 +47,7 @@ def client(source: Source) -> AreaClient:
 
 async def test_a_backup_is_named_after_its_area_time_and_tick(tmp_path: Path) -> None:
     folder = BackupFolder(tmp_path / "made" / "here")
-    name = await folder.take(client(Source()), "west")
+    name = await folder.write(client(Source()), "west")
     assert re.fullmatch(r"west-\d{8}T\d{6}Z-tick-12\.jsonl\.gz", name)
     assert gzip.decompress((folder.path / name).read_bytes()) == b"one\ntwo\n"
     assert names(folder.path) == {name}
@@ -55,13 +55,13 @@ async def test_a_backup_is_named_after_its_area_time_and_tick(tmp_path: Path) ->
 
 async def test_half_a_backup_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        await BackupFolder(tmp_path).take(client(Source(breaks=True)), "west")
+        await BackupFolder(tmp_path).write(client(Source(breaks=True)), "west")
     assert names(tmp_path) == set()
 
 
 async def test_one_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     source = Source(hangs=True)
-    task = asyncio.create_task(BackupFolder(tmp_path).take(client(source), "west"))
+    task = asyncio.create_task(BackupFolder(tmp_path).write(client(source), "west"))
     await source.reached.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -73,14 +73,14 @@ async def test_what_a_killed_controller_left_is_cleaned_up_and_nothing_of_other_
     (tmp_path / ".west.abc.part").touch()
     (tmp_path / ".west-2.abc.part").touch()
     (tmp_path / "west-old.jsonl.gz").touch()
-    name = await BackupFolder(tmp_path).take(client(Source()), "west")
+    name = await BackupFolder(tmp_path).write(client(Source()), "west")
     assert names(tmp_path) == {name, ".west-2.abc.part", "west-old.jsonl.gz"}
 
 
 async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BackupError, match=r"cannot write into .*file"):
-        await BackupFolder(tmp_path / "file" / "below").take(client(Source()), "west")
+        await BackupFolder(tmp_path / "file" / "below").write(client(Source()), "west")
 
 
 async def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,5 +89,5 @@ async def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("os.fdopen", full)
     with pytest.raises(BackupError, match=r"cannot write .*No space left on device"):
-        await BackupFolder(tmp_path).take(client(Source()), "west")
+        await BackupFolder(tmp_path).write(client(Source()), "west")
     assert names(tmp_path) == set()

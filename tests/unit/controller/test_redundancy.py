@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
-from pairsim_controller.plan.redundancy import Lack, active_of, lack
-from tests.unit.controller.views import assignment, replica, witness
+from pairsim_controller.plan.redundancy import RedundancyGap, active_of, redundancy_gap
+from tests.unit.controller.builders import assignment, replica, witness
 
 PAIR = assignment("sim-1", "sim-2", "witness-1")
 NEXT = assignment("sim-1", "sim-3", "witness-2", generation=2)
@@ -22,8 +22,8 @@ ELSEWHERE = replica("sim-1", assignment("sim-1", "x", "y", area="east"), Role.AC
 Status = ReplicaStatus | WitnessStatus
 
 
-def of(*statuses: Status) -> Lack | None:
-    return lack("west", {s.replica: s for s in statuses})
+def of(*statuses: Status) -> RedundancyGap | None:
+    return redundancy_gap("west", {s.replica: s for s in statuses})
 
 
 def test_a_pair_in_sync_with_its_witness_lacks_nothing() -> None:
@@ -38,14 +38,14 @@ def test_of_its_passive_the_active_knows_more_than_who_cannot_reach_it() -> None
 def test_a_generation_that_is_on_its_way_takes_nothing_from_the_one_in_force() -> None:
     newcomers = replica("sim-3", NEXT, Role.JOINING), witness("witness-2", NEXT)
     assert of(ACTIVE, PASSIVE, WITNESS, *newcomers) is None
-    assert of(ACTIVE, PASSIVE, *newcomers) == Lack("NoWitness", "witness-1, its witness, cannot be reached")
+    assert of(ACTIVE, PASSIVE, *newcomers) == RedundancyGap("NoWitness", "witness-1, its witness, cannot be reached")
 
 
 @pytest.mark.parametrize(
     ("statuses", "reason", "sentence"),
     [
         ([WITNESS], "NoActive", "no replica can be reached"),
-        ([PASSIVE, WITNESS], "NoActive", "sim-2 is passive, and none is active"),
+        ([PASSIVE, WITNESS], "NoActive", "sim-2 is passive, and no replica is active"),
         ([ELSEWHERE, WITNESS], "NoActive", "no replica can be reached"),
         ([ALONE, WITNESS], "PassiveNotInSync", "sim-2, its passive, cannot be reached"),
         ([ALONE, replica("sim-2"), WITNESS], "PassiveNotInSync", "sim-2, its passive, cannot be reached"),
@@ -64,11 +64,11 @@ def test_a_generation_that_is_on_its_way_takes_nothing_from_the_one_in_force() -
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named(statuses: list[Status], reason: str, sentence: str) -> None:
-    assert of(*statuses) == Lack(reason, sentence)
+    assert of(*statuses) == RedundancyGap(reason, sentence)
 
 
 def test_of_two_actives_the_one_with_the_lower_term_is_over() -> None:
     newer = msgspec.structs.replace(PASSIVE, role=Role.ACTIVE, term=2)
     assert active_of("west", [ACTIVE, newer]) is newer
     assert active_of("east", [ACTIVE, newer]) is None
-    assert of(ACTIVE, newer, WITNESS) == Lack("PassiveNotInSync", "sim-1 is active")
+    assert of(ACTIVE, newer, WITNESS) == RedundancyGap("PassiveNotInSync", "sim-1 is active")

@@ -9,9 +9,10 @@ import msgspec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim_controller.plan.area import decide
-from pairsim_controller.plan.fleet_index import POOL, Index, Wanted
-from pairsim_controller.plan.view import Assign, Kind, Label, Process, SetLabel
-from tests.unit.controller.views import (
+from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
+from pairsim_controller.plan.labels import plan_labels
+from pairsim_controller.plan.view import Assign, Kind, Label, ObservedProcess, SetLabel
+from tests.unit.controller.builders import (
     NOW,
     assignment,
     dead,
@@ -42,7 +43,7 @@ class Touched(list[str]):
         return names
 
 
-def two_areas() -> tuple[Index, Touched]:
+def two_areas() -> tuple[FleetIndex, Touched]:
     touched = Touched()
     world = index(
         *(ACTIVE, PASSIVE, WITNESS, *pair(EAST)[:2]), recorded=(FIRST, EAST), areas=("west", "east"),
@@ -52,7 +53,7 @@ def two_areas() -> tuple[Index, Touched]:
     return world, touched
 
 
-def said(seen: Process, **changes: object) -> Process:
+def said(seen: ObservedProcess, **changes: object) -> ObservedProcess:
     assert isinstance(seen.status, ReplicaStatus)
     return msgspec.structs.replace(seen, status=msgspec.structs.replace(seen.status, **changes))
 
@@ -88,7 +89,7 @@ def test_each_change_that_matters_touches_its_area_alone() -> None:
     ):  # fmt: skip
         world, touched = two_areas()
         tell(world, change)
-        assert touched.take() - {POOL} == {"west"}, change
+        assert touched.take() - {NO_AREA} == {"west"}, change
 
 
 def test_a_witness_that_votes_at_last_touches_its_area_alone() -> None:
@@ -114,68 +115,68 @@ def test_whoever_says_that_it_leaves_is_offered_to_no_area() -> None:
 
 def test_a_witness_that_is_lost_touches_all_its_areas() -> None:
     world, touched = two_areas()
-    world.heard("witness-1", None, NOW)
+    world.on_status("witness-1", None, NOW)
     assert touched.take() == {"west", "east"}
-    world.drop("witness-1")
+    world.remove_process("witness-1")
     assert touched.take() == {"west", "east"}
     assert "witness-1" not in world.view("west", NOW).processes
 
 
 def test_labels_wishes_and_records_touch_their_area() -> None:
     world, touched = two_areas()
-    world.label("sim-1", Label("west", Role.ACTIVE, 1))
+    world.set_label("sim-1", Label("west", Role.ACTIVE, 1))
     assert touched.take() == {"west"}
-    world.label("sim-1", Label("east", Role.ACTIVE, 1))
+    world.set_label("sim-1", Label("east", Role.ACTIVE, 1))
     assert touched.take() == {"west", "east"}
-    world.want("west", Wanted(spec(), paused=True))
+    world.set_desired("west", DesiredArea(spec(), paused=True))
     assert touched.take() == {"west"}
-    world.want("west", Wanted(spec(), paused=True))
+    world.set_desired("west", DesiredArea(spec(), paused=True))
     assert not touched
-    world.want("west", None)
-    world.record("east", None)
+    world.set_desired("west", None)
+    world.set_record("east", None)
     assert touched.take() == {"west", "east"}
 
 
 def test_one_spare_calls_one_area_that_waits_and_the_next_calls_the_next() -> None:
     world, touched = two_areas()
     for area in ("west", "east"):
-        world.waits(area, [Kind.SIMULATOR])
+        world.await_capacity(area, [Kind.SIMULATOR])
     for name, area in (("sim-7", "west"), ("sim-8", "east")):
         tell(world, spare(name))
-        assert touched.take() == {area, POOL}
+        assert touched.take() == {area, NO_AREA}
     tell(world, spare("sim-9"))
-    assert touched.take() == {POOL}, "nobody waits any more"
+    assert touched.take() == {NO_AREA}, "nobody waits any more"
 
 
 def test_a_spare_is_labelled_without_any_area() -> None:
     world, _touched = two_areas()
     tell(world, spare("sim-7"))
-    assert world.pool_labels() == (SetLabel("sim-7", Label("", Role.SPARE, 0)),)
-    world.label("sim-7", Label("", Role.SPARE, 0))
-    assert world.pool_labels() == ()
+    assert world.missing_spare_labels() == (SetLabel("sim-7", Label("", Role.SPARE, 0)),)
+    world.set_label("sim-7", Label("", Role.SPARE, 0))
+    assert world.missing_spare_labels() == ()
 
 
 def test_a_spare_that_is_gone_is_labelled_no_more() -> None:
     world, _touched = two_areas()
     tell(world, spare("sim-7"))
-    world.drop("sim-7")
-    assert world.pool_labels() == ()
+    world.remove_process("sim-7")
+    assert world.missing_spare_labels() == ()
 
 
 def test_a_witness_that_was_replaced_carries_one_area_less() -> None:
     world, _touched = two_areas()
     tell(world, process("witness-2", witness("witness-2")))
     assert world.view("west", NOW).load == {"witness-1": 2, "witness-2": 0}
-    world.record("west", assignment("sim-1", "sim-2", "witness-2", generation=2))
+    world.set_record("west", assignment("sim-1", "sim-2", "witness-2", generation=2))
     assert world.view("west", NOW).load == {"witness-1": 1, "witness-2": 1}
 
 
 def test_a_look_shows_of_a_witness_what_concerns_the_area_and_how_long_somebody_is_silent() -> None:
     world, _touched = two_areas()
-    world.heard("sim-2", None, NOW + 3)
+    world.on_status("sim-2", None, NOW + 3)
     view = world.view("west", NOW + 4)
     assert view.processes.keys() == {"sim-1", "sim-2", "witness-1"}
-    assert view.processes["sim-2"].silent == 4
+    assert view.processes["sim-2"].silent_seconds == 4
     seen = view.processes["witness-1"].witness
     assert seen is not None
     assert [group.area for group in seen.areas] == ["west"]
@@ -186,9 +187,9 @@ def test_a_promised_spare_is_offered_to_nobody_and_is_again_when_the_promise_is_
     tell(world, spare("sim-7"))
     assert [p.name for p in world.view("west", NOW).spares] == ["sim-7"]
     following = assignment("sim-5", "sim-7", "witness-1", area="east", generation=2, joins=("sim-7",))
-    world.record("east", following)
+    world.set_record("east", following)
     assert world.view("west", NOW).spares == ()
-    world.record("east", EAST)
+    world.set_record("east", EAST)
     assert [p.name for p in world.view("west", NOW).spares] == ["sim-7"]
 
 
@@ -197,13 +198,13 @@ def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
     areas = [f"area-{n}" for n in range(1000)]
     made: dict[str, Assignment] = {}
     touched = Touched()
-    world = Index(touched.append)
+    world = FleetIndex(touched.append)
     for n, area in enumerate(areas):
         made[area] = assignment(f"sim-{2 * n}", f"sim-{2 * n + 1}", f"witness-{n % 2}", area=area)
-        world.want(area, Wanted(spec(area)))
+        world.set_desired(area, DesiredArea(spec(area)))
         for seen in pair(made[area])[:2]:
             tell(world, seen)
-        world.record(area, made[area])
+        world.set_record(area, made[area])
     for w in range(2):
         tell(world, process(f"witness-{w}", witness(f"witness-{w}", *(made[a] for a in areas[w::2]))))
     for n in range(100):
@@ -218,7 +219,7 @@ def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
         tell(world, process(second.replica, replica(second.replica, made[area], Role.ACTIVE, term=2)))
     looks = 0
     newcomers: dict[str, str] = {}
-    while names := touched.take() - {POOL}:
+    while names := touched.take() - {NO_AREA}:
         looks += len(names)
         for action in settle(world, names):
             if isinstance(action, Assign):
@@ -233,14 +234,15 @@ def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
         assert labels[made[area].replicas[1].replica] == Label(area, Role.ACTIVE, 2)
 
 
-def settle(world: Index, names: set[str]) -> list[object]:
+def settle(world: FleetIndex, names: set[str]) -> list[object]:
     """Looks, and does what is decided as far as the controller itself is concerned."""
     found: list[object] = []
-    for area in sorted(names - {POOL}):
-        for action in decide(world.view(area, NOW)):
+    for area in sorted(names - {NO_AREA}):
+        seen = world.view(area, NOW)
+        for change in plan_labels(seen):
+            world.set_label(change.replica, change.label)
+        for action in decide(seen):
             found.append(action)
             if isinstance(action, Assign):
-                world.record(area, action.assignment)
-            elif isinstance(action, SetLabel):
-                world.label(action.replica, action.label)
+                world.set_record(area, action.assignment)
     return found

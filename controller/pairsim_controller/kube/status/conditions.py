@@ -1,4 +1,4 @@
-"""An area's status, as its user reads it: a pure function of a look at it."""
+"""The status of an `Area` as its user reads it: a pure function of a view of the area."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from collections.abc import Sequence
 
 from pairsim.model.status import ReplicaStatus
 from pairsim_controller.kube.api.objects import AreaStatus, Condition, LastTakeover, StoredAssignment, stamp
-from pairsim_controller.plan.redundancy import active_of, lack
-from pairsim_controller.plan.view import Say, View
+from pairsim_controller.plan.redundancy import active_of, redundancy_gap
+from pairsim_controller.plan.view import Report, View
 
 Verdict = tuple[bool | None, str, str]
-"""True, False or unknown; a reason in one word; a sentence."""
+"""True, False or unknown (None); a reason in one word; a sentence."""
 
 
 def area_status(
     view: View,
     before: AreaStatus,
     *,
-    said: Sequence[Say],
+    warnings: Sequence[Report],
     last: LastTakeover | None,
     generation: int,
     wall: float,
     backup: str = "",
 ) -> AreaStatus:
-    """The status to write.
+    """Returns the status to write.
 
     Args:
-        view: The look.
-        before: The status as it was written last; times of transitions are kept.
-        said: What is wrong and has lasted.
+        view: The view of the area.
+        before: The last status that was written; the times of its transitions are kept.
+        warnings: The problems that have lasted long enough to be reported.
         last: The last change of the active.
-        generation: The `metadata.generation` that this is about.
-        wall: Unix time.
-        backup: The file with its last state.
+        generation: The `metadata.generation` that the status describes.
+        wall: Unix time in seconds.
+        backup: The name of the file with the last state of the area; empty without a backup.
     """
     active = active_of(view.area, view.statuses.values())
     recorded = view.recorded
     passive = _passive(view, active)
     shown = active or passive
     verdicts = {
-        "Ready": _ready(view, active, said),
+        "Ready": _ready(view, active, warnings),
         "Redundant": _redundant(view),
-        "Degraded": _degraded(view, said),
+        "Degraded": _degraded(view, warnings),
     }
     return AreaStatus(
         observed_generation=generation,
@@ -62,8 +62,11 @@ def area_status(
     )
 
 
-def notable(status: AreaStatus) -> AreaStatus:
-    """Without what changes all the time: two statuses that are equal so need no new writing at once."""
+def significant_status(status: AreaStatus) -> AreaStatus:
+    """Returns a status without its tick, its entities and its times, which change all the time.
+
+    If this part of two statuses is equal, the later one need not be written at once.
+    """
     plain = tuple(
         Condition(type=c.type, status=c.status, reason=c.reason, message=c.message, last_transition_time="")
         for c in status.conditions
@@ -84,7 +87,7 @@ def notable(status: AreaStatus) -> AreaStatus:
 
 
 def _passive(view: View, active: ReplicaStatus | None) -> ReplicaStatus | None:
-    """The member beside the active."""
+    """Returns the status of a replica that is in sync and is not the active."""
     if view.recorded is None:
         return None
     members = [view.processes.get(m.replica) for m in view.recorded.replicas]
@@ -92,37 +95,39 @@ def _passive(view: View, active: ReplicaStatus | None) -> ReplicaStatus | None:
     return next((s for s in found if s.in_sync and (active is None or s.replica != active.replica)), None)
 
 
-def _ready(view: View, active: ReplicaStatus | None, said: Sequence[Say]) -> Verdict:
+def _ready(view: View, active: ReplicaStatus | None, warnings: Sequence[Report]) -> Verdict:
     if active is not None:
         return True, "Active", f"{active.replica} is active in term {active.term}"
     if view.spec is None:
         return False, "Releasing", "the area is deleted: its members leave it"
     if view.recorded is None:
-        return False, "NotFounded", ": ".join(("no pair simulates it yet", *_sentences(said)))
+        return False, "NotFounded", ": ".join(("no pair simulates it yet", *_messages(warnings)))
     members = [view.processes.get(m.replica) for m in view.recorded.members()]
-    if not any(p is not None and p.alive and p.status is not None for p in members):
+    if not any(p is not None and p.reachable for p in members):
         return None, "Unreachable", "no member can be reached: it may go on all the same"
     return False, "NoActive", "no active can be reached"
 
 
 def _redundant(view: View) -> Verdict:
-    missing = lack(view.area, view.statuses)
-    return (False, missing.reason, missing.sentence) if missing else (True, "InSync", "the passive can take over")
+    gap = redundancy_gap(view.area, view.statuses)
+    return (False, gap.reason, gap.message) if gap else (True, "InSync", "the passive can take over")
 
 
-def _degraded(view: View, said: Sequence[Say]) -> Verdict:
-    if waiting := [say for say in said if not say.reason]:
-        return True, "Waiting", "; ".join(_sentences(waiting))
+def _degraded(view: View, warnings: Sequence[Report]) -> Verdict:
+    if waiting := [report for report in warnings if not report.reason]:
+        return True, "Waiting", "; ".join(_messages(waiting))
     if view.paused:
         return False, "Paused", "it is paused: members are not replaced"
-    whole, _reason, sentence = _redundant(view)
-    if not whole:
-        return True, "Repairing", sentence
-    return (True, said[0].reason, said[0].sentence) if said else (False, "Whole", "nothing waits for a repair")
+    redundant, _reason, message = _redundant(view)
+    if not redundant:
+        return True, "Repairing", message
+    if warnings:
+        return True, warnings[0].reason, warnings[0].message
+    return False, "Whole", "nothing waits for a repair"
 
 
-def _sentences(said: Sequence[Say]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(say.sentence for say in said))
+def _messages(reports: Sequence[Report]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(report.message for report in reports))
 
 
 def _condition(kind: str, verdict: Verdict, before: AreaStatus, generation: int, wall: float) -> Condition:

@@ -12,22 +12,23 @@ from dataclasses import dataclass, field
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 from pairsim_controller.plan.area import decide
-from pairsim_controller.plan.facts import GRACE
-from pairsim_controller.plan.fleet_index import Index, Wanted
+from pairsim_controller.plan.facts import LOST_AFTER_SECONDS
+from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
+from pairsim_controller.plan.labels import plan_labels
 from pairsim_controller.plan.view import (
     Action,
-    Adopt,
+    AdoptReported,
     Assign,
-    Forget,
+    DropRecord,
     Label,
-    Process,
+    ObservedProcess,
     Release,
-    Remind,
+    Resend,
     SetLabel,
     Switchover,
     View,
 )
-from tests.unit.controller.views import NOW, process, replica, spec, tell, witness
+from tests.unit.controller.builders import NOW, process, replica, spec, tell, witness
 
 
 @dataclass
@@ -70,10 +71,10 @@ class World:
         self.highest: dict[str, int] = {}
         self.now = NOW
         self.touched: set[str] = set()
-        self.index = Index(self.touched.add)
+        self.index = FleetIndex(self.touched.add)
         for area in areas:
-            self.index.want(area, Wanted(spec(area)))
-        self.seen: dict[str, Process] = {}
+            self.index.set_desired(area, DesiredArea(spec(area)))
+        self.seen: dict[str, ObservedProcess] = {}
         self.look()
 
     # --- faults
@@ -103,7 +104,7 @@ class World:
 
     # --- time
 
-    def turn(self) -> Iterator[tuple[View | None, Action]]:
+    def turn(self) -> Iterator[tuple[View | None, Action | SetLabel]]:
         """The replication goes on, then the controller looks at one area after the other and acts.
 
         Yields each action after it was done, with the look that it was decided on.
@@ -111,16 +112,16 @@ class World:
         for area in list(self.truth):
             self._replicate(area)
         self._begin()
-        self.now += GRACE / 4
+        self.now += LOST_AFTER_SECONDS / 4
         for node in self.nodes.values():
-            node.silent = 0.0 if node.alive and node.reachable else node.silent + GRACE / 4
+            node.silent = 0.0 if node.alive and node.reachable else node.silent + LOST_AFTER_SECONDS / 4
         self.look()
         for area in sorted(self.index.areas()):
             view = self.index.view(area, self.now)
-            for action in decide(view):
+            for action in (*decide(view), *plan_labels(view)):
                 self._act(action)
                 yield view, action
-        for action in self.index.pool_labels():
+        for action in self.index.missing_spare_labels():
             self._act(action)
             yield None, action
 
@@ -175,11 +176,11 @@ class World:
 
     # --- the controller's side
 
-    def _process(self, node: Node) -> Process:
+    def _process(self, node: Node) -> ObservedProcess:
         status: ReplicaStatus | WitnessStatus | None = None
         if node.alive and node.reachable:
             status = self._witness(node) if node.is_witness else self._replica(node)
-        return process(node.name, status, alive=node.alive, silent=node.silent, leaving=node.leaving)
+        return process(node.name, status, alive=node.alive, silent_seconds=node.silent, terminating=node.leaving)
 
     def _witness(self, node: Node) -> WitnessStatus:
         groups = [witness(node.name, a, term=self._seen(node, a.spec.area)).areas for a in node.has.values()]
@@ -201,16 +202,16 @@ class World:
     def _seen(self, node: Node, area: str) -> int:
         return self.truth[area].term if area in node.able else 0
 
-    def _act(self, action: Action) -> None:
+    def _act(self, action: Action | SetLabel) -> None:
         match action:
             case Assign():
                 self._record(action.assignment.spec.area, action.assignment)
                 self._tell(action)
-            case Remind():
+            case Resend():
                 self._tell(action)
-            case Adopt():
+            case AdoptReported():
                 self._record(action.assignment.spec.area, action.assignment)
-            case Forget():
+            case DropRecord():
                 self._record(action.area, None)
             case Release():
                 node = self.nodes[action.target]
@@ -221,12 +222,12 @@ class World:
                         self.truth.pop(action.area, None)
             case SetLabel():
                 self.labels[action.replica] = action.label
-                self.index.label(action.replica, action.label)
+                self.index.set_label(action.replica, action.label)
             case Switchover():
                 self._switch(action)
 
     def _record(self, area: str, assignment: Assignment | None) -> None:
-        self.index.record(area, assignment)
+        self.index.set_record(area, assignment)
         if assignment is None:
             del self.recorded[area]
         else:
@@ -243,7 +244,7 @@ class World:
                 truth.active, truth.term = m.replica, truth.term + 1
                 return
 
-    def _tell(self, order: Assign | Remind) -> None:
+    def _tell(self, order: Assign | Resend) -> None:
         told, area = order.assignment, order.assignment.spec.area
         for target in order.targets:
             node, truth = self.nodes[target], self.truth.get(area)

@@ -12,11 +12,12 @@ from typing import Any
 
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError
-from pairsim_controller.kube.cluster import Cluster, LeaseLostError
+from pairsim_controller.kube.cluster import Cluster
 from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.ports import LeaseLostError
 from pairsim_controller.reconcile.backup_folder import BackupFolder
-from tests.unit.controller.memory import MemoryApi
-from tests.unit.controller.replicas import TOKEN, Replicas
+from tests.unit.controller.fake_processes import TOKEN, Replicas
+from tests.unit.controller.memory_api import MemoryApi
 
 DEADLINE = 8.0
 _RETRY = 0.02
@@ -83,20 +84,20 @@ class Controller:
         self.looks, self.papers = Pump(), Pump()
         self.meters = Meters()
         self.cluster = Cluster(
-            api, self.looks, self.papers, TOKEN, meters=self.meters, holds=lambda: self.holds, backups=backups
+            api, self.looks, self.papers, TOKEN, metrics=self.meters, holds=lambda: self.holds, backups=backups
         )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self.api.watch(self.cluster.saw)
+        self.api.watch(self.cluster.on_event)
         self._task = asyncio.create_task(self.cluster.run())
-        self.looks.start(self.cluster.look)
-        self.papers.start(self.cluster.paper)
+        self.looks.start(self.cluster.reconcile)
+        self.papers.start(self.cluster.sync_status)
 
     async def stop(self) -> None:
         """As it is when it is killed: nothing more is written or ordered."""
-        if self.cluster.saw in self.api.watchers:
-            self.api.watchers.remove(self.cluster.saw)
+        if self.cluster.on_event in self.api.watchers:
+            self.api.watchers.remove(self.cluster.on_event)
         await self.looks.close()
         await self.papers.close()
         if self._task is not None:

@@ -110,7 +110,7 @@ class Fakes:
 
     async def known(self) -> None:
         """Until the world has heard of everybody."""
-        await until(lambda: all(n in self.world.observers and self.world.observers[n].status for n in self.places))
+        await until(lambda: all(n in self.world.watchers and self.world.watchers[n].status for n in self.places))
 
     async def close(self) -> None:
         self.task.cancel()

@@ -23,16 +23,15 @@ RUN = "run-chaos"
 PROMOTES_FIRST = """
 MODULE = "pairsim_controller.plan.labels"
 def plant(labels):
-    right = labels.label_actions
+    right = labels.plan_labels
     def wrong(view):
         statuses = {n: s for n, p in view.processes.items() if (s := p.replica) is not None}
-        active = labels._active(view, statuses)
+        active = labels._find_active(view, statuses)
         wanted = labels.Label(view.area, labels.Role.ACTIVE, active.term) if active else None
         if active and view.labels.get(active.replica) != wanted:
-            yield labels.SetLabel(active.replica, wanted)
-        else:
-            yield from right(view)
-    labels.label_actions = wrong
+            return (labels.SetLabel(active.replica, wanted),)
+        return right(view)
+    labels.plan_labels = wrong
 """
 
 

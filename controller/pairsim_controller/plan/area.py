@@ -14,7 +14,8 @@ Invariants (each is a property test):
        takes the view of the next area.
     5. A member that is shutting down is replaced while it still serves; an active hands over first. A process that is
        shutting down never becomes a member.
-    6. If the state of an area has to be kept, no member is released before the backup; an area without any state needs none.
+    6. If the state of an area has to be kept, no member is released before the backup. An area without any state needs
+       none.
 
 Labels have invariants of their own, in `plan.labels`.
 """

@@ -3,8 +3,9 @@
 A round has these steps:
 
 1. **Labels.** Take a view, apply the label changes that `plan_labels` returns, and repeat with a new view until it
-   returns nothing. Each repetition starts from the labels that were acknowledged: a demotion that failed ends the round before
-   the promotion that waits for it. Labels come first because Services follow them, and they depend on nothing below.
+   returns nothing. Each repetition starts from the labels that were acknowledged: a demotion that failed ends the round
+   before the promotion that waits for it. Labels come first because Services follow them, and they depend on nothing
+   below.
 2. **Decision.** `decide` returns the actions for the last view. What they record is put into the fleet index at once,
    before anything is awaited: a spare that is promised to this area is offered to no other one.
 3. **Record.** The decision is made durable. If that fails, the round ends; the next round writes it again first.

@@ -53,7 +53,7 @@ from pairsim_controller.local.api import Order, world_app
 from pairsim_controller.local.process import Slot
 from pairsim_controller.local.processes_api import EndOrder, StartOrder
 from pairsim_controller.local.world import LocalWorld
-from tests.unit.controller.local_worlds import fakes as local_world
+from tests.unit.controller.local_worlds import local_world
 from tests.unit.manifests.rendered import build as kustomized
 from tests.unit.monitoring.exposed import GROUP, everything
 from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness

@@ -38,7 +38,7 @@ class StatusWatcher:
         self._url, self._kind, self._on_change = url, kind, on_change
         self._status: ReplicaStatus | WitnessStatus | None = None
         self._status_at = time.monotonic()
-        self._task = asyncio.create_task(self._watch(), name=f"watch-{url}")
+        self._task = asyncio.create_task(self._watch(), name=f"status-watcher-{url}")
 
     @property
     def status(self) -> ReplicaStatus | WitnessStatus | None:

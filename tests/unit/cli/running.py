@@ -16,7 +16,7 @@ from pairsim.model.state.schema import Component
 from pairsim.server.http.listener import listening
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.world_status import world_status
-from tests.unit.controller.local_worlds import Fakes, fakes, until
+from tests.unit.controller.local_worlds import WorldHarness, local_world, until
 from tests.unit.server.fakes import SCHEMA
 
 SECONDS = 20.0
@@ -25,7 +25,7 @@ SECONDS = 20.0
 class Running:
     """A world, and the commands of its user."""
 
-    def __init__(self, made: Fakes, port: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, made: WorldHarness, port: int, loop: asyncio.AbstractEventLoop) -> None:
         self.made, self.port, self._loop = made, port, loop
 
     def run(self, *words: str, text: str | bytes | None = None) -> Result:
@@ -48,8 +48,8 @@ def pairsim(*words: str, text: str | bytes | None = None) -> Result:
 
 
 @asynccontextmanager
-async def _world(path: Path) -> AsyncIterator[tuple[Fakes, int]]:
-    async with fakes(path) as made:
+async def _world(path: Path) -> AsyncIterator[tuple[WorldHarness, int]]:
+    async with local_world(path) as made:
         catalogue = Catalogue(SCHEMA, [Operation("impulse", (Component("impulse", "float32", 3),))])
         for replica in made.replicas.values():
             replica.area_catalogue = catalogue

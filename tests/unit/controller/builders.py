@@ -83,7 +83,7 @@ def process(
 NOW = 1000.0
 
 
-def index(
+def fleet_index(
     *processes: ObservedProcess,
     recorded: tuple[Assignment, ...] = (),
     areas: tuple[str, ...] = ("west",),
@@ -94,7 +94,7 @@ def index(
     """A world as a backend tells it."""
     made = FleetIndex(touched)
     for seen in processes:
-        tell(made, seen)
+        observe(made, seen)
     for name in areas:
         made.set_desired(name, DesiredArea(spec(name)))
     for name in backup_pending:
@@ -106,7 +106,7 @@ def index(
     return made
 
 
-def tell(world: FleetIndex, seen: ObservedProcess, now: float = NOW) -> None:
+def observe(world: FleetIndex, seen: ObservedProcess, now: float = NOW) -> None:
     """What a backend sees of a process."""
     world.set_process(seen)
     world.on_status(seen.name, seen.status, now if seen.status else now - seen.silent_seconds)
@@ -120,7 +120,7 @@ def view(
     labels: Mapping[str, Label] | None = None,
 ) -> View:
     """A look at the area west."""
-    return index(*processes, recorded=recorded, areas=areas, backup_pending=backup_pending, labels=labels).view(
+    return fleet_index(*processes, recorded=recorded, areas=areas, backup_pending=backup_pending, labels=labels).view(
         "west", NOW
     )
 

@@ -1,4 +1,4 @@
-"""A controller at work on a cluster in memory, with processes that answer."""
+"""A harness for the cluster adapter: an API server in memory, and processes that answer over real sockets."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pairsim_controller.kube.cluster import Cluster
 from pairsim_controller.kube.metrics import Meters
 from pairsim_controller.kube.ports import LeaseLostError
 from pairsim_controller.reconcile.backup_folder import BackupFolder
-from tests.unit.controller.fake_processes import TOKEN, Replicas
+from tests.unit.controller.fake_processes import TOKEN, FakeProcesses
 from tests.unit.controller.memory_api import MemoryApi
 
 DEADLINE = 8.0
 _RETRY = 0.02
 
 
-class Pump:
-    """A work queue: a key is worked on by one task at a time, and again if it was added meanwhile."""
+class FakeQueue:
+    """A work queue: one task at a time works on a key, and again if the key was added in the meantime."""
 
     def __init__(self) -> None:
         self.handler: Callable[[str], Awaitable[None]] | None = None
@@ -68,7 +68,7 @@ class Pump:
             self.add_after(key, _RETRY)
         except LeaseLostError:
             self.failures += 1
-        except Exception as error:  # noqa: BLE001 - the test is told
+        except Exception as error:  # noqa: BLE001 - the test sees it
             self.crashed.append(error)
         finally:
             self._tasks.pop(key, None)
@@ -81,37 +81,43 @@ class Controller:
 
     def __init__(self, api: MemoryApi, backups: BackupFolder | None = None) -> None:
         self.api, self.holds = api, True
-        self.looks, self.papers = Pump(), Pump()
+        self.reconcile_queue, self.status_queue = FakeQueue(), FakeQueue()
         self.meters = Meters()
         self.cluster = Cluster(
-            api, self.looks, self.papers, TOKEN, metrics=self.meters, holds=lambda: self.holds, backups=backups
+            api,
+            self.reconcile_queue,
+            self.status_queue,
+            TOKEN,
+            metrics=self.meters,
+            holds=lambda: self.holds,
+            backups=backups,
         )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self.api.watch(self.cluster.on_event)
         self._task = asyncio.create_task(self.cluster.run())
-        self.looks.start(self.cluster.reconcile)
-        self.papers.start(self.cluster.sync_status)
+        self.reconcile_queue.start(self.cluster.reconcile)
+        self.status_queue.start(self.cluster.sync_status)
 
     async def stop(self) -> None:
-        """As it is when it is killed: nothing more is written or ordered."""
+        """Stops as a killed controller does: nothing more is written or requested."""
         if self.cluster.on_event in self.api.watchers:
             self.api.watchers.remove(self.cluster.on_event)
-        await self.looks.close()
-        await self.papers.close()
+        await self.reconcile_queue.close()
+        await self.status_queue.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        assert not self.looks.crashed, self.looks.crashed
-        assert not self.papers.crashed, self.papers.crashed
+        assert not self.reconcile_queue.crashed, self.reconcile_queue.crashed
+        assert not self.status_queue.crashed, self.status_queue.crashed
 
 
-class Scene:
-    """A cluster: an API server, processes, and controllers."""
+class ClusterHarness:
+    """A cluster: an API server in memory, fake processes, and controllers."""
 
     def __init__(self) -> None:
-        self.api, self.replicas = MemoryApi(), Replicas()
+        self.api, self.replicas = MemoryApi(), FakeProcesses()
         self.controllers: list[Controller] = []
         self._numbers = itertools.count(1)
 
@@ -154,7 +160,7 @@ class Scene:
         )
 
     async def lose(self, name: str) -> None:
-        """A pod is gone, and the passive takes over."""
+        """Removes a pod; the passive takes over."""
         await self.replicas.fakes[name].stop()
         area = next(iter(self.replicas.fakes[name].has), "")
         if self.replicas.actives.get(area) == name:
@@ -163,7 +169,7 @@ class Scene:
         self.api.remove(PODS, name)
 
     def world(self, *areas: str, **plane: Any) -> None:
-        """A plane, and areas side by side."""
+        """Adds a plane, and areas side by side."""
         bounds = {"min": [0, 0, 0], "max": [1000, 1, 1]}
         self.api.put(
             PLANES, {"metadata": {"name": "physics"}, "spec": {"simulator": "physics", "bounds": bounds, **plane}}
@@ -195,15 +201,17 @@ class Scene:
             await asyncio.sleep(0.005)
 
     async def paired(self, area: str = "west") -> None:
-        """Until an area is a pair, says so, and is written down."""
+        """Waits until an area is a pair and its status says so."""
         await self.until(lambda: sorted(self.roles(area).values()) == ["active", "passive"])
         await self.until(lambda: (c := self.status(area).condition("Redundant")) is not None and c.status == "True")
 
 
 @asynccontextmanager
-async def scene(simulators: int = 3, witnesses: int = 1, areas: tuple[str, ...] = ("west",)) -> AsyncIterator[Scene]:
-    """Pods and areas; no controller yet."""
-    made = Scene()
+async def cluster_harness(
+    simulators: int = 3, witnesses: int = 1, areas: tuple[str, ...] = ("west",)
+) -> AsyncIterator[ClusterHarness]:
+    """Yields a cluster with pods and areas, and without a controller."""
+    made = ClusterHarness()
     for number in range(1, simulators + 1):
         await made.pod(f"sim-{number}")
     for number in range(1, witnesses + 1):

@@ -19,10 +19,10 @@ from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatu
 TOKEN = "token"
 
 
-class Fake:
+class FakeProcess:
     """One process."""
 
-    def __init__(self, world: Replicas, name: str) -> None:
+    def __init__(self, world: FakeProcesses, name: str) -> None:
         self.world, self.name = world, name
         self.has: dict[str, Assignment] = {}
         self.terms: dict[str, int] = {}
@@ -159,11 +159,11 @@ class Fake:
         return web.json_response({"gap_ms": 1.0, "term": self.terms[area]})
 
 
-class Replicas:
+class FakeProcesses:
     """All of them."""
 
     def __init__(self) -> None:
-        self.fakes: dict[str, Fake] = {}
+        self.fakes: dict[str, FakeProcess] = {}
         self.actives: dict[str, str] = {}
         self._hung: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -173,8 +173,8 @@ class Replicas:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def add(self, name: str) -> Fake:
-        fake = self.fakes[name] = Fake(self, name)
+    async def add(self, name: str) -> FakeProcess:
+        fake = self.fakes[name] = FakeProcess(self, name)
         await fake.start()
         return fake
 
@@ -211,7 +211,7 @@ class Replicas:
         for m in mine.members():
             self.fakes[m.replica].push()
 
-    def assign(self, fake: Fake, told: Assignment) -> None:
+    def assign(self, fake: FakeProcess, told: Assignment) -> None:
         area, mine = told.spec.area, fake.has.get(told.spec.area)
         if mine is None and (fake.witness or not fake.has):
             fake.has[area] = told

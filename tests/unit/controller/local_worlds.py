@@ -36,7 +36,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-class Simulated(FakePort):
+class FakeSimulator(FakePort):
     """A simulator process that is what a test says; killed, it is as if it had never been."""
 
     def __init__(self, name: str, role: Role = Role.SPARE) -> None:
@@ -53,7 +53,7 @@ class Simulated(FakePort):
         )
 
 
-class Place:
+class FakeLocalProcess:
     """A process's place in the pool."""
 
     def __init__(self, name: str, kind: Kind, number: int) -> None:
@@ -76,13 +76,13 @@ class Place:
         return None if self.endings else self.pid
 
 
-class Fakes:
+class WorldHarness:
     """Replicas a, b and c, the witness w, and a world that looks after them."""
 
     def __init__(self, folder: DataFolder, areas: tuple[AreaSpec, ...]) -> None:
-        self.replicas = {name: Simulated(name) for name in ("a", "b", "c")}
+        self.replicas = {name: FakeSimulator(name) for name in ("a", "b", "c")}
         self.witness = FakeWitness()
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, FakeLocalProcess] = {}
         self.told: list[str] = []
         self.folder, self.areas = folder, areas
         self.world: LocalWorld = cast("LocalWorld", None)
@@ -125,16 +125,18 @@ def group(generation: int = 1, term: int = 1) -> WitnessGroup:
 
 
 @contextlib.asynccontextmanager
-async def fakes(path: Path, *, areas: tuple[AreaSpec, ...] = (NORTH,), working: bool = True) -> AsyncIterator[Fakes]:
+async def local_world(
+    path: Path, *, areas: tuple[AreaSpec, ...] = (NORTH,), working: bool = True
+) -> AsyncIterator[WorldHarness]:
     """A world of one area that runs, unless `working` is false: then all are spares."""
     (path / "token").write_text(TOKEN)
-    made = Fakes(DataFolder(path), areas)
+    made = WorldHarness(DataFolder(path), areas)
     async with contextlib.AsyncExitStack() as stack:
         for name, replica in made.replicas.items():
             number = await stack.enter_async_context(listening(api_of(replica).app(), "127.0.0.1:0", drain=0.1))
-            made.places[name] = Place(name, Kind.SIMULATOR, number)
+            made.places[name] = FakeLocalProcess(name, Kind.SIMULATOR, number)
         number = await stack.enter_async_context(listening(witness_app(made.witness, TOKEN), "127.0.0.1:0", drain=0.1))
-        made.places["w"] = Place("w", Kind.WITNESS, number)
+        made.places["w"] = FakeLocalProcess("w", Kind.WITNESS, number)
         for name, place in made.places.items():
             place.peer = f"127.0.0.1:{ord(name)}"
         if working:

@@ -23,16 +23,17 @@ from pairsim_controller.plan.view import (
     Label,
     ObservedProcess,
     Release,
+    Request,
     Resend,
     SetLabel,
     Switchover,
     View,
 )
-from tests.unit.controller.builders import NOW, process, replica, spec, tell, witness
+from tests.unit.controller.builders import NOW, observe, process, replica, spec, witness
 
 
 @dataclass
-class Node:
+class ModelProcess:
     """A simulator or witness; `has` are its memberships, `able` the areas whose state (or log) it holds."""
 
     name: str
@@ -49,7 +50,7 @@ class Node:
 
 
 @dataclass
-class Truth:
+class ModelArea:
     """An area as it really is."""
 
     force: Assignment
@@ -57,14 +58,14 @@ class Truth:
     active: str | None = None
 
 
-class World:
+class ModelWorld:
     """Processes, areas, and the controller's record and labels."""
 
     def __init__(self, simulators: int, witnesses: int, areas: tuple[str, ...]) -> None:
         names = [f"sim-{n}" for n in range(1, simulators + 1)] + [f"witness-{n}" for n in range(1, witnesses + 1)]
-        self.nodes = {name: Node(name) for name in names}
+        self.nodes = {name: ModelProcess(name) for name in names}
         self.areas = areas
-        self.truth: dict[str, Truth] = {}
+        self.truth: dict[str, ModelArea] = {}
         self.begun: list[str] = []
         self.recorded: dict[str, Assignment] = {}
         self.labels: dict[str, Label] = {}
@@ -105,16 +106,11 @@ class World:
     # --- time
 
     def turn(self) -> Iterator[tuple[View | None, Action | SetLabel]]:
-        """The replication goes on, then the controller looks at one area after the other and acts.
+        """Lets the replication proceed, then decides about one area after the other and acts.
 
-        Yields each action after it was done, with the look that it was decided on.
+        Yields each action after it was done, with the view that it was decided on.
         """
-        for area in list(self.truth):
-            self._replicate(area)
-        self._begin()
-        self.now += LOST_AFTER_SECONDS / 4
-        for node in self.nodes.values():
-            node.silent = 0.0 if node.alive and node.reachable else node.silent + LOST_AFTER_SECONDS / 4
+        self.advance()
         self.look()
         for area in sorted(self.index.areas()):
             view = self.index.view(area, self.now)
@@ -125,11 +121,21 @@ class World:
             self._act(action)
             yield None, action
 
+    def advance(self) -> None:
+        """Lets the replication of every area and the time proceed."""
+        for area in list(self.truth):
+            self._replicate(area)
+        self._begin()
+        self.now += LOST_AFTER_SECONDS / 4
+        for node in self.nodes.values():
+            node.silent = 0.0 if node.alive and node.reachable else node.silent + LOST_AFTER_SECONDS / 4
+            self.seen[node.name] = self._process(node)
+
     def look(self) -> None:
-        """The backend tells what it sees."""
+        """Puts the present state of all processes into the index."""
         for node in self.nodes.values():
             self.seen[node.name] = seen = self._process(node)
-            tell(self.index, seen, self.now)
+            observe(self.index, seen, self.now)
 
     def _begin(self) -> None:
         """The first term: all three are there and have nothing."""
@@ -141,7 +147,7 @@ class World:
                 members = [self.nodes[m.replica] for m in first.members()]
                 if all(m.alive and m.has.get(area) == first for m in members):
                     self.begun.append(area)
-                    self.truth[area] = Truth(first)
+                    self.truth[area] = ModelArea(first)
                     for m in members:
                         m.able.add(area)
                     break
@@ -176,17 +182,17 @@ class World:
 
     # --- the controller's side
 
-    def _process(self, node: Node) -> ObservedProcess:
+    def _process(self, node: ModelProcess) -> ObservedProcess:
         status: ReplicaStatus | WitnessStatus | None = None
         if node.alive and node.reachable:
             status = self._witness(node) if node.is_witness else self._replica(node)
         return process(node.name, status, alive=node.alive, silent_seconds=node.silent, terminating=node.leaving)
 
-    def _witness(self, node: Node) -> WitnessStatus:
+    def _witness(self, node: ModelProcess) -> WitnessStatus:
         groups = [witness(node.name, a, term=self._seen(node, a.spec.area)).areas for a in node.has.values()]
         return WitnessStatus(replica=node.name, started_at=0, pid=1, peer="", areas=sum(groups, ()))
 
-    def _replica(self, node: Node) -> ReplicaStatus:
+    def _replica(self, node: ModelProcess) -> ReplicaStatus:
         for area, mine in node.has.items():
             truth = self.truth.get(area)
             role = Role.JOINING if truth is None or area not in node.able else Role.PASSIVE
@@ -199,32 +205,38 @@ class World:
             return replica(node.name, mine, role, term=seen, tick=seen, peer_in_sync=whole)
         return replica(node.name)
 
-    def _seen(self, node: Node, area: str) -> int:
+    def _seen(self, node: ModelProcess, area: str) -> int:
         return self.truth[area].term if area in node.able else 0
 
     def _act(self, action: Action | SetLabel) -> None:
         match action:
             case Assign():
                 self._record(action.assignment.spec.area, action.assignment)
-                self._tell(action)
-            case Resend():
-                self._tell(action)
+                self.receive(action)
+            case Resend() | Release() | Switchover():
+                self.receive(action)
             case AdoptReported():
                 self._record(action.assignment.spec.area, action.assignment)
             case DropRecord():
                 self._record(action.area, None)
-            case Release():
-                node = self.nodes[action.target]
-                if node.alive and node.reachable:
-                    node.has.pop(action.area, None)
-                    node.able.discard(action.area)
-                    if action.area not in self.areas and not any(action.area in n.has for n in self.nodes.values()):
-                        self.truth.pop(action.area, None)
             case SetLabel():
                 self.labels[action.replica] = action.label
                 self.index.set_label(action.replica, action.label)
+
+    def receive(self, request: Request) -> None:
+        """Carries a request out, as far as its targets can be reached."""
+        match request:
+            case Assign() | Resend():
+                self._assign(request)
+            case Release():
+                node = self.nodes[request.target]
+                if node.alive and node.reachable:
+                    node.has.pop(request.area, None)
+                    node.able.discard(request.area)
+                    if request.area not in self.areas and not any(request.area in n.has for n in self.nodes.values()):
+                        self.truth.pop(request.area, None)
             case Switchover():
-                self._switch(action)
+                self._switch(request)
 
     def _record(self, area: str, assignment: Assignment | None) -> None:
         self.index.set_record(area, assignment)
@@ -244,9 +256,9 @@ class World:
                 truth.active, truth.term = m.replica, truth.term + 1
                 return
 
-    def _tell(self, order: Assign | Resend) -> None:
-        told, area = order.assignment, order.assignment.spec.area
-        for target in order.targets:
+    def _assign(self, request: Assign | Resend) -> None:
+        told, area = request.assignment, request.assignment.spec.area
+        for target in request.targets:
             node, truth = self.nodes[target], self.truth.get(area)
             if not (node.alive and node.reachable):
                 continue
@@ -255,7 +267,7 @@ class World:
             elif truth is not None and truth.active == target:
                 self._seal(truth, told)
 
-    def _seal(self, truth: Truth, following: Assignment) -> None:
+    def _seal(self, truth: ModelArea, following: Assignment) -> None:
         """The active opens the next generation, if the newcomers are there and the old members agree."""
         area = following.spec.area
         agree = [m.replica for m in truth.force.members() if self._in(m.replica, area)]

@@ -11,15 +11,15 @@ import aiohttp
 from pairsim.server.http.listener import listening
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.kube.manager import Candidate
-from tests.unit.controller.cluster_harness import scene
+from tests.unit.controller.cluster_harness import cluster_harness
 
 
 async def test_a_cluster_is_shown_as_a_local_world_is() -> None:
-    async with scene() as at:
-        controller = await at.controller()
-        await at.paired()
-        await at.until(lambda: at.label("sim-3")[0] == "spare")
-        await at.until(lambda: bool(controller.cluster.world_status().spares))
+    async with cluster_harness() as cluster:
+        controller = await cluster.controller()
+        await cluster.paired()
+        await cluster.until(lambda: cluster.label("sim-3")[0] == "spare")
+        await cluster.until(lambda: bool(controller.cluster.world_status().spares))
         seen = controller.cluster.world_status()
         (area,) = seen.areas
         assert (area.area, [(r.replica, r.role) for r in area.replicas]) == (
@@ -58,10 +58,10 @@ async def test_a_controller_that_waits_says_so() -> None:
 
 
 async def test_the_controller_that_works_shows_the_world_and_takes_no_order_to_kill() -> None:
-    async with scene() as at:
-        controller = await at.controller()
-        await at.paired()
+    async with cluster_harness() as cluster:
+        controller = await cluster.controller()
+        await cluster.paired()
         message, statuses = await served(controller)
         assert (message["note"], message["kill"]) == ("", False)
         assert statuses == {"page": 200, "order": 200, "unasked": 415, "kill": 404, "other": 403}
-        await at.until(lambda: any("switchover" in str(fake.orders) for fake in at.replicas.fakes.values()))
+        await cluster.until(lambda: any("switchover" in str(fake.orders) for fake in cluster.replicas.fakes.values()))

@@ -16,18 +16,18 @@ from pairsim_controller.console import feed, sampling
 from pairsim_controller.console.feed import MAX_VIEWERS, _Viewer
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.world_status import world_status
-from tests.unit.controller.local_worlds import Fakes, fakes, until
+from tests.unit.controller.local_worlds import WorldHarness, local_world, until
 
 
 @pytest_asyncio.fixture
-async def made(tmp_path: Path) -> AsyncIterator[Fakes]:
-    async with fakes(tmp_path) as made:
+async def made(tmp_path: Path) -> AsyncIterator[WorldHarness]:
+    async with local_world(tmp_path) as made:
         await made.known()
         yield made
 
 
 @pytest_asyncio.fixture
-async def http(made: Fakes) -> AsyncIterator[aiohttp.ClientSession]:
+async def http(made: WorldHarness) -> AsyncIterator[aiohttp.ClientSession]:
     app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
     async with (
         listening(app, "127.0.0.1:0") as port,
@@ -143,7 +143,7 @@ async def test_a_viewer_that_talks_too_much_is_left(http: aiohttp.ClientSession)
         assert socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
 
 
-async def test_samples_are_asked_of_the_passive_and_are_few(made: Fakes) -> None:
+async def test_samples_are_asked_of_the_passive_and_are_few(made: WorldHarness) -> None:
     for replica in made.replicas.values():
         replica.spawn(1, [[float(n), 2.0, 3.0] for n in range(3 * sampling.ENTITIES)])
     shown: list[sampling.Sample] = []

@@ -22,7 +22,7 @@ from pairsim_controller.plan.view import (
     SetLabel,
     Switchover,
 )
-from tests.unit.controller.model_world import World
+from tests.unit.controller.model_world import ModelWorld
 
 AREAS = ("west", "east")
 SIMULATORS = 6
@@ -32,7 +32,7 @@ FAULTS = ("kill", "restart", "hide", "show", "empty", "leave", "nothing")
 events = st.lists(st.tuples(st.sampled_from(FAULTS), st.sampled_from(NAMES), st.integers(1, 6)), max_size=25)
 
 
-def fault(world: World, kind: str, name: str) -> None:
+def fault(world: ModelWorld, kind: str, name: str) -> None:
     """One fault; no area loses the folders of two members, for that no controller has a cure."""
     if kind == "empty":
         lacking = {
@@ -54,7 +54,7 @@ def newcomers_of(assignment: Assignment) -> list[str]:
     return [m.replica for m in assignment.replicas if first or m.replica in assignment.joins]
 
 
-def no_guess(world: World, old: Assignment, new: Assignment) -> None:
+def no_guess(world: ModelWorld, old: Assignment, new: Assignment) -> None:
     """Whoever is replaced does not run, leaves, or was silent for long while the other two answer."""
     stays = [m.replica for m in new.members() if old.member(m.replica)]
     for name in (m.replica for m in old.members() if new.member(m.replica) is None):
@@ -64,7 +64,7 @@ def no_guess(world: World, old: Assignment, new: Assignment) -> None:
             assert all(world.seen[other].status for other in stays)
 
 
-def watch(world: World) -> tuple[Action | SetLabel, ...]:
+def watch(world: ModelWorld) -> tuple[Action | SetLabel, ...]:
     """One turn, with all that must hold in it."""
     truths = {area: truth.force for area, truth in world.truth.items()}
     recorded = dict(world.recorded)
@@ -92,7 +92,9 @@ def watch(world: World) -> tuple[Action | SetLabel, ...]:
     return tuple(seen)
 
 
-def assigned(world: World, new: Assignment, recorded: dict[str, Assignment], truths: dict[str, Assignment]) -> None:
+def assigned(
+    world: ModelWorld, new: Assignment, recorded: dict[str, Assignment], truths: dict[str, Assignment]
+) -> None:
     area = new.spec.area
     for name in newcomers_of(new):
         promised = [a for other, a in recorded.items() if other != area and a.member(name)]
@@ -111,7 +113,7 @@ def assigned(world: World, new: Assignment, recorded: dict[str, Assignment], tru
         assert len(changed) == 2, "members change by one at a time"
 
 
-def labelled(world: World, label: Label) -> None:
+def labelled(world: ModelWorld, label: Label) -> None:
     actives = Counter(label.area for label in world.labels.values() if label.role is Role.ACTIVE)
     assert all(count == 1 for count in actives.values()), "two actives of an area"
     if label.role is Role.ACTIVE:
@@ -121,7 +123,7 @@ def labelled(world: World, label: Label) -> None:
         assert all(term >= label.term for term in others), "somebody could still be promoted in an older term"
 
 
-def whole(world: World) -> bool:
+def whole(world: ModelWorld) -> bool:
     for area in world.areas:
         truth = world.truth.get(area)
         if truth is None or truth.active is None or world.recorded.get(area) is None:
@@ -140,7 +142,7 @@ def whole(world: World) -> bool:
 def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
     happened: list[tuple[str, str, int]],
 ) -> None:
-    world = World(SIMULATORS, 2, AREAS)
+    world = ModelWorld(SIMULATORS, 2, AREAS)
     for kind, name, turns in happened:
         fault(world, kind, name)
         for _ in range(turns):
@@ -159,7 +161,7 @@ def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
 @settings(max_examples=100, deadline=None)
 @given(events)
 def test_a_lost_replica_is_replaced_for_good_if_it_never_comes_back(happened: list[tuple[str, str, int]]) -> None:
-    world = World(SIMULATORS, 2, AREAS)
+    world = ModelWorld(SIMULATORS, 2, AREAS)
     for _ in range(6):
         watch(world)
     assert whole(world)
@@ -184,7 +186,7 @@ def test_a_lost_replica_is_replaced_for_good_if_it_never_comes_back(happened: li
 @settings(max_examples=100, deadline=None)
 @given(st.sets(st.sampled_from(NAMES)), st.integers(0, 60))
 def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[str], turns: int) -> None:
-    world = World(SIMULATORS, 2, AREAS)
+    world = ModelWorld(SIMULATORS, 2, AREAS)
     for _ in range(6):
         watch(world)
     for m in world.truth["west"].force.members():
@@ -200,7 +202,7 @@ def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[s
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), max_size=2, unique=True))
 def test_who_leaves_is_replaced_and_no_pair_is_ever_less_than_a_pair(first: str, others: list[str]) -> None:
-    world = World(SIMULATORS + 1, 3, AREAS)
+    world = ModelWorld(SIMULATORS + 1, 3, AREAS)
     for _ in range(6):
         watch(world)
     gone = {first, *others}

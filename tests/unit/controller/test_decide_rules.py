@@ -31,7 +31,7 @@ from tests.unit.controller.builders import (
     NOW,
     assignment,
     dead,
-    index,
+    fleet_index,
     leaving,
     pair,
     process,
@@ -83,7 +83,7 @@ def test_two_spares_and_a_witness_found_an_area_in_the_order_of_their_names() ->
 
 def test_two_areas_are_founded_with_four_spares() -> None:
     spares = [spare(f"sim-{n}") for n in range(1, 5)]
-    founded = one_after_the_other(index(*spares, EMPTY_WITNESS, areas=("west", "east")))
+    founded = one_after_the_other(fleet_index(*spares, EMPTY_WITNESS, areas=("west", "east")))
     assert [a.targets for a in founded if isinstance(a, Assign)] == [
         ("sim-1", "sim-2", "witness-1"),
         ("sim-3", "sim-4", "witness-1"),
@@ -93,7 +93,7 @@ def test_two_areas_are_founded_with_four_spares() -> None:
 def test_areas_are_spread_over_witnesses() -> None:
     witnesses = [process(f"witness-{n}", witness(f"witness-{n}")) for n in (1, 2)]
     spares = [spare(f"sim-{n}") for n in range(1, 9)]
-    founded = one_after_the_other(index(*spares, *witnesses, areas=("a", "b", "c", "d")))
+    founded = one_after_the_other(fleet_index(*spares, *witnesses, areas=("a", "b", "c", "d")))
     assert [a.assignment.witness.replica for a in founded if isinstance(a, Assign)] == ["witness-1", "witness-2"] * 2
 
 
@@ -152,7 +152,7 @@ def test_without_a_spare_a_dead_replica_is_waited_for() -> None:
 def test_one_spare_is_not_promised_to_two_areas() -> None:
     east = assignment("sim-5", "sim-6", "witness-1", area="east")
     both = process("witness-1", witness("witness-1", FIRST, east))
-    world = index(
+    world = fleet_index(
         ACTIVE, dead("sim-2"), *pair(east)[:1], dead("sim-6"), both, spare("sim-3"),
         recorded=(FIRST, east), areas=("west", "east"),
     )  # fmt: skip
@@ -340,14 +340,14 @@ def test_a_replacement_is_taken_from_a_machine_of_its_own() -> None:
 
 
 def test_a_paused_area_is_left_alone_but_for_its_labels() -> None:
-    world = index(ACTIVE, dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
+    world = fleet_index(ACTIVE, dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
     world.set_desired("west", DesiredArea(spec(), paused=True))
     assert [change.replica for change in plan_labels(world.view("west", NOW))] == ["sim-2"]
     assert actions(world.view("west", NOW)) == []
 
 
 def test_an_area_is_not_founded_against_an_obstacle() -> None:
-    world = index(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS)
+    world = fleet_index(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS)
     world.set_desired("west", DesiredArea(spec(), blocked_reason="its plane is not there"))
     assert actions(world.view("west", NOW)) == [Report("west", "its plane is not there")]
 

@@ -16,15 +16,15 @@ from tests.unit.controller.builders import (
     NOW,
     assignment,
     dead,
-    index,
+    fleet_index,
     leaving,
+    observe,
     pair,
     process,
     replica,
     silent,
     spare,
     spec,
-    tell,
     witness,
 )
 
@@ -45,7 +45,7 @@ class Touched(list[str]):
 
 def two_areas() -> tuple[FleetIndex, Touched]:
     touched = Touched()
-    world = index(
+    world = fleet_index(
         *(ACTIVE, PASSIVE, WITNESS, *pair(EAST)[:2]), recorded=(FIRST, EAST), areas=("west", "east"),
         touched=touched.append,
     )  # fmt: skip
@@ -60,11 +60,11 @@ def said(seen: ObservedProcess, **changes: object) -> ObservedProcess:
 
 def test_ticks_are_no_reason_for_another_look() -> None:
     world, touched = two_areas()
-    tell(world, said(ACTIVE, tick=6, synced_tick=6, entities=9, digest="ab"), NOW + 1)
+    observe(world, said(ACTIVE, tick=6, synced_tick=6, entities=9, digest="ab"), NOW + 1)
     ticked = process("witness-1", witness("witness-1", FIRST, EAST))
     assert ticked.witness is not None
     later = tuple(msgspec.structs.replace(g, tick=99, leader="x") for g in ticked.witness.areas)
-    tell(world, process("witness-1", msgspec.structs.replace(ticked.witness, areas=later)), NOW + 1)
+    observe(world, process("witness-1", msgspec.structs.replace(ticked.witness, areas=later)), NOW + 1)
     assert not touched
 
 
@@ -88,7 +88,7 @@ def test_each_change_that_matters_touches_its_area_alone() -> None:
         )),
     ):  # fmt: skip
         world, touched = two_areas()
-        tell(world, change)
+        observe(world, change)
         assert touched.take() - {NO_AREA} == {"west"}, change
 
 
@@ -96,18 +96,18 @@ def test_a_witness_that_votes_at_last_touches_its_area_alone() -> None:
     joined = witness("witness-1", FIRST, EAST)
     groups = tuple(msgspec.structs.replace(g, votes=g.area != "west") for g in joined.areas)
     world, touched = two_areas()
-    tell(world, process("witness-1", msgspec.structs.replace(joined, areas=groups)))
+    observe(world, process("witness-1", msgspec.structs.replace(joined, areas=groups)))
     touched.take()
-    tell(world, process("witness-1", joined))
+    observe(world, process("witness-1", joined))
     assert touched.take() == {"west"}
 
 
 def test_whoever_says_that_it_leaves_is_offered_to_no_area() -> None:
     third, other = spare("sim-3"), process("witness-2", witness("witness-2"))
-    world = index(third, spare("sim-4"), other, WITNESS, areas=())
-    tell(world, said(third, leaving=True))
+    world = fleet_index(third, spare("sim-4"), other, WITNESS, areas=())
+    observe(world, said(third, leaving=True))
     assert other.status is not None
-    tell(world, msgspec.structs.replace(other, status=msgspec.structs.replace(other.status, leaving=True)))
+    observe(world, msgspec.structs.replace(other, status=msgspec.structs.replace(other.status, leaving=True)))
     seen = world.view("west", NOW)
     assert [p.name for p in seen.spares] == ["sim-4"]
     assert [p.name for p in seen.witnesses] == ["witness-1"]
@@ -142,15 +142,15 @@ def test_one_spare_calls_one_area_that_waits_and_the_next_calls_the_next() -> No
     for area in ("west", "east"):
         world.await_capacity(area, [Kind.SIMULATOR])
     for name, area in (("sim-7", "west"), ("sim-8", "east")):
-        tell(world, spare(name))
+        observe(world, spare(name))
         assert touched.take() == {area, NO_AREA}
-    tell(world, spare("sim-9"))
+    observe(world, spare("sim-9"))
     assert touched.take() == {NO_AREA}, "nobody waits any more"
 
 
 def test_a_spare_is_labelled_without_any_area() -> None:
     world, _touched = two_areas()
-    tell(world, spare("sim-7"))
+    observe(world, spare("sim-7"))
     assert world.missing_spare_labels() == (SetLabel("sim-7", Label("", Role.SPARE, 0)),)
     world.set_label("sim-7", Label("", Role.SPARE, 0))
     assert world.missing_spare_labels() == ()
@@ -158,14 +158,14 @@ def test_a_spare_is_labelled_without_any_area() -> None:
 
 def test_a_spare_that_is_gone_is_labelled_no_more() -> None:
     world, _touched = two_areas()
-    tell(world, spare("sim-7"))
+    observe(world, spare("sim-7"))
     world.remove_process("sim-7")
     assert world.missing_spare_labels() == ()
 
 
 def test_a_witness_that_was_replaced_carries_one_area_less() -> None:
     world, _touched = two_areas()
-    tell(world, process("witness-2", witness("witness-2")))
+    observe(world, process("witness-2", witness("witness-2")))
     assert world.view("west", NOW).load == {"witness-1": 2, "witness-2": 0}
     world.set_record("west", assignment("sim-1", "sim-2", "witness-2", generation=2))
     assert world.view("west", NOW).load == {"witness-1": 1, "witness-2": 1}
@@ -184,7 +184,7 @@ def test_a_look_shows_of_a_witness_what_concerns_the_area_and_how_long_somebody_
 
 def test_a_promised_spare_is_offered_to_nobody_and_is_again_when_the_promise_is_over() -> None:
     world, _touched = two_areas()
-    tell(world, spare("sim-7"))
+    observe(world, spare("sim-7"))
     assert [p.name for p in world.view("west", NOW).spares] == ["sim-7"]
     following = assignment("sim-5", "sim-7", "witness-1", area="east", generation=2, joins=("sim-7",))
     world.set_record("east", following)
@@ -203,20 +203,20 @@ def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
         made[area] = assignment(f"sim-{2 * n}", f"sim-{2 * n + 1}", f"witness-{n % 2}", area=area)
         world.set_desired(area, DesiredArea(spec(area)))
         for seen in pair(made[area])[:2]:
-            tell(world, seen)
+            observe(world, seen)
         world.set_record(area, made[area])
     for w in range(2):
-        tell(world, process(f"witness-{w}", witness(f"witness-{w}", *(made[a] for a in areas[w::2]))))
+        observe(world, process(f"witness-{w}", witness(f"witness-{w}", *(made[a] for a in areas[w::2]))))
     for n in range(100):
-        tell(world, spare(f"spare-{n}"))
+        observe(world, spare(f"spare-{n}"))
     settle(world, touched.take())
     touched.take()
 
     began = time.process_time()
     for area in areas[:100]:
         first, second, _third = made[area].members()
-        tell(world, dead(first.replica))
-        tell(world, process(second.replica, replica(second.replica, made[area], Role.ACTIVE, term=2)))
+        observe(world, dead(first.replica))
+        observe(world, process(second.replica, replica(second.replica, made[area], Role.ACTIVE, term=2)))
     looks = 0
     newcomers: dict[str, str] = {}
     while names := touched.take() - {NO_AREA}:

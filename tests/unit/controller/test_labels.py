@@ -8,7 +8,7 @@ from pairsim.model.status import Role
 from pairsim_controller.plan.fleet_index import FleetIndex
 from pairsim_controller.plan.labels import plan_labels
 from pairsim_controller.plan.view import Label
-from tests.unit.controller.builders import NOW, assignment, index, pair, process, replica, silent, spare
+from tests.unit.controller.builders import NOW, assignment, fleet_index, pair, process, replica, silent, spare
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
 EAST = assignment("sim-1", "sim-5", "witness-1", area="east")
@@ -43,12 +43,12 @@ def test_there_are_never_two_actives_on_the_way() -> None:
         names = ("sim-1", "sim-2")
         now = [process(n, replica(n, FIRST, role, term=term)) for n, role, term in zip(names, new, terms, strict=True)]
         before = {n: Label("west", role, 1) for n, role in zip(names, old, strict=True)}
-        for labels in steps(index(*now, WITNESS, recorded=(FIRST,), labels=before)):
+        for labels in steps(fleet_index(*now, WITNESS, recorded=(FIRST,), labels=before)):
             assert sum(label.role is Role.ACTIVE for label in labels.values()) <= 1
 
 
 def test_a_pair_and_a_spare_are_labelled_as_what_they_are() -> None:
-    final = steps(index(*pair(FIRST), spare("sim-3"), recorded=(FIRST,)))[-1]
+    final = steps(fleet_index(*pair(FIRST), spare("sim-3"), recorded=(FIRST,)))[-1]
     assert final == {
         "sim-1": active("sim-1", 1),
         "sim-2": Label("west", Role.PASSIVE, 1),
@@ -58,7 +58,7 @@ def test_a_pair_and_a_spare_are_labelled_as_what_they_are() -> None:
 
 def test_a_lower_term_never_takes_the_label() -> None:
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
-    seen = index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
+    seen = fleet_index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
     assert steps(seen)[-1]["sim-1"].role is Role.PASSIVE
 
 
@@ -66,29 +66,29 @@ def test_a_lower_term_does_not_get_the_label_that_a_higher_one_had_to_give_up() 
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
     later = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=5))
     before = {"sim-1": Label("west", Role.PASSIVE, 3), "sim-2": Label("west", Role.PASSIVE, 5)}
-    assert steps(index(stale, later, WITNESS, recorded=(FIRST,), labels=before)) == []
-    assert steps(index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(fleet_index(stale, later, WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(fleet_index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
 
 
 def test_who_cannot_be_reached_loses_the_label_to_a_higher_term() -> None:
     newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
-    seen = index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
+    seen = fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
     assert [step.get("sim-1") for step in steps(seen)] == [None, active("sim-1", 6)], "demoted first"
 
 
 def test_who_cannot_be_reached_keeps_the_label_while_nobody_else_is_active() -> None:
     passive = process("sim-1", replica("sim-1", FIRST, Role.PASSIVE, term=5))
     before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": active("sim-2", 5)}
-    assert steps(index(passive, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(fleet_index(passive, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
 
 
 def test_everybody_else_is_written_to_before_anybody_is_promoted() -> None:
     """So that a controller that was stopped before it promoted somebody in an older term is refused."""
     newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
     before = {"sim-1": active("sim-1", 5), "sim-2": Label("west", Role.PASSIVE, 5)}
-    found = steps(index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before))
+    found = steps(fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before))
     assert [(step["sim-2"].term, step["sim-1"].term) for step in found] == [(6, 5), (6, 6)]
-    unlabelled = steps(index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,)))
+    unlabelled = steps(fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,)))
     assert [sorted(step) for step in unlabelled] == [["sim-2"], ["sim-1", "sim-2"]]
 
 
@@ -96,7 +96,7 @@ def test_a_member_that_became_a_spare_or_somebody_elses_gives_the_label_up() -> 
     before = {"sim-1": active("sim-1", 5)}
     newer = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=6))
     for now in (spare("sim-1"), process("sim-1", replica("sim-1", EAST, Role.ACTIVE, term=2))):
-        found = steps(index(now, newer, WITNESS, recorded=(FIRST,), labels=before))
+        found = steps(fleet_index(now, newer, WITNESS, recorded=(FIRST,), labels=before))
         assert found[0]["sim-1"].role is not Role.ACTIVE
         assert found[0]["sim-1"].area != "west"
         assert found[-1]["sim-2"] == active("sim-2", 6)
@@ -106,5 +106,5 @@ def test_the_term_of_a_label_does_not_fall_when_its_role_changes() -> None:
     """It is the fence."""
     behind = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=3))
     before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": Label("west", Role.JOINING, 5)}
-    found = steps(index(silent("sim-1", 1), behind, WITNESS, recorded=(FIRST,), labels=before))
+    found = steps(fleet_index(silent("sim-1", 1), behind, WITNESS, recorded=(FIRST,), labels=before))
     assert [step["sim-2"] for step in found] == [Label("west", Role.PASSIVE, 5)]

@@ -22,13 +22,13 @@ from pairsim_controller.kube.api.port import AREAS, ApiError
 from pairsim_controller.kube.api.writes import LEASES, SECRETS
 from pairsim_controller.kube.manager import Candidate, after, new_secret, token_of
 from pairsim_controller.kube.metrics import Meters
-from tests.unit.controller.cluster_harness import Scene, scene
+from tests.unit.controller.cluster_harness import ClusterHarness, cluster_harness
 from tests.unit.controller.fake_processes import TOKEN
 from tests.unit.controller.served import Served, served
 
 
 @asynccontextmanager
-async def candidate(at: Scene, file: Path, name: str) -> AsyncIterator[tuple[Candidate, Meters]]:
+async def candidate(at: ClusterHarness, file: Path, name: str) -> AsyncIterator[tuple[Candidate, Meters]]:
     meters = Meters()
     connection = await Connection.open(file, observe=meters.request)
     made = Candidate(connection, connection.namespace, name, meters)
@@ -43,9 +43,9 @@ async def candidate(at: Scene, file: Path, name: str) -> AsyncIterator[tuple[Can
 
 
 @asynccontextmanager
-async def cluster(folder: Path, simulators: int = 3) -> AsyncIterator[tuple[Scene, Served, Path]]:
+async def cluster(folder: Path, simulators: int = 3) -> AsyncIterator[tuple[ClusterHarness, Served, Path]]:
     """With the Secret that the processes know."""
-    async with scene(simulators=simulators) as at:
+    async with cluster_harness(simulators=simulators) as at:
         secret: Any = new_secret()
         secret["data"]["token"] = base64.b64encode(TOKEN.encode()).decode()
         at.api.put(SECRETS, secret)
@@ -53,7 +53,7 @@ async def cluster(folder: Path, simulators: int = 3) -> AsyncIterator[tuple[Scen
             yield at, server, file
 
 
-def holder(at: Scene) -> str:
+def holder(at: ClusterHarness) -> str:
     lease = at.api.objects.get((LEASES.plural, "pairsim-controller"))
     return "" if lease is None else str(lease["spec"]["holderIdentity"])
 
@@ -104,7 +104,7 @@ async def test_with_the_api_server_away_labels_wait_and_catch_up(tmp_path: Path)
 
 
 async def test_the_worlds_secret_is_made_once(tmp_path: Path) -> None:
-    async with scene() as at, served(at.api, tmp_path) as (_server, file):
+    async with cluster_harness() as at, served(at.api, tmp_path) as (_server, file):
         async with candidate(at, file, "one") as (made, _meters):
             await at.until(lambda: made.ready)
             token = token_of(at.api.get(SECRETS, "pairsim"))
@@ -127,7 +127,7 @@ async def test_who_loses_the_lease_stops_and_may_get_it_again(tmp_path: Path) ->
         at.api.change(LEASES, "pairsim-controller", lambda lease: lease["spec"].update(holderIdentity="else"))
         await at.until(lambda: not made._lease.holds())
         at.replicas.lead("west", "sim-2")
-        await at.until(lambda: not any("observe-" in task.get_name() for task in asyncio.all_tasks()))
+        await at.until(lambda: not any("status-watcher-" in task.get_name() for task in asyncio.all_tasks()))
         assert at.label("sim-1") == ("active", "west", "1")
         at.api.change(LEASES, "pairsim-controller", lambda lease: lease["spec"].update(holderIdentity=""))
         await at.until(lambda: at.label("sim-2") == ("active", "west", "2"))

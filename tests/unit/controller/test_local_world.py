@@ -11,16 +11,16 @@ import pytest
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import Role
 from pairsim_controller.local.world import time_of_day
-from tests.unit.controller.local_worlds import NORTH, Fakes, fakes, group, until
+from tests.unit.controller.local_worlds import NORTH, WorldHarness, group, local_world, until
 
 
-def orders(made: Fakes) -> list[Assignment]:
+def orders(made: WorldHarness) -> list[Assignment]:
     given = [order for replica in made.replicas.values() for order in replica.orders]
     return [order for order in [*given, *made.witness.orders] if isinstance(order, Assignment)]
 
 
 async def test_an_area_is_founded_with_two_spares_and_a_witness(tmp_path: Path) -> None:
-    async with fakes(tmp_path, working=False) as made:
+    async with local_world(tmp_path, working=False) as made:
         await until(lambda: len(orders(made)) >= 3)
         recorded = made.folder.recorded()["north"]
         assert set(map(repr, orders(made))) == {repr(recorded)}
@@ -29,7 +29,7 @@ async def test_an_area_is_founded_with_two_spares_and_a_witness(tmp_path: Path) 
 
 
 async def test_what_cannot_be_written_down_is_not_ordered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with fakes(tmp_path, working=False) as made:
+    async with local_world(tmp_path, working=False) as made:
         full = True
         write = made.folder.record
 
@@ -52,7 +52,7 @@ async def test_what_cannot_be_written_down_is_not_ordered(tmp_path: Path, monkey
 
 
 async def test_a_takeover_is_told_with_who_when_and_from_whom(tmp_path: Path) -> None:
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await until(lambda: made.told)
         made.replicas["b"].tick = 77
         made.replicas["a"].become(Role.PASSIVE, term=2)
@@ -67,7 +67,7 @@ async def test_a_takeover_is_told_with_who_when_and_from_whom(tmp_path: Path) ->
 
 
 async def test_a_new_term_of_the_same_active_is_no_takeover(tmp_path: Path) -> None:
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await until(lambda: made.told)
         made.replicas["a"].become(Role.ACTIVE, term=2)
         await until(lambda: len(made.told) >= 2)
@@ -75,7 +75,7 @@ async def test_a_new_term_of_the_same_active_is_no_takeover(tmp_path: Path) -> N
 
 
 async def test_an_active_of_an_old_term_is_not_told(tmp_path: Path) -> None:
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await until(lambda: made.told)
         made.replicas["b"].become(Role.ACTIVE, term=5)
         await until(lambda: len(made.told) >= 2)
@@ -88,14 +88,14 @@ async def test_an_active_of_an_old_term_is_not_told(tmp_path: Path) -> None:
 async def test_an_order_that_fails_again_and_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("pairsim_controller.reconcile.dispatcher._RETRY_SECONDS", 0.01)
-    async with fakes(tmp_path, working=False) as made:
+    async with local_world(tmp_path, working=False) as made:
         made.replicas["a"].refuse = RuntimeError("the simulator is broken")
         made.world._reports.warnings._start_at = 0.0
         await until(lambda: any("a does not carry out its command (assign)" in sentence for sentence in made.told))
 
 
 async def test_who_has_a_role(tmp_path: Path) -> None:
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await made.known()
         roles = {role: made.world.find_replica("north", role) for role in ("active", "passive", "witness", "joining")}
         assert roles == {"active": "a", "passive": "b", "witness": "w", "joining": None}
@@ -104,7 +104,7 @@ async def test_who_has_a_role(tmp_path: Path) -> None:
 
 
 async def test_a_witness_that_lost_its_folder_gets_the_area_again(tmp_path: Path) -> None:
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await made.known()
         assert made.witness.orders == []
         made.witness.become()
@@ -114,7 +114,7 @@ async def test_a_witness_that_lost_its_folder_gets_the_area_again(tmp_path: Path
 
 
 async def test_an_area_that_is_not_wanted_is_given_back_and_forgotten(tmp_path: Path) -> None:
-    async with fakes(tmp_path, areas=()) as made:
+    async with local_world(tmp_path, areas=()) as made:
         await until(lambda: made.replicas["a"].orders and made.replicas["b"].orders and made.witness.orders)
         assert made.replicas["a"].orders[0] == made.witness.orders[0] == "north"
         for replica in made.replicas.values():
@@ -129,7 +129,7 @@ def test_the_story_has_the_time_of_day() -> None:
 
 
 async def test_an_area_that_is_not_wanted_any_more_is_backed_up_before_it_is_released(tmp_path: Path) -> None:
-    async with fakes(tmp_path, areas=()) as made:
+    async with local_world(tmp_path, areas=()) as made:
         await until(lambda: "north" in made.witness.orders)
         (kept,) = (tmp_path / "backups").iterdir()
         assert kept.name.endswith("-tick-10.jsonl.gz")
@@ -142,7 +142,7 @@ async def test_nobody_is_released_while_the_backup_cannot_be_written(
 ) -> None:
     (tmp_path / "backups").touch()
     monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
-    async with fakes(tmp_path, areas=()) as made:
+    async with local_world(tmp_path, areas=()) as made:
         made.world._reports.warnings._start_at = 0.0
         await until(lambda: any("(backup): cannot write into" in told for told in made.told))
         assert made.witness.orders == []
@@ -151,7 +151,7 @@ async def test_nobody_is_released_while_the_backup_cannot_be_written(
 
 
 async def test_what_is_saved_is_not_saved_again_after_a_restart(tmp_path: Path) -> None:
-    async with fakes(tmp_path, areas=()) as made:
+    async with local_world(tmp_path, areas=()) as made:
         await until(made.folder.saved)
         await made.close()
         made.run()
@@ -161,7 +161,7 @@ async def test_what_is_saved_is_not_saved_again_after_a_restart(tmp_path: Path) 
 
 
 async def test_a_step_that_is_not_deterministic_is_told_once_a_slip(tmp_path: Path) -> None:
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await until(lambda: made.told)
         slipping = made.replicas["b"]
         for number in (1, 2):

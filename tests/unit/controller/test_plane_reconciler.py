@@ -9,7 +9,7 @@ from pairsim.model.geometry import Box
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Condition, Meta, PlaneObject
 from pairsim_controller.kube.api.port import AREAS, PLANES
 from pairsim_controller.kube.plane_reconciler import areas_to_create, plane_status
-from tests.unit.controller.cluster_harness import scene
+from tests.unit.controller.cluster_harness import cluster_harness
 
 BOUNDS = Box((0, 0, 0), (300, 100, 50))
 
@@ -79,17 +79,17 @@ def test_transition_times_stay_while_nothing_changes() -> None:
 
 
 async def test_the_controller_cuts_a_plane_and_founds_its_areas() -> None:
-    async with scene(simulators=4, areas=()) as at:
-        at.world(areas=2)
-        await at.controller()
-        await at.paired("physics-0")
-        await at.paired("physics-1")
-        await at.until(lambda: at.api.get(PLANES, "physics").get("status", {}).get("areas") == 2)
-        owner = at.api.get(AREAS, "physics-0")["metadata"]["ownerReferences"][0]
+    async with cluster_harness(simulators=4, areas=()) as cluster:
+        cluster.world(areas=2)
+        await cluster.controller()
+        await cluster.paired("physics-0")
+        await cluster.paired("physics-1")
+        await cluster.until(lambda: cluster.api.get(PLANES, "physics").get("status", {}).get("areas") == 2)
+        owner = cluster.api.get(AREAS, "physics-0")["metadata"]["ownerReferences"][0]
         assert (owner["kind"], owner["name"]) == ("Plane", "physics")
-        await at.until(
+        await cluster.until(
             lambda: (
-                {c["type"]: c["status"] for c in at.api.get(PLANES, "physics")["status"]["conditions"]}
+                {c["type"]: c["status"] for c in cluster.api.get(PLANES, "physics")["status"]["conditions"]}
                 == {"Degraded": "False", "Ready": "True", "Redundant": "True"}
             )
         )

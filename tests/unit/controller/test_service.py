@@ -15,20 +15,20 @@ from pairsim.server.http.listener import listening
 from pairsim_controller.console.loopback_guard import MAX_BODY
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.process import Ending
-from tests.unit.controller.local_worlds import Fakes, fakes, until
+from tests.unit.controller.local_worlds import WorldHarness, local_world, until
 
 JSON = {"Content-Type": "application/json"}
 
 
 @pytest_asyncio.fixture
-async def made(tmp_path: Path) -> AsyncIterator[Fakes]:
-    async with fakes(tmp_path) as made:
+async def made(tmp_path: Path) -> AsyncIterator[WorldHarness]:
+    async with local_world(tmp_path) as made:
         await made.known()
         yield made
 
 
 @pytest_asyncio.fixture
-async def http(made: Fakes) -> AsyncIterator[aiohttp.ClientSession]:
+async def http(made: WorldHarness) -> AsyncIterator[aiohttp.ClientSession]:
     app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
     async with (
         listening(app, "127.0.0.1:0") as port,
@@ -66,7 +66,7 @@ async def test_its_own_names_are_answered(http: aiohttp.ClientSession, host: str
 @pytest.mark.parametrize("path", ["/v1/kill", "/v1/switchover"])
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 async def test_what_another_page_can_send_unasked_is_no_order(
-    http: aiohttp.ClientSession, made: Fakes, path: str, kind: str
+    http: aiohttp.ClientSession, made: WorldHarness, path: str, kind: str
 ) -> None:
     async with http.post(path, data=b'{"area": "north"}', headers={"Content-Type": kind}) as answer:
         assert answer.status == 415
@@ -88,7 +88,9 @@ async def test_what_another_page_can_send_unasked_is_no_order(
         (b'{"area": "north", "role": "spare"}', "'spare' is none of active, passive, witness"),
     ],
 )
-async def test_what_is_no_order_is_told(http: aiohttp.ClientSession, made: Fakes, body: bytes, reason: str) -> None:
+async def test_what_is_no_order_is_told(
+    http: aiohttp.ClientSession, made: WorldHarness, body: bytes, reason: str
+) -> None:
     async with http.post("/v1/kill", data=body, headers=JSON) as answer:
         assert answer.status == 400
         assert reason in (await answer.json())["error"]
@@ -120,13 +122,13 @@ async def test_an_unknown_area_is_answered_with_those_that_there_are(http: aioht
 
 
 @pytest.mark.parametrize(("role", "name"), [("active", "a"), ("passive", "b"), ("witness", "w")])
-async def test_each_role_can_be_killed(http: aiohttp.ClientSession, made: Fakes, role: str, name: str) -> None:
+async def test_each_role_can_be_killed(http: aiohttp.ClientSession, made: WorldHarness, role: str, name: str) -> None:
     status, answer = await order(http, "/v1/kill", area="north", role=role)
     assert (status, answer) == (200, {"replica": name, "pid": made.places[name].pid})
     assert [n for n, place in made.places.items() if place.killed] == [name]
 
 
-async def test_who_does_not_run_cannot_be_killed(http: aiohttp.ClientSession, made: Fakes) -> None:
+async def test_who_does_not_run_cannot_be_killed(http: aiohttp.ClientSession, made: WorldHarness) -> None:
     made.places["w"].pid = None
     status, answer = await order(http, "/v1/kill", area="north", role="witness")
     assert (status, answer["error"]) == (409, "w is not running at the moment")
@@ -135,7 +137,9 @@ async def test_who_does_not_run_cannot_be_killed(http: aiohttp.ClientSession, ma
 @pytest.mark.parametrize(
     ("path", "role"), [("/v1/kill", "passive"), ("/v1/kill", "active"), ("/v1/switchover", "active")]
 )
-async def test_a_role_that_nobody_has_is_told(http: aiohttp.ClientSession, made: Fakes, path: str, role: str) -> None:
+async def test_a_role_that_nobody_has_is_told(
+    http: aiohttp.ClientSession, made: WorldHarness, path: str, role: str
+) -> None:
     holder = made.replicas["a" if role == "active" else "b"]
     holder.become(Role.JOINING)
     await until(lambda: made.world.find_replica("north", role) is None)
@@ -143,19 +147,19 @@ async def test_a_role_that_nobody_has_is_told(http: aiohttp.ClientSession, made:
     assert (status, answer["error"]) == (409, f"north has no {role} at the moment: try again")
 
 
-async def test_a_switchover_is_the_actives_to_do(http: aiohttp.ClientSession, made: Fakes) -> None:
+async def test_a_switchover_is_the_actives_to_do(http: aiohttp.ClientSession, made: WorldHarness) -> None:
     status, answer = await order(http, "/v1/switchover", area="north")
     assert (status, answer) == (200, {"gap_ms": 6.5, "term": 2})
     assert (made.replicas["a"].orders, made.replicas["b"].orders) == (["switchover"], [])
 
 
-async def test_a_switchover_that_is_refused_says_why(http: aiohttp.ClientSession, made: Fakes) -> None:
+async def test_a_switchover_that_is_refused_says_why(http: aiohttp.ClientSession, made: WorldHarness) -> None:
     made.replicas["a"].refuse = RefusedError("the passive is not in sync")
     status, answer = await order(http, "/v1/switchover", area="north")
     assert (status, answer["error"]) == (409, "the passive is not in sync")
 
 
-async def test_of_two_actives_the_newer_one_is_meant(http: aiohttp.ClientSession, made: Fakes) -> None:
+async def test_of_two_actives_the_newer_one_is_meant(http: aiohttp.ClientSession, made: WorldHarness) -> None:
     made.replicas["b"].become(Role.ACTIVE, term=2)
     await until(lambda: made.world.find_replica("north", "active") == "b")
     _, answer = await order(http, "/v1/kill", area="north")
@@ -163,7 +167,7 @@ async def test_of_two_actives_the_newer_one_is_meant(http: aiohttp.ClientSession
 
 
 async def test_processes_are_told_and_ended_in_the_way_that_is_asked_for(
-    made: Fakes, http: aiohttp.ClientSession
+    made: WorldHarness, http: aiohttp.ClientSession
 ) -> None:
     async with http.get("/v1/processes") as answer:
         told = {each["process"]: each for each in await answer.json()}
@@ -176,7 +180,7 @@ async def test_processes_are_told_and_ended_in_the_way_that_is_asked_for(
 
 
 async def test_who_is_asked_back_is_told_with_its_pid_if_it_runs_and_goes_on(
-    made: Fakes, http: aiohttp.ClientSession
+    made: WorldHarness, http: aiohttp.ClientSession
 ) -> None:
     told = await order(http, "/v1/processes/start", process="a")
     assert told == (200, {"replica": "a", "pid": made.places["a"].pid})
@@ -196,7 +200,7 @@ async def test_who_is_asked_back_is_told_with_its_pid_if_it_runs_and_goes_on(
     ],
 )
 async def test_an_order_to_end_that_makes_no_sense_ends_nothing(
-    made: Fakes, http: aiohttp.ClientSession, body: dict[str, object], status: int
+    made: WorldHarness, http: aiohttp.ClientSession, body: dict[str, object], status: int
 ) -> None:
     async with http.post("/v1/processes/end", json=body) as answer:
         assert answer.status == status

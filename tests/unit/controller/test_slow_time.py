@@ -17,8 +17,19 @@ from pairsim_controller.plan.fleet_index import FleetIndex
 from pairsim_controller.plan.slow_time import slow_message
 from pairsim_controller.plan.view import ObservedProcess, Report
 from pairsim_controller.reconcile.warning_debouncer import REPEAT_SECONDS, WarningDebouncer
-from tests.unit.controller.builders import NOW, assignment, dead, index, pair, process, replica, spec, tell, view
-from tests.unit.controller.local_worlds import fakes, until
+from tests.unit.controller.builders import (
+    NOW,
+    assignment,
+    dead,
+    fleet_index,
+    observe,
+    pair,
+    process,
+    replica,
+    spec,
+    view,
+)
+from tests.unit.controller.local_worlds import local_world, until
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
 ACTIVE, PASSIVE, WITNESS = pair(FIRST)
@@ -65,10 +76,10 @@ def test_a_slow_area_is_told_and_nothing_is_done_about_it() -> None:
 
 def test_an_area_is_looked_at_again_when_it_gets_slow_and_not_with_every_number() -> None:
     touched: list[str] = []
-    world: FleetIndex = index(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), touched=touched.append)
+    world: FleetIndex = fleet_index(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), touched=touched.append)
     for pace, looks in ((0.97, set()), (0.8, {"west"}), (0.4, set()), (1.0, {"west"})):
         touched.clear()
-        tell(world, slow(pace), NOW)
+        observe(world, slow(pace), NOW)
         assert set(touched) == looks, pace
 
 
@@ -114,7 +125,7 @@ def test_in_a_cluster_it_is_a_condition_and_an_event() -> None:
 
 async def test_up_tells_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await until(lambda: made.told)
         made.world._reports.warnings._start_at = 0.0
         for pace in (0.41, 0.42, 0.43):

@@ -13,7 +13,7 @@ from pairsim.model.world_status import WorldPicture
 from pairsim_controller.local.world_status import world_status
 from pairsim_controller.reconcile.world_status import MemberStatus, ObservedStatus, area_status_view, lag_ticks
 from tests.unit.controller.builders import assignment, replica, witness
-from tests.unit.controller.local_worlds import fakes, group, until
+from tests.unit.controller.local_worlds import group, local_world, until
 
 RATE = 20.0
 PAIR = assignment("sim-1", "sim-2", "witness-1")
@@ -75,7 +75,7 @@ def test_it_is_never_exaggerated(true_lag: int, tick: int, one_at: float, other_
 
 
 async def test_the_picture_of_a_world_that_runs(tmp_path: Path) -> None:
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await made.known()
         made.replicas["b"].lag = 3
         made.replicas["b"].become(Role.PASSIVE, term=1)
@@ -108,7 +108,7 @@ def test_what_cannot_be_seen_is_not_shown_as_whole() -> None:
 
 
 async def test_without_its_witness_it_is_not_redundant(tmp_path: Path) -> None:
-    async with fakes(tmp_path) as made:
+    async with local_world(tmp_path) as made:
         await made.known()
         await until(lambda: world_status(made.world).areas[0].redundant)
         made.witness.become()
@@ -119,6 +119,6 @@ async def test_without_its_witness_it_is_not_redundant(tmp_path: Path) -> None:
 
 
 async def test_an_area_that_nobody_has_is_in_the_picture(tmp_path: Path) -> None:
-    async with fakes(tmp_path, working=False) as made:
+    async with local_world(tmp_path, working=False) as made:
         area = world_status(made.world).areas[0]
         assert (area.redundant, area.replicas, area.generation, area.witness.pid) == (False, [], 0, None)

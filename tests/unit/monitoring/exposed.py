@@ -19,7 +19,7 @@ from pairsim_controller.kube.api.objects import LastTakeover
 from pairsim_controller.kube.metrics import Meters as ControllerMeters
 from pairsim_controller.local.api import world_app
 from pairsim_controller.reconcile.area_counts import count_areas
-from tests.unit.controller.local_worlds import fakes
+from tests.unit.controller.local_worlds import local_world
 from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
 from tests.unit.server.helpers import api_of
 
@@ -93,7 +93,7 @@ async def everything(folder: Path) -> dict[str, list[Told]]:
     """By kind of process."""
     witness = FakeWitness()
     witness.become(GROUP)
-    async with fakes(folder) as made:
+    async with local_world(folder) as made:
         await made.known()
         world = await scraped(world_app(made.world, frozenset({"127.0.0.1"})))
     texts = {

@@ -1,4 +1,4 @@
-"""Views of a world, built by hand."""
+"""Builders of statuses, processes, indexes and views."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def member(name: str) -> Member:
 
 
 def assignment(*names: str, area: str = "west", generation: int = 1, joins: tuple[str, ...] = ()) -> Assignment:
-    """Two replicas and a witness, by their names."""
+    """Returns an assignment of two replicas and a witness, by their names."""
     first, second, witness = map(member, names)
     return Assignment(spec=spec(area), generation=generation, replicas=(first, second), witness=witness, joins=joins)
 
@@ -39,7 +39,7 @@ def replica(
     tick: int = 5,
     peer_in_sync: bool = False,
 ) -> ReplicaStatus:
-    """What a simulator says of itself; a spare without an assignment."""
+    """Returns the status of a simulator; without an assignment, that of a spare."""
     return ReplicaStatus(
         plane="plane" if of else "", area=of.spec.area if of else "", replica=name, role=role,
         generation=of.generation if of else 0, term=term if of else 0, tick=tick if of else 0, epoch=1, synced_tick=0,
@@ -50,7 +50,7 @@ def replica(
 
 
 def witness(name: str, *groups: Assignment, term: int = 1) -> WitnessStatus:
-    """What a witness says of itself."""
+    """Returns the status of a witness."""
     return WitnessStatus(
         replica=name, started_at=0.0, pid=1, peer=f"{name}:1",
         areas=tuple(
@@ -72,7 +72,7 @@ def process(
     terminating: bool = False,
     node: str = "",
 ) -> ObservedProcess:
-    """A process that can be reached if it has a status."""
+    """Returns a process, which can be reached if it has a status."""
     kind = Kind.WITNESS if name.startswith("witness") else Kind.SIMULATOR
     return ObservedProcess(
         name=name, kind=kind, peer=f"{name}:1", url=f"http://{name}:2", alive=alive, terminating=terminating, node=node,
@@ -91,7 +91,7 @@ def fleet_index(
     labels: Mapping[str, Label] | None = None,
     touched: Callable[[str], None] = lambda _area: None,
 ) -> FleetIndex:
-    """A world as a backend tells it."""
+    """Returns an index that a backend has filled."""
     made = FleetIndex(touched)
     for seen in processes:
         observe(made, seen)
@@ -107,7 +107,7 @@ def fleet_index(
 
 
 def observe(world: FleetIndex, seen: ObservedProcess, now: float = NOW) -> None:
-    """What a backend sees of a process."""
+    """Puts a process into an index, as a backend does."""
     world.set_process(seen)
     world.on_status(seen.name, seen.status, now if seen.status else now - seen.silent_seconds)
 
@@ -119,7 +119,7 @@ def view(
     backup_pending: tuple[str, ...] = (),
     labels: Mapping[str, Label] | None = None,
 ) -> View:
-    """A look at the area west."""
+    """Returns a view of the area west."""
     return fleet_index(*processes, recorded=recorded, areas=areas, backup_pending=backup_pending, labels=labels).view(
         "west", NOW
     )
@@ -130,7 +130,7 @@ def leaving(seen: ObservedProcess) -> ObservedProcess:
 
 
 def pair(of: Assignment) -> tuple[ObservedProcess, ObservedProcess, ObservedProcess]:
-    """All three members at work, the first replica as the active."""
+    """Returns the three members at work, the first replica as the active."""
     first, second, third = (m.replica for m in of.members())
     return (
         process(first, replica(first, of, Role.ACTIVE, peer_in_sync=True)),

@@ -20,7 +20,7 @@ TOKEN = "token"
 
 
 class FakeProcess:
-    """One process."""
+    """A fake simulator or witness."""
 
     def __init__(self, world: FakeProcesses, name: str) -> None:
         self.world, self.name = world, name
@@ -85,7 +85,7 @@ class FakeProcess:
             await site.start()
 
     async def stop(self) -> None:
-        """As if it were killed."""
+        """Stops as a killed process does."""
         runner, self._runner = self._runner, None
         for open_ in list(self._sockets):
             transport = open_._req.transport if open_._req is not None else None
@@ -95,7 +95,7 @@ class FakeProcess:
             await runner.cleanup()
 
     def push(self) -> None:
-        """Says to all watchers what it is."""
+        """Sends the present status to all watchers."""
         text = msgspec.json.encode(self.status()).decode()
         for open_ in list(self._sockets):
             self.world.spawn(self._send(open_, text))
@@ -160,7 +160,7 @@ class FakeProcess:
 
 
 class FakeProcesses:
-    """All of them."""
+    """All fake processes of a world, and what they know together."""
 
     def __init__(self) -> None:
         self.fakes: dict[str, FakeProcess] = {}
@@ -197,7 +197,7 @@ class FakeProcesses:
         return all(f is not None and f._runner is not None and area in f.terms for f in members)
 
     def lead(self, area: str, name: str) -> None:
-        """Another one is the active, in the next term, of whoever runs."""
+        """Makes a replica the active of the next term, among the members that run."""
         mine = self.fakes[name].has[area]
         term = max(fake.terms.get(area, 0) for fake in self.fakes.values()) + 1
         before = self.fakes.get(self.actives.get(area, ""))

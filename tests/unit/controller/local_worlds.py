@@ -37,7 +37,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 class FakeSimulator(FakePort):
-    """A simulator process that is what a test says; killed, it is as if it had never been."""
+    """A simulator process whose status a test sets."""
 
     def __init__(self, name: str, role: Role = Role.SPARE) -> None:
         super().__init__(name, role)
@@ -54,7 +54,7 @@ class FakeSimulator(FakePort):
 
 
 class FakeLocalProcess:
-    """A process's place in the pool."""
+    """A process of the pool."""
 
     def __init__(self, name: str, kind: Kind, number: int) -> None:
         self.slot = Slot(name, kind, number, number)
@@ -77,13 +77,13 @@ class FakeLocalProcess:
 
 
 class WorldHarness:
-    """Replicas a, b and c, the witness w, and a world that looks after them."""
+    """Replicas a, b and c, the witness w, and the local world that controls them."""
 
     def __init__(self, folder: DataFolder, areas: tuple[AreaSpec, ...]) -> None:
         self.replicas = {name: FakeSimulator(name) for name in ("a", "b", "c")}
         self.witness = FakeWitness()
         self.places: dict[str, FakeLocalProcess] = {}
-        self.told: list[str] = []
+        self.announced: list[str] = []
         self.folder, self.areas = folder, areas
         self.world: LocalWorld = cast("LocalWorld", None)
 
@@ -96,20 +96,20 @@ class WorldHarness:
         )
 
     def working(self) -> None:
-        """The area runs: a is active, b passive, w its witness."""
+        """Makes the area run: a is active, b passive, w its witness."""
         self.folder.record({"north": self.assignment()})
         self.replicas["a"].become(Role.ACTIVE)
         self.replicas["b"].become(Role.PASSIVE)
         self.witness.become(group())
 
     def run(self) -> None:
-        """Makes the world; what was recorded before is known to it."""
+        """Starts the world from the records in the folder."""
         pool = cast("Pool", SimpleNamespace(processes=self.places))
-        self.world = LocalWorld(self.areas, pool, self.folder, self.told.append)
+        self.world = LocalWorld(self.areas, pool, self.folder, self.announced.append)
         self.task = asyncio.create_task(self.world.run())
 
     async def known(self) -> None:
-        """Until the world has heard of everybody."""
+        """Waits until the world has the status of every process."""
         await until(lambda: all(n in self.world.watchers and self.world.watchers[n].status for n in self.places))
 
     async def close(self) -> None:
@@ -128,7 +128,7 @@ def group(generation: int = 1, term: int = 1) -> WitnessGroup:
 async def local_world(
     path: Path, *, areas: tuple[AreaSpec, ...] = (NORTH,), working: bool = True
 ) -> AsyncIterator[WorldHarness]:
-    """A world of one area that runs, unless `working` is false: then all are spares."""
+    """Yields a world with one running area; if `working` is false, all processes are spares."""
     (path / "token").write_text(TOKEN)
     made = WorldHarness(DataFolder(path), areas)
     async with contextlib.AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""An API server in memory, at the controller's seam: it keeps every state that a reader could have seen."""
+"""An API server in memory, behind the controller's port; it keeps every state that a reader could have seen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Watcher = Callable[[Resource, str, Body | None], None]
 
 
 class MemoryApi:
-    """Objects, their history, and the faults that a test wants.
+    """Objects, their history, and the faults that a test sets.
 
     `held` keeps watches from telling anything; `down` refuses everything; `hung` answers nothing; `fail` is asked
     before each request and may raise.
@@ -80,7 +80,7 @@ class MemoryApi:
         return self._store(resource, given)
 
     def _merge(self, resource: Resource, found: dict[str, Any], given: dict[str, Any]) -> None:
-        """What this manager applied before and does not name any more is taken off."""
+        """Removes the fields that this manager applied before and does not name any more."""
         mine = self.applied.setdefault((resource.plural, given["metadata"]["name"]), set())
         for field in ("labels", "annotations"):
             kept = found["metadata"].setdefault(field, {})
@@ -117,7 +117,7 @@ class MemoryApi:
         self._store(resource, found)
 
     def remove(self, resource: Resource, name: str) -> None:
-        """At once, or marked if there is a finalizer."""
+        """Removes an object at once, or marks it if it has a finalizer."""
         found = self.objects.get((resource.plural, name))
         if found is not None and found["metadata"].get("finalizers"):
             self.change(resource, name, lambda x: x["metadata"].setdefault("deletionTimestamp", "2030-01-01T00:00:00Z"))
@@ -125,13 +125,13 @@ class MemoryApi:
             self._gone(resource, name)
 
     def watch(self, watcher: Watcher) -> None:
-        """Lists, then tells."""
+        """Lists all objects, then reports changes."""
         self.watchers.append(watcher)
         for (plural, name), found in list(self.objects.items()):
             watcher(_BY_PLURAL[plural], name, copy.deepcopy(found))
 
     def release(self) -> None:
-        """Watches go on."""
+        """Lets held watches continue."""
         self.held = False
         untold, self._untold = self._untold, []
         for told in untold:
@@ -167,7 +167,7 @@ class MemoryApi:
             asyncio.get_running_loop().call_soon(watcher, resource, name, body)
 
     def _remember(self) -> None:
-        """The labels of all pods at this moment, and that there are no two actives of an area."""
+        """Keeps the present labels of all pods, and checks that no area has two actives."""
         now = {}
         for (plural, name), found in self.objects.items():
             labels, notes = found["metadata"].get("labels", {}), found["metadata"].get("annotations", {})

@@ -1,7 +1,7 @@
-"""A world of processes that behave like replicas, without any: what `decide` is tried on.
+"""A model of a world on which the decisions of the controller are tested.
 
-It keeps what the replication promises (one history an area, quorums, quarantine of who lost its folder, retirement of
-who was replaced) and is as unhelpful as it may be otherwise.
+It keeps the promises of the replication (one history for each area, quorums, quarantine of a member that lost its
+folder, retirement of a replaced member) and is as unhelpful as possible otherwise.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ModelProcess:
 
 @dataclass
 class ModelArea:
-    """An area as it really is."""
+    """The true state of an area."""
 
     force: Assignment
     term: int = 1
@@ -59,7 +59,7 @@ class ModelArea:
 
 
 class ModelWorld:
-    """Processes, areas, and the controller's record and labels."""
+    """Processes and areas, and the records and labels of the controller."""
 
     def __init__(self, simulators: int, witnesses: int, areas: tuple[str, ...]) -> None:
         names = [f"sim-{n}" for n in range(1, simulators + 1)] + [f"witness-{n}" for n in range(1, witnesses + 1)]
@@ -88,16 +88,16 @@ class ModelWorld:
         self.nodes[name].leaving = False
 
     def leave(self, name: str) -> None:
-        """It will end; it goes on until it is killed."""
+        """Announces that a process will end; it works until it is killed."""
         self.nodes[name].leaving = True
 
     def empty(self, name: str) -> None:
-        """It loses its folder while it is down, and comes back."""
+        """Restarts a process without its folder."""
         node = self.nodes[name]
         node.has, node.able, node.alive, node.leaving = {}, set(), True, False
 
     def hide(self, name: str) -> None:
-        """The controller cannot reach it; its peers can."""
+        """Makes a process unreachable for the controller; its peers still reach it."""
         self.nodes[name].reachable = False
 
     def show(self, name: str) -> None:
@@ -138,7 +138,7 @@ class ModelWorld:
             observe(self.index, seen, self.now)
 
     def _begin(self) -> None:
-        """The first term: all three are there and have nothing."""
+        """Begins the first term of an area whose three members are there and have no state."""
         for area in {a for node in self.nodes.values() for a in node.has} - self.truth.keys():
             for node in self.nodes.values():
                 first = node.has.get(area)
@@ -160,7 +160,7 @@ class ModelWorld:
             if mine is None or not node.alive:
                 continue
             if node.name not in members and mine.generation <= truth.force.generation and area in node.able:
-                node.has.pop(area)  # it is told that it was replaced
+                node.has.pop(area)  # its peers report that it was replaced
                 node.able.discard(area)
             elif node.name in members and mine.generation < truth.force.generation:
                 node.has[area] = truth.force
@@ -246,7 +246,7 @@ class ModelWorld:
             self.recorded[area] = assignment
 
     def _switch(self, action: Switchover) -> None:
-        """The active hands over to a passive that has caught up."""
+        """Hands over to a passive that has caught up."""
         truth = self.truth.get(action.area)
         if truth is None or truth.active != action.target or not self.nodes[action.target].reachable:
             return
@@ -268,7 +268,7 @@ class ModelWorld:
                 self._seal(truth, told)
 
     def _seal(self, truth: ModelArea, following: Assignment) -> None:
-        """The active opens the next generation, if the newcomers are there and the old members agree."""
+        """Opens the next generation if the newcomers are there and the old members agree."""
         area = following.spec.area
         agree = [m.replica for m in truth.force.members() if self._in(m.replica, area)]
         ready = all(self.nodes[n].alive and self.nodes[n].has.get(area) == following for n in following.joins)

@@ -1,4 +1,4 @@
-"""A backup has its name when it is whole, and never before; a disk that is full is told as a sentence."""
+"""A backup gets its name when it is complete; a full disk is reported with a sentence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PIECES = (gzip.compress(b"one\n"), gzip.compress(b"two\n"))
 
 
 class Source:
-    """An active that is backed up."""
+    """The client of an active that is backed up."""
 
     def __init__(self, *, breaks: bool = False, hangs: bool = False) -> None:
         self.breaks, self.hangs, self.reached = breaks, hangs, asyncio.Event()
@@ -53,13 +53,13 @@ async def test_a_backup_is_named_after_its_area_time_and_tick(tmp_path: Path) ->
     assert names(folder.path) == {name}
 
 
-async def test_half_a_backup_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_failed_backup_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         await BackupFolder(tmp_path).write(client(Source(breaks=True)), "west")
     assert names(tmp_path) == set()
 
 
-async def test_one_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_cancelled_backup_leaves_nothing(tmp_path: Path) -> None:
     source = Source(hangs=True)
     task = asyncio.create_task(BackupFolder(tmp_path).write(client(source), "west"))
     await source.reached.wait()
@@ -69,7 +69,7 @@ async def test_one_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
-async def test_what_a_killed_controller_left_is_cleaned_up_and_nothing_of_other_areas(tmp_path: Path) -> None:
+async def test_leftovers_of_the_same_area_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".west.abc.part").touch()
     (tmp_path / ".west-2.abc.part").touch()
     (tmp_path / "west-old.jsonl.gz").touch()
@@ -77,13 +77,13 @@ async def test_what_a_killed_controller_left_is_cleaned_up_and_nothing_of_other_
     assert names(tmp_path) == {name, ".west-2.abc.part", "west-old.jsonl.gz"}
 
 
-async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+async def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BackupError, match=r"cannot write into .*file"):
         await BackupFolder(tmp_path / "file" / "below").write(client(Source()), "west")
 
 
-async def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_number: int, _mode: str) -> BinaryIO:
         return Path("/dev/full").open("wb", buffering=0)
 

@@ -1,4 +1,4 @@
-"""The invariants of `decide`, in worlds in which anything may happen at any time."""
+"""The invariants of `decide` and `plan_labels`, in worlds with random faults."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ events = st.lists(st.tuples(st.sampled_from(FAULTS), st.sampled_from(NAMES), st.
 
 
 def fault(world: ModelWorld, kind: str, name: str) -> None:
-    """One fault; no area loses the folders of two members, for that no controller has a cure."""
+    """Injects a fault. No area loses the folders of two members: no controller could repair that."""
     if kind == "empty":
         lacking = {
             n for t in world.truth.values() for m in t.force.members()
@@ -49,13 +49,13 @@ def fault(world: ModelWorld, kind: str, name: str) -> None:
 
 
 def newcomers_of(assignment: Assignment) -> list[str]:
-    """The simulators that it takes from the spares."""
+    """Returns the simulators that an assignment takes from the spares."""
     first = assignment.generation == 1
     return [m.replica for m in assignment.replicas if first or m.replica in assignment.joins]
 
 
 def no_guess(world: ModelWorld, old: Assignment, new: Assignment) -> None:
-    """Whoever is replaced does not run, leaves, or was silent for long while the other two answer."""
+    """Checks that a replaced member does not run, leaves, or was silent for long while the other two answer."""
     stays = [m.replica for m in new.members() if old.member(m.replica)]
     for name in (m.replica for m in old.members() if new.member(m.replica) is None):
         process = world.seen[name]
@@ -65,7 +65,7 @@ def no_guess(world: ModelWorld, old: Assignment, new: Assignment) -> None:
 
 
 def watch(world: ModelWorld) -> tuple[Action | SetLabel, ...]:
-    """One turn, with all that must hold in it."""
+    """Runs one turn and checks all invariants."""
     truths = {area: truth.force for area, truth in world.truth.items()}
     recorded = dict(world.recorded)
     seen: list[Action | SetLabel] = []
@@ -139,7 +139,7 @@ def whole(world: ModelWorld) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(events)
-def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
+def test_no_fault_breaks_an_invariant_and_the_world_recovers(
     happened: list[tuple[str, str, int]],
 ) -> None:
     world = ModelWorld(SIMULATORS, 2, AREAS)
@@ -160,7 +160,7 @@ def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
 
 @settings(max_examples=100, deadline=None)
 @given(events)
-def test_a_lost_replica_is_replaced_for_good_if_it_never_comes_back(happened: list[tuple[str, str, int]]) -> None:
+def test_a_replica_that_never_comes_back_is_replaced(happened: list[tuple[str, str, int]]) -> None:
     world = ModelWorld(SIMULATORS, 2, AREAS)
     for _ in range(6):
         watch(world)
@@ -185,7 +185,7 @@ def test_a_lost_replica_is_replaced_for_good_if_it_never_comes_back(happened: li
 
 @settings(max_examples=100, deadline=None)
 @given(st.sets(st.sampled_from(NAMES)), st.integers(0, 60))
-def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[str], turns: int) -> None:
+def test_an_area_without_reachable_members_is_left_alone(others: set[str], turns: int) -> None:
     world = ModelWorld(SIMULATORS, 2, AREAS)
     for _ in range(6):
         watch(world)
@@ -201,7 +201,7 @@ def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[s
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), max_size=2, unique=True))
-def test_who_leaves_is_replaced_and_no_pair_is_ever_less_than_a_pair(first: str, others: list[str]) -> None:
+def test_leaving_members_are_replaced_and_every_area_stays_complete(first: str, others: list[str]) -> None:
     world = ModelWorld(SIMULATORS + 1, 3, AREAS)
     for _ in range(6):
         watch(world)

@@ -1,4 +1,4 @@
-"""What fails is told while it is ordered, and forgotten after."""
+"""A failing request is reported while it is repeated, and forgotten afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pairsim_controller.reconcile.dispatcher import Dispatcher
 from tests.unit.controller.local_worlds import until
 
 
-async def test_an_order_that_fails_again_and_again_is_told_and_in_the_end_forgotten() -> None:
+async def test_a_repeated_failure_is_reported_and_finally_forgotten() -> None:
     async with AreaClient(["http://127.0.0.1:1"], token="t", deadline=0.2) as nobody:
         orders = Dispatcher(lambda _name: nobody)
 

@@ -1,4 +1,4 @@
-"""Which areas get another look, and what a look costs in a world of many."""
+"""Which areas the index notifies, and the cost of a round in a large world."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WITNESS = process("witness-1", witness("witness-1", FIRST, EAST))
 
 
 class Touched(list[str]):
-    """The areas that were named since the last `take`."""
+    """The areas that were notified since the last `take`."""
 
     def take(self) -> set[str]:
         names = set(self)
@@ -58,7 +58,7 @@ def said(seen: ObservedProcess, **changes: object) -> ObservedProcess:
     return msgspec.structs.replace(seen, status=msgspec.structs.replace(seen.status, **changes))
 
 
-def test_ticks_are_no_reason_for_another_look() -> None:
+def test_ticks_do_not_notify() -> None:
     world, touched = two_areas()
     observe(world, said(ACTIVE, tick=6, synced_tick=6, entities=9, digest="ab"), NOW + 1)
     ticked = process("witness-1", witness("witness-1", FIRST, EAST))
@@ -68,7 +68,7 @@ def test_ticks_are_no_reason_for_another_look() -> None:
     assert not touched
 
 
-def test_each_change_that_matters_touches_its_area_alone() -> None:
+def test_a_significant_change_notifies_its_area_only() -> None:
     for change in (
         said(ACTIVE, role=Role.PASSIVE),
         said(ACTIVE, term=2),
@@ -92,7 +92,7 @@ def test_each_change_that_matters_touches_its_area_alone() -> None:
         assert touched.take() - {NO_AREA} == {"west"}, change
 
 
-def test_a_witness_that_votes_at_last_touches_its_area_alone() -> None:
+def test_a_witness_that_starts_to_vote_notifies_its_area_only() -> None:
     joined = witness("witness-1", FIRST, EAST)
     groups = tuple(msgspec.structs.replace(g, votes=g.area != "west") for g in joined.areas)
     world, touched = two_areas()
@@ -102,7 +102,7 @@ def test_a_witness_that_votes_at_last_touches_its_area_alone() -> None:
     assert touched.take() == {"west"}
 
 
-def test_whoever_says_that_it_leaves_is_offered_to_no_area() -> None:
+def test_a_leaving_process_is_offered_to_no_area() -> None:
     third, other = spare("sim-3"), process("witness-2", witness("witness-2"))
     world = fleet_index(third, spare("sim-4"), other, WITNESS, areas=())
     observe(world, said(third, leaving=True))
@@ -113,7 +113,7 @@ def test_whoever_says_that_it_leaves_is_offered_to_no_area() -> None:
     assert [p.name for p in seen.witnesses] == ["witness-1"]
 
 
-def test_a_witness_that_is_lost_touches_all_its_areas() -> None:
+def test_a_lost_witness_notifies_all_its_areas() -> None:
     world, touched = two_areas()
     world.on_status("witness-1", None, NOW)
     assert touched.take() == {"west", "east"}
@@ -122,7 +122,7 @@ def test_a_witness_that_is_lost_touches_all_its_areas() -> None:
     assert "witness-1" not in world.view("west", NOW).processes
 
 
-def test_labels_wishes_and_records_touch_their_area() -> None:
+def test_labels_desired_areas_and_records_notify_their_area() -> None:
     world, touched = two_areas()
     world.set_label("sim-1", Label("west", Role.ACTIVE, 1))
     assert touched.take() == {"west"}
@@ -137,7 +137,7 @@ def test_labels_wishes_and_records_touch_their_area() -> None:
     assert touched.take() == {"west", "east"}
 
 
-def test_one_spare_calls_one_area_that_waits_and_the_next_calls_the_next() -> None:
+def test_each_new_spare_notifies_one_waiting_area() -> None:
     world, touched = two_areas()
     for area in ("west", "east"):
         world.await_capacity(area, [Kind.SIMULATOR])
@@ -145,10 +145,10 @@ def test_one_spare_calls_one_area_that_waits_and_the_next_calls_the_next() -> No
         observe(world, spare(name))
         assert touched.take() == {area, NO_AREA}
     observe(world, spare("sim-9"))
-    assert touched.take() == {NO_AREA}, "nobody waits any more"
+    assert touched.take() == {NO_AREA}, "no area waits any more"
 
 
-def test_a_spare_is_labelled_without_any_area() -> None:
+def test_a_spare_without_labels_needs_a_spare_label() -> None:
     world, _touched = two_areas()
     observe(world, spare("sim-7"))
     assert world.missing_spare_labels() == (SetLabel("sim-7", Label("", Role.SPARE, 0)),)
@@ -156,14 +156,14 @@ def test_a_spare_is_labelled_without_any_area() -> None:
     assert world.missing_spare_labels() == ()
 
 
-def test_a_spare_that_is_gone_is_labelled_no_more() -> None:
+def test_a_removed_spare_needs_no_label() -> None:
     world, _touched = two_areas()
     observe(world, spare("sim-7"))
     world.remove_process("sim-7")
     assert world.missing_spare_labels() == ()
 
 
-def test_a_witness_that_was_replaced_carries_one_area_less() -> None:
+def test_a_replaced_witness_has_one_area_less() -> None:
     world, _touched = two_areas()
     observe(world, process("witness-2", witness("witness-2")))
     assert world.view("west", NOW).load == {"witness-1": 2, "witness-2": 0}
@@ -171,7 +171,7 @@ def test_a_witness_that_was_replaced_carries_one_area_less() -> None:
     assert world.view("west", NOW).load == {"witness-1": 1, "witness-2": 1}
 
 
-def test_a_look_shows_of_a_witness_what_concerns_the_area_and_how_long_somebody_is_silent() -> None:
+def test_a_view_narrows_a_witness_to_the_area_and_counts_silent_seconds() -> None:
     world, _touched = two_areas()
     world.on_status("sim-2", None, NOW + 3)
     view = world.view("west", NOW + 4)
@@ -182,7 +182,7 @@ def test_a_look_shows_of_a_witness_what_concerns_the_area_and_how_long_somebody_
     assert [group.area for group in seen.areas] == ["west"]
 
 
-def test_a_promised_spare_is_offered_to_nobody_and_is_again_when_the_promise_is_over() -> None:
+def test_a_promised_spare_is_not_offered_until_the_promise_ends() -> None:
     world, _touched = two_areas()
     observe(world, spare("sim-7"))
     assert [p.name for p in world.view("west", NOW).spares] == ["sim-7"]
@@ -194,7 +194,7 @@ def test_a_promised_spare_is_offered_to_nobody_and_is_again_when_the_promise_is_
 
 
 def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
-    """Counted in looks, and a bound on the processor's time that only something quadratic exceeds."""
+    """Counts rounds, and bounds the processor time so that only quadratic work exceeds it."""
     areas = [f"area-{n}" for n in range(1000)]
     made: dict[str, Assignment] = {}
     touched = Touched()
@@ -223,11 +223,11 @@ def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
         looks += len(names)
         for action in settle(world, names):
             if isinstance(action, Assign):
-                (newcomer,) = action.assignment.joins  # it is said again until it is so
+                (newcomer,) = action.assignment.joins  # the assignment is repeated until it is in force
                 assert newcomers.setdefault(newcomer, action.assignment.spec.area) == action.assignment.spec.area
     took = time.process_time() - began
     assert len(newcomers) == len(set(newcomers.values())) == 100, "every area gets a spare of its own"
-    assert looks <= 500, "an area is looked at a few times, whatever the others do"
+    assert looks <= 500, "an area needs a few rounds, whatever happens to the others"
     assert took < 1.0
     labels = world.labels()
     for area in areas[:100]:
@@ -235,7 +235,7 @@ def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
 
 
 def settle(world: FleetIndex, names: set[str]) -> list[object]:
-    """Looks, and does what is decided as far as the controller itself is concerned."""
+    """Runs a round of each area, without its requests."""
     found: list[object] = []
     for area in sorted(names - {NO_AREA}):
         seen = world.view(area, NOW)

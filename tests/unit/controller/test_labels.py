@@ -1,4 +1,4 @@
-"""Labels on the way from one state to another."""
+"""The label changes between two states, step by step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITNESS = pair(FIRST)[2]
 
 
 def steps(world: FleetIndex) -> list[dict[str, Label]]:
-    """The labels after every single change, until there is none to make."""
+    """Returns the labels after every single change, until no change remains."""
     found = []
     while changes := [
         *plan_labels(world.view("west", NOW)),
@@ -33,7 +33,7 @@ def active(name: str, term: int) -> Label:
     return Label("west", Role.ACTIVE, term)
 
 
-def test_there_are_never_two_actives_on_the_way() -> None:
+def test_no_step_shows_two_actives() -> None:
     roles = (Role.ACTIVE, Role.PASSIVE, Role.JOINING)
     for old, new, terms in itertools.product(
         itertools.product(roles, repeat=2), itertools.product(roles, repeat=2), ((1, 2), (2, 1))
@@ -47,7 +47,7 @@ def test_there_are_never_two_actives_on_the_way() -> None:
             assert sum(label.role is Role.ACTIVE for label in labels.values()) <= 1
 
 
-def test_a_pair_and_a_spare_are_labelled_as_what_they_are() -> None:
+def test_a_pair_and_a_spare_are_labelled_by_role() -> None:
     final = steps(fleet_index(*pair(FIRST), spare("sim-3"), recorded=(FIRST,)))[-1]
     assert final == {
         "sim-1": active("sim-1", 1),
@@ -62,7 +62,7 @@ def test_a_lower_term_never_takes_the_label() -> None:
     assert steps(seen)[-1]["sim-1"].role is Role.PASSIVE
 
 
-def test_a_lower_term_does_not_get_the_label_that_a_higher_one_had_to_give_up() -> None:
+def test_a_lower_term_does_not_get_the_label_after_a_higher_one_lost_it() -> None:
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
     later = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=5))
     before = {"sim-1": Label("west", Role.PASSIVE, 3), "sim-2": Label("west", Role.PASSIVE, 5)}
@@ -70,20 +70,20 @@ def test_a_lower_term_does_not_get_the_label_that_a_higher_one_had_to_give_up() 
     assert steps(fleet_index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
 
 
-def test_who_cannot_be_reached_loses_the_label_to_a_higher_term() -> None:
+def test_an_unreachable_active_loses_the_label_to_a_higher_term() -> None:
     newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
     seen = fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
     assert [step.get("sim-1") for step in steps(seen)] == [None, active("sim-1", 6)], "demoted first"
 
 
-def test_who_cannot_be_reached_keeps_the_label_while_nobody_else_is_active() -> None:
+def test_an_unreachable_active_keeps_the_label_while_no_other_replica_is_active() -> None:
     passive = process("sim-1", replica("sim-1", FIRST, Role.PASSIVE, term=5))
     before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": active("sim-2", 5)}
     assert steps(fleet_index(passive, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
 
 
-def test_everybody_else_is_written_to_before_anybody_is_promoted() -> None:
-    """So that a controller that was stopped before it promoted somebody in an older term is refused."""
+def test_all_other_replicas_are_written_to_before_a_promotion() -> None:
+    """So the late promotion of a controller that was stopped in an older term is refused."""
     newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
     before = {"sim-1": active("sim-1", 5), "sim-2": Label("west", Role.PASSIVE, 5)}
     found = steps(fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before))
@@ -92,7 +92,7 @@ def test_everybody_else_is_written_to_before_anybody_is_promoted() -> None:
     assert [sorted(step) for step in unlabelled] == [["sim-2"], ["sim-1", "sim-2"]]
 
 
-def test_a_member_that_became_a_spare_or_somebody_elses_gives_the_label_up() -> None:
+def test_a_former_member_gives_up_the_label() -> None:
     before = {"sim-1": active("sim-1", 5)}
     newer = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=6))
     for now in (spare("sim-1"), process("sim-1", replica("sim-1", EAST, Role.ACTIVE, term=2))):
@@ -103,7 +103,7 @@ def test_a_member_that_became_a_spare_or_somebody_elses_gives_the_label_up() -> 
 
 
 def test_the_term_of_a_label_does_not_fall_when_its_role_changes() -> None:
-    """It is the fence."""
+    """The term is the fence."""
     behind = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=3))
     before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": Label("west", Role.JOINING, 5)}
     found = steps(fleet_index(silent("sim-1", 1), behind, WITNESS, recorded=(FIRST,), labels=before))

@@ -1,4 +1,4 @@
-"""A local world: what is written down, what is ordered, and what its operator reads."""
+"""A local world: its records, its requests, and the sentences for its user."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def orders(made: WorldHarness) -> list[Assignment]:
     return [order for order in [*given, *made.witness.orders] if isinstance(order, Assignment)]
 
 
-async def test_an_area_is_founded_with_two_spares_and_a_witness(tmp_path: Path) -> None:
+async def test_an_area_is_created_with_two_spares_and_a_witness(tmp_path: Path) -> None:
     async with local_world(tmp_path, working=False) as made:
         await until(lambda: len(orders(made)) >= 3)
         recorded = made.folder.recorded()["north"]
         assert set(map(repr, orders(made))) == {repr(recorded)}
         assert recorded.spec == NORTH
-        assert made.told[0] == "north: founded with a and b, witness w"
+        assert made.announced[0] == "north: founded with a and b, witness w"
 
 
-async def test_what_cannot_be_written_down_is_not_ordered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_request_is_sent_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with local_world(tmp_path, working=False) as made:
         full = True
         write = made.folder.record
@@ -43,22 +43,22 @@ async def test_what_cannot_be_written_down_is_not_ordered(tmp_path: Path, monkey
         made.world._reports.warnings._start_at = 0.0
         await made.known()
         sentence = f"world: cannot write {tmp_path}: No space left on device; nothing is decided"
-        await until(lambda: sentence in made.told)
+        await until(lambda: sentence in made.announced)
         assert orders(made) == []
         assert made.world.recorded == {}
         full = False
         await until(lambda: len(orders(made)) >= 3)
-        assert made.told.count(sentence) == 1
+        assert made.announced.count(sentence) == 1
 
 
-async def test_a_takeover_is_told_with_who_when_and_from_whom(tmp_path: Path) -> None:
+async def test_a_takeover_is_announced_with_replica_term_and_tick(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
-        await until(lambda: made.told)
+        await until(lambda: made.announced)
         made.replicas["b"].tick = 77
         made.replicas["a"].become(Role.PASSIVE, term=2)
         made.replicas["b"].become(Role.ACTIVE, term=2)
-        await until(lambda: len(made.told) >= 2)
-        assert made.told == [
+        await until(lambda: len(made.announced) >= 2)
+        assert made.announced == [
             "north: a is active, in term 1 at tick 10",
             "north: b is active in place of a, in term 2 at tick 77",
         ]
@@ -66,35 +66,35 @@ async def test_a_takeover_is_told_with_who_when_and_from_whom(tmp_path: Path) ->
         assert made.world.labels["a"].role is Role.PASSIVE
 
 
-async def test_a_new_term_of_the_same_active_is_no_takeover(tmp_path: Path) -> None:
+async def test_a_new_term_of_the_same_active_is_not_announced_as_a_takeover(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
-        await until(lambda: made.told)
+        await until(lambda: made.announced)
         made.replicas["a"].become(Role.ACTIVE, term=2)
-        await until(lambda: len(made.told) >= 2)
-        assert made.told[1:] == ["north: a stays active, in term 2 at tick 10"]
+        await until(lambda: len(made.announced) >= 2)
+        assert made.announced[1:] == ["north: a stays active, in term 2 at tick 10"]
 
 
-async def test_an_active_of_an_old_term_is_not_told(tmp_path: Path) -> None:
+async def test_an_active_of_an_old_term_is_not_announced(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
-        await until(lambda: made.told)
+        await until(lambda: made.announced)
         made.replicas["b"].become(Role.ACTIVE, term=5)
-        await until(lambda: len(made.told) >= 2)
+        await until(lambda: len(made.announced) >= 2)
         made.replicas["a"].become(Role.ACTIVE, term=4)
         await until(lambda: (status := made.world.watchers["a"].status) is not None and status.term == 4)  # type: ignore[union-attr]
-        assert [sentence for sentence in made.told if "a is active" in sentence] == made.told[:1]
+        assert [sentence for sentence in made.announced if "a is active" in sentence] == made.announced[:1]
         assert made.world.find_replica("north", "active") == "b"
 
 
-async def test_an_order_that_fails_again_and_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_repeated_failure_of_a_request_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("pairsim_controller.reconcile.dispatcher._RETRY_SECONDS", 0.01)
     async with local_world(tmp_path, working=False) as made:
         made.replicas["a"].refuse = RuntimeError("the simulator is broken")
         made.world._reports.warnings._start_at = 0.0
-        await until(lambda: any("a does not carry out its command (assign)" in sentence for sentence in made.told))
+        await until(lambda: any("a does not carry out its command (assign)" in sentence for sentence in made.announced))
 
 
-async def test_who_has_a_role(tmp_path: Path) -> None:
+async def test_a_replica_is_found_by_role(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
         await made.known()
         roles = {role: made.world.find_replica("north", role) for role in ("active", "passive", "witness", "joining")}
@@ -103,7 +103,7 @@ async def test_who_has_a_role(tmp_path: Path) -> None:
         assert made.world.find_replica("south", "witness") is None
 
 
-async def test_a_witness_that_lost_its_folder_gets_the_area_again(tmp_path: Path) -> None:
+async def test_a_witness_that_lost_its_folder_receives_the_area_again(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
         await made.known()
         assert made.witness.orders == []
@@ -113,7 +113,7 @@ async def test_a_witness_that_lost_its_folder_gets_the_area_again(tmp_path: Path
         made.witness.become(group())
 
 
-async def test_an_area_that_is_not_wanted_is_given_back_and_forgotten(tmp_path: Path) -> None:
+async def test_an_unwanted_area_is_released_and_forgotten(tmp_path: Path) -> None:
     async with local_world(tmp_path, areas=()) as made:
         await until(lambda: made.replicas["a"].orders and made.replicas["b"].orders and made.witness.orders)
         assert made.replicas["a"].orders[0] == made.witness.orders[0] == "north"
@@ -121,36 +121,34 @@ async def test_an_area_that_is_not_wanted_is_given_back_and_forgotten(tmp_path: 
             replica.become(Role.SPARE)
         made.witness.become()
         await until(lambda: made.folder.recorded() == {})
-        assert made.told[-1] == "north: no process holds it any more"
+        assert made.announced[-1] == "north: no process holds it any more"
 
 
-def test_the_story_has_the_time_of_day() -> None:
+def test_announcements_have_the_time_of_day() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", time_of_day())
 
 
-async def test_an_area_that_is_not_wanted_any_more_is_backed_up_before_it_is_released(tmp_path: Path) -> None:
+async def test_an_unwanted_area_is_backed_up_before_it_is_released(tmp_path: Path) -> None:
     async with local_world(tmp_path, areas=()) as made:
         await until(lambda: "north" in made.witness.orders)
         (kept,) = (tmp_path / "backups").iterdir()
         assert kept.name.endswith("-tick-10.jsonl.gz")
-        assert made.told[-1] == f"north: its last state is kept in {kept}"
+        assert made.announced[-1] == f"north: its last state is kept in {kept}"
         assert made.folder.saved() == {"north": kept.name}
 
 
-async def test_nobody_is_released_while_the_backup_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_member_is_released_while_the_backup_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "backups").touch()
     monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
     async with local_world(tmp_path, areas=()) as made:
         made.world._reports.warnings._start_at = 0.0
-        await until(lambda: any("(backup): cannot write into" in told for told in made.told))
+        await until(lambda: any("(backup): cannot write into" in told for told in made.announced))
         assert made.witness.orders == []
         (tmp_path / "backups").unlink()
         await until(lambda: "north" in made.witness.orders)
 
 
-async def test_what_is_saved_is_not_saved_again_after_a_restart(tmp_path: Path) -> None:
+async def test_an_area_is_not_backed_up_again_after_a_restart(tmp_path: Path) -> None:
     async with local_world(tmp_path, areas=()) as made:
         await until(made.folder.saved)
         await made.close()
@@ -160,12 +158,12 @@ async def test_what_is_saved_is_not_saved_again_after_a_restart(tmp_path: Path) 
         assert len(list((tmp_path / "backups").iterdir())) == 1
 
 
-async def test_a_step_that_is_not_deterministic_is_told_once_a_slip(tmp_path: Path) -> None:
+async def test_each_divergence_of_a_step_is_announced_once(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
-        await until(lambda: made.told)
+        await until(lambda: made.announced)
         slipping = made.replicas["b"]
         for number in (1, 2):
             slipping.divergences = number
             slipping.tell(None)
-            await until(lambda number=number: sum("not deterministic" in told for told in made.told) == number)
-        assert "north: b came to another state than the active" in made.told[-1]
+            await until(lambda number=number: sum("not deterministic" in told for told in made.announced) == number)
+        assert "north: b came to another state than the active" in made.announced[-1]

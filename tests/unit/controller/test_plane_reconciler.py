@@ -1,4 +1,4 @@
-"""A plane is cut into the areas that it wants, once, and tells what became of them."""
+"""A plane is divided into areas once, and summarises them in its status."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def cut(number: int, **conditions: str) -> list[AreaObject]:
     return [area(a.metadata.name, a.spec.bounds, **conditions) for a in areas_to_create(plane(number), ())]
 
 
-def test_a_plane_without_areas_is_cut_into_what_it_wants() -> None:
+def test_a_plane_without_areas_is_divided() -> None:
     made = areas_to_create(plane(3), ())
     assert [a.metadata.name for a in made] == ["p-0", "p-1", "p-2"]
     assert [(a.spec.bounds.min[0], a.spec.bounds.max[0]) for a in made] == [(0, 100), (100, 200), (200, 300)]
     assert areas_to_create(plane(0), ()) == ()
 
 
-def test_what_is_there_is_not_made_again_and_a_gap_is_filled() -> None:
+def test_only_missing_areas_are_created() -> None:
     areas = cut(3)
     assert areas_to_create(plane(3), areas) == ()
     assert [a.metadata.name for a in areas_to_create(plane(3), [areas[0], areas[2]])] == ["p-1"]
 
 
-def test_areas_of_another_cut_are_left_alone_and_that_is_said() -> None:
+def test_areas_of_another_division_are_left_alone_and_reported() -> None:
     assert areas_to_create(plane(4), cut(3)) == ()
     assert areas_to_create(plane(2), [area("own", BOUNDS)]) == ()
     said = {c.type: c for c in plane_status(plane(4), cut(3), 0.0).conditions}["Degraded"]
@@ -53,11 +53,11 @@ def test_areas_of_another_cut_are_left_alone_and_that_is_said() -> None:
     assert "3 areas, and 4 are wanted" in said.message
 
 
-def test_a_plane_that_is_deleted_is_not_cut() -> None:
+def test_a_deleted_plane_is_not_divided() -> None:
     assert areas_to_create(plane(2, deletion_timestamp="2026-01-01T00:00:00Z"), ()) == ()
 
 
-def test_the_status_is_that_of_all_areas() -> None:
+def test_the_status_summarises_all_areas() -> None:
     areas = [*cut(5, Ready="True", Redundant="True", Degraded="False")]
     good = plane_status(plane(5), areas, 1.0)
     assert (good.areas, good.selector, good.observed_generation) == (5, "pairsim.io/plane=p", 3)
@@ -78,7 +78,7 @@ def test_transition_times_stay_while_nothing_changes() -> None:
     assert plane_status(later, areas, 99.0) == first
 
 
-async def test_the_controller_cuts_a_plane_and_founds_its_areas() -> None:
+async def test_the_controller_divides_a_plane_and_creates_its_areas() -> None:
     async with cluster_harness(simulators=4, areas=()) as cluster:
         cluster.world(areas=2)
         await cluster.controller()

@@ -1,4 +1,4 @@
-"""Whether an area would outlive a loss."""
+"""Whether an area would survive a loss."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def of(*statuses: Status) -> RedundancyGap | None:
     return redundancy_gap("west", {s.replica: s for s in statuses})
 
 
-def test_a_pair_in_sync_with_its_witness_lacks_nothing() -> None:
+def test_a_pair_in_sync_with_its_witness_is_redundant() -> None:
     assert of(ACTIVE, PASSIVE, WITNESS) is None
     assert of(WITNESS, PASSIVE, ACTIVE) is None
 
 
-def test_of_its_passive_the_active_knows_more_than_who_cannot_reach_it() -> None:
+def test_the_active_vouches_for_its_passive() -> None:
     assert of(ACTIVE, WITNESS) is None
 
 
-def test_a_generation_that_is_on_its_way_takes_nothing_from_the_one_in_force() -> None:
+def test_a_pending_generation_does_not_affect_the_one_in_force() -> None:
     newcomers = replica("sim-3", NEXT, Role.JOINING), witness("witness-2", NEXT)
     assert of(ACTIVE, PASSIVE, WITNESS, *newcomers) is None
     assert of(ACTIVE, PASSIVE, *newcomers) == RedundancyGap("NoWitness", "witness-1, its witness, cannot be reached")
@@ -67,7 +67,7 @@ def test_what_is_missing_is_named(statuses: list[Status], reason: str, sentence:
     assert of(*statuses) == RedundancyGap(reason, sentence)
 
 
-def test_of_two_actives_the_one_with_the_lower_term_is_over() -> None:
+def test_the_active_with_the_higher_term_counts() -> None:
     newer = msgspec.structs.replace(PASSIVE, role=Role.ACTIVE, term=2)
     assert active_of("west", [ACTIVE, newer]) is newer
     assert active_of("east", [ACTIVE, newer]) is None

@@ -1,4 +1,4 @@
-"""An area whose time runs slowly is told to its user, with the numbers that say why."""
+"""A slow area is reported to its user with the numbers that explain it."""
 
 from __future__ import annotations
 
@@ -65,16 +65,16 @@ def slow(pace: float = 0.41) -> ObservedProcess:
         ),
     ],
 )
-def test_what_is_said_of_a_slow_area(pace: float, tick_ms: float, sentence: str) -> None:
+def test_the_message_about_a_slow_area(pace: float, tick_ms: float, sentence: str) -> None:
     assert slow_message(spec(), status(pace, tick_ms)) == sentence
 
 
-def test_a_slow_area_is_told_and_nothing_is_done_about_it() -> None:
+def test_a_slow_area_is_only_reported() -> None:
     actions = decide(view(slow(), PASSIVE, WITNESS, recorded=(FIRST,)))
     assert actions == (Report("west", SENTENCE, reason="Slow"),)
 
 
-def test_an_area_is_looked_at_again_when_it_gets_slow_and_not_with_every_number() -> None:
+def test_becoming_slow_notifies_and_other_numbers_do_not() -> None:
     touched: list[str] = []
     world: FleetIndex = fleet_index(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), touched=touched.append)
     for pace, looks in ((0.97, set()), (0.8, {"west"}), (0.4, set()), (1.0, {"west"})):
@@ -83,10 +83,10 @@ def test_an_area_is_looked_at_again_when_it_gets_slow_and_not_with_every_number(
         assert set(touched) == looks, pace
 
 
-def test_numbers_that_change_make_no_new_complaint() -> None:
+def test_changing_numbers_do_not_repeat_a_warning() -> None:
     complaints, told = WarningDebouncer(0.0), []
     for second in range(200):
-        # It crosses its bound every ten seconds.
+        # The number crosses its bound every ten seconds.
         said = [] if second // 10 % 2 else [Report("west", f"{second} ms", reason="Slow"), Report("east", "lost")]
         told += complaints.new_warnings(said, float(second))
         assert {say.area for say in complaints.active} <= {say.area for say in said}
@@ -97,7 +97,7 @@ def test_numbers_that_change_make_no_new_complaint() -> None:
     assert len([say for say in told if not say.reason]) == 10
 
 
-def test_in_a_cluster_it_is_a_condition_and_an_event() -> None:
+def test_a_slow_area_in_a_cluster_has_a_condition_and_an_event() -> None:
     said = [Report("west", SENTENCE, reason="Slow")]
 
     def written(*processes: ObservedProcess, also: tuple[Report, ...] = ()) -> AreaStatus:
@@ -118,15 +118,15 @@ def test_in_a_cluster_it_is_a_condition_and_an_event() -> None:
         ("Slow", SENTENCE, True)
     ]
     alone = process("sim-1", msgspec.structs.replace(status(0.41), peer_in_sync=False))
-    assert degraded(written(alone, dead("sim-2"), WITNESS))[1] == "Repairing", "what is lost is worse"
+    assert degraded(written(alone, dead("sim-2"), WITNESS))[1] == "Repairing", "a lost member is worse"
     waits = written(alone, dead("sim-2"), WITNESS, also=(Report("west", "no spare"),))
     assert degraded(waits) == ("True", "Waiting", "no spare")
 
 
-async def test_up_tells_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_local_world_announces_a_slow_area_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
     async with local_world(tmp_path) as made:
-        await until(lambda: made.told)
+        await until(lambda: made.announced)
         made.world._reports.warnings._start_at = 0.0
         for pace in (0.41, 0.42, 0.43):
             made.replicas["a"].pace = pace
@@ -134,5 +134,5 @@ async def test_up_tells_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             await until(
                 lambda pace=pace: (seen := made.world.watchers["a"].status) is not None and seen.pace == pace  # type: ignore[union-attr, misc]
             )
-            await until(lambda: any(" of its rate" in sentence for sentence in made.told))
-        assert [sentence for sentence in made.told if "rate" in sentence] == [f"north: {SENTENCE}"]
+            await until(lambda: any(" of its rate" in sentence for sentence in made.announced))
+        assert [sentence for sentence in made.announced if "rate" in sentence] == [f"north: {SENTENCE}"]

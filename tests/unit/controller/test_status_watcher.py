@@ -1,4 +1,4 @@
-"""What is known of a process that restarts, hangs, or talks nonsense."""
+"""The known status of a process that restarts, hangs, or sends invalid data."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def text(status: ReplicaStatus | WitnessStatus) -> str:
 
 
 async def says_it(socket: web.WebSocketResponse) -> None:
-    """What a process should do."""
+    """Sends a status, as a process should."""
     await socket.send_str(text(STATUS))
     await socket.receive()
 
 
 class Process:
-    """Does to one watcher after the other what its scripts say; the last one for ever."""
+    """Runs one script for each watcher; the last script repeats."""
 
     def __init__(self, *scripts: Script) -> None:
         self.scripts = list(scripts)
@@ -61,7 +61,7 @@ class Process:
 async def observed(
     process: Process, kind: Kind = Kind.SIMULATOR, port: int = 0
 ) -> AsyncIterator[tuple[StatusWatcher, list[object]]]:
-    """A process, and who observes it, with what was known at each change."""
+    """Yields a watcher of a process, and the status at each change."""
     async with listening(process.app(), f"127.0.0.1:{port}", drain=0.1) as number:
         changes: list[object] = []
         seen = StatusWatcher("sim-1", f"http://127.0.0.1:{number}", kind, "token", lambda: changes.append(seen.status))
@@ -71,7 +71,7 @@ async def observed(
             await seen.close()
 
 
-async def test_what_a_process_says_is_known_at_once() -> None:
+async def test_a_status_is_known_at_once() -> None:
     async with observed(Process(says_it)) as (seen, changes):
         assert seen.status is None
         await until(lambda: changes)
@@ -79,7 +79,7 @@ async def test_what_a_process_says_is_known_at_once() -> None:
         assert seen.status == STATUS
 
 
-async def test_a_witness_is_followed_as_one() -> None:
+async def test_the_status_of_a_witness_is_watched() -> None:
     told = witness("witness-1", PAIR)
 
     async def says(socket: web.WebSocketResponse) -> None:
@@ -91,7 +91,7 @@ async def test_a_witness_is_followed_as_one() -> None:
         assert seen.status == told
 
 
-async def test_a_process_that_ended_is_not_known_until_it_is_back() -> None:
+async def test_an_ended_process_has_no_status_until_it_is_back() -> None:
     back = asyncio.Event()
 
     async def later(socket: web.WebSocketResponse) -> None:
@@ -137,7 +137,7 @@ async def test_a_process_is_found_whenever_it_starts() -> None:
     ],
     ids=["empty", "half", "array", "type", "witness", "deep", "surrogate", "huge", "bytes", "binary"],
 )
-async def test_rubbish_is_no_status_and_the_process_is_asked_again(rubbish: str | bytes) -> None:
+async def test_invalid_data_is_ignored_and_the_watch_is_repeated(rubbish: str | bytes) -> None:
     async def talks(socket: web.WebSocketResponse) -> None:
         await (socket.send_str(rubbish) if isinstance(rubbish, str) else socket.send_bytes(rubbish))
         await socket.receive()
@@ -151,7 +151,7 @@ async def test_rubbish_is_no_status_and_the_process_is_asked_again(rubbish: str 
     "answer",
     [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"\x00\xff" * 50, b"SSH-2.0-OpenSSH\r\n", b"", b"H" * 99_999],
 )
-async def test_what_is_no_process_is_not_known(answer: bytes) -> None:
+async def test_another_server_has_no_status(answer: bytes) -> None:
     asked = ended = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -174,7 +174,7 @@ async def test_what_is_no_process_is_not_known(answer: bytes) -> None:
         await until(lambda: ended == asked)
 
 
-async def test_a_process_that_hangs_is_not_known_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_process_loses_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_requests, "_WATCH_SILENCE", 0.2)
     hangs = asyncio.Event()
 
@@ -189,7 +189,7 @@ async def test_a_process_that_hangs_is_not_known_any_more(monkeypatch: pytest.Mo
     assert process.watched >= 2
 
 
-async def test_what_was_not_renewed_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_status_that_is_not_renewed_becomes_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STALE_AFTER_SECONDS", 0.1)
     async with observed(Process(says_it)) as (seen, changes):
         await until(lambda: changes)

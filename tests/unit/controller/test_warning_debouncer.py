@@ -1,3 +1,5 @@
+"""A problem becomes a warning once, and only if it lasts."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,7 +10,7 @@ from pairsim_controller.reconcile.warning_debouncer import REPORT_AFTER_SECONDS,
 LOST = Report("west", "sim-1 is lost")
 BEGAN = 100.0
 T = BEGAN + STARTUP_SECONDS
-"""When the start is over."""
+"""The time at which the startup is over."""
 
 
 @pytest.fixture
@@ -18,14 +20,14 @@ def complaints() -> WarningDebouncer:
     return made
 
 
-def test_what_lasts_is_told_once(complaints: WarningDebouncer) -> None:
+def test_a_lasting_problem_is_reported_once(complaints: WarningDebouncer) -> None:
     assert complaints.new_warnings([LOST], T) == []
     assert complaints.new_warnings([LOST], T + 0.9 * REPORT_AFTER_SECONDS) == []
     assert complaints.new_warnings([LOST, LOST], T + REPORT_AFTER_SECONDS) == [LOST]
     assert complaints.new_warnings([LOST], T + 2 * REPORT_AFTER_SECONDS) == []
 
 
-def test_what_was_over_is_told_again_when_it_lasts_again(complaints: WarningDebouncer) -> None:
+def test_a_problem_that_returns_is_reported_again(complaints: WarningDebouncer) -> None:
     complaints.new_warnings([LOST], T)
     assert complaints.new_warnings([LOST], T + REPORT_AFTER_SECONDS) == [LOST]
     complaints.new_warnings([], T + 2 * REPORT_AFTER_SECONDS)
@@ -33,19 +35,19 @@ def test_what_was_over_is_told_again_when_it_lasts_again(complaints: WarningDebo
     assert complaints.new_warnings([LOST], T + 4 * REPORT_AFTER_SECONDS) == [LOST]
 
 
-def test_nothing_is_told_while_processes_start_but_not_forgotten(complaints: WarningDebouncer) -> None:
+def test_reports_wait_until_the_startup_is_over(complaints: WarningDebouncer) -> None:
     assert complaints.new_warnings([LOST], BEGAN) == []
     assert complaints.new_warnings([LOST], T - 0.1) == []
     assert complaints.new_warnings([LOST], T) == [LOST], "it has lasted long enough meanwhile"
 
 
-def test_a_gap_of_less_than_a_second_is_never_told(complaints: WarningDebouncer) -> None:
+def test_a_gap_of_less_than_a_second_is_never_reported(complaints: WarningDebouncer) -> None:
     for second in range(20):
         assert complaints.new_warnings([LOST], T + second) == []
         assert complaints.new_warnings([], T + second + 0.99) == []
 
 
-def test_each_area_has_its_own_patience(complaints: WarningDebouncer) -> None:
+def test_each_area_has_its_own_delay(complaints: WarningDebouncer) -> None:
     other = Report("east", LOST.message)
     complaints.new_warnings([LOST], T)
     assert complaints.new_warnings([LOST, other], T + REPORT_AFTER_SECONDS) == [LOST]

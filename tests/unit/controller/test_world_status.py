@@ -1,4 +1,4 @@
-"""What `pairsim status` says of an area."""
+"""The status of a world, as `pairsim status` shows it."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ def heard(tick: int, synced: int, at: float) -> MemberStatus:
 # --- lag
 
 
-def test_a_state_that_is_at_what_it_knows_to_be_committed_has_no_lag() -> None:
+def test_a_state_at_the_newest_committed_tick_has_no_lag() -> None:
     assert lag_ticks(heard(100, 100, 7.0), [], RATE) == 0
 
 
-def test_a_replica_that_knows_more_than_its_state_has_lags() -> None:
+def test_a_state_behind_the_committed_tick_lags() -> None:
     assert lag_ticks(heard(100, 93, 7.0), [], RATE) == 7
 
 
-def test_what_the_other_said_later_is_no_lag() -> None:
+def test_a_later_status_of_the_peer_does_not_count_as_lag() -> None:
     early, late = heard(100, 100, 7.0), heard(110, 110, 7.5)
     assert lag_ticks(early, [early, late], RATE) == 0
     assert lag_ticks(late, [early, late], RATE) == 0
 
 
-def test_a_replica_that_is_cut_off_does_not_know_how_far_it_is_behind() -> None:
+def test_the_lag_of_a_cut_off_replica_comes_from_its_peer() -> None:
     cut_off, active = heard(100, 100, 7.4), heard(150, 150, 7.5)
     assert lag_ticks(cut_off, [cut_off, active], RATE) == 48
     assert lag_ticks(cut_off, [active], RATE) == 48
 
 
-def test_what_the_other_said_before_was_committed_then_already() -> None:
+def test_an_earlier_status_of_the_peer_counts_in_full() -> None:
     behind, active = heard(100, 100, 8.0), heard(150, 150, 7.5)
     assert lag_ticks(behind, [active], RATE) == 50
 
 
-def test_a_state_that_cannot_be_trusted_is_behind_by_everything() -> None:
+def test_an_invalid_state_lags_by_every_tick() -> None:
     assert lag_ticks(heard(100, 0, 7.0), [], RATE) == 100
 
 
@@ -63,8 +63,8 @@ def test_a_state_that_cannot_be_trusted_is_behind_by_everything() -> None:
     true_lag=st.integers(0, 500), tick=st.integers(1000, 2000), one_at=st.floats(0, 3), other_at=st.floats(0, 3),
     knows=st.integers(0, 500),
 )  # fmt: skip
-def test_it_is_never_exaggerated(true_lag: int, tick: int, one_at: float, other_at: float, knows: int) -> None:
-    """Both look at a world that goes on at its rate; neither knows what is not committed yet."""
+def test_the_lag_is_never_exaggerated(true_lag: int, tick: int, one_at: float, other_at: float, knows: int) -> None:
+    """Both replicas follow a world that runs at its rate; neither knows uncommitted ticks."""
     newest = tick + int(one_at * RATE)
     one = heard(max(newest - knows, newest - true_lag), newest - true_lag, one_at)
     other = heard(tick + int(other_at * RATE), 0, other_at)
@@ -74,7 +74,7 @@ def test_it_is_never_exaggerated(true_lag: int, tick: int, one_at: float, other_
 # --- the whole
 
 
-async def test_the_picture_of_a_world_that_runs(tmp_path: Path) -> None:
+async def test_the_status_of_a_running_world(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
         await made.known()
         made.replicas["b"].lag = 3
@@ -89,8 +89,8 @@ async def test_the_picture_of_a_world_that_runs(tmp_path: Path) -> None:
         assert msgspec.json.decode(msgspec.json.encode(now), type=WorldPicture) == now
 
 
-def test_what_cannot_be_seen_is_not_shown_as_whole() -> None:
-    """The active may know better; a picture of one replica that says redundant says nothing to who looks at it."""
+def test_an_area_with_an_unseen_member_is_not_redundant() -> None:
+    """The active may know more, but a status that shows one replica and says redundant would confuse its reader."""
     said = {
         name: ObservedStatus(status, 0.0)
         for name, status in (("sim-1", ACTIVE), ("sim-2", PASSIVE), ("witness-1", WITNESS))
@@ -107,7 +107,7 @@ def test_what_cannot_be_seen_is_not_shown_as_whole() -> None:
     assert (seen.redundant, seen.missing) == (False, "sim-2 cannot be reached")
 
 
-async def test_without_its_witness_it_is_not_redundant(tmp_path: Path) -> None:
+async def test_an_area_without_its_witness_is_not_redundant(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
         await made.known()
         await until(lambda: world_status(made.world).areas[0].redundant)
@@ -118,7 +118,7 @@ async def test_without_its_witness_it_is_not_redundant(tmp_path: Path) -> None:
         await until(lambda: world_status(made.world).areas[0].redundant)
 
 
-async def test_an_area_that_nobody_has_is_in_the_picture(tmp_path: Path) -> None:
+async def test_the_status_contains_an_area_without_members(tmp_path: Path) -> None:
     async with local_world(tmp_path, working=False) as made:
         area = world_status(made.world).areas[0]
         assert (area.redundant, area.replicas, area.generation, area.witness.pid) == (False, [], 0, None)

@@ -23,7 +23,7 @@ from pairsim_controller.plan.view import (
     Release,
     Report,
     Request,
-    Resend,
+    ResendAssignment,
     SetLabel,
     Switchover,
     View,
@@ -36,7 +36,7 @@ STATUS_DELAY_SECONDS = 0.3
 
 _METRIC_NAMES: dict[type, str] = {
     Assign: "assign",
-    Resend: "remind",
+    ResendAssignment: "remind",
     Release: "release",
     BackUp: "backup",
     Switchover: "switchover",

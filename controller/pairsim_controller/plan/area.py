@@ -42,7 +42,7 @@ from pairsim_controller.plan.view import (
     ObservedProcess,
     Release,
     Report,
-    Resend,
+    ResendAssignment,
     Switchover,
     View,
 )
@@ -138,7 +138,7 @@ class _Decision:
             if leaving := [name for name in blank if self._facts.is_leaving(name)]:
                 yield Report(area, f"{leaving[0]} leaves before the area has begun: it is replaced when it is gone")
             elif blank:
-                yield Resend(current, blank)
+                yield ResendAssignment(current, blank)
         elif holders := self._facts.holders(area):
             yield from (Release(name, area) for name in holders)
         else:
@@ -157,7 +157,7 @@ class _Decision:
         )
         if staying:
             # The generation is in force, so a former newcomer is a full member now.
-            yield Resend(msgspec.structs.replace(current, joins=()), staying)
+            yield ResendAssignment(msgspec.structs.replace(current, joins=()), staying)
 
     # --- the transition to the next generation
 

@@ -130,7 +130,7 @@ class Assign(msgspec.Struct, frozen=True, tag=True):
     targets: tuple[str, ...]
 
 
-class Resend(msgspec.Struct, frozen=True, tag=True):
+class ResendAssignment(msgspec.Struct, frozen=True, tag=True):
     """Send the assignment in force to the targets again; the record stays as it is."""
 
     assignment: Assignment
@@ -193,7 +193,7 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     reason: str = ""
 
 
-Request = Assign | Resend | Release | BackUp | Switchover
+Request = Assign | ResendAssignment | Release | BackUp | Switchover
 """The actions that are sent to processes."""
 
 Action = Request | AdoptReported | DropRecord | Report

@@ -15,7 +15,7 @@ import structlog
 
 from pairsim.client.client import AreaClient
 from pairsim.client.errors import ClientError
-from pairsim_controller.plan.view import Assign, BackUp, Release, Report, Request, Resend, Switchover
+from pairsim_controller.plan.view import Assign, BackUp, Release, Report, Request, ResendAssignment, Switchover
 from pairsim_controller.reconcile.backup_folder import BACKUP_SECONDS, BackupError
 from pairsim_controller.reconcile.ports import BackupStore
 
@@ -56,7 +56,7 @@ class Dispatcher:
     def dispatch(self, request: Request) -> None:
         """Sends a request to all its targets, except where the same request is in flight."""
         match request:
-            case Assign() | Resend():
+            case Assign() | ResendAssignment():
                 assignment = request.assignment
                 for target in request.targets:
                     key = target, "assign", assignment.spec.area, assignment.generation

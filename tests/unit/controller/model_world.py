@@ -24,7 +24,7 @@ from pairsim_controller.plan.view import (
     ObservedProcess,
     Release,
     Request,
-    Resend,
+    ResendAssignment,
     SetLabel,
     Switchover,
     View,
@@ -213,7 +213,7 @@ class ModelWorld:
             case Assign():
                 self._record(action.assignment.spec.area, action.assignment)
                 self.receive(action)
-            case Resend() | Release() | Switchover():
+            case ResendAssignment() | Release() | Switchover():
                 self.receive(action)
             case AdoptReported():
                 self._record(action.assignment.spec.area, action.assignment)
@@ -226,7 +226,7 @@ class ModelWorld:
     def receive(self, request: Request) -> None:
         """Carries a request out, as far as its targets can be reached."""
         match request:
-            case Assign() | Resend():
+            case Assign() | ResendAssignment():
                 self._assign(request)
             case Release():
                 node = self.nodes[request.target]
@@ -256,7 +256,7 @@ class ModelWorld:
                 truth.active, truth.term = m.replica, truth.term + 1
                 return
 
-    def _assign(self, request: Assign | Resend) -> None:
+    def _assign(self, request: Assign | ResendAssignment) -> None:
         told, area = request.assignment, request.assignment.spec.area
         for target in request.targets:
             node, truth = self.nodes[target], self.truth.get(area)

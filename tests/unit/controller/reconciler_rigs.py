@@ -44,7 +44,7 @@ from pairsim_controller.plan.view import (
     Release,
     Report,
     Request,
-    Resend,
+    ResendAssignment,
     SetLabel,
     View,
 )
@@ -80,7 +80,7 @@ class Gateway:
         if isinstance(request, Assign):
             area = request.assignment.spec.area
             assert durable.get(area) == request.assignment, "an assignment is durable before it is sent"
-        elif isinstance(request, Resend):
+        elif isinstance(request, ResendAssignment):
             stored = durable[request.assignment.spec.area]
             assert stored.generation >= request.assignment.generation, "the assignment in force is durable or replaced"
             assert all(map(stored.member, request.targets)), "an assignment is repeated to durable members only"

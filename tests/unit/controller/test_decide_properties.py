@@ -18,7 +18,7 @@ from pairsim_controller.plan.view import (
     Label,
     Release,
     Report,
-    Resend,
+    ResendAssignment,
     SetLabel,
     Switchover,
 )
@@ -153,7 +153,9 @@ def test_no_fault_breaks_an_invariant_and_the_world_recovers(
     for _ in range(40):
         watch(world)
     assert whole(world), [
-        a for a in watch(world) if isinstance(a, Report | Assign | AdoptReported | Release | Resend | DropRecord)
+        a
+        for a in watch(world)
+        if isinstance(a, Report | Assign | AdoptReported | Release | ResendAssignment | DropRecord)
     ]
     assert not [a for a in watch(world) if not isinstance(a, Report)], "a whole world is left alone"
 
@@ -196,7 +198,9 @@ def test_an_area_without_reachable_members_is_left_alone(others: set[str], turns
     for _ in range(turns):
         about = [a for a in watch(world) if getattr(a, "area", "") == "west" or getattr(a, "assignment", None)]
         assert all(isinstance(a, Report) for a in about if not hasattr(a, "assignment"))
-        assert all(a.assignment.spec.area != "west" for a in about if isinstance(a, Assign | Resend | AdoptReported))
+        assert all(
+            a.assignment.spec.area != "west" for a in about if isinstance(a, Assign | ResendAssignment | AdoptReported)
+        )
 
 
 @settings(max_examples=100, deadline=None)

@@ -23,7 +23,7 @@ from pairsim_controller.plan.view import (
     ObservedProcess,
     Release,
     Report,
-    Resend,
+    ResendAssignment,
     Switchover,
     View,
 )
@@ -105,7 +105,7 @@ def test_an_area_waits_for_spares_and_for_a_witness() -> None:
 def test_first_members_without_the_area_receive_it_again() -> None:
     half = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
     seen = view(half, spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,))
-    assert actions(seen) == [Resend(FIRST, ("sim-2", "witness-1"))]
+    assert actions(seen) == [ResendAssignment(FIRST, ("sim-2", "witness-1"))]
 
 
 @pytest.mark.parametrize("absent", [dead("sim-2"), silent("sim-2", 2 * LOST_AFTER_SECONDS)])
@@ -213,7 +213,7 @@ def test_a_member_that_lost_its_folder_receives_the_area_again(blank: str) -> No
     second = assignment("sim-1", "sim-2", "witness-1", generation=2, joins=("sim-2",))
     seen = {p.name: p for p in (*pair(second), spare("sim-3"))}
     seen[blank] = spare("sim-2") if blank == "sim-2" else EMPTY_WITNESS
-    assert actions(view(*seen.values(), recorded=(second,))) == [Resend(without_joins(second), (blank,))]
+    assert actions(view(*seen.values(), recorded=(second,))) == [ResendAssignment(without_joins(second), (blank,))]
 
 
 # --- transitions

@@ -32,7 +32,7 @@ class Query(NamedTuple):
     legend: str
 
 
-class Shown(NamedTuple):
+class PanelValue(NamedTuple):
     """What a value of a state is called, and its colour. The colours are told apart by the colour-blind too."""
 
     text: str
@@ -40,10 +40,14 @@ class Shown(NamedTuple):
 
 
 GOOD, FAIR, BAD, IDLE = "#0072B2", "#56B4E9", "#D55E00", "#999999"
-ROLES = {3: Shown("active", GOOD), 2: Shown("passive", FAIR), 1: Shown("joining", "#E69F00")}
-IN_SYNC = {2: Shown("a pair in sync", GOOD), 1: Shown("one replica", "#E69F00"), 0: Shown("no replica", BAD)}
-YES = {1: Shown("yes", GOOD), 0: Shown("no", IDLE)}
-FIRING = {1: Shown("fires", BAD)}
+ROLES = {3: PanelValue("active", GOOD), 2: PanelValue("passive", FAIR), 1: PanelValue("joining", "#E69F00")}
+IN_SYNC = {
+    2: PanelValue("a pair in sync", GOOD),
+    1: PanelValue("one replica", "#E69F00"),
+    0: PanelValue("no replica", BAD),
+}
+YES = {1: PanelValue("yes", GOOD), 0: PanelValue("no", IDLE)}
+FIRING = {1: PanelValue("fires", BAD)}
 
 
 def roles(select: str) -> str:
@@ -63,7 +67,7 @@ def _target(query: Query, *, instant: bool = False) -> prometheus.Dataquery:
     return made.instant() if instant else made.range()
 
 
-def _mapping(values: dict[int, Shown]) -> list[models.ValueMapping]:
+def _mapping(values: dict[int, PanelValue]) -> list[models.ValueMapping]:
     options = {
         str(value): models.ValueMappingResult(text=shown.text, color=shown.color, index=index)
         for index, (value, shown) in enumerate(values.items())
@@ -96,7 +100,7 @@ def number(title: str, unit: str, description: str, query: Query, *, span: int =
 
 
 def states(
-    title: str, description: str, values: dict[int, Shown], query: Query, *, span: int = WIDTH
+    title: str, description: str, values: dict[int, PanelValue], query: Query, *, span: int = WIDTH
 ) -> statetimeline.Panel:
     """What was in which state when."""
     return (

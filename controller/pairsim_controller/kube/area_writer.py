@@ -11,7 +11,7 @@ import asyncio
 import msgspec
 
 from pairsim.model.assignment import Assignment
-from pairsim_controller.kube.api.object_store import Mirror
+from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import FINALIZER, AreaObject, AreaStatus, Object, StoredAssignment, body_of
 from pairsim_controller.kube.api.port import AREAS, BUDGETS, SERVICES, Api, Body, Resource
 from pairsim_controller.kube.conditions import area_status, notable
@@ -57,7 +57,7 @@ class Desk:
 class Clerk:
     """Writes areas and what belongs to them."""
 
-    def __init__(self, api: Api, areas: Mirror[AreaObject]) -> None:
+    def __init__(self, api: Api, areas: ObjectStore[AreaObject]) -> None:
         self._api, self._areas = api, areas
         self._belongings: dict[Resource, dict[str, Body]] = {SERVICES: {}, BUDGETS: {}}
 
@@ -76,7 +76,7 @@ class Clerk:
             return
         found = self._status(desk, view, area, wall)
         for story in stories(desk.told, found):
-            self._api.tell(reference(area), story.reason, story.note, warning=story.warning)
+            self._api.emit(reference(area), story.reason, story.note, warning=story.warning)
         desk.told = found
         if desk.stale or notable(found) != notable(desk.written):
             desk.stale = False
@@ -90,7 +90,9 @@ class Clerk:
             found = self._status(desk, view, area, wall)
             head: Body = {"name": area.metadata.name, "resourceVersion": area.metadata.resource_version}
             body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
-            self._areas.answer(await self._api.apply(AREAS, body | {"status": body_of(found)}, subresource="status"))
+            self._areas.apply_response(
+                await self._api.apply(AREAS, body | {"status": body_of(found)}, subresource="status")
+            )
             desk.written, desk.at = found, now
 
     @staticmethod
@@ -120,7 +122,7 @@ class Clerk:
     async def _finalizers(self, area: AreaObject, names: list[str]) -> None:
         head = {"name": area.metadata.name, "uid": area.metadata.uid, "finalizers": names}
         body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
-        self._areas.answer(await self._api.apply(AREAS, body))
+        self._areas.apply_response(await self._api.apply(AREAS, body))
 
     # --- Services and budget
 

@@ -16,22 +16,21 @@ import structlog
 from pairsim.client.client import AreaClient
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim.model.world_status import WorldPicture
-from pairsim_controller.kube.api.objects import AreaStatus
 from pairsim_controller.kube.api.port import (
     AREAS,
     BUDGETS,
     PLANES,
     PODS,
     SERVICES,
-    Agenda,
     Api,
     Body,
     ChangedError,
+    KeyQueue,
     Resource,
 )
 from pairsim_controller.kube.area_writer import Clerk, Desk
 from pairsim_controller.kube.cluster_cache import Sight
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.plane_reconciler import Surveyor
 from pairsim_controller.kube.pods import label_patch
 from pairsim_controller.plan.area import decide
@@ -82,11 +81,11 @@ class Cluster:
     def __init__(
         self,
         api: Api,
-        looks: Agenda,
-        papers: Agenda,
+        looks: KeyQueue,
+        papers: KeyQueue,
         token: str,
         *,
-        meters: Meters,
+        metrics: ControllerMetrics,
         holds: Callable[[], bool],
         backups: BackupFolder | None = None,
     ) -> None:
@@ -97,12 +96,12 @@ class Cluster:
             looks: The queue that calls `look`.
             papers: The queue that calls `paper`.
             token: Of the simulators' control paths.
-            meters: Counted on.
+            metrics: Counted on.
             holds: Whether the lease is still held; asked before anything is written or ordered.
             backups: Where the states of deleted areas are kept; None if they are not.
         """
         self._api, self._looks, self._papers = api, looks, papers
-        self._meters, self._holds = meters, holds
+        self._metrics, self._holds = metrics, holds
         self._index = Index(looks.add)
         self._backups = backups
         self._sight = Sight(self._index, token, rose=self._rose, backups=backups is not None)
@@ -147,7 +146,7 @@ class Cluster:
     def census(self) -> Census:
         """Areas by state, as they were told last, and the spares at hand."""
         told = [desk.told for desk in self._sight.desks.values()]
-        return census([(_holds(s, "Ready"), _holds(s, "Redundant")) for s in told], self._index.spares())
+        return census([(s.holds("Ready"), s.holds("Redundant")) for s in told], self._index.spares())
 
     def picture(self) -> WorldPicture:
         """The world as it is now, for whoever looks at it."""
@@ -215,7 +214,7 @@ class Cluster:
             if desk is not None:
                 change = desk.takeovers.observe(view, now, time.time())
                 if change is not None:
-                    self._meters.changed(change)
+                    self._metrics.count_change(change)
             changes = tuple(label_actions(view))
             if not changes:
                 break
@@ -238,10 +237,10 @@ class Cluster:
         self._still_holds()
         body = await self._api.apply(PODS, label_patch(pod, label, plane))
         self._sight.labelled(change.replica, body)
-        self._meters.labels.labels(role=label.role.value).inc()
+        self._metrics.labels.labels(role=label.role.value).inc()
         term, since = self._risen.get(change.replica, (0, 0.0))
         if label.role is Role.ACTIVE and term == label.term:
-            self._meters.label_seconds.observe(time.monotonic() - since)
+            self._metrics.label_seconds.observe(time.monotonic() - since)
 
     def _rose(self, status: ReplicaStatus, now: float) -> None:
         if self._risen.get(status.replica, (0, 0.0))[0] != status.term:
@@ -268,7 +267,7 @@ class Cluster:
             desk.takeovers.ordered(time.monotonic())
         if isinstance(action, Assign | Remind | Release | BackUp | Switchover):
             self._still_holds()
-            self._meters.orders.labels(order=type(action).__name__.lower()).inc()
+            self._metrics.orders.labels(order=type(action).__name__.lower()).inc()
             self._orders.give(action)
 
     async def _keep(self, client: AreaClient, area: str) -> None:
@@ -307,8 +306,3 @@ class Cluster:
             await self._clerk.belongings(found)
         else:
             self._sight.consider(area)  # its backup may have been written down just now
-
-
-def _holds(status: AreaStatus, condition: str) -> bool:
-    found = status.condition(condition)
-    return found is not None and found.status == "True"

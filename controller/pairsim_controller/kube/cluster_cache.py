@@ -11,8 +11,8 @@ import msgspec
 
 from pairsim.client.client import AreaClient
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
-from pairsim_controller.kube.api.object_store import Mirror
-from pairsim_controller.kube.api.objects import AreaObject, PlaneObject, Pod
+from pairsim_controller.kube.api.object_store import ObjectStore
+from pairsim_controller.kube.api.objects import TERMINATED_PHASES, AreaObject, PlaneObject, Pod
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, Body, Resource
 from pairsim_controller.kube.area_writer import Desk
 from pairsim_controller.kube.desired import area_spec, wanted_of
@@ -22,7 +22,6 @@ from pairsim_controller.plan.view import Process
 from pairsim_controller.reconcile.status_watcher import Observer
 
 _SETTLE_SECONDS = 3.0
-_OVER = {"Succeeded", "Failed"}
 
 Status = ReplicaStatus | WitnessStatus | None
 
@@ -37,7 +36,7 @@ class Sight:
 
         With `backups` areas that are deleted are backed up.
         """
-        self.pods, self.areas, self.planes = Mirror(Pod), Mirror(AreaObject), Mirror(PlaneObject)
+        self.pods, self.areas, self.planes = ObjectStore(Pod), ObjectStore(AreaObject), ObjectStore(PlaneObject)
         self.desks: dict[str, Desk] = {}
         self._index, self._token, self._rose, self._backups = index, token, rose, backups
         self._of_plane: defaultdict[str, set[str]] = defaultdict(set)
@@ -59,15 +58,15 @@ class Sight:
 
     def labelled(self, name: str, body: Body) -> None:
         """A pod as it is now that it was written to from here, if it still is."""
-        self._know_pod(name, self.pods.answer(body))
+        self._know_pod(name, self.pods.apply_response(body))
 
     def _saw_pod(self, name: str, body: Body | None) -> None:
         if body is None:
-            self.pods.drop(name)
+            self.pods.remove(name)
             self._index.drop(name)
             self._follow(name, None)
         else:
-            self._know_pod(name, self.pods.put(body))
+            self._know_pod(name, self.pods.apply_event(body))
 
     def _know_pod(self, name: str, pod: Pod | None) -> None:
         process = process_of(pod) if pod is not None else None
@@ -75,12 +74,12 @@ class Sight:
             self._index.put(process)
             self._index.label(name, label_of(pod))
             # Not only while its container runs: that is known later than the process itself tells.
-            self._follow(name, process if process.url and pod.status.phase not in _OVER else None)
+            self._follow(name, process if process.url and pod.status.phase not in TERMINATED_PHASES else None)
 
     def _saw_area(self, name: str, body: Body | None) -> None:
         if body is None:
             before = self.areas.get(name)
-            self.areas.drop(name)
+            self.areas.remove(name)
             self.desks.pop(name, None)
             self._index.want(name, None)
             self._index.record(name, None)
@@ -88,7 +87,7 @@ class Sight:
                 self._of_plane[before.spec.plane].discard(name)
                 self._consider_plane(before.spec.plane)
             return
-        area = self.areas.put(body)
+        area = self.areas.apply_event(body)
         if area is None:
             return
         self._of_plane[area.spec.plane].add(name)
@@ -104,8 +103,8 @@ class Sight:
     def _saw_plane(self, name: str, body: Body | None) -> None:
         before = self.planes.get(name)
         if body is None:
-            self.planes.drop(name)
-        elif self.planes.put(body) is None:
+            self.planes.remove(name)
+        elif self.planes.apply_event(body) is None:
             return
         after = self.planes.get(name)
         if before is None or after is None or _what_counts(before) != _what_counts(after):

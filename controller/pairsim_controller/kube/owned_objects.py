@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pairsim.model.status import Role
-from pairsim_controller.kube.api.objects import API_VERSION, AREA, PART_OF, ROLE, AreaObject
-
-Body = dict[str, object]
+from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject, owner_reference, world_labels
+from pairsim_controller.kube.api.port import Body
 
 
 def belongings(area: AreaObject) -> tuple[Body, ...]:
@@ -27,19 +26,12 @@ def _service(area: AreaObject, name: str, selector: dict[str, str]) -> Body:
 
 
 def _head(area: AreaObject, version: str, kind: str, name: str) -> Body:
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": "Area",
-        "name": area.metadata.name,
-        "uid": area.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-    labels = {PART_OF: "pairsim", "app.kubernetes.io/name": "pairsim", AREA: area.metadata.name}
+    labels = {**world_labels(), AREA: area.metadata.name}
+    owners = [owner_reference("Area", area.metadata)]
     return {
         "apiVersion": version,
         "kind": kind,
-        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
+        "metadata": {"name": name, "labels": labels, "ownerReferences": owners},
     }
 
 

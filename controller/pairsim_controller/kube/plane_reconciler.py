@@ -11,16 +11,17 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from pairsim.model.documents.world import Area, cut_areas
-from pairsim_controller.kube.api.object_store import Mirror
+from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import (
     API_VERSION,
     PART_OF,
     PLANE,
+    WORLD,
     AreaObject,
-    Condition,
     PlaneObject,
     PlaneStatus,
-    stamp,
+    next_condition,
+    owner_reference,
 )
 from pairsim_controller.kube.api.port import AREAS, PLANES, Api, Body
 
@@ -51,21 +52,19 @@ def plane_status(plane: PlaneObject, areas: Sequence[AreaObject], wall: float) -
         "Ready": _all(areas, "Ready", "every area has an active"),
         "Redundant": _all(areas, "Redundant", "every area could take over"),
     }
-    old = {condition.type: condition for condition in plane.status.conditions}
     return PlaneStatus(
         observed_generation=plane.metadata.generation,
         areas=len(areas),
         selector=f"{PLANE}={plane.metadata.name}",
         conditions=tuple(
-            Condition(
-                type=kind,
-                status=str(truth),
-                reason=reason,
-                message=message,
-                last_transition_time=(
-                    old[kind].last_transition_time if kind in old and old[kind].status == str(truth) else stamp(wall)
-                ),
-                observed_generation=plane.metadata.generation,
+            next_condition(
+                kind,
+                truth,
+                reason,
+                message,
+                before=plane.status.conditions,
+                generation=plane.metadata.generation,
+                wall=wall,
             )
             for kind, (truth, reason, message) in verdicts.items()
         ),
@@ -80,24 +79,19 @@ def _degraded(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[bool, st
             "CutAlready",
             f"it has {len(areas)} areas, and {wanted} are wanted: a running area is not cut anew",
         )
-    waits = [area.metadata.name for area in areas if _holds(area, "Degraded")]
+    waits = [area.metadata.name for area in areas if area.status.holds("Degraded")]
     if waits:
         return True, "AreasDegraded", f"{_listed(waits)}: see there"
     return False, "Whole", "no area waits for a repair"
 
 
 def _all(areas: Sequence[AreaObject], kind: str, sentence: str) -> tuple[bool, str, str]:
-    lacking = [area.metadata.name for area in areas if not _holds(area, kind)]
+    lacking = [area.metadata.name for area in areas if not area.status.holds(kind)]
     if not areas:
         return False, "NoAreas", "it has no area"
     if lacking:
         return False, f"AreasNot{kind}", f"{_listed(lacking)}: see there"
     return True, f"Areas{kind}", sentence
-
-
-def _holds(area: AreaObject, kind: str) -> bool:
-    found = area.status.condition(kind)
-    return found is not None and found.status == "True"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -108,7 +102,9 @@ def _listed(names: Sequence[str]) -> str:
 class Surveyor:
     """Writes planes, and the areas that they are cut into."""
 
-    def __init__(self, api: Api, planes: Mirror[PlaneObject], of_plane: Callable[[str], Sequence[AreaObject]]) -> None:
+    def __init__(
+        self, api: Api, planes: ObjectStore[PlaneObject], of_plane: Callable[[str], Sequence[AreaObject]]
+    ) -> None:
         """`of_plane` tells a plane's areas."""
         self._api, self._planes, self._of_plane = api, planes, of_plane
 
@@ -134,20 +130,13 @@ class Surveyor:
             head: Body = {"name": name, "resourceVersion": plane.metadata.resource_version}
             body: Body = {"apiVersion": API_VERSION, "kind": PLANES.kind, "metadata": head}
             status = {"status": msgspec.to_builtins(found)}
-            self._planes.answer(await self._api.apply(PLANES, body | status, subresource="status"))
+            self._planes.apply_response(await self._api.apply(PLANES, body | status, subresource="status"))
 
 
 def _body(plane: PlaneObject, area: Area) -> Body:
     """The area as a document; it goes with its plane."""
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": PLANES.kind,
-        "name": plane.metadata.name,
-        "uid": plane.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-    metadata = {"name": area.metadata.name, "labels": {PART_OF: "pairsim"}, "ownerReferences": [owner]}
+    owner = owner_reference(PLANES.kind, plane.metadata)
+    metadata = {"name": area.metadata.name, "labels": {PART_OF: WORLD}, "ownerReferences": [owner]}
     return {
         "apiVersion": API_VERSION,
         "kind": AREAS.kind,

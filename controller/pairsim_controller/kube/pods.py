@@ -10,6 +10,7 @@ from pairsim_controller.kube.api.objects import (
     PLANE,
     ROLE,
     TERM,
+    TERMINATED_PHASES,
     Pod,
 )
 from pairsim_controller.plan.view import Kind, Label, Process
@@ -17,7 +18,6 @@ from pairsim_controller.plan.view import Kind, Label, Process
 _HTTP, _PEER = 8080, 7946
 _COST = {Role.SPARE: 0, Role.JOINING: 50, Role.PASSIVE: 100, Role.ACTIVE: 200}
 """Whoever shrinks the pool, or rolls it, takes the cheapest first."""
-_OVER = {"Succeeded", "Failed"}
 
 
 def process_of(pod: Pod) -> Process | None:
@@ -38,7 +38,7 @@ def process_of(pod: Pod) -> Process | None:
         kind=kind,
         peer=f"{address}:{ports.get('peer', _PEER)}" if address else "",
         url=f"http://{address}:{ports.get('http', _HTTP)}" if address else "",
-        alive=running and bool(address) and pod.status.phase not in _OVER,
+        alive=running and bool(address) and pod.status.phase not in TERMINATED_PHASES,
         leaving=pod.metadata.deletion_timestamp is not None,
         node=pod.spec.node_name,
     )

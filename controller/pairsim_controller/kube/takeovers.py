@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim_controller.kube.api.objects import AreaStatus, LastTakeover, stamp
+from pairsim_controller.kube.api.objects import AreaStatus, LastTakeover
 from pairsim_controller.plan.redundancy import active_of
 from pairsim_controller.plan.view import View
+from pairsim_controller.timestamps import rfc3339
 
 _ORDERED = 15.0
 """Seconds in which a change of the active counts as the switchover that was ordered."""
@@ -50,7 +51,7 @@ class Takeovers:
         unseen = now - before.silent if before is not None else now
         since = self._lost if self._lost is not None else unseen
         return LastTakeover(
-            time=stamp(wall),
+            time=rfc3339(wall),
             reason="Switchover" if ordered or handed_over else "Takeover",
             duration_ms=round(1000 * (now - since), 1) if self._seen else None,
             ticks_lost=max(0, self._tick - active.tick),

@@ -17,7 +17,7 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim_controller.local.data_folder import DataFolder
-from pairsim_controller.local.process_pool import Pool
+from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.plan.area import decide
 from pairsim_controller.plan.fleet_index import POOL, Index, Wanted
 from pairsim_controller.plan.view import (
@@ -48,7 +48,7 @@ class LocalWorld:
     """Makes `areas` so, with the processes of a pool."""
 
     def __init__(
-        self, areas: tuple[AreaSpec, ...], pool: Pool, folder: DataFolder, story: Callable[[str], None]
+        self, areas: tuple[AreaSpec, ...], pool: ProcessPool, folder: DataFolder, story: Callable[[str], None]
     ) -> None:
         """`story` is told what happens, in sentences for a human.
 
@@ -67,8 +67,8 @@ class LocalWorld:
         self._index = Index(self._touch)
         for spec in areas:
             self._index.want(spec.area, Wanted(spec))
-        recorded, wanted = folder.recorded(), {spec.area for spec in areas}
-        self._saved = {area: file for area, file in folder.saved().items() if area in recorded}
+        recorded, wanted = folder.assignments(), {spec.area for spec in areas}
+        self._saved = {area: file for area, file in folder.backup_files().items() if area in recorded}
         for area, assignment in recorded.items():
             self._index.record(area, assignment)
             if area not in wanted:
@@ -89,7 +89,7 @@ class LocalWorld:
     async def run(self) -> None:
         """The loop; ends by cancellation."""
         for name, process in self.pool.processes.items():
-            self.observers[name] = Observer(name, process.url, process.slot.kind, self._folder.token, self.changed.set)
+            self.observers[name] = Observer(name, process.url, process.spec.kind, self._folder.token, self.changed.set)
         try:
             while True:
                 self._turn()
@@ -120,7 +120,7 @@ class LocalWorld:
         for name, process in self.pool.processes.items():
             observer = self.observers.get(name)
             alive = process.pid is not None
-            self._index.put(Process(name=name, kind=process.slot.kind, peer=process.peer, url=process.url, alive=alive))
+            self._index.put(Process(name=name, kind=process.spec.kind, peer=process.peer, url=process.url, alive=alive))
             if observer is not None:
                 self._index.heard(name, observer.status, now - observer.silent)
                 self._divergences(name, observer.status)
@@ -185,7 +185,9 @@ class LocalWorld:
             case Adopt():
                 self._record(action.assignment)
             case Forget():
-                self._folder.record({area: known for area, known in self.recorded.items() if area != action.area})
+                self._folder.write_assignments(
+                    {area: known for area, known in self.recorded.items() if area != action.area}
+                )
                 self._index.record(action.area, None)
                 self._index.want(action.area, None)
                 self._save({area: file for area, file in self._saved.items() if area != action.area})
@@ -206,7 +208,7 @@ class LocalWorld:
     def _save(self, saved: dict[str, str]) -> None:
         """Written down before a member is released: later there is no state to save."""
         if saved != self._saved:
-            self._folder.save(saved)
+            self._folder.write_backup_files(saved)
             self._saved = saved
 
     def _record(self, assignment: Assignment) -> None:
@@ -215,7 +217,7 @@ class LocalWorld:
         before = self._index.recorded(area)
         if before == assignment:
             return
-        self._folder.record({**self.recorded, area: assignment})
+        self._folder.write_assignments({**self.recorded, area: assignment})
         self._index.record(area, assignment)
         if before is None or assignment.generation > before.generation:
             names = " and ".join(m.replica for m in assignment.replicas)
@@ -238,9 +240,3 @@ class LocalWorld:
             why = f" ({told.succession})" if told is not None and told.succession is not None else ""
             place = f" in place of {before}{why}" if before is not None else ""
             self._story(f"{label.area}: {action.replica} is active{place}, in term {label.term}{at}")
-
-
-def stamp() -> str:
-    """The time of day, for the story."""
-    now = time.time()
-    return time.strftime("%H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from pairsim_controller.kube.api.connection import BusyError, Connection
+from pairsim_controller.kube.api.connection import ApiBusyError, Connection
 from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject, Object
 from pairsim_controller.kube.api.port import AREAS, PODS, ApiError, Resource
 from pairsim_controller.kube.api.writes import path_of
@@ -85,7 +85,7 @@ class Watching:
                     async for line in connection.lines(path_of(resource, NAMESPACE), query, seconds=_LONG):
                         # A watch that goes on from the last version that was seen leaves nothing out.
                         query["resourceVersion"] = self._take(resource, msgspec.json.decode(line, type=_Event))
-                except BusyError:  # a kind that is new is not served at once
+                except ApiBusyError:  # a kind that is new is not served at once
                     await asyncio.sleep(0.1)
         except (ApiError, msgspec.MsgspecError) as error:
             self._broken = str(error)

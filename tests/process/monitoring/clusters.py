@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pairsim.server.http.listener import listening
 from pairsim_controller.cli.main import probes
-from tests.unit.controller.test_leadership import candidate, cluster
+from tests.unit.controller.kube.test_manager import candidate, cluster
 
 _BEAT = 0.5
 

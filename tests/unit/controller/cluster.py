@@ -13,7 +13,7 @@ from typing import Any
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError
 from pairsim_controller.kube.cluster import Cluster, LeaseLostError
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from tests.unit.controller.memory import MemoryApi
 from tests.unit.controller.replicas import TOKEN, Replicas
@@ -81,9 +81,9 @@ class Controller:
     def __init__(self, api: MemoryApi, backups: BackupFolder | None = None) -> None:
         self.api, self.holds = api, True
         self.looks, self.papers = Pump(), Pump()
-        self.meters = Meters()
+        self.meters = ControllerMetrics()
         self.cluster = Cluster(
-            api, self.looks, self.papers, TOKEN, meters=self.meters, holds=lambda: self.holds, backups=backups
+            api, self.looks, self.papers, TOKEN, metrics=self.meters, holds=lambda: self.holds, backups=backups
         )
         self._task: asyncio.Task[None] | None = None
 

@@ -10,7 +10,7 @@ import aiohttp
 
 from pairsim.server.http.listener import listening
 from pairsim_controller.cli.cluster_console import console_app
-from pairsim_controller.kube.manager import Candidate
+from pairsim_controller.kube.manager import Manager
 from tests.unit.controller.cluster import scene
 
 
@@ -34,7 +34,7 @@ async def served(candidate: object) -> tuple[dict[str, object], dict[str, int]]:
     """The first message to a viewer, and the statuses of requests."""
     statuses = {}
     async with (
-        listening(console_app(cast("Candidate", candidate)), "127.0.0.1:0") as port,
+        listening(console_app(cast("Manager", candidate)), "127.0.0.1:0") as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(10)) as http,
     ):
         async with http.ws_connect("/v1/console") as socket:

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from pairsim.server.http.listener import listening
 from pairsim_controller.console import feed, sampling
-from pairsim_controller.console.feed import MAX_VIEWERS, _Viewer
+from pairsim_controller.console.feed import MAX_VIEWERS, ViewerOutbox
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.world_status import picture
 from tests.unit.controller.worlds import Fakes, fakes, until
@@ -88,7 +88,7 @@ async def test_there_are_so_many_viewers_and_no_more(http: aiohttp.ClientSession
 
 
 def test_of_everything_a_slow_viewer_gets_the_newest_only() -> None:
-    viewer = _Viewer()
+    viewer = ViewerOutbox()
     for number in range(1000):
         viewer.world = b"world %d" % number
         for area in ("west", "east"):
@@ -145,7 +145,7 @@ async def test_a_viewer_that_talks_too_much_is_left(http: aiohttp.ClientSession)
 
 async def test_samples_are_asked_of_the_passive_and_are_few(made: Fakes) -> None:
     for replica in made.replicas.values():
-        replica.spawn(1, [[float(n), 2.0, 3.0] for n in range(3 * sampling.ENTITIES)])
+        replica.spawn(1, [[float(n), 2.0, 3.0] for n in range(3 * sampling.MAX_ENTITIES)])
     shown: list[sampling.Sample] = []
     sampler = sampling.Sampler(lambda: picture(made.world).areas, shown.append)
     before = made.replicas["a"].reads
@@ -155,5 +155,5 @@ async def test_samples_are_asked_of_the_passive_and_are_few(made: Fakes) -> None
     await asyncio.gather(task, return_exceptions=True)
     assert made.replicas["a"].reads == before
     assert made.replicas["b"].reads >= 3
-    assert {len(sample.points) for sample in shown} == {2 * sampling.ENTITIES}
+    assert {len(sample.points) for sample in shown} == {2 * sampling.MAX_ENTITIES}
     assert shown[0].points[:4] == [0.0, 2.0, 1.0, 2.0]

@@ -10,7 +10,7 @@ import pytest
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import Role
-from pairsim_controller.local.world import stamp
+from pairsim_controller.timestamps import time_of_day
 from tests.unit.controller.worlds import NORTH, Fakes, fakes, group, until
 
 
@@ -22,7 +22,7 @@ def orders(made: Fakes) -> list[Assignment]:
 async def test_an_area_is_founded_with_two_spares_and_a_witness(tmp_path: Path) -> None:
     async with fakes(tmp_path, working=False) as made:
         await until(lambda: len(orders(made)) >= 3)
-        recorded = made.folder.recorded()["north"]
+        recorded = made.folder.assignments()["north"]
         assert set(map(repr, orders(made))) == {repr(recorded)}
         assert recorded.spec == NORTH
         assert made.told[0] == "north: founded with a and b, witness w"
@@ -31,14 +31,14 @@ async def test_an_area_is_founded_with_two_spares_and_a_witness(tmp_path: Path) 
 async def test_what_cannot_be_written_down_is_not_ordered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with fakes(tmp_path, working=False) as made:
         full = True
-        write = made.folder.record
+        write = made.folder.write_assignments
 
         def record(recorded: dict[str, Assignment]) -> None:
             if full:
                 raise OSError(errno.ENOSPC, "No space left on device")
             write(recorded)
 
-        monkeypatch.setattr(made.folder, "record", record)
+        monkeypatch.setattr(made.folder, "write_assignments", record)
         monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.PATIENCE", 0.0)
         made.world._complaints._from = 0.0
         await made.known()
@@ -109,7 +109,7 @@ async def test_a_witness_that_lost_its_folder_gets_the_area_again(tmp_path: Path
         assert made.witness.orders == []
         made.witness.become()
         await until(lambda: made.witness.orders)
-        assert made.witness.orders[0] == made.folder.recorded()["north"]
+        assert made.witness.orders[0] == made.folder.assignments()["north"]
         made.witness.become(group())
 
 
@@ -120,12 +120,12 @@ async def test_an_area_that_is_not_wanted_is_given_back_and_forgotten(tmp_path: 
         for replica in made.replicas.values():
             replica.become(Role.SPARE)
         made.witness.become()
-        await until(lambda: made.folder.recorded() == {})
+        await until(lambda: made.folder.assignments() == {})
         assert made.told[-1] == "north: nobody has it any more"
 
 
 def test_the_story_has_the_time_of_day() -> None:
-    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", stamp())
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", time_of_day(0.125))
 
 
 async def test_an_area_that_is_not_wanted_any_more_is_backed_up_before_it_is_released(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ async def test_an_area_that_is_not_wanted_any_more_is_backed_up_before_it_is_rel
         (kept,) = (tmp_path / "backups").iterdir()
         assert kept.name.endswith("-tick-10.jsonl.gz")
         assert made.told[-1] == f"north: its last state is kept in {kept}"
-        assert made.folder.saved() == {"north": kept.name}
+        assert made.folder.backup_files() == {"north": kept.name}
 
 
 async def test_nobody_is_released_while_the_backup_cannot_be_written(
@@ -152,7 +152,7 @@ async def test_nobody_is_released_while_the_backup_cannot_be_written(
 
 async def test_what_is_saved_is_not_saved_again_after_a_restart(tmp_path: Path) -> None:
     async with fakes(tmp_path, areas=()) as made:
-        await until(made.folder.saved)
+        await until(made.folder.backup_files)
         await made.close()
         made.run()
         made.witness.orders.clear()

@@ -60,7 +60,7 @@ class View:
         return self._store.body
 
 
-TIMES = {"duration": 0.25, "renew_every": 0.05, "give_up_after": 0.15}
+TIMES = {"duration": 0.25, "retry_period": 0.05, "renew_deadline": 0.15}
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -73,7 +73,7 @@ async def test_never_two_hold_it(seed: int) -> None:
     async def candidate(lease: Lease) -> None:
         while True:
             await lease.acquire()
-            await lease.keep()
+            await lease.renew_until_lost()
 
     tasks = [asyncio.create_task(candidate(lease)) for lease in leases]
     end = asyncio.get_running_loop().time() + 1.5
@@ -92,8 +92,8 @@ async def test_never_two_hold_it(seed: int) -> None:
 
 async def test_who_is_released_is_followed_at_once() -> None:
     store = Store()
-    first = Lease(store.view(0), "l", "a", duration=60, renew_every=10, give_up_after=30)
-    second = Lease(store.view(1), "l", "b", duration=60, renew_every=10, give_up_after=30)
+    first = Lease(store.view(0), "l", "a", duration=60, retry_period=10, renew_deadline=30)
+    second = Lease(store.view(1), "l", "b", duration=60, retry_period=10, renew_deadline=30)
     await first.acquire()
     assert first.holds()
     assert not await second._try()
@@ -105,8 +105,8 @@ async def test_who_is_released_is_followed_at_once() -> None:
 
 async def test_a_restart_takes_its_own_lease_again() -> None:
     store = Store()
-    await Lease(store.view(0), "l", "a", duration=60, renew_every=10, give_up_after=30).acquire()
-    again = Lease(store.view(0), "l", "a", duration=60, renew_every=10, give_up_after=30)
+    await Lease(store.view(0), "l", "a", duration=60, retry_period=10, renew_deadline=30).acquire()
+    again = Lease(store.view(0), "l", "a", duration=60, retry_period=10, renew_deadline=30)
     assert await again._try()
     assert store.body is not None
     assert store.body["spec"]["leaseTransitions"] == 1
@@ -116,7 +116,7 @@ async def test_it_is_given_up_before_another_may_take_it() -> None:
     store = Store()
     lease, other = (Lease(store.view(n), "l", f"c{n}", **TIMES) for n in range(2))
     await lease.acquire()
-    keeping = asyncio.create_task(lease.keep())
+    keeping = asyncio.create_task(lease.renew_until_lost())
     store.away = {0}
     await asyncio.wait_for(keeping, 5)
     assert not lease.holds()
@@ -125,5 +125,5 @@ async def test_it_is_given_up_before_another_may_take_it() -> None:
 
 
 def test_times_that_cannot_work_are_refused() -> None:
-    with pytest.raises(ValueError, match="renew_every < give_up_after < duration"):
-        Lease(Store().view(0), "l", "a", duration=5, renew_every=1, give_up_after=6)
+    with pytest.raises(ValueError, match="retry_period < renew_deadline < duration"):
+        Lease(Store().view(0), "l", "a", duration=5, retry_period=1, renew_deadline=6)

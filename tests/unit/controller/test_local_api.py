@@ -12,9 +12,9 @@ import pytest_asyncio
 from pairsim.model.status import Role
 from pairsim.replication.service import RefusedError
 from pairsim.server.http.listener import listening
-from pairsim_controller.console.loopback_guard import MAX_BODY
+from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES
 from pairsim_controller.local.api import world_app
-from pairsim_controller.local.process import Ending
+from pairsim_controller.local.process import Termination
 from tests.unit.controller.worlds import Fakes, fakes, until
 
 JSON = {"Content-Type": "application/json"}
@@ -78,14 +78,14 @@ async def test_what_another_page_can_send_unasked_is_no_order(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "this is no order"),
-        (b"{", "this is no order"),
-        (b"[]", "this is no order"),
-        (b"\xff", "this is no order"),
+        (b"", "not a valid request"),
+        (b"{", "not a valid request"),
+        (b"[]", "not a valid request"),
+        (b"\xff", "not a valid request"),
         (b'{"role": "active"}', "missing required field `area`"),
         (b'{"area": "north", "signal": 9}', "unknown field `signal`"),
         (b'{"area": 7}', "Expected `str`"),
-        (b'{"area": "north", "role": "spare"}', "'spare' is none of active, passive, witness"),
+        (b'{"area": "north", "role": "spare"}', "'spare' must be one of active, passive, witness"),
     ],
 )
 async def test_what_is_no_order_is_told(http: aiohttp.ClientSession, made: Fakes, body: bytes, reason: str) -> None:
@@ -96,9 +96,9 @@ async def test_what_is_no_order_is_told(http: aiohttp.ClientSession, made: Fakes
 
 
 async def test_a_body_is_bounded(http: aiohttp.ClientSession) -> None:
-    async with http.post("/v1/kill", data=b" " * (MAX_BODY + 1), headers=JSON) as answer:
+    async with http.post("/v1/kill", data=b" " * (MAX_BODY_BYTES + 1), headers=JSON) as answer:
         assert answer.status == 413
-        assert f"at most {MAX_BODY} bytes" in (await answer.json())["error"]
+        assert f"at most {MAX_BODY_BYTES} bytes" in (await answer.json())["error"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ async def test_processes_are_told_and_ended_in_the_way_that_is_asked_for(
     assert told["a"]["network"] == ""
     async with http.post("/v1/processes/end", json={"process": "a", "away": 3, "fresh": True}) as answer:
         assert (answer.status, await answer.json()) == (200, {"replica": "a", "pid": made.places["a"].pid})
-    assert made.places["a"].endings == [Ending(away=3, fresh=True)]
+    assert made.places["a"].endings == [Termination(downtime=3, wipe=True)]
 
 
 async def test_who_is_asked_back_is_told_with_its_pid_if_it_runs_and_goes_on(
@@ -180,7 +180,7 @@ async def test_who_is_asked_back_is_told_with_its_pid_if_it_runs_and_goes_on(
 ) -> None:
     told = await order(http, "/v1/processes/start", process="a")
     assert told == (200, {"replica": "a", "pid": made.places["a"].pid})
-    made.places["a"].kill(Ending(grace=60))
+    made.places["a"].terminate(Termination(grace=60))
     assert await order(http, "/v1/processes/start", process="a") == (200, {"replica": "a", "pid": None})
     assert (await order(http, "/v1/processes/start", process="nobody"))[0] == 404
 

@@ -34,9 +34,9 @@ def test_what_is_no_folder_is_said(tmp_path: Path) -> None:
 
 def test_assignments_are_there_at_the_next_start(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
-    assert folder.recorded() == {}
-    folder.record({"west": FIRST})
-    assert folder.recorded() == {"west": FIRST}
+    assert folder.assignments() == {}
+    folder.write_assignments({"west": FIRST})
+    assert folder.assignments() == {"west": FIRST}
 
 
 @pytest.mark.parametrize("name", ["secret", "token"])
@@ -45,7 +45,7 @@ def test_a_damaged_secret_is_told_by_its_name(tmp_path: Path, name: str, left: b
     folder = tmp_path / "damaged"
     folder.mkdir()
     (folder / name).write_bytes(left)
-    with pytest.raises(FolderError, match=f"{name} is no word of 16 characters or more: restore it"):
+    with pytest.raises(FolderError, match=f"{name} needs a word of 16 characters or more: restore it"):
         DataFolder(folder)
 
 
@@ -53,12 +53,12 @@ def test_damaged_records_are_told_and_not_overlooked(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     (tmp_path / "areas.json").write_bytes(b'{"west": ')
     with pytest.raises(FolderError, match=r"areas\.json cannot be read"):
-        folder.recorded()
+        folder.assignments()
 
 
 def test_an_area_that_is_gone_from_the_file_needs_a_word(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
-    folder.record({"west": FIRST})
+    folder.write_assignments({"west": FIRST})
     folder.check((spec("west"), spec("east")), release=False)
     with pytest.raises(FolderError, match=r"area west lives in .* give --release"):
         folder.check((spec("east"),), release=False)
@@ -76,6 +76,6 @@ def test_an_area_that_is_gone_from_the_file_needs_a_word(tmp_path: Path) -> None
 )
 def test_what_defines_an_area_cannot_change(tmp_path: Path, field: str, value: object, told: str) -> None:
     folder = DataFolder(tmp_path)
-    folder.record({"west": FIRST})
+    folder.write_assignments({"west": FIRST})
     with pytest.raises(FolderError, match=f"was made with other values of: {told}. These cannot"):
         folder.check((msgspec.structs.replace(spec("west"), **{field: value}),), release=True)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pairsim_controller.kube.api.port import AREAS, Body, Resource
-from pairsim_controller.kube.api.reflector import Watching
+from pairsim_controller.kube.api.reflector import Reflector
 from tests.unit.controller.kube.fake_api import FakeApi, connected
 
 PATH = "/apis/pairsim.io/v1alpha1/namespaces/worlds/areas"
@@ -40,7 +40,7 @@ class Mirror(dict[str, object]):
 async def watched(fake: FakeApi, folder: Path) -> AsyncIterator[Mirror]:
     mirror = Mirror()
     async with connected(fake, folder) as connection:
-        watching = Watching(connection, "worlds", AREAS, mirror.saw)
+        watching = Reflector(connection, "worlds", AREAS, mirror.saw)
         task = asyncio.create_task(watching.run())
         try:
             async with asyncio.timeout(15):

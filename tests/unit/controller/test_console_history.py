@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pairsim.model.geometry import Box
 from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture
-from pairsim_controller.console.history import KEPT, History
+from pairsim_controller.console.history import MAX_EVENTS, History
 
 
 def area(active: str, term: int = 1, *, redundant: bool = True, passive: str = "") -> AreaPicture:
@@ -33,21 +33,21 @@ def told(history: History) -> list[tuple[str, str, str, int]]:
 def test_actives_are_told_by_how_they_became_so() -> None:
     history = History()
     for seen in (area("a"), area("a"), area("b", 2), area("b", 3)):
-        history.see([seen], 1.0)
+        history.observe([seen], 1.0)
     assert told(history) == [("founded", "", "a", 1), ("takeover", "a", "b", 2), ("renewed", "b", "b", 3)]
 
 
 def test_an_active_that_follows_its_successor_has_handed_over() -> None:
     history = History()
     for seen in (area("a", passive="b"), area("b", 2, passive="a"), area("c", 3, passive="a")):
-        history.see([seen], 1.0)
+        history.observe([seen], 1.0)
     assert [kind for kind, *_ in told(history)] == ["founded", "switchover", "takeover"]
 
 
 def test_an_area_without_an_active_or_with_an_old_one_is_no_news() -> None:
     history = History()
     for seen in (area("a", 3), area("", 3, passive="b"), area("b", 2), area("a", 3)):
-        history.see([seen], 1.0)
+        history.observe([seen], 1.0)
     assert told(history) == [("founded", "", "a", 3)]
 
 
@@ -55,7 +55,7 @@ def redundancy(*looks: tuple[float, AreaPicture]) -> list[tuple[str, float, str]
     """What is told of redundancy when an area is seen so at such times."""
     history = History()
     for now, seen in looks:
-        history.see([seen], now)
+        history.observe([seen], now)
     return [(e.kind, e.seconds, e.about) for e in history.events if e.kind in {"lost", "restored"}]
 
 
@@ -83,7 +83,7 @@ def test_another_member_is_news() -> None:
 
 def test_the_end_of_a_process_is_told_as_it_is() -> None:
     history = History()
-    history.ended("sim-3 was ended by signal 9 (Killed)", 7.0)
+    history.add_ended("sim-3 was ended by signal 9 (Killed)", 7.0)
     assert [(e.number, e.at, e.kind, e.about) for e in history.events] == [
         (1, 7.0, "ended", "sim-3 was ended by signal 9 (Killed)")
     ]
@@ -91,7 +91,7 @@ def test_the_end_of_a_process_is_told_as_it_is() -> None:
 
 def test_events_are_numbered_and_bounded() -> None:
     history = History()
-    for term in range(1, KEPT + 50):
-        history.see([area("a" if term % 2 else "b", term, redundant=False)], float(term))
-    assert len(history.events) == KEPT
-    assert [event.number for event in history.events] == list(range(50, KEPT + 50))
+    for term in range(1, MAX_EVENTS + 50):
+        history.observe([area("a" if term % 2 else "b", term, redundant=False)], float(term))
+    assert len(history.events) == MAX_EVENTS
+    assert [event.number for event in history.events] == list(range(50, MAX_EVENTS + 50))

@@ -20,18 +20,18 @@ from pairsim_controller.kube import manager
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.port import AREAS, ApiError
 from pairsim_controller.kube.api.writes import LEASES, SECRETS
-from pairsim_controller.kube.manager import Candidate, after, new_secret, token_of
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.manager import Manager, new_secret, token_of, yield_to
+from pairsim_controller.kube.metrics import ControllerMetrics
 from tests.unit.controller.cluster import Scene, scene
+from tests.unit.controller.kube.api_server import Served, served
 from tests.unit.controller.replicas import TOKEN
-from tests.unit.controller.served import Served, served
 
 
 @asynccontextmanager
-async def candidate(at: Scene, file: Path, name: str) -> AsyncIterator[tuple[Candidate, Meters]]:
-    meters = Meters()
-    connection = await Connection.open(file, observe=meters.request)
-    made = Candidate(connection, connection.namespace, name, meters)
+async def candidate(at: Scene, file: Path, name: str) -> AsyncIterator[tuple[Manager, ControllerMetrics]]:
+    meters = ControllerMetrics()
+    connection = await Connection.open(file, observe=meters.observe_request)
+    made = Manager(connection, connection.namespace, name, meters)
     task = asyncio.create_task(made.run())
     try:
         yield made, meters
@@ -149,8 +149,8 @@ async def test_papers_give_way_to_looks_but_not_for_ever(monkeypatch: pytest.Mon
     async def paper(key: str) -> None:
         done.append(key)
 
-    monkeypatch.setattr(manager, "_GIVES_WAY", 10**6)
-    work = asyncio.create_task(after(looks, paper)("one"))
+    monkeypatch.setattr(manager, "_MAX_YIELD_POLLS", 10**6)
+    work = asyncio.create_task(yield_to(looks, paper)("one"))
     await asyncio.sleep(0)
     assert not done
     looks.clear()
@@ -158,6 +158,6 @@ async def test_papers_give_way_to_looks_but_not_for_ever(monkeypatch: pytest.Mon
     assert done == ["one"]
 
     looks.append("area")
-    monkeypatch.setattr(manager, "_GIVES_WAY", 1)
-    await asyncio.wait_for(after(looks, paper)("two"), 10)
+    monkeypatch.setattr(manager, "_MAX_YIELD_POLLS", 1)
+    await asyncio.wait_for(yield_to(looks, paper)("two"), 10)
     assert done == ["one", "two"]

@@ -14,7 +14,7 @@ from pairsim_controller.kube.api.workqueue import WorkQueue
 async def rests(queue: WorkQueue) -> None:
     """Until there is nothing to do."""
     async with asyncio.timeout(5):
-        while len(queue) or queue._at_work or queue._later:
+        while len(queue) or queue._processing or queue._timers:
             await asyncio.sleep(0)
 
 
@@ -56,7 +56,7 @@ def test_no_key_is_worked_on_twice_at_a_time_and_none_is_forgotten(
                 raise ApiError("not now")
             seen[key] = before
 
-        queue = WorkQueue(work, workers=workers, pause=(0.0, 0.0))
+        queue = WorkQueue(work, workers=workers, retry_seconds=(0.0, 0.0))
         task = asyncio.create_task(queue.run())
         for number, (key, pause) in enumerate(steps):
             added[key] = number
@@ -89,7 +89,7 @@ async def test_what_is_added_while_it_is_worked_on_is_worked_on_again() -> None:
     assert calls == ["a", "a"]
 
 
-async def test_failures_come_back_later_and_later() -> None:
+async def test_failures_come_back_timers_and_timers() -> None:
     waits: list[float] = []
     queue: WorkQueue
 
@@ -99,10 +99,10 @@ async def test_failures_come_back_later_and_later() -> None:
 
     def failed(key: str, _error: ApiError) -> None:
         asyncio.get_running_loop().call_soon(
-            lambda: waits.append(queue._later[key].when() - asyncio.get_running_loop().time())
+            lambda: waits.append(queue._timers[key].when() - asyncio.get_running_loop().time())
         )
 
-    queue = WorkQueue(work, workers=1, pause=(0.02, 0.06), failed=failed)
+    queue = WorkQueue(work, workers=1, retry_seconds=(0.02, 0.06), on_failure=failed)
     queue.add("a")
     await drained(queue)
     assert len(waits) == 4

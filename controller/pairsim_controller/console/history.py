@@ -30,7 +30,7 @@ class Event(msgspec.Struct, frozen=True):
         kind: `founded` (the first active), `takeover` (another active, and the previous one was lost), `switchover`
             (another active, and the previous one is now a passive), `renewed` (the same active in a new term),
             `lost` and `restored` (redundancy), `ended` (a process of any area ended).
-        replica, before: The active now, and the previous one; empty if there was none.
+        replica, before: The active now, and the previous one; empty if no replica was active before.
         term: The active's term.
         tick: The active's tick; 0 if the event is not about an active.
         seconds: For `lost` and `restored`, how long the area was seen without redundancy.

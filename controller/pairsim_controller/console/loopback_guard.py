@@ -47,7 +47,7 @@ def loopback_guard(hosts: frozenset[str], server: str, messages: Mapping[int, st
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T | web.Response:
-    """Returns the body of a request as `kind`, or the response that says what is wrong with it."""
+    """Returns the body of a request as `kind`, or the response that explains the mistake in it."""
     if request.content_type != "application/json":
         return error_response(415, "send the request as application/json")
     try:

@@ -1,4 +1,4 @@
-"""What the API server says of pods and areas, followed without a gap: who misses an event cannot say what never was."""
+"""A watch on pods and areas without a gap: only a watch that misses no event can prove that a state never existed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.world import NAMESPACE, Roles
 
 GOODBYE_SECONDS = 0.25
-"""A TLS connection is closed some turns of the event loop after it was told to."""
+"""A TLS connection closes some turns of the event loop after the request to close it."""
 
 _LONG = 3600.0
 

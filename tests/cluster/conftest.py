@@ -14,9 +14,9 @@ from tests.cluster.stream import client_of
 from tests.cluster.world import World
 
 _REPORT = Report()
-_LAST = "test_every_right_is_used_and_none_is_lacking"
+_LAST = "test_every_right_is_used_and_no_right_is_missing"
 _BEFORE = {
-    "test_the_actives_process_is_killed_again_and_again",
+    "test_the_actives_process_is_killed_repeatedly",
     "test_a_plane_is_scaled_to_the_areas_it_is_cut_into",
 }
 
@@ -82,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = {item.name for item in items}
     for item in items:
         if item.name == _LAST and not names >= _BEFORE:
-            item.add_marker(pytest.mark.skip(f"it needs these tests before it: {', '.join(sorted(_BEFORE))}"))
+            item.add_marker(pytest.mark.skip(f"this test needs these tests before it: {', '.join(sorted(_BEFORE))}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -72,6 +72,7 @@ def test_pressing_kill_twice_kills_the_active_and_the_timeline_shows_the_takeove
     button(browser, "Kill the active of west")
     until(browser, "the timeline shows the takeover", lambda: len(events(browser, "takeover")) == before + 1)
     assert "is active in place of" in events(browser, "takeover")[0]
+    until(browser, "the timeline shows the end of the process", lambda: events(browser, "ended"))
     assert "was ended by signal 9 (Killed)" in events(browser, "ended")[0]
     until(browser, "redundancy is back", lambda: events(browser, "restored"))
     assert re.search(r"redundant again.*: sim-\d \(active\) and sim-\d \(passive\)", events(browser, "restored")[0])

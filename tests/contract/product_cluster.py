@@ -14,7 +14,7 @@ import msgspec
 
 from pairsim.model.status import Role
 from pairsim_controller.kube.api.connection import Connection
-from pairsim_controller.kube.api.events import Events
+from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.lease import Lease
 from pairsim_controller.kube.api.objects import FINALIZER, AreaObject, AreaStatus, PlaneObject, Pod
 from pairsim_controller.kube.api.port import AREAS, WATCHED, Resource
@@ -79,12 +79,12 @@ async def requests() -> list[Body]:
     """Returns the requests of a write and of an event."""
     recorder = _Recorder()
     connection = cast("Connection", recorder)
-    events = Events(connection, "worlds", "me")
+    events = EventRecorder(connection, "worlds", "me")
     api = KubeApi(connection, "worlds", events)
     await api.apply(AREAS, {"metadata": {"name": "north"}, "status": {}}, subresource="status")
     await api.apply(AREAS, {"metadata": {"name": "north"}}, force=False)
     for warning in (False, True):
-        api.tell({"kind": "Area", "name": "north", "uid": "u"}, "Ready", f"{warning}", warning=warning)
+        api.emit({"kind": "Area", "name": "north", "uid": "u"}, "Ready", f"{warning}", warning=warning)
     writing = asyncio.create_task(events.run())
     async with asyncio.timeout(5):
         while len(recorder.requests) < 4:

@@ -20,7 +20,13 @@ from pairsim_chaos.cluster.force_delete import FORCE, MERGE, by_hand, written_do
 from pairsim_chaos.cluster.objects import RUN, ChaosObject
 from pairsim_chaos.spec.yaml_source import Value
 from pairsim_chaos.target import RefusedFaultError, WorldError
-from pairsim_controller.kube.api.connection import ConflictError, Connection, GoneError, RefusedError, UnreachableError
+from pairsim_controller.kube.api.connection import (
+    ApiRefusedError,
+    ApiUnreachableError,
+    ConflictError,
+    Connection,
+    ObjectGoneError,
+)
 from pairsim_controller.kube.api.port import ApiError, Body
 
 GROUP = "/apis/chaos-mesh.org/v1alpha1"
@@ -56,11 +62,11 @@ class Created:
         self._there = True
         try:
             await self._connection.request("POST", self._collection(self._plural), body=self._body)
-        except UnreachableError as error:
+        except ApiUnreachableError as error:
             raise WorldError(f"it could not be created: {error}") from error
         except ApiError as error:
             self._there = False
-            if isinstance(error, GoneError):
+            if isinstance(error, ObjectGoneError):
                 raise RefusedFaultError(
                     f"the cluster does not know its kind: install Chaos Mesh 2.x ({error})"
                 ) from error
@@ -80,7 +86,7 @@ class Created:
         """
         try:
             return await self._seen()
-        except GoneError as error:
+        except ObjectGoneError as error:
             raise WorldError(f"somebody else deleted it: {error}") from error
 
     async def now(self) -> ChaosObject:
@@ -94,7 +100,7 @@ class Created:
             try:
                 return await self.look()
             except ApiError as error:
-                if isinstance(error, RefusedError) or time.monotonic() > deadline:
+                if isinstance(error, ApiRefusedError) or time.monotonic() > deadline:
                     raise WorldError(f"it cannot be looked at: {error}") from error
             await asyncio.sleep(_LOOK)
 
@@ -128,7 +134,7 @@ class Created:
             trouble = "it is deleted and still there, Chaos Mesh cannot take it back"
             try:
                 await self._remove(time.monotonic() - began)
-            except RefusedError as error:
+            except ApiRefusedError as error:
                 raise WorldError(f"it could not be deleted, do it by hand, {self._by_hand}: {error}") from error
             except ApiError as error:
                 trouble = str(error)
@@ -142,7 +148,7 @@ class Created:
         if self._there:
             self._there = await self._still_there(waited)
         while self._left and not self._there:
-            with contextlib.suppress(GoneError):
+            with contextlib.suppress(ObjectGoneError):
                 await self._connection.request("DELETE", self._left[-1])
             self._left.pop()
 
@@ -150,7 +156,7 @@ class Created:
         """Has it deleted if it is, and is it not deleted yet."""
         try:
             seen = await self._seen()
-        except GoneError:
+        except ObjectGoneError:
             return not (self._answered or waited > _LATE)
         if seen.metadata.annotations.get(RUN) != self._run:
             return False  # somebody else's, of the same name

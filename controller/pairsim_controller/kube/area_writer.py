@@ -11,7 +11,7 @@ import asyncio
 import msgspec
 
 from pairsim.model.assignment import Assignment
-from pairsim_controller.kube.api.object_store import Mirror
+from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import (
     AREA,
     FINALIZER,
@@ -65,7 +65,7 @@ class AreaContext:
 class AreaWriter:
     """The one writer of `Area` objects and of the objects that they own."""
 
-    def __init__(self, api: Api, areas: Mirror[AreaObject]) -> None:
+    def __init__(self, api: Api, areas: ObjectStore[AreaObject]) -> None:
         self._api, self._areas = api, areas
         self._owned: dict[Resource, dict[str, Body]] = {SERVICES: {}, BUDGETS: {}}
 
@@ -89,7 +89,7 @@ class AreaWriter:
             return
         status = self._status(context, view, area, wall)
         for event in events_between(context.announced, status):
-            self._api.tell(reference(area), event.reason, event.note, warning=event.warning)
+            self._api.emit(reference(area), event.reason, event.note, warning=event.warning)
         context.announced = status
         if context.refresh_due or significant_status(status) != significant_status(context.written):
             context.refresh_due = False
@@ -103,7 +103,9 @@ class AreaWriter:
             status = self._status(context, view, area, wall)
             head: Body = {"name": area.metadata.name, "resourceVersion": area.metadata.resource_version}
             body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
-            self._areas.answer(await self._api.apply(AREAS, body | {"status": body_of(status)}, subresource="status"))
+            self._areas.apply_response(
+                await self._api.apply(AREAS, body | {"status": body_of(status)}, subresource="status")
+            )
             context.written, context.written_at = status, now
 
     @staticmethod
@@ -133,7 +135,7 @@ class AreaWriter:
     async def _set_finalizers(self, area: AreaObject, names: list[str]) -> None:
         head = {"name": area.metadata.name, "uid": area.metadata.uid, "finalizers": names}
         body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
-        self._areas.answer(await self._api.apply(AREAS, body))
+        self._areas.apply_response(await self._api.apply(AREAS, body))
 
     # --- owned objects
 

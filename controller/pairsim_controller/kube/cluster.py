@@ -16,22 +16,21 @@ import structlog
 from pairsim.client.client import AreaClient
 from pairsim.model.status import Role
 from pairsim.model.world_status import WorldPicture
-from pairsim_controller.kube.api.objects import AreaStatus
 from pairsim_controller.kube.api.port import (
     AREAS,
     BUDGETS,
     PLANES,
     PODS,
     SERVICES,
-    Agenda,
     Api,
     Body,
     ChangedError,
+    KeyQueue,
     Resource,
 )
 from pairsim_controller.kube.area_writer import AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.plane_reconciler import PlaneReconciler
 from pairsim_controller.kube.ports import (
     STATUS_DELAY_SECONDS,
@@ -69,11 +68,11 @@ class Cluster:
     def __init__(
         self,
         api: Api,
-        reconcile_queue: Agenda,
-        status_queue: Agenda,
+        reconcile_queue: KeyQueue,
+        status_queue: KeyQueue,
         token: str,
         *,
-        metrics: Meters,
+        metrics: ControllerMetrics,
         holds: Callable[[], bool],
         backups: BackupFolder | None = None,
     ) -> None:
@@ -144,7 +143,7 @@ class Cluster:
     def counts(self) -> AreaCounts:
         """Returns the number of areas by state, as their statuses say, and the number of available spares."""
         statuses = [context.announced for context in self._cache.contexts.values()]
-        states = [(_is_true(status, "Ready"), _is_true(status, "Redundant")) for status in statuses]
+        states = [(status.holds("Ready"), status.holds("Redundant")) for status in statuses]
         return count_areas(states, self._index.spare_count())
 
     def world_status(self) -> WorldPicture:
@@ -196,8 +195,3 @@ class Cluster:
             await self._writer.apply_owned(found)
         else:
             self._cache.recompute_desired(key)  # the name of its backup may have been written just now
-
-
-def _is_true(status: AreaStatus, condition: str) -> bool:
-    found = status.condition(condition)
-    return found is not None and found.status == "True"

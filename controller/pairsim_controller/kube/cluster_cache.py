@@ -11,7 +11,7 @@ import msgspec
 
 from pairsim.client.client import AreaClient
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim_controller.kube.api.object_store import Mirror
+from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import AreaObject, PlaneObject, Pod
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, Body, Resource
 from pairsim_controller.kube.area_writer import AreaContext
@@ -49,7 +49,7 @@ class ClusterCache:
             on_active: Called with each status of an active, and with its monotonic time.
             backups: Whether deleted areas are backed up.
         """
-        self.pods, self.areas, self.planes = Mirror(Pod), Mirror(AreaObject), Mirror(PlaneObject)
+        self.pods, self.areas, self.planes = ObjectStore(Pod), ObjectStore(AreaObject), ObjectStore(PlaneObject)
         self.contexts: dict[str, AreaContext] = {}
         self._index, self._token, self._on_active, self._backups = index, token, on_active, backups
         self._areas_of: defaultdict[str, set[str]] = defaultdict(set)
@@ -71,15 +71,15 @@ class ClusterCache:
 
     def on_label_written(self, name: str, body: Body) -> None:
         """Takes in the answer to a write of a pod's labels, unless the pod was deleted in the meantime."""
-        self._set_pod(name, self.pods.answer(body))
+        self._set_pod(name, self.pods.apply_response(body))
 
     def _on_pod(self, name: str, body: Body | None) -> None:
         if body is None:
-            self.pods.drop(name)
+            self.pods.remove(name)
             self._index.remove_process(name)
             self._watch(name, None)
         else:
-            self._set_pod(name, self.pods.put(body))
+            self._set_pod(name, self.pods.apply_event(body))
 
     def _set_pod(self, name: str, pod: Pod | None) -> None:
         process = process_of(pod) if pod is not None else None
@@ -92,7 +92,7 @@ class ClusterCache:
     def _on_area(self, name: str, body: Body | None) -> None:
         if body is None:
             before = self.areas.get(name)
-            self.areas.drop(name)
+            self.areas.remove(name)
             self.contexts.pop(name, None)
             self._index.set_desired(name, None)
             self._index.set_record(name, None)
@@ -100,7 +100,7 @@ class ClusterCache:
                 self._areas_of[before.spec.plane].discard(name)
                 self._recompute_plane(before.spec.plane)
             return
-        area = self.areas.put(body)
+        area = self.areas.apply_event(body)
         if area is None:
             return
         self._areas_of[area.spec.plane].add(name)
@@ -116,8 +116,8 @@ class ClusterCache:
     def _on_plane(self, name: str, body: Body | None) -> None:
         before = self.planes.get(name)
         if body is None:
-            self.planes.drop(name)
-        elif self.planes.put(body) is None:
+            self.planes.remove(name)
+        elif self.planes.apply_event(body) is None:
             return
         after = self.planes.get(name)
         if before is None or after is None or _area_inputs(before) != _area_inputs(after):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairsim.model.status import Role
-from pairsim_controller.kube.api.objects import API_VERSION, AREA, PART_OF, ROLE, AreaObject
+from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject, owner_reference, world_labels
 from pairsim_controller.kube.api.port import Body
 
 
@@ -26,24 +26,12 @@ def _service(area: AreaObject, name: str, selector: dict[str, str]) -> Body:
 
 
 def _head(area: AreaObject, version: str, kind: str, name: str) -> Body:
-    labels = {PART_OF: "pairsim", "app.kubernetes.io/name": "pairsim", AREA: area.metadata.name}
-    owner = owner_reference("Area", area.metadata.name, area.metadata.uid)
+    labels = {**world_labels(), AREA: area.metadata.name}
+    owner = owner_reference("Area", area.metadata)
     return {
         "apiVersion": version,
         "kind": kind,
         "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
-    }
-
-
-def owner_reference(kind: str, name: str, uid: str) -> Body:
-    """Returns the owner reference that deletes an object with its `Area` or `Plane`."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": kind,
-        "name": name,
-        "uid": uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
     }
 
 

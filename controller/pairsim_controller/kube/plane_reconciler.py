@@ -12,19 +12,17 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from pairsim.model.documents.world import Area, cut_areas
-from pairsim_controller.kube.api.object_store import Mirror
+from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import (
-    API_VERSION,
-    PART_OF,
     PLANE,
     AreaObject,
-    Condition,
     PlaneObject,
     PlaneStatus,
-    stamp,
+    next_condition,
+    owner_reference,
+    world_labels,
 )
 from pairsim_controller.kube.api.port import AREAS, PLANES, Api, Body
-from pairsim_controller.kube.owned_objects import owner_reference
 
 _MAX_NAMES = 3
 
@@ -53,21 +51,19 @@ def plane_status(plane: PlaneObject, areas: Sequence[AreaObject], wall: float) -
         "Ready": _all(areas, "Ready", "every area has an active"),
         "Redundant": _all(areas, "Redundant", "every area could take over"),
     }
-    old = {condition.type: condition for condition in plane.status.conditions}
     return PlaneStatus(
         observed_generation=plane.metadata.generation,
         areas=len(areas),
         selector=f"{PLANE}={plane.metadata.name}",
         conditions=tuple(
-            Condition(
-                type=kind,
-                status=str(truth),
-                reason=reason,
-                message=message,
-                last_transition_time=(
-                    old[kind].last_transition_time if kind in old and old[kind].status == str(truth) else stamp(wall)
-                ),
-                observed_generation=plane.metadata.generation,
+            next_condition(
+                kind,
+                truth,
+                reason,
+                message,
+                before=plane.status.conditions,
+                generation=plane.metadata.generation,
+                wall=wall,
             )
             for kind, (truth, reason, message) in verdicts.items()
         ),
@@ -82,24 +78,19 @@ def _degraded(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[bool, st
             "CutAlready",
             f"it has {len(areas)} areas, and {wanted} are wanted: a running area is not divided again",
         )
-    waiting = [area.metadata.name for area in areas if _is_true(area, "Degraded")]
+    waiting = [area.metadata.name for area in areas if area.status.holds("Degraded")]
     if waiting:
         return True, "AreasDegraded", f"{_listed(waiting)}: see there"
     return False, "Whole", "no area waits for a repair"
 
 
 def _all(areas: Sequence[AreaObject], kind: str, message: str) -> tuple[bool, str, str]:
-    lacking = [area.metadata.name for area in areas if not _is_true(area, kind)]
+    lacking = [area.metadata.name for area in areas if not area.status.holds(kind)]
     if not areas:
         return False, "NoAreas", "it has no area"
     if lacking:
         return False, f"AreasNot{kind}", f"{_listed(lacking)}: see there"
     return True, f"Areas{kind}", message
-
-
-def _is_true(area: AreaObject, kind: str) -> bool:
-    found = area.status.condition(kind)
-    return found is not None and found.status == "True"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -110,7 +101,9 @@ def _listed(names: Sequence[str]) -> str:
 class PlaneReconciler:
     """Writes the status of planes, and creates the areas that they are divided into."""
 
-    def __init__(self, api: Api, planes: Mirror[PlaneObject], areas_of: Callable[[str], Sequence[AreaObject]]) -> None:
+    def __init__(
+        self, api: Api, planes: ObjectStore[PlaneObject], areas_of: Callable[[str], Sequence[AreaObject]]
+    ) -> None:
         """`areas_of` returns the areas of a plane by its name."""
         self._api, self._planes, self._areas_of = api, planes, areas_of
 
@@ -134,17 +127,17 @@ class PlaneReconciler:
         status = plane_status(plane, areas, wall)
         if status != plane.status:
             head: Body = {"name": name, "resourceVersion": plane.metadata.resource_version}
-            body: Body = {"apiVersion": API_VERSION, "kind": PLANES.kind, "metadata": head}
+            body: Body = {"apiVersion": PLANES.api_version, "kind": PLANES.kind, "metadata": head}
             body["status"] = msgspec.to_builtins(status)
-            self._planes.answer(await self._api.apply(PLANES, body, subresource="status"))
+            self._planes.apply_response(await self._api.apply(PLANES, body, subresource="status"))
 
 
 def _body(plane: PlaneObject, area: Area) -> Body:
     """Returns an area as an object that is deleted with its plane."""
-    owner = owner_reference(PLANES.kind, plane.metadata.name, plane.metadata.uid)
-    metadata = {"name": area.metadata.name, "labels": {PART_OF: "pairsim"}, "ownerReferences": [owner]}
+    owner = owner_reference(PLANES.kind, plane.metadata)
+    metadata = {"name": area.metadata.name, "labels": world_labels(), "ownerReferences": [owner]}
     return {
-        "apiVersion": API_VERSION,
+        "apiVersion": AREAS.api_version,
         "kind": AREAS.kind,
         "metadata": metadata,
         "spec": msgspec.to_builtins(area.spec),

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pairsim.client.client import AreaClient
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim_controller.kube.api.objects import FINALIZER, PLANE
-from pairsim_controller.kube.api.port import PODS, Agenda, Api
+from pairsim_controller.kube.api.port import PODS, Api, KeyQueue
 from pairsim_controller.kube.area_writer import AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.pods import label_patch
 from pairsim_controller.plan.view import (
     Assign,
@@ -123,7 +123,7 @@ class ClusterLabelWriter:
     """Role labels on pods; the time that a new active waits for its label is measured."""
 
     def __init__(
-        self, api: Api, cache: ClusterCache, activations: ActivationTimes, metrics: Meters, fence: LeaseFence
+        self, api: Api, cache: ClusterCache, activations: ActivationTimes, metrics: ControllerMetrics, fence: LeaseFence
     ) -> None:
         self._api, self._cache, self._activations = api, cache, activations
         self._metrics, self._fence = metrics, fence
@@ -147,7 +147,9 @@ class ClusterLabelWriter:
 class ClusterProcessGateway:
     """Requests to pods; each is counted."""
 
-    def __init__(self, cache: ClusterCache, dispatcher: Dispatcher, metrics: Meters, fence: LeaseFence) -> None:
+    def __init__(
+        self, cache: ClusterCache, dispatcher: Dispatcher, metrics: ControllerMetrics, fence: LeaseFence
+    ) -> None:
         self._cache, self._dispatcher, self._metrics, self._fence = cache, dispatcher, metrics, fence
 
     def all_heard(self) -> bool:
@@ -171,7 +173,7 @@ class ClusterProcessGateway:
 class ClusterReporter:
     """Reports as conditions and events; the status sync writes them later."""
 
-    def __init__(self, cache: ClusterCache, metrics: Meters, status_queue: Agenda) -> None:
+    def __init__(self, cache: ClusterCache, metrics: ControllerMetrics, status_queue: KeyQueue) -> None:
         self._cache, self._metrics, self._status_queue = cache, metrics, status_queue
 
     def observe(self, view: View, now: float) -> None:
@@ -180,7 +182,7 @@ class ClusterReporter:
         if context is not None:
             change = context.takeovers.observe(view, now, time.time())
             if change is not None:
-                self._metrics.changed(change)
+                self._metrics.count_change(change)
 
     def publish(self, area: str, reports: Sequence[Report], now: float) -> None:
         """Takes in the problems of an area, and queues a status sync."""
@@ -193,7 +195,7 @@ class ClusterReporter:
 class ClusterBackupStore:
     """Backups of deleted areas: a file, whose name the status of the `Area` records."""
 
-    def __init__(self, cache: ClusterCache, folder: BackupFolder | None, status_queue: Agenda) -> None:
+    def __init__(self, cache: ClusterCache, folder: BackupFolder | None, status_queue: KeyQueue) -> None:
         """Makes no backups without a folder."""
         self._cache, self._folder, self._status_queue = cache, folder, status_queue
 

@@ -8,7 +8,7 @@ from pairsim.client.client import AreaClient
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim_controller.local.data_folder import DataFolder
-from pairsim_controller.local.process_pool import Pool
+from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
 from pairsim_controller.plan.view import Report, Request, SetLabel, View
@@ -35,8 +35,8 @@ class LocalRecordStore:
             FolderError: The records in the folder cannot be read.
         """
         self._folder, self._index, self._announce = folder, index, announce
-        self.stored = folder.recorded()
-        self.backups = {area: file for area, file in folder.saved().items() if area in self.stored}
+        self.stored = folder.assignments()
+        self.backups = {area: file for area, file in folder.backup_files().items() if area in self.stored}
 
     def manages(self, area: str) -> bool:
         """Returns True: all processes of the pool belong to this world."""
@@ -57,7 +57,7 @@ class LocalRecordStore:
         stored = {name: assignment for name, assignment in self.stored.items() if name != area}
         if recorded is not None:
             stored[area] = recorded
-        self._folder.record(stored)
+        self._folder.write_assignments(stored)
         self.stored = stored
         if recorded is None:
             self._announce(f"{area}: no process holds it any more")
@@ -76,7 +76,7 @@ class LocalRecordStore:
 
     def _write_backups(self, backups: dict[str, str]) -> None:
         if backups != self.backups:
-            self._folder.save(backups)
+            self._folder.write_backup_files(backups)
             self.backups = backups
 
 
@@ -137,7 +137,7 @@ class LocalProcessGateway:
 class LocalReporter:
     """Problems as sentences for the terminal: each once, and only if it lasts."""
 
-    def __init__(self, pool: Pool, announce: Announce) -> None:
+    def __init__(self, pool: ProcessPool, announce: Announce) -> None:
         self._pool, self._announce = pool, announce
         self.warnings = WarningDebouncer()
         self._reports: dict[str, list[Report]] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pairsim.client.client import AreaClient
 from pairsim.model.status import ReplicaStatus
-from pairsim_controller.local.process_pool import Pool
+from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.reconcile.status_watcher import StatusWatcher
 
 
@@ -16,10 +16,10 @@ class StatusWatchers(Mapping[str, StatusWatcher]):
     def __init__(self) -> None:
         self._watchers: dict[str, StatusWatcher] = {}
 
-    def start(self, pool: Pool, token: str, on_change: Callable[[], None]) -> None:
+    def start(self, pool: ProcessPool, token: str, on_change: Callable[[], None]) -> None:
         """Watches every process of the pool; `on_change` is called with each status and lost connection."""
         for name, process in pool.processes.items():
-            self._watchers[name] = StatusWatcher(name, process.url, process.slot.kind, token, on_change)
+            self._watchers[name] = StatusWatcher(name, process.url, process.spec.kind, token, on_change)
 
     async def close(self) -> None:
         """Stops to watch."""

@@ -21,7 +21,7 @@ from pairsim_controller.local.ports import (
     LocalRecordStore,
     LocalReporter,
 )
-from pairsim_controller.local.process_pool import Pool
+from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
 from pairsim_controller.plan.view import Label, ObservedProcess, Report
@@ -42,7 +42,7 @@ class LocalWorld:
         watchers: The status watcher of each process, by name.
     """
 
-    def __init__(self, areas: tuple[AreaSpec, ...], pool: Pool, folder: DataFolder, announce: Announce) -> None:
+    def __init__(self, areas: tuple[AreaSpec, ...], pool: ProcessPool, folder: DataFolder, announce: Announce) -> None:
         """Reads the records; `announce` receives what happens, in sentences for the user.
 
         Raises:
@@ -128,7 +128,7 @@ class LocalWorld:
 
     def _observe_processes(self, now: float) -> None:
         for name, process in self.pool.processes.items():
-            kind, alive = process.slot.kind, process.pid is not None
+            kind, alive = process.spec.kind, process.pid is not None
             self._index.set_process(
                 ObservedProcess(name=name, kind=kind, peer=process.peer, url=process.url, alive=alive)
             )
@@ -139,9 +139,3 @@ class LocalWorld:
     def _on_area_change(self, area: str) -> None:
         self._due.add(area)
         self.changed.set()
-
-
-def time_of_day() -> str:
-    """Returns the local time to the millisecond, for sentences on the terminal."""
-    now = time.time()
-    return time.strftime("%H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"

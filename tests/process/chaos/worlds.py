@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pairsim_controller.local.netns import NetworkError, Networks, remove_left_overs
+from pairsim_controller.local.netns import NetworkError, NetworkNamespaces, remove_left_overs
 from tests.harness import ROOT
 from tests.process.world.ups import Up
 
@@ -24,7 +24,7 @@ EXPERIMENTS = ROOT / "chaos" / "experiments"
 def hurt(folder: Path, *words: str, planted: str = "") -> Iterator[Up]:
     """A whole world; `planted` is Python that all of its processes run before anything else."""
     try:
-        Networks().close()
+        NetworkNamespaces().close()
     except NetworkError as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:

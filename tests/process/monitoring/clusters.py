@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pairsim.server.http.listener import listening
 from pairsim_controller.cli.main import probes
-from tests.unit.controller.test_leadership import candidate, cluster
+from tests.unit.controller.kube.test_manager import cluster, running_manager
 
 _BEAT = 0.5
 
@@ -28,7 +28,7 @@ def controller(folder: Path, port: int) -> Iterator[None]:
     async def work() -> None:
         async with (
             cluster(folder) as (at, _server, file),
-            candidate(at, file, "controller-1") as (made, meters),
+            running_manager(file, "controller-1") as (made, meters),
             listening(probes(made, meters), f"127.0.0.1:{port}"),
         ):
             await at.paired()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pairsim_controller.local.netns import NetworkError, Networks, remove_left_overs
+from pairsim_controller.local.netns import NetworkError, NetworkNamespaces, remove_left_overs
 from tests.process.world.ups import Up, until
 
 pytestmark = pytest.mark.root
@@ -25,7 +25,7 @@ def namespaces() -> set[str]:
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     try:
-        Networks().close()
+        NetworkNamespaces().close()
     except NetworkError as error:
         pytest.skip(str(error))
     one = Up(tmp_path)

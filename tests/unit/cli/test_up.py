@@ -74,7 +74,7 @@ def test_a_file_must_be_named() -> None:
         (b"a: [\n", "this is no YAML"),
         (b"\t- x", "this is no YAML"),
         (b"\x00", "this is no YAML"),
-        (b"\xff\xfe\x00", "is no text"),
+        (b"\xff\xfe\x00", "is not UTF-8 text"),
         (b"just words", "document 1: is no mapping"),
         (b"kind: Pod\napiVersion: v1\n", "document 1: kind 'Pod' is none of Plane, Area"),
         (b"[" * 5000, "this is no YAML"),
@@ -93,7 +93,7 @@ def test_what_is_no_world_is_told_with_the_file(world: Path, content: bytes, sen
 
 def test_a_huge_file_is_no_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code, told = up(Path("/dev/zero"), data=tmp_path / "data")
-    assert (code, told) == (1, "Error: /dev/zero is no world file: it has over 4 MiB\n")
+    assert (code, told) == (1, "Error: /dev/zero is too long for a world file: it has over 4 MiB\n")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_simulator_that_fails_when_it_is_made_is_told(monkeypatch: pytest.Monk
             json.loads("")
 
     monkeypatch.setattr(world_file, "load_simulator", lambda _name: Broken)
-    told = world_file._unusable(spec())
+    told = world_file._simulator_error(spec())
     assert told.startswith("the simulator physics raised JSONDecodeError: Expecting value")
     assert f" at {__file__}:" in told, "in the simulator, not in what it calls"
 
@@ -201,7 +201,7 @@ def test_a_taken_port_is_told(world: Path) -> None:
 
 @pytest.mark.parametrize("host", ["203.0.113.9", "nosuch.invalid"])
 def test_an_address_of_another_machine_is_told(world: Path, host: str) -> None:
-    assert up(world, "--host", host) == (1, f"Error: --host {host} is no address of this machine\n")
+    assert up(world, "--host", host) == (1, f"Error: --host {host} is not an address of this machine\n")
     assert not (world.parent / "data").exists()
 
 
@@ -246,20 +246,20 @@ def test_damaged_records_are_told(world: Path, name: str, content: bytes) -> Non
     [
         ("seed: 42", "seed: 43", "was made with other values of: seed. These cannot change"),
         ("entities: 2000", "entities: 2001", "was made with other values of: entities. These cannot change"),
-        ("name: west", "name: north", "or give --release to let it go; its last state is kept in backups/"),
+        ("name: west", "name: north", "or give --release to release it; backups/ keeps its last state then"),
     ],
 )
 def test_a_world_that_changed_since_is_told(world: Path, before: str, after: str, sentence: str) -> None:
     data = world.parent / "data"
     recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world)[0])
     folder = DataFolder(data)
-    folder.record({"west": recorded})
+    folder.write_assignments({"west": recorded})
     os.close(folder._lock)
     code, told = up(changed(world, before, after))
     assert code == 1
     assert f"area west lives in {data}" in told
     assert sentence in told
-    assert folder.recorded() == {"west": recorded}
+    assert folder.assignments() == {"west": recorded}
 
 
 def free_port() -> int:

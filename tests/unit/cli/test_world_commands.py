@@ -223,7 +223,7 @@ def test_what_is_no_world_ends_in_a_sentence(given: bytes, sentence: str) -> Non
 )
 @pytest.mark.parametrize("name", ["a", "w"])
 def test_the_port_of_a_process_is_not_that_of_its_world(shared: Running, command: tuple[str, ...], name: str) -> None:
-    port = shared.made.places[name].slot.http_port
+    port = shared.made.places[name].spec.http_port
     result = pairsim(*command, "--port", str(port))
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (

@@ -13,7 +13,7 @@ from typing import Any
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError
 from pairsim_controller.kube.cluster import Cluster
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.ports import LeaseLostError
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from tests.unit.controller.fake_processes import TOKEN, FakeProcesses
@@ -82,7 +82,7 @@ class Controller:
     def __init__(self, api: MemoryApi, backups: BackupFolder | None = None) -> None:
         self.api, self.holds = api, True
         self.reconcile_queue, self.status_queue = FakeQueue(), FakeQueue()
-        self.meters = Meters()
+        self.meters = ControllerMetrics()
         self.cluster = Cluster(
             api,
             self.reconcile_queue,

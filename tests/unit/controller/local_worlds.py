@@ -18,8 +18,8 @@ from pairsim.model.status import ReplicaStatus, Role, WitnessGroup
 from pairsim.server.http.listener import listening
 from pairsim.server.witness_app import witness_app
 from pairsim_controller.local.data_folder import DataFolder
-from pairsim_controller.local.process import Ending, Slot
-from pairsim_controller.local.process_pool import Pool
+from pairsim_controller.local.process import ProcessSpec, Termination
+from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.plan.view import Kind
 from tests.unit.server.fakes import TOKEN, FakePort, FakeWitness
@@ -57,22 +57,22 @@ class FakeLocalProcess:
     """A process of the pool."""
 
     def __init__(self, name: str, kind: Kind, number: int) -> None:
-        self.slot = Slot(name, kind, number, number)
+        self.spec = ProcessSpec(name, kind, number, number)
         self.url, self.peer = f"http://127.0.0.1:{number}", f"127.0.0.1:{1 + len(name)}"
         self.pid: int | None = number
         self.killed: list[int] = []
         self.restarts = 0
         self.network: Path | None = None
         self.folder = Path("/nowhere") / name
-        self.endings: list[Ending] = []
+        self.endings: list[Termination] = []
 
-    def kill(self, ending: Ending = Ending()) -> int | None:  # noqa: B008 - as in the pool
+    def terminate(self, termination: Termination = Termination()) -> int | None:  # noqa: B008 - as in the pool
         if self.pid is not None:
             self.killed.append(self.pid)
-            self.endings.append(ending)
+            self.endings.append(termination)
         return self.pid
 
-    def come_back(self) -> int | None:
+    def restart_now(self) -> int | None:
         return None if self.endings else self.pid
 
 
@@ -97,14 +97,14 @@ class WorldHarness:
 
     def working(self) -> None:
         """Makes the area run: a is active, b passive, w its witness."""
-        self.folder.record({"north": self.assignment()})
+        self.folder.write_assignments({"north": self.assignment()})
         self.replicas["a"].become(Role.ACTIVE)
         self.replicas["b"].become(Role.PASSIVE)
         self.witness.become(group())
 
     def run(self) -> None:
         """Starts the world from the records in the folder."""
-        pool = cast("Pool", SimpleNamespace(processes=self.places))
+        pool = cast("ProcessPool", SimpleNamespace(processes=self.places))
         self.world = LocalWorld(self.areas, pool, self.folder, self.announced.append)
         self.task = asyncio.create_task(self.world.run())
 

@@ -23,7 +23,7 @@ from pairsim_controller.kube.api.objects import AreaObject, Pod
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError, Resource
 from pairsim_controller.kube.area_writer import AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.pods import label_of
 from pairsim_controller.kube.ports import (
     ActivationTimes,
@@ -34,7 +34,7 @@ from pairsim_controller.kube.ports import (
 )
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.local.ports import LocalLabelWriter, LocalRecordStore, LocalReporter
-from pairsim_controller.local.process_pool import Pool
+from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
 from pairsim_controller.plan.view import (
@@ -237,26 +237,26 @@ class LocalRig(Rig):
     def __init__(self, world: ModelWorld, seed: int, folder: Path) -> None:
         super().__init__(world, seed)
         self._folder = DataFolder(folder)
-        record = self._folder.record
+        record = self._folder.write_assignments
 
         def may_fail(recorded: dict[str, Assignment]) -> None:
             if self.fails():
                 raise OSError(errno.ENOSPC, "No space left on device")
             record(recorded)
 
-        self._folder.record = may_fail  # type: ignore[method-assign]
+        self._folder.write_assignments = may_fail  # type: ignore[method-assign]
 
     def make_ports(self) -> tuple[RecordStore, LabelWriter, Reporter]:
         records = LocalRecordStore(self._folder, self.index, lambda _sentence: None)
         for area in self.world.areas:
             self.index.set_desired(area, DesiredArea(spec(area)))
             self.index.set_record(area, records.stored.get(area))
-        pool = cast("Pool", SimpleNamespace(processes={}))
+        pool = cast("ProcessPool", SimpleNamespace(processes={}))
         labels = _CheckedLabels(LocalLabelWriter(self.index, StatusWatchers(), lambda _sentence: None), self)
         return records, labels, LocalReporter(pool, lambda _sentence: None)
 
     def durable(self) -> dict[str, Assignment]:
-        return self._folder.recorded()
+        return self._folder.assignments()
 
     def shown(self) -> dict[str, Label]:
         return self.index.labels()
@@ -330,7 +330,7 @@ class ClusterRig(Rig):
 
     def make_ports(self) -> tuple[RecordStore, LabelWriter, Reporter]:
         self.watchers.clear()
-        fence, metrics, activations = LeaseFence(lambda: True), Meters(), ActivationTimes()
+        fence, metrics, activations = LeaseFence(lambda: True), ControllerMetrics(), ActivationTimes()
         cache = ClusterCache(self.index, "token", on_active=activations.on_active)
         self.api.watchers.clear()
         self.api.watch(cache.on_event)

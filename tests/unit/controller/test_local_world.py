@@ -10,7 +10,7 @@ import pytest
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import Role
-from pairsim_controller.local.world import time_of_day
+from pairsim_controller.timestamps import time_of_day
 from tests.unit.controller.local_worlds import NORTH, WorldHarness, group, local_world, until
 
 
@@ -22,7 +22,7 @@ def orders(made: WorldHarness) -> list[Assignment]:
 async def test_an_area_is_created_with_two_spares_and_a_witness(tmp_path: Path) -> None:
     async with local_world(tmp_path, working=False) as made:
         await until(lambda: len(orders(made)) >= 3)
-        recorded = made.folder.recorded()["north"]
+        recorded = made.folder.assignments()["north"]
         assert set(map(repr, orders(made))) == {repr(recorded)}
         assert recorded.spec == NORTH
         assert made.announced[0] == "north: founded with a and b, witness w"
@@ -109,7 +109,7 @@ async def test_a_witness_that_lost_its_folder_receives_the_area_again(tmp_path: 
         assert made.witness.orders == []
         made.witness.become()
         await until(lambda: made.witness.orders)
-        assert made.witness.orders[0] == made.folder.recorded()["north"]
+        assert made.witness.orders[0] == made.folder.assignments()["north"]
         made.witness.become(group())
 
 
@@ -120,12 +120,12 @@ async def test_an_unwanted_area_is_released_and_forgotten(tmp_path: Path) -> Non
         for replica in made.replicas.values():
             replica.become(Role.SPARE)
         made.witness.become()
-        await until(lambda: made.folder.recorded() == {})
+        await until(lambda: made.folder.assignments() == {})
         assert made.announced[-1] == "north: no process holds it any more"
 
 
 def test_announcements_have_the_time_of_day() -> None:
-    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", time_of_day())
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", time_of_day(0.0))
 
 
 async def test_an_unwanted_area_is_backed_up_before_it_is_released(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ async def test_an_unwanted_area_is_backed_up_before_it_is_released(tmp_path: Pat
         (kept,) = (tmp_path / "backups").iterdir()
         assert kept.name.endswith("-tick-10.jsonl.gz")
         assert made.announced[-1] == f"north: its last state is kept in {kept}"
-        assert made.folder.saved() == {"north": kept.name}
+        assert made.folder.backup_files() == {"north": kept.name}
 
 
 async def test_no_member_is_released_while_the_backup_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

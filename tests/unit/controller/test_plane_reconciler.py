@@ -6,7 +6,7 @@ from typing import Any
 
 from pairsim.model.documents.world import AreaPart, PlaneSpec
 from pairsim.model.geometry import Box
-from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Condition, Meta, PlaneObject
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Condition, ObjectMeta, PlaneObject
 from pairsim_controller.kube.api.port import AREAS, PLANES
 from pairsim_controller.kube.plane_reconciler import areas_to_create, plane_status
 from tests.unit.controller.cluster_harness import cluster_harness
@@ -15,7 +15,7 @@ BOUNDS = Box((0, 0, 0), (300, 100, 50))
 
 
 def plane(areas: int, **meta: Any) -> PlaneObject:
-    return PlaneObject(metadata=Meta("p", generation=3, **meta), spec=PlaneSpec("physics", BOUNDS, areas=areas))
+    return PlaneObject(metadata=ObjectMeta("p", generation=3, **meta), spec=PlaneSpec("physics", BOUNDS, areas=areas))
 
 
 def area(name: str, bounds: Box, **conditions: str) -> AreaObject:
@@ -25,7 +25,7 @@ def area(name: str, bounds: Box, **conditions: str) -> AreaObject:
             for kind, value in conditions.items()
         )
     )
-    return AreaObject(metadata=Meta(name), spec=AreaPart("p", bounds), status=status)
+    return AreaObject(metadata=ObjectMeta(name), spec=AreaPart("p", bounds), status=status)
 
 
 def cut(number: int, **conditions: str) -> list[AreaObject]:
@@ -74,7 +74,7 @@ def test_the_status_summarises_all_areas() -> None:
 def test_transition_times_stay_while_nothing_changes() -> None:
     areas = cut(2, Ready="True", Redundant="True", Degraded="False")
     first = plane_status(plane(2), areas, 1.0)
-    later = PlaneObject(metadata=Meta("p", generation=3), spec=plane(2).spec, status=first)
+    later = PlaneObject(metadata=ObjectMeta("p", generation=3), spec=plane(2).spec, status=first)
     assert plane_status(later, areas, 99.0) == first
 
 

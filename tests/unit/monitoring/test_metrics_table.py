@@ -64,7 +64,7 @@ async def test_a_local_world_tells_where_its_processes_are_scraped(tmp_path: Pat
         "labels": {"namespace": "local", "pod": "pairsim-up", "container": "up"},
     }
     assert {pod: t["labels"]["container"] for pod, t in targets.items()} == {
-        name: place.slot.kind.value for name, place in made.places.items()
+        name: place.spec.kind.value for name, place in made.places.items()
     }
     assert {pod: t["targets"] for pod, t in targets.items()} == {
         name: [place.url.removeprefix("http://")] for name, place in made.places.items()

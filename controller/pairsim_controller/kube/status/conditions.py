@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pairsim.model.status import ReplicaStatus
-from pairsim_controller.kube.api.objects import AreaStatus, Condition, LastTakeover, StoredAssignment, stamp
+from pairsim_controller.kube.api.objects import AreaStatus, Condition, LastTakeover, StoredAssignment, next_condition
 from pairsim_controller.plan.redundancy import active_of, redundancy_gap
 from pairsim_controller.plan.view import Report, View
 
@@ -46,7 +46,8 @@ def area_status(
     return AreaStatus(
         observed_generation=generation,
         conditions=tuple(
-            _condition(kind, verdict, before, generation, wall) for kind, verdict in sorted(verdicts.items())
+            next_condition(kind, *verdict, before=before.conditions, generation=generation, wall=wall)
+            for kind, verdict in sorted(verdicts.items())
         ),
         active=active.replica if active is not None else "",
         passive=passive.replica if passive is not None else "",
@@ -128,17 +129,3 @@ def _degraded(view: View, warnings: Sequence[Report]) -> Verdict:
 
 def _messages(reports: Sequence[Report]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(report.message for report in reports))
-
-
-def _condition(kind: str, verdict: Verdict, before: AreaStatus, generation: int, wall: float) -> Condition:
-    truth, reason, message = verdict
-    status = "Unknown" if truth is None else str(truth)
-    old = before.condition(kind)
-    return Condition(
-        type=kind,
-        status=status,
-        reason=reason,
-        message=message,
-        last_transition_time=old.last_transition_time if old is not None and old.status == status else stamp(wall),
-        observed_generation=generation,
-    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim_controller.kube.api.objects import AreaStatus, LastTakeover, stamp
+from pairsim_controller.kube.api.objects import AreaStatus, LastTakeover
 from pairsim_controller.plan.redundancy import active_of
 from pairsim_controller.plan.view import View
+from pairsim_controller.timestamps import rfc3339
 
 _SWITCHOVER_SECONDS = 15.0
 """Seconds in which a change of the active counts as the switchover that was requested."""
@@ -53,7 +54,7 @@ class Takeovers:
         silent_since = now - before.silent_seconds if before is not None else now
         since = self._lost_at if self._lost_at is not None else silent_since
         return LastTakeover(
-            time=stamp(wall),
+            time=rfc3339(wall),
             reason="Switchover" if requested or handed_over else "Takeover",
             duration_ms=round(1000 * (now - since), 1) if self._observed else None,
             ticks_lost=max(0, self._tick - active.tick),

@@ -11,17 +11,17 @@ from pairsim_controller.kube.api.port import ApiError
 from pairsim_controller.kube.api.workqueue import WorkQueue
 
 
-async def rests(queue: WorkQueue) -> None:
-    """Until there is nothing to do."""
+async def idle(queue: WorkQueue) -> None:
+    """Waits until the queue has no keys, workers or timers."""
     async with asyncio.timeout(5):
-        while len(queue) or queue._at_work or queue._later:
+        while len(queue) or queue._processing or queue._timers:
             await asyncio.sleep(0)
 
 
 async def drained(queue: WorkQueue) -> None:
     task = asyncio.create_task(queue.run())
     try:
-        await rests(queue)
+        await idle(queue)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -33,7 +33,7 @@ async def drained(queue: WorkQueue) -> None:
     fails=st.sets(st.integers(0, 40)),
 )
 @settings(max_examples=60, deadline=None)
-def test_no_key_is_worked_on_twice_at_a_time_and_none_is_forgotten(
+def test_one_worker_at_a_time_has_a_key_and_no_key_is_lost(
     steps: list[tuple[str, int]], workers: int, fails: set[int]
 ) -> None:
     async def run() -> None:
@@ -56,7 +56,7 @@ def test_no_key_is_worked_on_twice_at_a_time_and_none_is_forgotten(
                 raise ApiError("not now")
             seen[key] = before
 
-        queue = WorkQueue(work, workers=workers, pause=(0.0, 0.0))
+        queue = WorkQueue(work, workers=workers, retry_seconds=(0.0, 0.0))
         task = asyncio.create_task(queue.run())
         for number, (key, pause) in enumerate(steps):
             added[key] = number
@@ -66,7 +66,7 @@ def test_no_key_is_worked_on_twice_at_a_time_and_none_is_forgotten(
                 queue.add(key)
             for _ in range(pause):
                 await asyncio.sleep(0)
-        await rests(queue)
+        await idle(queue)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert seen == added
@@ -74,7 +74,7 @@ def test_no_key_is_worked_on_twice_at_a_time_and_none_is_forgotten(
     asyncio.run(run())
 
 
-async def test_what_is_added_while_it_is_worked_on_is_worked_on_again() -> None:
+async def test_a_key_that_is_added_during_its_work_is_worked_on_again() -> None:
     calls: list[str] = []
 
     async def work(key: str) -> None:
@@ -89,7 +89,7 @@ async def test_what_is_added_while_it_is_worked_on_is_worked_on_again() -> None:
     assert calls == ["a", "a"]
 
 
-async def test_failures_come_back_later_and_later() -> None:
+async def test_failures_come_back_timers_and_timers() -> None:
     waits: list[float] = []
     queue: WorkQueue
 
@@ -99,10 +99,10 @@ async def test_failures_come_back_later_and_later() -> None:
 
     def failed(key: str, _error: ApiError) -> None:
         asyncio.get_running_loop().call_soon(
-            lambda: waits.append(queue._later[key].when() - asyncio.get_running_loop().time())
+            lambda: waits.append(queue._timers[key].when() - asyncio.get_running_loop().time())
         )
 
-    queue = WorkQueue(work, workers=1, pause=(0.02, 0.06), failed=failed)
+    queue = WorkQueue(work, workers=1, retry_seconds=(0.02, 0.06), on_failure=failed)
     queue.add("a")
     await drained(queue)
     assert len(waits) == 4
@@ -110,7 +110,7 @@ async def test_failures_come_back_later_and_later() -> None:
     assert max(waits) <= 0.06
 
 
-async def test_an_error_that_is_no_answer_of_the_api_server_ends_it() -> None:
+async def test_any_other_error_than_an_api_error_ends_the_queue() -> None:
     async def work(_key: str) -> None:
         raise RuntimeError("a bug")
 
@@ -120,7 +120,7 @@ async def test_an_error_that_is_no_answer_of_the_api_server_ends_it() -> None:
         await asyncio.wait_for(queue.run(), 5)
 
 
-async def test_the_earliest_of_several_times_counts() -> None:
+async def test_of_several_delays_the_earliest_counts() -> None:
     done = asyncio.Event()
 
     async def work(_key: str) -> None:

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from pairsim_controller.kube.api.connection import (
-    BusyError,
+    ApiBusyError,
+    ApiRefusedError,
+    ApiUnreachableError,
     ConflictError,
     Connection,
     ExpiredError,
-    GoneError,
-    RefusedError,
-    UnreachableError,
+    ObjectGoneError,
     classify,
 )
-from pairsim_controller.kube.api.events import Events
+from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.port import AREAS, PODS, ApiError, ChangedError
 from pairsim_controller.kube.api.writes import KubeApi, path_of
 from tests.unit.controller.kube.fake_api import FakeApi, connected
@@ -23,7 +23,7 @@ AREA_PATH = "/apis/pairsim.io/v1alpha1/namespaces/worlds/areas"
 
 
 def api_of(connection: Connection) -> KubeApi:
-    return KubeApi(connection, connection.namespace, Events(connection, connection.namespace, "me"))
+    return KubeApi(connection, connection.namespace, EventRecorder(connection, connection.namespace, "me"))
 
 
 def test_paths() -> None:
@@ -34,29 +34,29 @@ def test_paths() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, RefusedError),
-        (403, RefusedError),
-        (404, GoneError),
+        (400, ApiRefusedError),
+        (403, ApiRefusedError),
+        (404, ObjectGoneError),
         (409, ConflictError),
         (410, ExpiredError),
-        (422, RefusedError),
-        (429, BusyError),
-        (500, UnreachableError),
-        (503, UnreachableError),
+        (422, ApiRefusedError),
+        (429, ApiBusyError),
+        (500, ApiUnreachableError),
+        (503, ApiUnreachableError),
     ],
 )
-def test_answers_are_told_apart(status: int, kind: type[ApiError]) -> None:
+def test_each_status_has_an_error_class(status: int, kind: type[ApiError]) -> None:
     assert type(classify(status, "why", None)) is kind
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, 1.0), ("soon", 1.0), ("100000", 30.0)])
-def test_how_long_to_stay_away(header: str | None, seconds: float) -> None:
+def test_retry_after_is_bounded(header: str | None, seconds: float) -> None:
     error = classify(429, "why", header)
-    assert isinstance(error, BusyError)
+    assert isinstance(error, ApiBusyError)
     assert error.retry_after == seconds
 
 
-async def test_an_apply_says_who_writes_and_what_it_stands_on(tmp_path: Path) -> None:
+async def test_an_apply_names_its_field_manager_and_its_version(tmp_path: Path) -> None:
     fake = FakeApi()
     async with connected(fake, tmp_path) as connection:
         api = api_of(connection)
@@ -71,7 +71,7 @@ async def test_an_apply_says_who_writes_and_what_it_stands_on(tmp_path: Path) ->
             await api.apply(AREAS, {"metadata": {"name": "west", "resourceVersion": version}, "spec": {}})
 
 
-async def test_what_is_gone_is_gone(tmp_path: Path) -> None:
+async def test_missing_objects(tmp_path: Path) -> None:
     fake = FakeApi()
     async with connected(fake, tmp_path) as connection:
         api = api_of(connection)
@@ -81,7 +81,7 @@ async def test_what_is_gone_is_gone(tmp_path: Path) -> None:
             await api.replace(AREAS, {"metadata": {"name": "west"}})
 
 
-async def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+async def test_creating_an_existing_object_fails(tmp_path: Path) -> None:
     async with connected(FakeApi(), tmp_path) as connection:
         api = api_of(connection)
         await api.create(AREAS, {"metadata": {"name": "west"}})
@@ -89,27 +89,27 @@ async def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
             await api.create(AREAS, {"metadata": {"name": "west"}})
 
 
-async def test_a_server_that_hangs_ends_in_a_sentence(tmp_path: Path) -> None:
+async def test_a_server_that_hangs_is_unreachable(tmp_path: Path) -> None:
     fake = FakeApi()
     async with connected(fake, tmp_path) as connection:
         fake.hung = True
-        with pytest.raises(UnreachableError, match="GET /api"):
+        with pytest.raises(ApiUnreachableError, match="GET /api"):
             await connection.request("GET", "/api/v1/x", seconds=0.2)
 
 
-async def test_a_server_that_is_away_ends_in_a_sentence(tmp_path: Path) -> None:
+async def test_a_stopped_server_is_unreachable(tmp_path: Path) -> None:
     async with connected(FakeApi(), tmp_path) as connection:
         pass
     again = await Connection.open(tmp_path / "kubeconfig")
     try:
-        with pytest.raises(UnreachableError):
+        with pytest.raises(ApiUnreachableError):
             await again.request("GET", "/api/v1/x")
     finally:
         await again.close()
     assert connection.namespace == again.namespace == "worlds"
 
 
-async def test_without_credentials_it_is_said_where_they_were_looked_for(tmp_path: Path) -> None:
+async def test_missing_credentials_are_reported_with_their_place(tmp_path: Path) -> None:
     with pytest.raises(ApiError, match="nowhere"):
         await Connection.open(tmp_path / "nowhere")
     with pytest.raises(ApiError, match="give --kubeconfig"):

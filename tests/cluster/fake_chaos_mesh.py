@@ -1,7 +1,7 @@
-"""A stand-in for Chaos Mesh where a cluster has none: its resources, and just enough of its controller.
+"""A fake Chaos Mesh for clusters without it: its resources, and a small part of its controller.
 
-It kills pods and containers, and refuses to touch links as Chaos Mesh does on nodes without netem. It is no Chaos Mesh:
-what the real one does with the project's files is not shown by it.
+The fake kills pods and containers, and refuses network faults as Chaos Mesh does on nodes without netem. It does not
+show how the real Chaos Mesh handles the project's files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ KINDS = ("PodChaos", "NetworkChaos")
 NO_NETEM = "unable to set tcs: RTNETLINK answers: No such file or directory"
 
 
-class StandIn:
-    """Plays Chaos Mesh until closed."""
+class FakeChaosMesh:
+    """A fake Chaos Mesh that works until it is closed."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -28,13 +28,13 @@ class StandIn:
         self._begun: set[str] = set()
 
     def open(self) -> None:
-        """Installs the resources, and begins to play."""
+        """Installs the resources and starts to carry out experiments."""
         self._world.apply(*map(_definition, KINDS))
         for kind in KINDS:
             name = f"{plural(kind)}.chaos-mesh.org"
             self._world.kubectl("wait", f"crd/{name}", "--for=condition=Established", "--timeout=30s", seconds=40)
             watcher = Watcher(self._world.cluster.kubectl_command, name, "-n", NAMESPACE)
-            watcher.each(self._saw)
+            watcher.each(self._on_event)
             self._watchers.append(watcher)
             watcher.start()
 
@@ -44,7 +44,7 @@ class StandIn:
         for kind in KINDS:
             self._world.kubectl("delete", "crd", f"{plural(kind)}.chaos-mesh.org", "--ignore-not-found")
 
-    def _saw(self, _at: float, event: str, found: Object) -> None:
+    def _on_event(self, _at: float, event: str, found: Object) -> None:
         if event != "ADDED" or found["metadata"]["uid"] in self._begun:
             return
         self._begun.add(found["metadata"]["uid"])
@@ -59,9 +59,9 @@ class StandIn:
                 self._world.kill(Pod.of(self._world.pods.objects[name.partition("/")[2]]))
         elif isinstance(fault, PodFault):
             self._world.kubectl("delete", *names, "--grace-period=0", "--force", "--wait=false")
-        self._tell(found, names, failed=not isinstance(fault, PodFault))
+        self._write_status(found, names, failed=not isinstance(fault, PodFault))
 
-    def _tell(self, found: Object, names: list[str], *, failed: bool) -> None:
+    def _write_status(self, found: Object, names: list[str], *, failed: bool) -> None:
         event = {"type": "Failed", "operation": "Apply", "message": NO_NETEM} if failed else {"type": "Succeeded"}
         records = [{"id": f"{NAMESPACE}/{name.partition('/')[2]}", "events": [event]} for name in names]
         condition = {"type": "AllInjected", "status": "False" if failed else "True"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairsim.model.world_status import AreaPicture, ProcessPicture, ReplicaPicture, WorldPicture
-from pairsim_controller.cli.progress import Announcer
+from pairsim_controller.cli.progress import ProgressReporter
 from pairsim_controller.reconcile.redundancy_tracker import REPORT_AFTER_SECONDS
 from tests.unit.controller.builders import BOX
 
@@ -23,10 +23,10 @@ class Story:
     """An announcer, asked at times that are relative to the start."""
 
     def __init__(self) -> None:
-        self._announcer = Announcer(BEGAN, READY)
+        self._reporter = ProgressReporter(BEGAN, READY)
 
     def at(self, seconds: float, *areas: AreaPicture) -> list[str]:
-        return list(self._announcer.fresh(WorldPicture(list(areas), []), BEGAN + seconds))
+        return list(self._reporter.new_messages(WorldPicture(list(areas), []), BEGAN + seconds))
 
 
 PAIR = area("a:active", "b:passive")

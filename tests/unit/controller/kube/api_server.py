@@ -1,4 +1,4 @@
-"""The API server in memory behind a real socket, for the controller as a whole."""
+"""A `MemoryApi` behind a real socket, for tests of the whole controller."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ _EVENTS = Resource("events.k8s.io/v1", "events", "Event")
 _RESOURCES = {resource.plural: resource for resource in (*WATCHED, LEASES, SECRETS, _EVENTS)}
 
 
-class Served:
-    """Requests to a `MemoryApi`; `cut` ends everything that is open and refuses what is new."""
+class ServedApi:
+    """Serves a `MemoryApi` over HTTP.
+
+    `break_off` ends all watches and refuses new requests until `cut` is False again.
+    """
 
     def __init__(self, api: MemoryApi) -> None:
         self.api = api
         self.cut = False
         self._watches: list[tuple[Resource, dict[str, str], asyncio.Queue[dict[str, Any] | None]]] = []
-        api.watchers.append(self._saw)
+        api.watchers.append(self._on_event)
 
     def break_off(self) -> None:
         self.cut = True
         for _resource, _labels, queue in self._watches:
             queue.put_nowait(None)
 
-    def _saw(self, resource: Resource, name: str, body: Body | None) -> None:
+    def _on_event(self, resource: Resource, name: str, body: Body | None) -> None:
         for watched, labels, queue in self._watches:
             if watched == resource and (body is None or _selected(body, labels)):
                 kind = "DELETED" if body is None else "MODIFIED"
@@ -89,7 +92,7 @@ class Served:
         await answer.prepare(request)
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         watch = resource, labels, queue
-        # What was listed may be told again, and nothing between a list and its watch is missed.
+        # A listed object may be reported again, so no change between a list and its watch is missed.
         for (plural, _name), found in list(self.api.objects.items()):
             if plural == resource.plural and _selected(found, labels):
                 queue.put_nowait({"type": "MODIFIED", "object": found})
@@ -110,9 +113,9 @@ def _selected(body: Body, labels: dict[str, str]) -> bool:
 
 
 @asynccontextmanager
-async def served(api: MemoryApi, folder: Path) -> AsyncIterator[tuple[Served, Path]]:
-    """The server, and the kubeconfig file of its clients."""
-    server = Served(api)
+async def served(api: MemoryApi, folder: Path) -> AsyncIterator[tuple[ServedApi, Path]]:
+    """Yields the server, and the kubeconfig file for its clients."""
+    server = ServedApi(api)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

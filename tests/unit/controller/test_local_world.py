@@ -31,14 +31,14 @@ async def test_an_area_is_created_with_two_spares_and_a_witness(tmp_path: Path) 
 async def test_no_request_is_sent_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with local_world(tmp_path, working=False) as made:
         full = True
-        write = made.folder.record
+        write = made.folder.write_assignments
 
         def record(recorded: dict[str, Assignment]) -> None:
             if full:
                 raise OSError(errno.ENOSPC, "No space left on device")
             write(recorded)
 
-        monkeypatch.setattr(made.folder, "record", record)
+        monkeypatch.setattr(made.folder, "write_assignments", record)
         monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
         made.world._reports.warnings._start_at = 0.0
         await made.known()
@@ -150,7 +150,7 @@ async def test_no_member_is_released_while_the_backup_fails(tmp_path: Path, monk
 
 async def test_an_area_is_not_backed_up_again_after_a_restart(tmp_path: Path) -> None:
     async with local_world(tmp_path, areas=()) as made:
-        await until(made.folder.saved)
+        await until(made.folder.backup_files)
         await made.close()
         made.run()
         made.witness.orders.clear()

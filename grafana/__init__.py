@@ -1,1 +1,1 @@
-"""What shows a world: rules, dashboards as code, and what a local Prometheus needs."""
+"""Monitoring of a world: alert rules, dashboards as code, and the configuration of a local Prometheus."""

@@ -1,4 +1,4 @@
-"""`python -m grafana.local FOLDER`: the files of a Prometheus for a world on this machine, with the same rules."""
+"""The command `python -m grafana.local FOLDER`: writes the configuration of a Prometheus for a local world."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Group = dict[str, object]
 
 
 def rule_groups() -> list[Group]:
-    """The groups of all PrometheusRule objects."""
+    """Returns the rule groups of all PrometheusRule objects."""
     found: list[Group] = []
     for name in ("recording", "alerts"):
         document = yaml.safe_load((RULES / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -24,13 +24,13 @@ def rule_groups() -> list[Group]:
 
 
 def write(folder: Path, world: str, interval: str = "5s", groups: list[Group] | None = None) -> Path:
-    """Writes the rules and the configuration, and returns the latter's path.
+    """Writes the rules and the configuration of Prometheus; returns the configuration's path.
 
     Args:
-        folder: Where.
+        folder: The folder to write to; it is created if it does not exist.
         world: The address of `pairsim up`, http://HOST:PORT.
-        interval: Between two scrapes, and between two evaluations of the rules.
-        groups: In place of the project's rules.
+        interval: The time between two scrapes, and between two evaluations of the rules, as Prometheus writes it.
+        groups: Rule groups to use instead of the project's; None for the project's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rules = folder / "rules.yaml"
@@ -48,7 +48,7 @@ def write(folder: Path, world: str, interval: str = "5s", groups: list[Group] | 
 
 
 def main() -> None:
-    """Writes the files and says how to go on."""
+    """Writes the files and prints the command that starts Prometheus."""
     if not 2 <= len(sys.argv) <= 3:
         sys.exit("usage: python -m grafana.local FOLDER [http://127.0.0.1:8080]")
     world = sys.argv[2] if len(sys.argv) > 2 else "http://127.0.0.1:8080"

@@ -1,1 +1,1 @@
-"""Decides who simulates what: observes replicas, assigns spares, replaces the lost, labels roles."""
+"""Controls which process simulates which area: observes replicas, assigns spares, replaces losses, labels roles."""

@@ -1,4 +1,4 @@
-"""`python -m grafana.dashboards`: writes the JSON files."""
+"""The command `python -m grafana.dashboards`: writes the JSON files of the dashboards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One area: its pair, its ticks, its commands, its stream."""
+"""The dashboard of one area: its pair, ticks, commands and state stream."""
 
 from __future__ import annotations
 
@@ -16,56 +16,60 @@ def _levels(name: str) -> tuple[Query, Query]:
 
 
 def build() -> str:
-    """The JSON file."""
-    made = board("pairsim-area", "pairsim / Area", "One area, or some beside each other.", area=True)
-    made.with_panel(states("Roles", "Which process is what.", ROLES, Query(roles(AREA), _PODS)))
+    """Returns the JSON file."""
+    made = board("pairsim-area", "pairsim / Area", "One area, or several areas side by side.", area=True)
+    made.with_panel(states("Roles", "The role of each process.", ROLES, Query(roles(AREA), _PODS)))
     wanted = Query(f"max by (area) (pairsim_tick_rate_hertz{{{AREA}}})", "{{area}} wanted")
     for panel in (
-        graph("Ticks", "hertz", "A second, and how many there should be.",
+        graph("Ticks", "hertz", "Ticks per second, and the tick rate of the plane.",
               Query('area:pairsim_ticks:rate1m{namespace=~"$namespace", area=~"$area"}', "{{area}}"), wanted),
-        graph("Tick duration", "s", "What a tick takes, and how long there is.", *_levels("pairsim_tick_seconds"),
-              Query(f"1 / max by (area) (pairsim_tick_rate_hertz{{{AREA}}})", "{{area}} there is")),
-        graph("Ticks that came late", "none", "The active fell behind its beat and let time go.",
+        graph("Tick duration", "s", "Time that a tick takes, and the time between two ticks.",
+              *_levels("pairsim_tick_seconds"),
+              Query(f"1 / max by (area) (pairsim_tick_rate_hertz{{{AREA}}})", "{{area}} limit")),
+        graph("Ticks that came late", "none", "Times per second that the active was late and dropped the lost time.",
               Query(f"sum by (area) (rate(pairsim_tick_overruns_total{{{AREA}}}{_RATE}))", "{{area}}")),
-        graph("Commit", "s", "From a record in the active's log to its commit.", *_levels("pairsim_commit_seconds")),
-        graph("Answer", "s", "From a batch's arrival to its answer.", *_levels("pairsim_answer_seconds")),
-        graph("Members that vote", "none", "And are linked; two of three are needed.",
+        graph("Commit", "s", "Time from a record in the active's log to its commit.",
+              *_levels("pairsim_commit_seconds")),
+        graph("Answer", "s", "Time from a batch's arrival to its answer.", *_levels("pairsim_answer_seconds")),
+        graph("Members that vote", "none", "Linked members with a vote; two of three are needed.",
               Query(f"max by (area, pod) (pairsim_quorum_members{{{AREA}}})", _PODS)),
-        graph("Commands", "cps", "Answered by the active, by result.",
+        graph("Commands", "cps", "Commands per second that the active answered, by result.",
               Query('sum by (area, result) (area_result:pairsim_commands:rate1m{namespace=~"$namespace", '
                     'area=~"$area"})', "{{area}} {{result}}")),
-        graph("Inbox", "none", "Commands that wait for a tick, and batches that were refused for it a second.",
+        graph("Inbox", "none", "Commands that wait for a tick, and batches per second that a full inbox refused.",
               Query(f"max by (area) (pairsim_inbox_commands{{{AREA}}})", "{{area}} wait"),
               Query(f"sum by (area) (rate(pairsim_inbox_refusals_total{{{AREA}}}{_RATE}))", "{{area}} refused")),
-        graph("By the way of the passive", "cps", "Commands that it relayed, and batches that waited for an active.",
+        graph("By the way of the passive", "cps",
+              "Commands per second that it relayed, and batches that waited for an active.",
               Query(f"sum by (area) (rate(pairsim_relayed_commands_total{{{AREA}}}{_RATE}))", "{{area}} relayed"),
               Query(f"sum by (area) (rate(pairsim_held_batches_total{{{AREA}}}{_RATE}))", "{{area}} held")),
-        graph("Lag of the passive", "none", "Ticks that its state is behind: as the active sees it, and as it does.",
+        graph("Lag of the passive", "none",
+              "Ticks that its state is behind, as the active and as the passive itself report.",
               Query(f"max by (area) (pairsim_sync_lag_ticks{{{AREA}}})", "{{area}}"),
               Query(f'max by (area, pod) (pairsim_tick{{{AREA}, container="simulator"}} '
                     f"- on (namespace, area, pod) pairsim_synced_tick{{{AREA}}})", "{{area}} {{pod}} itself")),
-        graph("State stream", "Bps", "Packed bytes.",
+        graph("State stream", "Bps", "Packed bytes per second.",
               Query(f"sum by (area, pod) (rate(pairsim_sync_bytes_total{{{AREA}}}{_RATE}))", _PODS)),
-        graph("Frames", "cps", "Of the state stream, and ticks without one because a subscriber was behind.",
+        graph("Frames", "cps", "Frames of the state stream, and ticks without a frame because a subscriber was behind.",
               Query(f"sum by (area) (rate(pairsim_sync_frames_total{{{AREA}}}{_RATE}))", "{{area}} sent"),
               Query(f"sum by (area) (rate(pairsim_sync_skipped_total{{{AREA}}}{_RATE}))", "{{area}} skipped")),
         graph("Term and generation", "none", "The term grows with every active, the generation with every new member.",
               Query(f"max by (area) (pairsim_term{{{AREA}}})", "{{area}} term"),
               Query(f"max by (area) (pairsim_generation{{{AREA}}})", "{{area}} generation")),
-        graph("Changes of the active", "none", "In all, by why: the one before was lost, or handed over.",
+        graph("Changes of the active", "none", "Total by reason: the previous active was lost, or it handed over.",
               Query(f"sum by (area) (pairsim_takeover_seconds_count{{{AREA}}})", "{{area}} takeovers"),
               Query(f"sum by (area) (pairsim_switchovers_total{{{AREA}}})", "{{area}} wanted")),
-        graph("Replayed and diverged", "none", "Ticks that were run again in takeovers; digests that were not equal.",
+        graph("Replayed and diverged", "none", "Ticks that takeovers ran again, and digests that differed.",
               Query(f"sum by (area) (pairsim_replayed_ticks_total{{{AREA}}})", "{{area}} replayed"),
               Query(f"sum by (area) (pairsim_divergences_total{{{AREA}}})", "{{area}} diverged")),
-        graph("Entities", "short", "In the state of every replica.",
+        graph("Entities", "short", "Entities in the state of each replica.",
               Query(f"max by (area, pod) (pairsim_entities{{{AREA}}})", _PODS), span=12),
-        graph("WebSockets", "none", "Open ones: observers, sessions, watchers.",
+        graph("WebSockets", "none", "Open WebSockets: observers, sessions and watchers.",
               *(Query(f"sum by (area, pod) (pairsim_{kind}{{{AREA}}})", f"{_PODS} {kind}")
                 for kind in ("observers", "sessions", "watchers")), span=12),
-        graph("CPU", "percentunit", "Of one core.",
+        graph("CPU", "percentunit", "CPU time as a share of one core.",
               Query(f"sum by (area, pod) (rate(process_cpu_seconds_total{{{AREA}}}{_RATE}))", _PODS), span=12),
-        graph("Memory", "bytes", "Resident.",
+        graph("Memory", "bytes", "Resident memory.",
               Query(f"sum by (area, pod) (process_resident_memory_bytes{{{AREA}}})", _PODS), span=12),
     ):  # fmt: skip
         made.with_panel(panel)

@@ -1,7 +1,7 @@
-"""What all dashboards are made of, so that they look and behave alike.
+"""Building blocks of all dashboards, so that they look and behave alike.
 
-Every query names its area and namespace by variables, and the data source is one too: a dashboard works in whatever
-Grafana it is put.
+Every query names its area and namespace by variables, and the data source is a variable too, so a dashboard works in
+any Grafana.
 """
 
 from __future__ import annotations
@@ -16,44 +16,48 @@ from grafana_foundation_sdk.models import dashboard as models
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HERE = 'job="pairsim", namespace=~"$namespace"'
-"""Of a selector: this world."""
+"""The part of a selector that chooses the world."""
 
 AREA = f'{HERE}, area=~"$area"'
-"""Of a selector: the chosen areas; a spare has none."""
+"""The part of a selector that chooses the areas; it excludes spares, which have no area."""
 
 STEP = "15s"
 WIDTH, HEIGHT = 24, 8
 
 
 class Query(NamedTuple):
-    """An expression and what its series are called."""
+    """A PromQL expression, and the name of its series."""
 
     expression: str
     legend: str
 
 
-class Shown(NamedTuple):
-    """What a value of a state is called, and its colour. The colours are told apart by the colour-blind too."""
+class PanelValue(NamedTuple):
+    """The text and the colour for a value of a state. Readers with any colour vision can distinguish the colours."""
 
     text: str
     color: str
 
 
 GOOD, FAIR, BAD, IDLE = "#0072B2", "#56B4E9", "#D55E00", "#999999"
-ROLES = {3: Shown("active", GOOD), 2: Shown("passive", FAIR), 1: Shown("joining", "#E69F00")}
-IN_SYNC = {2: Shown("a pair in sync", GOOD), 1: Shown("one replica", "#E69F00"), 0: Shown("no replica", BAD)}
-YES = {1: Shown("yes", GOOD), 0: Shown("no", IDLE)}
-FIRING = {1: Shown("fires", BAD)}
+ROLES = {3: PanelValue("active", GOOD), 2: PanelValue("passive", FAIR), 1: PanelValue("joining", "#E69F00")}
+IN_SYNC = {
+    2: PanelValue("a pair in sync", GOOD),
+    1: PanelValue("one replica", "#E69F00"),
+    0: PanelValue("no replica", BAD),
+}
+YES = {1: PanelValue("yes", GOOD), 0: PanelValue("no", IDLE)}
+FIRING = {1: PanelValue("fires", BAD)}
 
 
 def roles(select: str) -> str:
-    """Which role a process has, by pod: 3 active, 2 passive, 1 joining."""
+    """Returns the expression for the role of each pod: 3 active, 2 passive, 1 joining."""
     parts = [f'pairsim_role{{{select}, role="{ROLES[value].text}"}} * {value}' for value in ROLES]
     return f"sum by (area, pod) ({' or '.join(parts)}) > 0"
 
 
 def quantile(level: float, name: str, select: str, by: str) -> str:
-    """Of a histogram of the chosen areas."""
+    """Returns the expression for a quantile of a histogram over the chosen areas."""
     inner = f"rate({name}_bucket{{{select}}}[$__rate_interval])"
     return f"histogram_quantile({level}, sum by ({by}, le) ({inner}))"
 
@@ -63,7 +67,7 @@ def _target(query: Query, *, instant: bool = False) -> prometheus.Dataquery:
     return made.instant() if instant else made.range()
 
 
-def _mapping(values: dict[int, Shown]) -> list[models.ValueMapping]:
+def _mapping(values: dict[int, PanelValue]) -> list[models.ValueMapping]:
     options = {
         str(value): models.ValueMappingResult(text=shown.text, color=shown.color, index=index)
         for index, (value, shown) in enumerate(values.items())
@@ -72,7 +76,7 @@ def _mapping(values: dict[int, Shown]) -> list[models.ValueMapping]:
 
 
 def graph(title: str, unit: str, description: str, *queries: Query, span: int = 8) -> timeseries.Panel:
-    """Lines over time."""
+    """Returns a panel with lines over time."""
     legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST)
     panel = (
         timeseries.Panel().title(title).description(description).datasource(SOURCE).unit(unit).span(span).height(HEIGHT)
@@ -86,7 +90,7 @@ def graph(title: str, unit: str, description: str, *queries: Query, span: int = 
 
 
 def number(title: str, unit: str, description: str, query: Query, *, span: int = 4) -> stat.Panel:
-    """The newest value, large."""
+    """Returns a panel with the newest value as a large number."""
     return (
         stat.Panel().title(title).description(description).datasource(SOURCE).unit(unit).span(span).height(4)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -96,9 +100,9 @@ def number(title: str, unit: str, description: str, query: Query, *, span: int =
 
 
 def states(
-    title: str, description: str, values: dict[int, Shown], query: Query, *, span: int = WIDTH
+    title: str, description: str, values: dict[int, PanelValue], query: Query, *, span: int = WIDTH
 ) -> statetimeline.Panel:
-    """What was in which state when."""
+    """Returns a panel with the states of each series over time."""
     return (
         statetimeline.Panel().title(title).description(description).datasource(SOURCE).span(span).height(HEIGHT)
         .mappings(_mapping(values)).show_value(common_models.VisibilityMode.NEVER)
@@ -107,7 +111,7 @@ def states(
 
 
 def board(uid: str, title: str, description: str, *, area: bool) -> dashboard.Dashboard:
-    """An empty dashboard with its variables; `area` lets one choose areas."""
+    """Returns an empty dashboard with its variables; with `area` the viewer can choose areas."""
     made = (
         dashboard.Dashboard(title).uid(uid).description(description).tags(["pairsim"]).readonly()
         .time("now-30m", "now").refresh("5s").timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR)
@@ -130,12 +134,17 @@ def _variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
 
 
 def annotation(name: str, expression: str, color: str) -> dashboard.AnnotationQuery:
-    """Marks on all panels where an expression has series; see `written` for their texts."""
+    """Returns marks on all panels at the times when an expression has series; `written` adds their texts."""
     return dashboard.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(color).expr(expression)
 
 
 def written(made: dashboard.Dashboard, texts: dict[str, tuple[str, str]] | None = None) -> str:
-    """The JSON file; `texts` has an annotation's title and labels, which the library has no fields for."""
+    """Returns the JSON file of a dashboard.
+
+    Args:
+        made: The dashboard.
+        texts: The title and the labels of each annotation by its name, since the library has no fields for them.
+    """
     document = cast("dict[str, object]", json.loads(json.dumps(made.build(), cls=JSONEncoder)))
     annotations = cast("dict[str, list[dict[str, object]]]", document.get("annotations", {}))
     for one in annotations.get("list", []):

@@ -1,4 +1,4 @@
-"""A real Chromium, and a real world for it to show."""
+"""Fixtures: a real Chromium, and a real world that it shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
     for tool in (BROWSER, DRIVER):
         if shutil.which(tool) is None:
             pytest.skip(
-                f"the console is tried in a browser; {tool} is missing: apt-get install chromium chromium-driver"
+                f"the console's tests need a browser, and {tool} is missing: apt-get install chromium chromium-driver"
             )
     made = RunningWorld(tmp_path_factory.mktemp("world"))
     made.start()
@@ -48,7 +48,7 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 
 def requested(driver: webdriver.Chrome) -> set[str]:
-    """URLs of all that the page asked for since the last call."""
+    """Returns the URLs that the page requested since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     found = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
     return found | {m["params"]["url"] for m in messages if m["method"] == "Network.webSocketCreated"}

@@ -1,4 +1,4 @@
-"""The console in a real browser, beside a real world."""
+"""The console in a real browser, with a real world."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.process.world.running_worlds import RunningWorld
 T = TypeVar("T")
 
 
-def until(browser: Chrome, what: str, look: Callable[[], T]) -> T:
+def until(browser: Chrome, expectation: str, look: Callable[[], T]) -> T:
     waiting = WebDriverWait(browser, 30, 0.05, ignored_exceptions=[StaleElementReferenceException])
-    return waiting.until(lambda _driver: look(), what)
+    return waiting.until(lambda _driver: look(), expectation)
 
 
 def opened(browser: Chrome, up: RunningWorld) -> None:
@@ -43,7 +43,7 @@ def button(browser: Chrome, label: str) -> None:
     browser.find_element(By.CSS_SELECTOR, f"button[aria-label='{label}']").click()
 
 
-def test_the_world_is_shown_from_this_host_alone_and_without_complaints(browser: Chrome, up: RunningWorld) -> None:
+def test_the_page_shows_the_world_and_loads_nothing_from_other_hosts(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     assert text(browser, "#summary") == "1 area, 1 redundant · 1 spare"
     rows = [row.text.split()[0] for row in browser.find_elements(By.CSS_SELECTOR, ".area tbody tr")]
@@ -63,21 +63,24 @@ def test_entities_move_on_the_map(browser: Chrome, up: RunningWorld) -> None:
     until(browser, "the picture changes", lambda: browser.execute_script(drawn) != first)
 
 
-def test_an_active_is_killed_by_pressing_twice_and_the_takeover_is_told(browser: Chrome, up: RunningWorld) -> None:
+def test_pressing_kill_twice_kills_the_active_and_the_timeline_shows_the_takeover(
+    browser: Chrome, up: RunningWorld
+) -> None:
     opened(browser, up)
     before = len(events(browser, "takeover"))
     button(browser, "Kill the active of west")
-    until(browser, "it asks again", lambda: "Press again" in text(browser, "#told"))
+    until(browser, "the page asks for confirmation", lambda: "Press again" in text(browser, "#message"))
     assert len(events(browser, "takeover")) == before
     button(browser, "Kill the active of west")
-    until(browser, "the takeover is told", lambda: len(events(browser, "takeover")) == before + 1)
+    until(browser, "the timeline shows the takeover", lambda: len(events(browser, "takeover")) == before + 1)
     assert "is active in place of" in events(browser, "takeover")[0]
+    until(browser, "the timeline shows the end of the process", lambda: events(browser, "ended"))
     assert "was ended by signal 9 (Killed)" in events(browser, "ended")[0]
     until(browser, "redundancy is back", lambda: events(browser, "restored"))
     assert re.search(r"redundant again.*: sim-\d \(active\) and sim-\d \(passive\)", events(browser, "restored")[0])
 
 
-def test_a_step_that_is_not_deterministic_and_time_that_runs_slowly_are_told(browser: Chrome, up: RunningWorld) -> None:
+def test_warnings_show_a_step_that_is_not_deterministic_and_slow_time(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     browser.execute_async_script("""
         const done = arguments[0];
@@ -92,15 +95,15 @@ def test_a_step_that_is_not_deterministic_and_time_that_runs_slowly_are_told(bro
                 done();
             });
     """)
-    told = text(browser, "#diverging .warned")
-    assert re.search(r"⚠ sim-\d came to another state than the active", told)
-    assert told.endswith("; time runs at 0.4 of its rate")
-    assert text(browser, "#pairs .warned") == ""
+    warnings = text(browser, "#diverging .warnings")
+    assert re.search(r"⚠ sim-\d computed another state than the active", warnings)
+    assert warnings.endswith("; time runs at 0.4 of its rate")
+    assert text(browser, "#pairs .warnings") == ""
 
 
-def test_nothing_covers_the_timeline_wherever_the_page_is_scrolled_to(browser: Chrome, up: RunningWorld) -> None:
+def test_nothing_covers_the_timeline_at_any_scroll_position(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
-    browser.set_window_size(1280, 500)  # the page is longer than that, as after a few takeovers in a larger one
+    browser.set_window_size(1280, 500)  # smaller than the page, like a large window after some takeovers
     assert browser.execute_script("return document.documentElement.scrollHeight > innerHeight + 100")
     overlap = """
         scrollTo(0, arguments[0] * document.documentElement.scrollHeight);
@@ -112,7 +115,7 @@ def test_nothing_covers_the_timeline_wherever_the_page_is_scrolled_to(browser: C
         assert map_ends < timeline_begins
 
 
-def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: RunningWorld) -> None:
+def test_the_keyboard_alone_can_order_a_switchover(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     before = len(events(browser, "switchover"))
     for _ in range(10):
@@ -122,21 +125,21 @@ def test_a_switchover_needs_the_keyboard_alone(browser: Chrome, up: RunningWorld
     outline = "return getComputedStyle(document.activeElement).outlineStyle"
     assert browser.execute_script(outline) == "solid"
     ActionChains(browser).send_keys(Keys.ENTER).perform()
-    until(browser, "it is told", lambda: "west switched over: it stood still for" in text(browser, "#told"))
-    until(browser, "it is in the timeline", lambda: len(events(browser, "switchover")) > before)
+    until(browser, "a message confirms it", lambda: "west switched over: it paused for" in text(browser, "#message"))
+    until(browser, "the timeline shows it", lambda: len(events(browser, "switchover")) > before)
 
 
-def test_an_order_that_fails_is_told_as_a_sentence(browser: Chrome, up: RunningWorld) -> None:
+def test_a_failed_request_is_shown_as_a_sentence(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     browser.execute_script(
         'window.fetch = async () => new Response(\'{"error": "west has no active"}\', {status: 409})'
     )
     button(browser, "Switch west over")
-    until(browser, "it is told", lambda: text(browser, "#told") == "west has no active")
-    assert "bad" in str(browser.find_element(By.ID, "told").get_attribute("class"))
+    until(browser, "a message shows the error", lambda: text(browser, "#message") == "west has no active")
+    assert "bad" in str(browser.find_element(By.ID, "message").get_attribute("class"))
 
 
-def test_it_is_light_or_dark_as_the_reader_likes_and_fits_a_phone(browser: Chrome, up: RunningWorld) -> None:
+def test_the_page_follows_the_color_scheme_and_fits_a_phone(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     grounds = {}
     for scheme in ("light", "dark"):
@@ -154,12 +157,12 @@ def test_it_is_light_or_dark_as_the_reader_likes_and_fits_a_phone(browser: Chrom
     assert browser.execute_script("return document.documentElement.scrollWidth <= 390")
 
 
-def test_a_world_that_ends_is_told_and_one_that_comes_back_is_shown(browser: Chrome, up: RunningWorld) -> None:
+def test_the_page_reports_a_world_that_stopped_and_reconnects_to_it(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     up.signal(signal.SIGINT)
     up.wait_for_exit()
-    until(browser, "it is told", lambda: "does not answer" in text(browser, "#link"))
+    until(browser, "the page reports it", lambda: "does not answer" in text(browser, "#link"))
     up.start()
     up.wait_for("the world is ready: .*")
-    until(browser, "it is shown again", lambda: text(browser, "#link") == "live")
-    until(browser, "its story is told", lambda: events(browser, "founded"))
+    until(browser, "the page is live again", lambda: text(browser, "#link") == "live")
+    until(browser, "the timeline begins again", lambda: events(browser, "founded"))

@@ -1,4 +1,4 @@
-"""Runs in a pod, as a client of one area: commands at a steady rate and an observer, until it is told to stop.
+"""A client of one area that runs in a pod: it sends commands at a steady rate and observes, until a file stops it.
 
 It is told by a file; then it compares what was acknowledged with what is there, the replicas' digests with each other,
 and prints one line of JSON.
@@ -24,7 +24,7 @@ _LONG = 0.25
 
 
 class Ledger:
-    """What was sent, and what was answered."""
+    """The commands that were sent, and their answers."""
 
     def __init__(self) -> None:
         self.sent = self.ticks = self.went_back = self.refused = self.unknown = 0
@@ -35,7 +35,7 @@ class Ledger:
         self._last = time.time()
 
     def answered(self, began: float) -> None:
-        """A batch was acknowledged."""
+        """Counts an acknowledged batch."""
         now = time.time()
         self.waits.append(now - began)
         if now - self._last > _LONG:
@@ -44,7 +44,7 @@ class Ledger:
 
 
 async def spawn(client: AreaClient, ledger: Ledger, bounds: tuple[list[float], list[float]], rate: float) -> None:
-    """Sends until the file is there."""
+    """Sends until the stop file exists."""
     number, began = 0, time.monotonic()
     pending: set[asyncio.Task[None]] = set()
 
@@ -78,7 +78,7 @@ async def spawn(client: AreaClient, ledger: Ledger, bounds: tuple[list[float], l
 
 
 async def observe(client: AreaClient, ledger: Ledger) -> None:
-    """Counts ticks, and those that went back."""
+    """Counts ticks, and ticks that went back."""
     last = (0, 0)
     async for frame in client.observe((0, 0, 0), (1, 1, 1)):
         ledger.ticks += 1
@@ -87,7 +87,7 @@ async def observe(client: AreaClient, ledger: Ledger) -> None:
 
 
 async def missing(client: AreaClient, ledger: Ledger) -> int:
-    """How many acknowledged entities are not there."""
+    """Returns the number of acknowledged entities that are missing."""
     there: set[int] = set()
     after: int | None = FIRST_ENTITY - 1
     while after is not None:
@@ -98,7 +98,7 @@ async def missing(client: AreaClient, ledger: Ledger) -> int:
 
 
 async def digests(area: str, urls: list[str]) -> tuple[int, int]:
-    """Ticks of which both replicas have a digest, and those of them where they differ."""
+    """Returns the ticks of which both replicas have a digest, and those ticks whose digests differ."""
     found = []
     for url in urls:
         async with AreaClient([url], area=area) as client:
@@ -111,7 +111,7 @@ async def digests(area: str, urls: list[str]) -> tuple[int, int]:
 
 
 async def run(area: str, urls: list[str], bounds: tuple[list[float], list[float]], rate: float) -> None:
-    """The whole stream, and what came of it."""
+    """Runs the stream and returns its counts."""
     ledger = Ledger()
     async with AreaClient(urls, area=area, deadline=60.0) as client:
         watching = asyncio.create_task(observe(client, ledger))
@@ -139,7 +139,7 @@ async def run(area: str, urls: list[str], bounds: tuple[list[float], list[float]
 
 
 def main() -> None:
-    """Reads what it is to do from the command line."""
+    """Reads the options from the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("area")
     parser.add_argument("--url", action="append", required=True)

@@ -1,4 +1,4 @@
-"""Programs of the user's own that reach a cluster: kubectl, docker, kind."""
+"""Programs of the user's machine that work on a cluster: kubectl, docker, kind."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tests.cluster.native.sandbox import ClusterError
 
 
 def run(*command: str, stdin: bytes = b"", seconds: float = 60.0) -> str:
-    """Runs a command; what it prints.
+    """Runs a command and returns its output.
 
     Raises:
-        ClusterError: It failed, is not installed, or took too long.
+        ClusterError: The command failed, is not installed, or took too long.
     """
     try:
         done = subprocess.run(command, input=stdin, capture_output=True, timeout=seconds, check=False)

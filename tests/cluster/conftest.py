@@ -1,4 +1,4 @@
-"""One cluster and one world for all tests; every test makes areas of its own."""
+"""Fixtures: one cluster and one world for all tests; each test creates its own areas."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.cluster.backends import Cluster, choose
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.native.tools import MissingToolsError
 from tests.cluster.report import Report
-from tests.cluster.seam import Cluster, choose
 from tests.cluster.stream import client_of
 from tests.cluster.world import World
 
 _REPORT = Report()
-_LAST = "test_every_right_is_used_and_none_is_lacking"
+_LAST = "test_every_right_is_used_and_no_right_is_missing"
 _BEFORE = {
-    "test_the_actives_process_is_killed_again_and_again",
+    "test_the_actives_process_is_killed_repeatedly",
     "test_a_plane_is_scaled_to_the_areas_it_is_cut_into",
 }
 
@@ -49,7 +49,7 @@ def world(cluster: Cluster) -> Iterator[World]:
 
 @pytest.fixture
 def new_area(world: World) -> Iterator[Callable[..., str]]:
-    """Makes areas that are gone after the test."""
+    """Creates areas that are deleted after the test."""
     names: list[str] = []
 
     def make(**options: int) -> str:
@@ -65,7 +65,7 @@ def new_area(world: World) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def pair(world: World, new_area: Callable[..., str]) -> str:
-    """An area with a pair that could take over."""
+    """Returns an area whose passive could take over."""
     name = new_area()
     world.redundant(name)
     return name
@@ -77,12 +77,12 @@ def report() -> Report:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the controller may do is compared with what all other tests made it do: the last, and not without them."""
+    """Runs the test of the controller's rights last, and only with all other tests, whose requests it evaluates."""
     items.sort(key=lambda item: item.path.name == "test_rights.py")
     names = {item.name for item in items}
     for item in items:
         if item.name == _LAST and not names >= _BEFORE:
-            item.add_marker(pytest.mark.skip(f"it needs these tests before it: {', '.join(sorted(_BEFORE))}"))
+            item.add_marker(pytest.mark.skip(f"this test needs these tests before it: {', '.join(sorted(_BEFORE))}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,4 +1,4 @@
-"""Any cluster, by KUBECONFIG. Its owner brings the image there; its machines and its API server are left alone."""
+"""An existing cluster that KUBECONFIG names. Its owner provides the image. Machines and API server are not touched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.cluster.native.sandbox import ClusterError
 
 
 class ExistingCluster:
-    """See the seam."""
+    """A backend for an existing cluster."""
 
     name = "kubeconfig"
 
@@ -34,7 +34,7 @@ class ExistingCluster:
         return ["kubectl", *words]
 
     def load_image(self, tag: str) -> None:
-        """Its nodes must have it, or be able to pull it."""
+        """Does nothing: the nodes must have the image, or be able to pull it."""
 
     def signal(self, node: str, uid: str, container: str, number: signal.Signals) -> float:
         return refuse("signals from a node's own shell")
@@ -43,13 +43,13 @@ class ExistingCluster:
         return refuse("cutting a node off")
 
     def mend(self, node: str) -> None:
-        """There is no cut."""
+        """Does nothing: this backend cannot cut a node off."""
 
     def stop_api(self) -> None:
         refuse("stopping the API server")
 
     def start_api(self) -> None:
-        """It was not stopped."""
+        """Does nothing: this backend cannot stop the API server."""
 
     def audit(self) -> list[dict[str, object]]:
         refuse("reading the API server's audit log")

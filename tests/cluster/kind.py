@@ -1,4 +1,4 @@
-"""A cluster made by kind, where Docker is there."""
+"""A cluster made by kind, which needs Docker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _API = "kube-apiserver.yaml"
 
 
 class KindCluster:
-    """See the seam."""
+    """A backend that creates a cluster with kind."""
 
     name = "kind"
 

@@ -1,4 +1,4 @@
-"""Figures that the tests measure on the way, as a table at the end and a file for whoever compares runs."""
+"""Figures that the tests measure: a table at the end of the run, and a file to compare runs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Report:
         self._figures: list[Figure] = []
 
     def add(self, name: str, value: float, unit: str) -> None:
-        """One measurement."""
+        """Adds one measurement."""
         self._samples.setdefault(name, (unit, []))[1].append(value)
 
     def take(self, figures: Sequence[Figure]) -> None:
-        """What somebody else has summed up."""
+        """Adds figures that are summarized already."""
         self._figures += figures
 
     def rows(self) -> list[tuple[str, ...]]:
-        """What was measured: name, number, median, p99, maximum, unit."""
+        """Returns the rows of the table: name, number of samples, median, p99, maximum, unit."""
         rows = []
         for name, (unit, samples) in sorted(self._samples.items()):
             figures = (quantile(samples, 0.5), quantile(samples, 0.99), max(samples))
@@ -39,7 +39,7 @@ class Report:
         ]
 
     def write(self) -> None:
-        """Leaves the samples in a file."""
+        """Writes the samples to a file."""
         measured = {name: {"unit": unit, "samples": samples} for name, (unit, samples) in self._samples.items()}
         summed = {one.name: {"unit": one.unit, "n": one.n, "p50": one.p50, "p99": one.p99} for one in self._figures}
         FILE.write_text(json.dumps(measured | summed))

@@ -1,4 +1,4 @@
-"""A stream of commands from a pod in the cluster, and what it says in the end."""
+"""A stream of commands from a pod in the cluster, and its counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SCRIPT = Path(__file__).with_name("client.py")
 
 
 class Told(NamedTuple):
-    """What the client counted; see there."""
+    """The counts of `tests.cluster.client`."""
 
     sent: int
     acknowledged: int
@@ -28,7 +28,7 @@ class Told(NamedTuple):
     gaps: list[list[float]]
 
     def check(self) -> None:
-        """Nothing acknowledged is lost, nothing goes back, both replicas agree, and there was something to lose."""
+        """Asserts that commands were sent, none is lost, no tick went back, and both replicas agree."""
         assert self.acknowledged > 0
         assert self.ticks > 0
         assert self.lost == 0, self
@@ -39,15 +39,15 @@ class Told(NamedTuple):
 
 
 def client_of(area: str) -> str:
-    """The pod that sends to an area."""
+    """Returns the manifest of the pod that sends to an area."""
     return f"client-{area}"
 
 
 class Stream:
-    """Commands to an area from now until `stop`."""
+    """Commands to an area from the construction until `stop`."""
 
     def __init__(self, world: World, area: str, *, rate: float = 200.0, node: str = "") -> None:
-        """From a pod on a node, or on any."""
+        """Starts a pod on a node, or on any node."""
         self._world, self._area = world, area
         self._name = client_of(area)
         world.kubectl("delete", "pod", self._name, "--ignore-not-found", "--grace-period=0", "--force")
@@ -59,7 +59,7 @@ class Stream:
         self.until(1)
 
     def stop(self) -> Told:
-        """Ends it; what it counted."""
+        """Ends the stream and returns its counts."""
         pods = [self._world.role(self._area, role) for role in ("active", "passive")]
         urls = json.dumps([f"http://{pod.address}:8080" for pod in pods])
         exec_ = ("exec", self._name, "--", "sh", "-c", f"echo '{urls}' > /tmp/new && mv /tmp/new /tmp/stop")
@@ -71,7 +71,7 @@ class Stream:
         return Told(**json.loads(said.splitlines()[-1]))
 
     def until(self, acknowledged: int) -> None:
-        """Waits until so many commands are acknowledged."""
+        """Waits until a number of commands is acknowledged."""
         eventually(f"{acknowledged} commands are acknowledged", lambda: self._acknowledged() >= acknowledged, 60)
 
     def _acknowledged(self) -> int:

@@ -1,4 +1,4 @@
-"""What `kubectl apply` of an area makes, and what `kubectl` shows of it."""
+"""The objects that `kubectl apply` of an area creates, and the output of `kubectl` about them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_area_ticks_soon_after_it_is_applied(
     report.add("kubectl apply of an area to redundant", time.time() - began, "s")
 
 
-def test_the_status_and_the_columns_tell_of_the_pair(world: World, pair: str) -> None:
+def test_status_and_columns_show_the_pair(world: World, pair: str) -> None:
     active, passive = world.role(pair, "active"), world.role(pair, "passive")
     status = world.areas.wait(
         "the status is written", lambda areas: areas[pair]["status"] if areas[pair]["status"].get("tick") else None, 30
@@ -50,7 +50,7 @@ def test_the_status_and_the_columns_tell_of_the_pair(world: World, pair: str) ->
     assert row[0] == pair
 
 
-def test_the_pair_is_apart_and_has_services_and_a_budget(world: World, pair: str) -> None:
+def test_the_pair_is_on_two_nodes_and_has_services_and_a_budget(world: World, pair: str) -> None:
     active, passive = world.role(pair, "active"), world.role(pair, "passive")
     assert active.node != passive.node
     for name, members in ((pair, {active.address}), (f"{pair}-any", {active.address, passive.address})):
@@ -66,9 +66,7 @@ def test_the_pair_is_apart_and_has_services_and_a_budget(world: World, pair: str
     assert {e["reason"] for e in world.events(pair)} >= {"Founded", "Ready", "Redundant"}
 
 
-def test_a_deleted_area_lets_its_pods_go_and_takes_its_belongings_along(
-    world: World, new_area: Callable[..., str]
-) -> None:
+def test_a_deleted_area_releases_its_pods_and_deletes_its_objects(world: World, new_area: Callable[..., str]) -> None:
     name = new_area()
     world.redundant(name)
     pods = {world.role(name, role).name for role in ("active", "passive")}

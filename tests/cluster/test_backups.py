@@ -1,4 +1,4 @@
-"""An area that is deleted leaves its last state behind, and another one can begin with it."""
+"""A deleted area leaves a backup of its last state, and another area can begin with it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ patches:
 
 @pytest.fixture
 def keeping(world: World, tmp_path: Path) -> Iterator[None]:
-    """Controllers that keep backups, and some that don't after."""
+    """Runs controllers that keep backups; restores the others afterwards."""
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     folder = tmp_path / "manifests" / "overlays" / "own"
     folder.mkdir()
@@ -68,7 +68,7 @@ def test_a_deleted_area_is_kept_and_comes_back(world: World, keeping: None) -> N
 
 
 def _kept(world: World) -> tuple[str, str]:
-    """Where the one backup is."""
+    """Returns the path of the only backup."""
     found = []
     for pod in world.kubectl("get", "pods", "-l", "app.kubernetes.io/component=controller", "-o", "name").split():
         files = world.kubectl("exec", pod, "--", "sh", "-c", "ls /backups/*.gz 2>/dev/null || true").split()

@@ -1,4 +1,4 @@
-"""Changes in good order: a new image, more areas, documents that are refused."""
+"""Planned changes: a new image, more areas, and documents that are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.cluster
 
 
 class Redundancy:
-    """How long an area was not redundant, by its condition."""
+    """Measures how long an area was not redundant, by its condition."""
 
     def __init__(self, world: World, name: str) -> None:
         self._name, self._since = name, 0.0
@@ -118,12 +118,12 @@ def test_a_wrong_document_is_refused_with_its_reason(world: World, wrong: Object
         world.apply(wrong)
 
 
-def test_what_an_area_is_cannot_be_changed(world: World, pair: str) -> None:
+def test_the_definition_of_an_area_cannot_change(world: World, pair: str) -> None:
     with pytest.raises(ClusterError, match="stays as it was made"):
         world.kubectl("patch", "area", pair, "--type=merge", "-p", '{"spec": {"entities": 7}}')
 
 
-def test_an_area_that_cannot_be_made_says_why(world: World) -> None:
+def test_an_impossible_area_explains_why(world: World) -> None:
     world.apply(area("orphan", "nowhere", 1))
     try:
         world.areas.wait("Ready says why", lambda areas: "nowhere is not there" in message(areas.get("orphan")), 30)

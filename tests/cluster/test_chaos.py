@@ -1,4 +1,4 @@
-"""Experiments through the resources of Chaos Mesh, which a stand-in carries out, and the verdict as a service."""
+"""Experiments with the resources of Chaos Mesh, which a fake carries out, and the verdict as a service."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cluster.fake_chaos_mesh import NO_NETEM, FakeChaosMesh
 from tests.cluster.native.images import ROOT
 from tests.cluster.native.sandbox import ClusterError
-from tests.cluster.standin import NO_NETEM, StandIn
 from tests.cluster.world import NAMESPACE, World, eventually, leader
 from tests.fault_planting import PLANT_ON_IMPORT
 
@@ -23,28 +23,27 @@ RUN = "run-chaos"
 PROMOTES_FIRST = """
 MODULE = "pairsim_controller.plan.labels"
 def plant(labels):
-    right = labels.label_actions
+    right = labels.plan_labels
     def wrong(view):
         statuses = {n: s for n, p in view.processes.items() if (s := p.replica) is not None}
-        active = labels._active(view, statuses)
+        active = labels._find_active(view, statuses)
         wanted = labels.Label(view.area, labels.Role.ACTIVE, active.term) if active else None
         if active and view.labels.get(active.replica) != wanted:
-            yield labels.SetLabel(active.replica, wanted)
-        else:
-            yield from right(view)
-    labels.label_actions = wrong
+            return (labels.SetLabel(active.replica, wanted),)
+        return right(view)
+    labels.plan_labels = wrong
 """
 
 
 @pytest.fixture
-def standin(world: World) -> Iterator[StandIn]:
+def chaos_mesh(world: World) -> Iterator[FakeChaosMesh]:
     for file in ("rbac.yaml", "verdict.yaml"):
         documents = list(yaml.safe_load_all((COMPONENT / file).read_text()))
         for document in documents:
             if document["kind"] == "Deployment":
                 document["spec"]["template"]["spec"]["containers"][0]["image"] = "pairsim:dev"
         world.apply(*documents)
-    made = StandIn(world)
+    made = FakeChaosMesh(world)
     try:
         made.open()
         yield made
@@ -56,7 +55,7 @@ def standin(world: World) -> Iterator[StandIn]:
 
 @pytest.fixture
 def promoting_first(world: World, pair: str) -> Iterator[None]:
-    """Controllers with a planted fault; what the cluster's own watch sees of it is not held against the others."""
+    """Runs controllers with a planted fault; the cluster's own watch does not count its effects against other tests."""
     meta = {"name": "planted", "namespace": NAMESPACE}
     planted = {"sitecustomize.py": PROMOTES_FIRST + PLANT_ON_IMPORT}
     world.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": planted})
@@ -82,7 +81,7 @@ def promoting_first(world: World, pair: str) -> Iterator[None]:
 
 
 def rolled(world: World) -> None:
-    """Until the new controllers are at work; the old ones work until they end."""
+    """Waits until the new controllers hold the lease; the old ones work until they end."""
     world.kubectl("rollout", "status", "deployment/pairsim-controller", "--timeout=120s", seconds=150)
     selected = ("-l", "app.kubernetes.io/component=controller", "-o", "jsonpath={.items[*].metadata.name}")
 
@@ -94,7 +93,7 @@ def rolled(world: World) -> None:
 
 
 def run(world: World, *names: str) -> tuple[int, list[dict[str, Any]]]:
-    """`pairsim-chaos run --cluster` in a pod of its own; exit code and verdicts."""
+    """Runs `pairsim-chaos run --cluster` in a pod of its own; returns the exit code and the verdicts."""
     world.kubectl("delete", "pod", RUN, "--ignore-not-found", "--grace-period=0", "--force")
     files = {f"{name}.yaml": (EXPERIMENTS / f"{name}.yaml").read_text() for name in names}
     meta = {"name": RUN, "namespace": NAMESPACE}
@@ -127,7 +126,7 @@ def run(world: World, *names: str) -> tuple[int, list[dict[str, Any]]]:
     return int(code), json.loads(said)["experiments"]
 
 
-def test_experiments_are_made_and_judged_and_leave_nothing(world: World, pair: str, standin: StandIn) -> None:
+def test_experiments_are_run_judged_and_cleaned_up(world: World, pair: str, chaos_mesh: FakeChaosMesh) -> None:
     code, verdicts = run(world, "kill-active", "partition-active-all", "stress-cpu-active")
     killed, cut, stressed = verdicts
     assert killed["held"], killed
@@ -142,8 +141,8 @@ def test_experiments_are_made_and_judged_and_leave_nothing(world: World, pair: s
     assert world.role(pair, "active").name not in killed["targets"]
 
 
-def test_a_label_that_is_swapped_in_the_wrong_order_is_found(
-    world: World, pair: str, standin: StandIn, promoting_first: None
+def test_the_verdict_finds_labels_that_are_swapped_in_the_wrong_order(
+    world: World, pair: str, chaos_mesh: FakeChaosMesh, promoting_first: None
 ) -> None:
     code, (killed,) = run(world, "container-kill-active")  # its pod, and the label on it, stay
     wrong = {check["name"]: check["reasons"] for check in killed["checks"] if not check["held"]}
@@ -152,7 +151,7 @@ def test_a_label_that_is_swapped_in_the_wrong_order_is_found(
     assert "labelled active at the same moment" in wrong["one pod labelled active"][0]
 
 
-def test_the_verdict_is_a_status_that_checks_can_ask(world: World, pair: str, standin: StandIn) -> None:
+def test_the_verdict_server_answers_status_checks(world: World, pair: str, chaos_mesh: FakeChaosMesh) -> None:
     ask = (
         "import urllib.request as u\n"
         "try: print(u.urlopen('http://pairsim-verdict:8080/verdict', timeout=5).status)\n"

@@ -1,4 +1,4 @@
-"""The console of the controller, as a forwarded port reaches it."""
+"""The console of the controller, reached through a forwarded port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.cluster.world import World, eventually
 
 pytestmark = pytest.mark.cluster
 
-_LOOK = """
+_REQUEST = """
 import asyncio, aiohttp
 async def main():
     async with aiohttp.ClientSession("http://127.0.0.1:8090") as http:
@@ -22,12 +22,12 @@ asyncio.run(main())
 """
 
 
-def test_the_controller_that_works_shows_the_world_and_the_other_one_waits(world: World, pair: str) -> None:
+def test_the_leader_shows_the_world_and_the_other_controller_refers_to_it(world: World, pair: str) -> None:
     selector = "app.kubernetes.io/component=controller"
 
     def shown() -> tuple[list[list[str]], list[str]]:
         pods = world.kubectl("get", "pods", "-l", selector, "-o", "name").split()
-        told = [json.loads(world.kubectl("exec", pod, "--", "python", "-c", _LOOK)) for pod in pods]
+        told = [json.loads(world.kubectl("exec", pod, "--", "python", "-c", _REQUEST)) for pod in pods]
         areas = [area for each in told for area in each["world"]["areas"] if area["area"] == pair]
         roles = [[replica["role"] for replica in area["replicas"]] for area in areas]
         return roles, [each["note"] for each in told if each["note"]]

@@ -1,4 +1,4 @@
-"""What controls the pairs goes: the API server, and the controllers. Pairs take over without them; labels catch up."""
+"""Losses of the control plane (API server, controllers): pairs take over without it, and labels catch up afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cluster
 AWAY_SECONDS = 60.0
 
 
-def test_pairs_take_over_while_the_api_server_is_away(world: World, pair: str, report: Report) -> None:
+def test_pairs_take_over_while_the_api_server_is_stopped(world: World, pair: str, report: Report) -> None:
     stream = Stream(world, pair)
     active, passive = world.role(pair, "active"), world.role(pair, "passive")
     world.cluster.stop_api()
@@ -39,7 +39,7 @@ def test_pairs_take_over_while_the_api_server_is_away(world: World, pair: str, r
     report.add("longest wait for an acknowledgement, active killed without an API server", said.longest, "s")
 
 
-def test_a_controller_is_killed_in_the_middle_of_a_change(world: World, pair: str, report: Report) -> None:
+def test_a_controller_is_killed_during_a_change(world: World, pair: str, report: Report) -> None:
     stream = Stream(world, pair)
     for _ in range(3):
         world.redundant(pair)
@@ -67,7 +67,7 @@ def test_both_controllers_lose_the_lease(world: World, pair: str) -> None:
     stream.stop().check()
 
 
-def test_an_area_that_is_paused_is_left_alone(world: World, pair: str) -> None:
+def test_a_paused_area_is_not_repaired(world: World, pair: str) -> None:
     world.kubectl("annotate", "area", pair, "pairsim.io/paused=true")
     lost = world.role(pair, "passive")
     world.kubectl("delete", "pod", lost.name, "--grace-period=0", "--force", "--wait=false")

@@ -1,4 +1,4 @@
-"""Processes and pods of a pair die while commands flow: nothing is lost, labels follow, redundancy comes back."""
+"""Losses of processes and pods under load: no command is lost, labels follow, and redundancy returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOSS = "leader loss to the label swapped in the API server"
 BACK = "redundancy back after a pod loss with a warm spare"
 
 
-def test_the_actives_process_is_killed_again_and_again(world: World, pair: str, report: Report) -> None:
+def test_the_actives_process_is_killed_repeatedly(world: World, pair: str, report: Report) -> None:
     stream = Stream(world, pair)
     for _ in range(KILLS):
         world.redundant(pair)
@@ -104,7 +104,7 @@ def test_the_active_hangs(world: World, pair: str, report: Report) -> None:
     stream.stop().check()
 
 
-def test_both_replicas_processes_are_killed_and_go_on_from_their_disks(world: World, pair: str) -> None:
+def test_both_replicas_processes_are_killed_and_continue_from_their_disks(world: World, pair: str) -> None:
     stream = Stream(world, pair)
     members = [world.role(pair, role) for role in ("active", "passive")]
     before = world.get(members[0], "/v1/status")["tick"]

@@ -1,4 +1,4 @@
-"""Nodes go: cut off from the network with an active that does not know it, and drained in good order."""
+"""Losses of nodes: a node that is cut off with its active, and a node that is drained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cluster.world import ROLE, Pod, World, eventually, label, leader
 pytestmark = pytest.mark.cluster
 
 
-def test_an_active_behind_a_cut_is_replaced_and_steps_down_after_it(world: World, pair: str, report: Report) -> None:
+def test_an_active_behind_a_cut_is_replaced_and_steps_down_afterwards(world: World, pair: str, report: Report) -> None:
     active, passive = _active_without_its_witness(world, pair)
     stream = Stream(world, pair, node=passive.node)
     controllers = {pod.name: pod.node for pod in world.component("controller")}
@@ -57,7 +57,7 @@ def _nodes(world: World) -> list[str]:
 
 
 def _active_without_its_witness(world: World, pair: str) -> tuple[Pod, Pod]:
-    """Makes it so that the active's node holds no other vote: only then can the others go on."""
+    """Arranges that the active's node holds no other vote, since the others can continue only then."""
     active, passive = world.role(pair, "active"), world.role(pair, "passive")
     assert active.node != passive.node
     witness = next(pod for pod in world.component("witness") if pod.name == world.status(pair)["witness"])

@@ -1,4 +1,4 @@
-"""A simulator that the image lacks comes as a wheel in a ConfigMap, and simulates."""
+"""A simulator outside of the image is installed from a wheel in a ConfigMap."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ configMapGenerator:
 
 @pytest.fixture
 def overlay(tmp_path: Path) -> Path:
-    """The manifests with an overlay of one's own, which brings the simulator of docs/simulators.md along."""
+    """Returns the manifests with an overlay that adds the simulator of docs/simulators.md."""
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     folder = tmp_path / "manifests" / "overlays" / "own"
     folder.mkdir()
@@ -45,7 +45,7 @@ def overlay(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pool(world: World, overlay: Path) -> Iterator[None]:
-    """The pool with the package, and without it after."""
+    """Runs the pool with the package, and without it afterwards."""
     try:
         _apply(world, overlay)
         yield

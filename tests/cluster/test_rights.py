@@ -1,4 +1,4 @@
-"""What the controller asks of the API server: no more than it may, and nothing that it may for no reason."""
+"""The controller's requests to the API server: few when idle, and exactly those that its rights allow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Right = tuple[str, str, str]
 IDLE_SECONDS = 30.0
 
 
-def test_an_idle_world_asks_for_next_to_nothing(world: World, pair: str, report: Report) -> None:
+def test_an_idle_world_sends_few_requests(world: World, pair: str, report: Report) -> None:
     world.redundant(pair)
     time.sleep(10)  # what comes of the making of it ends
     began = time.time()
@@ -29,8 +29,8 @@ def test_an_idle_world_asks_for_next_to_nothing(world: World, pair: str, report:
     report.add("controller's memory with one area", _memory(world), "MB")
 
 
-def test_every_right_is_used_and_none_is_lacking(world: World, pair: str) -> None:
-    """The last test of all: it counts what all of them made the controller do."""
+def test_every_right_is_used_and_no_right_is_missing(world: World, pair: str) -> None:
+    """This test runs last: it evaluates the controller's requests of all tests."""
     world.redundant(pair)
     events = world.cluster.audit()
     refused = [e for e in events if e["responseStatus"].get("code") == 403]
@@ -62,7 +62,7 @@ def _at(event: dict[str, Any]) -> float:
 
 
 def _memory(world: World) -> float:
-    """Resident, of the controller that has the most, in MB."""
+    """Returns the largest resident memory of a controller in MB."""
     words = ("grep", "VmRSS", "/proc/1/status")
     pods = world.component("controller")
     return max(int(world.kubectl("exec", pod.name, "--", *words).split()[1]) for pod in pods) / 1024

@@ -1,4 +1,4 @@
-"""What the API server says of objects, as it says it: kept by name, with the time, and waited for."""
+"""A watch on objects of the API server, which keeps them by name with the time, and waits for conditions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOK = 0.1
 
 
 class Watcher:
-    """Follows a kind of objects with `kubectl get --watch` in a thread, and begins again when that ends."""
+    """Follows a kind of objects with `kubectl get --watch` in a thread, and restarts the command when it ends."""
 
     def __init__(self, command: Callable[..., list[str]], kind: str, *words: str) -> None:
         self._command = command("get", kind, *words, "--watch", "--output-watch-events", "--output=json")
@@ -37,11 +37,11 @@ class Watcher:
         self._thread.join(10)
 
     def each(self, call: Callable[[float, str, Object], None]) -> None:
-        """Calls with Unix time, type of event and object at every event, in the watching thread."""
+        """Registers a callback for each event, with its Unix time, type and object; it runs in the watching thread."""
         self._seen.append(call)
 
     def wait(self, what: str, holds: Callable[[dict[str, Object]], Any], seconds: float) -> Any:
-        """Until something holds of the objects; what `holds` returned then.
+        """Waits until `holds` returns a true value for the objects; returns that value.
 
         Raises:
             ClusterError: Not in time.

@@ -1,4 +1,4 @@
-"""A world on the cluster as its users see it: what they apply, and what the API server shows of it."""
+"""A world on the cluster as its users see it: the documents that they apply, and the objects of the API server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from tests.cluster.backends import Cluster
 from tests.cluster.native.images import ROOT
 from tests.cluster.native.sandbox import ClusterError
-from tests.cluster.seam import Cluster
 from tests.cluster.watcher import Object, Watcher
 
 NAMESPACE = "pairsim"
@@ -24,7 +24,7 @@ _SIMULATORS = "app.kubernetes.io/name=pairsim,app.kubernetes.io/component=simula
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod, as far as tests care."""
+    """The fields of a pod that tests use."""
 
     name: str
     uid: str
@@ -43,7 +43,7 @@ class Pod:
 
 @dataclass
 class Roles:
-    """Who was labelled active when, and every moment at which two were."""
+    """When each pod was labelled active, and every moment at which two pods were."""
 
     active: dict[str, set[str]] = field(default_factory=dict)
     changes: list[tuple[float, str, str]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Roles:
     last: dict[str, str] = field(default_factory=dict)
 
     def saw(self, at: float, event: str, pod: Object) -> None:
-        """An event of the watch on the pool's pods."""
+        """Takes in an event of the watch on the pool's pods."""
         if event == "RESTART":
             self.active.clear()
             return
@@ -73,7 +73,7 @@ class Roles:
 
 
 class World:
-    """Installed from the manifests; watched until closed."""
+    """A world that is installed from the manifests and watched until it is closed."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -84,7 +84,7 @@ class World:
         self.pods.each(self._saw_pod)
 
     def install(self, overlay: str) -> None:
-        """What a user runs; returns when all is Ready."""
+        """Runs the commands of a user; returns when all Deployments are ready."""
         self.cluster.kubectl("apply", "-k", str(ROOT / "manifests" / "overlays" / overlay))
         self.pods.start()
         self.areas.start()
@@ -96,7 +96,7 @@ class World:
         self.areas.close()
 
     def kubectl(self, *words: str, stdin: bytes = b"", seconds: float = 60.0) -> str:
-        """Kubectl in the world's namespace."""
+        """Runs kubectl in the world's namespace."""
         return self.cluster.kubectl("-n", NAMESPACE, *words, stdin=stdin, seconds=seconds)
 
     def apply(self, *documents: Object) -> None:
@@ -117,11 +117,11 @@ class World:
         self.pods.wait(f"nobody has {name}", lambda pods: not [p for p in pods.values() if label(p, AREA) == name], 30)
 
     def status(self, name: str) -> Object:
-        """An area's status, as last heard."""
+        """Returns the newest observed status of an area."""
         return self.areas.objects.get(name, {}).get("status", {})
 
     def role(self, name: str, role: str) -> Pod:
-        """The one pod of an area with a role; waits for it."""
+        """Waits for exactly one pod of an area with a role, and returns it."""
 
         def found(pods: dict[str, Object]) -> Object | None:
             fitting = [p for p in pods.values() if label(p, AREA) == name and label(p, ROLE) == role and ready(p)]
@@ -130,7 +130,7 @@ class World:
         return Pod.of(self.pods.wait(f"{name} has one {role}", found, 60))
 
     def component(self, component: str) -> list[Pod]:
-        """Pods of a component that are not on their way out."""
+        """Returns the pods of a component that are not being deleted."""
         found = [p for p in self.pods.objects.values() if "deletionTimestamp" not in p["metadata"]]
         return [pod for pod in map(Pod.of, found) if pod.component == component]
 
@@ -139,7 +139,7 @@ class World:
         self.areas.wait(f"{name} is {kind}={value}", lambda areas: is_so(areas.get(name), kind, value), seconds)
 
     def redundant(self, name: str, seconds: float = 60.0) -> None:
-        """Waits until the passive could take over, as status and labels say of one and the same leadership."""
+        """Waits until status and labels agree, for the same leadership, that the passive could take over."""
         self.condition(name, "Redundant", seconds=seconds)
 
         def told(areas: dict[str, Object]) -> bool:
@@ -157,11 +157,11 @@ class World:
         self.areas.wait(f"{name} is redundant", told, seconds)
 
     def kill(self, pod: Pod, number: signal.Signals = signal.SIGKILL) -> float:
-        """The kernel kills a pod's process; the Unix time."""
+        """Kills a pod's process with SIGKILL; returns the Unix time."""
         return self.cluster.signal(pod.node, pod.uid, pod.component, number)
 
     def swapped(self, name: str, since: float, seconds: float = 30.0) -> float:
-        """Waits until another pod is labelled active; seconds since then, as a watch on the API server saw it."""
+        """Waits until another pod is labelled active; returns the seconds until a watch on the API server saw it."""
 
         def found(_pods: dict[str, Object]) -> float | None:
             later = [at for at, area, _pod in self.roles.changes if area == name and at >= since]
@@ -170,18 +170,18 @@ class World:
         return float(self.pods.wait(f"{name} has another active", found, seconds))
 
     def get(self, pod: Pod, path: str) -> Object:
-        """Asks a pod's HTTP API, from inside the cluster."""
+        """Sends a request to a pod's HTTP API from inside the cluster; returns the JSON answer."""
         return json.loads(self.curl(pod, path))
 
     def curl(self, pod: Pod, path: str) -> str:
-        """The same as text; asked by the pod itself, over the API server and the kubelet."""
+        """Returns the answer as text; the pod itself sends the request, started by the API server and the kubelet."""
         script = (
             f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080{path}', timeout=5).read().decode())"
         )
         return self.kubectl("exec", pod.name, "-c", pod.component, "--", "python", "-c", script)
 
     def events(self, name: str) -> list[Object]:
-        """Events of an area."""
+        """Returns the events about an area."""
         said = self.kubectl("get", "events.events.k8s.io", "--field-selector", f"regarding.name={name}", "-o", "json")
         return [e for e in json.loads(said)["items"] if e["regarding"]["kind"] == "Area"]
 
@@ -191,13 +191,13 @@ class World:
 
 
 def plane(name: str, tick_rate: int = 20) -> Object:
-    """A plane as a user writes it."""
+    """Returns a plane as a user writes it."""
     spec = {"simulator": "physics", "tickRate": tick_rate, "seed": 7, "bounds": BOUNDS}
     return {**_head("Plane", name), "spec": spec}
 
 
 def area(name: str, of: str, entities: int) -> Object:
-    """An area as a user writes it."""
+    """Returns an area as a user writes it."""
     return {**_head("Area", name), "spec": {"plane": of, "bounds": BOUNDS, "entities": entities}}
 
 
@@ -207,23 +207,23 @@ def _head(kind: str, name: str) -> Object:
 
 
 def label(found: Object, key: str) -> str:
-    """A label's value, or ""."""
+    """Returns a label's value; empty if it is missing."""
     return str(found["metadata"].get("labels", {}).get(key, ""))
 
 
 def ready(pod: Object) -> bool:
-    """Whether Services lead to it."""
+    """Returns whether Services route to the pod."""
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
 
 
 def is_so(found: Object | None, kind: str, value: str) -> bool:
-    """Whether an area has a condition."""
+    """Returns whether an area has a condition."""
     conditions = (found or {}).get("status", {}).get("conditions", [])
     return any(c["type"] == kind and c["status"] == value for c in conditions)
 
 
 def eventually(what: str, holds: Any, seconds: float) -> Any:
-    """For what no watch tells: asks again until it holds."""
+    """Polls until a condition holds that no watch reports."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
         if time.monotonic() > deadline:
@@ -233,7 +233,7 @@ def eventually(what: str, holds: Any, seconds: float) -> Any:
 
 
 def leader(world: World) -> str:
-    """The controller that works; waits for one."""
+    """Waits for a controller that holds the lease, and returns its pod."""
 
     def holder() -> str:
         found = world.kubectl("get", "lease", "pairsim-controller", "--ignore-not-found", "-o", "json")

@@ -46,14 +46,14 @@ from pairsim_controller.cli.main import probes
 from pairsim_controller.console.history import Event
 from pairsim_controller.console.sampling import Sample
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, PlaneStatus, StoredAssignment, body_of
-from pairsim_controller.kube.manager import Candidate, new_secret
-from pairsim_controller.kube.metrics import Meters as ControllerMeters
-from pairsim_controller.kube.owned_objects import belongings
-from pairsim_controller.local.api import Order, world_app
-from pairsim_controller.local.process import Slot
-from pairsim_controller.local.processes_api import EndOrder, StartOrder
+from pairsim_controller.kube.manager import Manager, new_secret
+from pairsim_controller.kube.metrics import ControllerMetrics as ControllerMeters
+from pairsim_controller.kube.owned_objects import owned_objects
+from pairsim_controller.local.api import AreaAction, world_app
+from pairsim_controller.local.process import ProcessSpec
+from pairsim_controller.local.processes_api import EndProcessRequest, StartProcessRequest
 from pairsim_controller.local.world import LocalWorld
-from tests.unit.controller.worlds import fakes as local_world
+from tests.unit.controller.local_worlds import local_world
 from tests.unit.manifests.rendered import build as kustomized
 from tests.unit.monitoring.exposed import GROUP, everything
 from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness
@@ -82,16 +82,16 @@ JSON_DOCUMENTS: dict[str, object] = {
     "error": Failure,
     "world as `pairsim status --json` shows it": WorldStatus,
     "process of a local world": LocalProcessStatus,
-    "order to kill or to switch over": Order,
-    "order to end a process": EndOrder,
-    "order to start a process": StartOrder,
+    "order to kill or to switch over": AreaAction,
+    "order to end a process": EndProcessRequest,
+    "order to start a process": StartProcessRequest,
     "console: event": Event,
     "console: sample": Sample,
     "line of a backup": Command,
     "status of an Area": AreaStatus,
     "assignment in the status of an Area": StoredAssignment,
     "status of a Plane": PlaneStatus,
-    "slot in pool.json": Slot,
+    "slot in pool.json": ProcessSpec,
 }
 """Types of documents, by what users call them."""
 
@@ -113,7 +113,7 @@ def area_status_body(document: dict[str, object]) -> dict[str, object]:
 
 def area_belongings(document: dict[str, object]) -> Iterable[dict[str, object]]:
     """Returns the objects that the controller makes for an Area."""
-    return belongings(msgspec.convert(document, AreaObject))
+    return owned_objects(msgspec.convert(document, AreaObject))
 
 
 def verdict_json(documents: list[dict[str, object]]) -> bytes:
@@ -201,12 +201,12 @@ def witness() -> web.Application:
 
 def controller(*, ready: bool) -> web.Application:
     """Returns the controller's server of probes and metrics."""
-    return probes(cast("Candidate", SimpleNamespace(ready=ready)), ControllerMeters())
+    return probes(cast("Manager", SimpleNamespace(ready=ready)), ControllerMeters())
 
 
 def controller_console() -> web.Application:
     """Returns the console of a controller that waits for the Lease."""
-    return console_app(cast("Candidate", SimpleNamespace(cluster=None)))
+    return console_app(cast("Manager", SimpleNamespace(cluster=None)))
 
 
 def local_service(world: LocalWorld) -> web.Application:

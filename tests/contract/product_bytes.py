@@ -32,8 +32,8 @@ from pairsim.replication.raft.storage import MemoryStorage
 from pairsim.replication.sync.codec import Encoder, apply_delta, apply_keyframe, pack
 from pairsim.replication.sync.messages import ToActive, ToSubscriber, decode_to_subscriber, encode_to_subscriber
 from pairsim.server.reads.backup import packed
-from pairsim_controller.kube.manager import Candidate
-from pairsim_controller.kube.metrics import Meters as ControllerMeters
+from pairsim_controller.kube.manager import Manager
+from pairsim_controller.kube.metrics import ControllerMetrics as ControllerMeters
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from tests.unit.replication.process.processes import settings
@@ -204,8 +204,8 @@ def member_folder(folder: Path, document: dict[str, object]) -> None:
 def world_folder(folder: Path, document: dict[str, object]) -> None:
     """Writes the files of a local world."""
     data = DataFolder(folder)
-    data.record({"north": msgspec.convert(document, Assignment)})
-    data.save({"north": "north.jsonl.gz"})
+    data.write_assignments({"north": msgspec.convert(document, Assignment)})
+    data.write_backup_files({"north": "north.jsonl.gz"})
     data.check((msgspec.convert(document["spec"], AreaSpec),), release=False)
 
 
@@ -216,7 +216,7 @@ def backup_name(folder: Path) -> str:
         await save(b"x")
         return BackupSummary(tick=12, entities=int(seconds > 0))
 
-    return asyncio.run(BackupFolder(folder).take(cast("ProcessClient", SimpleNamespace(backup=made)), "north"))
+    return asyncio.run(BackupFolder(folder).write(cast("ProcessClient", SimpleNamespace(backup=made)), "north"))
 
 
 def restored(line: bytes) -> object:
@@ -226,5 +226,5 @@ def restored(line: bytes) -> object:
 
 def lease_name() -> str:
     """Returns the name of the Lease that controllers of a world share."""
-    candidate = Candidate(cast("object", None), "worlds", "me", ControllerMeters())  # type: ignore[arg-type]
+    candidate = Manager(cast("object", None), "worlds", "me", ControllerMeters())  # type: ignore[arg-type]
     return candidate._lease._name

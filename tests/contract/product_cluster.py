@@ -15,18 +15,18 @@ import msgspec
 from pairsim.model.labels import RELEASE_FINALIZER
 from pairsim.model.status import Role
 from pairsim_controller.kube.api.connection import Connection
-from pairsim_controller.kube.api.events import Events
+from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.lease import Lease
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, PlaneObject, Pod
 from pairsim_controller.kube.api.port import AREAS, WATCHED, Resource
 from pairsim_controller.kube.api.writes import KubeApi
-from pairsim_controller.kube.conditions import area_status
 from pairsim_controller.kube.plane_reconciler import plane_status
 from pairsim_controller.kube.pods import label_patch
-from pairsim_controller.kube.status_events import stories
-from pairsim_controller.plan.view import Kind, Label, Say, View
+from pairsim_controller.kube.status.conditions import area_status
+from pairsim_controller.kube.status.status_events import events_between
+from pairsim_controller.plan.view import Kind, Label, Report, View
 from tests.contract.product_bytes import lease_name
-from tests.unit.controller.views import assignment, dead, pair, process, replica, silent, spare, view
+from tests.unit.controller.builders import assignment, dead, pair, process, replica, silent, spare, view
 
 Body = dict[str, Any]
 _PAIR = assignment("sim-1", "sim-2", "witness-1")
@@ -80,12 +80,12 @@ async def requests() -> list[Body]:
     """Returns the requests of a write and of an event."""
     recorder = _Recorder()
     connection = cast("Connection", recorder)
-    events = Events(connection, "worlds", "me")
+    events = EventRecorder(connection, "worlds", "me")
     api = KubeApi(connection, "worlds", events)
     await api.apply(AREAS, {"metadata": {"name": "north"}, "status": {}}, subresource="status")
     await api.apply(AREAS, {"metadata": {"name": "north"}}, force=False)
     for warning in (False, True):
-        api.tell({"kind": "Area", "name": "north", "uid": "u"}, "Ready", f"{warning}", warning=warning)
+        api.emit({"kind": "Area", "name": "north", "uid": "u"}, "Ready", f"{warning}", warning=warning)
     writing = asyncio.create_task(events.run())
     async with asyncio.timeout(5):
         while len(recorder.requests) < 4:
@@ -110,18 +110,20 @@ def kinds() -> list[str]:
 
 def told(before: Body, after: Body) -> list[tuple[str, bool]]:
     """Returns the events between two statuses: each reason, and whether it is a warning."""
-    return [(s.reason, s.warning) for s in stories(*(msgspec.convert(one, AreaStatus) for one in (before, after)))]
+    return [
+        (s.reason, s.warning) for s in events_between(*(msgspec.convert(one, AreaStatus) for one in (before, after)))
+    ]
 
 
 def conditions() -> dict[str, list[tuple[str, str, str]]]:
     """Returns the conditions of an Area in many situations."""
     whole = view(_FIRST, _SECOND, _WITNESS, recorded=(_PAIR,))
     alone = process("sim-1", replica("sim-1", _PAIR, Role.ACTIVE))
-    seen: dict[str, tuple[View, Iterable[Say]]] = {
+    seen: dict[str, tuple[View, Iterable[Report]]] = {
         "whole": (whole, ()),
         "paused": (msgspec.structs.replace(whole, paused=True), ()),
-        "something waits": (whole, [Say("west", "no spare")]),
-        "something is slow": (whole, [Say("west", "too slow", reason="Slow")]),
+        "something waits": (whole, [Report("west", "no spare")]),
+        "something is slow": (whole, [Report("west", "too slow", reason="Slow")]),
         "nobody": (view(recorded=(_PAIR,)), ()),
         "unfounded": (view(spare("sim-1")), ()),
         "no witness": (view(_FIRST, _SECOND, silent("witness-1", 1), recorded=(_PAIR,)), ()),
@@ -129,7 +131,7 @@ def conditions() -> dict[str, list[tuple[str, str, str]]]:
         "no active": (view(dead("sim-1"), _SECOND, _WITNESS, recorded=(_PAIR,)), ()),
         "deleted": (view(dead("sim-1"), _SECOND, _WITNESS, recorded=(_PAIR,), areas=()), ()),
     }
-    return {name: _conditions(area_status(look, AreaStatus(), said=list(said), last=None, generation=1, wall=0.0))
+    return {name: _conditions(area_status(look, AreaStatus(), warnings=list(said), last=None, generation=1, wall=0.0))
             for name, (look, said) in seen.items()}  # fmt: skip
 
 

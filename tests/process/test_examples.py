@@ -54,7 +54,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> Iterator[R
     os.environ["PYTHONPATH"] = os.pathsep.join([str(OWN), str(plugins), *([before] if before else [])])
     try:
         made.start()
-        until(lambda: any("the world is ready" in line for line in made.sentences()), "the world is ready", seconds=120)
+        until(lambda: any("the world is ready" in line for line in made.messages()), "the world is ready", seconds=120)
         yield made
     finally:
         made.close()
@@ -81,7 +81,7 @@ def test_observe_through_a_takeover(world: RunningWorld) -> None:
     ) as done:
         assert done.stdout is not None
         first = done.stdout.readline()
-        world.order("kill", "west", "--role", "active")
+        world.run("kill", "west", "--role", "active")
         rest = done.stdout.readlines()
     assert done.returncode == 0
     seen = [(int(tick), int(term)) for tick, term in re.findall(r"tick (\d+), term (\d+)", "".join([first, *rest]))]
@@ -97,28 +97,24 @@ def test_own_simulator(world: RunningWorld) -> None:
 
 
 def test_plugin_wheel(world: RunningWorld) -> None:
-    (valley,) = [area for area in world.picture().areas if area.area == "valley"]
+    (valley,) = [area for area in world.status().areas if area.area == "valley"]
     assert valley.redundant
     assert [replica.entities for replica in valley.replicas] == [100, 100]
 
 
 def test_chaos(world: RunningWorld) -> None:
-    until(
-        lambda: all(area.redundant for area in world.picture().areas) and world.picture().spares, "the world is whole"
-    )
+    until(lambda: all(area.redundant for area in world.status().areas) and world.status().spares, "the world is whole")
     (words,) = commands(EXAMPLES / "05-chaos" / "README.md", "pairsim-chaos run")
     program = [sys.executable, "-m", "pairsim_chaos", *words[1:]]
     assert "held" in run(*program, "--port", world.port, "--calm", "0.5")
 
 
 def test_ten_kills(world: RunningWorld) -> None:
-    until(
-        lambda: all(area.redundant for area in world.picture().areas) and world.picture().spares, "the world is whole"
-    )
-    before = {area.area: area.replicas[0].entities for area in world.picture().areas}
+    until(lambda: all(area.redundant for area in world.status().areas) and world.status().spares, "the world is whole")
+    before = {area.area: area.replicas[0].entities for area in world.status().areas}
     output = run(sys.executable, str(EXAMPLES / "ten_kills.py"), "--port", world.port, "--kills", "1", "--rate", "300")
     assert output.endswith("Nothing was lost.\n")
     until(
-        lambda: {area.area: area.replicas[0].entities for area in world.picture().areas if area.replicas} == before,
+        lambda: {area.area: area.replicas[0].entities for area in world.status().areas if area.replicas} == before,
         "the entities of the run are gone",
     )

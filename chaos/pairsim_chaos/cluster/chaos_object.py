@@ -21,7 +21,13 @@ from pairsim.model.labels import CHAOS_RUN_ANNOTATION
 from pairsim_chaos.cluster.force_delete import FORCE, MERGE, by_hand, written_down
 from pairsim_chaos.cluster.objects import ChaosObject
 from pairsim_chaos.target import RefusedFaultError, WorldError
-from pairsim_controller.kube.api.connection import ConflictError, Connection, GoneError, RefusedError, UnreachableError
+from pairsim_controller.kube.api.connection import (
+    ApiRefusedError,
+    ApiUnreachableError,
+    ConflictError,
+    Connection,
+    ObjectGoneError,
+)
 from pairsim_controller.kube.api.port import ApiError, Body
 
 GROUP = "/apis/chaos-mesh.org/v1alpha1"
@@ -57,11 +63,11 @@ class Created:
         self._there = True
         try:
             await self._connection.request("POST", self._collection(self._plural), body=self._body)
-        except UnreachableError as error:
+        except ApiUnreachableError as error:
             raise WorldError(f"it could not be created: {error}") from error
         except ApiError as error:
             self._there = False
-            if isinstance(error, GoneError):
+            if isinstance(error, ObjectGoneError):
                 raise RefusedFaultError(
                     f"the cluster does not know its kind: install Chaos Mesh 2.x ({error})"
                 ) from error
@@ -81,7 +87,7 @@ class Created:
         """
         try:
             return await self._seen()
-        except GoneError as error:
+        except ObjectGoneError as error:
             raise WorldError(f"somebody else deleted it: {error}") from error
 
     async def now(self) -> ChaosObject:
@@ -95,7 +101,7 @@ class Created:
             try:
                 return await self.look()
             except ApiError as error:
-                if isinstance(error, RefusedError) or time.monotonic() > deadline:
+                if isinstance(error, ApiRefusedError) or time.monotonic() > deadline:
                     raise WorldError(f"it cannot be looked at: {error}") from error
             await asyncio.sleep(_LOOK)
 
@@ -129,7 +135,7 @@ class Created:
             trouble = "it is deleted and still there, Chaos Mesh cannot take it back"
             try:
                 await self._remove(time.monotonic() - began)
-            except RefusedError as error:
+            except ApiRefusedError as error:
                 raise WorldError(f"it could not be deleted, do it by hand, {self._by_hand}: {error}") from error
             except ApiError as error:
                 trouble = str(error)
@@ -143,7 +149,7 @@ class Created:
         if self._there:
             self._there = await self._still_there(waited)
         while self._left and not self._there:
-            with contextlib.suppress(GoneError):
+            with contextlib.suppress(ObjectGoneError):
                 await self._connection.request("DELETE", self._left[-1])
             self._left.pop()
 
@@ -151,7 +157,7 @@ class Created:
         """Has it deleted if it is, and is it not deleted yet."""
         try:
             seen = await self._seen()
-        except GoneError:
+        except ObjectGoneError:
             return not (self._answered or waited > _LATE)
         if seen.metadata.annotations.get(CHAOS_RUN_ANNOTATION) != self._run:
             return False  # somebody else's, of the same name

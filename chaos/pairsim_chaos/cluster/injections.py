@@ -16,7 +16,7 @@ from pairsim_chaos.cluster.progress import NODES, Progress, collections
 from pairsim_chaos.experiment.experiment import Schedule, Workflow
 from pairsim_chaos.experiment.faults import Fault, PodFault
 from pairsim_chaos.target import WorldError
-from pairsim_controller.kube.api.connection import Connection, RefusedError
+from pairsim_controller.kube.api.connection import ApiRefusedError, Connection
 from pairsim_controller.kube.api.port import ApiError
 
 _INJECTED, _RECOVERED, _GONE = 30.0, 60.0, 60.0
@@ -88,7 +88,7 @@ class MakingFaults:
             late = time.monotonic() > deadline
             try:
                 ended, complaint = await self._look(), "it was not over"
-            except RefusedError as error:
+            except ApiRefusedError as error:
                 raise WorldError(f"what it makes cannot be looked at: {error}") from error
             except ApiError as error:
                 ended, complaint = False, str(error)
@@ -110,7 +110,7 @@ class MakingFaults:
             try:
                 left = [(plural, each) for plural, each in await self._found() if each.metadata.uid in ours]
             except ApiError as error:
-                if isinstance(error, RefusedError) or time.monotonic() > deadline:
+                if isinstance(error, ApiRefusedError) or time.monotonic() > deadline:
                     raise WorldError(f"whether its faults are gone cannot be seen, look for them: {error}") from error
             if left and time.monotonic() > deadline:
                 raise WorldError(self._stay(left))

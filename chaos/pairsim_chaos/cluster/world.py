@@ -22,7 +22,7 @@ from pairsim_chaos.experiment.experiment import Experiment, Schedule, StatusChec
 from pairsim_chaos.run.cleanup import to_its_end, undone
 from pairsim_chaos.spec.cron import every
 from pairsim_chaos.target import Asked, Injection, RefusedFaultError, Scene, WorldError
-from pairsim_controller.kube.api.connection import Connection, GoneError
+from pairsim_controller.kube.api.connection import Connection, ObjectGoneError
 from pairsim_controller.kube.api.port import ApiError
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class ClusterWorld:
         for plural in (experiment.plural, *makes):
             try:
                 await self._open().request("GET", self._path(experiment, plural), query={"limit": "1"})
-            except GoneError:
+            except ObjectGoneError:
                 return f"the cluster knows no {plural}.chaos-mesh.org: install Chaos Mesh 2.x"
             except ApiError as error:
                 raise WorldError(str(error)) from error

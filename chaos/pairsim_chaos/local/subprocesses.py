@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 
+from pairsim.model.parent_death import request_signal_on_parent_death
 from pairsim_chaos.target import WorldError
 
 _SECONDS = 20.0
-_PR_SET_PDEATHSIG = 1
 
 
 async def run(*command: str) -> str:
@@ -74,4 +73,4 @@ async def end(process: Process) -> None:
 
 def _end_with_parent() -> None:
     """A fault must not outlive whoever would take it back."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    request_signal_on_parent_death(signal.SIGTERM)

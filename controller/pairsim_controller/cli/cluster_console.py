@@ -1,4 +1,7 @@
-"""The console of a world in a cluster: served by the controller that works, to whoever may forward a port to it."""
+"""The console of a world in a cluster.
+
+The controller that holds the Lease serves the console on loopback, for a user who forwards a port to its pod.
+"""
 
 from __future__ import annotations
 
@@ -9,56 +12,58 @@ from pairsim.client import ClientError
 from pairsim.model.world_status import WorldStatus
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
-from pairsim_controller.console.loopback_guard import MAX_BODY, guard, order, problem
+from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES, error_response, loopback_guard, read_json
 from pairsim_controller.console.page import add_page
-from pairsim_controller.kube.manager import Candidate
+from pairsim_controller.kube.manager import Manager
 
-_WAITS = "this controller waits for the Lease: forward a port to the one that holds it"
-_SENTENCES = {404: "there is nothing; the console is at /"}
+_NOT_LEADING = "this controller waits for the Lease: forward a port to the one that holds it"
+_MESSAGES = {404: "unknown path; the console is at /"}
 
 
-class _SwitchoverOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClusterSwitchoverRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/switchover`."""
+
     area: str
 
 
-class _Shown:
-    """What the candidate works on."""
+class _ClusterSource:
+    """The world that the manager controls; empty while another controller holds the lease."""
 
     can_kill = False
 
-    def __init__(self, candidate: Candidate) -> None:
-        self._candidate = candidate
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
 
     @property
     def note(self) -> str:
-        return "" if self._candidate.cluster is not None else _WAITS
+        return "" if self._manager.cluster is not None else _NOT_LEADING
 
-    def picture(self) -> WorldStatus:
-        cluster = self._candidate.cluster
-        return cluster.picture() if cluster is not None else WorldStatus([], [])
+    def world_status(self) -> WorldStatus:
+        cluster = self._manager.cluster
+        return cluster.world_status() if cluster is not None else WorldStatus([], [])
 
 
-def console_app(candidate: Candidate) -> web.Application:
-    """The application; for loopback."""
+def console_app(manager: Manager) -> web.Application:
+    """Returns the console's application, which answers requests for loopback host names only."""
 
     async def switchover(request: web.Request) -> web.Response:
-        wanted = await order(request, _SwitchoverOrder)
+        wanted = await read_json(request, ClusterSwitchoverRequest)
         if isinstance(wanted, web.Response):
             return wanted
-        cluster = candidate.cluster
+        cluster = manager.cluster
         if cluster is None:
-            return problem(409, _WAITS)
-        active = cluster.active(wanted.area)
+            return error_response(409, _NOT_LEADING)
+        active = cluster.active_client(wanted.area)
         if active is None:
-            return problem(409, f"{wanted.area} has no active at the moment: try again")
+            return error_response(409, f"{wanted.area} has no active at the moment: try again")
         try:
             return web.json_response(body=msgspec.json.encode(await active.switchover()))
         except ClientError as error:
-            return problem(409, str(error))
+            return error_response(409, str(error))
 
-    hosts = frozenset({"127.0.0.1", "localhost"})
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[guard(hosts, "this controller", _SENTENCES)])
-    feed = Feed(_Shown(candidate), History())
+    guard = loopback_guard(frozenset({"127.0.0.1", "localhost"}), "this controller", _MESSAGES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[guard])
+    feed = Feed(_ClusterSource(manager), History())
     add_page(app)
     app.cleanup_ctx.append(feed.running)
     app.router.add_get("/v1/console", feed.serve)

@@ -1,4 +1,4 @@
-"""`pairsim-controller`: the controller of a world in a Kubernetes namespace."""
+"""The command `pairsim-controller`: the controller of a world in a Kubernetes namespace."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pairsim.server.http.listener import serve_app
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.port import ApiError
-from pairsim_controller.kube.manager import Candidate
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.manager import Manager
+from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 
 log = structlog.get_logger()
@@ -27,27 +27,33 @@ log = structlog.get_logger()
 
 @click.command()
 @click.option(
-    "--namespace", envvar="POD_NAMESPACE", help="Of the world. [default: that of the kubeconfig or service account]"
+    "--namespace",
+    envvar="POD_NAMESPACE",
+    help="Namespace of the world. [default: that of the kubeconfig or service account]",
 )
 @click.option(
     "--kubeconfig",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     envvar="KUBECONFIG",
-    help="File with the cluster and its credentials. [default: the pod's service account]",
+    help="Kubeconfig file with the cluster and its credentials. [default: the pod's service account]",
 )
-@click.option("--http", default="127.0.0.1:8080", show_default=True, help="Where probes and metrics are served.")
+@click.option("--http", default="127.0.0.1:8080", show_default=True, help="Address of the probes and metrics.")
 @click.option(
-    "--console", default="", metavar="HOST:PORT", help="Where the console is served, on loopback. [default: nowhere]"
+    "--console", default="", metavar="HOST:PORT", help="Loopback address of the console. [default: no console]"
 )
 @click.option(
     "--backups",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the last states of areas that are deleted. [default: they are not kept]",
+    help="Folder for the last states of deleted areas. [default: they are not kept]",
 )
 @click.option(
-    "--identity", envvar="POD_NAME", help="Of this controller, unlike any other's. [default: host name and process id]"
+    "--identity",
+    envvar="POD_NAME",
+    help="Name of this controller, unique in the namespace. [default: host name and process id]",
 )
-@click.option("--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL", help="debug, info, …")
+@click.option(
+    "--log-level", default="info", show_default=True, envvar="PAIRSIM_LOG_LEVEL", help="Log level: debug, info, …"
+)
 def main(
     namespace: str | None,
     kubeconfig: Path | None,
@@ -57,9 +63,9 @@ def main(
     identity: str | None,
     log_level: str,
 ) -> None:
-    """Makes a pair of every Area, and keeps the role labels of its pods true.
+    """Runs a pair for every Area, and keeps the role labels of its pods up to date.
 
-    Of several controllers in a namespace the one that holds the Lease works.
+    Of several controllers in a namespace, the one that holds the Lease works.
     """
     logs.configure(log_level)
     name = identity or f"{socket.gethostname()}-{os.getpid()}"
@@ -84,19 +90,19 @@ async def _run(
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    meters = Meters()
-    connection = await Connection.open(kubeconfig, observe=meters.request)
+    metrics = ControllerMetrics()
+    connection = await Connection.open(kubeconfig, observe=metrics.observe_request)
     try:
-        candidate = Candidate(connection, namespace or connection.namespace, identity, meters, backups)
-        async with contextlib.AsyncExitStack() as served:
-            await served.enter_async_context(serve_app(probes(candidate, meters), http))
+        manager = Manager(connection, namespace or connection.namespace, identity, metrics, backups)
+        async with contextlib.AsyncExitStack() as servers:
+            await servers.enter_async_context(serve_app(probes(manager, metrics), http))
             if console:
-                await served.enter_async_context(serve_app(console_app(candidate), console))
-            log.info("serves", identity=identity, namespace=namespace or connection.namespace, http=http)
-            work = asyncio.create_task(candidate.run())
-            told = asyncio.create_task(stop.wait())
-            await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
-            told.cancel()
+                await servers.enter_async_context(serve_app(console_app(manager), console))
+            log.info("listening", identity=identity, namespace=namespace or connection.namespace, http=http)
+            work = asyncio.create_task(manager.run())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
             work.cancel()
             try:
                 await work
@@ -106,22 +112,22 @@ async def _run(
         await connection.close()
 
 
-def probes(candidate: Candidate, meters: Meters) -> web.Application:
-    """What the kubelet and Prometheus ask."""
+def probes(manager: Manager, metrics: ControllerMetrics) -> web.Application:
+    """Returns the application with the kubelet's probes and Prometheus's metrics."""
 
     async def live(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
     async def ready(_request: web.Request) -> web.Response:
-        if candidate.ready:
+        if manager.ready:
             return web.Response(text="ready\n")
-        return web.Response(status=503, text="it has not heard of the API server yet\n")
+        return web.Response(status=503, text="the API server has not answered yet\n")
 
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=meters.text(), headers={"Content-Type": meters.content_type})
+    async def render_metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
 
     app = web.Application()
-    app.add_routes([web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", metrics)])
+    app.add_routes([web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", render_metrics)])
     return app
 
 

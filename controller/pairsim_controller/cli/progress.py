@@ -1,4 +1,4 @@
-"""What `pairsim up` says of the areas: when each is redundant, and when it has not been so for a while and why."""
+"""The progress messages of `pairsim up`: when an area becomes redundant, and why it is not redundant for a while."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from pairsim.model.world_status import AreaStatusView, WorldStatus
-from pairsim_controller.reconcile.redundancy_tracker import Change, News, Redundancy
+from pairsim_controller.reconcile.redundancy_tracker import RedundancyChange, RedundancyEvent, RedundancyTracker
 
 
-class Announcer:
-    """Remembers what was told of which area; sans-I/O. Times are in seconds, of any clock that goes forward."""
+class ProgressReporter:
+    """Finds new messages in the statuses of a world. Sans-I/O; times are in seconds of any clock that goes forward."""
 
     def __init__(self, began: float, ready: str) -> None:
-        """`ready` is what to say when every area has been redundant once; the world was started at `began`."""
+        """Measures from `began`; `ready` is the message when every area has been redundant once."""
         self._began, self._ready = began, ready
-        self._areas: defaultdict[str, Redundancy] = defaultdict(Redundancy)
-        self._begun: set[str] = set()
+        self._areas: defaultdict[str, RedundancyTracker] = defaultdict(RedundancyTracker)
+        self._redundant_once: set[str] = set()
 
-    def fresh(self, picture: WorldStatus, now: float) -> Iterator[str]:
-        """What is news."""
+    def new_messages(self, picture: WorldStatus, now: float) -> Iterator[str]:
+        """Yields the messages since the last call."""
         for area in picture.areas:
-            news = self._areas[area.area].see(area, now)
+            news = self._areas[area.area].observe(area, now)
             if news is not None:
-                yield f"{area.area}: {self._sentence(area, news, now)}"
-        if self._ready and len(self._begun) == len(picture.areas):
+                yield f"{area.area}: {self._message(area, news, now)}"
+        if self._ready and len(self._redundant_once) == len(picture.areas):
             yield self._ready
             self._ready = ""
 
-    def _sentence(self, area: AreaStatusView, news: News, now: float) -> str:
-        if news.change is Change.LOST:
+    def _message(self, area: AreaStatusView, news: RedundancyEvent, now: float) -> str:
+        if news.change is RedundancyChange.LOST:
             return f"not redundant for {news.seconds:.0f} s: {area.missing}"
         names = " and ".join(f"{replica.replica} ({replica.role})" for replica in area.replicas)
-        what = f"{names}, {max(replica.entities for replica in area.replicas)} entities"
-        if news.change is Change.BEGUN:
-            self._begun.add(area.area)
-            return f"redundant after {now - self._began:.2f} s: {what}"
-        return f"redundant again after {news.seconds:.2f} s: {what}" if news.seconds else f"redundant: {what}"
+        pair = f"{names}, {max(replica.entities for replica in area.replicas)} entities"
+        if news.change is RedundancyChange.BEGUN:
+            self._redundant_once.add(area.area)
+            return f"redundant after {now - self._began:.2f} s: {pair}"
+        return f"redundant again after {news.seconds:.2f} s: {pair}" if news.seconds else f"redundant: {pair}"

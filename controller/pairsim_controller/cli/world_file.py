@@ -1,6 +1,6 @@
-"""The world that `pairsim up` is asked for, refused here if its processes could not simulate it.
+"""The world file of `pairsim up`, checked before any process starts.
 
-Once an area is founded, what defines it cannot change: a slip must be told before.
+What defines an area cannot change once its pair runs, so a mistake has to be reported before.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from pairsim.model.simulation.simulator import ParameterError, SimulatorNotFound
 
 
 def read_world(path: Path) -> tuple[AreaSpec, ...]:
-    """The areas of a world file.
+    """Returns the areas of a world file.
 
     Raises:
-        click.ClickException: It cannot be read, or used; all that is wrong, one sentence a line.
+        click.ClickException: The file cannot be read, or its world cannot be simulated; one line per mistake.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise click.ClickException(f"{path} is no world file: it has over {MAX_BYTES >> 20} MiB")
+            raise click.ClickException(f"{path} is too long for a world file: it has over {MAX_BYTES >> 20} MiB")
         areas = load_world(data.decode("utf-8-sig")).specs()
     except OSError as error:
         raise click.ClickException(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise click.ClickException(f"{path} is no text: {error}") from error
+        raise click.ClickException(f"{path} is not UTF-8 text: {error}") from error
     except DocumentError as error:
         raise click.ClickException(f"{path} cannot be used:\n{error}") from error
-    sentences = {spec.plane: sentence for spec in areas if (sentence := _unusable(spec))}
-    if sentences:
-        raise click.ClickException("\n".join(f"Plane {plane}: {text}" for plane, text in sentences.items()))
+    mistakes = {spec.plane: mistake for spec in areas if (mistake := _simulator_error(spec))}
+    if mistakes:
+        raise click.ClickException("\n".join(f"Plane {plane}: {text}" for plane, text in mistakes.items()))
     return areas
 
 
-def _unusable(spec: AreaSpec) -> str:
-    """Why no process could simulate it; empty if one can."""
+def _simulator_error(spec: AreaSpec) -> str:
+    """Returns why no process can simulate an area; empty if a process can."""
     here = str(Path.cwd())
     if ":" in spec.simulator and here not in sys.path:
-        sys.path.insert(0, here)  # where its processes, which are started by `python -m`, find it
+        sys.path.insert(0, here)  # its processes, which are started by `python -m`, find the module there too
     own: frozenset[str] = frozenset()
     try:
         kind = load_simulator(spec.simulator)
@@ -52,6 +52,6 @@ def _unusable(spec: AreaSpec) -> str:
         kind(spec)
     except (ParameterError, SimulatorNotFoundError) as error:
         return str(error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever somebody else's simulator does
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a simulator is foreign code
         return f"the simulator {spec.simulator} raised {error_with_location(error, own)}"
     return ""

@@ -1,1 +1,1 @@
-"""The page that shows a world: its map, its pairs, what happened to them, and two orders."""
+"""The web console of a world: its map, its pairs, a timeline, and buttons for switchover and kill."""

@@ -1,6 +1,7 @@
-"""`WS /v1/console`: the world as it changes, for pages that show it.
+"""`WS /v1/console`: the world and its changes, pushed to the pages that show it.
 
-Of everything only the newest is kept for a viewer: one that reads slowly sees fewer pictures, and nothing piles up.
+A viewer has only the newest message of each kind in its outbox, so a slow viewer sees fewer messages and memory is
+bounded.
 """
 
 from __future__ import annotations
@@ -19,101 +20,104 @@ from pairsim_controller.console.history import History
 from pairsim_controller.console.sampling import Sample, Sampler
 
 MAX_VIEWERS = 8
-_LOOK = 0.1
-_SHARE = 20.0
-_HZ = 5.0
+_POLL_SECONDS = 0.1
+_MIN_IDLE_SHARE = 20.0
+"""The pause after a poll is at least this many times as long as the poll, so polls take at most 5 % of a core."""
+
+_MAX_HZ = 5.0
 _SEND_SECONDS = 5.0
-_MAX_INCOMING = 1024
+_MAX_INCOMING_BYTES = 1024
 
 
-class Shown(Protocol):
-    """The world that is shown."""
+class WorldSource(Protocol):
+    """The world that a console shows."""
 
     @property
     def can_kill(self) -> bool:
-        """Whether its processes can be killed from here."""
+        """Whether the console offers to kill the world's processes."""
 
     @property
     def note(self) -> str:
-        """What has to be known of what is shown; empty if nothing."""
+        """A sentence that the page shows in place of the summary; empty for none."""
 
-    def picture(self) -> WorldStatus:
-        """As it is now."""
+    def world_status(self) -> WorldStatus:
+        """Returns the status of the world now."""
 
 
-class _Viewer:
-    """What one page has not been sent yet."""
+class ViewerOutbox:
+    """The messages that wait for one viewer: the newest world, and the newest sample of each area."""
 
     def __init__(self) -> None:
-        self.news = asyncio.Event()
+        self.pending = asyncio.Event()
         self.world = b""
         self.samples: dict[str, bytes] = {}
 
     def next(self) -> bytes | None:
+        """Removes and returns the next message; None if the outbox is empty."""
         if self.world:
             sent, self.world = self.world, b""
             return sent
         if self.samples:
             return self.samples.pop(next(iter(self.samples)))
-        self.news.clear()
+        self.pending.clear()
         return None
 
 
 class Feed:
-    """For all viewers of a world."""
+    """The WebSocket endpoint for all viewers of a world."""
 
-    def __init__(self, shown: Shown, history: History) -> None:
-        """Nobody looks yet; `running` has to be among the application's contexts.
+    def __init__(self, source: WorldSource, history: History) -> None:
+        """Shows `source` and adds what happens in it to `history`.
 
-        What is seen of the areas is added to the history.
+        `running` has to be among the application's cleanup contexts.
         """
-        self._shown, self._history = shown, history
-        self._viewers: set[_Viewer] = set()
+        self._source, self._history = source, history
+        self._viewers: set[ViewerOutbox] = set()
         self._sampling: asyncio.Task[None] | None = None
         self._last = b""
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """Watches the world as long as the application runs, so that the timeline is there before anybody asks."""
-        watching = asyncio.create_task(self._watch())
+        """Polls the world while the application runs, so the timeline is complete before the first viewer comes."""
+        polling = asyncio.create_task(self._poll())
         yield
-        watching.cancel()
+        polling.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await watching
+            await polling
 
-    async def _watch(self) -> None:
-        told = 0.0
+    async def _poll(self) -> None:
+        published = 0.0
         try:
             while True:
                 now, began = time.time(), time.perf_counter()
-                seen = self._shown.picture()
-                self._history.see(seen.areas, now)
-                if self._viewers and now - told >= 1 / _HZ:
-                    told = now
-                    self._tell(self._world(seen))
-                # A world of a thousand areas is looked at less often: a look takes its time from the decisions.
-                await asyncio.sleep(max(_LOOK, _SHARE * (time.perf_counter() - began)))
+                world = self._source.world_status()
+                self._history.observe(world.areas, now)
+                if self._viewers and now - published >= 1 / _MAX_HZ:
+                    published = now
+                    self._publish(self._encode(world))
+                # A world of a thousand areas is polled less often: a poll takes its time from the reconciler.
+                await asyncio.sleep(max(_POLL_SECONDS, _MIN_IDLE_SHARE * (time.perf_counter() - began)))
         finally:
             self._stop_sampling()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """The handler."""
+        """Handles `WS /v1/console`."""
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
-            return web.json_response({"error": "pages of other origins are not shown this world"}, status=403)
+            return web.json_response({"error": "pages of other origins may not open the console's feed"}, status=403)
         if len(self._viewers) >= MAX_VIEWERS:
-            sentence = f"{MAX_VIEWERS} consoles are open already: close one"
-            return web.json_response({"error": sentence}, status=503, headers={"Retry-After": "5"})
-        socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=_MAX_INCOMING)
+            message = f"{MAX_VIEWERS} consoles are open already: close one"
+            return web.json_response({"error": message}, status=503, headers={"Retry-After": "5"})
+        socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=_MAX_INCOMING_BYTES)
         if not socket.can_prepare(request).ok:
             return web.json_response({"error": "this path is a WebSocket; the page is at /"}, status=426)
-        viewer = _Viewer()
+        viewer = ViewerOutbox()
         self._viewers.add(viewer)
         try:
             await socket.prepare(request)
-            viewer.world = self._world(self._shown.picture())
-            viewer.news.set()
+            viewer.world = self._encode(self._source.world_status())
+            viewer.pending.set()
             self._start_sampling()
-            reading = asyncio.create_task(_closed(socket))
+            reading = asyncio.create_task(_read_until_closed(socket))
             sending = asyncio.create_task(_send(socket, viewer))
             _, pending = await asyncio.wait((reading, sending), return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
@@ -128,31 +132,31 @@ class Feed:
                     await socket.close(code=WSCloseCode.GOING_AWAY)
         return socket
 
-    def _world(self, seen: WorldStatus) -> bytes:
-        shown = self._shown
-        body = {"kind": "world", "kill": shown.can_kill, "note": shown.note, "world": seen}
+    def _encode(self, world: WorldStatus) -> bytes:
+        source = self._source
+        body = {"kind": "world", "kill": source.can_kill, "note": source.note, "world": world}
         return msgspec.json.encode({**body, "events": list(self._history.events)})
 
-    def _tell(self, world: bytes) -> None:
+    def _publish(self, world: bytes) -> None:
         if world == self._last:
             return
         self._last = world
         for viewer in self._viewers:
             viewer.world = world
-            viewer.news.set()
+            viewer.pending.set()
 
-    def _sampled(self, sample: Sample) -> None:
+    def _publish_sample(self, sample: Sample) -> None:
         encoded = msgspec.json.encode({"kind": "sample", **msgspec.to_builtins(sample)})
         for viewer in self._viewers:
             viewer.samples[sample.area] = encoded
-            viewer.news.set()
+            viewer.pending.set()
 
     def _areas(self) -> list[AreaStatusView]:
-        return self._shown.picture().areas
+        return self._source.world_status().areas
 
     def _start_sampling(self) -> None:
         if self._sampling is None:
-            self._sampling = asyncio.create_task(Sampler(self._areas, self._sampled).run())
+            self._sampling = asyncio.create_task(Sampler(self._areas, self._publish_sample).run())
 
     def _stop_sampling(self) -> None:
         if self._sampling is not None:
@@ -160,14 +164,14 @@ class Feed:
             self._sampling = None
 
 
-async def _closed(socket: web.WebSocketResponse) -> None:
+async def _read_until_closed(socket: web.WebSocketResponse) -> None:
     async for _ in socket:
-        """A page has nothing to say here; orders are requests of their own."""
+        """Incoming messages are ignored: the page's buttons send HTTP requests."""
 
 
-async def _send(socket: web.WebSocketResponse, viewer: _Viewer) -> None:
+async def _send(socket: web.WebSocketResponse, viewer: ViewerOutbox) -> None:
     while True:
-        await viewer.news.wait()
+        await viewer.pending.wait()
         while (message := viewer.next()) is not None:
             async with asyncio.timeout(_SEND_SECONDS):
                 await socket.send_str(message.decode())

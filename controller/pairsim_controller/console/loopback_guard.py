@@ -1,7 +1,8 @@
-"""Who may give orders to an API on loopback, and how they are read.
+"""Protection of an API on loopback against web pages of other origins, and the reading of its requests.
 
-A web page of somebody else must not give them: orders need the content type application/json, which a page cannot send
-to another origin unasked, and requests for other host names are refused (DNS rebinding).
+A page of another origin must not control the world. Requests that change something need the content type
+application/json, which a browser does not send to another origin without a preflight. Requests for other host names are
+refused, which stops DNS rebinding.
 """
 
 from __future__ import annotations
@@ -15,46 +16,46 @@ from aiohttp.typedefs import Middleware
 
 T = TypeVar("T")
 
-MAX_BODY = 4096
-_SENTENCES = {413: f"an order has at most {MAX_BODY} bytes"}
+MAX_BODY_BYTES = 4096
+_MESSAGES = {413: f"a request body has at most {MAX_BODY_BYTES} bytes"}
 
 
-def guard(hosts: frozenset[str], whose: str, sentences: Mapping[int, str]) -> Middleware:
-    """Lets only requests for these host names through, and tells every error as a sentence.
+def loopback_guard(hosts: frozenset[str], server: str, messages: Mapping[int, str]) -> Middleware:
+    """Returns a middleware that refuses other host names and answers every error as JSON with a sentence.
 
     Args:
-        hosts: Names that it is reached by.
-        whose: Who refuses, in a sentence.
-        sentences: What to say for an HTTP status.
+        hosts: The host names that clients reach the server by.
+        server: What refuses, as the subject of a sentence.
+        messages: The sentence for an HTTP status; other statuses get their standard reason.
     """
     known = {host.lower() for host in hosts}
 
     @web.middleware
-    async def guarding(
+    async def check_host(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        named = request.host.lower()
-        if named.rpartition(":")[0] not in known and named not in known:
-            return problem(403, f"{whose} does not answer as {request.host}")
+        host = request.host.lower()
+        if host.rpartition(":")[0] not in known and host not in known:
+            return error_response(403, f"{server} does not answer as {request.host}")
         try:
             return await handler(request)
         except web.HTTPException as error:
-            said = {**_SENTENCES, **sentences}.get(error.status, error.reason)
-            return problem(error.status, f"{request.method} {request.path}: {said}")
+            message = {**_MESSAGES, **messages}.get(error.status, error.reason)
+            return error_response(error.status, f"{request.method} {request.path}: {message}")
 
-    return guarding
+    return check_host
 
 
-async def order(request: web.Request, kind: type[T]) -> T | web.Response:
-    """The order that a request brings, or why it is none."""
+async def read_json(request: web.Request, kind: type[T]) -> T | web.Response:
+    """Returns the body of a request as `kind`, or the response that explains the mistake in it."""
     if request.content_type != "application/json":
-        return problem(415, "orders are sent as application/json")
+        return error_response(415, "send the request as application/json")
     try:
         return msgspec.json.decode(await request.read(), type=kind)
     except msgspec.MsgspecError as error:
-        return problem(400, f"this is no order: {error}")
+        return error_response(400, f"not a valid request: {error}")
 
 
-def problem(status: int, sentence: str) -> web.Response:
-    """An answer that is no success."""
-    return web.json_response({"error": sentence}, status=status)
+def error_response(status: int, message: str) -> web.Response:
+    """Returns a JSON response `{"error": message}`."""
+    return web.json_response({"error": message}, status=status)

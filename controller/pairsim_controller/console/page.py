@@ -1,4 +1,4 @@
-"""The files of the page. They are served as they are, and may load nothing from anywhere else."""
+"""The static files of the console. Their security policy lets the page load nothing from other origins."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _HEADERS: Final = {
 
 
 def add_page(app: web.Application) -> None:
-    """Serves the page at `/`, and its parts below `/console/`."""
+    """Adds routes for the page at `/` and for its other files below `/console/`."""
     for path in files("pairsim_controller.console").joinpath("static").iterdir():
         name = path.name
         body = path.read_bytes()
         kind = _TYPES[name.rpartition(".")[2]]
-        app.router.add_get("/" if name == "index.html" else f"/console/{name}", _serving(body, kind))
+        app.router.add_get("/" if name == "index.html" else f"/console/{name}", _handler(body, kind))
 
 
-def _serving(body: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _handler(body: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def serve(_request: web.Request) -> web.Response:
         return web.Response(body=body, content_type=kind, charset="utf-8", headers=_HEADERS)
 

@@ -1,8 +1,8 @@
-"""Where some of the entities are: enough for a picture, and no more work than a picture is worth.
+"""Samples of entities' positions for the console's map, at a bounded cost.
 
-At most `ENTITIES` entities of a world are asked for, a page of those with the lowest ids from each area's passive, one
-area after the other and at most `RATE` pages a second, however many areas and viewers there are; and nothing while
-nobody looks.
+The sampler asks each area's passive for a page of the entities with the lowest ids. It asks one area after the other,
+with at most `MAX_PAGES_PER_SECOND` requests a second and about `MAX_ENTITIES` entities in all, however many areas and
+viewers exist. It runs only while the console has a viewer.
 """
 
 from __future__ import annotations
@@ -15,15 +15,22 @@ import msgspec
 from pairsim.client import AreaClient, ClientError
 from pairsim.model.world_status import AreaStatusView
 
-ENTITIES = 2000
-RATE = 16.0
-_FEWEST = 20
-_HZ = 4.0
-_DEADLINE = 1.0
+MAX_ENTITIES = 2000
+MAX_PAGES_PER_SECOND = 16.0
+_MIN_ENTITIES_PER_AREA = 20
+_MAX_HZ = 4.0
+_REQUEST_SECONDS = 1.0
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """Some entities of an area at a tick: `points` is x, y, x, y and so on, in metres."""
+    """Positions of some entities of an area at a tick.
+
+    Attributes:
+        area: The area.
+        tick: The tick that the positions belong to.
+        points: Coordinates in metres: x, y, x, y and so on.
+        entities: The number of entities in the area, most of which are not in the sample.
+    """
 
     area: str
     tick: int
@@ -32,35 +39,35 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Sampler:
-    """Asks for samples as long as it runs."""
+    """Asks for samples while it runs."""
 
     def __init__(self, areas: Callable[[], list[AreaStatusView]], show: Callable[[Sample], None]) -> None:
-        """`areas` gives the world as it is; `show` takes what was found."""
+        """Samples the areas that `areas` returns, and calls `show` with each sample."""
         self._areas, self._show = areas, show
         self._clients: dict[tuple[str, ...], AreaClient] = {}
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Samples until it is cancelled."""
         try:
             while True:
                 areas = [area for area in self._areas() if area.replicas]
-                pause = max(1 / RATE, 1 / _HZ / max(1, len(areas)))
+                pause = max(1 / MAX_PAGES_PER_SECOND, 1 / _MAX_HZ / max(1, len(areas)))
                 for area in areas:
-                    await self._sample(area, max(_FEWEST, ENTITIES // len(areas)))
+                    await self._sample(area, max(_MIN_ENTITIES_PER_AREA, MAX_ENTITIES // len(areas)))
                     await asyncio.sleep(pause)
-                await self._forget(areas)
+                await self._close_unused(areas)
                 if not areas:
-                    await asyncio.sleep(1 / _HZ)
+                    await asyncio.sleep(1 / _MAX_HZ)
         finally:
-            await self._forget([])
+            await self._close_unused([])
 
     async def _sample(self, area: AreaStatusView, limit: int) -> None:
         urls = _urls(area)
-        client = self._clients.setdefault(urls, AreaClient(urls, area=area.area, deadline=_DEADLINE))
+        client = self._clients.setdefault(urls, AreaClient(urls, area=area.area, deadline=_REQUEST_SECONDS))
         try:
             page = await client.entities(limit=limit)
         except ClientError:
-            return  # the picture tells how the area is
+            return  # the area's card shows its state
         points: list[float] = []
         for entity in page.entities:
             position = entity.components.get("position")
@@ -68,12 +75,12 @@ class Sampler:
                 points += (round(position[0], 2), round(position[1], 2))
         self._show(Sample(area.area, page.tick, points, max(r.entities for r in area.replicas)))
 
-    async def _forget(self, areas: list[AreaStatusView]) -> None:
-        """Closes what leads to replicas that are no more."""
+    async def _close_unused(self, areas: list[AreaStatusView]) -> None:
+        """Closes the clients of pairs that changed or no longer exist."""
         for urls in self._clients.keys() - {_urls(area) for area in areas}:
             await self._clients.pop(urls).close()
 
 
 def _urls(area: AreaStatusView) -> tuple[str, ...]:
-    """The passive first: it keeps the active's CPU free."""
+    """Returns the replicas' URLs, the passive's first: reads there leave the active's CPU to its ticks."""
     return tuple(replica.url for replica in sorted(area.replicas, key=lambda r: (r.role != "passive", r.replica)))

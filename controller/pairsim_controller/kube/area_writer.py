@@ -1,7 +1,7 @@
-"""What is written on an `Area`: the recorded assignment at once, everything else when there is time.
+"""Writes an `Area`, and the objects that it owns: the recorded assignment at once, everything else when there is time.
 
-The record is the controller's only memory, so it is written before anything is sent, and a status is written only on
-the version that was read: whoever wrote in between is not undone.
+The record is the controller's only memory, so it is written before any request is sent. A status is written only on
+the version of the object that was read, so that the change of another writer is not undone.
 """
 
 from __future__ import annotations
@@ -11,141 +11,155 @@ import asyncio
 import msgspec
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.labels import AREA_LABEL, RELEASE_FINALIZER
-from pairsim_controller.kube.api.object_store import Mirror
-from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Object, StoredAssignment, body_of
+from pairsim_controller.kube.api.object_store import ObjectStore
+from pairsim_controller.kube.api.objects import (
+    AREA,
+    FINALIZER,
+    AreaObject,
+    AreaStatus,
+    Object,
+    StoredAssignment,
+    body_of,
+)
 from pairsim_controller.kube.api.port import AREAS, BUDGETS, SERVICES, Api, Body, Resource
-from pairsim_controller.kube.conditions import area_status, notable
-from pairsim_controller.kube.owned_objects import belongings, stands
-from pairsim_controller.kube.status_events import stories
-from pairsim_controller.kube.takeovers import Takeovers
+from pairsim_controller.kube.owned_objects import is_subset, owned_objects
+from pairsim_controller.kube.status.conditions import area_status, significant_status
+from pairsim_controller.kube.status.status_events import events_between
+from pairsim_controller.kube.status.takeovers import Takeovers
 from pairsim_controller.plan.view import View
-from pairsim_controller.reconcile.warning_debouncer import Complaints
+from pairsim_controller.reconcile.warning_debouncer import WarningDebouncer
 
-_STARTING = 1.0
-"""Seconds in which a controller that has just begun may not have heard of everybody."""
+_STARTUP_SECONDS = 1.0
+"""Seconds in which a controller that has just started may not have heard all processes."""
 
-_PLACES = {"Service": SERVICES, "PodDisruptionBudget": BUDGETS}
+_RESOURCES = {"Service": SERVICES, "PodDisruptionBudget": BUDGETS}
 
 
-class Desk:
-    """What the controller keeps of one `Area`.
+class AreaContext:
+    """The state that the controller keeps for one `Area` object.
 
     Attributes:
-        uid: Of the object that this is about.
-        takeovers: Watches its actives.
-        complaints: What is wrong, and for how long.
+        uid: The uid of the object.
+        takeovers: The changes of its active.
+        warnings: Its problems, and how long they have lasted.
         written: The status that the API server has.
-        told: The status up to which everything was told as events.
-        at: When a status was written last, on the monotonic clock.
-        backup: The file that its last state is kept in; empty before that.
-        stale: Whether the numbers in it are to be written anew although nothing else changed.
-        lock: One writer at a time.
+        announced: The status up to which all changes were emitted as events.
+        written_at: The monotonic time of the last status write, in seconds.
+        backup: The file with its last state; empty without a backup.
+        refresh_due: Whether the status has to be written although only its numbers changed.
+        lock: Held by the one writer of the status.
     """
 
     def __init__(self, area: AreaObject) -> None:
-        """Goes on from what is written down."""
+        """Continues from the status of the object."""
         self.uid = area.metadata.uid
         self.takeovers = Takeovers(area.status)
-        self.complaints = Complaints(_STARTING)
-        self.written = self.told = area.status
-        self.at = 0.0
+        self.warnings = WarningDebouncer(_STARTUP_SECONDS)
+        self.written = self.announced = area.status
+        self.written_at = 0.0
         self.backup = area.status.backup
-        self.stale = False
+        self.refresh_due = False
         self.lock = asyncio.Lock()
 
 
-class Clerk:
-    """Writes areas and what belongs to them."""
+class AreaWriter:
+    """The one writer of `Area` objects and of the objects that they own."""
 
-    def __init__(self, api: Api, areas: Mirror[AreaObject]) -> None:
+    def __init__(self, api: Api, areas: ObjectStore[AreaObject]) -> None:
         self._api, self._areas = api, areas
-        self._belongings: dict[Resource, dict[str, Body]] = {SERVICES: {}, BUDGETS: {}}
+        self._owned: dict[Resource, dict[str, Body]] = {SERVICES: {}, BUDGETS: {}}
 
-    # --- the record
+    # --- the status
 
-    async def record(self, desk: Desk, view: View, assignment: Assignment | None, now: float, wall: float) -> None:
-        """Writes an assignment down, unless it is. Raises ApiError."""
+    @staticmethod
+    def is_written(context: AreaContext, assignment: Assignment | None) -> bool:
+        """Returns whether the API server has this assignment (None: no assignment at all)."""
         stored = StoredAssignment.of(assignment) if assignment is not None else None
-        if desk.written.assignment != stored:
-            await self._write(desk, msgspec.structs.replace(view, recorded=assignment), now, wall)
+        return context.written.assignment == stored
 
-    async def status(self, desk: Desk, view: View, now: float, wall: float) -> None:
-        """Tells what happened, and writes the status if there is something new in it. Raises ApiError."""
+    async def write_assignment(self, context: AreaContext, view: View, now: float, wall: float) -> None:
+        """Writes the assignment of a view as a part of the status, unless it is written. Raises ApiError."""
+        if not self.is_written(context, view.recorded):
+            await self._write(context, view, now, wall)
+
+    async def write_status(self, context: AreaContext, view: View, now: float, wall: float) -> None:
+        """Emits what happened as events, and writes the status if it changed significantly. Raises ApiError."""
         area = self._areas.get(view.area)
         if area is None:
             return
-        found = self._status(desk, view, area, wall)
-        for story in stories(desk.told, found):
-            self._api.tell(reference(area), story.reason, story.note, warning=story.warning)
-        desk.told = found
-        if desk.stale or notable(found) != notable(desk.written):
-            desk.stale = False
-            await self._write(desk, view, now, wall)
+        status = self._status(context, view, area, wall)
+        for event in events_between(context.announced, status):
+            self._api.emit(reference(area), event.reason, event.note, warning=event.warning)
+        context.announced = status
+        if context.refresh_due or significant_status(status) != significant_status(context.written):
+            context.refresh_due = False
+            await self._write(context, view, now, wall)
 
-    async def _write(self, desk: Desk, view: View, now: float, wall: float) -> None:
-        async with desk.lock:
+    async def _write(self, context: AreaContext, view: View, now: float, wall: float) -> None:
+        async with context.lock:
             area = self._areas.get(view.area)
-            if area is None or area.metadata.uid != desk.uid:
+            if area is None or area.metadata.uid != context.uid:
                 return
-            found = self._status(desk, view, area, wall)
+            status = self._status(context, view, area, wall)
             head: Body = {"name": area.metadata.name, "resourceVersion": area.metadata.resource_version}
             body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
-            self._areas.answer(await self._api.apply(AREAS, body | {"status": body_of(found)}, subresource="status"))
-            desk.written, desk.at = found, now
+            self._areas.apply_response(
+                await self._api.apply(AREAS, body | {"status": body_of(status)}, subresource="status")
+            )
+            context.written, context.written_at = status, now
 
     @staticmethod
-    def _status(desk: Desk, view: View, area: AreaObject, wall: float) -> AreaStatus:
+    def _status(context: AreaContext, view: View, area: AreaObject, wall: float) -> AreaStatus:
         return area_status(
             view,
-            desk.written,
-            said=desk.complaints.lasting,
-            last=desk.takeovers.last,
+            context.written,
+            warnings=context.warnings.active,
+            last=context.takeovers.last,
             generation=area.metadata.generation,
             wall=wall,
-            backup=desk.backup,
+            backup=context.backup,
         )
 
     # --- the finalizer
 
-    async def keep(self, area: AreaObject) -> None:
-        """Makes a deletion wait until its members are released. Raises ApiError."""
-        if RELEASE_FINALIZER not in area.metadata.finalizers:
-            await self._finalizers(area, [RELEASE_FINALIZER])
+    async def add_finalizer(self, area: AreaObject) -> None:
+        """Makes a deletion wait until all members are released. Raises ApiError."""
+        if FINALIZER not in area.metadata.finalizers:
+            await self._set_finalizers(area, [FINALIZER])
 
-    async def let_go(self, area: AreaObject) -> None:
-        """Nobody has it any more: the deletion may go on. Raises ApiError."""
-        if RELEASE_FINALIZER in area.metadata.finalizers:
-            await self._finalizers(area, [])
+    async def remove_finalizer(self, area: AreaObject) -> None:
+        """Lets a deletion proceed when no process holds the area any more. Raises ApiError."""
+        if FINALIZER in area.metadata.finalizers:
+            await self._set_finalizers(area, [])
 
-    async def _finalizers(self, area: AreaObject, names: list[str]) -> None:
+    async def _set_finalizers(self, area: AreaObject, names: list[str]) -> None:
         head = {"name": area.metadata.name, "uid": area.metadata.uid, "finalizers": names}
         body: Body = {"apiVersion": AREAS.api_version, "kind": AREAS.kind, "metadata": head}
-        self._areas.answer(await self._api.apply(AREAS, body))
+        self._areas.apply_response(await self._api.apply(AREAS, body))
 
-    # --- Services and budget
+    # --- owned objects
 
-    def saw(self, resource: Resource, name: str, body: Body | None) -> str | None:
-        """What stands there; the area that has to look after it again."""
-        kept = self._belongings[resource]
-        before = kept.pop(name, None)
+    def on_owned_object(self, resource: Resource, name: str, body: Body | None) -> str | None:
+        """Takes in a Service or a budget (None if it was deleted); returns the area that it is labelled with."""
+        objects = self._owned[resource]
+        before = objects.pop(name, None)
         if body is not None:
-            kept[name] = body
+            objects[name] = body
         labelled = msgspec.convert(body or before or {"metadata": {"name": name}}, Object)
-        return labelled.metadata.labels.get(AREA_LABEL)
+        return labelled.metadata.labels.get(AREA)
 
-    async def belongings(self, area: AreaObject) -> None:
-        """Makes what belongs to an area, or makes it right again. Raises ApiError."""
-        for wanted in belongings(area):
-            resource = _PLACES[str(wanted["kind"])]
+    async def apply_owned(self, area: AreaObject) -> None:
+        """Creates or corrects the objects that an area owns. Raises ApiError."""
+        for wanted in owned_objects(area):
+            resource = _RESOURCES[str(wanted["kind"])]
             name = msgspec.convert(wanted, Object).metadata.name
-            if not stands(wanted, self._belongings[resource].get(name)):
-                # Without force: what bears the name and is somebody else's stays as it is.
-                self._belongings[resource][name] = await self._api.apply(resource, wanted, force=False)
+            if not is_subset(wanted, self._owned[resource].get(name)):
+                # Without force: an object of this name that another client owns stays as it is.
+                self._owned[resource][name] = await self._api.apply(resource, wanted, force=False)
 
 
 def reference(area: AreaObject) -> Body:
-    """The object that an event is about."""
+    """Returns the reference to an area that its events contain."""
     return {
         "apiVersion": AREAS.api_version,
         "kind": AREAS.kind,

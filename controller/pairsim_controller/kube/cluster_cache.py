@@ -1,4 +1,4 @@
-"""What a controller in a cluster sees: objects of the API server and statuses of processes, put into one index."""
+"""The controller's view of a cluster: objects of the API server and statuses of processes, put into one fleet index."""
 
 from __future__ import annotations
 
@@ -10,176 +10,193 @@ from collections.abc import Callable
 import msgspec
 
 from pairsim.client import ProcessClient
-from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
-from pairsim_controller.kube.api.object_store import Mirror
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import AreaObject, PlaneObject, Pod
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, Body, Resource
-from pairsim_controller.kube.area_writer import Desk
-from pairsim_controller.kube.desired import area_spec, wanted_of
-from pairsim_controller.kube.pods import label_of, process_of
-from pairsim_controller.plan.fleet_index import Index, Wanted
-from pairsim_controller.plan.view import Process
-from pairsim_controller.reconcile.status_watcher import Observer
+from pairsim_controller.kube.area_writer import AreaContext
+from pairsim_controller.kube.desired import area_spec, desired_area
+from pairsim_controller.kube.pods import FINISHED_PHASES, label_of, process_of
+from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
+from pairsim_controller.plan.view import ObservedProcess
+from pairsim_controller.reconcile.status_watcher import StatusWatcher
 
-_SETTLE_SECONDS = 3.0
-_OVER = {"Succeeded", "Failed"}
-
-Status = ReplicaStatus | WitnessStatus | None
+_FIRST_STATUS_SECONDS = 3.0
+"""Seconds after which a process that has not been heard counts as unreachable."""
 
 
-class Sight:
-    """See the module."""
+class ClusterCache:
+    """The objects of one namespace, and a status watcher for each pod.
+
+    Attributes:
+        pods, areas, planes: The newest known version of each object.
+        contexts: The state that the controller keeps for each area, by name.
+    """
 
     def __init__(
-        self, index: Index, token: str, *, rose: Callable[[ReplicaStatus, float], None], backups: bool = False
+        self,
+        index: FleetIndex,
+        token: str,
+        *,
+        on_active: Callable[[ReplicaStatus, float], None],
+        backups: bool = False,
     ) -> None:
-        """Puts what it sees into `index`; tells `rose` when a replica says that it is the active, and when it did.
+        """Creates an empty cache.
 
-        With `backups` areas that are deleted are backed up.
+        Args:
+            index: Receives everything that the cache learns.
+            token: The token of the simulators' control paths.
+            on_active: Called with each status of an active, and with its monotonic time.
+            backups: Whether deleted areas are backed up.
         """
-        self.pods, self.areas, self.planes = Mirror(Pod), Mirror(AreaObject), Mirror(PlaneObject)
-        self.desks: dict[str, Desk] = {}
-        self._index, self._token, self._rose, self._backups = index, token, rose, backups
-        self._of_plane: defaultdict[str, set[str]] = defaultdict(set)
-        self._unobstructed: set[str] = set()
-        self._observers: dict[str, tuple[str, Observer]] = {}
+        self.pods, self.areas, self.planes = ObjectStore(Pod), ObjectStore(AreaObject), ObjectStore(PlaneObject)
+        self.contexts: dict[str, AreaContext] = {}
+        self._index, self._token, self._on_active, self._backups = index, token, on_active, backups
+        self._areas_of: defaultdict[str, set[str]] = defaultdict(set)
+        self._unblocked: set[str] = set()
+        self._watchers: dict[str, tuple[str, StatusWatcher]] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
 
-    # --- what the API server says
+    # --- objects
 
-    def saw(self, resource: Resource, name: str, body: Body | None) -> None:
-        """A pod, area or plane as it is now; None if it is gone."""
+    def on_event(self, resource: Resource, name: str, body: Body | None) -> None:
+        """Takes in the current version of a pod, area or plane; None if it was deleted."""
         if resource == PODS:
-            self._saw_pod(name, body)
+            self._on_pod(name, body)
         elif resource == AREAS:
-            self._saw_area(name, body)
+            self._on_area(name, body)
         elif resource == PLANES:
-            self._saw_plane(name, body)
+            self._on_plane(name, body)
 
-    def labelled(self, name: str, body: Body) -> None:
-        """A pod as it is now that it was written to from here, if it still is."""
-        self._know_pod(name, self.pods.answer(body))
+    def on_label_written(self, name: str, body: Body) -> None:
+        """Takes in the answer to a write of a pod's labels, unless the pod was deleted in the meantime."""
+        self._set_pod(name, self.pods.apply_response(body))
 
-    def _saw_pod(self, name: str, body: Body | None) -> None:
+    def _on_pod(self, name: str, body: Body | None) -> None:
         if body is None:
-            self.pods.drop(name)
-            self._index.drop(name)
-            self._follow(name, None)
+            self.pods.remove(name)
+            self._index.remove_process(name)
+            self._watch(name, None)
         else:
-            self._know_pod(name, self.pods.put(body))
+            self._set_pod(name, self.pods.apply_event(body))
 
-    def _know_pod(self, name: str, pod: Pod | None) -> None:
+    def _set_pod(self, name: str, pod: Pod | None) -> None:
         process = process_of(pod) if pod is not None else None
         if pod is not None and process is not None:
-            self._index.put(process)
-            self._index.label(name, label_of(pod))
-            # Not only while its container runs: that is known later than the process itself tells.
-            self._follow(name, process if process.url and pod.status.phase not in _OVER else None)
+            self._index.set_process(process)
+            self._index.set_label(name, label_of(pod))
+            # Also before its container is known to run: the API server knows that later than the process reports it.
+            self._watch(name, process if process.url and pod.status.phase not in FINISHED_PHASES else None)
 
-    def _saw_area(self, name: str, body: Body | None) -> None:
+    def _on_area(self, name: str, body: Body | None) -> None:
         if body is None:
             before = self.areas.get(name)
-            self.areas.drop(name)
-            self.desks.pop(name, None)
-            self._index.want(name, None)
-            self._index.record(name, None)
+            self.areas.remove(name)
+            self.contexts.pop(name, None)
+            self._index.set_desired(name, None)
+            self._index.set_record(name, None)
             if before is not None:
-                self._of_plane[before.spec.plane].discard(name)
-                self._consider_plane(before.spec.plane)
+                self._areas_of[before.spec.plane].discard(name)
+                self._recompute_plane(before.spec.plane)
             return
-        area = self.areas.put(body)
+        area = self.areas.apply_event(body)
         if area is None:
             return
-        self._of_plane[area.spec.plane].add(name)
-        desk = self.desks.get(name)
-        if desk is None or desk.uid != area.metadata.uid:
-            self.desks[name] = Desk(area)
-            self._unobstructed.discard(name)
+        self._areas_of[area.spec.plane].add(name)
+        context = self.contexts.get(name)
+        if context is None or context.uid != area.metadata.uid:
+            self.contexts[name] = AreaContext(area)
+            self._unblocked.discard(name)
             stored = area.status.assignment
             spec = area_spec(area, self.planes.get(area.spec.plane))
-            self._index.record(name, stored.assignment(spec) if stored is not None else None)
-        self._consider(area)
+            self._index.set_record(name, stored.assignment(spec) if stored is not None else None)
+        self._recompute(area)
 
-    def _saw_plane(self, name: str, body: Body | None) -> None:
+    def _on_plane(self, name: str, body: Body | None) -> None:
         before = self.planes.get(name)
         if body is None:
-            self.planes.drop(name)
-        elif self.planes.put(body) is None:
+            self.planes.remove(name)
+        elif self.planes.apply_event(body) is None:
             return
         after = self.planes.get(name)
-        if before is None or after is None or _what_counts(before) != _what_counts(after):
-            self._consider_plane(name)
+        if before is None or after is None or _area_inputs(before) != _area_inputs(after):
+            self._recompute_plane(name)
 
-    def _consider_plane(self, plane: str) -> None:
-        for name in sorted(self._of_plane[plane]):
-            self.consider(name)
+    # --- desired areas
 
-    def of_plane(self, plane: str) -> list[AreaObject]:
-        """The areas of a plane, by name."""
-        return [area for name in sorted(self._of_plane[plane]) if (area := self.areas.get(name)) is not None]
+    def areas_of(self, plane: str) -> list[AreaObject]:
+        """Returns the areas of a plane, ordered by name."""
+        return [area for name in sorted(self._areas_of[plane]) if (area := self.areas.get(name)) is not None]
 
-    def consider(self, name: str) -> None:
-        """What is wanted of an area, now that it was written to from here."""
+    def recompute_desired(self, name: str) -> None:
+        """Recomputes what the user wants of an area, after its status was written."""
         area = self.areas.get(name)
         if area is not None:
-            self._consider(area)
+            self._recompute(area)
 
-    def _consider(self, area: AreaObject) -> None:
-        """What is wanted of it now."""
+    def _recompute_plane(self, plane: str) -> None:
+        for name in sorted(self._areas_of[plane]):
+            self.recompute_desired(name)
+
+    def _recompute(self, area: AreaObject) -> None:
         name, plane = area.metadata.name, self.planes.get(area.spec.plane)
-        beside = () if name in self._unobstructed else self.of_plane(area.spec.plane)
-        wanted = wanted_of(area, plane, beside, backups=self._backups)
-        recorded = self._index.recorded(name)
-        if wanted.spec is not None and plane is not None:
-            if not wanted.obstacle:
-                self._unobstructed.add(name)
-            if recorded is not None and not recorded.spec.simulator:  # it was read before its plane was
-                self._index.record(name, msgspec.structs.replace(recorded, spec=wanted.spec))
-            elif recorded is not None and recorded.spec != wanted.spec:
-                other = f"plane {area.spec.plane} was made anew with other values: make it as it was"
-                wanted = Wanted(recorded.spec, obstacle=other)
-        self._index.want(name, wanted)
+        siblings = () if name in self._unblocked else self.areas_of(area.spec.plane)
+        desired = desired_area(area, plane, siblings, backups=self._backups)
+        recorded = self._index.record(name)
+        if desired.spec is not None and plane is not None:
+            if not desired.blocked_reason:
+                self._unblocked.add(name)
+            if recorded is not None and not recorded.spec.simulator:  # the area was read before its plane
+                self._index.set_record(name, msgspec.structs.replace(recorded, spec=desired.spec))
+            elif recorded is not None and recorded.spec != desired.spec:
+                reason = f"plane {area.spec.plane} was made anew with other values: make it as it was"
+                desired = DesiredArea(recorded.spec, blocked_reason=reason)
+        self._index.set_desired(name, desired)
 
-    # --- what processes say
+    # --- statuses
 
     def client(self, name: str) -> ProcessClient | None:
-        """For orders to one process."""
-        followed = self._observers.get(name)
-        return followed[1].client if followed is not None else None
+        """Returns the client for requests to one process; None if the process is gone."""
+        watched = self._watchers.get(name)
+        return watched[1].client if watched is not None else None
 
-    def settled(self, now: float) -> bool:
-        """Whether everybody was asked: before that, who seems to be a spare may only not have been heard."""
-        return now - self._began > _SETTLE_SECONDS or all(o.status is not None for _, o in self._observers.values())
+    def all_heard(self, now: float) -> bool:
+        """Returns whether every process has sent a status, or had `_FIRST_STATUS_SECONDS` to do so."""
+        return now - self._started_at > _FIRST_STATUS_SECONDS or all(
+            watcher.status is not None for _url, watcher in self._watchers.values()
+        )
 
     async def close(self) -> None:
-        """Follows nobody any more."""
-        for name in list(self._observers):
-            self._follow(name, None)
+        """Closes all status watchers."""
+        for name in list(self._watchers):
+            self._watch(name, None)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _follow(self, name: str, process: Process | None) -> None:
-        followed = self._observers.get(name)
-        if followed is not None and (process is None or process.url != followed[0]):
-            del self._observers[name]
-            task = asyncio.create_task(followed[1].close())
+    def _watch(self, name: str, process: ObservedProcess | None) -> None:
+        """Watches a process at its present address; None ends the watch."""
+        watched = self._watchers.get(name)
+        if watched is not None and (process is None or process.url != watched[0]):
+            del self._watchers[name]
+            task = asyncio.create_task(watched[1].close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-            self._index.heard(name, None, time.monotonic())
-        if process is not None and name not in self._observers:
-            observer = Observer(name, process.url, process.kind, self._token, lambda: self._heard(name))
-            self._observers[name] = process.url, observer
-            self._index.heard(name, None, time.monotonic())
+            self._index.on_status(name, None, time.monotonic())
+        if process is not None and name not in self._watchers:
+            watcher = StatusWatcher(name, process.url, process.kind, self._token, lambda: self._on_status(name))
+            self._watchers[name] = process.url, watcher
+            self._index.on_status(name, None, time.monotonic())
 
-    def _heard(self, name: str) -> None:
-        followed = self._observers.get(name)
-        if followed is None:
+    def _on_status(self, name: str) -> None:
+        watched = self._watchers.get(name)
+        if watched is None:
             return
-        now, status = time.monotonic(), followed[1].status
+        now, status = time.monotonic(), watched[1].status
         if isinstance(status, ReplicaStatus) and status.role is Role.ACTIVE:
-            self._rose(status, now)
-        self._index.heard(name, status, now)
+            self._on_active(status, now)
+        self._index.on_status(name, status, now)
 
 
-def _what_counts(plane: PlaneObject) -> object:
+def _area_inputs(plane: PlaneObject) -> object:
+    """Returns the parts of a plane that its areas depend on."""
     return plane.metadata.uid, plane.spec, plane.metadata.paused

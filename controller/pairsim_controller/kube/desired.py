@@ -1,4 +1,4 @@
-"""What the users of a cluster want of an area, and what is in the way of it; pure."""
+"""The desired state of an area, from its `Area` and `Plane` objects; pure."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ from collections.abc import Iterable
 
 from pairsim.model.area import AreaSpec
 from pairsim_controller.kube.api.objects import AreaObject, PlaneObject
-from pairsim_controller.plan.fleet_index import Wanted
+from pairsim_controller.plan.fleet_index import DesiredArea
 
 
-def wanted_of(
-    area: AreaObject, plane: PlaneObject | None, beside: Iterable[AreaObject], *, backups: bool = False
-) -> Wanted:
-    """What is wanted of an area.
+def desired_area(
+    area: AreaObject, plane: PlaneObject | None, siblings: Iterable[AreaObject], *, backups: bool = False
+) -> DesiredArea:
+    """Returns what the user wants of an area.
 
     Args:
         area: The area.
-        plane: Its plane, if it is there.
-        beside: All areas; those that were there before it must not overlap it.
-        backups: Whether areas that are deleted are backed up.
+        plane: Its plane, if that exists.
+        siblings: The areas of the plane; those that existed before this area must not overlap it.
+        backups: Whether deleted areas are backed up.
     """
     if area.metadata.deletion_timestamp is not None:
-        return Wanted(None, unsaved=backups and not area.status.backup and not area.metadata.skips_backup)
+        pending = backups and not area.status.backup and not area.metadata.skips_backup
+        return DesiredArea(None, backup_pending=pending)
     if plane is None:
-        # What it simulates is not known: its members go on as they are.
-        return Wanted(area_spec(area, None), obstacle=f"its plane {area.spec.plane} is not there")
+        # The simulator of the area is unknown, so its members go on as they are.
+        return DesiredArea(area_spec(area, None), blocked_reason=f"its plane {area.spec.plane} is not there")
     paused = area.metadata.paused or plane.metadata.paused
-    return Wanted(area_spec(area, plane), paused=paused, obstacle=_obstacle(area, plane, beside))
+    return DesiredArea(area_spec(area, plane), paused=paused, blocked_reason=_blocked_reason(area, plane, siblings))
 
 
 def area_spec(area: AreaObject, plane: PlaneObject | None) -> AreaSpec:
-    """What its members must know of an area; without its plane it is not fit to be sent."""
+    """Returns the spec that members receive; without a plane it is incomplete and must not be sent."""
     if plane is None:
         bounds = area.spec.bounds
         return AreaSpec(area=area.metadata.name, plane=area.spec.plane, simulator="", bounds=bounds, world=bounds)
@@ -47,13 +48,13 @@ def area_spec(area: AreaObject, plane: PlaneObject | None) -> AreaSpec:
     )
 
 
-def _obstacle(area: AreaObject, plane: PlaneObject, beside: Iterable[AreaObject]) -> str:
-    """Why it must not be founded. An area that was founded is there, whatever is wrong with it."""
+def _blocked_reason(area: AreaObject, plane: PlaneObject, siblings: Iterable[AreaObject]) -> str:
+    """Returns why an area must not be created; an area that was created already stays, whatever its bounds are."""
     if area.status.assignment is not None:
         return ""
     if not plane.spec.bounds.contains(area.spec.bounds):
         return f"its bounds reach beyond those of plane {plane.metadata.name}: delete it, and make it anew within them"
-    for other in beside:
+    for other in siblings:
         if (
             other.metadata.name != area.metadata.name
             and other.spec.plane == area.spec.plane

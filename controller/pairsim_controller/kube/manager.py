@@ -1,7 +1,7 @@
-"""One controller of several: waits for the lease, works while it holds it, and begins anew when it gets it again.
+"""The controller manager: of several controllers in a namespace, the one that holds the Lease works.
 
-Nothing is carried over from one time to the next: what is written in the cluster, and what the pods say, is all there
-is.
+A manager waits for the lease, works while it holds the lease, and waits again after a loss. Each term of work begins
+from the objects in the cluster and the statuses of the processes; no state is carried over from an earlier term.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from collections.abc import Awaitable, Callable, Sized
 
 import structlog
 
-from pairsim.model.labels import COMPONENT_LABEL, CONTROLLER_COMPONENT, FIELD_MANAGER, NAME_LABEL, PART_OF_LABEL
 from pairsim_controller.kube.api.connection import Connection
-from pairsim_controller.kube.api.events import Events
+from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.lease import Lease
+from pairsim_controller.kube.api.objects import COMPONENT, MANAGER, PART_OF, WORLD, world_labels
 from pairsim_controller.kube.api.port import BUDGETS, PODS, SERVICES, WATCHED, ApiError, Body, ChangedError, Resource
-from pairsim_controller.kube.api.reflector import Watching
+from pairsim_controller.kube.api.reflector import Reflector
 from pairsim_controller.kube.api.workqueue import WorkQueue
 from pairsim_controller.kube.api.writes import SECRETS, KubeApi
-from pairsim_controller.kube.cluster import Cluster, LeaseLostError
-from pairsim_controller.kube.metrics import Meters
+from pairsim_controller.kube.cluster import Cluster
+from pairsim_controller.kube.metrics import RECONCILE_QUEUE, STATUS_QUEUE, ControllerMetrics
+from pairsim_controller.kube.ports import LeaseLostError
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 
 log = structlog.get_logger()
 
-WORLD = "pairsim"
-"""Name of the Secret, and the value of the label by which pods, Services and budgets are told from others."""
+RECONCILE_WORKERS, STATUS_WORKERS = 32, 4
+_SECRET_RETRY_SECONDS = 1.0
+_YIELD_POLL_SECONDS, _MAX_YIELD_POLLS = 0.05, 40
+"""Work of lower priority waits for 2 s at most."""
 
-_LOOKERS, _CLERKS = 32, 4
-_AGAIN = 1.0
-_PAUSE, _GIVES_WAY = 0.05, 40
-_SELECTED = {PODS, SERVICES, BUDGETS}
+_SELECTED_BY_LABEL = {PODS, SERVICES, BUDGETS}
 
 
-class Candidate:
-    """A controller that may work, and does when it holds the lease.
+class Manager:
+    """One controller process.
 
     Attributes:
-        ready: Whether it has heard of the API server.
-        cluster: What it works on, while it does.
+        ready: Whether the API server has answered.
+        cluster: The reconciler of the cluster while this controller holds the lease, else None.
     """
 
     def __init__(
@@ -49,77 +49,100 @@ class Candidate:
         connection: Connection,
         namespace: str,
         identity: str,
-        meters: Meters,
+        metrics: ControllerMetrics,
         backups: BackupFolder | None = None,
     ) -> None:
-        """For the world in a namespace; `identity` is nobody else's. Deleted areas are backed up to `backups`."""
+        """Controls the world in a namespace.
+
+        Args:
+            connection: The API server.
+            namespace: The namespace of the world.
+            identity: This controller's name in the Lease, which no other controller has.
+            metrics: Counts the work.
+            backups: The folder for the last states of deleted areas; None keeps no states.
+        """
         self._backups = backups
-        self._connection, self._namespace, self._meters = connection, namespace, meters
-        self._events = Events(connection, namespace, identity)
+        self._connection, self._namespace, self._metrics = connection, namespace, metrics
+        self._events = EventRecorder(connection, namespace, identity)
         self._api = KubeApi(connection, namespace, self._events)
-        self._lease = Lease(self._api, FIELD_MANAGER, identity)
+        self._lease = Lease(self._api, MANAGER, identity)
         self.ready = False
         self.cluster: Cluster | None = None
 
     async def run(self) -> None:
-        """For ever; ends by cancellation, and lets the lease go at once then."""
+        """Runs until it is cancelled, and releases the lease then."""
         try:
             while True:
-                token = await self._token()
+                token = await self._read_token()
                 self.ready = True
                 await self._lease.acquire()
-                self._meters.leading.set(1)
+                self._metrics.leading.set(1)
                 try:
                     await self._work(token)
                 except* LeaseLostError:
-                    log.warning("stopped working: another controller may have the lease")
+                    log.warning("stopped working: another controller may hold the lease")
                 finally:
                     self.cluster = None
-                    self._meters.idle()
+                    self._metrics.reset()
         finally:
             await asyncio.shield(self._lease.release())
 
     async def _work(self, token: str) -> None:
-        """Ends by an error as soon as the lease is lost; everything that it began is ended then."""
-        looks = self._queue("looks", lambda key: cluster.look(key), _LOOKERS)  # noqa: PLW0108 - there is no cluster yet
-        papers = self._queue("papers", lambda key: cluster.paper(key), _CLERKS, ahead=looks)  # noqa: PLW0108
-        cluster = Cluster(
-            self._api, looks, papers, token, meters=self._meters, holds=self._lease.holds, backups=self._backups
+        """Works until the lease is lost, which ends all tasks. Raises LeaseLostError."""
+        reconcile_queue = self._queue(
+            RECONCILE_QUEUE,
+            lambda key: cluster.reconcile(key),  # noqa: PLW0108 - the cluster does not exist yet
+            RECONCILE_WORKERS,
         )
-        self._meters.census = cluster.census
+        status_queue = self._queue(
+            STATUS_QUEUE,
+            lambda key: cluster.sync_status(key),  # noqa: PLW0108 - the cluster does not exist yet
+            STATUS_WORKERS,
+            prior=reconcile_queue,
+        )
+        cluster = Cluster(
+            self._api,
+            reconcile_queue,
+            status_queue,
+            token,
+            metrics=self._metrics,
+            holds=self._lease.holds,
+            backups=self._backups,
+        )
+        self._metrics.area_counts = cluster.counts
         self.cluster = cluster
-        watches = [self._watching(resource, cluster) for resource in WATCHED]
+        reflectors = [self._reflector(resource, cluster) for resource in WATCHED]
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep())
+            group.create_task(self._renew_lease())
             group.create_task(cluster.run())
             group.create_task(self._events.run())
-            # In this order: an area is known with its plane, and a pod with what it is promised to.
-            for watching in watches:
-                group.create_task(watching.run())
-                await watching.listed.wait()
-            log.info("works", namespace=self._namespace)
-            group.create_task(looks.run())
-            group.create_task(papers.run())
+            # In the order of WATCHED: planes before their areas, and areas before the pods that are assigned to them.
+            for reflector in reflectors:
+                group.create_task(reflector.run())
+                await reflector.listed.wait()
+            log.info("became leader", namespace=self._namespace)
+            group.create_task(reconcile_queue.run())
+            group.create_task(status_queue.run())
 
     def _queue(
-        self, name: str, work: Callable[[str], Awaitable[None]], workers: int, *, ahead: Sized = ()
+        self, name: str, work: Callable[[str], Awaitable[None]], workers: int, *, prior: Sized = ()
     ) -> WorkQueue:
-        retries = self._meters.retries.labels(queue=name)
-        timed = after(ahead, self._meters.timed(name, work))
-        queue = WorkQueue(timed, workers=workers, failed=lambda _area, _error: retries.inc())
-        self._meters.depth(name, queue)
+        retries = self._metrics.retries.labels(queue=name)
+        timed = yield_to(prior, self._metrics.timed(name, work))
+        queue = WorkQueue(timed, workers=workers, on_failure=lambda _key, _error: retries.inc())
+        self._metrics.track_depth(name, queue)
         return queue
 
-    def _watching(self, resource: Resource, cluster: Cluster) -> Watching:
-        selector = f"{PART_OF_LABEL}={WORLD}" if resource in _SELECTED else ""
-        return Watching(self._connection, self._namespace, resource, cluster.saw, selector=selector)
+    def _reflector(self, resource: Resource, cluster: Cluster) -> Reflector:
+        selector = f"{PART_OF}={WORLD}" if resource in _SELECTED_BY_LABEL else ""
+        return Reflector(self._connection, self._namespace, resource, cluster.on_event, selector=selector)
 
-    async def _keep(self) -> None:
-        await self._lease.keep()
+    async def _renew_lease(self) -> None:
+        await self._lease.renew_until_lost()
         raise LeaseLostError
 
-    async def _token(self) -> str:
-        """Of the simulators' control paths; the world's Secret is made if there is none."""
+    async def _read_token(self) -> str:
+        """Returns the token of the simulators' control paths; creates the world's Secret if it does not exist."""
         while True:
             try:
                 found = await self._api.get(SECRETS, WORLD)
@@ -127,41 +150,41 @@ class Candidate:
                     found = await self._api.create(SECRETS, new_secret())
                 return token_of(found)
             except ChangedError:
-                continue  # another controller made it just now
+                continue  # another controller created it at the same moment
             except ApiError as error:
-                log.warning("waits for the world's secret", name=WORLD, reason=str(error))
-                await asyncio.sleep(_AGAIN)
+                log.warning("reading the world's secret failed", name=WORLD, reason=str(error))
+                await asyncio.sleep(_SECRET_RETRY_SECONDS)
 
 
-def after(ahead: Sized, work: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
-    """The same work, which gives way to what waits in another queue.
+def yield_to(prior: Sized, work: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
+    """Returns the same work with a lower priority than the keys that wait in the queue `prior`.
 
-    When many actives are lost at once the API server is what all wait for: it is to write their labels first, for
-    Services follow those. Who gives way is not starved: it waits for two seconds at most.
+    When many actives are lost at once, all work waits for the API server. Role labels have to be written first, since
+    Services follow them. The delayed work does not starve: it waits for two seconds at most.
     """
 
-    async def last(key: str) -> None:
-        for _ in range(_GIVES_WAY):
-            if not len(ahead):
+    async def delayed(key: str) -> None:
+        for _ in range(_MAX_YIELD_POLLS):
+            if not len(prior):
                 break
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_YIELD_POLL_SECONDS)
         await work(key)
 
-    return last
+    return delayed
 
 
 def new_secret() -> Body:
-    """A world's secret and token: random, and kept by the cluster alone."""
+    """Returns a Secret with a random secret and a random token; only the cluster keeps them."""
     data = {key: base64.b64encode(secrets.token_hex(32).encode()).decode() for key in ("secret", "token")}
-    labels = {PART_OF_LABEL: WORLD, NAME_LABEL: WORLD, COMPONENT_LABEL: CONTROLLER_COMPONENT}
+    labels = {**world_labels(), COMPONENT: "controller"}
     return {"metadata": {"name": WORLD, "labels": labels}, "type": "Opaque", "data": data}
 
 
 def token_of(found: Body) -> str:
-    """The token in a Secret.
+    """Returns the token in a Secret.
 
     Raises:
-        ApiError: There is none.
+        ApiError: The Secret has no token.
     """
     data = found.get("data")
     token = data.get("token") if isinstance(data, dict) else None
@@ -170,5 +193,5 @@ def token_of(found: Body) -> str:
     except ValueError:
         word = ""
     if not word:
-        raise ApiError(f"the Secret {WORLD} has no token: put one in, or delete it and every pod that uses it")
+        raise ApiError(f"the Secret {WORLD} has no token: add one, or delete the Secret and every pod that uses it")
     return word

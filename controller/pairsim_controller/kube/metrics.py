@@ -1,4 +1,4 @@
-"""What the controller counts, for Prometheus."""
+"""The controller's metrics for Prometheus. The help texts say what each one counts."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pairsim_controller.kube.api.objects import LastTakeover
-from pairsim_controller.reconcile.area_counts import Census, CensusCollector
+from pairsim_controller.reconcile.area_counts import AreaCounts, AreaCountsCollector
 
-_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-QUEUES = ("looks", "papers")
+_BUCKETS_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+RECONCILE_QUEUE, STATUS_QUEUE = "looks", "papers"
+"""Values of the label `queue`: work on labels, assignments and commands; and on statuses, events and owned objects."""
+
+QUEUES = (RECONCILE_QUEUE, STATUS_QUEUE)
 REASONS = ("Takeover", "Switchover")
 
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge for every counter, which nobody reads
 
 
-class Meters:
-    """One controller's; see the help texts."""
+class ControllerMetrics:
+    """The metrics of one controller process.
+
+    Attributes:
+        area_counts: Returns the counts of areas and spares; None while another controller counts them.
+    """
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -39,12 +46,12 @@ class Meters:
         self.labels = Counter("pairsim_controller_labels", "Role labels written, by role.", ["role"], registry=registry)
         self.label_seconds = Histogram(
             "pairsim_controller_label_seconds",
-            "From a replica's word that it is active to its label, acknowledged by the API server.",
-            buckets=_BUCKETS,
+            "Time from a replica's report that it is active to the API server's acknowledgement of its label.",
+            buckets=_BUCKETS_SECONDS,
             registry=registry,
         )
         self.orders = Counter(
-            "pairsim_controller_orders", "Orders given to processes, by kind.", ["order"], registry=registry
+            "pairsim_controller_orders", "Commands sent to processes, by kind.", ["order"], registry=registry
         )
         self._requests = Counter(
             "pairsim_controller_api_requests",
@@ -54,9 +61,9 @@ class Meters:
         )
         self._request_seconds = Histogram(
             "pairsim_controller_api_seconds",
-            "Until the API server answered, by verb.",
+            "Time to the API server's answer, by verb.",
             ["verb"],
-            buckets=_BUCKETS,
+            buckets=_BUCKETS_SECONDS,
             registry=registry,
         )
         self._depth = Gauge(
@@ -64,9 +71,9 @@ class Meters:
         )
         self._work_seconds = Histogram(
             "pairsim_controller_work_seconds",
-            "What the work on one area took, failed work too.",
+            "Time that the work on one area took, failed work included.",
             ["queue"],
-            buckets=_BUCKETS,
+            buckets=_BUCKETS_SECONDS,
             registry=registry,
         )
         self.retries = Counter(
@@ -84,42 +91,42 @@ class Meters:
             self.retries.labels(queue=queue)
         for reason in REASONS:
             self._changes.labels(reason=reason)
-        self.census: Callable[[], Census | None] = lambda: None
-        registry.register(CensusCollector(lambda: self.census()))  # noqa: PLW0108 - it is another one later
+        self.area_counts: Callable[[], AreaCounts | None] = lambda: None
+        registry.register(AreaCountsCollector(lambda: self.area_counts()))  # noqa: PLW0108 - the function changes later
         ProcessCollector(registry=registry)
-        self.idle()
+        self.reset()
 
-    def request(self, verb: str, _path: str, status: int, seconds: float) -> None:
-        """A request to the API server was answered, or not (0)."""
+    def observe_request(self, verb: str, _path: str, status: int, seconds: float) -> None:
+        """Counts a request to the API server; status 0 means no answer."""
         self._requests.labels(verb=verb, status=str(status)).inc()
         self._request_seconds.labels(verb=verb).observe(seconds)
 
     def timed(self, queue: str, work: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
-        """The same work, and how long it takes is counted."""
-        taken = self._work_seconds.labels(queue=queue)
+        """Returns the same work with its duration measured."""
+        seconds = self._work_seconds.labels(queue=queue)
 
         async def measured(area: str) -> None:
-            with taken.time():
+            with seconds.time():
                 await work(area)
 
         return measured
 
-    def depth(self, queue: str, waiting: Sized) -> None:
-        """From now on this is the queue."""
+    def track_depth(self, queue: str, waiting: Sized) -> None:
+        """Reports the length of `waiting` as the queue's depth from now on."""
         self._depth.labels(queue=queue).set_function(lambda: len(waiting))
 
-    def idle(self) -> None:
-        """The lease is lost: nothing waits here, and the areas are counted elsewhere."""
+    def reset(self) -> None:
+        """Reports empty queues and no areas: without the lease, another controller counts them."""
         self.leading.set(0)
-        self.census = lambda: None
+        self.area_counts = lambda: None
         for queue in QUEUES:
-            self.depth(queue, ())
+            self.track_depth(queue, ())
 
-    def changed(self, change: LastTakeover) -> None:
-        """The active of an area is another one."""
+    def count_change(self, change: LastTakeover) -> None:
+        """Counts a change of an area's active."""
         self._changes.labels(reason=change.reason).inc()
         self._undone.inc(change.ticks_lost)
 
-    def text(self) -> bytes:
-        """As Prometheus reads it."""
+    def render(self) -> bytes:
+        """Returns all metrics in Prometheus's text format."""
         return generate_latest(self.registry)

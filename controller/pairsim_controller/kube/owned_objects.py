@@ -1,23 +1,21 @@
-"""What belongs to an area beside its pods: two Services and a disruption budget; pure."""
+"""The objects that an area owns besides its pods: two Services and a disruption budget; pure."""
 
 from __future__ import annotations
 
-from pairsim.model.labels import API_VERSION, APP_NAME, AREA_LABEL, NAME_LABEL, PART_OF_LABEL, ROLE_LABEL
 from pairsim.model.status import Role
-from pairsim_controller.kube.api.objects import AreaObject
+from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject, owner_reference, world_labels
+from pairsim_controller.kube.api.port import Body
 
-Body = dict[str, object]
 
-
-def belongings(area: AreaObject) -> tuple[Body, ...]:
-    """All of them; the area owns them, so that they go with it."""
+def owned_objects(area: AreaObject) -> tuple[Body, ...]:
+    """Returns the objects as they should be; they name the area as their owner, so they are deleted with it."""
     name = area.metadata.name
     return (
-        _service(area, name, {AREA_LABEL: name, ROLE_LABEL: Role.ACTIVE.value}),
-        _service(area, f"{name}-any", {AREA_LABEL: name}),
+        _service(area, name, {AREA: name, ROLE: Role.ACTIVE.value}),
+        _service(area, f"{name}-any", {AREA: name}),
         {
             **_head(area, "policy/v1", "PodDisruptionBudget", name),
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": {AREA_LABEL: name}}},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {AREA: name}}},
         },
     )
 
@@ -28,15 +26,8 @@ def _service(area: AreaObject, name: str, selector: dict[str, str]) -> Body:
 
 
 def _head(area: AreaObject, version: str, kind: str, name: str) -> Body:
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": "Area",
-        "name": area.metadata.name,
-        "uid": area.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-    labels = {PART_OF_LABEL: APP_NAME, NAME_LABEL: APP_NAME, AREA_LABEL: area.metadata.name}
+    labels = {**world_labels(), AREA: area.metadata.name}
+    owner = owner_reference("Area", area.metadata)
     return {
         "apiVersion": version,
         "kind": kind,
@@ -44,14 +35,14 @@ def _head(area: AreaObject, version: str, kind: str, name: str) -> Body:
     }
 
 
-def stands(wanted: object, found: object) -> bool:
-    """Whether an object has all that is wanted of it; what the API server or others added does not matter."""
+def is_subset(wanted: object, found: object) -> bool:
+    """Returns whether an object has all wanted values; fields that the API server or others added do not matter."""
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(stands(value, found.get(key)) for key, value in wanted.items())
+        return isinstance(found, dict) and all(is_subset(value, found.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):
         return (
             isinstance(found, list)
             and len(found) == len(wanted)
-            and all(stands(mine, theirs) for mine, theirs in zip(wanted, found, strict=True))
+            and all(is_subset(mine, theirs) for mine, theirs in zip(wanted, found, strict=True))
         )
     return wanted == found

@@ -1,7 +1,8 @@
-"""Planes: cuts those that say how many areas they have, and tells what became of all of their areas.
+"""Planes: creates the areas that a plane is divided into, and summarises all of its areas in its status.
 
-A plane is cut once. The areas of a running world cannot be cut anew: what they simulate would have to move from one
-to the other. So another number than there are areas is said to be so, and nothing is done about it.
+A plane is divided once. The areas of a running world cannot be divided again, because the entities that they simulate
+would have to move between them. So if a plane asks for another number of areas than it has, its status says so, and
+nothing else happens.
 """
 
 from __future__ import annotations
@@ -11,53 +12,58 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from pairsim.model.documents.manifests import Area, areas_of_plane
-from pairsim.model.labels import API_VERSION, APP_NAME, PART_OF_LABEL, PLANE_LABEL
-from pairsim_controller.kube.api.object_store import Mirror
-from pairsim_controller.kube.api.objects import AreaObject, Condition, PlaneObject, PlaneStatus, stamp
+from pairsim_controller.kube.api.object_store import ObjectStore
+from pairsim_controller.kube.api.objects import (
+    PLANE,
+    AreaObject,
+    PlaneObject,
+    PlaneStatus,
+    next_condition,
+    owner_reference,
+    world_labels,
+)
 from pairsim_controller.kube.api.port import AREAS, PLANES, Api, Body
 
-_NAMED = 3
+_MAX_NAMES = 3
 
 
-def missing(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[Area, ...]:
-    """The areas that a plane is still to be cut into; none if what is there is not of that cut."""
+def areas_to_create(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[Area, ...]:
+    """Returns the areas that a plane still lacks; none if its present areas are not those of its division."""
     if plane.metadata.deletion_timestamp is not None:
         return ()
     wanted = {area.metadata.name: area for area in areas_of_plane(plane.metadata.name, plane.spec)}
-    there = {area.metadata.name for area in areas}
+    present = {area.metadata.name for area in areas}
     if not all(a.metadata.name in wanted and a.spec.bounds == wanted[a.metadata.name].spec.bounds for a in areas):
         return ()
-    return tuple(area for name, area in wanted.items() if name not in there)
+    return tuple(area for name, area in wanted.items() if name not in present)
 
 
 def plane_status(plane: PlaneObject, areas: Sequence[AreaObject], wall: float) -> PlaneStatus:
-    """The status to write.
+    """Returns the status to write.
 
     Args:
-        plane: As it is.
+        plane: The plane.
         areas: All of its areas.
-        wall: Unix time.
+        wall: Unix time in seconds.
     """
     verdicts = {
         "Degraded": _degraded(plane, areas),
         "Ready": _all(areas, "Ready", "every area has an active"),
         "Redundant": _all(areas, "Redundant", "every area could take over"),
     }
-    old = {condition.type: condition for condition in plane.status.conditions}
     return PlaneStatus(
         observed_generation=plane.metadata.generation,
         areas=len(areas),
-        selector=f"{PLANE_LABEL}={plane.metadata.name}",
+        selector=f"{PLANE}={plane.metadata.name}",
         conditions=tuple(
-            Condition(
-                type=kind,
-                status=str(truth),
-                reason=reason,
-                message=message,
-                last_transition_time=(
-                    old[kind].last_transition_time if kind in old and old[kind].status == str(truth) else stamp(wall)
-                ),
-                observed_generation=plane.metadata.generation,
+            next_condition(
+                kind,
+                truth,
+                reason,
+                message,
+                before=plane.status.conditions,
+                generation=plane.metadata.generation,
+                wall=wall,
             )
             for kind, (truth, reason, message) in verdicts.items()
         ),
@@ -66,82 +72,72 @@ def plane_status(plane: PlaneObject, areas: Sequence[AreaObject], wall: float) -
 
 def _degraded(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[bool, str, str]:
     wanted = plane.spec.areas
-    if wanted and wanted != len(areas) and not missing(plane, areas):
+    if wanted and wanted != len(areas) and not areas_to_create(plane, areas):
         return (
             True,
             "CutAlready",
-            f"it has {len(areas)} areas, and {wanted} are wanted: a running area is not cut anew",
+            f"it has {len(areas)} areas, and {wanted} are wanted: a running area is not divided again",
         )
-    waits = [area.metadata.name for area in areas if _holds(area, "Degraded")]
-    if waits:
-        return True, "AreasDegraded", f"{_listed(waits)}: see there"
+    waiting = [area.metadata.name for area in areas if area.status.holds("Degraded")]
+    if waiting:
+        return True, "AreasDegraded", f"{_listed(waiting)}: see there"
     return False, "Whole", "no area waits for a repair"
 
 
-def _all(areas: Sequence[AreaObject], kind: str, sentence: str) -> tuple[bool, str, str]:
-    lacking = [area.metadata.name for area in areas if not _holds(area, kind)]
+def _all(areas: Sequence[AreaObject], kind: str, message: str) -> tuple[bool, str, str]:
+    lacking = [area.metadata.name for area in areas if not area.status.holds(kind)]
     if not areas:
         return False, "NoAreas", "it has no area"
     if lacking:
         return False, f"AreasNot{kind}", f"{_listed(lacking)}: see there"
-    return True, f"Areas{kind}", sentence
-
-
-def _holds(area: AreaObject, kind: str) -> bool:
-    found = area.status.condition(kind)
-    return found is not None and found.status == "True"
+    return True, f"Areas{kind}", message
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-class Surveyor:
-    """Writes planes, and the areas that they are cut into."""
+class PlaneReconciler:
+    """Writes the status of planes, and creates the areas that they are divided into."""
 
-    def __init__(self, api: Api, planes: Mirror[PlaneObject], of_plane: Callable[[str], Sequence[AreaObject]]) -> None:
-        """`of_plane` tells a plane's areas."""
-        self._api, self._planes, self._of_plane = api, planes, of_plane
+    def __init__(
+        self, api: Api, planes: ObjectStore[PlaneObject], areas_of: Callable[[str], Sequence[AreaObject]]
+    ) -> None:
+        """`areas_of` returns the areas of a plane by its name."""
+        self._api, self._planes, self._areas_of = api, planes, areas_of
 
-    async def survey(self, name: str, wall: float) -> None:
-        """Makes a plane's missing areas, and writes its status if there is something new in it.
+    async def reconcile(self, name: str, wall: float) -> None:
+        """Creates the missing areas of a plane, and writes its status if it changed.
 
         Args:
-            name: Of the plane; nothing is done if it is gone.
-            wall: Unix time.
+            name: The name of the plane; nothing happens if it is gone.
+            wall: Unix time in seconds.
 
         Raises:
-            ApiError: Try again; what was changed by another is heard of before that.
+            ApiError: Try again; if another client changed the plane, the watch delivers the change before that.
         """
         plane = self._planes.get(name)
         if plane is None:
             return
-        areas = self._of_plane(name)
+        areas = self._areas_of(name)
         if not plane.metadata.paused:
-            for area in missing(plane, areas):
+            for area in areas_to_create(plane, areas):
                 await self._api.create(AREAS, _body(plane, area))
-        found = plane_status(plane, areas, wall)
-        if found != plane.status:
+        status = plane_status(plane, areas, wall)
+        if status != plane.status:
             head: Body = {"name": name, "resourceVersion": plane.metadata.resource_version}
-            body: Body = {"apiVersion": API_VERSION, "kind": PLANES.kind, "metadata": head}
-            status = {"status": msgspec.to_builtins(found)}
-            self._planes.answer(await self._api.apply(PLANES, body | status, subresource="status"))
+            body: Body = {"apiVersion": PLANES.api_version, "kind": PLANES.kind, "metadata": head}
+            body["status"] = msgspec.to_builtins(status)
+            self._planes.apply_response(await self._api.apply(PLANES, body, subresource="status"))
 
 
 def _body(plane: PlaneObject, area: Area) -> Body:
-    """The area as a document; it goes with its plane."""
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": PLANES.kind,
-        "name": plane.metadata.name,
-        "uid": plane.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-    metadata = {"name": area.metadata.name, "labels": {PART_OF_LABEL: APP_NAME}, "ownerReferences": [owner]}
+    """Returns an area as an object that is deleted with its plane."""
+    owner = owner_reference(PLANES.kind, plane.metadata)
+    metadata = {"name": area.metadata.name, "labels": world_labels(), "ownerReferences": [owner]}
     return {
-        "apiVersion": API_VERSION,
+        "apiVersion": AREAS.api_version,
         "kind": AREAS.kind,
         "metadata": metadata,
         "spec": msgspec.to_builtins(area.spec),

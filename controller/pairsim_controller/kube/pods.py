@@ -1,70 +1,70 @@
-"""Pods as processes, and role labels as what is written on pods; pure."""
+"""Pods as observed processes, and role labels as they are written on pods; pure."""
 
 from __future__ import annotations
 
-from pairsim.model.labels import (
-    AREA_LABEL,
-    COMPONENT_LABEL,
-    DELETION_COST_ANNOTATION,
-    PLANE_LABEL,
-    ROLE_LABEL,
-    TERM_ANNOTATION,
-)
 from pairsim.model.status import Role
-from pairsim_controller.kube.api.objects import Pod
-from pairsim_controller.plan.view import Kind, Label, Process
+from pairsim_controller.kube.api.objects import (
+    AREA,
+    COMPONENT,
+    DELETION_COST,
+    PLANE,
+    ROLE,
+    TERM,
+    Pod,
+)
+from pairsim_controller.plan.view import Kind, Label, ObservedProcess
 
 _HTTP, _PEER = 8080, 7946
 _COST = {Role.SPARE: 0, Role.JOINING: 50, Role.PASSIVE: 100, Role.ACTIVE: 200}
-"""Whoever shrinks the pool, or rolls it, takes the cheapest first."""
-_OVER = {"Succeeded", "Failed"}
+"""Deletion costs: a Deployment that shrinks or rolls its pods deletes the cheapest first."""
+FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 
 
-def process_of(pod: Pod) -> Process | None:
-    """A pod as a process; None for one that is neither simulator nor witness.
+def process_of(pod: Pod) -> ObservedProcess | None:
+    """Returns a pod as a process; None if the pod is neither a simulator nor a witness.
 
-    It is alive while its container runs, also after it was told to end: then it is leaving. A pod whose node is cut off
-    is alive by the API server's word, and silent. That its container alone is about to end, the process says itself.
+    The process is alive while its container runs, also after its deletion was requested. A pod whose node is cut off
+    is alive, as the API server says, and silent. The process itself reports when only its container is about to end.
     """
     try:
-        kind = Kind(pod.metadata.labels.get(COMPONENT_LABEL, ""))
+        kind = Kind(pod.metadata.labels.get(COMPONENT, ""))
     except ValueError:
         return None
     running = any(c.name == kind.value and c.state.running is not None for c in pod.status.container_statuses)
     address = pod.status.pod_ip
     ports = {port.name: port.container_port for c in pod.spec.containers if c.name == kind.value for port in c.ports}
-    return Process(
+    return ObservedProcess(
         name=pod.metadata.name,
         kind=kind,
         peer=f"{address}:{ports.get('peer', _PEER)}" if address else "",
         url=f"http://{address}:{ports.get('http', _HTTP)}" if address else "",
-        alive=running and bool(address) and pod.status.phase not in _OVER,
-        leaving=pod.metadata.deletion_timestamp is not None,
+        alive=running and bool(address) and pod.status.phase not in FINISHED_PHASES,
+        terminating=pod.metadata.deletion_timestamp is not None,
         node=pod.spec.node_name,
     )
 
 
 def label_of(pod: Pod) -> Label | None:
-    """What stands on a pod; None if there is no role."""
+    """Returns the role labels of a pod; None if it has no role."""
     labels = pod.metadata.labels
     try:
-        role = Role(labels.get(ROLE_LABEL, ""))
+        role = Role(labels.get(ROLE, ""))
     except ValueError:
         return None
-    term = pod.metadata.annotations.get(TERM_ANNOTATION, "")
-    return Label(labels.get(AREA_LABEL, ""), role, int(term) if term.isascii() and term.isdigit() else 0)
+    term = pod.metadata.annotations.get(TERM, "")
+    return Label(labels.get(AREA, ""), role, int(term) if term.isascii() and term.isdigit() else 0)
 
 
 def label_patch(pod: Pod, label: Label, plane: str) -> dict[str, object]:
-    """What is applied to a pod, and only if it still is as it was read.
+    """Returns the body to apply to a pod; the API server refuses it if the pod changed since it was read.
 
-    What was applied before and is not named any more is taken off by the API server: a spare has no area.
+    Labels that an earlier patch set and that this one does not name are removed by the API server: a spare has no area.
     """
-    labels = {ROLE_LABEL: label.role.value}
-    annotations = {DELETION_COST_ANNOTATION: str(_COST[label.role])}
+    labels = {ROLE: label.role.value}
+    annotations = {DELETION_COST: str(_COST[label.role])}
     if label.area:
-        labels |= {AREA_LABEL: label.area, PLANE_LABEL: plane}
-        annotations[TERM_ANNOTATION] = str(label.term)
+        labels |= {AREA: label.area, PLANE: plane}
+        annotations[TERM] = str(label.term)
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -1,4 +1,4 @@
-"""The local world's own HTTP API, on loopback: its picture, its console, and the orders that a user gives."""
+"""The HTTP API of a local world, on loopback: its status, its console, and the commands of its user."""
 
 from __future__ import annotations
 
@@ -9,88 +9,87 @@ from pairsim.client import ClientError
 from pairsim.model.world_status import WorldStatus
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
-from pairsim_controller.console.loopback_guard import MAX_BODY, guard, problem
-from pairsim_controller.console.loopback_guard import order as read_order
+from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES, error_response, loopback_guard, read_json
 from pairsim_controller.console.page import add_page
-from pairsim_controller.local.processes_api import EndOrder, Processes, StartOrder
-from pairsim_controller.local.prometheus import Targets
+from pairsim_controller.local.processes_api import EndProcessRequest, ProcessesApi, StartProcessRequest
+from pairsim_controller.local.prometheus import PrometheusApi
 from pairsim_controller.local.world import LocalWorld
-from pairsim_controller.local.world_status import picture
+from pairsim_controller.local.world_status import world_status
 
 _ROLES = ("active", "passive", "witness")
-_SENTENCES = {
-    404: "there is nothing; the console is at /, the world for programs at /v1/world",
+_MESSAGES = {
+    404: "unknown path; the console is at /, the world's status at /v1/world",
 }
 
 
-class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a user wants done to an area."""
+class AreaAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/kill` and `POST /v1/switchover`; the latter ignores the role."""
 
     area: str
     role: str = "active"
 
 
-class _Service:
+class _WorldApi:
     """The handlers."""
 
     def __init__(self, world: LocalWorld) -> None:
         self._world = world
-        self.processes = Processes(world)
+        self.processes = ProcessesApi(world)
 
     async def end(self, request: web.Request) -> web.Response:
-        order = await read_order(request, EndOrder)
-        if isinstance(order, web.Response):
-            return order
+        wanted = await read_json(request, EndProcessRequest)
+        if isinstance(wanted, web.Response):
+            return wanted
         try:
-            pid = self.processes.end(order)
+            pid = self.processes.end(wanted)
         except KeyError:
-            return problem(404, f"there is no process {order.process!r}: they are at /v1/processes")
+            return _unknown_process(wanted.process)
         if pid is None:
-            return problem(409, f"{order.process} is not running at the moment")
-        return web.json_response({"replica": order.process, "pid": pid})
+            return error_response(409, f"{wanted.process} is not running at the moment")
+        return web.json_response({"replica": wanted.process, "pid": pid})
 
     async def start(self, request: web.Request) -> web.Response:
-        order = await read_order(request, StartOrder)
-        if isinstance(order, web.Response):
-            return order
+        wanted = await read_json(request, StartProcessRequest)
+        if isinstance(wanted, web.Response):
+            return wanted
         try:
-            pid = self.processes.start(order)
+            pid = self.processes.start(wanted)
         except KeyError:
-            return problem(404, f"there is no process {order.process!r}: they are at /v1/processes")
-        return web.json_response({"replica": order.process, "pid": pid})
+            return _unknown_process(wanted.process)
+        return web.json_response({"replica": wanted.process, "pid": pid})
 
     async def show(self, _request: web.Request) -> web.Response:
-        return web.json_response(body=msgspec.json.encode(picture(self._world)))
+        return web.json_response(body=msgspec.json.encode(world_status(self._world)))
 
     async def kill(self, request: web.Request) -> web.Response:
-        order = await read_order(request, Order)
-        if isinstance(order, web.Response):
-            return order
-        if order.role not in _ROLES:
-            return problem(400, f"role {order.role!r} is none of {', '.join(_ROLES)}")
-        name = self._world.replica(order.area, order.role)
+        action = await read_json(request, AreaAction)
+        if isinstance(action, web.Response):
+            return action
+        if action.role not in _ROLES:
+            return error_response(400, f"role {action.role!r} must be one of {', '.join(_ROLES)}")
+        name = self._world.find_replica(action.area, action.role)
         if name is None:
-            return _missing(self._world, order)
-        pid = self._world.pool.processes[name].kill()
+            return _missing_role(self._world, action.area, action.role)
+        pid = self._world.pool.processes[name].terminate()
         if pid is None:
-            return problem(409, f"{name} is not running at the moment")
+            return error_response(409, f"{name} is not running at the moment")
         return web.json_response({"replica": name, "pid": pid})
 
     async def switchover(self, request: web.Request) -> web.Response:
-        order = await read_order(request, Order)
-        if isinstance(order, web.Response):
-            return order
-        name = self._world.replica(order.area, "active")
+        action = await read_json(request, AreaAction)
+        if isinstance(action, web.Response):
+            return action
+        name = self._world.find_replica(action.area, "active")
         if name is None:
-            return _missing(self._world, order)
+            return _missing_role(self._world, action.area, action.role)
         try:
-            answer = await self._world.observers[name].client.switchover()
+            answer = await self._world.watchers[name].client.switchover()
         except ClientError as error:
-            return problem(409, str(error))
+            return error_response(409, str(error))
         return web.json_response(body=msgspec.json.encode(answer))
 
 
-class _Shown:
+class _LocalSource:
     """A local world, for the console."""
 
     can_kill, note = True, ""
@@ -98,33 +97,41 @@ class _Shown:
     def __init__(self, world: LocalWorld) -> None:
         self._world = world
 
-    def picture(self) -> WorldStatus:
-        return picture(self._world)
+    def world_status(self) -> WorldStatus:
+        return world_status(self._world)
 
 
 def world_app(world: LocalWorld, hosts: frozenset[str], history: History | None = None) -> web.Application:
-    """The application; `hosts` are the names that it is reached by, `history` what the console's timeline shows."""
-    service = _Service(world)
+    """Returns the application.
 
-    guarding = guard(hosts, "this world", _SENTENCES)
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[guarding])
-    targets, feed = Targets(world), Feed(_Shown(world), history or History())
+    Args:
+        world: The world.
+        hosts: The host names that clients reach the API by; others are refused.
+        history: The console's timeline.
+    """
+    api = _WorldApi(world)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[loopback_guard(hosts, "this world", _MESSAGES)])
+    prometheus, feed = PrometheusApi(world), Feed(_LocalSource(world), history or History())
     add_page(app)
     app.cleanup_ctx.append(feed.running)
     app.router.add_get("/v1/console", feed.serve)
-    app.router.add_get("/v1/world", service.show)
-    app.router.add_get("/v1/targets", targets.targets)
-    app.router.add_get("/metrics", targets.metrics)
-    app.router.add_get("/v1/processes", service.processes.show)
-    app.router.add_post("/v1/processes/end", service.end)
-    app.router.add_post("/v1/processes/start", service.start)
-    app.router.add_post("/v1/kill", service.kill)
-    app.router.add_post("/v1/switchover", service.switchover)
+    app.router.add_get("/v1/world", api.show)
+    app.router.add_get("/v1/targets", prometheus.targets)
+    app.router.add_get("/metrics", prometheus.metrics)
+    app.router.add_get("/v1/processes", api.processes.show)
+    app.router.add_post("/v1/processes/end", api.end)
+    app.router.add_post("/v1/processes/start", api.start)
+    app.router.add_post("/v1/kill", api.kill)
+    app.router.add_post("/v1/switchover", api.switchover)
     return app
 
 
-def _missing(world: LocalWorld, order: Order) -> web.Response:
+def _unknown_process(name: str) -> web.Response:
+    return error_response(404, f"unknown process {name!r}: GET /v1/processes lists all of them")
+
+
+def _missing_role(world: LocalWorld, area: str, role: str) -> web.Response:
     areas = sorted(spec.area for spec in world.areas)
-    if order.area not in areas:
-        return problem(404, f"there is no area {order.area!r}: this world has {', '.join(areas)}")
-    return problem(409, f"{order.area} has no {order.role} at the moment: try again")
+    if area not in areas:
+        return error_response(404, f"unknown area {area!r}: this world has {', '.join(areas)}")
+    return error_response(409, f"{area} has no {role} at the moment: try again")

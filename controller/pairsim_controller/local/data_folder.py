@@ -1,4 +1,4 @@
-"""The data folder of a local world: its secret and token, its lock, and the areas that it was started with."""
+"""The data folder of a local world: its lock, secret and token, and the assignments and backups of its areas."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ from pairsim_controller.reconcile.backup_folder import BackupFolder
 
 T = TypeVar("T")
 
-_AREAS, _SAVED = "areas.json", "saved.json"
+_ASSIGNMENTS_FILE, _BACKUPS_FILE = "areas.json", "saved.json"
 
 
 class FolderError(Exception):
-    """The data folder cannot be used; a sentence for the user."""
+    """The data folder cannot be used; the text is a sentence for the user."""
 
 
-_FIXED = {
+_IMMUTABLE = {
     "plane": "plane", "simulator": "simulator", "seed": "seed", "bounds": "bounds", "world": "the plane's bounds",
     "entities": "entities", "tick_rate": "tickRate", "parameters": "parameters",
 }  # fmt: skip
-"""What cannot change of an area, and as the world file calls it."""
+"""Fields of an area that cannot change once it exists, and their names in the world file."""
 
 
 class DataFolder:
-    """Opened by one `pairsim up` at a time."""
+    """A folder that one `pairsim up` at a time has locked.
+
+    Attributes:
+        path: The folder.
+        backups: The folder with the last states of released areas.
+        token: The token of the simulators' control paths.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Creates what is missing, and locks it.
+        """Creates and locks the folder, and creates its secret and token if they are missing.
 
         Raises:
-            FolderError: It is in use or damaged, or cannot be written.
+            FolderError: The folder is in use or damaged, or cannot be written.
         """
         self.path = path
         self.backups = BackupFolder(path / "backups")
@@ -46,15 +52,15 @@ class DataFolder:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(path / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.token = self._keep("token")
-            self._keep("secret")
+            self.token = self._random_word("token")
+            self._random_word("secret")
         except BlockingIOError:
             raise FolderError(f"the data folder {path} is in use by another `pairsim up`") from None
         except OSError as error:
             raise FolderError(f"cannot use the data folder {path}: {error.strerror}") from error
 
-    def _keep(self, name: str) -> str:
-        """A random word that is made once, and readable by nobody else."""
+    def _random_word(self, name: str) -> str:
+        """Returns a random word, which is made once in a file that only its owner can read."""
         path = self.path / name
         if not path.exists():
             temporary = self.path / f"{name}.tmp"
@@ -62,41 +68,41 @@ class DataFolder:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(fd, "w", encoding="ascii") as file:
                 file.write(secrets.token_hex(32))
-            temporary.replace(path)  # a full disk leaves no empty one
+            temporary.replace(path)  # a full disk leaves no empty file
         word = path.read_bytes().strip()
         if re.fullmatch(rb"[!-~]{16,}", word) is None:
-            raise FolderError(f"{path} is no word of 16 characters or more: restore it, or use another --data folder")
+            raise FolderError(f"{path} needs a word of 16 characters or more: restore it, or use another --data folder")
         return word.decode("ascii")
 
-    def recorded(self) -> dict[str, Assignment]:
-        """The newest assignment that was decided for each area.
+    def assignments(self) -> dict[str, Assignment]:
+        """Returns the newest recorded assignment of each area.
 
         Raises:
-            FolderError: What is written down cannot be read.
+            FolderError: The file cannot be read.
         """
-        return self.read(_AREAS, dict[str, Assignment]) or {}
+        return self.read(_ASSIGNMENTS_FILE, dict[str, Assignment]) or {}
 
-    def record(self, recorded: dict[str, Assignment]) -> None:
-        """Writes the assignments down; afterwards they outlive a power cut. Raises OSError."""
-        self.write(_AREAS, recorded)
+    def write_assignments(self, assignments: dict[str, Assignment]) -> None:
+        """Records the assignments by area; returns when they are on disk. Raises OSError."""
+        self.write(_ASSIGNMENTS_FILE, assignments)
 
-    def saved(self) -> dict[str, str]:
-        """The file with the last state of each area that is being let go.
+    def backup_files(self) -> dict[str, str]:
+        """Returns the name of the file with the last state of each area that is being released.
 
         Raises:
-            FolderError: As for `recorded`.
+            FolderError: The file cannot be read.
         """
-        return self.read(_SAVED, dict[str, str]) or {}
+        return self.read(_BACKUPS_FILE, dict[str, str]) or {}
 
-    def save(self, saved: dict[str, str]) -> None:
-        """Writes these files down. Raises OSError."""
-        self.write(_SAVED, saved)
+    def write_backup_files(self, files: dict[str, str]) -> None:
+        """Records the names of backup files by area; returns when they are on disk. Raises OSError."""
+        self.write(_BACKUPS_FILE, files)
 
     def read(self, name: str, kind: type[T]) -> T | None:
-        """One of its JSON files; None if there is none.
+        """Returns the content of one of the folder's JSON files; None if it does not exist.
 
         Raises:
-            FolderError: It cannot be read.
+            FolderError: The file cannot be read.
         """
         path = self.path / name
         try:
@@ -107,7 +113,7 @@ class DataFolder:
             raise FolderError(f"{path} cannot be read: {error}; restore it, or use another --data folder") from error
 
     def write(self, name: str, content: object) -> None:
-        """Replaces one of its JSON files in one step. Raises OSError."""
+        """Replaces one of the folder's JSON files atomically. Raises OSError."""
         temporary = self.path / f"{name}.tmp"
         with temporary.open("wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(content)))
@@ -116,23 +122,27 @@ class DataFolder:
         temporary.replace(self.path / name)
 
     def check(self, areas: tuple[AreaSpec, ...], *, release: bool) -> None:
-        """Compares the world file with the areas that live here.
+        """Compares the areas of the world file with the recorded ones.
+
+        Args:
+            areas: The areas of the world file.
+            release: Whether recorded areas may be missing from the world file.
 
         Raises:
-            FolderError: An area is gone from the file (unless `release`), or something of it changed that cannot.
+            FolderError: An area is missing from the world file, or a field that cannot change has changed.
         """
         wanted = {spec.area: spec for spec in areas}
-        for name, assignment in self.recorded().items():
+        for name, assignment in self.assignments().items():
             spec = wanted.get(name)
             if spec is None and not release:
                 raise FolderError(
-                    f"area {name} lives in {self.path} and is not in the world file:"
-                    " add it, or give --release to let it go; its last state is kept in backups/ then"
+                    f"area {name} lives in {self.path} and is missing from the world file:"
+                    " add it, or give --release to release it; backups/ keeps its last state then"
                 )
             if spec is None:
                 continue
             changed = [
-                told for field, told in _FIXED.items() if getattr(spec, field) != getattr(assignment.spec, field)
+                label for field, label in _IMMUTABLE.items() if getattr(spec, field) != getattr(assignment.spec, field)
             ]
             if changed:
                 raise FolderError(

@@ -1,7 +1,7 @@
-"""A network namespace for each local process, on a bridge: links that can be cut as those between machines.
+"""A network namespace for each local process, on a bridge, so that links can be cut as between machines.
 
-Names carry the process that made them (its number, and when it began), so that what a killed run left is found and
-taken away.
+The names of namespaces and bridges contain the pid and the start time of the process that made them. So a later run
+finds and removes the namespaces and bridges of a run that was killed.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
-_TOOLS = ("ip", "nsenter")
+_COMMANDS = ("ip", "nsenter")
 _MARK = "pairsim-world"
 _OWNER = re.compile(rf"{_MARK}-(\d+)\.(\d+)")
 _FIRST_HOST = 10
-_SECONDS = 20.0
+_COMMAND_SECONDS = 20.0
 NAMESPACES = Path("/run/netns")
 
 
 class NetworkError(Exception):
-    """Namespaces cannot be made; a sentence for the user."""
+    """Network namespaces cannot be made; the text is a sentence for the user."""
 
 
-class Networks:
-    """Namespaces by the name of their process; this process reaches all of them."""
+class NetworkNamespaces:
+    """A bridge and the namespaces on it; this process has an address on the bridge and reaches all of them."""
 
     def __init__(self, net: str = "") -> None:
         """Makes the bridge.
 
         Args:
-            net: The network (a /24) that the processes are known in; empty for one that nothing leads to.
+            net: The network (a /24) that the processes know each other by; empty for any that is not in use.
 
         Raises:
-            NetworkError: Not here, or the network is in use.
+            NetworkError: Root or a command is missing, or the network is in use.
         """
         if os.geteuid() != 0:
-            raise NetworkError("networks of their own for the processes need root")
-        for tool in _TOOLS:
+            raise NetworkError("--isolate needs root")
+        for tool in _COMMANDS:
             if shutil.which(tool) is None:
-                raise NetworkError(f"networks of their own for the processes need the command {tool}")
-        remove_left_overs()
+                raise NetworkError(f"--isolate needs the command {tool}")
+        remove_leftovers()
         self._net = _free_net(net)
         self._bridge = f"ps{os.getpid()}"
-        self._owner = f"{_MARK}-{os.getpid()}.{_started(os.getpid())}"
+        self._owner = f"{_MARK}-{os.getpid()}.{_start_time(os.getpid())}"
         self._made: list[str] = []
         self.net = str(self._net)
         self.gateway = str(self._net[1])
@@ -62,17 +62,17 @@ class Networks:
             raise
 
     def host(self, number: int) -> str:
-        """The address of the process with this number, from 0.
+        """Returns the address of a process by its number, which counts from 0.
 
         Raises:
-            NetworkError: There are too many.
+            NetworkError: The network has no address left.
         """
         if number >= self._net.num_addresses - _FIRST_HOST - 1:
-            raise NetworkError(f"{number + 1} processes are too many for networks of their own")
+            raise NetworkError(f"{number + 1} processes are too many for --isolate: its network has 256 addresses")
         return str(self._net[_FIRST_HOST + number])
 
     def make(self, name: str, number: int) -> Path:
-        """A namespace for a process; where it can be entered.
+        """Makes the namespace of a process and returns the path by which it can be entered.
 
         Raises:
             NetworkError: The kernel refuses it.
@@ -88,33 +88,33 @@ class Networks:
         return NAMESPACES / namespace
 
     def close(self) -> None:
-        """Takes all of it away; a namespace takes its end of the link along."""
+        """Removes the bridge and all namespaces; a namespace takes its end of the link with it."""
         for namespace in self._made:
             _try("ip", "netns", "delete", namespace)
         _try("ip", "link", "delete", self._bridge)
 
 
-def remove_left_overs() -> None:
-    """Takes away the namespaces and bridges of runs that were killed.
+def remove_leftovers() -> None:
+    """Removes the namespaces and bridges of runs that were killed.
 
     Raises:
         NetworkError: The kernel refuses it.
     """
     for name in _names("ip", "-json", "netns", "list", key="name"):
-        if _is_left_over(name):
+        if _is_leftover(name):
             _run("ip", "netns", "delete", name)
     for link in _listed("ip", "-json", "link", "show", "type", "bridge"):
-        if _is_left_over(str(link.get("ifalias", ""))):
+        if _is_leftover(str(link.get("ifalias", ""))):
             _run("ip", "link", "delete", str(link["ifname"]))
 
 
-def _is_left_over(name: str) -> bool:
+def _is_leftover(name: str) -> bool:
     found = _OWNER.match(name)
-    return found is not None and _started(int(found[1])) != found[2]
+    return found is not None and _start_time(int(found[1])) != found[2]
 
 
-def _started(pid: int) -> str:
-    """When a process began, in the kernel's ticks; empty if it has ended, also if nobody has taken note of that."""
+def _start_time(pid: int) -> str:
+    """Returns a process's start time in clock ticks since boot; empty if it has ended, zombies included."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -129,13 +129,13 @@ def _free_net(wanted: str) -> ipaddress.IPv4Network:
         net = ipaddress.IPv4Network(wanted)
         if any(net.overlaps(other) for other in taken):
             raise NetworkError(
-                f"the network {wanted}, in which the processes are known to each other, is in use: end what uses it,"
+                f"the network {wanted}, by which the processes know each other, is in use: stop its user,"
                 " or use another --data folder"
             )
         return net
-    mine = list(ipaddress.IPv4Network("10.128.0.0/9").subnets(new_prefix=24))
-    start = os.getpid() % len(mine)
-    for net in chain(mine[start:], mine[:start]):
+    subnets = list(ipaddress.IPv4Network("10.128.0.0/9").subnets(new_prefix=24))
+    start = os.getpid() % len(subnets)
+    for net in chain(subnets[start:], subnets[:start]):
         if not any(net.overlaps(other) for other in taken):
             return net
     raise NetworkError("every network below 10.128.0.0/9 is in use")
@@ -152,7 +152,7 @@ def _listed(*command: str) -> list[dict[str, object]]:
 
 def _run(*command: str) -> str:
     try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)  # noqa: S603 - own words
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_COMMAND_SECONDS)  # noqa: S603 - a fixed command
     except subprocess.CalledProcessError as error:
         raise NetworkError(f"{' '.join(command)}: {error.stderr.strip() or error.returncode}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -161,5 +161,5 @@ def _run(*command: str) -> str:
 
 
 def _try(*command: str) -> None:
-    """What is not there any more need not be taken away."""
-    subprocess.run(command, check=False, capture_output=True, timeout=_SECONDS)  # noqa: S603 - own words
+    """Runs a command and ignores its failure: the object may be removed already."""
+    subprocess.run(command, check=False, capture_output=True, timeout=_COMMAND_SECONDS)  # noqa: S603 - a fixed command

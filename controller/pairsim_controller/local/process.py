@@ -1,10 +1,9 @@
-"""One local process in place of a pod: started, kept running, ended in the ways that pods end."""
+"""One local process in place of a pod: started, kept running, and ended in the ways that pods end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -14,21 +13,25 @@ from pathlib import Path
 
 import msgspec
 
+from pairsim.model.parent_death import request_signal_on_parent_death
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
-from pairsim_controller.local.restart_backoff import FIRST_PAUSE, Restarts
+from pairsim_controller.local.restart_backoff import FIRST_DELAY_SECONDS, RestartBackoff
 from pairsim_controller.plan.view import Kind
 
-_TAIL, _SHOWN = 4096, 300
-_LOG_BYTES = 8 * 2**20
-_PR_SET_PDEATHSIG = 1
+_TAIL_BYTES, _MAX_SHOWN_CHARACTERS = 4096, 300
+_MAX_LOG_BYTES = 8 * 2**20
 _LOG = "log"
 
 
-class Slot(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A process's fixed place: its name and addresses outlive it.
+class ProcessSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process's name and addresses, which stay the same over its restarts.
 
     Attributes:
-        host: In the network of its own; empty where it shares its machine's.
+        name: The process's name.
+        kind: Simulator or witness.
+        http_port: The TCP port of its HTTP API.
+        peer_port: The TCP port for its peers.
+        host: Its address in a network of its own; empty if it uses its machine's network.
     """
 
     name: str
@@ -38,46 +41,66 @@ class Slot(msgspec.Struct, frozen=True, omit_defaults=True):
     host: str = ""
 
 
-class Ending(msgspec.Struct, frozen=True):
+class Termination(msgspec.Struct, frozen=True):
     """How a process is ended once.
 
     Attributes:
-        grace: Seconds that it has to end in order; 0 is kill -9.
-        away: Seconds until it is started again; 0 is at once.
-        fresh: Whether what it has on disk is gone, as that of a pod that is deleted.
+        grace: Seconds for an orderly end after SIGTERM; 0 sends SIGKILL.
+        downtime: Seconds until the process is started again; 0 starts it at once.
+        wipe: Whether its folder is emptied first, except for the log, as when a pod is deleted.
     """
 
     grace: float = 0.0
-    away: float = 0.0
-    fresh: bool = False
+    downtime: float = 0.0
+    wipe: bool = False
 
 
-_AT_ONCE = Ending()
+_KILL = Termination()
 
 
 class LocalProcess:
-    """One place, and the process that runs in it."""
+    """A process that is restarted whenever it ends.
+
+    Attributes:
+        spec: Its name and ports.
+        host: Its IPv4 address.
+        network: The network namespace that it runs in; None for that of the pool.
+        folder: Its data folder.
+        peer: Its address for peers, HOST:PORT.
+        url: The URL of its HTTP API.
+        restarts: How often it was started again; -1 before the first start.
+    """
 
     def __init__(
         self,
-        slot: Slot,
+        spec: ProcessSpec,
         host: str,
         data: Path,
         *,
-        changed: Callable[[], None],
-        story: Callable[[str], None],
+        on_change: Callable[[], None],
+        report: Callable[[str], None],
         command: Sequence[str],
         network: Path | None = None,
     ) -> None:
-        """`network` is the namespace that it runs in, if not in that of the pool."""
-        self.slot, self.host, self.network = slot, host, network
-        self.folder = data / slot.name
-        self.peer, self.url = f"{host}:{slot.peer_port}", f"http://{host}:{slot.http_port}"
+        """Describes the process; `start` starts it.
+
+        Args:
+            spec: Its name and ports.
+            host: Its IPv4 address.
+            data: The world's data folder.
+            on_change: Called when the process has started, and when it has ended.
+            report: Receives a sentence when the process has ended.
+            command: The first words of its command line.
+            network: The network namespace that it runs in; None for that of the pool.
+        """
+        self.spec, self.host, self.network = spec, host, network
+        self.folder = data / spec.name
+        self.peer, self.url = f"{host}:{spec.peer_port}", f"http://{host}:{spec.http_port}"
         self.restarts = -1
-        self._ending: Ending | None = None
-        self._restarts = Restarts()
+        self._termination: Termination | None = None
+        self._backoff = RestartBackoff()
         self._wanted = asyncio.Event()
-        self._data, self._changed, self._story = data, changed, story
+        self._data, self._on_change, self._report = data, on_change, report
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -85,54 +108,57 @@ class LocalProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the running process."""
+        """The pid of the running process; None while it does not run."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     def start(self) -> None:
-        """Runs it from now on, until `stop`."""
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep-{self.slot.name}")
+        """Starts the process and keeps it running until `stop`."""
+        self._keeper = asyncio.create_task(self._keep_running(), name=f"keep-{self.spec.name}")
 
-    def kill(self, ending: Ending = _AT_ONCE) -> int | None:
-        """Ends it once; it is started again. Returns its pid, None if it does not run."""
+    def terminate(self, termination: Termination = _KILL) -> int | None:
+        """Ends the process once; it is started again afterwards. Returns its pid, None if it is not running."""
         pid = self.pid
         if pid is None:
             return None
         try:
-            os.kill(pid, signal.SIGTERM if ending.grace else signal.SIGKILL)
-        except ProcessLookupError:  # it has ended just now, which is not known here yet
+            os.kill(pid, signal.SIGTERM if termination.grace else signal.SIGKILL)
+        except ProcessLookupError:  # it ended a moment ago, and the event loop has not noticed yet
             return None
-        self._ending = ending
-        if ending.grace:
-            asyncio.get_running_loop().call_later(ending.grace, self._kill_still, pid)
+        self._termination = termination
+        if termination.grace:
+            asyncio.get_running_loop().call_later(termination.grace, self._kill_if_running, pid)
         return pid
 
-    def come_back(self) -> int | None:
-        """Starts it now, or as soon as it has ended. Returns its pid, None if it has yet to start."""
+    def restart_now(self) -> int | None:
+        """Ends the downtime: the process starts now, or as soon as it has ended.
+
+        Returns its pid if it runs and is not about to end, else None.
+        """
         self._wanted.set()
-        if self._ending is None:
+        if self._termination is None:
             return self.pid
-        self._ending = msgspec.structs.replace(self._ending, away=0.0)
+        self._termination = msgspec.structs.replace(self._termination, downtime=0.0)
         return None
 
-    def _kill_still(self, pid: int) -> None:
+    def _kill_if_running(self, pid: int) -> None:
         if self.pid == pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def give_up(self) -> None:
-        """Kill -9; it is not restarted."""
+    def kill_for_good(self) -> None:
+        """Sends SIGKILL; the process is not started again."""
         self._stopping = True
-        self.kill()
+        self.terminate()
 
-    async def stop(self, patience: float) -> None:
-        """It stops with the whole world, if need be by SIGKILL; it is not restarted."""
+    async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - a timeout ends in SIGKILL, not in an error
+        """Stops the process as part of its world, by SIGKILL after `timeout` seconds; it is not started again."""
         self._stopping = True
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(WORLD_SHUTDOWN)
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(timeout):
                     await process.wait()
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
@@ -143,32 +169,32 @@ class LocalProcess:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
 
-    async def _keep(self) -> None:
+    async def _keep_running(self) -> None:
         while not self._stopping:
             began = time.monotonic()
             try:
                 self._process = await self._spawn()
-            except OSError as error:  # no memory, a full disk: it may be over soon
-                ended = f"could not be started: {error.strerror}"
+            except OSError as error:  # no memory or a full disk: the next attempt may succeed
+                reason = f"could not be started: {error.strerror}"
             else:
                 self.restarts += 1
-                self._changed()
-                ended = _ended(await self._process.wait(), self._log)
-                self._changed()
-            ending, self._ending = self._ending, None
+                self._on_change()
+                reason = _reason(await self._process.wait(), self._log)
+                self._on_change()
+            termination, self._termination = self._termination, None
             if self._stopping:
                 return
-            if ending is None:
-                seconds, told = self._restarts.ended(ended, time.monotonic() - began)
+            if termination is None:
+                seconds, message = self._backoff.on_end(reason, time.monotonic() - began)
             else:
-                seconds, told = ending.away or FIRST_PAUSE, ended
-            if told:
-                self._story(f"{self.slot.name} {told}; it is started again in {seconds:g} s (log: {self._log})")
-            if ending is not None and ending.fresh:
-                await asyncio.to_thread(self._forget)
-            await self._away(seconds)
+                seconds, message = termination.downtime or FIRST_DELAY_SECONDS, reason
+            if message:
+                self._report(f"{self.spec.name} {message}; it is started again in {seconds:g} s (log: {self._log})")
+            if termination is not None and termination.wipe:
+                await asyncio.to_thread(self._wipe)
+            await self._wait_for_start(seconds)
 
-    async def _away(self, seconds: float) -> None:
+    async def _wait_for_start(self, seconds: float) -> None:
         self._wanted.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -178,8 +204,8 @@ class LocalProcess:
     def _log(self) -> Path:
         return self.folder / _LOG
 
-    def _forget(self) -> None:
-        """Removes what it has on disk, but for the log, which is for whoever asks what happened."""
+    def _wipe(self) -> None:
+        """Empties the folder, except for the log, which explains what happened."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -188,43 +214,43 @@ class LocalProcess:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
+        if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
             self._log.replace(self.folder / f"{_LOG}.1")
         entered = () if self.network is None else ("nsenter", f"--net={self.network}", "--")
         with self._log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
-                *entered, *self._command, self.slot.kind.value,
-                "--name", self.slot.name,
-                "--http", f"{self.host}:{self.slot.http_port}",
-                "--peer", f"{self.host}:{self.slot.peer_port}",
+                *entered, *self._command, self.spec.kind.value,
+                "--name", self.spec.name,
+                "--http", f"{self.host}:{self.spec.http_port}",
+                "--peer", f"{self.host}:{self.spec.peer_port}",
                 "--data", str(self.folder),
                 "--secret-file", str(self._data / "secret"),
                 "--token-file", str(self._data / "token"),
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True,  # Ctrl-C is for the pool, which stops them in order
-                preexec_fn=_die_with_parent,
+                start_new_session=True,  # Ctrl-C reaches the pool alone, which stops its processes in order
+                preexec_fn=_stop_with_pool,
             )  # fmt: skip
 
 
-def _die_with_parent() -> None:
-    """If the pool is killed, its processes stop: nobody would be there to look after them."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, WORLD_SHUTDOWN)
+def _stop_with_pool() -> None:
+    """Makes the process stop if the pool is killed, since nothing would restart or stop it then."""
+    request_signal_on_parent_death(WORLD_SHUTDOWN)
 
 
-def _ended(code: int, log: Path) -> str:
+def _reason(code: int, log: Path) -> str:
     if code < 0:
         return f"was ended by signal {-code} ({signal.strsignal(-code)})"
-    words = _last_words(log) if code else ""
-    return f"ended with exit code {code}{f' ({words})' if words else ''}"
+    line = _last_log_line(log) if code else ""
+    return f"ended with exit code {code}{f' ({line})' if line else ''}"
 
 
-def _last_words(log: Path) -> str:
-    """The last line of a log, if it is a sentence; what is for machines begins with its time."""
+def _last_log_line(log: Path) -> str:
+    """Returns the last line of a log if it is a sentence; a structured line begins with its timestamp."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    words = lines[-1].strip() if lines else ""
-    return "" if words.startswith("timestamp=") else words[:_SHOWN]
+    line = lines[-1].strip() if lines else ""
+    return "" if line.startswith("timestamp=") else line[:_MAX_SHOWN_CHARACTERS]

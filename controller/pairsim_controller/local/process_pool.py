@@ -1,7 +1,7 @@
-"""Local processes in place of pods: started, kept running, stopped in order.
+"""Local processes in place of pods: started, kept running, and stopped in order.
 
-Like a kubelet, the pool restarts a process that died where it was, on the same folder and ports, with a growing
-pause. What the process then is, a member again or a spare, is between it and its peers.
+Like a kubelet, the pool restarts a process that ended, on the same folder and ports, after a growing delay. Whether the
+process is then a member again or a spare is decided by the process and its peers.
 """
 
 from __future__ import annotations
@@ -16,97 +16,112 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from pairsim_controller.local.data_folder import DataFolder
-from pairsim_controller.local.netns import Networks
-from pairsim_controller.local.process import LocalProcess, Slot
+from pairsim_controller.local.netns import NetworkNamespaces
+from pairsim_controller.local.process import LocalProcess, ProcessSpec
 from pairsim_controller.plan.view import Kind
 
 PAIRSIM = (sys.executable, "-m", "pairsim")
-_SLOTS = "pool.json"
+_SPECS_FILE = "pool.json"
 _PORTS = range(15_000, 32_000)
-"""Below the range that the kernel gives to outgoing connections."""
-_ATTEMPTS = 200
+"""Ports below the range that the kernel assigns to outgoing connections."""
+_MAX_PORT_ATTEMPTS = 200
 
 
 class PoolError(Exception):
-    """The pool cannot start; a sentence for the user."""
+    """The pool cannot start; the text is a sentence for the user."""
 
 
-class Pool:
-    """All processes of a local world, with the same names and ports at every start."""
+class ProcessPool:
+    """All processes of a local world, with the same names and ports at every start.
+
+    Attributes:
+        processes: The processes by name.
+    """
 
     def __init__(
         self,
         folder: DataFolder,
         host: str,
         *,
-        changed: Callable[[], None],
-        story: Callable[[str], None],
+        on_change: Callable[[], None],
+        report: Callable[[str], None],
         command: Sequence[str] = PAIRSIM,
-        networks: Networks | None = None,
+        networks: NetworkNamespaces | None = None,
     ) -> None:
-        """`changed` is called when a process starts or ends, `story` told of it; `command` is what is started.
+        """Makes an empty pool.
 
-        With `networks` each process gets one of its own, else all share `host`.
+        Args:
+            folder: The world's data folder.
+            host: The IPv4 address that all processes share, unless `networks` gives each its own.
+            on_change: Called when a process starts or ends.
+            report: Receives a sentence when a process ends.
+            command: The first words of each process's command line.
+            networks: A network namespace for each process; None for the machine's network.
         """
         self._command, self._networks = command, networks
-        self._folder, self._host, self._changed, self._story = folder, host, changed, story
+        self._folder, self._host, self._on_change, self._report = folder, host, on_change, report
         self.processes: dict[str, LocalProcess] = {}
 
     def start(self, simulators: int, witnesses: int = 1, *, members: frozenset[str] = frozenset()) -> None:
-        """Starts what was there before, and as many more as it takes.
+        """Starts the processes of earlier runs, and new ones up to the given numbers.
 
-        A process that is no member of anything gets other ports if its own are taken; peers know the `members` by
-        theirs.
+        Args:
+            simulators: The least number of simulators.
+            witnesses: The least number of witnesses.
+            members: Names of processes whose peers know their ports. Other processes get new ports if theirs are taken.
 
         Raises:
-            PoolError: A port that a member is known under is taken.
-            NetworkError: The kernel gives no networks of their own.
+            PoolError: The port of a member is taken, no ports are free, or the folder needs another `--isolate`.
+            NetworkError: The kernel refuses a network namespace.
             FolderError, OSError: The folder cannot be used.
         """
-        slots = {slot.name: slot for slot in self._folder.read(_SLOTS, list[Slot]) or []}
-        if any(bool(slot.host) != bool(self._networks) for slot in slots.values()):
+        specs = {spec.name: spec for spec in self._folder.read(_SPECS_FILE, list[ProcessSpec]) or []}
+        if any(bool(spec.host) != bool(self._networks) for spec in specs.values()):
             raise PoolError(
-                f"the processes in {self._folder.path} are known to each other in"
+                f"the processes in {self._folder.path} know each other by addresses in"
                 f" {'one network' if self._networks else 'networks of their own'}: start them"
                 f" {'without' if self._networks else 'with'} --isolate, or use another --data folder"
             )
         for kind, prefix, count in ((Kind.SIMULATOR, "sim", simulators), (Kind.WITNESS, "witness", witnesses)):
             for number in range(1, count + 1):
                 name = f"{prefix}-{number}"
-                if name not in slots:
-                    slots[name] = Slot(name, kind, *self._free_ports(slots.values()))
-        for number, slot in enumerate(list(slots.values())):
+                if name not in specs:
+                    specs[name] = ProcessSpec(name, kind, *self._free_ports(specs.values()))
+        for number, spec in enumerate(list(specs.values())):
             if self._networks is not None:
-                slots[slot.name] = msgspec.structs.replace(slot, host=self._networks.host(number))
-                continue  # nobody else is in its network
-            taken = [port for port in (slot.http_port, slot.peer_port) if not _is_free(self._host, port)]
-            if taken and slot.name in members:
+                specs[spec.name] = msgspec.structs.replace(spec, host=self._networks.host(number))
+                continue  # all ports are free in a network of its own
+            taken = [port for port in (spec.http_port, spec.peer_port) if not _is_free(self._host, port)]
+            if taken and spec.name in members:
                 raise PoolError(
-                    f"port {taken[0]}, under which {slot.name} is known to its peers, is taken by another program:"
-                    " stop that one, or use another --data folder"
+                    f"port {taken[0]}, by which the peers of {spec.name} know it, is taken by another program:"
+                    " stop that program, or use another --data folder"
                 )
             if taken:
-                slots[slot.name] = Slot(slot.name, slot.kind, *self._free_ports(slots.values()))
-        self._folder.write(_SLOTS, list(slots.values()))
-        for number, slot in enumerate(slots.values()):
+                specs[spec.name] = ProcessSpec(spec.name, spec.kind, *self._free_ports(specs.values()))
+        self._folder.write(_SPECS_FILE, list(specs.values()))
+        for number, spec in enumerate(specs.values()):
             process = LocalProcess(
-                slot,
-                slot.host or self._host,
+                spec,
+                spec.host or self._host,
                 self._folder.path,
-                changed=self._changed,
-                story=self._story,
+                on_change=self._on_change,
+                report=self._report,
                 command=self._command,
-                network=self._networks.make(slot.name, number) if self._networks else None,
+                network=self._networks.make(spec.name, number) if self._networks else None,
             )
-            self.processes[slot.name] = process
+            self.processes[spec.name] = process
             process.start()
 
-    def _free_ports(self, slots: Iterable[Slot]) -> tuple[int, int]:
-        """Two ports that nobody listens at, nor is given for an outgoing connection while their process restarts."""
-        promised = {port for slot in slots for port in (slot.http_port, slot.peer_port)}
+    def _free_ports(self, specs: Iterable[ProcessSpec]) -> tuple[int, int]:
+        """Returns two free ports.
+
+        They are outside the kernel's range for outgoing connections, so they stay free while their process restarts.
+        """
+        reserved = {port for spec in specs for port in (spec.http_port, spec.peer_port)}
         found: list[int] = []
-        for port in random.sample(_PORTS, _ATTEMPTS):
-            if port not in promised and _is_free(self._host, port):
+        for port in random.sample(_PORTS, _MAX_PORT_ATTEMPTS):
+            if port not in reserved and _is_free(self._host, port):
                 found.append(port)
             if len(found) == 2:
                 return found[0], found[1]
@@ -115,25 +130,28 @@ class Pool:
         )
 
     def kill(self) -> None:
-        """Kill -9 for all, for good."""
+        """Sends SIGKILL to all processes, which are not started again."""
         for process in self.processes.values():
-            process.give_up()
+            process.kill_for_good()
 
-    async def stop(self, last: frozenset[str], patience: float = 10.0) -> None:
-        """Stops everything; the actives (`last`) after the others, so that nobody takes over from one that stops."""
+    async def stop(self, last: frozenset[str], timeout: float = 10.0) -> None:  # noqa: ASYNC109 - ends in SIGKILL
+        """Stops all processes, each by SIGKILL after `timeout` seconds.
+
+        The actives (`last`) stop after the others, so that no passive takes over from an active that stops.
+        """
         for names in (self.processes.keys() - last, last & self.processes.keys()):
-            await asyncio.gather(*(self.processes[name].stop(patience) for name in names))
+            await asyncio.gather(*(self.processes[name].stop(timeout) for name in names))
 
 
-def known_net(folder: DataFolder) -> str:
-    """The network that the processes of a data folder have their own ones in; empty if they have none.
+def recorded_network(folder: DataFolder) -> str:
+    """Returns the network (a /24) of the processes in a data folder; empty if they share the machine's network.
 
     Raises:
         FolderError: The folder cannot be read.
     """
-    for slot in folder.read(_SLOTS, list[Slot]) or []:
-        if slot.host:
-            return str(ipaddress.IPv4Network(f"{slot.host}/24", strict=False))
+    for spec in folder.read(_SPECS_FILE, list[ProcessSpec]) or []:
+        if spec.host:
+            return str(ipaddress.IPv4Network(f"{spec.host}/24", strict=False))
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The processes of a local world, for whoever tries what the world bears: what they are, and how they can be ended."""
+"""The processes of a local world over HTTP, for chaos experiments: list, end and start them."""
 
 from __future__ import annotations
 
@@ -8,29 +8,36 @@ import msgspec
 from aiohttp import web
 
 from pairsim.model.world_status import LocalProcessStatus
-from pairsim_controller.local.process import Ending
+from pairsim_controller.local.process import Termination
 from pairsim_controller.local.world import LocalWorld
 
-MAX_AWAY = 3600.0
+MAX_SECONDS = 3600.0
 
 
-class EndOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/processes/end`; see `Ending`."""
+class EndProcessRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/processes/end`.
+
+    Attributes:
+        process: The process's name.
+        grace: Seconds for an orderly end after SIGTERM; 0 sends SIGKILL.
+        downtime: Seconds until the process is started again; 0 starts it at once.
+        wipe: Whether its folder is emptied first, except for the log.
+    """
 
     process: str
-    grace: Annotated[float, msgspec.Meta(ge=0, le=MAX_AWAY)] = 0.0
-    away: Annotated[float, msgspec.Meta(ge=0, le=MAX_AWAY)] = 0.0
-    fresh: bool = False
+    grace: Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)] = 0.0
+    downtime: Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)] = msgspec.field(default=0.0, name="away")
+    wipe: bool = msgspec.field(default=False, name="fresh")
 
 
-class StartOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/processes/start`: a process that is away need not wait any longer."""
+class StartProcessRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/processes/start`, which ends a process's downtime."""
 
     process: str
 
 
 def processes(world: LocalWorld) -> list[LocalProcessStatus]:
-    """All of them, as they are now."""
+    """Returns the status of all processes."""
     labels = world.labels
     planes = {spec.area: spec.plane for spec in world.areas}
     seen = []
@@ -39,7 +46,7 @@ def processes(world: LocalWorld) -> list[LocalProcessStatus]:
         seen.append(
             LocalProcessStatus(
                 process=name,
-                kind=process.slot.kind.value,
+                kind=process.spec.kind.value,
                 plane=planes.get(label.area, "") if label else "",
                 area=label.area if label else "",
                 role=label.role.value if label else "",
@@ -53,29 +60,29 @@ def processes(world: LocalWorld) -> list[LocalProcessStatus]:
     return seen
 
 
-class Processes:
+class ProcessesApi:
     """The handlers."""
 
     def __init__(self, world: LocalWorld) -> None:
         self._world = world
 
     async def show(self, _request: web.Request) -> web.Response:
-        """`GET /v1/processes`."""
+        """Handles `GET /v1/processes`."""
         return web.json_response(body=msgspec.json.encode(processes(self._world)))
 
-    def end(self, order: EndOrder) -> int | None:
-        """Ends a process once; its pid, None if it does not run.
+    def end(self, request: EndProcessRequest) -> int | None:
+        """Ends a process once; returns its pid, or None if it is not running.
 
         Raises:
-            KeyError: There is none of this name.
+            KeyError: The process does not exist.
         """
-        process = self._world.pool.processes[order.process]
-        return process.kill(Ending(order.grace, order.away, order.fresh))
+        process = self._world.pool.processes[request.process]
+        return process.terminate(Termination(request.grace, request.downtime, request.wipe))
 
-    def start(self, order: StartOrder) -> int | None:
-        """Starts a process that waits for it; its pid if it runs already and is not about to end, else None.
+    def start(self, request: StartProcessRequest) -> int | None:
+        """Ends a process's downtime; returns its pid if it runs and is not about to end, else None.
 
         Raises:
-            KeyError: There is none of this name.
+            KeyError: The process does not exist.
         """
-        return self._world.pool.processes[order.process].come_back()
+        return self._world.pool.processes[request.process].restart_now()

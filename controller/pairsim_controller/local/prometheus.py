@@ -1,7 +1,7 @@
-"""A local world for Prometheus: what `pairsim up` counts itself, and where its processes are scraped.
+"""Prometheus's view of a local world: the metrics of `pairsim up` itself, and the discovery of its processes.
 
-Targets carry the labels that a PodMonitor would give them (`namespace`, `pod`, `container`), so that the same rules
-and dashboards fit both.
+Scrape targets carry the labels that a PodMonitor would add (`namespace`, `pod`, `container`), so the same rules and
+dashboards fit a local world and a cluster.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pairsim.model.status import Role
 from pairsim_controller.local.world import LocalWorld
-from pairsim_controller.local.world_status import picture
-from pairsim_controller.reconcile.area_counts import Census, CensusCollector, census
+from pairsim_controller.local.world_status import world_status
+from pairsim_controller.reconcile.area_counts import AreaCounts, AreaCountsCollector, count_areas
 
 NAMESPACE = "local"
 
 
-class Targets:
-    """The handlers."""
+class PrometheusApi:
+    """The handlers, and the collector of the world's own metrics."""
 
     def __init__(self, world: LocalWorld) -> None:
         self._world = world
         self.registry = CollectorRegistry()
-        self.registry.register(CensusCollector(self._census))
+        self.registry.register(AreaCountsCollector(self._census))
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """For the registry."""
+        """Yields the restarts by process, as the registry asks for them."""
         restarts = CounterMetricFamily(
             "pairsim_process_restarts", "Times that a process was started again.", labels=["process"]
         )
@@ -41,21 +41,21 @@ class Targets:
         yield restarts
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """`GET /metrics`: of the world as a whole."""
+        """Handles `GET /metrics`: the metrics of `pairsim up`, without those of its processes."""
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def targets(self, request: web.Request) -> web.Response:
-        """`GET /v1/targets`: Prometheus's HTTP service discovery."""
+        """Handles `GET /v1/targets`: the scrape targets in the format of Prometheus's HTTP service discovery."""
         found = [
-            _target(process.url.removeprefix("http://"), name, process.slot.kind.value)
+            _target(process.url.removeprefix("http://"), name, process.spec.kind.value)
             for name, process in self._world.pool.processes.items()
         ]
         return web.json_response([*found, _target(request.host, "pairsim-up", "up")])
 
-    def _census(self) -> Census:
-        seen = picture(self._world)
+    def _census(self) -> AreaCounts:
+        seen = world_status(self._world)
         areas = [(any(r.role == Role.ACTIVE for r in area.replicas), area.redundant) for area in seen.areas]
-        return census(areas, len(seen.spares))
+        return count_areas(areas, len(seen.spares))
 
 
 def _target(address: str, name: str, container: str) -> dict[str, object]:

@@ -1,36 +1,41 @@
-"""When a process that ended is started again, and what is told of its end. Sans-I/O.
+"""Crash-loop back-off of a process, and exponentially rarer messages about it. Sans-I/O.
 
-A simulator that raises at the same tick again, or a full disk, does not mend itself: who ends again and again is
-started less and less often, and told of less and less often.
+A simulator that raises at the same tick again, or a full disk, does not mend itself. So a process that ends soon after
+its start is restarted after growing delays, and repetitions of the same end are reported less and less often.
 """
 
 from __future__ import annotations
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 5.0
 
-HEALTHY = 10.0
-"""Seconds from its start after which a process has worked. Half of them may go by before it does anything: it loads,
-and reads what it has on disk."""
+HEALTHY_SECONDS = 10.0
+"""A process that ran at least this long has worked, which resets the back-off. It may spend half of this time loading
+code and reading its disk."""
 
 
-class Restarts:
-    """Of one process: how often it ended soon after its start."""
+class RestartBackoff:
+    """The state of one process: how often it ended soon after its start, and in the same way."""
 
     def __init__(self) -> None:
-        """It has never ended."""
-        self._pause = 0.0
-        self._how, self._times = "", 0
+        self._delay = 0.0
+        self._reason, self._times = "", 0
 
-    def ended(self, how: str, ran: float) -> tuple[float, str]:
-        """It ended after `ran` seconds, and nobody had ordered it: the pause before it is started, and what to tell.
+    def on_end(self, reason: str, uptime: float) -> tuple[float, str]:
+        """Records an unordered end of the process.
 
-        The same end is told at its first, second, fourth, eighth ... time in a row; empty if it is not to be told.
+        Args:
+            reason: How it ended.
+            uptime: Seconds that it ran.
+
+        Returns:
+            The delay in seconds before the next start, and the message to report. The same reason is reported at its
+            first, second, fourth, eighth ... time in a row; the message is empty at other times.
         """
-        if ran >= HEALTHY:
-            self._pause, self._times = 0.0, 0
-        self._pause = min(2 * self._pause, LONGEST_PAUSE) or FIRST_PAUSE
-        self._times = self._times + 1 if how == self._how else 1
-        self._how = how
+        if uptime >= HEALTHY_SECONDS:
+            self._delay, self._times = 0.0, 0
+        self._delay = min(2 * self._delay, MAX_DELAY_SECONDS) or FIRST_DELAY_SECONDS
+        self._times = self._times + 1 if reason == self._reason else 1
+        self._reason = reason
         if self._times & (self._times - 1):
-            return self._pause, ""
-        return self._pause, f"{how}, {self._times} times in a row" if self._times > 1 else how
+            return self._delay, ""
+        return self._delay, f"{reason}, {self._times} times in a row" if self._times > 1 else reason

@@ -1,6 +1,6 @@
-"""What a view says about an area: which generation is in force, who leads it, who is lost.
+"""Conclusions from a view of an area: the generation in force, its active, and the members that are lost.
 
-These are conclusions from what processes say of themselves; what to do about them is said in `decide`.
+`Facts` only interprets what processes report about themselves; `decide` chooses what to do about it.
 """
 
 from __future__ import annotations
@@ -8,33 +8,34 @@ from __future__ import annotations
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim_controller.plan.view import Process, View
+from pairsim_controller.plan.view import ObservedProcess, View
 
-GRACE = 10.0
-"""Seconds of silence after which a member counts as lost although its process may run."""
+LOST_AFTER_SECONDS = 10.0
+"""Seconds of silence after which a member may count as lost although its process may still run."""
 
 
 class Facts:
-    """Questions to a view of one area. `current` is always the generation that `in_force` gave."""
+    """Questions to a view of one area. `current` is always the result of `current_generation`."""
 
     def __init__(self, view: View) -> None:
         self._view = view
 
-    def in_force(self, recorded: Assignment) -> Assignment | None:
-        """The newest generation that a member reports, with the members' addresses as they are known.
+    def current_generation(self, recorded: Assignment) -> Assignment | None:
+        """Returns the newest generation that a member reports, with the members' addresses as they are known.
 
-        None if nobody's word counts (see `reported`); but an area that has just been founded is as it is recorded.
+        Returns None if no report counts (see `reported`), except that a new area is taken to be as it was recorded
+        while at least one of its members can be reached.
         """
         reported = self.reported(recorded.spec, recorded)
-        if reported is None and recorded.generation == 1 and any(self.answers(m.replica) for m in recorded.members()):
+        if reported is None and recorded.generation == 1 and any(self.reachable(m.replica) for m in recorded.members()):
             return recorded
         return reported
 
     def reported(self, spec: AreaSpec, recorded: Assignment | None = None) -> Assignment | None:
-        """The newest generation of an area that somebody speaks of.
+        """Returns the newest generation of an area that any process reports, or None.
 
-        Who joins reports a generation that is not in force yet: a newcomer's word, and that of a witness which has
-        seen no term, do not count.
+        A joining process reports a generation that is not in force yet. So the report of a joining replica, and that of
+        a witness which has seen no term, do not count.
         """
         area = spec.area
         found = []
@@ -55,23 +56,23 @@ class Facts:
         ):
             return recorded
         known = {m.replica: m for m in recorded.members()} if recorded is not None else {}
-        first, second, third = (known.get(name) or self._known(name) for name in names)
+        first, second, third = (known.get(name) or self._member_named(name) for name in names)
         return Assignment(spec=spec, generation=generation, replicas=(first, second), witness=third)
 
-    def _known(self, name: str) -> Member:
-        """A member by its name; who is gone for good has an address at which nobody can be."""
+    def _member_named(self, name: str) -> Member:
+        """Returns a member by name; a process that is gone for good gets an address that can never be in use."""
         process = self._view.processes.get(name)
         return (
             member(process) if process else Member(replica=name, peer=f"{name}.invalid:1", url=f"http://{name}.invalid")
         )
 
-    def answers(self, name: str) -> bool:
-        """Whether it can be reached."""
+    def reachable(self, name: str) -> bool:
+        """Returns whether a process can be asked."""
         process = self._view.processes.get(name)
-        return process is not None and process.alive and process.status is not None
+        return process is not None and process.reachable
 
     def active(self, current: Assignment) -> ReplicaStatus | None:
-        """The active of this generation with the highest term."""
+        """Returns the status of the active of this generation with the highest term, or None."""
         found = [
             status for m in current.replicas
             if (status := self._status(m.replica, current)) is not None
@@ -80,45 +81,45 @@ class Facts:
         return max(found, key=lambda status: status.term, default=None)
 
     def lost(self, current: Assignment) -> list[str]:
-        """Members that will not come back by themselves soon enough, or that serve another area.
+        """Returns the members that will not come back soon enough by themselves, or that serve another area.
 
-        A lost witness counts if there is another one: the only witness is restarted where it was, which is quicker
-        than anything else.
+        A lost witness counts only if there is another one: the only witness is restarted where it was, which is faster
+        than any replacement.
         """
         lost = [m.replica for m in current.members() if self.unfit(m.replica, current)]
-        return [n for n in lost if n != current.witness.replica or self._other_witness(n)]
+        return [n for n in lost if n != current.witness.replica or self._has_other_witness(n)]
 
     def leaving(self, current: Assignment) -> list[str]:
-        """Members that will end soon, in the order in which they are replaced: the active as the last."""
+        """Returns the members that will end soon, in the order of their replacement: the active comes last."""
         active = self.active(current)
-        names = [m.replica for m in current.members() if self.leaves(m.replica)]
+        names = [m.replica for m in current.members() if self.is_leaving(m.replica)]
         return sorted(names, key=lambda name: active is not None and name == active.replica)
 
-    def leaves(self, name: str) -> bool:
-        """Whether a process will end soon."""
+    def is_leaving(self, name: str) -> bool:
+        """Returns whether a process will end soon."""
         process = self._view.processes.get(name)
-        return process is not None and process.leaves
+        return process is not None and process.leaving
 
     def unfit(self, name: str, current: Assignment) -> bool:
-        """Whether a member, or one that is to become it, cannot be counted on."""
+        """Returns whether the area cannot count on a member, or on a process that is to become one."""
         process = self._view.processes.get(name)
         if process is None or not process.alive:
             return True
         if process.status is None:
-            return process.silent > GRACE and self.confirmed(current, without=name)
+            return process.silent_seconds > LOST_AFTER_SECONDS and self.confirmed(current, without=name)
         return process.replica is not None and process.replica.area not in {"", current.spec.area}
 
     def confirmed(self, current: Assignment, without: str = "") -> bool:
-        """Whether its active and another member (not `without`) say that this generation is in force.
+        """Returns whether the active and another member (not `without`) report that this generation is in force.
 
-        One stale replica alone does not know what came after it.
+        One stale replica alone does not know the generations after its own.
         """
         active = self.active(current)
         others = {m.replica for m in current.members()} - {without, active.replica if active else ""}
         return active is not None and any(self._generation(other, current) == current.generation for other in others)
 
-    def blank(self, current: Assignment) -> list[str]:
-        """Members that answer and do not have the area: they came back without their folder."""
+    def lost_state(self, current: Assignment) -> list[str]:
+        """Returns the members that can be reached and do not hold the area: they came back without their folder."""
         blank = []
         for name in (m.replica for m in current.members()):
             process = self._view.processes.get(name)
@@ -129,8 +130,8 @@ class Facts:
                 blank.append(name)
         return blank
 
-    def begun(self, current: Assignment) -> bool:
-        """Whether any member has seen a term of the area: then it has a history that must not begin anew."""
+    def has_history(self, current: Assignment) -> bool:
+        """Returns whether any member has seen a term of the area: such an area must not be created again."""
         for name in (m.replica for m in current.members()):
             process = self._view.processes.get(name)
             status = self._status(name, current)
@@ -141,13 +142,13 @@ class Facts:
                 return True
         return False
 
-    def stateful(self, area: str) -> bool:
-        """Whether a replica has a state of the area that is not as it was at the beginning."""
+    def has_state(self, area: str) -> bool:
+        """Returns whether any replica has a state of the area that differs from the initial one."""
         replicas = [p.replica for p in self._view.processes.values()]
         return any(s is not None and s.area == area and max(s.term, s.tick) > 0 for s in replicas)
 
     def holders(self, area: str) -> list[str]:
-        """Whoever has the area, member or not."""
+        """Returns the processes that hold the area, whether they are members or not."""
         return [
             name for name, p in sorted(self._view.processes.items())
             if (p.replica is not None and p.replica.area == area)
@@ -160,17 +161,17 @@ class Facts:
         return status if status is not None and status.area == current.spec.area else None
 
     def _generation(self, name: str, current: Assignment) -> int | None:
-        """The generation of the area that a member is in."""
+        """Returns the generation of the area that a member is in, or None."""
         process = self._view.processes.get(name)
         if process is not None and process.witness is not None:
             return next((g.generation for g in process.witness.areas if g.area == current.spec.area), None)
         status = self._status(name, current)
         return status.generation if status is not None else None
 
-    def _other_witness(self, name: str) -> bool:
+    def _has_other_witness(self, name: str) -> bool:
         return any(p.name != name for p in self._view.witnesses)
 
 
-def member(process: Process) -> Member:
-    """A process as a member."""
+def member(process: ObservedProcess) -> Member:
+    """Returns a process as a member of an assignment."""
     return Member(replica=process.name, peer=process.peer, url=process.url)

@@ -1,8 +1,8 @@
-"""All that is known of a world, arranged so that one area can be looked at without the others; sans-I/O.
+"""Everything that is known of a world, arranged so that one area can be viewed without the others; does no I/O.
 
-A world of a thousand areas hears two thousand statuses a second, of which next to none changes anything. What is heard
-is compared with what was known, and only the areas that it makes a difference to are named for another look
-(`touched`). A look costs the same however many areas there are.
+A world of a thousand areas receives two thousand statuses a second, and almost none of them changes a decision. The
+index compares each status with the last one and calls `on_change` only for the areas that it makes a difference to. A
+view costs the same however many areas there are.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
-from pairsim_controller.plan.slow_time import SLOW
+from pairsim_controller.plan.slow_time import SLOW_BELOW
 from pairsim_controller.plan.spare_pool import SparePool
-from pairsim_controller.plan.view import Kind, Label, Process, SetLabel, View
+from pairsim_controller.plan.view import Kind, Label, ObservedProcess, SetLabel, View
 
-POOL = ""
-"""What is touched when a process that belongs to no area needs a label; no area has this name."""
+NO_AREA = ""
+"""Passed to `on_change` when a process without an area needs a label; no area has this name."""
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """What its user wants of an area; see `View` for the fields."""
+class DesiredArea(msgspec.Struct, frozen=True):
+    """What the user wants of an area; `View` explains the fields."""
 
     spec: AreaSpec | None
     paused: bool = False
-    obstacle: str = ""
-    unsaved: bool = False
+    blocked_reason: str = ""
+    backup_pending: bool = False
 
 
-class _Known:
-    """A process, what it is labelled as, and what it said, area by area."""
+class _ProcessEntry:
+    """A process with its labels and, by area, the parts of its status that decisions depend on."""
 
-    __slots__ = ("groups", "heard", "keys", "label", "process")
+    __slots__ = ("groups", "keys", "label", "process", "status_at")
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: ObservedProcess) -> None:
         self.process = process
-        self.heard = 0.0
+        self.status_at = 0.0
         self.label: Label | None = None
         self.groups: dict[str, WitnessGroup] = {}
         self.keys: dict[str, Hashable] = {}
 
 
-class Index:
-    """See the module. Times are of one monotonic clock, in seconds."""
+class FleetIndex:
+    """The processes, labels, records and desired areas of a world. Times are seconds of one monotonic clock."""
 
-    def __init__(self, touched: Callable[[str], None]) -> None:
-        """`touched` is called with the name of an area that needs another look, or with `POOL`."""
-        self._touched = touched
-        self._known: dict[str, _Known] = {}
-        self._wanted: dict[str, Wanted] = {}
-        self._recorded: dict[str, Assignment] = {}
+    def __init__(self, on_change: Callable[[str], None]) -> None:
+        """Calls `on_change` with the name of an area that needs another round, or with `NO_AREA`."""
+        self._on_change = on_change
+        self._entries: dict[str, _ProcessEntry] = {}
+        self._desired: dict[str, DesiredArea] = {}
+        self._records: dict[str, Assignment] = {}
         self._promised: defaultdict[str, set[str]] = defaultdict(set)
         self._holders: defaultdict[str, set[str]] = defaultdict(set)
         self._labelled: defaultdict[str, set[str]] = defaultdict(set)
@@ -63,87 +63,90 @@ class Index:
         self._waiting: dict[Kind, dict[str, None]] = {kind: {} for kind in Kind}
         self._unlabelled: dict[str, None] = {}
 
-    # --- what is known
+    # --- updates
 
-    def want(self, area: str, wanted: Wanted | None) -> None:
-        """What the user wants; None if the area is not wanted any more."""
-        if wanted == self._wanted.get(area):
+    def set_desired(self, area: str, desired: DesiredArea | None) -> None:
+        """Sets what the user wants of an area; None forgets the area."""
+        if desired == self._desired.get(area):
             return
-        if wanted is None:
-            del self._wanted[area]
+        if desired is None:
+            del self._desired[area]
         else:
-            self._wanted[area] = wanted
-        self._touched(area)
+            self._desired[area] = desired
+        self._on_change(area)
 
-    def put(self, process: Process) -> None:
-        """What the backend says of a process; its `status` and `silent` are not looked at."""
-        known = self._known.get(process.name)
-        status = known.process.status if known is not None else None
-        process = msgspec.structs.replace(process, status=status, silent=0.0)
-        if known is None:
-            known = self._known[process.name] = _Known(process)
-        elif process == known.process:
+    def set_process(self, process: ObservedProcess) -> None:
+        """Sets what the backend says of a process; its `status` and `silent_seconds` are ignored."""
+        entry = self._entries.get(process.name)
+        status = entry.process.status if entry is not None else None
+        process = msgspec.structs.replace(process, status=status, silent_seconds=0.0)
+        if entry is None:
+            entry = self._entries[process.name] = _ProcessEntry(process)
+        elif process == entry.process:
             return
-        known.process = process
-        self._place(known)
-        self._touch_all(known)
+        entry.process = process
+        self._classify(entry)
+        self._notify_areas_of(entry)
 
-    def drop(self, name: str) -> None:
-        """The process is gone for good."""
-        known = self._known.get(name)
-        if known is None:
+    def remove_process(self, name: str) -> None:
+        """Removes a process that is gone for good."""
+        entry = self._entries.get(name)
+        if entry is None:
             return
-        areas = self._areas_of(known)
-        self._say(known, {})
-        self._label(known, None)
-        del self._known[name]
+        areas = self._areas_of(entry)
+        self._set_keys(entry, {})
+        self._set_entry_label(entry, None)
+        del self._entries[name]
         self._spares.discard(name)
         self._witnesses.pop(name, None)
         self._unlabelled.pop(name, None)
         for area in areas:
-            self._touched(area)
+            self._on_change(area)
 
-    def heard(self, name: str, status: ReplicaStatus | WitnessStatus | None, now: float) -> None:
-        """What a process says of itself; None when the connection to it is lost."""
-        known = self._known.get(name)
-        if known is None:
+    def on_status(self, name: str, status: ReplicaStatus | WitnessStatus | None, now: float) -> None:
+        """Takes in a status of a process; None when the connection to it is lost."""
+        entry = self._entries.get(name)
+        if entry is None:
             return
-        was, known.process = known.process, msgspec.structs.replace(known.process, status=status)
-        turned = (status is None) != (was.status is None) or known.process.leaves != was.leaves
-        if status is not None or known.heard == 0.0:
-            known.heard = now
+        was, entry.process = entry.process, msgspec.structs.replace(entry.process, status=status)
+        turned = (status is None) != (was.status is None) or entry.process.leaving != was.leaving
+        if status is not None or entry.status_at == 0.0:
+            entry.status_at = now
         if isinstance(status, ReplicaStatus):
             keys: dict[str, Hashable] = {status.area: _replica_key(status)}
         elif status is not None:
-            known.groups = {group.area: group for group in status.areas}
+            entry.groups = {group.area: group for group in status.areas}
             keys = {group.area: _group_key(group) for group in status.areas}
         else:
-            known.groups, keys = {}, {}
-        before = known.keys
+            entry.groups, keys = {}, {}
+        before = entry.keys
         if keys == before and not turned:
             return
         changed = {area for area in before.keys() | keys.keys() if before.get(area) != keys.get(area)}
-        self._say(known, keys)
-        self._place(known)
+        self._set_keys(entry, keys)
+        self._classify(entry)
         for area in changed - {""}:
-            self._touched(area)
+            self._on_change(area)
         if turned or isinstance(status, ReplicaStatus):
-            self._touch_all(known)
+            self._notify_areas_of(entry)
 
-    def label(self, name: str, label: Label | None) -> None:
-        """What a process is labelled as now."""
-        known = self._known.get(name)
-        if known is None or known.label == label:
+    def set_label(self, name: str, label: Label | None) -> None:
+        """Sets the labels that a process has now."""
+        entry = self._entries.get(name)
+        if entry is None or entry.label == label:
             return
-        before = known.label
-        self._label(known, label)
-        self._place(known)
+        before = entry.label
+        self._set_entry_label(entry, label)
+        self._classify(entry)
         for area in {x.area for x in (before, label) if x is not None and x.area}:
-            self._touched(area)
+            self._on_change(area)
 
-    def record(self, area: str, assignment: Assignment | None) -> None:
-        """The newest assignment that was decided for an area; None if there is none any more."""
-        before = self._recorded.get(area)
+    def set_record(self, area: str, assignment: Assignment | None) -> None:
+        """Sets the newest assignment that was decided for an area; None drops it.
+
+        From now on its members are promised to the area, so no view of another area offers them as spares.
+        """
+        before = self._records.get(area)
         if before == assignment:
             return
         for name in _names(before) - _names(assignment):
@@ -155,17 +158,17 @@ class Index:
         if before is not None:
             self._load[before.witness.replica] -= 1
         if assignment is None:
-            del self._recorded[area]
+            del self._records[area]
         else:
             self._load[assignment.witness.replica] += 1
-            self._recorded[area] = assignment
+            self._records[area] = assignment
         for name in _names(before) | _names(assignment):
-            if name in self._known:
-                self._place(self._known[name])
-        self._touched(area)
+            if name in self._entries:
+                self._classify(self._entries[name])
+        self._on_change(area)
 
-    def waits(self, area: str, kinds: Iterable[Kind]) -> None:
-        """Which kinds of process an area waits for; it is touched when there is one that it may get."""
+    def await_capacity(self, area: str, kinds: Iterable[Kind]) -> None:
+        """Sets the kinds of process that an area waits for; `on_change` is called when it may get one of them."""
         wanted = set(kinds)
         for kind in Kind:
             if kind in wanted:
@@ -173,142 +176,143 @@ class Index:
             else:
                 self._waiting[kind].pop(area, None)
 
-    # --- looks
+    # --- queries
 
-    def view(self, area: str, now: float) -> View:
-        """A look at one area."""
-        wanted = self._wanted.get(area, Wanted(None))
-        recorded = self._recorded.get(area)
+    def view(self, area: str, now: float, *, may_bootstrap: bool = True) -> View:
+        """Returns the view of one area; `View` explains `may_bootstrap`."""
+        desired = self._desired.get(area, DesiredArea(None))
+        recorded = self._records.get(area)
         names = _names(recorded) | self._holders.get(area, set()) | self._labelled.get(area, set())
         for name in self._holders.get(area, ()):
-            names.update(self._members(name, area))
-        seen = {name: self._process(known, area, now) for name in sorted(names) if (known := self._known.get(name))}
-        witnesses = tuple(self._process(self._known[name], area, now) for name in sorted(self._witnesses))
+            names.update(self._reported_members(name, area))
+        seen = {name: self._process(entry, area, now) for name in sorted(names) if (entry := self._entries.get(name))}
+        witnesses = tuple(self._process(self._entries[name], area, now) for name in sorted(self._witnesses))
         return View(
             area=area,
-            spec=wanted.spec,
+            spec=desired.spec,
             recorded=recorded,
             processes=seen,
-            spares=tuple(self._known[name].process for name in self._spares.offer()),
+            spares=tuple(self._entries[name].process for name in self._spares.candidates()),
             witnesses=witnesses,
             load={p.name: self._load[p.name] for p in witnesses},
-            labels={name: label for name in seen if (label := self._known[name].label) is not None},
-            paused=wanted.paused,
-            obstacle=wanted.obstacle,
-            unsaved=wanted.unsaved,
+            labels={name: label for name in seen if (label := self._entries[name].label) is not None},
+            paused=desired.paused,
+            blocked_reason=desired.blocked_reason,
+            backup_pending=desired.backup_pending,
+            may_bootstrap=may_bootstrap,
         )
 
-    def pool_labels(self) -> tuple[SetLabel, ...]:
-        """The labels that processes without an area lack."""
+    def missing_spare_labels(self) -> tuple[SetLabel, ...]:
+        """Returns the labels that processes without an area lack."""
         return tuple(SetLabel(name, Label("", Role.SPARE, 0)) for name in sorted(self._unlabelled))
 
-    def recorded(self, area: str) -> Assignment | None:
-        """The newest assignment that was decided for an area."""
-        return self._recorded.get(area)
+    def record(self, area: str) -> Assignment | None:
+        """Returns the newest assignment that was decided for an area, or None."""
+        return self._records.get(area)
 
     def records(self) -> dict[str, Assignment]:
-        """All of them."""
-        return dict(self._recorded)
+        """Returns all records by area."""
+        return dict(self._records)
+
+    def label(self, name: str) -> Label | None:
+        """Returns the labels of a process, or None."""
+        entry = self._entries.get(name)
+        return entry.label if entry is not None else None
 
     def labels(self) -> dict[str, Label]:
-        """All labels, by replica."""
-        return {name: known.label for name, known in self._known.items() if known.label is not None}
+        """Returns all labels by replica."""
+        return {name: entry.label for name, entry in self._entries.items() if entry.label is not None}
 
-    def spares(self) -> int:
-        """How many spares are at hand."""
+    def spare_count(self) -> int:
+        """Returns the number of spares that may become members."""
         return len(self._spares)
 
     def areas(self) -> set[str]:
-        """Every area that is wanted, recorded or held by somebody."""
-        return self._wanted.keys() | self._recorded.keys() | {area for area, who in self._holders.items() if who}
+        """Returns all areas that are desired, recorded or held by a process."""
+        return self._desired.keys() | self._records.keys() | {area for area, names in self._holders.items() if names}
 
-    def label_of(self, name: str) -> Label | None:
-        """What a process is labelled as."""
-        known = self._known.get(name)
-        return known.label if known is not None else None
+    # --- details
 
-    # --- how
-
-    def _process(self, known: _Known, area: str, now: float) -> Process:
-        """As the area is concerned."""
-        process = known.process
+    def _process(self, entry: _ProcessEntry, area: str, now: float) -> ObservedProcess:
+        """Returns a process as far as it concerns one area."""
+        process = entry.process
         if isinstance(process.status, WitnessStatus):
-            group = known.groups.get(area)
+            group = entry.groups.get(area)
             narrowed = msgspec.structs.replace(process.status, areas=(group,) if group else ())
             return msgspec.structs.replace(process, status=narrowed)
         if process.status is None:
-            return msgspec.structs.replace(process, silent=now - known.heard if known.heard else 0.0)
+            return msgspec.structs.replace(process, silent_seconds=now - entry.status_at if entry.status_at else 0.0)
         return process
 
-    def _members(self, name: str, area: str) -> tuple[str, ...]:
-        """Who is a member, as one of them says."""
-        known = self._known[name]
-        if isinstance(known.process.status, ReplicaStatus):
-            return known.process.status.members
-        group = known.groups.get(area)
+    def _reported_members(self, name: str, area: str) -> tuple[str, ...]:
+        """Returns the members of an area as one of its holders reports them."""
+        entry = self._entries[name]
+        if isinstance(entry.process.status, ReplicaStatus):
+            return entry.process.status.members
+        group = entry.groups.get(area)
         return group.members if group is not None else ()
 
-    def _say(self, known: _Known, keys: dict[str, Hashable]) -> None:
-        name = known.process.name
-        for area in known.keys.keys() - keys.keys():
-            _take(self._holders, area, name)
-        for area in keys.keys() - known.keys.keys():
+    def _set_keys(self, entry: _ProcessEntry, keys: dict[str, Hashable]) -> None:
+        name = entry.process.name
+        for area in entry.keys.keys() - keys.keys():
+            _remove(self._holders, area, name)
+        for area in keys.keys() - entry.keys.keys():
             if area:
                 self._holders[area].add(name)
-        known.keys = keys
+        entry.keys = keys
 
-    def _label(self, known: _Known, label: Label | None) -> None:
-        name = known.process.name
-        if known.label is not None:
-            _take(self._labelled, known.label.area, name)
+    def _set_entry_label(self, entry: _ProcessEntry, label: Label | None) -> None:
+        name = entry.process.name
+        if entry.label is not None:
+            _remove(self._labelled, entry.label.area, name)
         if label is not None and label.area:
             self._labelled[label.area].add(name)
-        known.label = label
+        entry.label = label
 
-    def _place(self, known: _Known) -> None:
-        """Whether it is at hand as a spare or witness, and whether it needs a spare's label."""
-        process, name = known.process, known.process.name
+    def _classify(self, entry: _ProcessEntry) -> None:
+        """Updates whether a process is available as a spare or a witness, and whether it needs a spare's label."""
+        process, name = entry.process, entry.process.name
         spare = process.replica is not None and process.replica.role is Role.SPARE
-        if spare and not process.leaves and name not in self._promised:
+        if spare and not process.leaving and name not in self._promised:
             if self._spares.add(name, process.node):
-                self._serve(Kind.SIMULATOR)
+                self._wake_waiting(Kind.SIMULATOR)
         else:
             self._spares.discard(name)
-        if process.witness is not None and not process.leaves:
+        if process.witness is not None and not process.leaving:
             if name not in self._witnesses:
                 self._witnesses[name] = None
-                self._serve(Kind.WITNESS)
+                self._wake_waiting(Kind.WITNESS)
         else:
             self._witnesses.pop(name, None)
-        label = known.label
+        label = entry.label
         if spare and (label is None or (not label.area and label.role is not Role.SPARE)):
             self._unlabelled[name] = None
-            self._touched(POOL)
+            self._on_change(NO_AREA)
         else:
             self._unlabelled.pop(name, None)
 
-    def _serve(self, kind: Kind) -> None:
-        """Somebody may get what it waits for. One spare helps one area; a witness helps all."""
+    def _wake_waiting(self, kind: Kind) -> None:
+        """Notifies areas that wait for a process of this kind: one for a new spare, all of them for a new witness."""
         waiting = self._waiting[kind]
         for area in list(waiting)[: 1 if kind is Kind.SIMULATOR else None]:
             del waiting[area]
-            self._touched(area)
+            self._on_change(area)
 
-    def _areas_of(self, known: _Known) -> set[str]:
-        areas = {area for area in known.keys if area} | self._promised.get(known.process.name, set())
-        return areas | ({known.label.area} if known.label is not None and known.label.area else set())
+    def _areas_of(self, entry: _ProcessEntry) -> set[str]:
+        areas = {area for area in entry.keys if area} | self._promised.get(entry.process.name, set())
+        return areas | ({entry.label.area} if entry.label is not None and entry.label.area else set())
 
-    def _touch_all(self, known: _Known) -> None:
-        for area in self._areas_of(known):
-            self._touched(area)
+    def _notify_areas_of(self, entry: _ProcessEntry) -> None:
+        for area in self._areas_of(entry):
+            self._on_change(area)
 
 
-def _take(index: dict[str, set[str]], area: str, name: str) -> None:
-    """Out of a set of an index, which keeps no empty ones."""
-    if area in index:
-        index[area].discard(name)
-        if not index[area]:
-            del index[area]
+def _remove(sets: dict[str, set[str]], area: str, name: str) -> None:
+    """Removes a name from the set of an area, and the set when it becomes empty."""
+    if area in sets:
+        sets[area].discard(name)
+        if not sets[area]:
+            del sets[area]
 
 
 def _names(assignment: Assignment | None) -> set[str]:
@@ -316,7 +320,7 @@ def _names(assignment: Assignment | None) -> set[str]:
 
 
 def _replica_key(status: ReplicaStatus) -> Hashable:
-    """What of a replica's status decisions and labels depend on; of a tick, only whether there was one."""
+    """Returns what decisions and labels depend on; of the tick and the pace only whether they cross a bound."""
     return (
         status.role,
         status.area,
@@ -326,7 +330,7 @@ def _replica_key(status: ReplicaStatus) -> Hashable:
         status.in_sync,
         status.peer_in_sync,
         status.tick > 0,
-        status.pace < SLOW,
+        status.pace < SLOW_BELOW,
     )
 
 

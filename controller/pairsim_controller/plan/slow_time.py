@@ -1,27 +1,30 @@
-"""Whether time runs slowly in an area, and what to say of it; pure."""
+"""Whether simulated time runs slower than it should in an area, and the message that explains why."""
 
 from __future__ import annotations
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.status import ReplicaStatus
 
-SLOW = 0.9
+SLOW_BELOW = 0.9
 """Share of its tick rate below which an area is slow."""
 
-_MOST = 0.8
-"""Share of a tick's time above which it is the ticks that take too long."""
+_LONG_TICK_ABOVE = 0.8
+"""Share of a tick's time above which the ticks themselves explain that an area is slow."""
 
 
-def too_slow(spec: AreaSpec, active: ReplicaStatus) -> str:
-    """What is to be said of an area, as its active tells; empty if it keeps up."""
-    if active.pace >= SLOW:
+def slow_message(spec: AreaSpec, active: ReplicaStatus) -> str:
+    """Returns a sentence about an area that is slower than its tick rate; empty if it keeps up.
+
+    The numbers come from the status of its active: `pace` is a share of the tick rate, `tick_ms` milliseconds.
+    """
+    if active.pace >= SLOW_BELOW:
         return ""
-    given = 1000.0 / spec.tick_rate
-    runs = f"time runs at {active.pace:.2g} of its rate" if active.pace else "time stands still"
-    if active.tick_ms >= _MOST * given:
-        return f"ticks take {_ms(active.tick_ms)}, there are {_ms(given)} for each: {runs}"
+    budget_ms = 1000.0 / spec.tick_rate
+    speed = f"time runs at {active.pace:.2g} of its rate" if active.pace else "time stands still"
+    if active.tick_ms >= _LONG_TICK_ABOVE * budget_ms:
+        return f"ticks take {_ms(active.tick_ms)}, there are {_ms(budget_ms)} for each: {speed}"
     return (
-        f"{runs}, though ticks take {_ms(active.tick_ms)} of the {_ms(given)} that there are for each:"
+        f"{speed}, though ticks take {_ms(active.tick_ms)} of the {_ms(budget_ms)} that there are for each:"
         " its commits come late, or its machine is busy"
     )
 

@@ -1,16 +1,16 @@
-"""The spares at hand, so that a decision finds a few on unlike machines without looking at all of them."""
+"""The spares by machine, so that a decision finds a few on different machines without a search through all of them."""
 
 from __future__ import annotations
 
 import bisect
 import heapq
 
-_NODES = 4
-_EACH = 2
+_MACHINES = 4
+_SPARES_PER_MACHINE = 2
 
 
 class SparePool:
-    """Names of spares by their machine; sans-I/O."""
+    """The names of all spares, grouped by the machine that they run on; does no I/O."""
 
     def __init__(self) -> None:
         self._node: dict[str, str] = {}
@@ -20,7 +20,7 @@ class SparePool:
         return len(self._node)
 
     def add(self, name: str, node: str) -> bool:
-        """Puts a spare in; whether it was not there."""
+        """Adds a spare, or moves it to another machine; returns whether the pool changed."""
         if self._node.get(name) == node:
             return False
         self.discard(name)
@@ -29,7 +29,7 @@ class SparePool:
         return True
 
     def discard(self, name: str) -> None:
-        """Takes one out, if it is there."""
+        """Removes a spare if the pool has it."""
         node = self._node.pop(name, None)
         if node is None:
             return
@@ -38,11 +38,11 @@ class SparePool:
         if not names:
             del self._names[node]
 
-    def offer(self) -> list[str]:
-        """Some of them, from the machines that have the most.
+    def candidates(self) -> list[str]:
+        """Returns at most eight spares, from the machines that have the most of them.
 
-        Two from each of four machines: whichever two machines a pair and its witness use already, two others are
-        among them if there are any.
+        Two from each of four machines are enough: a pair and its witness use at most two machines already, so two other
+        machines are among the four if there are any.
         """
-        nodes = heapq.nsmallest(_NODES, self._names, key=lambda node: (-len(self._names[node]), node))
-        return [name for node in nodes for name in self._names[node][:_EACH]]
+        nodes = heapq.nsmallest(_MACHINES, self._names, key=lambda node: (-len(self._names[node]), node))
+        return [name for node in nodes for name in self._names[node][:_SPARES_PER_MACHINE]]

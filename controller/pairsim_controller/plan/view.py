@@ -1,4 +1,8 @@
-"""What the controller sees, and what it may do: plain data, the same for local processes and for pods."""
+"""The input and the output of planning: a view of one area, and the actions that change it.
+
+Both are plain data, and the same for local processes and for pods. A view is made anew for every round; an action
+names what has to happen, and the adapters know how.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +16,25 @@ from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 
 
 class Kind(enum.StrEnum):
-    """What a process was started as."""
+    """The role that a process was started in; it never changes."""
 
     SIMULATOR = "simulator"
     WITNESS = "witness"
 
 
-class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """A simulator or witness process.
+class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """A simulator or witness process, as its backend and the process itself describe it.
 
     Attributes:
         name: Unique in the world.
-        kind: What it is.
-        peer, url: Where it listens.
-        alive: Whether the backend (operating system, Kubernetes) says that it runs.
-        leaving: Whether the backend says that it will end soon; it works until then.
-        node: The machine that it runs on; empty if that is not known.
-        status: What it last said of itself; None while it cannot be reached. Of a witness: as far as it concerns the
-            area that is looked at.
-        silent: Seconds since it last said anything; 0 if it just did.
+        kind: Simulator or witness.
+        peer, url: The addresses that it listens at.
+        alive: Whether the backend (operating system, Kubernetes) says that the process runs.
+        terminating: Whether the backend says that the process will end soon; it works until then.
+        node: The machine that it runs on; empty if unknown.
+        status: The last status that the process sent; None while the process cannot be reached. The status of a witness
+            holds only the area of the view.
+        silent_seconds: Seconds since the last status; 0 while the process can be reached.
     """
 
     name: str
@@ -38,29 +42,34 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     peer: str
     url: str
     alive: bool
-    leaving: bool = False
+    terminating: bool = False
     node: str = ""
     status: ReplicaStatus | WitnessStatus | None = None
-    silent: float = 0.0
+    silent_seconds: float = 0.0
 
     @property
-    def leaves(self) -> bool:
-        """Whether it will end soon, by the backend's word or by its own (a container may end, and its pod stay)."""
-        return self.leaving or (self.status is not None and self.status.leaving)
+    def leaving(self) -> bool:
+        """Whether the backend or the process says that it will end soon (a container may end while its pod stays)."""
+        return self.terminating or (self.status is not None and self.status.leaving)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the process runs and can be asked."""
+        return self.alive and self.status is not None
 
     @property
     def replica(self) -> ReplicaStatus | None:
-        """Its status, if it is a simulator that can be reached."""
+        """The status of a simulator that can be reached, else None."""
         return self.status if self.alive and isinstance(self.status, ReplicaStatus) else None
 
     @property
     def witness(self) -> WitnessStatus | None:
-        """Its status, if it is a witness that can be reached."""
+        """The status of a witness that can be reached, else None."""
         return self.status if self.alive and isinstance(self.status, WitnessStatus) else None
 
 
 class Label(msgspec.Struct, frozen=True):
-    """What a replica is labelled as, and the term it was in."""
+    """The labels of a replica: its area (empty for a spare), its role, and the term in which it had that role."""
 
     area: str
     role: Role
@@ -68,56 +77,68 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at one area.
+    """Everything that matters for one area at one moment.
 
     Attributes:
-        area: Its name.
-        spec: What is wanted; None for an area that is not wanted (any more).
-        recorded: The newest assignment that was decided for it; written down before it is sent.
-        processes: By name: members, whoever has the area, and whoever is labelled with it.
-        spares: Some that may become members, more than enough for one decision; none of them is promised to anybody.
-        witnesses: Those that may become members.
-        load: How many areas a witness is a member of.
-        labels: By replica, of those in `processes`.
-        paused: Whether nothing is to be done beside labels.
-        unsaved: Whether its state is to be backed up before it is let go.
-        obstacle: A sentence why it cannot be what is wanted; then it is left as it is. Empty if nothing is in the way.
+        area: The name of the area.
+        spec: What the user wants; None for an area that should not exist (any more).
+        recorded: The newest assignment that was decided; it is written down before it is sent.
+        processes: By name: the members, all processes that hold the area, and all that are labelled with it.
+        spares: Some spares that may become members, more than enough for one decision; none is promised to an area.
+        witnesses: The witnesses that may become members.
+        load: By witness: the number of areas that it is a member of.
+        labels: By replica: the labels of those in `processes`.
+        paused: Whether only labels may be changed.
+        blocked_reason: A sentence that says why the spec cannot be fulfilled; the area is left as it is. Empty if
+            nothing prevents it.
+        backup_pending: Whether the state has to be backed up before a member is released.
+        may_bootstrap: Whether a new area may be given to spares. False while processes that may hold an area have not
+            been heard yet.
     """
 
     area: str
     spec: AreaSpec | None
     recorded: Assignment | None
-    processes: dict[str, Process]
-    spares: tuple[Process, ...]
-    witnesses: tuple[Process, ...]
+    processes: dict[str, ObservedProcess]
+    spares: tuple[ObservedProcess, ...]
+    witnesses: tuple[ObservedProcess, ...]
     load: dict[str, int]
     labels: dict[str, Label]
     paused: bool = False
-    obstacle: str = ""
-    unsaved: bool = False
+    blocked_reason: str = ""
+    backup_pending: bool = False
+    may_bootstrap: bool = True
 
     @property
     def statuses(self) -> dict[str, ReplicaStatus | WitnessStatus]:
-        """What those said that can be reached, by their names."""
+        """The statuses of all processes that can be reached, by name."""
         return {name: p.status for name, p in self.processes.items() if p.alive and p.status is not None}
+
+    def with_record(self, recorded: Assignment | None) -> View:
+        """Returns this view with another recorded assignment and the processes that it brings in."""
+        if recorded == self.recorded:
+            return self
+        names = {m.replica for m in recorded.members()} if recorded is not None else set()
+        joining = {p.name: p for p in (*self.spares, *self.witnesses) if p.name in names}
+        return msgspec.structs.replace(self, recorded=recorded, processes=joining | self.processes)
 
 
 class Assign(msgspec.Struct, frozen=True, tag=True):
-    """Record the assignment, then send it to these processes."""
+    """Record an assignment, then send it to the targets."""
 
     assignment: Assignment
     targets: tuple[str, ...]
 
 
-class Remind(msgspec.Struct, frozen=True, tag=True):
-    """Send processes what is in force; nothing is recorded."""
+class ResendAssignment(msgspec.Struct, frozen=True, tag=True):
+    """Send the assignment in force to the targets again; the record stays as it is."""
 
     assignment: Assignment
     targets: tuple[str, ...]
 
 
-class Adopt(msgspec.Struct, frozen=True, tag=True):
-    """Record what the members say is in force."""
+class AdoptReported(msgspec.Struct, frozen=True, tag=True):
+    """Record the assignment that the members report as in force."""
 
     assignment: Assignment
 
@@ -130,7 +151,7 @@ class Release(msgspec.Struct, frozen=True, tag=True):
 
 
 class BackUp(msgspec.Struct, frozen=True, tag=True):
-    """Keep the state that an active has of an area which is not wanted any more."""
+    """Back up the state that the active has of an area, which will be released."""
 
     target: str
     area: str
@@ -143,33 +164,37 @@ class Switchover(msgspec.Struct, frozen=True, tag=True):
     area: str
 
 
-class Forget(msgspec.Struct, frozen=True, tag=True):
-    """Drop the record of an area that is not wanted and that nobody has any more."""
+class DropRecord(msgspec.Struct, frozen=True, tag=True):
+    """Delete the record of an area that no process holds any more."""
 
     area: str
 
 
 class SetLabel(msgspec.Struct, frozen=True, tag=True):
-    """Label a replica."""
+    """Change the labels of a replica."""
 
     replica: str
     label: Label
 
 
-class Say(msgspec.Struct, frozen=True, tag=True):
-    """Tell the operator what is wrong and waits for somebody.
+class Report(msgspec.Struct, frozen=True, tag=True):
+    """Report a problem that waits for a process or for the operator.
 
     Attributes:
-        area: What it is about.
-        sentence: What is wrong.
-        wants: The kind of process that would help; None if more of them would not.
-        reason: What is wrong in one word, if the sentence has numbers that change while it is; else empty.
+        area: The area that has the problem.
+        message: A sentence for the operator.
+        needs: The kind of process that would help; None if another process would not help.
+        reason: The problem in one word if the message holds numbers that change while the problem lasts; else empty.
     """
 
     area: str
-    sentence: str
-    wants: Kind | None = None
+    message: str
+    needs: Kind | None = None
     reason: str = ""
 
 
-Action = Assign | Remind | Adopt | Release | BackUp | Switchover | Forget | SetLabel | Say
+Request = Assign | ResendAssignment | Release | BackUp | Switchover
+"""The actions that are sent to processes."""
+
+Action = Request | AdoptReported | DropRecord | Report
+"""The actions that `decide` returns; labels are planned by `plan.labels`."""

@@ -1,1 +1,1 @@
-"""Reconciling: what the local and the Kubernetes adapter share."""
+"""Reconciling: the parts that the local and the Kubernetes adapter share."""

@@ -1,7 +1,7 @@
-"""Where the state of an area goes before the area is let go: a folder with one file a backup.
+"""The folder that keeps the last state of released areas, one file for each backup.
 
-A file has its name only when it is whole and on disk. None is ever deleted here: whoever set the folder up decides
-how long they are kept.
+A file gets its final name only when it is complete and on disk. Backups are never deleted here: the operator who set
+the folder up decides how long they are kept.
 """
 
 from __future__ import annotations
@@ -20,55 +20,54 @@ from pairsim.client import ProcessClient
 
 log = structlog.get_logger()
 
-SECONDS = 600.0
-"""The longest that a backup may take."""
+BACKUP_SECONDS = 600.0
+"""The longest time that a backup may take."""
 
-_PART, _MODE = ".part", 0o640
+_PARTIAL_SUFFIX, _MODE = ".part", 0o640
 
 
 class BackupError(Exception):
-    """A backup could not be written; a sentence for the operator."""
+    """A backup could not be written; the text is a sentence for the operator."""
 
 
 class BackupFolder:
-    """One folder."""
+    """A folder with backups; it is created with the first of them."""
 
     def __init__(self, path: Path) -> None:
-        """It is made at the first backup."""
         self.path = path
 
-    async def take(self, client: ProcessClient, area: str) -> str:
-        """Writes what one process has of an area; the file's name.
+    async def write(self, client: ProcessClient, area: str) -> str:
+        """Writes the state that one process has of an area; returns the name of the file.
 
         Raises:
-            BackupError: It could not be written.
-            ClientError: The process did not give all of it.
+            BackupError: The file could not be written.
+            ClientError: The process did not send all of the state.
         """
-        part = await asyncio.to_thread(self._begin, area)
+        partial = await asyncio.to_thread(self._create, area)
         try:
-            made = await client.backup(area, part.add, seconds=SECONDS)
+            made = await client.backup(area, partial.add, seconds=BACKUP_SECONDS)
             moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
             name = f"{area}-{moment}-tick-{made.tick}.jsonl.gz"
-            await asyncio.to_thread(part.finish, self.path / name)
+            await asyncio.to_thread(partial.finish, self.path / name)
         finally:
-            await asyncio.to_thread(part.close)
+            await asyncio.to_thread(partial.close)
         log.info("backed up", area=area, file=name, tick=made.tick, entities=made.entities)
         return name
 
-    def _begin(self, area: str) -> _Part:
+    def _create(self, area: str) -> _PartialFile:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for leftover in self.path.glob(f".{area}.*{_PART}"):
-                leftover.unlink(missing_ok=True)  # of a controller that was killed
-            number, name = tempfile.mkstemp(dir=self.path, prefix=f".{area}.", suffix=_PART)
+            for leftover in self.path.glob(f".{area}.*{_PARTIAL_SUFFIX}"):
+                leftover.unlink(missing_ok=True)  # a controller that was killed left it
+            number, name = tempfile.mkstemp(dir=self.path, prefix=f".{area}.", suffix=_PARTIAL_SUFFIX)
             os.fchmod(number, _MODE)
         except OSError as error:
             raise BackupError(f"cannot write into {self.path}: {error.strerror}") from error
-        return _Part(Path(name), os.fdopen(number, "wb"))
+        return _PartialFile(Path(name), os.fdopen(number, "wb"))
 
 
-class _Part:
-    """A file that is not whole yet."""
+class _PartialFile:
+    """A backup that is not complete yet."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self._file = path, file
@@ -93,7 +92,7 @@ class _Part:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # what is here is thrown away
+        with contextlib.suppress(OSError):  # the content of an unfinished file is discarded
             self._file.close()
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)

@@ -1,4 +1,8 @@
-"""Orders to processes, sent in the background: each at most once at a time, and again after a growing pause."""
+"""Sends requests to processes in the background.
+
+The same request to the same process is in flight at most once. A request that fails is not repeated here: the next
+round decides it again, and its pause grows with the number of failures in a row.
+"""
 
 from __future__ import annotations
 
@@ -10,98 +14,99 @@ import msgspec
 import structlog
 
 from pairsim.client import ClientError, ProcessClient
-from pairsim_controller.plan.view import Assign, BackUp, Release, Remind, Say, Switchover
-from pairsim_controller.reconcile.backup_folder import SECONDS as BACKUP_SECONDS
-from pairsim_controller.reconcile.backup_folder import BackupError
+from pairsim_controller.plan.view import Assign, BackUp, Release, Report, Request, ResendAssignment, Switchover
+from pairsim_controller.reconcile.backup_folder import BACKUP_SECONDS, BackupError
+from pairsim_controller.reconcile.ports import BackupStore
 
 log = structlog.get_logger()
 
-_AGAIN, _LONGEST_AGAIN = 0.1, 2.0
-_ORDER_SECONDS = 15.0
-_IN_VAIN = 3
-"""Failures in a row that are no coincidence any more."""
+_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.1, 2.0
+_REQUEST_SECONDS = 15.0
+_MIN_FAILURES = 3
+"""Failures in a row that are not a coincidence any more."""
 
-_FORGOTTEN = 10 * _ORDER_SECONDS
-
-Order = Assign | Remind | Release | BackUp | Switchover
-
-Keep = Callable[[ProcessClient, str], Awaitable[None]]
+_FAILURE_TTL_SECONDS = 10 * _REQUEST_SECONDS
 
 Key = tuple[str, str, str, int]
 
 
-class _Failing(msgspec.Struct, frozen=True):
-    """An order that failed `times` in a row, the last time at `at`."""
+class _RepeatedFailure(msgspec.Struct, frozen=True):
+    """A request that failed `times` in a row, last at `at` on the monotonic clock."""
 
     times: int
     at: float
     reason: str
 
 
-class Orders:
-    """Carries out what is decided about processes; what failed is decided again, and then sent again."""
+class Dispatcher:
+    """Sends the requests that were decided, each in a task of its own."""
 
-    def __init__(self, client: Callable[[str], ProcessClient | None], keep: Keep | None = None) -> None:
-        """`client` gives the client of one process, None for one that is gone; `keep` keeps what it has of an area."""
-        self._client, self._keep = client, keep
-        self._busy: dict[Key, asyncio.Task[None]] = {}
-        self._failing: dict[tuple[str, str, str], _Failing] = {}
+    def __init__(self, client: Callable[[str], ProcessClient | None], backups: BackupStore | None = None) -> None:
+        """Creates a dispatcher without requests in flight.
 
-    def give(self, action: Order) -> None:
-        """Sends it to all its targets, unless the same is on its way already."""
-        match action:
-            case Assign() | Remind():
-                assignment = action.assignment
-                for target in action.targets:
+        Args:
+            client: Returns the client of a process by name; None if the process is gone.
+            backups: Keeps the states of areas; None if backups are not made.
+        """
+        self._client, self._backups = client, backups
+        self._in_flight: dict[Key, asyncio.Task[None]] = {}
+        self._failures: dict[tuple[str, str, str], _RepeatedFailure] = {}
+
+    def dispatch(self, request: Request) -> None:
+        """Sends a request to all its targets, except where the same request is in flight."""
+        match request:
+            case Assign() | ResendAssignment():
+                assignment = request.assignment
+                for target in request.targets:
                     key = target, "assign", assignment.spec.area, assignment.generation
                     self._send(key, lambda client: client.assign(assignment))
             case Release():
-                self._send((action.target, "release", action.area, 0), lambda client: client.release(action.area))
+                self._send((request.target, "release", request.area, 0), lambda client: client.release(request.area))
             case Switchover():
-                self._send((action.target, "switchover", action.area, 0), lambda client: client.switchover())
-            case BackUp() if self._keep is not None:
-                keep = self._keep
-                key = action.target, "backup", action.area, 0
-                self._send(key, lambda client: keep(client, action.area), BACKUP_SECONDS)
+                self._send((request.target, "switchover", request.area, 0), lambda client: client.switchover())
+            case BackUp() if self._backups is not None:
+                backups = self._backups
+                key = request.target, "backup", request.area, 0
+                self._send(key, lambda client: backups.back_up(client, request.area), BACKUP_SECONDS)
 
-    def in_vain(self, now: float) -> Iterator[Say]:
-        """What fails again and again, at a time of the monotonic clock."""
-        for key, failing in list(self._failing.items()):
-            if now - failing.at > _FORGOTTEN:  # it is not ordered any more, and its target may be gone for good
-                del self._failing[key]
-            elif failing.times >= _IN_VAIN and now - failing.at < _ORDER_SECONDS:
-                target, what, area = key
-                yield Say(area, f"{target} does not do what it is told ({what}): {failing.reason}")
+    def failing(self, area: str, now: float) -> Iterator[Report]:
+        """Yields a report for each request about an area that fails again and again; `now` is a monotonic time."""
+        for key, failure in list(self._failures.items()):
+            if now - failure.at > _FAILURE_TTL_SECONDS:  # nobody decides it any more, and its target may be gone
+                del self._failures[key]
+            elif key[2] == area and failure.times >= _MIN_FAILURES and now - failure.at < _REQUEST_SECONDS:
+                target, command, _area = key
+                yield Report(area, f"{target} does not carry out its command ({command}): {failure.reason}")
 
     async def close(self) -> None:
-        """Waits for no answer any more."""
-        tasks = list(self._busy.values())
+        """Cancels all requests in flight."""
+        tasks = list(self._in_flight.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _send(
-        self, key: Key, order: Callable[[ProcessClient], Awaitable[object]], seconds: float = _ORDER_SECONDS
+        self, key: Key, command: Callable[[ProcessClient], Awaitable[object]], seconds: float = _REQUEST_SECONDS
     ) -> None:
         client = self._client(key[0])
-        if key in self._busy or client is None:
+        if key in self._in_flight or client is None:
             return
-        self._busy[key] = task = asyncio.create_task(self._carry(key, client, order, seconds))
-        task.add_done_callback(lambda _task: self._busy.pop(key, None))
+        self._in_flight[key] = task = asyncio.create_task(self._run(key, client, command, seconds))
+        task.add_done_callback(lambda _task: self._in_flight.pop(key, None))
 
-    async def _carry(
-        self, key: Key, client: ProcessClient, order: Callable[[ProcessClient], Awaitable[object]], seconds: float
+    async def _run(
+        self, key: Key, client: ProcessClient, command: Callable[[ProcessClient], Awaitable[object]], seconds: float
     ) -> None:
-        target, what, area, _generation = key
+        target, name, area, _generation = key
         try:
             async with asyncio.timeout(seconds):
-                await order(client)
+                await command(client)
         except (ClientError, BackupError, TimeoutError) as error:
-            before = self._failing.get(key[:3])
+            before = self._failures.get(key[:3])
             times = before.times + 1 if before is not None else 1
-            self._failing[key[:3]] = _Failing(times, time.monotonic(), str(error) or "no answer")
-            log.info("an order failed", target=target, order=what, area=area, reason=str(error), times=times)
-            await asyncio.sleep(min(_AGAIN * 2 ** min(times, 10), _LONGEST_AGAIN))
+            self._failures[key[:3]] = _RepeatedFailure(times, time.monotonic(), str(error) or "no answer")
+            log.info("command failed", target=target, command=name, area=area, reason=str(error), times=times)
+            await asyncio.sleep(min(_RETRY_SECONDS * 2 ** min(times, 10), _LONGEST_RETRY_SECONDS))
         else:
-            self._failing.pop(key[:3], None)
-            await asyncio.sleep(_AGAIN)
+            self._failures.pop(key[:3], None)
+            await asyncio.sleep(_RETRY_SECONDS)

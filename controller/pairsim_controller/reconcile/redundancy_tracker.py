@@ -1,6 +1,7 @@
-"""What is news about redundancy: when each area is redundant, and when it has not been so for a while and why.
+"""The changes of an area's redundancy that are worth a message.
 
-A replica that is replaced at once is told by what replaces it; that it was missing for half a second is no news.
+A replica that is replaced at once is reported by the new pair alone: a gap that is shorter than `REPORT_AFTER_SECONDS`
+is not reported.
 """
 
 from __future__ import annotations
@@ -11,66 +12,67 @@ import msgspec
 
 from pairsim.model.world_status import AreaStatusView
 
-PATIENCE = 1.0
-"""Seconds without redundancy before it is told."""
+REPORT_AFTER_SECONDS = 1.0
+"""Seconds without redundancy before the loss is reported."""
 
 
-class Change(enum.Enum):
-    """What happened to an area."""
+class RedundancyChange(enum.Enum):
+    """The kinds of change."""
 
     BEGUN = enum.auto()
-    """It is redundant for the first time."""
+    """The area is redundant for the first time."""
 
     LOST = enum.auto()
-    """It has not been redundant for a while."""
+    """The area has not been redundant for `REPORT_AFTER_SECONDS`."""
 
     RESTORED = enum.auto()
-    """It is redundant again, after a loss that was told, or with another member."""
+    """The area is redundant again, after a loss that was reported or with another member."""
 
     SWAPPED = enum.auto()
-    """It is redundant, with the same members in other roles."""
+    """The area is redundant, with the same members in other roles."""
 
 
-class News(msgspec.Struct, frozen=True):
-    """One change.
+class RedundancyEvent(msgspec.Struct, frozen=True):
+    """A change of the redundancy of an area.
 
     Attributes:
-        seconds: How long it has not been redundant, or had not been; 0 if that was not seen.
+        change: The kind.
+        seconds: The duration without redundancy until now; 0 if it was not observed.
     """
 
-    change: Change
+    change: RedundancyChange
     seconds: float = 0.0
 
 
-class Redundancy:
-    """Of one area; sans-I/O. Times are in seconds, of any clock that goes forward."""
+class RedundancyTracker:
+    """The redundancy of one area over time; does no I/O. Times are seconds of any clock that never goes back."""
 
     def __init__(self) -> None:
-        """It has not been redundant yet."""
+        """Starts with an area that has not been redundant yet."""
         self._pair: dict[str, str] = {}
         self._since: float | None = None
-        self._told = False
+        self._reported = False
 
-    def see(self, area: AreaStatusView, now: float) -> News | None:
-        """What is news of the area as it is now."""
+    def observe(self, area: AreaStatusView, now: float) -> RedundancyEvent | None:
+        """Takes in the current status of the area; returns the change to report, or None."""
         return self._redundant(area, now) if area.redundant else self._missing(now)
 
-    def _redundant(self, area: AreaStatusView, now: float) -> News | None:
+    def _redundant(self, area: AreaStatusView, now: float) -> RedundancyEvent | None:
         before, self._pair = self._pair, {replica.replica: replica.role for replica in area.replicas}
         seconds = now - self._since if self._since is not None else 0.0
-        told, self._told, self._since = self._told, False, None
+        reported, self._reported, self._since = self._reported, False, None
         if not before:
-            return News(Change.BEGUN)
-        if told or before.keys() != self._pair.keys():
-            return News(Change.RESTORED, seconds)
-        return News(Change.SWAPPED, seconds) if before != self._pair else None
+            return RedundancyEvent(RedundancyChange.BEGUN)
+        if reported or before.keys() != self._pair.keys():
+            return RedundancyEvent(RedundancyChange.RESTORED, seconds)
+        return RedundancyEvent(RedundancyChange.SWAPPED, seconds) if before != self._pair else None
 
-    def _missing(self, now: float) -> News | None:
+    def _missing(self, now: float) -> RedundancyEvent | None:
         if not self._pair:
-            return None  # it has not begun; what it waits for is told by who decides about it
+            return None  # the area has not begun; the reports of `decide` say what it waits for
         if self._since is None:
             self._since = now
-        if self._told or now - self._since < PATIENCE:
+        if self._reported or now - self._since < REPORT_AFTER_SECONDS:
             return None
-        self._told = True
-        return News(Change.LOST, now - self._since)
+        self._reported = True
+        return RedundancyEvent(RedundancyChange.LOST, now - self._since)

@@ -1,4 +1,4 @@
-"""What every process last said of itself: pushed over a WebSocket each, so that a change is known at once."""
+"""The newest status of a process, pushed over a WebSocket, so that a change is known at once."""
 
 from __future__ import annotations
 
@@ -16,44 +16,48 @@ from pairsim_controller.plan.view import Kind
 
 log = structlog.get_logger()
 
-_RETRY, _LONGEST_RETRY = 0.05, 0.5
-"""Seconds between attempts to reach a process that cannot be reached: a hundred that died at once must not take the
-time that their areas need."""
+_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.05, 0.5
+"""Seconds between attempts to reach a process. The pause grows, because a hundred processes that died together must not
+take the time that their areas need."""
 
-STALE = 3.0
-"""A status that was not renewed for so long says nothing: statuses come every second."""
+STALE_AFTER_SECONDS = 3.0
+"""A status that is older than this does not count: a process sends one every second."""
 
 
-class Observer:
-    """Follows one process for as long as it is wanted."""
+class StatusWatcher:
+    """Watches the status of one process until it is closed."""
 
-    def __init__(self, name: str, url: str, kind: Kind, token: str, changed: Callable[[], None]) -> None:
-        """An address may be another process's by now: nothing is taken from it, and nothing told to it."""
+    def __init__(self, name: str, url: str, kind: Kind, token: str, on_change: Callable[[], None]) -> None:
+        """Starts to watch; `on_change` is called with each status and when the connection is lost.
+
+        The client checks the name of the process: its address may belong to another process by now, whose status must
+        not be taken and which must not receive requests.
+        """
         self.client = ProcessClient(url, replica=name, token=token)
-        self._url, self._kind, self._changed = url, kind, changed
+        self._url, self._kind, self._on_change = url, kind, on_change
         self._status: ReplicaStatus | WitnessStatus | None = None
-        self._heard = time.monotonic()
-        self._task = asyncio.create_task(self._follow(), name=f"observe-{url}")
+        self._status_at = time.monotonic()
+        self._task = asyncio.create_task(self._watch(), name=f"status-watcher-{url}")
 
     @property
     def status(self) -> ReplicaStatus | WitnessStatus | None:
-        """What it last said, if that is recent."""
-        return self._status if self.silent < STALE else None
+        """The last status if it is recent, else None."""
+        return self._status if self.silent_seconds < STALE_AFTER_SECONDS else None
 
     @property
-    def silent(self) -> float:
-        """Seconds since it last said anything."""
-        return time.monotonic() - self._heard
+    def silent_seconds(self) -> float:
+        """Seconds since the last status."""
+        return time.monotonic() - self._status_at
 
     async def close(self) -> None:
-        """Stops following."""
+        """Stops to watch."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         await self.client.close()
 
-    async def _follow(self) -> None:
-        pause = _RETRY
+    async def _watch(self) -> None:
+        pause = _FIRST_RETRY_SECONDS
         while True:
             try:
                 if self._kind is Kind.WITNESS:
@@ -62,14 +66,14 @@ class Observer:
                 else:
                     async for replica in self.client.watch():
                         self._take(replica)
-            except (ClientError, msgspec.MsgspecError, RecursionError, UnicodeError) as error:  # whatever it sends
-                log.debug("a process is not followed", url=self._url, reason=str(error))
+            except (ClientError, msgspec.MsgspecError, RecursionError, UnicodeError) as error:  # any content may come
+                log.debug("status watch failed", url=self._url, reason=str(error))
             if self._status is not None:
-                self._status, pause = None, _RETRY
-                self._changed()
+                self._status, pause = None, _FIRST_RETRY_SECONDS
+                self._on_change()
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_RETRY)
+            pause = min(2 * pause, _LONGEST_RETRY_SECONDS)
 
     def _take(self, status: ReplicaStatus | WitnessStatus) -> None:
-        self._status, self._heard = status, time.monotonic()
-        self._changed()
+        self._status, self._status_at = status, time.monotonic()
+        self._on_change()

@@ -1,60 +1,65 @@
-"""What is wrong is told once, and only if it lasts.
+"""Which reports become warnings: a problem is reported once, and only if it lasts.
 
 A takeover takes some ten milliseconds, in which an area has no active, and a process that died is back within a second:
-that is no news. Nor is that processes which have just been started cannot be reached yet.
+neither is worth a warning. Processes that were just started and cannot be reached yet are not worth one either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pairsim_controller.plan.view import Say
+from pairsim_controller.plan.view import Report
 
-PATIENCE = 1.0
-"""Seconds that something must be wrong before it is told."""
+REPORT_AFTER_SECONDS = 1.0
+"""Seconds that a problem must last before it is reported."""
 
-STARTING = 10.0
-"""Seconds from the first look in which nothing is told."""
+STARTUP_SECONDS = 10.0
+"""Seconds after the first call in which nothing is reported."""
 
-QUIET = 60.0
-"""Seconds in which what is told with changing numbers is told once: they may cross their bound again and again."""
+REPEAT_SECONDS = 60.0
+"""Seconds in which a report with changing numbers is made once: they may cross their bound again and again."""
 
 _Key = tuple[str, str]
 
 
-class Complaints:
-    """Remembers what was said of which area; sans-I/O."""
+class WarningDebouncer:
+    """Remembers the problems and the warnings that were made of them; does no I/O."""
 
-    def __init__(self, starting: float = STARTING) -> None:
-        """Nothing is told in the first `starting` seconds."""
-        self._starting = starting
+    def __init__(self, startup_seconds: float = STARTUP_SECONDS) -> None:
+        """Returns no warning in the first `startup_seconds` after the first call."""
+        self._startup_seconds = startup_seconds
         self._since: dict[_Key, float] = {}
-        self._told: dict[_Key, tuple[Say, float]] = {}
-        self._from: float | None = None
+        self._warned: dict[_Key, tuple[Report, float]] = {}
+        self._start_at: float | None = None
 
-    def fresh(self, said: Iterable[Say], now: float) -> list[Say]:
-        """What is to be told now, of all that is wrong at the moment; what is over may be told again later."""
-        wrong = {_key(say): say for say in said}
-        if self._from is None:
-            self._from = now + self._starting
-        self._since = {key: self._since.get(key, now) for key in wrong}
-        self._told = {
-            key: (say, at) for key, (say, at) in self._told.items() if key in wrong or (say.reason and now - at < QUIET)
+    def new_warnings(self, reports: Iterable[Report], now: float) -> list[Report]:
+        """Takes in all problems of the moment; returns those to warn of now.
+
+        A problem that ends is forgotten, and may be reported again later.
+        """
+        problems = {_key(report): report for report in reports}
+        if self._start_at is None:
+            self._start_at = now + self._startup_seconds
+        self._since = {key: self._since.get(key, now) for key in problems}
+        self._warned = {
+            key: (report, at)
+            for key, (report, at) in self._warned.items()
+            if key in problems or (report.reason and now - at < REPEAT_SECONDS)
         }
-        old = now - PATIENCE
-        fresh = {
-            key: (say, now)
-            for key, say in wrong.items()
-            if key not in self._told and self._since[key] <= old and now >= self._from
+        begun_before = now - REPORT_AFTER_SECONDS
+        new = {
+            key: (report, now)
+            for key, report in problems.items()
+            if key not in self._warned and self._since[key] <= begun_before and now >= self._start_at
         }
-        self._told |= fresh
-        return [say for say, _at in fresh.values()]
+        self._warned |= new
+        return [report for report, _at in new.values()]
 
     @property
-    def lasting(self) -> list[Say]:
-        """What was told and is so still, in the words that it was told in."""
-        return [say for key, (say, _at) in self._told.items() if key in self._since]
+    def active(self) -> list[Report]:
+        """The warnings whose problem still lasts, in the words in which they were made."""
+        return [report for key, (report, _at) in self._warned.items() if key in self._since]
 
 
-def _key(say: Say) -> _Key:
-    return say.area, say.reason or say.sentence
+def _key(report: Report) -> _Key:
+    return report.area, report.reason or report.message

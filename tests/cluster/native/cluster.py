@@ -1,4 +1,4 @@
-"""The whole cluster: opened in seconds, thrown away after."""
+"""The whole cluster: opened in seconds, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NODES = 2
 
 
 class NativeCluster:
-    """See the seam, which this is one way behind."""
+    """A backend that makes a cluster of two nodes on this machine."""
 
     name = "native"
 
@@ -29,7 +29,7 @@ class NativeCluster:
         self._control: ControlPlane | None = None
 
     def open(self) -> None:
-        """Makes the cluster, whatever an earlier run left behind.
+        """Creates the cluster, after it has removed what an earlier run left.
 
         Raises:
             MissingToolsError: The machine lacks something.
@@ -52,7 +52,7 @@ class NativeCluster:
         wait("all nodes are Ready", self._ready, 60)
 
     def close(self) -> None:
-        """Takes it away; logs stay."""
+        """Removes the cluster; its logs stay."""
         if self._sandbox.taken:
             self._sandbox.close()
             clean(logs=True)
@@ -60,7 +60,7 @@ class NativeCluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's."""
+        """Returns the administrator's kubeconfig file."""
         return self.control.kubeconfig
 
     @property
@@ -70,43 +70,43 @@ class NativeCluster:
         return self._control
 
     def kubectl(self, *words: str, stdin: bytes = b"", seconds: float = 60.0) -> str:
-        """See the seam."""
+        """Runs kubectl as an administrator and returns its output."""
         return self.control.kubectl(*words, stdin=stdin, seconds=seconds)
 
     def load_image(self, tag: str) -> None:
-        """See the seam."""
+        """Builds the product's image and loads it on every node."""
         archive = images.product(tag)
         for one in self._nodes:
             one.load(archive)
 
     def kubectl_command(self, *words: str) -> list[str]:
-        """See the seam."""
+        """Returns the command line of kubectl."""
         return [str(self._programs["kubectl"]), f"--kubeconfig={self.kubeconfig}", *words]
 
     def signal(self, node: str, uid: str, container: str, number: signal.Signals) -> float:
-        """See the seam."""
+        """Sends a signal to a container's first process from its node."""
         return self._node(node).signal(uid, container, number)
 
     def cut(self, name: str) -> float:
-        """See the seam."""
+        """Cuts the network between a node and the rest of the cluster."""
         at = time.time()
         self._network.cut(self._node(name).number)
         return at
 
     def mend(self, name: str) -> None:
-        """See the seam."""
+        """Ends a cut."""
         self._network.mend(self._node(name).number)
 
     def stop_api(self) -> None:
-        """See the seam."""
+        """Stops the API server."""
         self.control.stop_api()
 
     def start_api(self) -> None:
-        """See the seam."""
+        """Starts the API server again."""
         self.control.start_api()
 
     def audit(self) -> list[dict[str, object]]:
-        """See the seam."""
+        """Returns the controller's requests as audit events."""
         return [json.loads(line) for line in self._sandbox.log_of("audit").read_text().splitlines()]
 
     def _node(self, name: str) -> Node:
@@ -121,7 +121,7 @@ class NativeCluster:
 
 
 def clean(*, logs: bool = False) -> None:
-    """Takes away everything of a run that was killed, or has just ended."""
+    """Removes everything of a run that was killed, or has just ended."""
     end_processes()
     node.remove_left_overs()
     network.remove_left_overs()

@@ -33,7 +33,7 @@ endpoints: [{{addresses: [{CONTROL}], conditions: {{ready: true}}}}]
 
 
 class ControlPlane:
-    """See the module."""
+    """The processes of the control plane."""
 
     def __init__(self, sandbox: Sandbox, programs: dict[str, Path]) -> None:
         self._sandbox, self._programs = sandbox, programs
@@ -45,7 +45,7 @@ class ControlPlane:
         self._api: Program | None = None
 
     def open(self) -> None:
-        """Starts everything; returns when pods can be made."""
+        """Starts all processes; returns when pods can be created."""
         self._etcd()
         self.start_api()
         self._managers()
@@ -54,7 +54,7 @@ class ControlPlane:
         wait("the default service account is there", lambda: self._there("serviceaccount", "default"), 30)
 
     def start_api(self) -> None:
-        """Starts the API server on what it stored; returns when it is ready."""
+        """Starts the API server with its stored objects; returns when it is ready."""
         pki, (certificate, key), (client, client_key) = self.pki, self._server, self._client
         self._api = self._start(
             "kube-apiserver",
@@ -83,12 +83,12 @@ class ControlPlane:
         wait("the API server is ready", self._ready, 60)
 
     def stop_api(self) -> None:
-        """The API server dies; what it stored stays."""
+        """Kills the API server; its stored objects stay."""
         assert self._api is not None
         self._api.kill()
 
     def hang_api(self, *, hangs: bool) -> None:
-        """The API server stands still, or goes on: connections stay open and nothing answers."""
+        """Pauses or resumes the API server: connections stay open, and requests get no answer."""
         assert self._api is not None
         self._api.signal(signal.SIGSTOP if hangs else signal.SIGCONT)
 

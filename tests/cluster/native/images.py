@@ -27,7 +27,7 @@ _SOURCES = ("Dockerfile", "pyproject.toml", "requirements", "pairsim", "controll
 
 
 def pause(folder: Path, name: str) -> Path:
-    """An image that does nothing, which holds a pod's namespaces: a static busybox and a script."""
+    """Builds the pause image, which holds a pod's namespaces: a static busybox and a script."""
     script = b"#!/bin/sh\ntrap 'exit 0' TERM INT\nwhile :; do sleep 3600 & wait $!; done\n"
     busybox = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
     layer = io.BytesIO()
@@ -65,7 +65,7 @@ def pause(folder: Path, name: str) -> Path:
 
 
 def product(tag: str) -> Path:
-    """The product's image as an archive, built with its own Dockerfile; one of the same sources is used again."""
+    """Returns the product's image as an archive, built with its Dockerfile; reuses an archive of the same sources."""
     archive = CACHE / "images" / f"pairsim-{sources()}-{tag}.tar"
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def product(tag: str) -> Path:
 
 
 def base() -> None:
-    """A Debian with Python, as an image in buildah's store."""
+    """Builds a Debian with Python as an image in buildah's store."""
     if _has(f"{_BASE}:{_SUITE}"):
         return
     rootfs = CACHE / f"base-{_SUITE}"
@@ -120,7 +120,7 @@ def base() -> None:
 
 
 def sources() -> str:
-    """A digest of everything that goes into the image, and of the base."""
+    """Returns a digest of all sources of the image, and of its base."""
     digest = hashlib.sha256(f"{_SUITE} {_PACKAGES}".encode())
     for source in _SOURCES:
         path = ROOT / source
@@ -132,7 +132,7 @@ def sources() -> str:
 
 
 def _pip() -> dict[str, str]:
-    """The machine's own pip settings: a mirror is known to it, not to this repository."""
+    """Returns the machine's own pip settings, which may name a mirror."""
     names = ("PIP_INDEX_URL", "PIP_CERT")
     found = {name: os.environ[name] for name in names if name in os.environ}
     said = subprocess.run(

@@ -18,23 +18,23 @@ _LINK = "pairsim0"
 
 
 def address(node: int) -> str:
-    """Of a node."""
+    """Returns the address of a node."""
     return f"10.213.0.{10 + node}"
 
 
 def pods(node: int) -> str:
-    """The range of a node's pods."""
+    """Returns the address range of a node's pods."""
     return f"10.244.{node}.0/24"
 
 
 class Network:
-    """See the module. Nodes are counted from 1."""
+    """The namespaces and links of the cluster. Nodes are counted from 1."""
 
     def __init__(self, sandbox: Sandbox, nodes: int) -> None:
         self._sandbox, self._nodes = sandbox, nodes
 
     def open(self) -> None:
-        """Makes the namespaces and the links between them.
+        """Creates the namespaces and the links between them.
 
         Raises:
             ClusterError: The machine has a network of the same addresses.
@@ -72,12 +72,12 @@ class Network:
             self._sandbox.run("sh", "-c", f"[ ! -e /proc/sys/{setting} ] || echo 1 > /proc/sys/{setting}", net=name)
 
     def cut(self, node: int) -> None:
-        """Nothing passes between a node's pods and kubelet and everything else, in either direction."""
+        """Drops all packets between a node (pods and kubelet) and the other machines, in both directions."""
         for chain, flag in (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")):
             self._sandbox.run("iptables", "-w", "-I", chain, flag, "eth0", "-j", "DROP", net=f"node{node}")
 
     def mend(self, node: int) -> None:
-        """Takes a cut away."""
+        """Ends a cut."""
         for chain, flag in (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")):
             with contextlib.suppress(ClusterError):
                 self._sandbox.run("iptables", "-w", "-D", chain, flag, "eth0", "-j", "DROP", net=f"node{node}")
@@ -94,5 +94,5 @@ class Network:
 
 
 def remove_left_overs() -> None:
-    """The link into a killed run's cluster, if its namespaces did not take it along."""
+    """Removes the link to a killed run's cluster, if it outlived the run's namespaces."""
     subprocess.run(["ip", "link", "delete", _LINK], check=False, capture_output=True)

@@ -37,7 +37,7 @@ state = "/run/{name}"
 
 
 class Node:
-    """See the module; `number` counts from 1."""
+    """A node; `number` counts from 1."""
 
     def __init__(self, sandbox: Sandbox, control: ControlPlane, programs: dict[str, Path], number: int) -> None:
         self.number, self.name = number, f"node{number}"
@@ -58,7 +58,7 @@ class Node:
         wait(f"containerd of {self.name} answers", self._answers, 20)
 
     def load(self, archive: Path) -> None:
-        """Brings an image to the node."""
+        """Loads an image on the node."""
         self._ctr("images", "import", str(archive), seconds=120)
 
     def join(self) -> None:
@@ -169,7 +169,7 @@ class Node:
         }
 
     def _make_cgroup(self) -> None:
-        """Kubelets of one machine must not share a cgroup root; a cpuset (v1) is of no use until it is filled in."""
+        """Kubelets of one machine must not share a cgroup root; a cpuset (v1) is unusable until it is filled in."""
         for controller in _controllers():
             group = controller / f"pairsim-{self.name}"
             group.mkdir(exist_ok=True)
@@ -183,7 +183,7 @@ def _controllers() -> list[Path]:
 
 
 def remove_left_overs() -> None:
-    """Ends what still runs in the nodes' cgroups, and takes these away."""
+    """Ends all processes in the nodes' cgroups, and removes the cgroups."""
 
     def gone() -> bool:
         groups = [g for c in _controllers() for g in c.glob("pairsim-node*")]

@@ -1,4 +1,4 @@
-"""The cluster's certificates and kubeconfigs, made anew for every run."""
+"""The cluster's certificates and kubeconfigs, new for every run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DAY = dt.timedelta(days=1)
 
 
 class Pki:
-    """A certificate authority, and what it signed, as files in a folder."""
+    """A certificate authority and the certificates that it signed, as files in a folder."""
 
     def __init__(self, folder: Path, server: str) -> None:
         """`server` is the API server's address, as in its URL."""
@@ -40,7 +40,7 @@ class Pki:
         self.accounts_public = self._write("accounts.pub", public)
 
     def pair(self, file: str, name: str, group: str, hosts: tuple[str, ...] = ()) -> tuple[Path, Path]:
-        """A signed certificate and its key, of a client that is also a server at `hosts`."""
+        """Returns a signed certificate and its key, for a client that is also a server at `hosts`."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name(
             [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group), x509.NameAttribute(NameOID.COMMON_NAME, name)]
@@ -57,7 +57,7 @@ class Pki:
         )
 
     def kubeconfig(self, file: str, name: str, group: str) -> Path:
-        """Credentials of a user or a component, whole in one file."""
+        """Returns a kubeconfig file with the credentials of a user or a component."""
         certificate, key = self.pair(file, name, group)
         document = {
             "apiVersion": "v1",

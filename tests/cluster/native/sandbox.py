@@ -1,4 +1,4 @@
-"""Where the cluster lives: a mount namespace kept by a sleeping process, and the processes started in it.
+"""The cluster's sandbox: a mount namespace kept by a sleeping process, and the processes started in it.
 
 The mount namespace hides what kubelets write outside their own folders: /run, /var/log, /var/lib/kubelet and the
 kernel settings that they would change for the whole machine. When its last process ends, all its mounts are gone.
@@ -47,11 +47,11 @@ exec sleep infinity
 
 
 class ClusterError(Exception):
-    """Something of the cluster did not come up, or a command in it failed."""
+    """A part of the cluster did not start, or a command in it failed."""
 
 
 def wait(what: str, condition: Callable[[], bool], seconds: float) -> None:
-    """Until a condition holds.
+    """Waits until a condition holds.
 
     Raises:
         ClusterError: Not in time.
@@ -71,11 +71,11 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Of the program itself: nsenter executes it in its own place."""
+        """The pid of the program itself, since nsenter replaces itself by exec."""
         return self.process.pid
 
     def stop(self, seconds: float = 10.0) -> None:
-        """Asks it to end, then makes it."""
+        """Sends SIGTERM, and SIGKILL after a while."""
         self.process.terminate()
         try:
             self.process.wait(seconds)
@@ -83,17 +83,17 @@ class Program:
             self.kill()
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Sends SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Stops it, or lets it go on."""
+        """Pauses or resumes it."""
         self.process.send_signal(number)
 
 
 class Sandbox:
-    """See the module."""
+    """The mount namespace and its processes."""
 
     def __init__(self) -> None:
         self._lock = -1
@@ -101,7 +101,7 @@ class Sandbox:
         self._holder = 0
 
     def take(self) -> None:
-        """Takes the place; one cluster at a time.
+        """Locks the folder, for one cluster at a time.
 
         Raises:
             ClusterError: Another run has it.
@@ -116,7 +116,7 @@ class Sandbox:
         self._lock = lock
 
     def open(self) -> None:
-        """Makes the mount namespace."""
+        """Creates the mount namespace."""
         ready = HOME / "ready"
         ready.unlink(missing_ok=True)
         env = {**os.environ, "SETTINGS": " ".join(_SETTINGS), "READY": str(ready), "MARK": f"/{_MARK}"}
@@ -125,7 +125,7 @@ class Sandbox:
         wait("the mount namespace is there", ready.exists, 10)
 
     def start(self, name: str, *command: str | Path, net: str = "", env: Mapping[str, str] | None = None) -> Program:
-        """Starts a program in the sandbox, in a network namespace of it or the machine's."""
+        """Starts a program in the sandbox, in one of its network namespaces or in the machine's."""
         return self._start(name, self._inside(net, command), {**os.environ, **(env or {})})
 
     def run(self, *command: str | Path, net: str = "", seconds: float = 60.0, stdin: bytes = b"") -> str:
@@ -143,22 +143,22 @@ class Sandbox:
         return done.stdout.decode(errors="replace")
 
     def log_of(self, name: str) -> Path:
-        """What a program printed."""
+        """Returns the output of a program."""
         return HOME / "logs" / f"{name}.log"
 
     def close(self) -> None:
-        """Ends what still runs; what it printed stays until the next run."""
+        """Ends all processes; their output stays until the next run."""
         end_processes()
         for program in self._running.values():
             program.process.wait(10)
 
     def leave(self) -> None:
-        """Lets the place go."""
+        """Releases the folder."""
         os.close(self._lock)
 
     @property
     def taken(self) -> bool:
-        """Whether the place is ours."""
+        """Returns whether this process has locked the folder."""
         return self._lock >= 0
 
     def _inside(self, net: str, command: tuple[str | Path, ...]) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ class Sandbox:
 
 
 def end_processes() -> None:
-    """Ends every process that lives in a sandbox, also one of a run that was killed."""
+    """Ends every process in a sandbox, also those of a run that was killed."""
 
     def inside() -> list[int]:
         pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
@@ -197,6 +197,6 @@ def end_processes() -> None:
 
 
 def remove_files(*, logs: bool) -> None:
-    """Takes away the data of an earlier run; its logs are kept until the next one, if wanted."""
+    """Removes the data of an earlier run; with the option, its logs stay until the next run."""
     for name in ("data", "pki", *(() if logs else ("logs",))):
         shutil.rmtree(HOME / name, ignore_errors=True)

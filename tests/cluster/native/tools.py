@@ -1,4 +1,4 @@
-"""The programs of the cluster: those built from pinned Go modules, once, and those that Debian's packages bring.
+"""The programs of the cluster: some are built once from pinned Go modules, the others come with Debian's packages.
 
 Binaries stay in a folder of the user's cache, by version, so that the next run finds them; nothing of them is in the
 repository.
@@ -38,7 +38,7 @@ CNI_PACKAGE = "containernetworking-plugins"
 
 
 class MissingToolsError(Exception):
-    """What the machine lacks, and the command that installs it."""
+    """The machine lacks programs; the text names the command that installs them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Module:
 
     @property
     def version(self) -> str:
-        """As pinned in its go.mod."""
+        """Returns the version that its go.mod pins."""
         text = (_MODULES / self.folder / "go.mod").read_text()
         found = re.search(rf"^(?:require )?\s*{re.escape(self.requires)} (v[\w.+-]+)", text, re.MULTILINE)
         assert found is not None, f"{self.folder}/go.mod does not require {self.requires}"
@@ -59,11 +59,11 @@ class Module:
 
     @property
     def bin(self) -> Path:
-        """Where its programs are."""
+        """Returns the folder of its programs."""
         return CACHE / f"{self.folder}-{self.version}"
 
     def programs(self) -> dict[str, Path]:
-        """By name; built if they are not there yet."""
+        """Returns the programs by name; builds them if they do not exist."""
         paths = {name: self.bin / name for name in self.packages}
         if not all(path.exists() for path in paths.values()):
             self._build()
@@ -97,7 +97,7 @@ COREDNS = Module("coredns", "github.com/coredns/coredns", {"coredns": "github.co
 
 
 def missing() -> list[str]:
-    """Sentences on what keeps a cluster from being made here; none if nothing does."""
+    """Returns the reasons, as sentences, that prevent a cluster on this machine."""
     if os.geteuid() != 0:
         return ["a cluster on this machine needs root: it makes namespaces and runs kubelets"]
     said = []
@@ -115,7 +115,7 @@ def missing() -> list[str]:
 
 
 def programs() -> dict[str, Path]:
-    """Everything that is built, by name.
+    """Returns all built programs by name.
 
     Raises:
         MissingToolsError: The machine lacks something.

@@ -19,7 +19,7 @@ ACCOUNT = "system:serviceaccount:pairsim:pairsim-controller"
 
 
 class Control:
-    """See the module."""
+    """The API server and its store."""
 
     def __init__(self, folder: Path, processes: Processes) -> None:
         self._folder, self._processes = folder, processes
@@ -53,7 +53,7 @@ class Control:
             f"--etcd-servers={store}",
             f"--bind-address={_HOST}",
             f"--advertise-address={_HOST}",
-            # Nobody looks for the API server in the cluster, and loopback is no endpoint.
+            # No pod needs the API server's endpoint, and a loopback address is not allowed there.
             "--endpoint-reconciler-type=none",
             f"--secure-port={self._port}",
             f"--tls-cert-file={certificate}",
@@ -110,7 +110,7 @@ class Control:
 
 
 def free_port() -> int:
-    """A port that nobody had a moment ago."""
+    """Returns a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])

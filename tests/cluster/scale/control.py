@@ -26,7 +26,7 @@ _STRATEGIC = "application/strategic-merge-patch+json"
 
 
 class ControlPlane:
-    """See the module."""
+    """The etcd and the API server."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -166,7 +166,7 @@ class Client:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of loopback that nobody has at the moment."""
+    """Returns free ports of loopback."""
     sockets = [socket.create_server((_ADDRESS, 0)) for _ in range(number)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:

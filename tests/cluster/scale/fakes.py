@@ -41,11 +41,11 @@ class Fake:
         )
 
     def push(self) -> None:
-        """Something is another way than its watchers were told."""
+        """Reports a change to the watchers."""
         self._changes.notify()
 
     async def watched(self, request: web.Request) -> web.StreamResponse:
-        """Until the watcher goes."""
+        """Sends statuses until the watcher disconnects."""
         self.open.add(request)
         try:
             return await self._watch.handle(request)
@@ -53,7 +53,7 @@ class Fake:
             self.open.discard(request)
 
     def die(self) -> None:
-        """Its connections break, and it answers nobody."""
+        """Breaks its connections and stops answering."""
         self.dead = True
         for request in self.open:
             if request.transport is not None:
@@ -152,7 +152,7 @@ class Fakes:
         return term
 
     def revive(self, area: str, name: str) -> None:
-        """It is there again, with its folder, and follows whoever leads."""
+        """Restarts it with its folder; it follows the current leader."""
         self.named[name].dead = False
         self._tell(area)
 

@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
     @property
     def peer(self) -> str:
-        """Where its peers would find it; nobody looks."""
+        """The address for its peers, which no process uses."""
         return f"{self.address}:{_PEER}"
 
 

@@ -22,7 +22,7 @@ HOME = Path("/var/tmp/pairsim-scale")  # noqa: S108 - one fixed place: what is l
 
 
 class Place:
-    """See the module; one at a time on a machine."""
+    """The folder and the programs of a test; one at a time on a machine."""
 
     def __init__(self) -> None:
         self._lock = -1

@@ -60,7 +60,7 @@ class Replicas:
     """All of them."""
 
     def __init__(self, places: Iterable[Place], changed: Callable[[Fake], None]) -> None:
-        """`changed` is told of a process that has something new to say, or that died."""
+        """`changed` is called with a process whose status changed, or that died."""
         self.by_address = {place.address: Fake(place) for place in places}
         self._by_name = {fake.place.name: fake for fake in self.by_address.values()}
         self._groups: dict[str, _Group] = {}
@@ -118,7 +118,7 @@ class Replicas:
         return lost.place.name, group.active
 
     def revive(self) -> int:
-        """Whoever is gone comes back with what it had; how many."""
+        """Restarts the dead processes with their folders; returns their number."""
         gone = [fake for fake in self._by_name.values() if not fake.alive]
         for fake in gone:
             fake.alive, fake.started = True, time.time()

@@ -90,7 +90,7 @@ class _Api:
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who is dead does not answer; who has no token gives no orders."""
+        """Dead processes do not answer; requests without the token are refused."""
         if request.path.startswith("/trial/"):
             return await handler(request)
         fake, transport = self._fake(request), request.transport
@@ -136,7 +136,7 @@ class _Api:
 
 
 class _Trial:
-    """What befalls them, as whoever runs the trial wants it."""
+    """The faults that the trial orders."""
 
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas

@@ -1,4 +1,4 @@
-"""What the API server says of pods and areas, followed without a gap: who misses an event cannot say what never was."""
+"""A watch on pods and areas without a gap: only a watch that misses no event can prove that a state never existed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from pathlib import Path
 
 import msgspec
 
-from pairsim.model.labels import AREA_LABEL, ROLE_LABEL
-from pairsim_controller.kube.api.connection import BusyError, Connection
-from pairsim_controller.kube.api.objects import AreaObject, Object
+from pairsim_controller.kube.api.connection import ApiBusyError, Connection
+from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject, Object
 from pairsim_controller.kube.api.port import AREAS, PODS, ApiError, Resource
 from pairsim_controller.kube.api.writes import path_of
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.world import NAMESPACE, Roles
 
 GOODBYE_SECONDS = 0.25
-"""A TLS connection is closed some turns of the event loop after it was told to."""
+"""A TLS connection closes some turns of the event loop after the request to close it."""
 
 _LONG = 3600.0
 
@@ -86,7 +85,7 @@ class Watching:
                     async for line in connection.lines(path_of(resource, NAMESPACE), query, seconds=_LONG):
                         # A watch that goes on from the last version that was seen leaves nothing out.
                         query["resourceVersion"] = self._take(resource, msgspec.json.decode(line, type=_Event))
-                except BusyError:  # a kind that is new is not served at once
+                except ApiBusyError:  # a kind that is new is not served at once
                     await asyncio.sleep(0.1)
         except (ApiError, msgspec.MsgspecError) as error:
             self._broken = str(error)
@@ -111,7 +110,7 @@ class Watching:
 
 
 def _said(pod: Object) -> tuple[str, str]:
-    return label(pod, AREA_LABEL), label(pod, ROLE_LABEL)
+    return label(pod, AREA), label(pod, ROLE)
 
 
 def label(found: Object, key: str) -> str:

@@ -34,7 +34,7 @@ _APPLY = "application/apply-patch+yaml"
 
 
 class World:
-    """See the module."""
+    """The world of the trial."""
 
     def __init__(self, folder: Path, processes: Processes, control: Control, port: int) -> None:
         self._folder, self._processes, self._control, self._port = folder, processes, control, port
@@ -44,7 +44,7 @@ class World:
         self.seen = Watching(control.admin)
 
     def install(self) -> None:
-        """Applies what the manifests have, but for what would run."""
+        """Applies the manifests except for workloads."""
         overlay = ROOT / "manifests" / "overlays" / "default"
         documents = list(yaml.safe_load_all(self._control.kubectl("kustomize", str(overlay))))
         wanted = [found for found in documents if found["kind"] in _KINDS]
@@ -57,29 +57,29 @@ class World:
         self.seen.start()
 
     def close(self) -> None:
-        """Watches no more."""
+        """Ends the watches."""
         self.seen.close()
 
     def start_controller(self, http: int) -> int:
-        """The real one, with the rights that it has in a cluster; its process id."""
+        """Starts the real controller with the rights that it has in a cluster; returns its process id."""
         command = (sys.executable, "-m", "pairsim_controller.cli.main", f"--kubeconfig={self._control.account}")
         words = (f"--namespace={NAMESPACE}", f"--http=127.0.0.1:{http}", "--identity=controller")
         return self._processes.start("controller", *command, *words, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     def start_replicas(self, simulators: int, witnesses: int) -> int:
-        """What answers in place of pods; its process id."""
+        """Starts the process that answers in place of pods; returns its process id."""
         counts = (f"--simulators={simulators}", f"--witnesses={witnesses}", f"--port={self._port}")
         env = {**os.environ, "PYTHONPATH": str(ROOT), "TOKEN": self.token}
         return self._processes.start("replicas", sys.executable, "-m", "tests.cluster.scale.serving", *counts, env=env)
 
     def make_pods(self, simulators: int, witnesses: int) -> None:
-        """Makes those that are not there yet, as a kubelet would show them when they run."""
+        """Creates missing pods with the status that a kubelet would report for running ones."""
         wanted = [place for place in places(simulators, witnesses) if place.name not in self._made]
         self._made |= {place.name for place in wanted}
         asyncio.run(self._all([lambda api, place=place: self._make(api, place) for place in wanted]))
 
     def apply_areas(self, names: Sequence[str], of: int) -> None:
-        """Applies areas of a plane that has room for so many."""
+        """Applies areas of a plane that has room for the given number."""
         width = _SIDE * math.ceil(math.sqrt(of))
         bounds = {"min": [0, 0, 0], "max": [width, width, 50]}
         spec = {"simulator": "physics", "bounds": bounds, "tickRate": 20, "seed": 1}
@@ -97,7 +97,7 @@ class World:
         return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
 
     async def _all(self, work: Sequence[Any]) -> None:
-        """Calls all of them with a connection, many at once."""
+        """Calls all functions with a connection, many at once."""
         connection = await Connection.open(self._control.admin)
         room = asyncio.Semaphore(_AT_ONCE)
 
@@ -134,12 +134,12 @@ async def _apply(api: Connection, resource: Any, body: Object) -> None:
 
 
 def area_name(number: int) -> str:
-    """Of an area, from 0."""
+    """Returns the number of an area, from 0."""
     return f"area-{number:04d}"
 
 
 def area_of(name: str, width: int) -> Object:
-    """An area: a square of a plane that is so wide."""
+    """Returns an area: a square of a plane of the given width."""
     number, row = int(name.removeprefix("area-")), width // _SIDE
     low = [number % row * _SIDE, number // row * _SIDE, 0]
     bounds = {"min": low, "max": [low[0] + _SIDE, low[1] + _SIDE, 50]}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pairsim_controller.local.netns import NetworkError, Networks, remove_left_overs
+from pairsim_controller.local.netns import NetworkError, NetworkNamespaces, remove_leftovers
 from tests.harness import ROOT
 from tests.process.world.running_worlds import RunningWorld
 
@@ -24,7 +24,7 @@ EXPERIMENTS = ROOT / "chaos" / "experiments"
 def running_world(folder: Path, *words: str, planted: str = "") -> Iterator[RunningWorld]:
     """Starts a redundant world; all of its processes run the Python code `planted` before any other code."""
     try:
-        Networks().close()
+        NetworkNamespaces().close()
     except NetworkError as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
@@ -41,7 +41,7 @@ def running_world(folder: Path, *words: str, planted: str = "") -> Iterator[Runn
             yield world
         finally:
             world.close()
-            remove_left_overs()
+            remove_leftovers()
 
 
 def run(world: RunningWorld, *words: str, seconds: float = 120.0) -> tuple[int, dict[str, Any], str]:

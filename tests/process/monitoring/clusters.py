@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.cli.main import probes
-from tests.unit.controller.test_leadership import candidate, cluster
+from tests.unit.controller.kube.test_manager import cluster, running_manager
 
 _CHANGE_SECONDS = 0.5
 
@@ -27,7 +27,7 @@ def controller(folder: Path, port: int) -> Iterator[None]:
     async def work() -> None:
         async with (
             cluster(folder) as (at, _server, file),
-            candidate(at, file, "controller-1") as (made, meters),
+            running_manager(file, "controller-1") as (made, meters),
             serve_app(probes(made, meters), f"127.0.0.1:{port}"),
         ):
             await at.paired()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pairsim_controller.local.netns import NetworkError, Networks, remove_left_overs
+from pairsim_controller.local.netns import NetworkError, NetworkNamespaces, remove_leftovers
 from tests.process.world.running_worlds import RunningWorld, until
 
 pytestmark = pytest.mark.root
@@ -25,7 +25,7 @@ def namespaces() -> set[str]:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[RunningWorld]:
     try:
-        Networks().close()
+        NetworkNamespaces().close()
     except NetworkError as error:
         pytest.skip(str(error))
     one = RunningWorld(tmp_path)
@@ -33,7 +33,7 @@ def world(tmp_path: Path) -> Iterator[RunningWorld]:
         yield one
     finally:
         one.close()
-        remove_left_overs()
+        remove_leftovers()
 
 
 def processes(world: RunningWorld) -> list[dict[str, str]]:
@@ -69,7 +69,7 @@ def test_the_networks_of_a_killed_run_are_removed(world: RunningWorld) -> None:
     world.wait_for_exit()
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids) or None, "its processes have ended")
     assert made <= namespaces()
-    remove_left_overs()
+    remove_leftovers()
     assert not made & namespaces()
 
 

@@ -15,8 +15,8 @@ from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.state.schema import Component
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.local.api import world_app
-from pairsim_controller.local.world_status import picture
-from tests.unit.controller.worlds import Fakes, fakes, until
+from pairsim_controller.local.world_status import world_status
+from tests.unit.controller.local_worlds import WorldHarness, local_world, until
 from tests.unit.server.fakes import SCHEMA
 
 SECONDS = 20.0
@@ -25,7 +25,7 @@ SECONDS = 20.0
 class Running:
     """A running world, with the commands of its user."""
 
-    def __init__(self, made: Fakes, port: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, made: WorldHarness, port: int, loop: asyncio.AbstractEventLoop) -> None:
         self.made, self.port, self._loop = made, port, loop
 
     def run(self, *words: str, text: str | bytes | None = None) -> Result:
@@ -48,15 +48,17 @@ def pairsim(*words: str, text: str | bytes | None = None) -> Result:
 
 
 @asynccontextmanager
-async def _world(path: Path) -> AsyncIterator[tuple[Fakes, int]]:
-    async with fakes(path) as made:
+async def _world(path: Path) -> AsyncIterator[tuple[WorldHarness, int]]:
+    async with local_world(path) as made:
         command_schema = CommandSchema(SCHEMA, [Operation("impulse", (Component("impulse", "float32", 3),))])
         for replica in made.replicas.values():
             replica.area_command_schema = command_schema
             replica.spawn(1, [[0.5, 0.5, 0.5]] * 3)
         app = world_app(made.world, frozenset({"127.0.0.1"}))
         async with serve_app(app, "127.0.0.1:0", drain=0.1) as port:
-            await until(lambda: picture(made.world).areas[0].redundant and len(picture(made.world).spares) == 1)
+            await until(
+                lambda: world_status(made.world).areas[0].redundant and len(world_status(made.world).spares) == 1
+            )
             yield made, port
 
 

@@ -19,9 +19,9 @@ from pairsim.cli.local_api import WorldAddress
 from pairsim.model.status import Role
 from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
 from pairsim.replication.service import RefusedError
-from pairsim_controller.local.world_status import picture
+from pairsim_controller.local.world_status import world_status
 from tests.unit.cli.local_world import Running, pairsim, running
-from tests.unit.controller.views import BOX
+from tests.unit.controller.builders import BOX
 
 NOBODY = "9"
 """A port without a listener."""
@@ -82,7 +82,7 @@ def test_status_shows_that_time_runs_slowly(tmp_path: Path) -> None:
             world.made.replicas["a"].pace = 0.41
             world.made.replicas["a"].notify(None)
 
-        world.do(slow, lambda: getattr(world.made.world.observers["a"].status, "pace", 1.0) < 1)
+        world.do(slow, lambda: getattr(world.made.world.watchers["a"].status, "pace", 1.0) < 1)
         said = " ".join(world.run("status").stdout.split())
         assert "north is slow: ticks take 121 ms, there are 50 ms for each: time runs at 0.41 of its rate" in said
         assert json.loads(world.run("status", "--json").stdout)["areas"][0]["pace"] == 0.41
@@ -113,7 +113,7 @@ def test_an_area_without_replicas_is_in_the_table(tmp_path: Path) -> None:
     with running(tmp_path) as world:
         world.do(
             lambda: [r.become(Role.SPARE) for r in world.made.replicas.values()],
-            lambda: world.made.world.replica("north", "active") is None,
+            lambda: world.made.world.find_replica("north", "active") is None,
         )
         output = world.run("status").stdout
         assert "north" in output
@@ -161,7 +161,7 @@ def test_a_step_that_is_not_deterministic_is_in_the_status(tmp_path: Path) -> No
     with running(tmp_path) as world:
         world.do(
             lambda: setattr(world.made.replicas["b"], "divergences", 3),
-            lambda: any(replica.divergences for replica in picture(world.made.world).areas[0].replicas),
+            lambda: any(replica.divergences for replica in world_status(world.made.world).areas[0].replicas),
         )
         assert (
             "north: the state of b differed from the active's 3 time(s) since its start: the step of its simulator is"
@@ -225,7 +225,7 @@ def test_another_server_on_the_port_ends_in_a_sentence(given: bytes, sentence: s
 def test_the_port_of_a_process_in_place_of_the_world_is_explained(
     shared: Running, command: tuple[str, ...], name: str
 ) -> None:
-    port = shared.made.places[name].slot.http_port
+    port = shared.made.places[name].spec.http_port
     result = pairsim(*command, "--port", str(port))
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (

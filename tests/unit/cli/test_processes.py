@@ -21,7 +21,7 @@ from pairsim.replication.raft.storage import JournalError
 from pairsim.settings import ProcessSettings
 from tests.harness import ROOT, free_ports
 from tests.unit.cli.local_world import pairsim
-from tests.unit.controller.views import assignment, spec
+from tests.unit.controller.builders import assignment, spec
 
 SECRET, TOKEN = b"a-secret-of-sixteen-bytes", b"token\n"
 
@@ -159,7 +159,7 @@ def test_an_unknown_log_level_is_reported_with_the_known_ones(folder: Path, kind
 
 
 @both
-def test_an_unusable_data_folder_is_reported(folder: Path, kind: str) -> None:
+def test_an_simulator_error_data_folder_is_reported(folder: Path, kind: str) -> None:
     assert refused(kind, folder, data=str(folder / "token")) == (
         1,
         f"Error: cannot use the data folder {folder}/token: it is not a folder\n",

@@ -15,7 +15,7 @@ from pairsim.client.client import AreaClient, Session
 from pairsim.client.errors import Overloaded, Unavailable
 from pairsim.model.commands import Command, CommandError
 from pairsim.model.status import Role
-from pairsim_controller.local.world_status import picture
+from pairsim_controller.local.world_status import world_status
 from tests.unit.cli.local_world import Running, pairsim, running
 from tests.unit.server.fakes import FakeReplica
 
@@ -58,7 +58,7 @@ def test_a_result_is_printed_with_its_tick(world: Running, submitted: list[Comma
 
 
 def test_a_url_takes_the_place_of_a_local_world(world: Running, submitted: list[Command]) -> None:
-    url = picture(world.made.world).areas[0].replicas[0].url
+    url = world_status(world.made.world).areas[0].replicas[0].url
     assert pairsim("send", "north", "despawn", "1", "--url", url).exit_code == 0
     assert [c.op for c in submitted] == ["despawn"]
 
@@ -146,7 +146,7 @@ def test_an_area_without_replicas_is_reported(tmp_path: Path) -> None:
     with running(tmp_path) as world:
         world.do(
             lambda: [r.become(Role.SPARE) for r in world.made.replicas.values()],
-            lambda: not any(world.made.world.replica("north", role) for role in ("active", "passive")),
+            lambda: not any(world.made.world.find_replica("north", role) for role in ("active", "passive")),
         )
         result = world.run("send", "north", "despawn", "1")
         assert result.exit_code == 1

@@ -16,7 +16,7 @@ from pairsim_controller.cli import world_file
 from pairsim_controller.cli.world_file import read_world
 from pairsim_controller.local.data_folder import DataFolder
 from tests.unit.cli.local_world import pairsim
-from tests.unit.controller.views import assignment, spec
+from tests.unit.controller.builders import assignment, spec
 
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "two-areas.yaml").read_text()
 
@@ -117,7 +117,7 @@ def test_a_huge_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ],
     ids=lambda text: text[:40],
 )  # fmt: skip
-def test_an_unusable_world_is_refused_before_anything_is_created(
+def test_an_simulator_error_world_is_refused_before_anything_is_created(
     world: Path, before: str, after: str, sentence: str
 ) -> None:
     code, told = up(changed(world, before, after))
@@ -171,7 +171,7 @@ def test_a_simulator_that_raises_in_init_is_reported_with_the_line(monkeypatch: 
             json.loads("")
 
     monkeypatch.setattr(world_file, "load_simulator", lambda _name: Broken)
-    told = world_file._unusable(spec())
+    told = world_file._simulator_error(spec())
     assert told.startswith("the simulator physics raised JSONDecodeError: Expecting value")
     assert f" at {__file__}:" in told, "in the simulator, not in what it calls"
 
@@ -253,13 +253,13 @@ def test_a_changed_world_is_reported(world: Path, before: str, after: str, sente
     data = world.parent / "data"
     recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world)[0])
     folder = DataFolder(data)
-    folder.record({"west": recorded})
+    folder.write_assignments({"west": recorded})
     os.close(folder._lock)
     code, told = up(changed(world, before, after))
     assert code == 1
     assert f"area west lives in {data}" in told
     assert sentence in told
-    assert folder.recorded() == {"west": recorded}
+    assert folder.assignments() == {"west": recorded}
 
 
 def free_port() -> int:

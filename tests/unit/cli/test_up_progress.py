@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
-from pairsim_controller.cli.progress import Announcer
-from pairsim_controller.reconcile.redundancy_tracker import PATIENCE
-from tests.unit.controller.views import BOX
+from pairsim_controller.cli.progress import ProgressReporter
+from pairsim_controller.reconcile.redundancy_tracker import REPORT_AFTER_SECONDS
+from tests.unit.controller.builders import BOX
 
 BEGAN = 100.0
 READY = "the world is ready"
@@ -21,10 +21,10 @@ class Story:
     """An announcer, asked at times that are relative to the start."""
 
     def __init__(self) -> None:
-        self._announcer = Announcer(BEGAN, READY)
+        self._announcer = ProgressReporter(BEGAN, READY)
 
     def at(self, seconds: float, *areas: AreaStatusView) -> list[str]:
-        return list(self._announcer.fresh(WorldStatus(list(areas), []), BEGAN + seconds))
+        return list(self._announcer.new_messages(WorldStatus(list(areas), []), BEGAN + seconds))
 
 
 PAIR = area("a:active", "b:passive")
@@ -74,7 +74,7 @@ def test_a_short_gap_with_the_same_members_is_not_reported() -> None:
 def test_a_longer_gap_is_reported_once_with_its_reason_and_its_end() -> None:
     story = begun()
     assert story.at(10, ALONE) == []
-    assert story.at(10 + PATIENCE, ALONE) == ["west: not redundant for 1 s: a is active alone"]
+    assert story.at(10 + REPORT_AFTER_SECONDS, ALONE) == ["west: not redundant for 1 s: a is active alone"]
     assert story.at(30, area(missing="no replica can be reached")) == []
     assert story.at(40.5, PAIR) == ["west: redundant again after 30.50 s: a (active) and b (passive), 7 entities"]
     assert story.at(41, PAIR) == []

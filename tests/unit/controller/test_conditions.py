@@ -1,4 +1,4 @@
-"""What an area's status and its events say."""
+"""The status of an `Area`, its events, its takeovers, and the objects that it owns."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import msgspec
 
 from pairsim.model.status import Role
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, LastTakeover, body_of
-from pairsim_controller.kube.conditions import area_status, notable
-from pairsim_controller.kube.owned_objects import belongings, stands
-from pairsim_controller.kube.status_events import stories
-from pairsim_controller.kube.takeovers import Takeovers
-from pairsim_controller.plan.view import Say, View
-from tests.unit.controller.views import (
+from pairsim_controller.kube.owned_objects import is_subset, owned_objects
+from pairsim_controller.kube.status.conditions import area_status, significant_status
+from pairsim_controller.kube.status.status_events import events_between
+from pairsim_controller.kube.status.takeovers import Takeovers
+from pairsim_controller.plan.view import Report, View
+from tests.unit.controller.builders import (
     assignment,
     dead,
     pair,
@@ -37,7 +37,7 @@ def status(
     seen: View, before: AreaStatus | None = None, *, said: tuple[str, ...] = (), wall: float = WALL
 ) -> AreaStatus:
     return area_status(
-        seen, before or AreaStatus(), said=[Say("west", s) for s in said], last=None, generation=3, wall=wall
+        seen, before or AreaStatus(), warnings=[Report("west", s) for s in said], last=None, generation=3, wall=wall
     )
 
 
@@ -45,7 +45,7 @@ def verdicts(found: AreaStatus) -> dict[str, tuple[str, str]]:
     return {c.type: (c.status, c.reason) for c in found.conditions}
 
 
-def test_a_whole_pair() -> None:
+def test_the_status_of_a_redundant_pair() -> None:
     found = status(WHOLE)
     assert (found.active, found.passive, found.witness, found.term, found.tick, found.synced, found.generation) == (
         "sim-1", "sim-2", "witness-1", 1, 5, True, 1,
@@ -89,8 +89,8 @@ def test_what_is_missing_is_named() -> None:
     }
 
 
-def test_while_the_next_generation_is_on_its_way_the_actives_word_is_not_enough() -> None:
-    """The third vote that it counts is that of the witness which is replaced because it is lost."""
+def test_during_a_transition_the_witness_in_force_must_be_reachable() -> None:
+    """The active counts the vote of the old witness, which is replaced because it is lost."""
     following = assignment("sim-1", "sim-2", "witness-2", generation=2, joins=("witness-2",))
     for joined in (witness("witness-2"), witness("witness-2", following)):
         newcomer = process("witness-2", joined)
@@ -101,28 +101,28 @@ def test_while_the_next_generation_is_on_its_way_the_actives_word_is_not_enough(
         assert verdicts(status(leaving))["Redundant"] == ("True", "InSync")
 
 
-def test_what_was_said_is_shown_and_a_pause_as_well() -> None:
+def test_warnings_and_a_pause_are_conditions() -> None:
     assert verdicts(status(WHOLE, said=("no spare", "no spare")))["Degraded"] == ("True", "Waiting")
     paused = msgspec.structs.replace(WHOLE, paused=True)
     assert verdicts(status(paused))["Degraded"] == ("False", "Paused")
 
 
-def test_a_transition_has_its_time_and_ticks_change_nothing_notable() -> None:
+def test_a_transition_has_its_time_and_ticks_are_not_significant() -> None:
     first = status(WHOLE)
     ticked = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, tick=99, peer_in_sync=True))
     later = status(view(ticked, PASSIVE, WITNESS, recorded=(FIRST,)), first, wall=WALL + 60)
     assert later.conditions == first.conditions
     assert later.tick == 99
-    assert notable(later) == notable(first)
+    assert significant_status(later) == significant_status(first)
     lost = status(view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,)), first, wall=WALL + 60)
-    assert notable(lost) != notable(first)
+    assert significant_status(lost) != significant_status(first)
     ready = lost.condition("Ready")
     assert ready is not None
     assert ready.last_transition_time == "2023-11-14T22:14:20.000Z"
     assert lost.tick == 5, "what is known is not taken back"
 
 
-def test_it_fits_the_schema_that_the_status_is_read_with() -> None:
+def test_a_written_status_can_be_read() -> None:
     found = status(view(*pair(without_joins(NEXT)), recorded=(NEXT,)))
     body: Any = body_of(found)
     assert body["assignment"]["generation"] == 2
@@ -155,15 +155,15 @@ def test_a_takeover_is_measured_from_the_first_sign_of_the_loss() -> None:
     )  # fmt: skip
 
 
-def test_a_switchover_is_a_change_in_which_the_old_active_says_that_it_is_none() -> None:
+def test_a_change_that_the_old_active_reports_is_a_switchover() -> None:
     old = process("sim-1", replica("sim-1", FIRST, Role.PASSIVE, term=2))
     (found,) = takeover((10.0, WHOLE), (10.0, view(old, NEW, WITNESS, recorded=(FIRST,))))
     assert found.reason == "Switchover"
     (found,) = takeover((10.0, WHOLE), (10.0, view(ACTIVE, NEW, WITNESS, recorded=(FIRST,))))
-    assert found.reason == "Takeover", "who still believes to be active was not asked"
+    assert found.reason == "Takeover", "an old active that does not know of the change was not asked to hand over"
 
 
-def test_ticks_that_were_seen_and_are_gone_are_counted() -> None:
+def test_lost_ticks_are_counted() -> None:
     behind = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=2, tick=3))
     (found,) = takeover((10.0, WHOLE), (11.0, view(dead("sim-1"), behind, WITNESS, recorded=(FIRST,))))
     assert found.ticks_lost == 2
@@ -174,39 +174,39 @@ def test_a_change_while_the_controller_was_away_has_no_duration() -> None:
     assert (found.from_, found.to, found.duration_ms) == ("sim-1", "sim-2", None)
 
 
-def test_an_older_term_and_a_new_term_of_the_same_active_are_no_takeover() -> None:
+def test_another_term_of_the_same_active_is_not_a_takeover() -> None:
     again = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=4, peer_in_sync=True))
     stale = view(silent("sim-1", 1), NEW, WITNESS, recorded=(FIRST,))
     assert takeover((10.0, WHOLE), (11.0, view(again, PASSIVE, WITNESS, recorded=(FIRST,))), (12.0, stale)) == []
 
 
-def test_an_active_that_came_back_was_not_lost_since_then() -> None:
+def test_a_returned_active_resets_the_measured_gap() -> None:
     lost = view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,))
     taken = view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))
     (found,) = takeover((10.0, WHOLE), (11.0, lost), (12.0, WHOLE), (20.0, lost), (20.5, taken))
     assert found.duration_ms == 500.0
 
 
-def test_a_takeover_long_after_a_switchover_was_ordered_is_one() -> None:
+def test_a_takeover_long_after_a_requested_switchover_is_a_takeover() -> None:
     for later, reason in ((14.0, "Switchover"), (16.0, "Takeover")):
         watch = Takeovers(AreaStatus())
         watch.observe(WHOLE, 10.0, WALL)
-        watch.ordered(10.0)
+        watch.on_switchover_requested(10.0)
         found = watch.observe(view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,)), 10.0 + later, WALL)
         assert found is not None
         assert found.reason == reason
 
 
-def test_another_one_that_says_active_in_the_same_term_is_no_takeover() -> None:
+def test_a_second_active_in_the_same_term_is_not_a_takeover() -> None:
     same = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=1))
     assert takeover((10.0, WHOLE), (11.0, view(dead("sim-1"), same, WITNESS, recorded=(FIRST,)))) == []
 
 
 def reasons(before: AreaStatus, after: AreaStatus) -> list[str]:
-    return [story.reason for story in stories(before, after)]
+    return [story.reason for story in events_between(before, after)]
 
 
-def test_transitions_are_told_once() -> None:
+def test_each_transition_is_one_event() -> None:
     nothing, whole = AreaStatus(), status(WHOLE)
     assert reasons(nothing, whole) == ["Founded", "Ready", "Redundant"]
     assert reasons(whole, whole) == []
@@ -214,7 +214,7 @@ def test_transitions_are_told_once() -> None:
     after = view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))
     change = watch.observe(after, 1.0, WALL)
     assert change is not None
-    lost = area_status(after, whole, said=[Say("west", "no spare")], last=change, generation=3, wall=WALL)
+    lost = area_status(after, whole, warnings=[Report("west", "no spare")], last=change, generation=3, wall=WALL)
     assert reasons(whole, lost) == ["Takeover", "NotRedundant", "Waiting"]
     assert reasons(lost, lost) == []
     assert reasons(lost, status(view(NEW, WITNESS, recorded=(NEXT,)), lost)) == ["Replacing"]
@@ -234,8 +234,8 @@ AREA = msgspec.convert(
 )
 
 
-def test_an_area_has_two_services_and_a_budget_that_go_with_it() -> None:
-    made: Any = belongings(AREA)
+def test_an_area_owns_two_services_and_a_budget() -> None:
+    made: Any = owned_objects(AREA)
     assert [(m["kind"], m["metadata"]["name"]) for m in made] == [
         ("Service", "west"),
         ("Service", "west-any"),
@@ -247,12 +247,12 @@ def test_an_area_has_two_services_and_a_budget_that_go_with_it() -> None:
     assert all(m["metadata"]["ownerReferences"][0]["uid"] == "u7" for m in made)
 
 
-def test_what_the_api_server_adds_does_not_matter_and_what_somebody_changed_does() -> None:
-    wanted: Any = belongings(AREA)[0]
+def test_added_fields_do_not_matter_and_changed_fields_do() -> None:
+    wanted: Any = owned_objects(AREA)[0]
     found: Any = msgspec.json.decode(msgspec.json.encode(wanted))
     found["spec"]["clusterIP"] = "10.0.0.7"
     found["spec"]["ports"][0]["nodePort"] = 7
-    assert stands(wanted, found)
+    assert is_subset(wanted, found)
     found["spec"]["selector"]["pairsim.io/role"] = "passive"
-    assert not stands(wanted, found)
-    assert not stands(wanted, {**wanted, "spec": {**wanted["spec"], "ports": []}})
+    assert not is_subset(wanted, found)
+    assert not is_subset(wanted, {**wanted, "spec": {**wanted["spec"], "ports": []}})

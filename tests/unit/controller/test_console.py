@@ -13,21 +13,21 @@ import pytest_asyncio
 
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.console import feed, sampling
-from pairsim_controller.console.feed import MAX_VIEWERS, _Viewer
+from pairsim_controller.console.feed import MAX_VIEWERS, ViewerOutbox
 from pairsim_controller.local.api import world_app
-from pairsim_controller.local.world_status import picture
-from tests.unit.controller.worlds import Fakes, fakes, until
+from pairsim_controller.local.world_status import world_status
+from tests.unit.controller.local_worlds import WorldHarness, local_world, until
 
 
 @pytest_asyncio.fixture
-async def made(tmp_path: Path) -> AsyncIterator[Fakes]:
-    async with fakes(tmp_path) as made:
+async def made(tmp_path: Path) -> AsyncIterator[WorldHarness]:
+    async with local_world(tmp_path) as made:
         await made.known()
         yield made
 
 
 @pytest_asyncio.fixture
-async def http(made: Fakes) -> AsyncIterator[aiohttp.ClientSession]:
+async def http(made: WorldHarness) -> AsyncIterator[aiohttp.ClientSession]:
     app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
     async with (
         serve_app(app, "127.0.0.1:0") as port,
@@ -36,7 +36,7 @@ async def http(made: Fakes) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def test_the_page_may_load_nothing_from_elsewhere(http: aiohttp.ClientSession) -> None:
+async def test_the_page_loads_nothing_from_other_origins(http: aiohttp.ClientSession) -> None:
     async with http.get("/") as answer:
         page = await answer.text()
         assert answer.content_type == "text/html"
@@ -50,7 +50,7 @@ async def test_the_page_may_load_nothing_from_elsewhere(http: aiohttp.ClientSess
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_a_viewer_is_shown_the_world_at_once(http: aiohttp.ClientSession) -> None:
+async def test_a_viewer_receives_the_world_at_once(http: aiohttp.ClientSession) -> None:
     async with http.ws_connect("/v1/console") as socket:
         message = json.loads((await socket.receive(5)).data)
         assert (message["kind"], message["kill"]) == ("world", True)
@@ -68,7 +68,7 @@ async def test_pages_of_other_origins_are_refused(http: aiohttp.ClientSession) -
         await socket.receive(5)
 
 
-async def test_there_are_so_many_viewers_and_no_more(http: aiohttp.ClientSession) -> None:
+async def test_the_number_of_viewers_is_bounded(http: aiohttp.ClientSession) -> None:
     sockets = [await http.ws_connect("/v1/console") for _ in range(MAX_VIEWERS)]
     for socket in sockets:
         await socket.receive(5)
@@ -87,8 +87,8 @@ async def test_there_are_so_many_viewers_and_no_more(http: aiohttp.ClientSession
     await again.close()
 
 
-def test_of_everything_a_slow_viewer_gets_the_newest_only() -> None:
-    viewer = _Viewer()
+def test_a_slow_viewer_gets_the_newest_messages_only() -> None:
+    viewer = ViewerOutbox()
     for number in range(1000):
         viewer.world = b"world %d" % number
         for area in ("west", "east"):
@@ -99,7 +99,7 @@ def test_of_everything_a_slow_viewer_gets_the_newest_only() -> None:
     assert sent == [b"world 999", b"west 999", b"east 999"]
 
 
-async def test_nothing_is_sampled_while_nobody_looks(
+async def test_sampling_runs_only_while_there_are_viewers(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running: list[bool] = []
@@ -128,13 +128,13 @@ async def test_nothing_is_sampled_while_nobody_looks(
             await asyncio.sleep(0.01)
 
 
-async def test_a_plain_request_is_told_that_this_is_a_websocket(http: aiohttp.ClientSession) -> None:
+async def test_a_plain_request_is_refused_with_a_hint(http: aiohttp.ClientSession) -> None:
     async with http.get("/v1/console") as answer:
         assert answer.status == 426
         assert "WebSocket" in (await answer.json())["error"]
 
 
-async def test_a_viewer_that_talks_too_much_is_left(http: aiohttp.ClientSession) -> None:
+async def test_a_viewer_that_sends_too_much_is_disconnected(http: aiohttp.ClientSession) -> None:
     async with http.ws_connect("/v1/console") as socket:
         await socket.send_bytes(bytes(4096))
         async with asyncio.timeout(10):
@@ -143,11 +143,11 @@ async def test_a_viewer_that_talks_too_much_is_left(http: aiohttp.ClientSession)
         assert socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
 
 
-async def test_samples_are_asked_of_the_passive_and_are_few(made: Fakes) -> None:
+async def test_samples_come_from_the_passive_and_are_bounded(made: WorldHarness) -> None:
     for replica in made.replicas.values():
-        replica.spawn(1, [[float(n), 2.0, 3.0] for n in range(3 * sampling.ENTITIES)])
+        replica.spawn(1, [[float(n), 2.0, 3.0] for n in range(3 * sampling.MAX_ENTITIES)])
     shown: list[sampling.Sample] = []
-    sampler = sampling.Sampler(lambda: picture(made.world).areas, shown.append)
+    sampler = sampling.Sampler(lambda: world_status(made.world).areas, shown.append)
     before = made.replicas["a"].reads
     task = asyncio.create_task(sampler.run())
     await until(lambda: len(shown) >= 3)
@@ -155,5 +155,5 @@ async def test_samples_are_asked_of_the_passive_and_are_few(made: Fakes) -> None
     await asyncio.gather(task, return_exceptions=True)
     assert made.replicas["a"].reads == before
     assert made.replicas["b"].reads >= 3
-    assert {len(sample.points) for sample in shown} == {2 * sampling.ENTITIES}
+    assert {len(sample.points) for sample in shown} == {2 * sampling.MAX_ENTITIES}
     assert shown[0].points[:4] == [0.0, 2.0, 1.0, 2.0]

@@ -1,4 +1,4 @@
-"""The invariants of `decide`, in worlds in which anything may happen at any time."""
+"""The invariants of `decide` and `plan_labels`, in worlds with random faults."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import Role
-from pairsim_controller.plan.facts import GRACE
+from pairsim_controller.plan.facts import LOST_AFTER_SECONDS
 from pairsim_controller.plan.view import (
     Action,
-    Adopt,
+    AdoptReported,
     Assign,
-    Forget,
+    DropRecord,
     Label,
     Release,
-    Remind,
-    Say,
+    Report,
+    ResendAssignment,
     SetLabel,
     Switchover,
 )
-from tests.unit.controller.model import World
+from tests.unit.controller.model_world import ModelWorld
 
 AREAS = ("west", "east")
 SIMULATORS = 6
@@ -32,8 +32,8 @@ FAULTS = ("kill", "restart", "hide", "show", "empty", "leave", "nothing")
 events = st.lists(st.tuples(st.sampled_from(FAULTS), st.sampled_from(NAMES), st.integers(1, 6)), max_size=25)
 
 
-def fault(world: World, kind: str, name: str) -> None:
-    """One fault; no area loses the folders of two members, for that no controller has a cure."""
+def fault(world: ModelWorld, kind: str, name: str) -> None:
+    """Injects a fault. No area loses the folders of two members: no controller could repair that."""
     if kind == "empty":
         lacking = {
             n for t in world.truth.values() for m in t.force.members()
@@ -49,26 +49,26 @@ def fault(world: World, kind: str, name: str) -> None:
 
 
 def newcomers_of(assignment: Assignment) -> list[str]:
-    """The simulators that it takes from the spares."""
+    """Returns the simulators that an assignment takes from the spares."""
     first = assignment.generation == 1
     return [m.replica for m in assignment.replicas if first or m.replica in assignment.joins]
 
 
-def no_guess(world: World, old: Assignment, new: Assignment) -> None:
-    """Whoever is replaced does not run, leaves, or was silent for long while the other two answer."""
+def no_guess(world: ModelWorld, old: Assignment, new: Assignment) -> None:
+    """Checks that a replaced member does not run, leaves, or was silent for long while the other two answer."""
     stays = [m.replica for m in new.members() if old.member(m.replica)]
     for name in (m.replica for m in old.members() if new.member(m.replica) is None):
         process = world.seen[name]
-        if process.alive and not process.leaving:
-            assert process.silent > GRACE
+        if process.alive and not process.terminating:
+            assert process.silent_seconds > LOST_AFTER_SECONDS
             assert all(world.seen[other].status for other in stays)
 
 
-def watch(world: World) -> tuple[Action, ...]:
-    """One turn, with all that must hold in it."""
+def watch(world: ModelWorld) -> tuple[Action | SetLabel, ...]:
+    """Runs one turn and checks all invariants."""
     truths = {area: truth.force for area, truth in world.truth.items()}
     recorded = dict(world.recorded)
-    seen: list[Action] = []
+    seen: list[Action | SetLabel] = []
     for view, action in world.turn():
         match action:
             case Assign():
@@ -78,24 +78,28 @@ def watch(world: World) -> tuple[Action, ...]:
                     "no member of what is in force is made to leave"
                 )
             case Switchover():
-                assert world.seen[action.target].leaving
+                assert world.seen[action.target].terminating
             case SetLabel():
                 labelled(world, action.label)
-        if isinstance(action, Assign | Adopt):
+        if isinstance(action, Assign | AdoptReported):
             recorded[action.assignment.spec.area] = action.assignment
-        if view is not None and isinstance(action, Assign | Adopt | Release | Switchover | Forget):
-            assert view.area == (action.assignment.spec.area if isinstance(action, Assign | Adopt) else action.area)
+        if view is not None and isinstance(action, Assign | AdoptReported | Release | Switchover | DropRecord):
+            assert view.area == (
+                action.assignment.spec.area if isinstance(action, Assign | AdoptReported) else action.area
+            )
         seen.append(action)
     assert len(world.begun) == len(set(world.begun)), "an area began twice"
     return tuple(seen)
 
 
-def assigned(world: World, new: Assignment, recorded: dict[str, Assignment], truths: dict[str, Assignment]) -> None:
+def assigned(
+    world: ModelWorld, new: Assignment, recorded: dict[str, Assignment], truths: dict[str, Assignment]
+) -> None:
     area = new.spec.area
     for name in newcomers_of(new):
         promised = [a for other, a in recorded.items() if other != area and a.member(name)]
         assert not promised, "a spare is promised to one area"
-        assert not world.seen[name].leaving, "who leaves becomes no member"
+        assert not world.seen[name].terminating, "who leaves becomes no member"
     if new.generation == 1:
         assert area not in recorded, "an area is founded once"
         assert area not in truths
@@ -109,7 +113,7 @@ def assigned(world: World, new: Assignment, recorded: dict[str, Assignment], tru
         assert len(changed) == 2, "members change by one at a time"
 
 
-def labelled(world: World, label: Label) -> None:
+def labelled(world: ModelWorld, label: Label) -> None:
     actives = Counter(label.area for label in world.labels.values() if label.role is Role.ACTIVE)
     assert all(count == 1 for count in actives.values()), "two actives of an area"
     if label.role is Role.ACTIVE:
@@ -119,7 +123,7 @@ def labelled(world: World, label: Label) -> None:
         assert all(term >= label.term for term in others), "somebody could still be promoted in an older term"
 
 
-def whole(world: World) -> bool:
+def whole(world: ModelWorld) -> bool:
     for area in world.areas:
         truth = world.truth.get(area)
         if truth is None or truth.active is None or world.recorded.get(area) is None:
@@ -135,10 +139,10 @@ def whole(world: World) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(events)
-def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
+def test_no_fault_breaks_an_invariant_and_the_world_recovers(
     happened: list[tuple[str, str, int]],
 ) -> None:
-    world = World(SIMULATORS, 2, AREAS)
+    world = ModelWorld(SIMULATORS, 2, AREAS)
     for kind, name, turns in happened:
         fault(world, kind, name)
         for _ in range(turns):
@@ -148,14 +152,18 @@ def test_whatever_happens_it_harms_nothing_and_makes_the_world_whole_again(
         world.show(name)
     for _ in range(40):
         watch(world)
-    assert whole(world), [a for a in watch(world) if isinstance(a, Say | Assign | Adopt | Release | Remind | Forget)]
-    assert not [a for a in watch(world) if not isinstance(a, Say)], "a whole world is left alone"
+    assert whole(world), [
+        a
+        for a in watch(world)
+        if isinstance(a, Report | Assign | AdoptReported | Release | ResendAssignment | DropRecord)
+    ]
+    assert not [a for a in watch(world) if not isinstance(a, Report)], "a whole world is left alone"
 
 
 @settings(max_examples=100, deadline=None)
 @given(events)
-def test_a_lost_replica_is_replaced_for_good_if_it_never_comes_back(happened: list[tuple[str, str, int]]) -> None:
-    world = World(SIMULATORS, 2, AREAS)
+def test_a_replica_that_never_comes_back_is_replaced(happened: list[tuple[str, str, int]]) -> None:
+    world = ModelWorld(SIMULATORS, 2, AREAS)
     for _ in range(6):
         watch(world)
     assert whole(world)
@@ -179,8 +187,8 @@ def test_a_lost_replica_is_replaced_for_good_if_it_never_comes_back(happened: li
 
 @settings(max_examples=100, deadline=None)
 @given(st.sets(st.sampled_from(NAMES)), st.integers(0, 60))
-def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[str], turns: int) -> None:
-    world = World(SIMULATORS, 2, AREAS)
+def test_an_area_without_reachable_members_is_left_alone(others: set[str], turns: int) -> None:
+    world = ModelWorld(SIMULATORS, 2, AREAS)
     for _ in range(6):
         watch(world)
     for m in world.truth["west"].force.members():
@@ -189,14 +197,16 @@ def test_with_all_members_of_an_area_out_of_reach_it_is_left_alone(others: set[s
         world.kill(name)
     for _ in range(turns):
         about = [a for a in watch(world) if getattr(a, "area", "") == "west" or getattr(a, "assignment", None)]
-        assert all(isinstance(a, Say) for a in about if not hasattr(a, "assignment"))
-        assert all(a.assignment.spec.area != "west" for a in about if isinstance(a, Assign | Remind | Adopt))
+        assert all(isinstance(a, Report) for a in about if not hasattr(a, "assignment"))
+        assert all(
+            a.assignment.spec.area != "west" for a in about if isinstance(a, Assign | ResendAssignment | AdoptReported)
+        )
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), max_size=2, unique=True))
-def test_who_leaves_is_replaced_and_no_pair_is_ever_less_than_a_pair(first: str, others: list[str]) -> None:
-    world = World(SIMULATORS + 1, 3, AREAS)
+def test_leaving_members_are_replaced_and_every_area_stays_complete(first: str, others: list[str]) -> None:
+    world = ModelWorld(SIMULATORS + 1, 3, AREAS)
     for _ in range(6):
         watch(world)
     gone = {first, *others}

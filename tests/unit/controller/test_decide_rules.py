@@ -1,4 +1,4 @@
-"""What is done about what is seen, case by case."""
+"""The actions of `decide`, case by case."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import pytest
 
 from pairsim.model.status import Role
 from pairsim_controller.plan.area import decide
-from pairsim_controller.plan.facts import GRACE
-from pairsim_controller.plan.fleet_index import Index, Wanted
+from pairsim_controller.plan.facts import LOST_AFTER_SECONDS
+from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
+from pairsim_controller.plan.labels import plan_labels
 from pairsim_controller.plan.view import (
     Action,
-    Adopt,
+    AdoptReported,
     Assign,
     BackUp,
-    Forget,
+    DropRecord,
     Kind,
     Label,
-    Process,
+    ObservedProcess,
     Release,
-    Remind,
-    Say,
-    SetLabel,
+    Report,
+    ResendAssignment,
     Switchover,
     View,
 )
-from tests.unit.controller.views import (
+from tests.unit.controller.builders import (
     NOW,
     assignment,
     dead,
-    index,
+    fleet_index,
     leaving,
     pair,
     process,
@@ -51,17 +51,16 @@ EMPTY_WITNESS = process("witness-1", witness("witness-1"))
 
 
 def actions(seen: View) -> list[Action]:
-    """Without labels."""
-    return [action for action in decide(seen) if not isinstance(action, SetLabel)]
+    return list(decide(seen))
 
 
-def one_after_the_other(world: Index) -> list[Action]:
+def one_after_the_other(world: FleetIndex) -> list[Action]:
     """The areas in the order of their names, as a backend does it: what is assigned is recorded at once."""
     found = []
     for area in sorted(world.areas()):
         for action in actions(world.view(area, NOW)):
             if isinstance(action, Assign):
-                world.record(area, action.assignment)
+                world.set_record(area, action.assignment)
             found.append(action)
     return found
 
@@ -69,22 +68,22 @@ def one_after_the_other(world: Index) -> list[Action]:
 def says(seen: View) -> str:
     """The one sentence that is all there is to do."""
     (only,) = actions(seen)
-    assert isinstance(only, Say)
-    return only.sentence
+    assert isinstance(only, Report)
+    return only.message
 
 
-# --- founding
+# --- creation
 
 
-def test_two_spares_and_a_witness_found_an_area_in_the_order_of_their_names() -> None:
+def test_an_area_is_created_from_spares_and_a_witness_in_the_order_of_their_names() -> None:
     assert actions(view(spare("sim-3"), spare("sim-1"), spare("sim-2"), EMPTY_WITNESS)) == [
         Assign(FIRST, ("sim-1", "sim-2", "witness-1"))
     ]
 
 
-def test_two_areas_are_founded_with_four_spares() -> None:
+def test_two_areas_are_created_from_four_spares() -> None:
     spares = [spare(f"sim-{n}") for n in range(1, 5)]
-    founded = one_after_the_other(index(*spares, EMPTY_WITNESS, areas=("west", "east")))
+    founded = one_after_the_other(fleet_index(*spares, EMPTY_WITNESS, areas=("west", "east")))
     assert [a.targets for a in founded if isinstance(a, Assign)] == [
         ("sim-1", "sim-2", "witness-1"),
         ("sim-3", "sim-4", "witness-1"),
@@ -94,7 +93,7 @@ def test_two_areas_are_founded_with_four_spares() -> None:
 def test_areas_are_spread_over_witnesses() -> None:
     witnesses = [process(f"witness-{n}", witness(f"witness-{n}")) for n in (1, 2)]
     spares = [spare(f"sim-{n}") for n in range(1, 9)]
-    founded = one_after_the_other(index(*spares, *witnesses, areas=("a", "b", "c", "d")))
+    founded = one_after_the_other(fleet_index(*spares, *witnesses, areas=("a", "b", "c", "d")))
     assert [a.assignment.witness.replica for a in founded if isinstance(a, Assign)] == ["witness-1", "witness-2"] * 2
 
 
@@ -103,25 +102,25 @@ def test_an_area_waits_for_spares_and_for_a_witness() -> None:
     assert "waits for a witness" in says(view(spare("sim-1"), spare("sim-2")))
 
 
-def test_founders_that_have_not_heard_of_it_are_told_again() -> None:
+def test_first_members_without_the_area_receive_it_again() -> None:
     half = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
     seen = view(half, spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,))
-    assert actions(seen) == [Remind(FIRST, ("sim-2", "witness-1"))]
+    assert actions(seen) == [ResendAssignment(FIRST, ("sim-2", "witness-1"))]
 
 
-@pytest.mark.parametrize("absent", [dead("sim-2"), silent("sim-2", 2 * GRACE)])
-def test_nothing_is_begun_while_a_founder_may_have_a_history(absent: Process) -> None:
+@pytest.mark.parametrize("absent", [dead("sim-2"), silent("sim-2", 2 * LOST_AFTER_SECONDS)])
+def test_an_area_does_not_begin_while_a_first_member_may_have_a_history(absent: ObservedProcess) -> None:
     seen = view(spare("sim-1"), absent, EMPTY_WITNESS, spare("sim-3"), recorded=(FIRST,))
-    assert "waits for all founders" in says(seen)
+    assert "waits for all first members" in says(seen)
 
 
-def test_a_founder_that_is_gone_for_good_before_the_first_term_frees_the_others() -> None:
+def test_a_first_member_that_is_gone_before_the_first_term_frees_the_others() -> None:
     half = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
     assert actions(view(half, EMPTY_WITNESS, recorded=(FIRST,))) == [Release("sim-1", "west")]
-    assert actions(view(spare("sim-1"), EMPTY_WITNESS, recorded=(FIRST,))) == [Forget("west")]
+    assert actions(view(spare("sim-1"), EMPTY_WITNESS, recorded=(FIRST,))) == [DropRecord("west")]
 
 
-def test_an_area_whose_witness_has_its_history_is_not_begun_anew() -> None:
+def test_an_area_whose_witness_has_its_history_is_not_created_again() -> None:
     seen = view(spare("sim-1"), spare("sim-2"), spare("sim-3"), WITNESS, recorded=(FIRST,))
     assert "came back without their state" in says(seen)
 
@@ -129,7 +128,7 @@ def test_an_area_whose_witness_has_its_history_is_not_begun_anew() -> None:
 # --- losses
 
 
-def test_a_pair_at_work_is_left_alone() -> None:
+def test_a_working_pair_is_left_alone() -> None:
     assert actions(view(ACTIVE, PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,))) == []
 
 
@@ -138,29 +137,29 @@ def test_a_dead_replica_is_replaced_by_the_first_spare_through_the_active() -> N
     assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
 
 
-def test_a_member_that_says_that_it_leaves_is_replaced_although_its_pod_stays() -> None:
+def test_a_member_that_reports_leaving_is_replaced_although_its_pod_stays() -> None:
     assert PASSIVE.status is not None
     says_so = msgspec.structs.replace(PASSIVE, status=msgspec.structs.replace(PASSIVE.status, leaving=True))
     seen = view(ACTIVE, says_so, WITNESS, spare("sim-3"), recorded=(FIRST,))
     assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
 
 
-def test_without_a_spare_a_dead_replica_is_waited_for() -> None:
-    assert "no spare: it is restarted" in says(view(ACTIVE, dead("sim-2"), WITNESS, recorded=(FIRST,)))
-    assert "no spare: add a simulator" in says(view(ACTIVE, WITNESS, recorded=(FIRST,)))
+def test_without_a_spare_an_area_waits_for_its_dead_replica() -> None:
+    assert "no spare is available: it is restarted" in says(view(ACTIVE, dead("sim-2"), WITNESS, recorded=(FIRST,)))
+    assert "no spare is available: add a simulator" in says(view(ACTIVE, WITNESS, recorded=(FIRST,)))
 
 
 def test_one_spare_is_not_promised_to_two_areas() -> None:
     east = assignment("sim-5", "sim-6", "witness-1", area="east")
     both = process("witness-1", witness("witness-1", FIRST, east))
-    world = index(
+    world = fleet_index(
         ACTIVE, dead("sim-2"), *pair(east)[:1], dead("sim-6"), both, spare("sim-3"),
         recorded=(FIRST, east), areas=("west", "east"),
     )  # fmt: skip
-    assert [type(action) for action in one_after_the_other(world)] == [Assign, Say]
+    assert [type(action) for action in one_after_the_other(world)] == [Assign, Report]
 
 
-def test_a_spare_that_is_promised_and_has_not_heard_of_it_is_not_taken_again() -> None:
+def test_a_promised_spare_is_not_taken_before_it_joins() -> None:
     east = assignment("sim-5", "sim-3", "witness-1", area="east", generation=2, joins=("sim-3",))
     seen = view(
         ACTIVE, dead("sim-2"), WITNESS, spare("sim-3"), silent("sim-5", 1), recorded=(FIRST, east), areas=("west",)
@@ -168,14 +167,14 @@ def test_a_spare_that_is_promised_and_has_not_heard_of_it_is_not_taken_again() -
     assert not [a for a in actions(seen) if isinstance(a, Assign)]
 
 
-@pytest.mark.parametrize(("seconds", "kind"), [(GRACE - 1, None), (GRACE + 1, Assign)])
-def test_a_silent_replica_is_replaced_after_the_grace(seconds: float, kind: type[Action] | None) -> None:
+@pytest.mark.parametrize(("seconds", "kind"), [(LOST_AFTER_SECONDS - 1, None), (LOST_AFTER_SECONDS + 1, Assign)])
+def test_a_silent_replica_is_replaced_after_a_while(seconds: float, kind: type[Action] | None) -> None:
     seen = view(ACTIVE, silent("sim-2", seconds), WITNESS, spare("sim-3"), recorded=(FIRST,))
     assert [type(action) for action in actions(seen)] == ([kind] if kind else [])
 
 
-def test_a_silent_replica_is_not_replaced_on_the_word_of_one() -> None:
-    late = 2 * GRACE
+def test_a_silent_replica_is_not_replaced_if_only_one_member_confirms() -> None:
+    late = 2 * LOST_AFTER_SECONDS
     assert (
         actions(view(ACTIVE, silent("sim-2", late), silent("witness-1", late), spare("sim-3"), recorded=(FIRST,))) == []
     )
@@ -183,20 +182,20 @@ def test_a_silent_replica_is_not_replaced_on_the_word_of_one() -> None:
 
 
 def test_with_all_members_out_of_reach_nothing_is_done() -> None:
-    late = 10 * GRACE
+    late = 10 * LOST_AFTER_SECONDS
     seen = view(
         silent("sim-1", late), silent("sim-2", late), silent("witness-1", late), spare("sim-3"), recorded=(NEXT,)
     )
     assert "nothing is changed" in says(seen)
 
 
-def test_two_losses_are_waited_for() -> None:
+def test_an_area_waits_after_two_losses() -> None:
     assert "sim-1 and sim-2 are lost" in says(
         view(dead("sim-1"), dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
     )
 
 
-def test_the_only_witness_is_waited_for_and_one_of_two_is_replaced() -> None:
+def test_an_area_waits_for_the_only_witness_and_replaces_one_of_two() -> None:
     assert actions(view(ACTIVE, PASSIVE, dead("witness-1"), spare("sim-3"), recorded=(FIRST,))) == []
     other = process("witness-2", witness("witness-2"))
     following = assignment("sim-1", "sim-2", "witness-2", generation=2, joins=("witness-2",))
@@ -210,97 +209,101 @@ def test_the_only_witness_is_waited_for_and_one_of_two_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("blank", ["sim-2", "witness-1"])
-def test_a_member_that_lost_its_folder_gets_the_area_again(blank: str) -> None:
+def test_a_member_that_lost_its_folder_receives_the_area_again(blank: str) -> None:
     second = assignment("sim-1", "sim-2", "witness-1", generation=2, joins=("sim-2",))
     seen = {p.name: p for p in (*pair(second), spare("sim-3"))}
     seen[blank] = spare("sim-2") if blank == "sim-2" else EMPTY_WITNESS
-    assert actions(view(*seen.values(), recorded=(second,))) == [Remind(without_joins(second), (blank,))]
+    assert actions(view(*seen.values(), recorded=(second,))) == [ResendAssignment(without_joins(second), (blank,))]
 
 
-# --- a generation that is on its way
+# --- transitions
 
 
-def test_the_next_generation_is_said_until_it_is_in_force() -> None:
+def test_the_next_generation_is_sent_until_it_is_in_force() -> None:
     newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING))
     seen = view(ACTIVE, dead("sim-2"), WITNESS, newcomer, recorded=(NEXT,))
     assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
     assert "waits for an active" in says(view(silent("sim-1", 1), dead("sim-2"), WITNESS, newcomer, recorded=(NEXT,)))
 
 
-@pytest.mark.parametrize("newcomer", [dead("sim-3"), silent("sim-3", 2 * GRACE)])
-def test_a_newcomer_that_is_lost_is_given_up(newcomer: Process) -> None:
+@pytest.mark.parametrize("newcomer", [dead("sim-3"), silent("sim-3", 2 * LOST_AFTER_SECONDS)])
+def test_a_lost_newcomer_is_given_up(newcomer: ObservedProcess) -> None:
     seen = view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(NEXT,))
-    assert actions(seen) == [Adopt(FIRST)]
+    assert actions(seen) == [AdoptReported(FIRST)]
     again = view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(FIRST,))
     assert [a.targets for a in actions(again) if isinstance(a, Assign)] == [("sim-4", "sim-1")]
 
 
-def test_who_was_to_be_replaced_and_is_the_active_again_stays() -> None:
+def test_a_member_that_becomes_active_again_is_not_replaced() -> None:
     old = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=3))
     seen = view(dead("sim-1"), old, WITNESS, spare("sim-3"), recorded=(NEXT,))
-    assert actions(seen) == [Adopt(FIRST)]
+    assert actions(seen) == [AdoptReported(FIRST)]
 
 
-def test_a_stale_active_alone_does_not_take_a_generation_back() -> None:
+def test_a_stale_active_alone_does_not_revert_a_generation() -> None:
     third = assignment("sim-3", "sim-4", "witness-1", generation=3)
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE))
     seen = view(stale, *(silent(n, 1) for n in ("sim-3", "sim-4", "witness-1")), recorded=(third,))
-    assert not [a for a in actions(seen) if not isinstance(a, Say)]
+    assert not [a for a in actions(seen) if not isinstance(a, Report)]
 
 
-def test_a_member_that_is_gone_for_good_is_replaced_all_the_same() -> None:
+def test_a_member_whose_process_is_gone_for_good_is_replaced() -> None:
     newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING))
     assert actions(view(ACTIVE, WITNESS, newcomer, recorded=(NEXT,))) == [Assign(NEXT, ("sim-3", "sim-1"))]
 
 
-def test_a_later_generation_is_believed_and_its_former_members_are_released() -> None:
+def test_a_later_generation_is_adopted_and_former_members_are_released() -> None:
     sealed = without_joins(NEXT)
     seen = view(*pair(sealed), process("sim-2", replica("sim-2", FIRST, Role.PASSIVE)), recorded=(FIRST,))
-    assert actions(seen) == [Adopt(sealed), Release("sim-2", "west")]
+    assert actions(seen) == [AdoptReported(sealed), Release("sim-2", "west")]
 
 
-# --- who leaves
+# --- leaving members
 
 
-def test_a_passive_that_leaves_is_replaced_while_it_works() -> None:
+def test_a_leaving_passive_is_replaced_while_it_works() -> None:
     seen = view(ACTIVE, leaving(PASSIVE), WITNESS, spare("sim-3"), recorded=(FIRST,))
     assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
-    assert "sim-2 leaves and there is no spare: add" in says(view(ACTIVE, leaving(PASSIVE), WITNESS, recorded=(FIRST,)))
+    assert "sim-2 leaves and no spare is available: add" in says(
+        view(ACTIVE, leaving(PASSIVE), WITNESS, recorded=(FIRST,))
+    )
 
 
-def test_an_active_that_leaves_hands_over_first() -> None:
+def test_a_leaving_active_hands_over_first() -> None:
     assert actions(view(leaving(ACTIVE), PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,))) == [
         Switchover("sim-1", "west")
     ]
-    alone = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, peer_in_sync=False), leaving=True)
+    alone = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, peer_in_sync=False), terminating=True)
     assert "waits for its passive" in says(view(alone, PASSIVE, WITNESS, spare("sim-3"), recorded=(FIRST,)))
 
 
-def test_of_a_pair_that_leaves_the_passive_is_replaced_first() -> None:
+def test_the_passive_of_a_leaving_pair_is_replaced_first() -> None:
     seen = view(leaving(ACTIVE), leaving(PASSIVE), leaving(WITNESS), spare("sim-3"), recorded=(FIRST,))
     assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
 
 
-def test_a_lost_member_is_replaced_before_one_that_leaves() -> None:
+def test_a_lost_member_is_replaced_before_a_leaving_one() -> None:
     seen = view(leaving(ACTIVE), dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
     assert actions(seen) == [Assign(NEXT, ("sim-3", "sim-1"))]
 
 
-def test_a_witness_that_leaves_is_replaced_by_another_that_stays() -> None:
+def test_a_leaving_witness_is_replaced_by_one_that_stays() -> None:
     other = process("witness-2", witness("witness-2"))
     following = assignment("sim-1", "sim-2", "witness-2", generation=2, joins=("witness-2",))
     assert actions(view(ACTIVE, PASSIVE, leaving(WITNESS), other, recorded=(FIRST,))) == [
         Assign(following, ("witness-2", "sim-1"))
     ]
     seen = view(ACTIVE, PASSIVE, leaving(WITNESS), leaving(other), recorded=(FIRST,))
-    assert "witness-1 leaves and there is no other witness" in says(seen)
+    assert "witness-1 leaves and no other witness" in says(seen)
 
 
-def test_nobody_that_leaves_becomes_a_member() -> None:
+def test_a_leaving_process_never_becomes_a_member() -> None:
     assert "two spare simulators, there are 1" in says(view(leaving(spare("sim-1")), spare("sim-2"), EMPTY_WITNESS))
     assert "waits for a witness" in says(view(spare("sim-1"), spare("sim-2"), leaving(EMPTY_WITNESS)))
-    newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING), leaving=True)
-    assert actions(view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(NEXT,))) == [Adopt(FIRST)]
+    newcomer = process("sim-3", replica("sim-3", NEXT, Role.JOINING), terminating=True)
+    assert actions(view(ACTIVE, dead("sim-2"), WITNESS, newcomer, spare("sim-4"), recorded=(NEXT,))) == [
+        AdoptReported(FIRST)
+    ]
     blank = leaving(spare("sim-2"))
     assert "leaves before the area has begun" in says(view(spare("sim-1"), blank, EMPTY_WITNESS, recorded=(FIRST,)))
     seen = view(ACTIVE, leaving(spare("sim-2")), WITNESS, spare("sim-3"), recorded=(FIRST,))
@@ -310,11 +313,11 @@ def test_nobody_that_leaves_becomes_a_member() -> None:
 # --- machines
 
 
-def on(node: str, seen: Process) -> Process:
+def on(node: str, seen: ObservedProcess) -> ObservedProcess:
     return msgspec.structs.replace(seen, node=node)
 
 
-def test_the_three_are_taken_from_unlike_machines_when_there_is_a_choice() -> None:
+def test_members_are_taken_from_different_machines_when_possible() -> None:
     many = [on("a", spare(f"sim-{n}")) for n in range(1, 5)] + [on("b", spare("sim-5")), on("c", spare("sim-6"))]
     (founded,) = actions(view(*many, on("c", EMPTY_WITNESS)))
     assert isinstance(founded, Assign)
@@ -325,7 +328,7 @@ def test_the_three_are_taken_from_unlike_machines_when_there_is_a_choice() -> No
     assert founded.targets[:2] == ("sim-1", "sim-3"), "a pair is kept apart before a witness is"
 
 
-def test_a_replacement_is_taken_from_a_machine_of_its_own() -> None:
+def test_a_replacement_is_taken_from_an_unused_machine() -> None:
     spares = (on("a", spare("sim-3")), on("c", spare("sim-4")), on("b", spare("sim-5")))
     seen = view(on("a", ACTIVE), dead("sim-2"), on("c", WITNESS), *spares, recorded=(FIRST,))
     (assigned,) = actions(seen)
@@ -333,59 +336,61 @@ def test_a_replacement_is_taken_from_a_machine_of_its_own() -> None:
     assert assigned.targets == ("sim-5", "sim-1")
 
 
-# --- areas that are held back, or that nobody has a record of
+# --- paused, blocked and unrecorded areas
 
 
-def test_a_paused_area_is_left_alone_but_for_its_labels() -> None:
-    world = index(ACTIVE, dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
-    world.want("west", Wanted(spec(), paused=True))
-    assert [a.replica for a in decide(world.view("west", NOW)) if isinstance(a, SetLabel)] == ["sim-2"]
+def test_only_the_labels_of_a_paused_area_are_changed() -> None:
+    world = fleet_index(ACTIVE, dead("sim-2"), WITNESS, spare("sim-3"), recorded=(FIRST,))
+    world.set_desired("west", DesiredArea(spec(), paused=True))
+    assert [change.replica for change in plan_labels(world.view("west", NOW))] == ["sim-2"]
     assert actions(world.view("west", NOW)) == []
 
 
-def test_an_area_is_not_founded_against_an_obstacle() -> None:
-    world = index(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS)
-    world.want("west", Wanted(spec(), obstacle="its plane is not there"))
-    assert actions(world.view("west", NOW)) == [Say("west", "its plane is not there")]
+def test_a_blocked_area_is_not_created() -> None:
+    world = fleet_index(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS)
+    world.set_desired("west", DesiredArea(spec(), blocked_reason="its plane is not there"))
+    assert actions(world.view("west", NOW)) == [Report("west", "its plane is not there")]
 
 
-def test_an_area_without_a_record_is_taken_as_its_members_say() -> None:
+def test_an_area_without_a_record_is_adopted_as_its_members_report() -> None:
     second = without_joins(NEXT)
-    assert actions(view(*pair(second), spare("sim-4"), spare("sim-5"))) == [Adopt(second)]
+    assert actions(view(*pair(second), spare("sim-4"), spare("sim-5"))) == [AdoptReported(second)]
     joining = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
-    assert "knows it and has no history" in says(view(joining, spare("sim-4"), spare("sim-5"), EMPTY_WITNESS))
+    assert "knows the area and has no history" in says(view(joining, spare("sim-4"), spare("sim-5"), EMPTY_WITNESS))
 
 
-def test_what_is_waited_for_is_told_by_its_kind() -> None:
+def test_a_report_names_the_kind_of_process_that_is_needed() -> None:
     (waits,) = actions(view(spare("sim-1"), EMPTY_WITNESS))
-    assert isinstance(waits, Say)
-    assert waits.wants is Kind.SIMULATOR
+    assert isinstance(waits, Report)
+    assert waits.needs is Kind.SIMULATOR
 
 
-# --- areas that are not wanted
+# --- unwanted areas
 
 
-def test_an_area_that_is_not_wanted_is_released_and_then_forgotten() -> None:
+def test_an_unwanted_area_is_released_and_its_record_dropped() -> None:
     seen = view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), areas=())
     assert actions(seen) == [Release(name, "west") for name in ("sim-1", "sim-2", "witness-1")]
     away = view(silent("sim-1", 99), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())
-    assert "sim-1 cannot be asked to let it go: restart it, or delete it" in says(away)
-    assert actions(view(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())) == [Forget("west")]
+    assert "sim-1 cannot be reached to release the area: restart it, or delete it" in says(away)
+    assert actions(view(spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,), areas=())) == [
+        DropRecord("west")
+    ]
 
 
-def test_an_area_is_not_forgotten_while_a_former_member_is_labelled_and_silent() -> None:
+def test_a_record_stays_while_a_labelled_former_member_is_silent() -> None:
     crashing = {"sim-9": Label("west", Role.PASSIVE, 1)}
     seen = view(
         spare("sim-1"), spare("sim-2"), EMPTY_WITNESS, dead("sim-9"), recorded=(FIRST,), areas=(), labels=crashing
     )
-    assert "sim-9 cannot be asked" in says(seen)
-    assert "sim-9 cannot be asked" in says(view(dead("sim-9"), areas=(), labels=crashing))
+    assert "sim-9 cannot be reached" in says(seen)
+    assert "sim-9 cannot be reached" in says(view(dead("sim-9"), areas=(), labels=crashing))
 
 
-KEPT: Any = {"recorded": (FIRST,), "areas": (), "unsaved": ("west",)}
+KEPT: Any = {"recorded": (FIRST,), "areas": (), "backup_pending": ("west",)}
 
 
-def test_nobody_is_released_before_the_active_was_backed_up() -> None:
+def test_no_member_is_released_before_the_active_is_backed_up() -> None:
     assert actions(view(ACTIVE, PASSIVE, WITNESS, **KEPT)) == [BackUp("sim-1", "west")]
     assert actions(view(ACTIVE, silent("sim-2", 1), WITNESS, **KEPT)) == [BackUp("sim-1", "west")]
     assert actions(view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), areas=()))[0] == Release("sim-1", "west")
@@ -400,7 +405,7 @@ def test_nobody_is_released_before_the_active_was_backed_up() -> None:
         (spare("sim-1"), silent("sim-2", 1), WITNESS),
     ],
 )
-def test_a_backup_waits_for_an_active_that_is_no_guess(seen: tuple[Process, ...]) -> None:
+def test_a_backup_waits_for_a_confirmed_active(seen: tuple[ObservedProcess, ...]) -> None:
     assert "waits for an active to be backed up" in says(view(*seen, **KEPT))
 
 
@@ -416,9 +421,9 @@ def test_an_active_of_an_older_generation_is_not_backed_up() -> None:
         (process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0)), spare("sim-2"), EMPTY_WITNESS),
     ],
 )
-def test_an_area_that_nobody_has_a_state_of_is_not_waited_for(left: tuple[Process, ...]) -> None:
+def test_an_area_without_any_state_is_released_without_a_backup(left: tuple[ObservedProcess, ...]) -> None:
     assert {type(action) for action in actions(view(*left, **KEPT))} == {Release}
 
 
-def test_an_area_whose_members_are_gone_for_good_is_forgotten_without_a_backup() -> None:
-    assert actions(view(spare("sim-4"), **KEPT)) == [Forget("west")]
+def test_the_record_of_vanished_members_is_dropped_without_a_backup() -> None:
+    assert actions(view(spare("sim-4"), **KEPT)) == [DropRecord("west")]

@@ -1,30 +1,30 @@
-"""Labels on the way from one state to another."""
+"""The label changes between two states, step by step."""
 
 from __future__ import annotations
 
 import itertools
 
 from pairsim.model.status import Role
-from pairsim_controller.plan.area import decide
-from pairsim_controller.plan.fleet_index import Index
-from pairsim_controller.plan.view import Label, SetLabel
-from tests.unit.controller.views import NOW, assignment, index, pair, process, replica, silent, spare
+from pairsim_controller.plan.fleet_index import FleetIndex
+from pairsim_controller.plan.labels import plan_labels
+from pairsim_controller.plan.view import Label
+from tests.unit.controller.builders import NOW, assignment, fleet_index, pair, process, replica, silent, spare
 
 FIRST = assignment("sim-1", "sim-2", "witness-1")
 EAST = assignment("sim-1", "sim-5", "witness-1", area="east")
 WITNESS = pair(FIRST)[2]
 
 
-def steps(world: Index) -> list[dict[str, Label]]:
-    """The labels after every single change, until there is none to make."""
+def steps(world: FleetIndex) -> list[dict[str, Label]]:
+    """Returns the labels after every single change, until no change remains."""
     found = []
     while changes := [
-        *(a for a in decide(world.view("west", NOW)) if isinstance(a, SetLabel)),
-        *world.pool_labels(),
+        *plan_labels(world.view("west", NOW)),
+        *world.missing_spare_labels(),
     ]:
         assert len(found) < 10, "labels go to and fro"
         for change in changes:
-            world.label(change.replica, change.label)
+            world.set_label(change.replica, change.label)
             found.append(world.labels())
     return found
 
@@ -33,7 +33,7 @@ def active(name: str, term: int) -> Label:
     return Label("west", Role.ACTIVE, term)
 
 
-def test_there_are_never_two_actives_on_the_way() -> None:
+def test_no_step_shows_two_actives() -> None:
     roles = (Role.ACTIVE, Role.PASSIVE, Role.JOINING)
     for old, new, terms in itertools.product(
         itertools.product(roles, repeat=2), itertools.product(roles, repeat=2), ((1, 2), (2, 1))
@@ -43,12 +43,12 @@ def test_there_are_never_two_actives_on_the_way() -> None:
         names = ("sim-1", "sim-2")
         now = [process(n, replica(n, FIRST, role, term=term)) for n, role, term in zip(names, new, terms, strict=True)]
         before = {n: Label("west", role, 1) for n, role in zip(names, old, strict=True)}
-        for labels in steps(index(*now, WITNESS, recorded=(FIRST,), labels=before)):
+        for labels in steps(fleet_index(*now, WITNESS, recorded=(FIRST,), labels=before)):
             assert sum(label.role is Role.ACTIVE for label in labels.values()) <= 1
 
 
-def test_a_pair_and_a_spare_are_labelled_as_what_they_are() -> None:
-    final = steps(index(*pair(FIRST), spare("sim-3"), recorded=(FIRST,)))[-1]
+def test_a_pair_and_a_spare_are_labelled_by_role() -> None:
+    final = steps(fleet_index(*pair(FIRST), spare("sim-3"), recorded=(FIRST,)))[-1]
     assert final == {
         "sim-1": active("sim-1", 1),
         "sim-2": Label("west", Role.PASSIVE, 1),
@@ -58,53 +58,53 @@ def test_a_pair_and_a_spare_are_labelled_as_what_they_are() -> None:
 
 def test_a_lower_term_never_takes_the_label() -> None:
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
-    seen = index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
+    seen = fleet_index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
     assert steps(seen)[-1]["sim-1"].role is Role.PASSIVE
 
 
-def test_a_lower_term_does_not_get_the_label_that_a_higher_one_had_to_give_up() -> None:
+def test_a_lower_term_does_not_get_the_label_after_a_higher_one_lost_it() -> None:
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
     later = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=5))
     before = {"sim-1": Label("west", Role.PASSIVE, 3), "sim-2": Label("west", Role.PASSIVE, 5)}
-    assert steps(index(stale, later, WITNESS, recorded=(FIRST,), labels=before)) == []
-    assert steps(index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(fleet_index(stale, later, WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(fleet_index(stale, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
 
 
-def test_who_cannot_be_reached_loses_the_label_to_a_higher_term() -> None:
+def test_an_unreachable_active_loses_the_label_to_a_higher_term() -> None:
     newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
-    seen = index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
+    seen = fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
     assert [step.get("sim-1") for step in steps(seen)] == [None, active("sim-1", 6)], "demoted first"
 
 
-def test_who_cannot_be_reached_keeps_the_label_while_nobody_else_is_active() -> None:
+def test_an_unreachable_active_keeps_the_label_while_no_other_replica_is_active() -> None:
     passive = process("sim-1", replica("sim-1", FIRST, Role.PASSIVE, term=5))
     before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": active("sim-2", 5)}
-    assert steps(index(passive, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
+    assert steps(fleet_index(passive, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before)) == []
 
 
-def test_everybody_else_is_written_to_before_anybody_is_promoted() -> None:
-    """So that a controller that was stopped before it promoted somebody in an older term is refused."""
+def test_all_other_replicas_are_written_to_before_a_promotion() -> None:
+    """So the late promotion of a controller that was stopped in an older term is refused."""
     newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
     before = {"sim-1": active("sim-1", 5), "sim-2": Label("west", Role.PASSIVE, 5)}
-    found = steps(index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before))
+    found = steps(fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels=before))
     assert [(step["sim-2"].term, step["sim-1"].term) for step in found] == [(6, 5), (6, 6)]
-    unlabelled = steps(index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,)))
+    unlabelled = steps(fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,)))
     assert [sorted(step) for step in unlabelled] == [["sim-2"], ["sim-1", "sim-2"]]
 
 
-def test_a_member_that_became_a_spare_or_somebody_elses_gives_the_label_up() -> None:
+def test_a_former_member_gives_up_the_label() -> None:
     before = {"sim-1": active("sim-1", 5)}
     newer = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=6))
     for now in (spare("sim-1"), process("sim-1", replica("sim-1", EAST, Role.ACTIVE, term=2))):
-        found = steps(index(now, newer, WITNESS, recorded=(FIRST,), labels=before))
+        found = steps(fleet_index(now, newer, WITNESS, recorded=(FIRST,), labels=before))
         assert found[0]["sim-1"].role is not Role.ACTIVE
         assert found[0]["sim-1"].area != "west"
         assert found[-1]["sim-2"] == active("sim-2", 6)
 
 
 def test_the_term_of_a_label_does_not_fall_when_its_role_changes() -> None:
-    """It is the fence."""
+    """The term is the fence."""
     behind = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=3))
     before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": Label("west", Role.JOINING, 5)}
-    found = steps(index(silent("sim-1", 1), behind, WITNESS, recorded=(FIRST,), labels=before))
+    found = steps(fleet_index(silent("sim-1", 1), behind, WITNESS, recorded=(FIRST,), labels=before))
     assert [step["sim-2"] for step in found] == [Label("west", Role.PASSIVE, 5)]

@@ -1,3 +1,5 @@
+"""Pods as processes, and labels on pods."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -41,7 +43,7 @@ def pod(component: str = "simulator", **changes: Any) -> Pod:
     return msgspec.convert(body, Pod)
 
 
-def test_a_running_pod_is_a_process_that_is_alive() -> None:
+def test_a_running_pod_is_alive() -> None:
     seen = process_of(pod())
     assert seen is not None
     assert (seen.name, seen.kind, seen.peer, seen.url, seen.alive, seen.leaving, seen.node) == (
@@ -72,7 +74,7 @@ def test_a_pod_whose_process_does_not_run_is_not_alive(changes: dict[str, Any]) 
     assert not seen.alive
 
 
-def test_a_pod_that_was_told_to_end_leaves_and_is_alive_while_its_container_runs() -> None:
+def test_a_terminating_pod_is_alive_while_its_container_runs() -> None:
     seen = process_of(pod(metadata={"deletionTimestamp": "2030-01-01T00:00:00Z"}))
     assert seen is not None
     assert (seen.alive, seen.leaving) == (True, True)
@@ -98,7 +100,7 @@ def test_labels_are_read(labels: dict[str, str], annotations: dict[str, str], la
 @pytest.mark.parametrize(
     "label", [Label("west", Role.ACTIVE, 7), Label("west", Role.PASSIVE, 3), Label("", Role.SPARE, 0)]
 )
-def test_what_is_written_is_what_is_read(label: Label) -> None:
+def test_written_labels_can_be_read(label: Label) -> None:
     patch: Any = label_patch(pod(), label, "physics")
     meta = patch["metadata"]
     assert (meta["uid"], meta["resourceVersion"]) == ("u1", "7"), "only if it is as it was read"
@@ -106,7 +108,7 @@ def test_what_is_written_is_what_is_read(label: Label) -> None:
     assert meta["labels"].get("pairsim.io/plane") == ("physics" if label.area else None)
 
 
-def test_a_pool_that_shrinks_takes_spares_then_passives_then_actives() -> None:
+def test_deletion_costs_rise_from_spares_to_actives() -> None:
     roles = (Role.SPARE, Role.JOINING, Role.PASSIVE, Role.ACTIVE)
     patches: list[Any] = [label_patch(pod(), Label("west", role, 1), "physics") for role in roles]
     costs = [int(p["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"]) for p in patches]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pairsim.model.status import SLOW_PACE, Role
-from tests.unit.controller.views import assignment, replica, witness
+from tests.unit.controller.builders import assignment, replica, witness
 
 PAIR = assignment("sim-1", "sim-2", "witness-1")
 GROUP = witness("witness-1", PAIR).areas[0]

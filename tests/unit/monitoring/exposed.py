@@ -16,10 +16,10 @@ from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from pairsim_controller.cli.main import probes
 from pairsim_controller.kube.api.objects import LastTakeover
-from pairsim_controller.kube.metrics import Meters as ControllerMeters
+from pairsim_controller.kube.metrics import ControllerMetrics as ControllerMeters
 from pairsim_controller.local.api import world_app
-from pairsim_controller.reconcile.area_counts import census
-from tests.unit.controller.worlds import fakes
+from pairsim_controller.reconcile.area_counts import count_areas
+from tests.unit.controller.local_worlds import local_world
 from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness
 from tests.unit.server.http_servers import api_of
 
@@ -72,13 +72,13 @@ async def scraped(app: web.Application) -> str:
 def used_controller() -> ControllerMeters:
     """In which everything has happened once."""
     meters = ControllerMeters()
-    meters.request("get", "/", 200, 0.01)
+    meters.observe_request("get", "/", 200, 0.01)
     meters.labels.labels(role="active").inc()
     meters.orders.labels(order="assign").inc()
     meters.timed("looks", lambda _area: _nothing())
     change = {"time": "2026-01-01T00:00:00Z", "duration_ms": 1.0, "ticks_lost": 0, "from_": "a", "to": "b"}
-    meters.changed(LastTakeover(reason="Takeover", **change))
-    meters.census = lambda: census([(True, True)], 1)
+    meters.count_change(LastTakeover(reason="Takeover", **change))
+    meters.area_counts = lambda: count_areas([(True, True)], 1)
     return meters
 
 
@@ -93,7 +93,7 @@ async def everything(folder: Path) -> dict[str, list[Told]]:
     """By kind of process."""
     witness = FakeWitness()
     witness.become(GROUP)
-    async with fakes(folder) as made:
+    async with local_world(folder) as made:
         await made.known()
         world = await scraped(world_app(made.world, frozenset({"127.0.0.1"})))
     texts = {

@@ -14,8 +14,8 @@ from pairsim.replication.replica.active_gap import ActiveGap
 from pairsim_controller.kube.api.objects import LastTakeover
 from pairsim_controller.kube.api.port import ApiError
 from pairsim_controller.kube.api.workqueue import WorkQueue
-from pairsim_controller.kube.metrics import Meters as ControllerMeters
-from pairsim_controller.reconcile.area_counts import census
+from pairsim_controller.kube.metrics import ControllerMetrics as ControllerMeters
+from pairsim_controller.reconcile.area_counts import count_areas
 from tests.unit.server.fakes import FakeReplica
 from tests.unit.server.http_servers import serve_replica, until
 
@@ -56,7 +56,7 @@ def test_a_change_is_a_takeover_or_a_switchover_and_never_both() -> None:
     ("ready", "redundant", "state"), [(True, True, "redundant"), (True, False, "degraded"), (False, False, "down")]
 )
 def test_an_area_is_in_one_state(ready: bool, redundant: bool, state: str) -> None:
-    taken = census([(ready, redundant)], 2)
+    taken = count_areas([(ready, redundant)], 2)
     assert {name for name, number in taken.areas.items() if number} == {state}
     assert sum(taken.areas.values()) == 1
     assert taken.spares == 2
@@ -74,8 +74,10 @@ async def test_a_queue_tells_what_waits_what_work_took_and_what_failed() -> None
             raise ApiError("no answer")
 
     again = meters.retries.labels(queue="looks")
-    queue = WorkQueue(meters.timed("looks", work), workers=1, pause=(0.001, 0.001), failed=lambda _a, _e: again.inc())
-    meters.depth("looks", queue)
+    queue = WorkQueue(
+        meters.timed("looks", work), workers=1, retry_seconds=(0.001, 0.001), on_failure=lambda _a, _e: again.inc()
+    )
+    meters.track_depth("looks", queue)
     running = asyncio.create_task(queue.run())
     for area in ("west", "east", "north"):
         queue.add(area)
@@ -85,15 +87,15 @@ async def test_a_queue_tells_what_waits_what_work_took_and_what_failed() -> None
     assert value(meters, "pairsim_controller_retries_total", queue="looks") == 1
     assert value(meters, "pairsim_controller_queue_areas", queue="papers") == 0
     queue.add("west")
-    meters.idle()
+    meters.reset()
     assert value(meters, "pairsim_controller_queue_areas", queue="looks") == 0, "it is another controller's work"
     running.cancel()
 
 
 def test_a_change_is_counted_by_its_reason_with_what_was_undone() -> None:
     meters = ControllerMeters()
-    meters.changed(CHANGE)
-    meters.changed(msgspec.structs.replace(CHANGE, reason="Switchover", ticks_lost=2))
+    meters.count_change(CHANGE)
+    meters.count_change(msgspec.structs.replace(CHANGE, reason="Switchover", ticks_lost=2))
     assert value(meters, "pairsim_controller_changes_total", reason="Takeover") == 1
     assert value(meters, "pairsim_controller_changes_total", reason="Switchover") == 1
     assert value(meters, "pairsim_controller_undone_ticks_total") == 2
@@ -102,9 +104,9 @@ def test_a_change_is_counted_by_its_reason_with_what_was_undone() -> None:
 def test_areas_are_counted_by_who_leads() -> None:
     meters = ControllerMeters()
     assert value(meters, "pairsim_areas", state="down") is None
-    meters.census = lambda: census([(False, False)], 0)
+    meters.area_counts = lambda: count_areas([(False, False)], 0)
     assert value(meters, "pairsim_areas", state="down") == 1
-    meters.idle()
+    meters.reset()
     assert value(meters, "pairsim_areas", state="down") is None
 
 

@@ -10,7 +10,7 @@ import aiohttp
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.local.api import world_app
 from tests.harness import ROOT
-from tests.unit.controller.worlds import fakes
+from tests.unit.controller.local_worlds import local_world
 from tests.unit.monitoring.exposed import Told, everything
 
 DOCUMENT = ROOT / "docs" / "metrics.md"
@@ -52,7 +52,7 @@ async def test_names_and_labels_follow_the_rules(tmp_path: Path) -> None:
 
 async def test_a_local_world_tells_where_its_processes_are_scraped(tmp_path: Path) -> None:
     async with (
-        fakes(tmp_path) as made,
+        local_world(tmp_path) as made,
         serve_app(world_app(made.world, frozenset({"127.0.0.1"})), "127.0.0.1:0") as port,
         aiohttp.ClientSession() as http,
         http.get(f"http://127.0.0.1:{port}/v1/targets") as answer,
@@ -64,7 +64,7 @@ async def test_a_local_world_tells_where_its_processes_are_scraped(tmp_path: Pat
         "labels": {"namespace": "local", "pod": "pairsim-up", "container": "up"},
     }
     assert {pod: t["labels"]["container"] for pod, t in targets.items()} == {
-        name: place.slot.kind.value for name, place in made.places.items()
+        name: place.spec.kind.value for name, place in made.places.items()
     }
     assert {pod: t["targets"] for pod, t in targets.items()} == {
         name: [place.url.removeprefix("http://")] for name, place in made.places.items()

@@ -1,4 +1,4 @@
-// How an area is, in the three ways that the page tells of it.
+// The health of an area, and the words that the page shows for it.
 
 export function health(area) {
   if (!area.replicas.some((replica) => replica.role === "active")) return "down";

@@ -1,16 +1,16 @@
-// The line to the world: it comes back by itself, and says when it is not there.
+// The connection to the world: it reconnects by itself and reports whether it is open.
 
-const FIRST = 500, LONGEST = 8000;
+const FIRST_DELAY_MS = 500, MAX_DELAY_MS = 8000;
 
 export function connect({ onWorld, onSample, onLink }) {
-  let pause = FIRST;
+  let delay = FIRST_DELAY_MS;
   const open = () => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/v1/console`);
     socket.onmessage = (event) => {
       const message = JSON.parse(event.data);
       if (message.kind === "world") {
-        pause = FIRST;
+        delay = FIRST_DELAY_MS;
         onLink(true);
         onWorld(message);
       } else if (message.kind === "sample") {
@@ -19,18 +19,18 @@ export function connect({ onWorld, onSample, onLink }) {
     };
     socket.onclose = () => {
       onLink(false);
-      setTimeout(open, pause);
-      pause = Math.min(2 * pause, LONGEST);
+      setTimeout(open, delay);
+      delay = Math.min(2 * delay, MAX_DELAY_MS);
     };
   };
   open();
 }
 
-export async function order(path, body) {
+export async function post(path, body) {
   const answer = await fetch(path, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   });
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.error ?? `the world answered ${answer.status}`);
-  return told;
+  const result = await answer.json();
+  if (!answer.ok) throw new Error(result.error ?? `the world answered ${answer.status}`);
+  return result;
 }

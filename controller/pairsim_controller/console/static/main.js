@@ -1,24 +1,24 @@
-// Puts the page together.
+// Assembles the page.
 
 import { connect } from "./link.js";
 import { WorldMap } from "./map.js";
 import { Pairs } from "./pairs.js";
 import { Timeline } from "./timeline.js";
 
-const SHOWN_FOR = 8000;
+const MESSAGE_MS = 8000;
 const byId = (id) => document.getElementById(id);
 let hiding = 0;
 
-function tell(sentence, bad = false) {
-  const box = byId("told");
-  box.textContent = sentence;
+function notify(message, bad = false) {
+  const box = byId("message");
+  box.textContent = message;
   box.classList.toggle("bad", bad);
   clearTimeout(hiding);
-  hiding = setTimeout(() => { box.textContent = ""; }, SHOWN_FOR);
+  hiding = setTimeout(() => { box.textContent = ""; }, MESSAGE_MS);
 }
 
 const map = new WorldMap(byId("map"), byId("sampled"));
-const pairs = new Pairs(byId("pairs"), tell);
+const pairs = new Pairs(byId("pairs"), notify);
 const timeline = new Timeline(byId("timeline"));
 
 function count(number, word) {
@@ -36,12 +36,12 @@ connect({
     timeline.show(events);
     byId("spares").textContent = world.spares.length
       ? `Spares: ${world.spares.map((spare) => spare.name).join(", ")}`
-      : "No spares: a replica that is lost waits for a new process.";
+      : "No spares: a lost replica is replaced only when another process starts.";
   },
   onSample(sample) { map.sample(sample); },
   onLink(on) {
     const link = byId("link");
-    link.textContent = on ? "live" : "the world does not answer; trying again";
+    link.textContent = on ? "live" : "the world does not answer; reconnecting";
     link.classList.toggle("off", !on);
   },
 });

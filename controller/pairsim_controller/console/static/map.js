@@ -1,9 +1,9 @@
-// The map: areas where they are, and those entities that the world sent, seen from above.
+// The map, seen from above: the areas, and the sampled entities.
 
 import { health } from "./health.js";
 
 const MARGIN = 10, LABEL = 13, DOT = 1.7;
-const WIDEST = 2.6, NARROWEST = 1;
+const MAX_ASPECT = 2.6, MIN_ASPECT = 1;
 const DASHES = { whole: [], alone: [9, 6], down: [2, 5] };
 
 export class WorldMap {
@@ -19,16 +19,16 @@ export class WorldMap {
 
   world(areas) {
     this.areas = areas;
-    this.canvas.style.aspectRatio = Math.min(WIDEST, Math.max(NARROWEST, this.shape()));
+    this.canvas.style.aspectRatio = Math.min(MAX_ASPECT, Math.max(MIN_ASPECT, this.aspect()));
     const names = new Set(areas.map((area) => area.area));
     for (const name of this.samples.keys()) if (!names.has(name)) this.samples.delete(name);
     this.show();
   }
 
-  shape() {
+  aspect() {
     const side = (axis) => Math.max(...this.areas.map((area) => area.bounds.max[axis]))
       - Math.min(...this.areas.map((area) => area.bounds.min[axis]));
-    return this.areas.length ? side(0) / side(1) : WIDEST;
+    return this.areas.length ? side(0) / side(1) : MAX_ASPECT;
   }
 
   sample(sample) {

@@ -1,11 +1,11 @@
-// The pairs: a card for each area. Cards are kept and filled anew, so that focus stays where it is.
+// The pairs: one card per area. Cards are reused and refilled, so the keyboard focus stays where it is.
 
 import { health, WORDS } from "./health.js";
-import { order } from "./link.js";
+import { post } from "./link.js";
 
-const SURE_FOR = 4000;
+const CONFIRM_MS = 4000;
 
-function made(tag, className, text = "") {
+function element(tag, className, text = "") {
   const node = document.createElement(tag);
   if (className) node.className = className;
   node.textContent = text;
@@ -13,9 +13,9 @@ function made(tag, className, text = "") {
 }
 
 export class Pairs {
-  constructor(root, tell) {
+  constructor(root, notify) {
     this.root = root;
-    this.tell = tell;
+    this.notify = notify;
     this.cards = new Map();
   }
 
@@ -30,58 +30,58 @@ export class Pairs {
   }
 
   card(name, canKill) {
-    const root = made("article", "area"), head = made("div"), warned = made("p", "warned"), orders = made("div", "orders");
-    const state = made("span", "state"), about = made("span", "about");
-    const title = made("h3", "", name), table = made("table"), body = made("tbody");
-    const header = made("tr");
+    const root = element("article", "area"), head = element("div"), warnings = element("p", "warnings"), actions = element("div", "actions");
+    const state = element("span", "state"), about = element("span", "about");
+    const title = element("h3", "", name), table = element("table"), body = element("tbody");
+    const header = element("tr");
     for (const [text, kind] of [["role", ""], ["replica", ""], ["term", "number"], ["tick", "number"], ["lag", "number"]]) {
-      const cell = made("th", kind, text);
+      const cell = element("th", kind, text);
       cell.scope = "col";
       header.append(cell);
     }
-    const top = made("thead");
+    const top = element("thead");
     top.append(header);
     table.append(top, body);
     table.setAttribute("aria-label", `Members of ${name}`);
     head.append(title, state, about);
-    const change = made("button", "", "Switch over");
+    const change = element("button", "", "Switch over");
     change.setAttribute("aria-label", `Switch ${name} over`);
-    change.onclick = () => this.give(change, "/v1/switchover", { area: name },
-      (told) => `${name} switched over: it stood still for ${told.gap_ms.toFixed(1)} ms; term ${told.term}`);
-    orders.append(change);
-    if (canKill) for (const role of ["active", "passive", "witness"]) orders.append(this.killer(name, role));
-    root.append(head, warned, table, orders);
+    change.onclick = () => this.send(change, "/v1/switchover", { area: name },
+      (result) => `${name} switched over: it paused for ${result.gap_ms.toFixed(1)} ms; term ${result.term}`);
+    actions.append(change);
+    if (canKill) for (const role of ["active", "passive", "witness"]) actions.append(this.killer(name, role));
+    root.append(head, warnings, table, actions);
     this.root.append(root);
-    return { root, state, about, warned, body };
+    return { root, state, about, warnings, body };
   }
 
   killer(name, role) {
-    const button = made("button", "", `Kill ${role}`);
+    const button = element("button", "", `Kill ${role}`);
     button.setAttribute("aria-label", `Kill the ${role} of ${name}`);
     let timer = 0;
-    const calm = () => { clearTimeout(timer); timer = 0; button.classList.remove("sure"); button.textContent = `Kill ${role}`; };
-    button.onblur = calm;
+    const reset = () => { clearTimeout(timer); timer = 0; button.classList.remove("sure"); button.textContent = `Kill ${role}`; };
+    button.onblur = reset;
     button.onclick = () => {
       if (!timer) {
         button.classList.add("sure");
         button.textContent = `Really kill the ${role}?`;
-        timer = setTimeout(calm, SURE_FOR);
-        this.tell(`Press again to kill the ${role} of ${name}.`);
+        timer = setTimeout(reset, CONFIRM_MS);
+        this.notify(`Press again to kill the ${role} of ${name}.`);
         return;
       }
-      calm();
-      this.give(button, "/v1/kill", { area: name, role },
-        (told) => `killed ${told.replica}, the ${role} of ${name} (pid ${told.pid})`);
+      reset();
+      this.send(button, "/v1/kill", { area: name, role },
+        (result) => `killed ${result.replica}, the ${role} of ${name} (pid ${result.pid})`);
     };
     return button;
   }
 
-  async give(button, path, body, words) {
+  async send(button, path, body, message) {
     button.setAttribute("aria-busy", "true");
     try {
-      this.tell(words(await order(path, body)));
+      this.notify(message(await post(path, body)));
     } catch (error) {
-      this.tell(error.message, true);
+      this.notify(error.message, true);
     }
     button.removeAttribute("aria-busy");
   }
@@ -94,9 +94,9 @@ export class Pairs {
     card.about.textContent = `${area.plane} · ${entities.toLocaleString("en")} entities · generation ${area.generation}`;
     const diverged = area.replicas.filter((replica) => replica.divergences).map((replica) => replica.replica);
     const warnings = diverged.length
-      ? [`${diverged.join(" and ")} came to another state than the active: the simulator's step is not deterministic`] : [];
+      ? [`${diverged.join(" and ")} computed another state than the active: the simulator's step is not deterministic`] : [];
     if (area.slow) warnings.push(area.slow);
-    card.warned.textContent = warnings.length ? `⚠ ${warnings.join("; ")}` : "";
+    card.warnings.textContent = warnings.length ? `⚠ ${warnings.join("; ")}` : "";
     const rows = area.replicas.map((r) => [r.role, r.replica, r.term, r.tick.toLocaleString("en"), r.lag_ticks]);
     rows.push(["witness", area.witness.name || "none yet", "", "", ""]);
     while (card.body.rows.length > rows.length) card.body.deleteRow(-1);

@@ -1,8 +1,8 @@
-// The timeline: what happened, the newest first.
+// The timeline: events, the newest first.
 
 const MARKS = { founded: "✦", takeover: "⚡", switchover: "⇄", renewed: "↻", lost: "◐", restored: "●", ended: "✕" };
 
-function sentence(event) {
+function describe(event) {
   const at = event.tick ? ` at tick ${event.tick.toLocaleString("en")}` : "";
   switch (event.kind) {
     case "founded": return `${event.replica} is active, in term ${event.term}${at}`;
@@ -23,7 +23,7 @@ export class Timeline {
   }
 
   show(events) {
-    // Another world numbers anew: the page may have outlived the one before.
+    // A restarted world numbers its events from 1 again, and this page may be older than the world.
     if (!events.length || events.at(-1).number < this.last) { this.root.replaceChildren(); this.last = 0; }
     for (const event of events) {
       if (event.number <= this.last) continue;
@@ -33,7 +33,7 @@ export class Timeline {
       const moment = new Date(1000 * event.at);
       time.dateTime = moment.toISOString();
       time.textContent = `${moment.toLocaleTimeString("en-GB")}.${String(moment.getMilliseconds()).padStart(3, "0")}`;
-      const parts = [[`mark ${event.kind}`, MARKS[event.kind]], ["where", event.area], ["what", sentence(event)]];
+      const parts = [[`mark ${event.kind}`, MARKS[event.kind]], ["where", event.area], ["what", describe(event)]];
       item.append(time, ...parts.map(([kind, text]) => {
         const part = document.createElement("span");
         part.className = kind;

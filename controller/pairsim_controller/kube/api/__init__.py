@@ -1,1 +1,1 @@
-"""How the controller speaks to an API server: connection, list and watch, work queue, lease, events."""
+"""The controller's client of an API server: connection, list and watch, work queue, lease, events."""

@@ -1,7 +1,7 @@
-"""The only module that knows the Kubernetes client library: requests with deadlines, and answers told apart.
+"""Requests to one API server: each has a deadline, and each failure is an error of its own class.
 
-Objects are plain JSON here; they become typed where they are read (`objects`). The library brings what is easy to get
-wrong: kubeconfig files, credentials that are renewed, TLS.
+This is the only module that knows the Kubernetes client library. The library reads kubeconfig files, renews credentials
+and sets up TLS. Objects are plain JSON here; their readers convert them to typed structs (`objects`).
 """
 
 from __future__ import annotations
@@ -19,78 +19,94 @@ from kubernetes.aio import client, config
 from pairsim_controller.kube.api.port import ApiError, Body, ChangedError
 
 REQUEST_SECONDS = 10.0
-MAX_LINE = 8 * 2**20
-"""An object is at most 1.5 MiB in etcd; a longer line of a watch is not one."""
+MAX_LINE_BYTES = 8 * 2**20
+"""Longest line of a watch: etcd limits an object to 1.5 MiB, so a longer line cannot be an event."""
 
 _CONNECT_SECONDS = 3.0
+_DEFAULT_RETRY_SECONDS, _MAX_RETRY_SECONDS = 1.0, 30.0
 _BEARER = "BearerToken"
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
-Observe = Callable[[str, str, int, float], None]
+RequestObserver = Callable[[str, str, int, float], None]
+"""Receives the verb, the path, the HTTP status (0: no answer) and the duration in seconds of a request."""
 
 
-class GoneError(ApiError):
-    """404: there is no such object."""
+class ObjectGoneError(ApiError):
+    """404: the object does not exist."""
 
 
 class ConflictError(ChangedError):
-    """409: it is there already, or is not any more as it was read, or a field is somebody else's."""
+    """409: the object exists already, has another version than was read, or another manager owns a field."""
 
 
 class ExpiredError(ApiError):
-    """410: what was asked for is older than what the API server remembers; list again."""
+    """410: the requested version is older than the history that the API server keeps; list again."""
 
 
-class RefusedError(ApiError):
-    """The API server does not want it: asking again changes nothing."""
+class ApiRefusedError(ApiError):
+    """Another 4xx: the API server rejects the request, and would reject it again."""
 
 
-class BusyError(ApiError):
-    """429: it has too much to do."""
+class ApiBusyError(ApiError):
+    """429: the API server is overloaded.
 
-    def __init__(self, sentence: str, retry_after: float) -> None:
-        """To be tried again after so many seconds."""
-        super().__init__(sentence)
+    Attributes:
+        retry_after: Seconds to wait before the next attempt.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 
-class UnreachableError(ApiError):
-    """No answer, or one that says nothing of the request's fate."""
+class ApiUnreachableError(ApiError):
+    """No answer, or a server error: the request may have been carried out or not."""
 
 
-def classify(status: int, sentence: str, retry_after: str | None) -> ApiError:
-    """The error that an answer stands for."""
+def classify(status: int, message: str, retry_after: str | None) -> ApiError:
+    """Returns the error for an answer.
+
+    Args:
+        status: The HTTP status, not 2xx.
+        message: The text of the error.
+        retry_after: The header `Retry-After`. Only whole seconds are understood, at most 30 are taken.
+    """
     if status == 404:
-        return GoneError(sentence)
+        return ObjectGoneError(message)
     if status == 409:
-        return ConflictError(sentence)
+        return ConflictError(message)
     if status == 410:
-        return ExpiredError(sentence)
+        return ExpiredError(message)
     if status == 429:
-        seconds = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else 1.0
-        return BusyError(sentence, min(seconds, 30.0))
+        digits = retry_after or ""
+        seconds = float(digits) if digits.isascii() and digits.isdigit() else _DEFAULT_RETRY_SECONDS
+        return ApiBusyError(message, min(seconds, _MAX_RETRY_SECONDS))
     if 400 <= status < 500:
-        return RefusedError(sentence)
-    return UnreachableError(sentence)
+        return ApiRefusedError(message)
+    return ApiUnreachableError(message)
 
 
 class Connection:
-    """One API server."""
+    """A connection to one API server.
 
-    def __init__(self, api: client.ApiClient, namespace: str, observe: Observe) -> None:
-        """See `open`."""
+    Attributes:
+        namespace: The namespace of the kubeconfig's context or of the service account.
+    """
+
+    def __init__(self, api: client.ApiClient, namespace: str, observe: RequestObserver) -> None:
+        """Uses a configured client; `open` makes one."""
         self._api, self.namespace, self._observe = api, namespace, observe
 
     @classmethod
-    async def open(cls, kubeconfig: Path | None, *, observe: Observe = lambda *_: None) -> Connection:
-        """By a kubeconfig file, or as the pod's service account (None).
+    async def open(cls, kubeconfig: Path | None, *, observe: RequestObserver = lambda *_: None) -> Connection:
+        """Reads the credentials and returns a connection; the first request connects.
 
         Args:
-            kubeconfig: The file.
-            observe: Told of every request: verb, resource, HTTP status (0: no answer), seconds.
+            kubeconfig: The kubeconfig file; None uses the pod's service account.
+            observe: Called after each request.
 
         Raises:
-            ApiError: There are no credentials to be had.
+            ApiError: The credentials cannot be read.
         """
         configuration = client.Configuration()
         try:
@@ -121,10 +137,18 @@ class Connection:
         content: str = "application/json",
         seconds: float = REQUEST_SECONDS,
     ) -> Body:
-        """One request; its answer's object.
+        """Sends one request and returns the object in the answer.
+
+        Args:
+            method: The HTTP method.
+            path: The path, as `path_of` makes it.
+            query: The query parameters.
+            body: The object to send.
+            content: The content type of `body`.
+            seconds: The deadline.
 
         Raises:
-            ApiError: One of the kinds above.
+            ApiError: One of the classes above.
         """
         limits = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
         began, status = time.monotonic(), 0
@@ -132,18 +156,23 @@ class Connection:
             answer = await self._send(method, path, query, body, content, limits)
             data, status = await answer.read(), answer.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise UnreachableError(f"{method} {path}: {str(error) or 'no answer'}") from error
+            raise ApiUnreachableError(f"{method} {path}: {str(error) or 'no answer'}") from error
         finally:
             self._observe(method.lower(), path, status, time.monotonic() - began)
         if not 200 <= status < 300:
             raise classify(status, f"{method} {path}: {_message(data, status)}", answer.headers.get("Retry-After"))
-        return _decoded(data)
+        return _decode(data)
 
     async def lines(self, path: str, query: Mapping[str, str], *, seconds: float) -> AsyncIterator[bytes]:
-        """The lines of a watch, as they come; ends when the API server ends it, or after `seconds`.
+        """Yields the lines of a watch as they arrive.
+
+        Args:
+            path: The path of the collection.
+            query: The query parameters.
+            seconds: The watch ends after this time with an error, unless the API server ended it before.
 
         Raises:
-            ApiError: It could not begin, or broke.
+            ApiError: The watch could not begin, or broke.
         """
         limits = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
         began = time.monotonic()
@@ -160,14 +189,14 @@ class Connection:
             async with answer:
                 rest = bytearray()
                 async for chunk in answer.content.iter_any():
-                    *whole, last = (bytes(rest) + chunk).split(b"\n")
-                    for line in whole:
+                    *complete, last = (bytes(rest) + chunk).split(b"\n")
+                    for line in complete:
                         yield line
                     rest = bytearray(last)
-                    if len(rest) > MAX_LINE:
-                        raise UnreachableError(f"watch {path}: a line of over {MAX_LINE} bytes")
+                    if len(rest) > MAX_LINE_BYTES:
+                        raise ApiUnreachableError(f"watch {path}: a line has more than {MAX_LINE_BYTES} bytes")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise UnreachableError(f"watch {path}: {str(error) or 'no answer'}") from error
+            raise ApiUnreachableError(f"watch {path}: {str(error) or 'no answer'}") from error
 
     async def _send(
         self,
@@ -185,17 +214,17 @@ class Connection:
         return cast("aiohttp.ClientResponse", answer.response)
 
 
-def _decoded(data: bytes) -> Body:
+def _decode(data: bytes) -> Body:
     try:
         return msgspec.json.decode(data, type=dict[str, object])
     except msgspec.MsgspecError as error:
-        raise UnreachableError(f"an answer that is no object: {error}") from error
+        raise ApiUnreachableError(f"the answer is not a JSON object: {error}") from error
 
 
 def _message(data: bytes, status: int) -> str:
-    """What a `Status` object says."""
+    """Returns the message of the `Status` object that an error's answer carries, and the HTTP status."""
     try:
-        said = msgspec.json.decode(data, type=dict[str, object]).get("message")
+        message = msgspec.json.decode(data, type=dict[str, object]).get("message")
     except msgspec.MsgspecError:
-        said = None
-    return f"{said or 'no reason is given'} ({status})"
+        message = None
+    return f"{message or 'no reason is given'} ({status})"

@@ -1,8 +1,9 @@
-"""The controller's copy of the objects of one kind: never older than what was seen before; sans-I/O.
+"""The controller's copy of the objects of one kind, which never goes back to an older version. Sans-I/O.
 
-What an apply answers is put in at once, so that the next decision stands on it; what a watch says later may be older
-than that, and is passed over. What it says of the same version is not: the answer may hold what somebody else wrote.
-An answer may also come after the watch has told that the object is gone, and does not bring it back.
+Objects arrive on two ways. The answer to an apply is stored at once, so the next decision builds on it. The watch may
+bring an older version later, which is ignored. The watch's event of the *same* version is not ignored: the answer may
+contain a change of another writer, and nobody has reacted to it yet. An answer may also arrive after the watch's event
+that the object is deleted; such an answer does not bring the object back.
 """
 
 from __future__ import annotations
@@ -21,47 +22,54 @@ log = structlog.get_logger()
 T = TypeVar("T", bound=Object)
 
 
-class Mirror(Generic[T]):
-    """Objects by name."""
+class ObjectStore(Generic[T]):
+    """Objects of one kind, by name."""
 
     def __init__(self, kind: type[T]) -> None:
-        """`kind` is what they are read as."""
+        """Stores objects as `kind`."""
         self._kind = kind
         self._objects: dict[str, T] = {}
 
-    def put(self, body: Body) -> T | None:
-        """Takes an object in; None if it is known to be older than what is here, or if it cannot be read."""
-        found = self._read(body)
-        return self._take(found) if found is not None else None
+    def apply_event(self, body: Body) -> T | None:
+        """Stores an object of a list or a watch.
 
-    def answer(self, body: Body) -> T | None:
-        """Takes in what an apply answered; None also if the object went meanwhile."""
+        Returns the object; None if a newer version is stored, or if the object cannot be read.
+        """
+        found = self._read(body)
+        return self._store(found) if found is not None else None
+
+    def apply_response(self, body: Body) -> T | None:
+        """Stores the object in the answer to an apply.
+
+        Returns the object; None if a newer version is stored, if the object was deleted meanwhile, or if it cannot be
+        read.
+        """
         found = self._read(body)
         here = self._objects.get(found.metadata.name) if found is not None else None
         if found is None or here is None or here.metadata.uid != found.metadata.uid:
             return None
-        return self._take(found)
+        return self._store(found)
 
     def _read(self, body: Body) -> T | None:
         try:
             return msgspec.convert(body, self._kind)
         except msgspec.ValidationError as error:
-            log.warning("an object is passed over: it cannot be read", kind=self._kind.__name__, reason=str(error))
+            log.warning("ignored unreadable object", kind=self._kind.__name__, reason=str(error))
             return None
 
-    def _take(self, found: T) -> T | None:
+    def _store(self, found: T) -> T | None:
         before = self._objects.get(found.metadata.name)
         if before is not None and before.metadata.uid == found.metadata.uid and _version(before) > _version(found):
             return None
         self._objects[found.metadata.name] = found
         return found
 
-    def drop(self, name: str) -> None:
-        """It is gone."""
+    def remove(self, name: str) -> None:
+        """Removes a deleted object."""
         self._objects.pop(name, None)
 
     def get(self, name: str) -> T | None:
-        """An object, if it is there."""
+        """Returns an object; None if it is not stored."""
         return self._objects.get(name)
 
     def __iter__(self) -> Iterator[T]:
@@ -72,6 +80,6 @@ class Mirror(Generic[T]):
 
 
 def _version(found: Object) -> int:
-    """Versions of one object are numbers that grow; what is none is older than all."""
+    """Returns the version as a number, which grows with each change of the object; -1 if it is not a number."""
     version = found.metadata.resource_version
     return int(version) if version.isascii() and version.isdigit() else -1

@@ -1,11 +1,12 @@
-"""The parts of Kubernetes objects that the controller reads and writes, as typed data.
+"""Kubernetes objects as typed structs, with the fields that the controller reads and writes.
 
-Unknown fields are passed over: the API server adds to its objects with every version.
+Unknown fields are ignored, since each version of the API server adds some. Structs without an explanation of their own
+have the meaning of the same type in Kubernetes' API reference.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
@@ -13,19 +14,38 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.documents.manifests import AreaManifestSpec, PlaneSpec
-from pairsim.model.labels import BACKUP_ANNOTATION, BACKUP_SKIP, PAUSED_ANNOTATION
+from pairsim_controller.timestamps import rfc3339
 
 T = TypeVar("T", bound="Object")
 
+GROUP = "pairsim.io"
+API_VERSION = f"{GROUP}/v1alpha1"
+PLANE, AREA, ROLE = f"{GROUP}/plane", f"{GROUP}/area", f"{GROUP}/role"
+TERM = f"{GROUP}/term"
+PAUSED = f"{GROUP}/paused"
+BACKUP, SKIP = f"{GROUP}/backup", "skip"
+FINALIZER = f"{GROUP}/release"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+COMPONENT, PART_OF = "app.kubernetes.io/component", "app.kubernetes.io/part-of"
+APP_NAME = "app.kubernetes.io/name"
+MANAGER = "pairsim-controller"
+"""The controller's field manager, and the name of its Lease."""
 
-class Owner(msgspec.Struct, frozen=True, rename="camel"):
-    """An owner reference."""
+WORLD = "pairsim"
+"""The name of the world's Secret, and the value of the labels that select the world's pods, Services and budgets."""
+
+TERMINATED_PHASES = frozenset({"Succeeded", "Failed"})
+"""Phases of a pod whose containers have ended and do not restart."""
+
+
+class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
+    """A reference to the object that owns this one; garbage collection deletes this one with its owner."""
 
     uid: str
 
 
-class Meta(msgspec.Struct, frozen=True, rename="camel"):
-    """An object's metadata."""
+class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """The metadata of any object."""
 
     name: str
     namespace: str = ""
@@ -35,64 +55,64 @@ class Meta(msgspec.Struct, frozen=True, rename="camel"):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
-    owner_references: tuple[Owner, ...] = ()
+    owner_references: tuple[OwnerReference, ...] = ()
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
 
     @property
     def paused(self) -> bool:
-        """Whether its user wants it to be left alone."""
-        return self.annotations.get(PAUSED_ANNOTATION) == "true"
+        """Returns whether its user asked the controller not to change its members."""
+        return self.annotations.get(PAUSED) == "true"
 
     @property
     def skips_backup(self) -> bool:
-        """Whether its user gives its state up."""
-        return self.annotations.get(BACKUP_ANNOTATION) == BACKUP_SKIP
+        """Returns whether its user wants it deleted without a backup of its state."""
+        return self.annotations.get(BACKUP) == SKIP
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Any object."""
+    """An object of any kind."""
 
-    metadata: Meta
+    metadata: ObjectMeta
 
 
-class Port(msgspec.Struct, frozen=True, rename="camel"):
-    """A container's port."""
+class ContainerPort(msgspec.Struct, frozen=True, rename="camel"):
+    """A port of a container."""
 
     container_port: int
     name: str = ""
 
 
 class Container(msgspec.Struct, frozen=True):
-    """A container as it is wanted."""
+    """A container in a pod's spec."""
 
     name: str
-    ports: tuple[Port, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """A pod as it is wanted."""
+    """The spec of a pod."""
 
     containers: tuple[Container, ...] = ()
     node_name: str = ""
 
 
 class ContainerState(msgspec.Struct, frozen=True):
-    """One of these is there."""
+    """The state of a container: at most one of the fields is set."""
 
     running: dict[str, object] | None = None
     terminated: dict[str, object] | None = None
 
 
 class ContainerStatus(msgspec.Struct, frozen=True):
-    """A container as it is."""
+    """A container in a pod's status."""
 
     name: str
     state: ContainerState = ContainerState()
 
 
 class PodStatus(msgspec.Struct, frozen=True):
-    """A pod as it is."""
+    """The status of a pod."""
 
     phase: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
@@ -100,14 +120,14 @@ class PodStatus(msgspec.Struct, frozen=True):
 
 
 class Pod(Object, frozen=True, kw_only=True):
-    """A pod."""
+    """A pod: a simulator, a witness or another process."""
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One condition of a status."""
+    """A condition of a status; `status` is True, False or Unknown."""
 
     type: str
     status: str
@@ -118,7 +138,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class PlaneStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What stands in a `Plane`'s status."""
+    """The status of a `Plane`."""
 
     observed_generation: int = 0
     areas: int = 0
@@ -127,22 +147,22 @@ class PlaneStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class PlaneObject(Object, frozen=True, kw_only=True):
-    """A `Plane`."""
+    """A `Plane`: one kind of logic over the whole world."""
 
     spec: PlaneSpec
     status: PlaneStatus = PlaneStatus()
 
 
 class LastTakeover(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The last change of the active.
+    """The last change of an area's active.
 
     Attributes:
         time: When the new active was seen; RFC 3339.
         reason: `Takeover` (the active was lost) or `Switchover` (planned).
-        duration_ms: From the first sign of the loss, as the controller saw it, to the new active; None if it was not
-            there to see.
-        ticks_lost: Ticks that were seen of the old active and that the new one does not have.
-        from_, to: Pods.
+        duration_ms: Milliseconds from the first sign of the loss, as the controller saw it, to the new active; None if
+            the controller did not observe the loss.
+        ticks_lost: Number of ticks that were seen of the old active and that the new one does not have.
+        from_, to: Names of the pods.
     """
 
     time: str
@@ -154,7 +174,7 @@ class LastTakeover(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class StoredAssignment(msgspec.Struct, frozen=True, kw_only=True):
-    """An assignment as it is written down: its area's spec stands beside it."""
+    """An assignment as an Area's status stores it, without the area's spec, which the Area has already."""
 
     generation: int
     replicas: tuple[Member, Member]
@@ -163,7 +183,7 @@ class StoredAssignment(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, assignment: Assignment) -> StoredAssignment:
-        """Without what the area says itself."""
+        """Returns the stored form of an assignment."""
         return cls(
             generation=assignment.generation,
             replicas=assignment.replicas,
@@ -172,14 +192,18 @@ class StoredAssignment(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def assignment(self, spec: AreaSpec) -> Assignment:
-        """The whole of it. Raises ValueError if it cannot be one."""
+        """Returns the assignment with its area's spec. Raises ValueError if the fields contradict each other."""
         return Assignment(
             spec=spec, generation=self.generation, replicas=self.replicas, witness=self.witness, joins=self.joins
         )
 
 
 class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What stands in an `Area`'s status; `backup` is a file in the controller's folder, once it is deleted."""
+    """The status of an `Area`.
+
+    Attributes:
+        backup: The file with the last state in the controller's backup folder; empty unless the Area is being deleted.
+    """
 
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
@@ -196,29 +220,78 @@ class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     backup: str = ""
 
     def condition(self, kind: str) -> Condition | None:
-        """The condition of a type."""
+        """Returns the condition of a type; None if it is missing."""
         return next((c for c in self.conditions if c.type == kind), None)
+
+    def holds(self, kind: str) -> bool:
+        """Returns whether the condition of a type is True."""
+        found = self.condition(kind)
+        return found is not None and found.status == "True"
 
 
 class AreaObject(Object, frozen=True, kw_only=True):
-    """An `Area`."""
+    """An `Area`: a part of a plane, simulated by one pair."""
 
     spec: AreaManifestSpec
     status: AreaStatus = AreaStatus()
 
 
 def body_of(status: AreaStatus) -> dict[str, object]:
-    """As it is sent; what is not known is left out, for the API server takes no null."""
-    return {key: value for key, value in msgspec.to_builtins(status).items() if value is not None} | (
-        {"lastTakeover": _known(status.last_takeover)} if status.last_takeover is not None else {}
+    """Returns a status as JSON without unknown fields: the API server refuses null."""
+    return _without_none(status) | (
+        {"lastTakeover": _without_none(status.last_takeover)} if status.last_takeover is not None else {}
     )
 
 
-def _known(part: msgspec.Struct) -> dict[str, object]:
+def _without_none(part: msgspec.Struct) -> dict[str, object]:
     return {key: value for key, value in msgspec.to_builtins(part).items() if value is not None}
 
 
-def stamp(seconds: float) -> str:
-    """A Unix time as RFC 3339, to the millisecond."""
-    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def owner_reference(kind: str, owner: ObjectMeta) -> dict[str, object]:
+    """Returns the reference to an `Area` or a `Plane` that owns another object: the object is deleted with it."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def world_labels() -> dict[str, str]:
+    """Returns the labels that every object of the world carries."""
+    return {PART_OF: WORLD, APP_NAME: WORLD}
+
+
+def next_condition(
+    kind: str,
+    truth: bool | None,
+    reason: str,
+    message: str,
+    *,
+    before: Iterable[Condition],
+    generation: int,
+    wall: float,
+) -> Condition:
+    """Returns a condition; its transition time changes only with its status.
+
+    Args:
+        kind: The type of the condition.
+        truth: True, False, or None for Unknown.
+        reason: The reason in one word.
+        message: A sentence.
+        before: The conditions of the last status.
+        generation: The `metadata.generation` that the condition describes.
+        wall: Unix time now.
+    """
+    status = "Unknown" if truth is None else str(truth)
+    old = next((condition for condition in before if condition.type == kind), None)
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=old.last_transition_time if old is not None and old.status == status else rfc3339(wall),
+        observed_generation=generation,
+    )

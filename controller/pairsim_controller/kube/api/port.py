@@ -1,4 +1,4 @@
-"""What the cluster backend needs of an API server; a seam, so that it can be tried against a world in memory."""
+"""The controller's ports to an API server: what its decisions need, so that tests can use a world in memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from pairsim.model.labels import API_VERSION
 
 Body = dict[str, object]
+"""A Kubernetes object as JSON."""
 
 
 class Resource(NamedTuple):
@@ -26,44 +27,47 @@ WATCHED = (PLANES, AREAS, PODS, SERVICES, BUDGETS)
 
 
 class ApiError(Exception):
-    """A request that was not carried out, or whose fate is not known; its text is a sentence."""
+    """A request failed, or its outcome is unknown; the text is a sentence."""
 
 
 class ChangedError(ApiError):
-    """The object is not any more as it was read: what was to be written is decided again."""
+    """The object changed since it was read: decide again on its new version."""
 
 
 class Api(Protocol):
     """Writes to one namespace, with one field manager; every call has a deadline of its own."""
 
     async def apply(self, resource: Resource, body: Body, *, subresource: str = "", force: bool = True) -> Body:
-        """Server-side apply; the object as it is now.
+        """Writes by server-side apply and returns the object as it is afterwards.
 
-        With a `resourceVersion` in the body it is done only if the object still has it. Without `force` it is refused
-        if it would change what somebody else wrote.
+        Args:
+            resource: The kind of object.
+            body: The fields to write. With a `resourceVersion` the write succeeds on that version alone.
+            subresource: `status`, or empty for the object itself.
+            force: Whether to take over fields of other managers; otherwise such a write is refused.
 
         Raises:
-            ChangedError: It has another version, or is gone, or somebody else's field is in the way.
-            ApiError: Anything else.
+            ChangedError: The object has another version, is deleted, or another manager owns a field.
+            ApiError: Any other failure.
         """
 
     async def create(self, resource: Resource, body: Body) -> Body:
-        """Makes an object that is not there.
+        """Creates an object and returns it.
 
         Raises:
-            ChangedError: It is there.
-            ApiError: Anything else.
+            ChangedError: The object exists.
+            ApiError: Any other failure.
         """
 
-    def tell(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
-        """Makes an event about an object, in the background; what cannot be told in time is dropped and counted."""
+    def emit(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
+        """Queues an Event about an object; an event that cannot be written in time is dropped and counted."""
 
 
-class Agenda(Protocol):
-    """Keys that need another look; each is looked at by one worker at a time."""
+class KeyQueue(Protocol):
+    """Keys that need work. One worker at a time works on a key."""
 
     def add(self, key: str) -> None:
-        """As soon as may be."""
+        """Queues a key at once."""
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Later; an `add` that comes before it does not wait."""
+        """Queues a key after a delay; an `add` that comes before does not wait for it."""

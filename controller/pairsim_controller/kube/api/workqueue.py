@@ -1,11 +1,11 @@
-"""A queue of keys that need work, as client-go has it.
+"""A queue of keys that need work, as in client-go's `workqueue`.
 
-A key is there once however often it is added, one worker has it at a time, what is added meanwhile is worked on again,
-and what failed comes back after a growing pause.
+A key is in the queue once however often it is added. One worker at a time works on a key; a key that is added meanwhile
+is worked on again afterwards. A key whose work failed returns after an exponentially growing delay.
 
 Invariants (each is a property test):
-    A key is never worked on twice at a time.
-    After the last `add` of a key its work begins once more.
+    Two workers never work on the same key at a time.
+    After the last `add` of a key, work on it begins at least once more.
 """
 
 from __future__ import annotations
@@ -17,86 +17,88 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from pairsim_controller.kube.api.connection import BusyError
+from pairsim_controller.kube.api.connection import ApiBusyError
 from pairsim_controller.kube.api.port import ApiError
 
 log = structlog.get_logger()
 
+_MAX_DOUBLINGS = 30
+
 
 class WorkQueue:
-    """See the module. One event loop."""
+    """A queue and its workers, in one event loop."""
 
     def __init__(
         self,
         work: Callable[[str], Awaitable[None]],
         *,
         workers: int,
-        pause: tuple[float, float] = (0.05, 10.0),
-        failed: Callable[[str, ApiError], None] = lambda _key, _error: None,
+        retry_seconds: tuple[float, float] = (0.05, 10.0),
+        on_failure: Callable[[str, ApiError], None] = lambda _key, _error: None,
     ) -> None:
-        """Calls `work` with a key, `workers` at a time.
+        """Calls `work` with each key, for `workers` keys at a time.
 
         Args:
-            work: May raise ApiError, and is then called again; any other error ends `run`.
+            work: May raise ApiError, and is called again then; any other error ends `run`.
             workers: How many keys are worked on at once.
-            pause: Seconds after the first failure of a key, and at most.
-            failed: Told of failures.
+            retry_seconds: The delay after the first failure of a key, and the longest delay.
+            on_failure: Called with the key and the error after each failure.
         """
-        self._work, self._workers, self._pause, self._failed = work, workers, pause, failed
+        self._work, self._workers, self._retry_seconds, self._on_failure = work, workers, retry_seconds, on_failure
         self._ready: collections.deque[str] = collections.deque()
         self._dirty: set[str] = set()
-        self._at_work: set[str] = set()
-        self._later: dict[str, asyncio.TimerHandle] = {}
+        self._processing: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
-        self._some = asyncio.Event()
+        self._available = asyncio.Event()
 
     def __len__(self) -> int:
-        """Keys that wait for a worker."""
+        """Returns the number of keys that wait for a worker."""
         return len(self._dirty)
 
     def add(self, key: str) -> None:
-        """See `Agenda`."""
-        later = self._later.pop(key, None)
-        if later is not None:
-            later.cancel()
+        """Queues a key at once, and cancels its delayed `add_after`."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
         if key in self._dirty:
             return
         self._dirty.add(key)
-        if key not in self._at_work:
+        if key not in self._processing:
             self._ready.append(key)
-            self._some.set()
+            self._available.set()
 
     def add_after(self, key: str, seconds: float) -> None:
-        """See `Agenda`; the earliest of several counts."""
+        """Queues a key after a delay; of several delays the one that ends first counts."""
         if key in self._dirty:
             return
         loop = asyncio.get_running_loop()
-        later = self._later.get(key)
-        if later is not None and later.when() <= loop.time() + seconds:
+        timer = self._timers.get(key)
+        if timer is not None and timer.when() <= loop.time() + seconds:
             return
-        if later is not None:
-            later.cancel()
-        self._later[key] = loop.call_later(seconds, self.add, key)
+        if timer is not None:
+            timer.cancel()
+        self._timers[key] = loop.call_later(seconds, self.add, key)
 
     async def run(self) -> None:
-        """Works for ever; ends by cancellation, or by an error that is no ApiError."""
+        """Works until it is cancelled, or until `work` raises another error than ApiError."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._workers):
-                    group.create_task(self._worker())
+                    group.create_task(self._run_worker())
         finally:
-            for later in self._later.values():
-                later.cancel()
-            self._later.clear()
+            for timer in self._timers.values():
+                timer.cancel()
+            self._timers.clear()
 
-    async def _worker(self) -> None:
+    async def _run_worker(self) -> None:
         while True:
             while not self._ready:
-                self._some.clear()
-                await self._some.wait()
+                self._available.clear()
+                await self._available.wait()
             key = self._ready.popleft()
             self._dirty.discard(key)
-            self._at_work.add(key)
+            self._processing.add(key)
             try:
                 await self._work(key)
             except ApiError as error:
@@ -104,17 +106,18 @@ class WorkQueue:
             else:
                 self._failures.pop(key, None)
             finally:
-                self._at_work.discard(key)
+                self._processing.discard(key)
                 if key in self._dirty:
                     self._ready.append(key)
-                    self._some.set()
+                    self._available.set()
 
     def _retry(self, key: str, error: ApiError) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        first, longest = self._pause
-        wait = min(first * 2 ** min(failures - 1, 30), longest) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
-        if isinstance(error, BusyError):
-            wait = max(wait, error.retry_after)
-        log.info("will be tried again", key=key, reason=str(error), times=failures, seconds=round(wait, 2))
-        self._failed(key, error)
-        self.add_after(key, wait)
+        first, longest = self._retry_seconds
+        delay = min(first * 2 ** min(failures - 1, _MAX_DOUBLINGS), longest)
+        delay *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+        if isinstance(error, ApiBusyError):
+            delay = max(delay, error.retry_after)
+        log.info("work failed, retrying", key=key, reason=str(error), failures=failures, seconds=round(delay, 2))
+        self._on_failure(key, error)
+        self.add_after(key, delay)

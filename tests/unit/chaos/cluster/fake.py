@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pairsim_chaos.cluster.world import ClusterWorld
 from pairsim_chaos.experiment.experiment import Experiment, load_experiments
-from pairsim_controller.kube.api.connection import ConflictError, Connection, GoneError
+from pairsim_controller.kube.api.connection import ConflictError, Connection, ObjectGoneError
 from pairsim_controller.kube.api.port import ApiError
 
 Item = dict[str, Any]
@@ -105,7 +105,7 @@ class FakeCluster:
         if method == "GET" and not path.removeprefix(f"{GROUP}/").count("/"):
             return {"items": [item for where, item in self.objects.items() if where.rpartition("/")[0] == path]}
         if path not in self.objects:
-            raise GoneError(f"{path} is not there")
+            raise ObjectGoneError(f"{path} is not there")
         found = self.objects[path]
         if method == "DELETE":
             if body.get("preconditions", {}).get("uid", found["metadata"]["uid"]) != found["metadata"]["uid"]:

@@ -8,7 +8,7 @@ import pytest
 
 from pairsim_chaos.cluster import chaos_object, injections
 from pairsim_chaos.target import RefusedFaultError, WorldError
-from pairsim_controller.kube.api.connection import BusyError, GoneError, RefusedError, UnreachableError
+from pairsim_controller.kube.api.connection import ApiBusyError, ApiRefusedError, ApiUnreachableError, ObjectGoneError
 from pairsim_controller.kube.api.port import ApiError
 from tests.unit.chaos.cluster.fake import GROUP, FakeCluster, experiment, failed, injected
 
@@ -20,7 +20,7 @@ CUT = experiment(
 SELECTED = "  mode: one\n  selector: {labelSelectors: {pairsim.io/role: active}}\n"
 KILL = "  action: pod-kill\n" + SELECTED
 FAULT = experiment("PodChaos", KILL)
-NO_ANSWER = UnreachableError("no answer")
+NO_ANSWER = ApiUnreachableError("no answer")
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ async def test_a_run_that_is_ended_while_it_creates_one_waits_for_it_and_deletes
 
 
 @pytest.mark.parametrize("method", ["DELETE", "GET"])
-@pytest.mark.parametrize("trouble", [BusyError("429", 1.0), NO_ANSWER, ApiError("500")])
+@pytest.mark.parametrize("trouble", [ApiBusyError("429", 1.0), NO_ANSWER, ApiError("500")])
 async def test_what_cannot_be_deleted_at_once_is_tried_again(
     cluster: FakeCluster, method: str, trouble: ApiError
 ) -> None:
@@ -102,7 +102,7 @@ async def test_what_cannot_be_deleted_at_once_is_tried_again(
 
 
 async def test_a_right_that_is_lacking_is_told_at_once(cluster: FakeCluster) -> None:
-    cluster.trouble = {"DELETE": [(RefusedError("forbidden (403)"), False)]}
+    cluster.trouble = {"DELETE": [(ApiRefusedError("forbidden (403)"), False)]}
     with pytest.raises(WorldError, match=r"`kubectl -n pairsim delete podchaos\.chaos-mesh\.org/it`: forbidden"):
         await inject(cluster)
 
@@ -140,7 +140,8 @@ async def test_what_others_made_under_its_name_when_it_was_to_be_deleted_stays(c
 
 
 @pytest.mark.parametrize(
-    ("trouble", "error"), [(GoneError("404"), RefusedFaultError), (RefusedError("webhook says no"), WorldError)]
+    ("trouble", "error"),
+    [(ObjectGoneError("404"), RefusedFaultError), (ApiRefusedError("webhook says no"), WorldError)],
 )
 async def test_what_was_refused_is_not_looked_for(
     cluster: FakeCluster, trouble: ApiError, error: type[WorldError]
@@ -203,7 +204,7 @@ async def test_what_is_left_at_pods_may_have_gone_with_them(failing: FakeCluster
 
 
 async def test_why_it_was_not_injected_is_told_before_that_it_cannot_be_taken_back(failing: FakeCluster) -> None:
-    failing.trouble = {"PATCH": [(RefusedError("forbidden (403)"), False)]}
+    failing.trouble = {"PATCH": [(ApiRefusedError("forbidden (403)"), False)]}
     with pytest.raises(WorldError) as caught:
         await cut(failing)
     first, _, second = str(caught.value).partition("; then ")

@@ -10,7 +10,7 @@ import pytest
 from pairsim_chaos.cluster import chaos_object, injections
 from pairsim_chaos.experiment.experiment import Experiment, load_experiments
 from pairsim_chaos.target import Injection, WorldError
-from pairsim_controller.kube.api.connection import RefusedError, UnreachableError
+from pairsim_controller.kube.api.connection import ApiRefusedError, ApiUnreachableError
 from tests.unit.chaos.cluster.fake import GROUP, FakeCluster, Item, experiment, injected
 
 EXPERIMENTS = Path(__file__).parents[4] / "chaos" / "experiments"
@@ -204,9 +204,9 @@ async def test_looks_that_fail_are_taken_again_unless_they_are_forbidden(cluster
     schedule = cluster.put("schedules", "s", metadata=owned(played.node("all", "Schedule")))
     played.fault(schedule, **injected("a"))
     played.over()
-    cluster.trouble = {"GET": [(UnreachableError("no answer"), False)] * 3}
+    cluster.trouble = {"GET": [(ApiUnreachableError("no answer"), False)] * 3}
     await over(injection)
-    cluster.trouble = {"GET": [(RefusedError("forbidden"), False)]}
+    cluster.trouble = {"GET": [(ApiRefusedError("forbidden"), False)]}
     with pytest.raises(WorldError, match="what it makes cannot be looked at: forbidden"):
         await over(injection)
 

@@ -11,7 +11,7 @@ import pytest
 
 from pairsim_chaos.cluster import labels
 from pairsim_chaos.cluster.objects import PodObject
-from pairsim_controller.kube.api.connection import Connection, UnreachableError
+from pairsim_controller.kube.api.connection import ApiUnreachableError, Connection
 from pairsim_controller.kube.api.port import ApiError
 from tests.unit.chaos.cluster.fake import FakeCluster
 from tests.unit.chaos.cluster.test_objects import pod_object
@@ -83,7 +83,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     return FakeCluster()
 
 
-@pytest.mark.parametrize("end", [[], [UnreachableError("the connection broke")]])
+@pytest.mark.parametrize("end", [[], [ApiUnreachableError("the connection broke")]])
 async def test_the_next_watch_begins_where_the_last_one_ended(cluster: FakeCluster, end: list[ApiError]) -> None:
     bookmark = line("BOOKMARK", "", version=9)
     cluster.watches = [

@@ -1,4 +1,4 @@
-"""An API server on a real socket, with as much of Kubernetes' behaviour as the controller's machinery leans on."""
+"""An API server on a real socket, with the parts of Kubernetes' behaviour that the controller's client relies on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ Item = dict[str, Any]
 
 
 class FakeApi:
-    """Objects by path, their changes, and the faults that a test wants.
+    """Objects by path, their changes, and faults.
 
-    `refuse` answers the next requests so (status, headers); `hung` answers nothing; `compact` forgets changes; while it
-    is `brief` a watch tells what there is, and ends.
+    Attributes:
+        refuse: Status and headers of the answers to the next requests.
+        hung: Whether requests get no answer.
+        brief: Whether a watch ends after the changes that exist when it begins.
     """
 
     def __init__(self) -> None:
@@ -37,7 +39,7 @@ class FakeApi:
         self.page = 2
         self._watches: set[asyncio.Task[Any]] = set()
 
-    # --- what tests do
+    # --- for tests
 
     async def put(self, path: str, name: str, **fields: object) -> Item:
         kept = self.objects.setdefault(path, {})
@@ -53,7 +55,7 @@ class FakeApi:
         await self._note(path, "DELETED", self.objects[path].pop(name))
 
     def compact(self) -> None:
-        """Watches from before now get a 410."""
+        """Forgets all changes: a watch from an earlier version gets a 410."""
         self.oldest = self.version
 
     def cut(self) -> None:
@@ -66,7 +68,7 @@ class FakeApi:
         async with self.changed:
             self.changed.notify_all()
 
-    # --- what the server does
+    # --- the server
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path, dict(request.query)))
@@ -74,7 +76,7 @@ class FakeApi:
             await asyncio.sleep(3600)
         if self.refuse:
             status, headers = self.refuse.pop(0)
-            return web.json_response({"kind": "Status", "message": "as told"}, status=status, headers=headers)
+            return web.json_response({"kind": "Status", "message": "as ordered"}, status=status, headers=headers)
         collection, _, name = request.path.rpartition("/")
         if request.method == "GET" and request.query.get("watch"):
             return await self._watch(request)
@@ -149,7 +151,7 @@ class FakeApi:
 
 @asynccontextmanager
 async def connected(api: FakeApi, folder: Path) -> AsyncIterator[Connection]:
-    """A served API and a connection to it, by a kubeconfig file."""
+    """Serves the API and yields a connection that a kubeconfig file configures."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 
 from pairsim_controller.kube.api import events
-from pairsim_controller.kube.api.events import Events
+from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.port import Body
 from tests.unit.controller.kube.fake_api import FakeApi, connected
-from tests.unit.controller.kube.test_watching import until
+from tests.unit.controller.kube.test_reflector import until
 
 PATH = "/apis/events.k8s.io/v1/namespaces/worlds/events"
 AREA: Body = {"kind": "Area", "name": "west", "namespace": "worlds", "uid": "u"}
 
 
-async def test_what_repeats_is_one_event_with_a_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "_SERIES_PAUSE", 0.0)
+async def test_repetitions_are_one_event_with_a_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_SERIES_UPDATE_SECONDS", 0.0)
     fake = FakeApi()
     async with connected(fake, tmp_path) as connection:
-        writer = Events(connection, "worlds", "me")
-        task = asyncio.create_task(writer.run())
+        recorder = EventRecorder(connection, "worlds", "me")
+        task = asyncio.create_task(recorder.run())
         for _ in range(3):
-            writer.tell(AREA, "Takeover", "b is active", warning=False)
-        writer.tell(AREA, "Lost", "a is lost", warning=True)
+            recorder.emit(AREA, "Takeover", "b is active", warning=False)
+        recorder.emit(AREA, "Lost", "a is lost", warning=True)
         await until(lambda: len(fake.objects.get(PATH, {})) == 2)
         by_reason = {event["reason"]: event for event in fake.objects[PATH].values()}
         assert by_reason["Takeover"]["series"]["count"] == 3
@@ -33,19 +33,19 @@ async def test_what_repeats_is_one_event_with_a_count(tmp_path: Path, monkeypatc
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_too_many_and_undeliverable_ones_are_counted_and_nobody_waits(
+async def test_events_that_cannot_be_queued_or_written_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MAX_WAITING", 2)
     fake = FakeApi()
     async with connected(fake, tmp_path) as connection:
-        writer = Events(connection, "worlds", "me")
+        recorder = EventRecorder(connection, "worlds", "me")
         for number in range(5):
-            writer.tell(AREA, "Said", f"{number}", warning=False)
-        assert writer.dropped == 3
+            recorder.emit(AREA, "Noted", f"{number}", warning=False)
+        assert recorder.dropped == 3
         fake.refuse = [(403, {})]
-        task = asyncio.create_task(writer.run())
+        task = asyncio.create_task(recorder.run())
         await until(lambda: len(fake.objects.get(PATH, {})) == 1)
-        assert writer.dropped == 4
+        assert recorder.dropped == 4
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,212 @@
+"""The ports of the reconciler in a cluster: pods, `Area` objects and an API server.
+
+Every write and every request first checks that this controller still holds the lease. After the lease is lost another
+controller may be at work, and `LeaseLostError` ends the round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from pairsim.client import ProcessClient
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim_controller.kube.api.objects import FINALIZER, PLANE
+from pairsim_controller.kube.api.port import PODS, Api, KeyQueue
+from pairsim_controller.kube.area_writer import AreaWriter
+from pairsim_controller.kube.cluster_cache import ClusterCache
+from pairsim_controller.kube.metrics import ControllerMetrics
+from pairsim_controller.kube.pods import label_patch
+from pairsim_controller.plan.view import (
+    Assign,
+    BackUp,
+    Release,
+    Report,
+    Request,
+    ResendAssignment,
+    SetLabel,
+    Switchover,
+    View,
+)
+from pairsim_controller.reconcile.backup_folder import BackupFolder
+from pairsim_controller.reconcile.dispatcher import Dispatcher
+
+STATUS_DELAY_SECONDS = 0.3
+"""Seconds that a status sync waits, so that a takeover is written once."""
+
+_METRIC_NAMES: dict[type, str] = {
+    Assign: "assign",
+    ResendAssignment: "remind",
+    Release: "release",
+    BackUp: "backup",
+    Switchover: "switchover",
+}
+"""The value of the metric label `order` for each kind of request."""
+
+
+class LeaseLostError(Exception):
+    """Another controller may be at work: nothing is written or requested any more."""
+
+
+class LeaseFence:
+    """The check that stands before every write and every request."""
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        """`holds` returns whether the lease is still held."""
+        self._holds = holds
+
+    def check(self) -> None:
+        """Raises LeaseLostError if the lease may be lost."""
+        if not self._holds():
+            raise LeaseLostError
+
+
+class ClusterRecordStore:
+    """Assignments in the status of `Area` objects, protected by a finalizer."""
+
+    def __init__(self, cache: ClusterCache, writer: AreaWriter, fence: LeaseFence) -> None:
+        self._cache, self._writer, self._fence = cache, writer, fence
+
+    def manages(self, area: str) -> bool:
+        """Returns whether the object exists; the members of a deleted area were released before it went."""
+        return area in self._cache.contexts and self._cache.areas.get(area) is not None
+
+    def claimed(self, area: str) -> bool:
+        """Returns whether the object has the finalizer."""
+        found = self._cache.areas.get(area)
+        return found is None or FINALIZER in found.metadata.finalizers
+
+    async def claim(self, area: str) -> None:
+        """Adds the finalizer. Raises ApiError."""
+        found = self._cache.areas.get(area)
+        if found is not None:
+            self._fence.check()
+            await self._writer.add_finalizer(found)
+
+    async def write(self, view: View) -> None:
+        """Writes the assignment of a view into the status, unless the API server has it. Raises ApiError."""
+        context = self._cache.contexts.get(view.area)
+        if context is not None and not self._writer.is_written(context, view.recorded):
+            self._fence.check()
+            await self._writer.write_assignment(context, view, time.monotonic(), time.time())
+
+    async def forget(self, area: str) -> None:
+        """Removes the finalizer, so that the deletion proceeds. Raises ApiError."""
+        found = self._cache.areas.get(area)
+        if found is not None and FINALIZER in found.metadata.finalizers:
+            self._fence.check()
+            await self._writer.remove_finalizer(found)
+
+
+class ActivationTimes:
+    """When each replica first reported that it is the active of its newest term."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int, float]] = {}
+
+    def on_active(self, status: ReplicaStatus, now: float) -> None:
+        """Takes in the status of an active; `now` is a monotonic time in seconds."""
+        if self._since.get(status.replica, (0, 0.0))[0] != status.term:
+            self._since[status.replica] = status.term, now
+
+    def remove(self, name: str) -> None:
+        """Forgets a replica that is gone."""
+        self._since.pop(name, None)
+
+    def since(self, name: str, term: int) -> float | None:
+        """Returns when a replica became the active of a term; None if it did not report that."""
+        known, at = self._since.get(name, (0, 0.0))
+        return at if known == term else None
+
+
+class ClusterLabelWriter:
+    """Role labels on pods; the time that a new active waits for its label is measured."""
+
+    def __init__(
+        self, api: Api, cache: ClusterCache, activations: ActivationTimes, metrics: ControllerMetrics, fence: LeaseFence
+    ) -> None:
+        self._api, self._cache, self._activations = api, cache, activations
+        self._metrics, self._fence = metrics, fence
+
+    async def apply(self, change: SetLabel) -> None:
+        """Applies the labels to the pod as it was read; nothing happens if the pod is gone. Raises ApiError."""
+        pod, label = self._cache.pods.get(change.replica), change.label
+        if pod is None:
+            return
+        area = self._cache.areas.get(label.area)
+        plane = area.spec.plane if area is not None else pod.metadata.labels.get(PLANE, "")
+        self._fence.check()
+        body = await self._api.apply(PODS, label_patch(pod, label, plane))
+        self._cache.on_label_written(change.replica, body)
+        self._metrics.labels.labels(role=label.role.value).inc()
+        since = self._activations.since(change.replica, label.term) if label.role is Role.ACTIVE else None
+        if since is not None:
+            self._metrics.label_seconds.observe(time.monotonic() - since)
+
+
+class ClusterProcessGateway:
+    """Requests to pods; each is counted."""
+
+    def __init__(
+        self, cache: ClusterCache, dispatcher: Dispatcher, metrics: ControllerMetrics, fence: LeaseFence
+    ) -> None:
+        self._cache, self._dispatcher, self._metrics, self._fence = cache, dispatcher, metrics, fence
+
+    def all_heard(self) -> bool:
+        """Returns whether every pod has sent a status, or had the time for it."""
+        return self._cache.all_heard(time.monotonic())
+
+    def dispatch(self, request: Request) -> None:
+        """Sends a request in the background."""
+        self._fence.check()
+        context = self._cache.contexts.get(request.area) if isinstance(request, Switchover) else None
+        if context is not None:
+            context.takeovers.on_switchover_requested(time.monotonic())
+        self._metrics.orders.labels(order=_METRIC_NAMES[type(request)]).inc()
+        self._dispatcher.dispatch(request)
+
+    def failing(self, area: str, now: float) -> Iterable[Report]:
+        """Returns a report for each request about an area that fails again and again."""
+        return self._dispatcher.failing(area, now)
+
+
+class ClusterReporter:
+    """Reports as conditions and events; the status sync writes them later."""
+
+    def __init__(self, cache: ClusterCache, metrics: ControllerMetrics, status_queue: KeyQueue) -> None:
+        self._cache, self._metrics, self._status_queue = cache, metrics, status_queue
+
+    def observe(self, view: View, now: float) -> None:
+        """Counts a change of the active."""
+        context = self._cache.contexts.get(view.area)
+        if context is not None:
+            change = context.takeovers.observe(view, now, time.time())
+            if change is not None:
+                self._metrics.count_change(change)
+
+    def publish(self, area: str, reports: Sequence[Report], now: float) -> None:
+        """Takes in the problems of an area, and queues a status sync."""
+        context = self._cache.contexts.get(area)
+        if context is not None:
+            context.warnings.new_warnings(reports, now)
+        self._status_queue.add_after(area, STATUS_DELAY_SECONDS)
+
+
+class ClusterBackupStore:
+    """Backups of deleted areas: a file, whose name the status of the `Area` records."""
+
+    def __init__(self, cache: ClusterCache, folder: BackupFolder | None, status_queue: KeyQueue) -> None:
+        """Makes no backups without a folder."""
+        self._cache, self._folder, self._status_queue = cache, folder, status_queue
+
+    async def back_up(self, client: ProcessClient, area: str) -> None:
+        """Writes the file, and queues the status sync; members are released when the status names the file.
+
+        Raises:
+            BackupError, ClientError: The backup failed.
+        """
+        context = self._cache.contexts.get(area)
+        if context is None or context.backup or self._folder is None:
+            return
+        context.backup = await self._folder.write(client, area)
+        self._status_queue.add(area)

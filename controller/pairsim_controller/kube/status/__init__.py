@@ -1,0 +1,1 @@
+"""The status of an `Area`: its conditions, the events between two statuses, and the changes of its active."""

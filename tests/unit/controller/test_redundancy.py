@@ -1,0 +1,74 @@
+"""Whether an area would survive a loss."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim_controller.plan.redundancy import RedundancyGap, active_of, redundancy_gap
+from tests.unit.controller.builders import assignment, replica, witness
+
+PAIR = assignment("sim-1", "sim-2", "witness-1")
+NEXT = assignment("sim-1", "sim-3", "witness-2", generation=2)
+ACTIVE = replica("sim-1", PAIR, Role.ACTIVE, peer_in_sync=True)
+PASSIVE = replica("sim-2", PAIR, Role.PASSIVE)
+WITNESS = witness("witness-1", PAIR)
+ALONE = msgspec.structs.replace(ACTIVE, peer_in_sync=False)
+MUTE = msgspec.structs.replace(WITNESS, areas=(msgspec.structs.replace(WITNESS.areas[0], votes=False),))
+
+ELSEWHERE = replica("sim-1", assignment("sim-1", "x", "y", area="east"), Role.ACTIVE)
+
+Status = ReplicaStatus | WitnessStatus
+
+
+def of(*statuses: Status) -> RedundancyGap | None:
+    return redundancy_gap("west", {s.replica: s for s in statuses})
+
+
+def test_a_pair_in_sync_with_its_witness_is_redundant() -> None:
+    assert of(ACTIVE, PASSIVE, WITNESS) is None
+    assert of(WITNESS, PASSIVE, ACTIVE) is None
+
+
+def test_the_active_vouches_for_its_passive() -> None:
+    assert of(ACTIVE, WITNESS) is None
+
+
+def test_a_pending_generation_does_not_affect_the_one_in_force() -> None:
+    newcomers = replica("sim-3", NEXT, Role.JOINING), witness("witness-2", NEXT)
+    assert of(ACTIVE, PASSIVE, WITNESS, *newcomers) is None
+    assert of(ACTIVE, PASSIVE, *newcomers) == RedundancyGap("NoWitness", "witness-1, its witness, cannot be reached")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "reason", "sentence"),
+    [
+        ([WITNESS], "NoActive", "no replica can be reached"),
+        ([PASSIVE, WITNESS], "NoActive", "sim-2 is passive, and no replica is active"),
+        ([ELSEWHERE, WITNESS], "NoActive", "no replica can be reached"),
+        ([ALONE, WITNESS], "PassiveNotInSync", "sim-2, its passive, cannot be reached"),
+        ([ALONE, replica("sim-2"), WITNESS], "PassiveNotInSync", "sim-2, its passive, cannot be reached"),
+        ([ALONE, replica("sim-2", PAIR, Role.JOINING), WITNESS], "PassiveNotInSync", "sim-2 is joining"),
+        ([ALONE, PASSIVE, WITNESS], "PassiveNotInSync", "sim-2 is not in sync"),
+        ([ACTIVE, PASSIVE], "NoWitness", "witness-1, its witness, cannot be reached"),
+        ([ACTIVE, PASSIVE, replica("witness-1")], "NoWitness", "witness-1, its witness, cannot be reached"),
+        ([ALONE, PASSIVE], "NoWitness", "witness-1, its witness, cannot be reached"),
+        ([ACTIVE, PASSIVE, witness("witness-1")], "NoWitness", "witness-1, its witness, has not joined yet"),
+        ([ACTIVE, PASSIVE, witness("witness-1", NEXT)], "NoWitness", "witness-1, its witness, has not joined yet"),
+        (
+            [ACTIVE, PASSIVE, witness("witness-1", assignment("x", "y", "z", area="east"))],
+            "NoWitness", "witness-1, its witness, has not joined yet",
+        ),
+        ([ACTIVE, PASSIVE, MUTE], "NoWitness", "witness-1, its witness, is new and does not vote yet"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named(statuses: list[Status], reason: str, sentence: str) -> None:
+    assert of(*statuses) == RedundancyGap(reason, sentence)
+
+
+def test_the_active_with_the_higher_term_counts() -> None:
+    newer = msgspec.structs.replace(PASSIVE, role=Role.ACTIVE, term=2)
+    assert active_of("west", [ACTIVE, newer]) is newer
+    assert active_of("east", [ACTIVE, newer]) is None
+    assert of(ACTIVE, newer, WITNESS) == RedundancyGap("PassiveNotInSync", "sim-1 is active")

@@ -1,0 +1,138 @@
+"""A slow area is reported to its user with the numbers that explain it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim_controller.kube.api.objects import AreaStatus
+from pairsim_controller.kube.status.conditions import area_status
+from pairsim_controller.kube.status.status_events import events_between
+from pairsim_controller.plan.area import decide
+from pairsim_controller.plan.fleet_index import FleetIndex
+from pairsim_controller.plan.slow_time import slow_message
+from pairsim_controller.plan.view import ObservedProcess, Report
+from pairsim_controller.reconcile.warning_debouncer import REPEAT_SECONDS, WarningDebouncer
+from tests.unit.controller.builders import (
+    NOW,
+    assignment,
+    dead,
+    fleet_index,
+    observe,
+    pair,
+    process,
+    replica,
+    spec,
+    view,
+)
+from tests.unit.controller.local_worlds import local_world, until
+
+FIRST = assignment("sim-1", "sim-2", "witness-1")
+ACTIVE, PASSIVE, WITNESS = pair(FIRST)
+SENTENCE = "ticks take 121 ms, there are 50 ms for each: time runs at 0.41 of its rate"
+OTHERWISE = "of the 50 ms that there are for each: its commits come late, or its machine is busy"
+
+
+def status(pace: float, tick_ms: float = 121.0) -> ReplicaStatus:
+    whole = replica("sim-1", FIRST, Role.ACTIVE, peer_in_sync=True)
+    return msgspec.structs.replace(whole, pace=pace, tick_ms=tick_ms)
+
+
+def slow(pace: float = 0.41) -> ObservedProcess:
+    return process("sim-1", status(pace))
+
+
+@pytest.mark.parametrize(
+    ("pace", "tick_ms", "sentence"),
+    [
+        (1.0, 49.0, ""),
+        (0.95, 51.0, ""),
+        (0.41, 121.0, SENTENCE),
+        (0.004, 12345.6, "ticks take 12346 ms, there are 50 ms for each: time runs at 0.004 of its rate"),
+        (
+            0.5,
+            0.24,
+            f"time runs at 0.5 of its rate, though ticks take 0.24 ms {OTHERWISE}",
+        ),
+        (
+            0.0,
+            3.0,
+            f"time stands still, though ticks take 3 ms {OTHERWISE}",
+        ),
+    ],
+)
+def test_the_message_about_a_slow_area(pace: float, tick_ms: float, sentence: str) -> None:
+    assert slow_message(spec(), status(pace, tick_ms)) == sentence
+
+
+def test_a_slow_area_is_only_reported() -> None:
+    actions = decide(view(slow(), PASSIVE, WITNESS, recorded=(FIRST,)))
+    assert actions == (Report("west", SENTENCE, reason="Slow"),)
+
+
+def test_becoming_slow_notifies_and_other_numbers_do_not() -> None:
+    touched: list[str] = []
+    world: FleetIndex = fleet_index(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,), touched=touched.append)
+    for pace, looks in ((0.97, set()), (0.8, {"west"}), (0.4, set()), (1.0, {"west"})):
+        touched.clear()
+        observe(world, slow(pace), NOW)
+        assert set(touched) == looks, pace
+
+
+def test_changing_numbers_do_not_repeat_a_warning() -> None:
+    complaints, told = WarningDebouncer(0.0), []
+    for second in range(200):
+        # The number crosses its bound every ten seconds.
+        said = [] if second // 10 % 2 else [Report("west", f"{second} ms", reason="Slow"), Report("east", "lost")]
+        told += complaints.new_warnings(said, float(second))
+        assert {say.area for say in complaints.active} <= {say.area for say in said}
+        assert all(say in told for say in complaints.active), "in the words that it was told in"
+    slow_at = [int(say.message.split()[0]) for say in told if say.reason]
+    assert all(later - earlier >= REPEAT_SECONDS for earlier, later in itertools.pairwise(slow_at))
+    assert len(slow_at) == 3
+    assert len([say for say in told if not say.reason]) == 10
+
+
+def test_a_slow_area_in_a_cluster_has_a_condition_and_an_event() -> None:
+    said = [Report("west", SENTENCE, reason="Slow")]
+
+    def written(*processes: ObservedProcess, also: tuple[Report, ...] = ()) -> AreaStatus:
+        seen = view(*processes, recorded=(FIRST,))
+        return area_status(seen, AreaStatus(), warnings=[*said, *also], last=None, generation=1, wall=0.0)
+
+    def degraded(found: AreaStatus) -> tuple[str, str, str]:
+        condition = found.condition("Degraded")
+        assert condition is not None
+        return condition.status, condition.reason, condition.message
+
+    found = written(slow(), PASSIVE, WITNESS)
+    assert degraded(found) == ("True", "Slow", SENTENCE)
+    whole = area_status(
+        view(ACTIVE, PASSIVE, WITNESS, recorded=(FIRST,)), AreaStatus(), warnings=[], last=None, generation=1, wall=0.0
+    )
+    assert [(story.reason, story.note, story.warning) for story in events_between(whole, found)] == [
+        ("Slow", SENTENCE, True)
+    ]
+    alone = process("sim-1", msgspec.structs.replace(status(0.41), peer_in_sync=False))
+    assert degraded(written(alone, dead("sim-2"), WITNESS))[1] == "Repairing", "a lost member is worse"
+    waits = written(alone, dead("sim-2"), WITNESS, also=(Report("west", "no spare"),))
+    assert degraded(waits) == ("True", "Waiting", "no spare")
+
+
+async def test_a_local_world_announces_a_slow_area_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
+    async with local_world(tmp_path) as made:
+        await until(lambda: made.announced)
+        made.world._reports.warnings._start_at = 0.0
+        for pace in (0.41, 0.42, 0.43):
+            made.replicas["a"].pace = pace
+            made.replicas["a"].notify(None)
+            await until(
+                lambda pace=pace: (seen := made.world.watchers["a"].status) is not None and seen.pace == pace  # type: ignore[union-attr, misc]
+            )
+            await until(lambda: any(" of its rate" in sentence for sentence in made.announced))
+        assert [sentence for sentence in made.announced if "rate" in sentence] == [f"north: {SENTENCE}"]

@@ -63,9 +63,7 @@ def test_entities_move_on_the_map(browser: Chrome, up: RunningWorld) -> None:
     until(browser, "the picture changes", lambda: browser.execute_script(drawn) != first)
 
 
-def test_pressing_kill_twice_kills_the_active_and_the_timeline_shows_the_takeover(
-    browser: Chrome, up: RunningWorld
-) -> None:
+def test_a_second_press_of_kill_kills_the_active_and_the_timeline_shows_it(browser: Chrome, up: RunningWorld) -> None:
     opened(browser, up)
     before = len(events(browser, "takeover"))
     button(browser, "Kill the active of west")

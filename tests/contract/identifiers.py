@@ -45,7 +45,7 @@ def _constants() -> Iterator[str]:
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.", onerror=lambda _name: None):
             if not _COMPILES.search(found.name):
                 for name, value in vars(importlib.import_module(found.name)).items():
-                    if not name.startswith("__"):
+                    if name.lstrip("_").isupper():  # other names may be caches, which fill while tests run
                         yield from _texts(value)
 
 
@@ -63,8 +63,8 @@ def _texts(value: object) -> Iterator[str]:
 
 def _literals() -> Iterator[str]:
     """Yields the texts that are written in the code, and not those that only name a part of the code itself."""
-    for package in product.PACKAGES:
-        for path in sorted((product.ROOT / package).glob("**/*.py")):
+    for folder in product.FOLDERS:
+        for path in sorted((product.ROOT / folder).glob("**/*.py")):
             tree = ast.parse(path.read_bytes())
             naming = {id(node) for call in ast.walk(tree) if _names(call) for node in ast.walk(call)}
             for node in ast.walk(tree):

@@ -63,7 +63,10 @@ __all__ = ["TOKEN", "kustomized", "local_world", "new_secret", "world_app"]
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
-PACKAGES = ("pairsim", "controller", "chaos")
+PACKAGES = ("pairsim", "pairsim_controller", "pairsim_chaos")
+"""The importable packages of the product."""
+
+FOLDERS = ("pairsim", "controller", "chaos")
 """Where the product's code is."""
 
 JSON_DOCUMENTS: dict[str, object] = {

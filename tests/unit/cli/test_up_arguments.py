@@ -74,7 +74,7 @@ def test_a_file_must_be_named() -> None:
         (b"a: [\n", "line 2: the file is not valid YAML"),
         (b"\t- x", "line 1: the file is not valid YAML"),
         (b"\x00", "the file is not valid YAML"),
-        (b"\xff\xfe\x00", "is no text"),
+        (b"\xff\xfe\x00", "is not UTF-8 text"),
         (b"just words", "document 1: write a mapping with apiVersion, kind, metadata and spec"),
         (b"kind: Pod\napiVersion: v1\n", "document 1: kind must be one of Plane, Area, not 'Pod'"),
         (b"[" * 5000, "the file is nested too deeply"),
@@ -93,7 +93,7 @@ def test_an_invalid_world_file_is_reported_with_its_path(world: Path, content: b
 
 def test_a_huge_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code, told = up(Path("/dev/zero"), data=tmp_path / "data")
-    assert (code, told) == (1, "Error: /dev/zero is no world file: it has over 4 MiB\n")
+    assert (code, told) == (1, "Error: /dev/zero is too long for a world file: it has over 4 MiB\n")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_taken_port_is_reported(world: Path) -> None:
 
 @pytest.mark.parametrize("host", ["203.0.113.9", "nosuch.invalid"])
 def test_an_address_of_another_machine_is_reported(world: Path, host: str) -> None:
-    assert up(world, "--host", host) == (1, f"Error: --host {host} is no address of this machine\n")
+    assert up(world, "--host", host) == (1, f"Error: --host {host} is not an address of this machine\n")
     assert not (world.parent / "data").exists()
 
 
@@ -246,7 +246,7 @@ def test_damaged_records_are_reported(world: Path, name: str, content: bytes) ->
     [
         ("seed: 42", "seed: 43", "was made with other values of: seed. These cannot change"),
         ("entities: 2000", "entities: 2001", "was made with other values of: entities. These cannot change"),
-        ("name: west", "name: north", "or give --release to let it go; its last state is kept in backups/"),
+        ("name: west", "name: north", "or give --release to release it; backups/ keeps its last state then"),
     ],
 )
 def test_a_changed_world_is_reported(world: Path, before: str, after: str, sentence: str) -> None:

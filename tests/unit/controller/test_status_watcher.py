@@ -175,7 +175,7 @@ async def test_another_server_has_no_status(answer: bytes) -> None:
 
 
 async def test_a_hanging_process_loses_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_requests, "_WATCH_SILENCE", 0.2)
+    monkeypatch.setattr(process_requests, "_WATCH_SILENCE_SECONDS", 0.2)
     hangs = asyncio.Event()
 
     async def once(socket: web.WebSocketResponse) -> None:

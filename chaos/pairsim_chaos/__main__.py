@@ -1,4 +1,4 @@
-"""`python -m chaos` is `pairsim-chaos`."""
+"""Runs the command `pairsim-chaos` as `python -m pairsim_chaos`."""
 
 from pairsim_chaos.cli.main import main
 

@@ -1,8 +1,8 @@
-"""Experiment files: YAML that remembers its lines.
+"""Reads experiment files: YAML whose fields know their lines.
 
-A finding names a line, so files are not loaded but composed: values are taken from YAML's nodes, which know where
-they stand. Whatever the file holds ends in documents or in one sentence: size, depth and the number of values are
-bounded, since a few lines of aliases can stand for gigabytes.
+A finding names a line. Files are therefore composed instead of loaded: values are converted from YAML's nodes, which
+know their positions. Any input results in documents or in an error of one sentence: size, depth and the number of
+values are bounded, because a few lines of aliases can expand to gigabytes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import NamedTuple, TypeAlias
 import yaml
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
-Place: TypeAlias = "tuple[str | int, ...]"
+FieldPath: TypeAlias = "tuple[str | int, ...]"
 
 MAX_BYTES = 512 * 2**10
-"""Of a file. An object of Kubernetes cannot be much larger."""
+"""The largest file; an object of Kubernetes cannot be much larger."""
 MAX_DOCUMENTS, MAX_VALUES, MAX_DEPTH = 500, 50_000, 60
 MAX_TEXT = 4 * MAX_BYTES
-"""Characters of all values together, aliases counted each time."""
+"""The most characters in all values together; aliases count each time they are used."""
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = frozenset(
@@ -31,7 +31,11 @@ _TAGS = frozenset(
 
 
 class UnreadableError(ValueError):
-    """A file that is no YAML: why, in a sentence. `line` counts from 1; 0 if it is about the whole file."""
+    """A file that cannot be read as YAML; the message is a sentence.
+
+    Attributes:
+        line: The line of the problem, counted from 1; 0 if the problem concerns the whole file.
+    """
 
     def __init__(self, sentence: str, line: int = 0) -> None:
         super().__init__(sentence)
@@ -42,75 +46,73 @@ class Document(NamedTuple):
     """One document of a file.
 
     Attributes:
-        value: As JSON would hold it.
-        line: Where it starts, from 1.
-        lines: Where each of its fields starts.
-        twice: Fields that are written more than once, with the line of the later one. The first counts here.
+        value: The content as JSON would hold it.
+        line: The line on which the document starts, counted from 1.
+        lines: The line on which each field starts.
+        duplicates: Fields that are written more than once, with the line of the later one; the first one is used.
     """
 
     value: Value
     line: int
-    lines: dict[Place, int]
-    twice: tuple[tuple[Place, int], ...]
+    lines: dict[FieldPath, int]
+    duplicates: tuple[tuple[FieldPath, int], ...]
 
-    def line_of(self, place: Place) -> int:
-        """The line of a field, or of the nearest one above it that is written."""
-        return next(
-            (self.lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in self.lines), self.line
-        )
+    def line_of(self, path: FieldPath) -> int:
+        """Returns the line of a field, or of the nearest written field above it."""
+        return next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), self.line)
 
 
 def read(path: Path) -> str:
-    """The text of a file.
+    """Returns the text of a file.
 
     Raises:
-        UnreadableError: It cannot be read, is too large or no UTF-8.
+        UnreadableError: The file cannot be opened, is too large, or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise UnreadableError(f"it has over {MAX_BYTES >> 10} KiB; split it")
+            raise UnreadableError(f"the file is larger than {MAX_BYTES >> 10} KiB; split it")
         return data.decode("utf-8-sig")
     except OSError as error:
-        raise UnreadableError(f"it cannot be read: {error.strerror or error}") from error
+        raise UnreadableError(f"the file cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise UnreadableError(f"it is no UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        raise UnreadableError(f"the file is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def parse(text: str) -> tuple[Document, ...]:
-    """The documents of a text; empty ones are left out.
+    """Returns the documents of a text; empty documents are left out.
 
     Raises:
-        UnreadableError: It is no YAML, or more than a file may hold.
+        UnreadableError: The text is not YAML, or holds more than a file may hold.
     """
     if len(text) > MAX_BYTES:
-        raise UnreadableError(f"it has over {MAX_BYTES >> 10} KiB; split it")
+        raise UnreadableError(f"the file is larger than {MAX_BYTES >> 10} KiB; split it")
     try:
         nodes = [node for node in itertools.islice(_nodes(text), MAX_DOCUMENTS + 1) if node is not None]
         if len(nodes) > MAX_DOCUMENTS:
-            raise UnreadableError(f"it has over {MAX_DOCUMENTS} documents; split it")
-        budget = _Budget()
+            raise UnreadableError(f"the file has more than {MAX_DOCUMENTS} documents; split it")
+        budget = _SizeBudget()
         return tuple(made for node in nodes if (made := _document(node, budget)).value is not None)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(str(part) for part in (error.context, error.problem) if part)
-        raise UnreadableError(f"it is no YAML: {problem}", mark.line + 1 if mark else 0) from error
+        raise UnreadableError(f"the file is not valid YAML: {problem}", mark.line + 1 if mark else 0) from error
     except yaml.YAMLError as error:
-        raise UnreadableError(f"it is no YAML: {' '.join(str(error).split())}") from error
+        raise UnreadableError(f"the file is not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
-        raise UnreadableError("it is nested too deeply; no experiment is") from error
+        raise UnreadableError("the file is nested too deeply for an experiment") from error
 
 
-class _Loader(yaml.SafeLoader):
-    """As kubectl reads YAML: by version 1.1, in which `y` and `n` are bools."""
+class _KubectlYamlLoader(yaml.SafeLoader):
+    """Reads YAML as kubectl does: by version 1.1, in which `y` and `n` are booleans."""
 
 
-_Loader.add_implicit_resolver(f"{_TAG}bool", re.compile("[yYnN]$"), list("yYnN"))
+_KubectlYamlLoader.add_implicit_resolver(f"{_TAG}bool", re.compile("[yYnN]$"), list("yYnN"))
 
 
 def _nodes(text: str) -> Iterator[yaml.Node | None]:
-    loader = _Loader(text)
+    loader = _KubectlYamlLoader(text)
     try:
         while loader.check_node():
             yield loader.get_node()
@@ -118,8 +120,8 @@ def _nodes(text: str) -> Iterator[yaml.Node | None]:
         loader.dispose()
 
 
-class _Budget:
-    """How much may still be made of a file."""
+class _SizeBudget:
+    """The number of values and characters that a file may still expand to."""
 
     left = MAX_VALUES
     text = MAX_TEXT
@@ -129,33 +131,36 @@ class _Budget:
         self.text -= len(node.value) if isinstance(node, yaml.ScalarNode) else 0
         if self.left < 0 or self.text < 0:
             raise UnreadableError(
-                f"it holds over {MAX_VALUES} values or {MAX_TEXT >> 20} MiB, aliases counted; split it", _line(node)
+                f"the file holds more than {MAX_VALUES} values or {MAX_TEXT >> 20} MiB, aliases expanded; split it",
+                _line(node),
             )
         if depth > MAX_DEPTH:
-            raise UnreadableError(f"it is nested over {MAX_DEPTH} levels deep; no experiment is", _line(node))
+            raise UnreadableError(
+                f"the file is nested more than {MAX_DEPTH} levels deep, too deep for an experiment", _line(node)
+            )
 
 
-class _Reader:
-    def __init__(self, budget: _Budget) -> None:
+class _NodeConverter:
+    def __init__(self, budget: _SizeBudget) -> None:
         self.budget = budget
-        self.lines: dict[Place, int] = {}
-        self.twice: list[tuple[Place, int]] = []
+        self.lines: dict[FieldPath, int] = {}
+        self.duplicates: list[tuple[FieldPath, int]] = []
 
-    def value(self, node: yaml.Node, place: Place) -> Value:
-        self.budget.spend(node, len(place))
+    def value(self, node: yaml.Node, path: FieldPath) -> Value:
+        self.budget.spend(node, len(path))
         if node.tag not in _TAGS:
-            raise UnreadableError(f"the tag {node.tag[:80]!r} is none that Kubernetes knows; leave it out", _line(node))
+            raise UnreadableError(f"Kubernetes does not know the tag {node.tag[:80]!r}; remove the tag", _line(node))
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, place)
+            return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             made: list[Value] = []
             for number, child in enumerate(node.value):
-                self.lines[(*place, number)] = _line(child)
-                made.append(self.value(child, (*place, number)))
+                self.lines[(*path, number)] = _line(child)
+                made.append(self.value(child, (*path, number)))
             return made
         return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Value]:
+    def _mapping(self, node: yaml.MappingNode, path: FieldPath) -> dict[str, Value]:
         made: dict[str, Value] = {}
         merged: list[yaml.Node] = []
         for key, child in node.value:
@@ -166,31 +171,31 @@ class _Reader:
                 raise UnreadableError("a key is a list or a mapping; write a name", _line(key))
             name = str(key.value)
             if name in made:
-                self.twice.append(((*place, name), _line(key)))
+                self.duplicates.append(((*path, name), _line(key)))
                 continue
-            self.lines[(*place, name)] = _line(key)
-            made[name] = self.value(child, (*place, name))
+            self.lines[(*path, name)] = _line(key)
+            made[name] = self.value(child, (*path, name))
         for child in merged:
-            self._merge(child, made, place)
+            self._merge(child, made, path)
         return made
 
-    def _merge(self, node: yaml.Node, made: dict[str, Value], place: Place) -> None:
-        """YAML's `<<`: fields of another mapping, where there are none of that name."""
+    def _merge(self, node: yaml.Node, made: dict[str, Value], path: FieldPath) -> None:
+        """Applies YAML's `<<`: adds the fields of another mapping whose names are not in use yet."""
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(each, yaml.MappingNode):
-                raise UnreadableError("<< merges mappings, and this is none", _line(each))
-            other = _Reader(self.budget)
-            found = other.value(each, place)
+                raise UnreadableError("<< merges mappings, and this value is not a mapping", _line(each))
+            other = _NodeConverter(self.budget)
+            found = other.value(each, path)
             for name, value in found.items() if isinstance(found, dict) else ():
                 made.setdefault(name, value)
             for inner, line in other.lines.items():
                 self.lines.setdefault(inner, line)
 
 
-def _document(node: yaml.Node, budget: _Budget) -> Document:
-    reader = _Reader(budget)
+def _document(node: yaml.Node, budget: _SizeBudget) -> Document:
+    reader = _NodeConverter(budget)
     value = reader.value(node, ())
-    return Document(value, _line(node), reader.lines, tuple(reader.twice))
+    return Document(value, _line(node), reader.lines, tuple(reader.duplicates))
 
 
 def _line(node: yaml.Node) -> int:
@@ -198,12 +203,12 @@ def _line(node: yaml.Node) -> int:
 
 
 _PLAIN = yaml.SafeLoader("")
-"""Makes int and float of their texts; it holds no state between calls."""
+"""Converts texts to int and float; it keeps no state between calls."""
 _TRUE = ("y", "yes", "true", "on")
 
 
 def _scalar(node: yaml.ScalarNode) -> Value:
-    """Null, a bool, a number, or else the text: dates and the like are texts to Kubernetes."""
+    """Returns null, a boolean, a number, or else the text: Kubernetes reads dates and similar values as text."""
     kind, text = node.tag.removeprefix(_TAG), str(node.value)
     made: object = text
     try:
@@ -213,7 +218,7 @@ def _scalar(node: yaml.ScalarNode) -> Value:
             made = text.lower() in _TRUE
         elif kind == "int" and ":" not in text:
             made = _PLAIN.construct_yaml_int(node)
-            str(made)  # what cannot even be written down is no number here
+            str(made)  # Python refuses to print huge integers; such a value stays text
         elif kind == "float" and ":" not in text:
             made = _PLAIN.construct_yaml_float(node)
     except (ArithmeticError, LookupError, ValueError):

@@ -1,1 +1,1 @@
-"""Chaos experiments against a world: files for Chaos Mesh, and what reads, checks and runs them."""
+"""Chaos experiments: reads, checks and runs Chaos Mesh experiment files, and judges the attacked world."""

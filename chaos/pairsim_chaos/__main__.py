@@ -1,8 +1,6 @@
-"""The entry of `pairsim-chaos`: the command, or a sentence that names the extra to install."""
+"""Runs the command `pairsim-chaos` as `python -m pairsim_chaos`."""
 
-from pairsim.cli.extras import load_command
-
-main = load_command("pairsim_chaos.cli.main", "main", "chaos")
+from pairsim_chaos.cli.main import main
 
 if __name__ == "__main__":
     main()

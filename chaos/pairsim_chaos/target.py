@@ -1,6 +1,8 @@
-"""What an experiment plays in: the areas and processes of a world, wherever it runs. A seam with two sides.
+"""The seam between experiments and the world that they attack.
 
-`chaos.local` and `chaos.cluster` look at a world and do things to it; whatever stands on this seam knows neither.
+A *target* is a running world that can be observed and attacked. Two packages implement the protocol `Target`:
+`pairsim_chaos.local` for a world of `pairsim up`, and `pairsim_chaos.cluster` for a world on Kubernetes. The runner and
+the probe use this module only and import neither of the two.
 """
 
 from __future__ import annotations
@@ -11,18 +13,19 @@ from typing import Protocol
 import msgspec
 
 from pairsim.model.geometry import Box
-from pairsim_chaos.experiment.experiment import Experiment, Http
+from pairsim_chaos.experiment.model import Experiment, HttpCheck
 
 SIMULATOR, WITNESS = "simulator", "witness"
 
 
-class Pod(msgspec.Struct, frozen=True):
-    """A process of the world: a pod, or a local process in place of one.
+class TargetPod(msgspec.Struct, frozen=True):
+    """A process of the world: a pod, or the local process that takes its place.
 
     Attributes:
+        name: The name of the pod or process.
         component: `simulator`, `witness` or `controller`.
-        area, role: What it is labelled as; empty if it is not.
-        url: The base of its HTTP API; empty while it has none.
+        area, role: The values of its labels `pairsim.io/area` and `pairsim.io/role`; empty if a label is missing.
+        url: The base of its HTTP API; empty while the process has no address.
     """
 
     name: str
@@ -32,86 +35,86 @@ class Pod(msgspec.Struct, frozen=True):
     url: str
 
 
-class Place(msgspec.Struct, frozen=True):
-    """An area, as whoever looks after it sees it.
+class AreaView(msgspec.Struct, frozen=True):
+    """An area as its controller sees it.
 
     Attributes:
-        missing: Why it is not redundant; empty if it is.
+        redundancy_gap: Why the area lacks redundancy; empty if the area is redundant.
     """
 
     area: str
     plane: str
     bounds: Box
     redundant: bool
-    missing: str = ""
+    redundancy_gap: str = ""
 
 
-class Scene(msgspec.Struct, frozen=True):
-    """One look at a world."""
+class WorldSnapshot(msgspec.Struct, frozen=True):
+    """The areas and processes of a world at one moment."""
 
-    places: tuple[Place, ...]
-    pods: tuple[Pod, ...]
+    areas: tuple[AreaView, ...]
+    pods: tuple[TargetPod, ...]
 
     @property
-    def urls(self) -> tuple[str, ...]:
-        """Of all simulators: any of them may have any area."""
+    def simulator_urls(self) -> tuple[str, ...]:
+        """Returns the addresses of all simulators, because every simulator may be assigned to any area."""
         return tuple(pod.url for pod in self.pods if pod.component == SIMULATOR and pod.url)
 
 
-Asked = Callable[[Http, float], Awaitable[int]]
-"""Answers a `StatusCheck` within so many seconds, with a status code; 0 if nobody answers."""
+StatusCheckHandler = Callable[[HttpCheck, float], Awaitable[int]]
+"""Performs the request of a `StatusCheck` within some seconds; returns the status code, or 0 without an answer."""
 
 
 class WorldError(Exception):
-    """The world cannot be looked at, or a fault cannot be injected or taken back; a sentence for the user."""
+    """The world cannot be observed, or a fault cannot be injected or removed; the message tells the user why."""
 
 
-class RefusedFaultError(WorldError):
-    """This side cannot make the fault; nothing was done."""
+class UnsupportedFaultError(WorldError):
+    """The target cannot inject this fault; the world was not changed."""
 
 
 class Injection(Protocol):
-    """A fault that is being made."""
+    """A fault that was injected and is still in place."""
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the processes that it was made to."""
+        """Names of the processes that the fault was injected into."""
 
-    async def over(self) -> None:
-        """Waits until it ends by itself, as its duration says.
+    async def wait(self) -> None:
+        """Waits until the fault ends by itself after its duration.
 
         Raises:
-            WorldError: It will not.
+            WorldError: The fault did not end as its file says.
         """
 
     async def recover(self) -> None:
-        """Takes it back; at once if it is over.
+        """Removes the fault; returns at once if the fault has already ended.
 
         Raises:
-            WorldError: It cannot be; what to do about it.
+            WorldError: The fault cannot be removed; the message says what to do.
         """
 
 
-class World(Protocol):
-    """A world that can be looked at and hurt."""
+class Target(Protocol):
+    """A running world that can be observed and attacked."""
 
-    async def look(self) -> Scene:
-        """As it is now.
+    async def snapshot(self) -> WorldSnapshot:
+        """Returns the current areas and processes.
 
         Raises:
-            WorldError: It does not answer.
+            WorldError: The world does not answer.
         """
 
-    async def labels(self, seen: Callable[[str, frozenset[str]], None]) -> None:
-        """Tells of areas and of all their pods that are labelled active, at every change, until it is cancelled."""
+    async def watch_labels(self, on_labels: Callable[[str, frozenset[str]], None]) -> None:
+        """Calls `on_labels` with an area and all its pods labelled active, at every change, until cancelled."""
 
-    async def refusal(self, experiment: Experiment) -> str:
-        """Why an experiment cannot be made here; empty if it can."""
+    async def unsupported_reason(self, experiment: Experiment) -> str:
+        """Returns why this target cannot run the experiment, or an empty string if it can."""
 
-    async def inject(self, experiment: Experiment, asked: Asked) -> Injection:
-        """Begins an experiment; `asked` answers its status checks where nobody else would.
+    async def inject(self, experiment: Experiment, handler: StatusCheckHandler) -> Injection:
+        """Starts an experiment; `handler` performs its status checks where Chaos Mesh does not.
 
         Raises:
-            RefusedFaultError: It cannot be made here.
-            WorldError: It failed; nothing of it is left.
+            UnsupportedFaultError: This target cannot inject the fault.
+            WorldError: The injection failed; everything of it was removed again.
         """

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 
-from pairsim_chaos.experiment.experiment import load_experiments
 from pairsim_chaos.experiment.faults import PodFault
+from pairsim_chaos.experiment.loader import load_experiments
 from pairsim_chaos.spec.schema import plural, spec_schema
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.watcher import Object, Watcher

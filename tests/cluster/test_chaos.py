@@ -101,7 +101,7 @@ def run(world: World, *names: str) -> tuple[int, list[dict[str, Any]]]:
         each for each in yaml.safe_load_all((COMPONENT / "verdict.yaml").read_text()) if each["kind"] == "Deployment"
     )
     spec = deployment["spec"]["template"]["spec"]
-    words = ["pairsim-chaos", "run", "--cluster", "--json", "-", "--calm", "1", "--at-most", "5"]
+    words = ["pairsim-chaos", "run", "--cluster", "--json", "-", "--warm-up", "1", "--max-duration", "5"]
     (container,) = spec["containers"]
     container |= {"image": "pairsim:dev", "command": [*words, *(f"/experiments/{name}" for name in files)]}
     container["volumeMounts"].append({"name": "experiments", "mountPath": "/experiments"})

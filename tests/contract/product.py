@@ -38,7 +38,7 @@ from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from pairsim.settings import ProcessSettings, Timing
 from pairsim_chaos.run.verdict_server import VerdictServer
-from pairsim_chaos.target import World as ChaosWorld
+from pairsim_chaos.target import Target as ChaosTarget
 from pairsim_chaos.verdict.checks import Verdict
 from pairsim_chaos.verdict.report import as_json, as_junit
 from pairsim_controller.cli.cluster_console import console_app
@@ -219,7 +219,7 @@ def local_service(world: LocalWorld) -> web.Application:
 
 def verdict_service() -> web.Application:
     """Returns what `pairsim-chaos probe` serves, before anything was looked at."""
-    server = VerdictServer(cast("ChaosWorld", None))
+    server = VerdictServer(cast("ChaosTarget", None))
 
     async def idle() -> None: ...
 

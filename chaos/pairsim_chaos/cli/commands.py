@@ -1,4 +1,4 @@
-"""`pairsim-chaos run` and `soak`: experiments against a world, and a verdict."""
+"""The commands that need a world: `pairsim-chaos run`, `soak` and `probe`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from rich.console import Console
 
 from pairsim.model.documents.yaml import YamlError
 from pairsim.server.http.listener import serve_app
-from pairsim_chaos.cli.options import SECONDS, Manner, with_manner
-from pairsim_chaos.experiment.experiment import Experiment, ExperimentError, load_experiments
+from pairsim_chaos.cli.options import SECONDS, RunOptions, run_options
+from pairsim_chaos.experiment.loader import ExperimentError, load_experiments
+from pairsim_chaos.experiment.model import Experiment
 from pairsim_chaos.run.random_plan import faults, plan
 from pairsim_chaos.run.runner import Runner, seed_or_new
 from pairsim_chaos.run.verdict_server import VerdictServer
@@ -26,60 +27,65 @@ from pairsim_chaos.target import WorldError
 from pairsim_chaos.verdict.checks import Verdict
 from pairsim_chaos.verdict.report import all_held, as_json, as_junit, explanations, summary, table
 
-_WIDTH = 140
-_ENDED = 130
-_NOTHING, _UNTOLD = 2, 3
-_ANY = 3600.0
+_TABLE_WIDTH = 140
+_EXIT_ABORTED = 130
+_EXIT_NOTHING_RUN, _EXIT_NOT_WRITTEN = 2, 3
+_NO_LIMIT_SECONDS = 3600.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command("run")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--at-most", type=SECONDS, default=3600.0, metavar="SECONDS",
-    help="Faults last no longer than that, whatever their files say; with --cluster, nor does a Workflow.",
+    "--max-duration", "--at-most", "max_duration",
+    type=SECONDS, default=3600.0, show_default=True, metavar="SECONDS",
+    help="End every fault after this time even if its file says longer; with --cluster, also every whole Workflow.",
 )  # fmt: skip
-@with_manner
+@run_options
 @click.pass_context
-def run_command(context: click.Context, files: tuple[Path, ...], at_most: float, manner: Manner) -> None:
-    """Runs the experiments of FILES against a world, and says whether everything held.
+def run_command(context: click.Context, files: tuple[Path, ...], max_duration: float, options: RunOptions) -> None:
+    """Run the experiments of FILES against a world and report whether all invariants held.
 
-    The world is one that `pairsim up` runs on this machine, or with --cluster one on Kubernetes.
+    The world is started with `pairsim up` on this machine, or runs on Kubernetes with --cluster.
 
-    Links between processes can be cut only if the world was started with `pairsim up --isolate`. Exit code 0:
-    everything that was made held; 1: something did not; 2: nothing could be made; 3: the verdict could not be written.
+    Links between processes can be cut only if the world was started with `pairsim up --isolate`. Exit code 0: all
+    experiments that ran held; 1: an experiment did not hold; 2: no experiment could run; 3: the verdicts could not be
+    written.
     """
     experiments = read_all(files)
-    check_writable(manner)
-    seed = seed_or_new(manner.seed)
-    manner.tell(f"{len(experiments)} experiment(s), seed {seed}")
-    with _fit():
-        ended = asyncio.run(_run(iter(experiments), manner, at_most, seed))
-    context.exit(_end(*ended, manner))
+    check_writable(options)
+    seed = seed_or_new(options.seed)
+    options.log(f"{len(experiments)} experiment(s), seed {seed}")
+    with _world_errors():
+        ended = asyncio.run(_run(iter(experiments), options, max_duration, seed))
+    context.exit(_finish(*ended, options))
 
 
 @click.command("soak")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--seconds", type=SECONDS, default=600.0, show_default=True, metavar="SECONDS", help="Until when.")
-@with_manner
+@click.option(
+    "--seconds", type=SECONDS, default=600.0, show_default=True, metavar="SECONDS",
+    help="Start new experiments for this time.",
+)  # fmt: skip
+@run_options
 @click.pass_context
-def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float, manner: Manner) -> None:
-    """Makes the faults of FILES in an order, length and company that chance decides, in a world on this machine.
+def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float, options: RunOptions) -> None:
+    """Run the faults of FILES in random order, for random durations, alone or in pairs, against a local world.
 
-    It ends at the first experiment that does not hold, and tells the seed that leads there again. What cannot be made
-    here is left out. Exit codes are those of `run`.
+    The soak ends at the first experiment that does not hold. The seed printed at the start repeats the same
+    experiments. Faults that this machine does not support are left out. The exit codes are those of `run`.
     """
-    if manner.cluster:
-        raise click.UsageError("a soak is for a world on this machine: in a cluster, apply a Schedule or a Workflow")
+    if options.cluster:
+        raise click.UsageError("a soak needs a world on this machine: in a cluster, apply a Schedule or a Workflow")
     experiments = [experiment for _, experiment in read_all(files)]
-    check_writable(manner)
-    seed = seed_or_new(manner.seed)
-    with _fit():
-        known = faults(asyncio.run(_possible(experiments, manner, seed)))
+    check_writable(options)
+    seed = seed_or_new(options.seed)
+    with _world_errors():
+        known = faults(asyncio.run(_supported(experiments, options, seed)))
     if not known:
-        raise Unfit("no fault of these files can be made here: `pairsim-chaos run` tells why")
-    manner.tell(f"{len(known)} fault(s) for {seconds:g} s, seed {seed}")
-    rng, end = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - an order of tests
+        raise CannotRunError("this machine supports no fault of these files: `pairsim-chaos run` reports the reasons")
+    options.log(f"{len(known)} fault(s) for {seconds:g} s, seed {seed}")
+    rng, end = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - an order of tests needs no secrecy
 
     def planned() -> Iterator[tuple[Path, Experiment]]:
         number = 0
@@ -87,70 +93,81 @@ def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float
             number += 1
             yield Path(), plan(rng, known, number)
 
-    with _fit():
-        ended = asyncio.run(_run(planned(), manner, _ANY, seed, stop_at_bad=True))
-    context.exit(_end(*ended, manner))
+    with _world_errors():
+        ended = asyncio.run(_run(planned(), options, _NO_LIMIT_SECONDS, seed, stop_at_failure=True))
+    context.exit(_finish(*ended, options))
 
 
 @click.command("probe")
-@click.option("--listen", default="127.0.0.1:8079", show_default=True, help="HOST:PORT of GET /verdict.")
-@with_manner
-def probe_command(listen: str, manner: Manner) -> None:
-    """Writes to a world, watches it, and tells over HTTP whether everything holds: 200, or 503 with the reason.
+@click.option(
+    "--listen", default="127.0.0.1:8079", show_default=True, help="Serve GET /verdict at this address, HOST:PORT."
+)
+@run_options
+def probe_command(listen: str, options: RunOptions) -> None:
+    """Probe a world permanently and serve the verdict over HTTP: 200, or 503 with the reason.
 
-    It goes on until it is ended. `StatusCheck`s of a workflow ask it.
+    The probe sends commands to the world and observes it until it is stopped. The `StatusCheck`s of a workflow can ask
+    it for the verdict.
     """
     with contextlib.suppress(KeyboardInterrupt):
         try:
-            with _fit():
-                asyncio.run(_probe(listen, manner))
+            with _world_errors():
+                asyncio.run(_probe(listen, options))
         except (OSError, ValueError) as error:
             raise click.ClickException(f"cannot listen at {listen}: {error}") from error
 
 
-class Unfit(click.ClickException):
-    """What is to be run cannot be."""
+class CannotRunError(click.ClickException):
+    """The experiments cannot be run at all."""
 
-    exit_code = _NOTHING
+    exit_code = _EXIT_NOTHING_RUN
 
 
 @contextlib.contextmanager
-def _fit() -> Iterator[None]:
-    """A world that nothing can be begun in."""
+def _world_errors() -> Iterator[None]:
+    """Turns an error of the world into the exit code for a run without experiments."""
     try:
         yield
     except WorldError as error:
-        raise Unfit(str(error)) from error
+        raise CannotRunError(str(error)) from error
 
 
 def read_all(files: Sequence[Path]) -> list[tuple[Path, Experiment]]:
-    """The experiments of all files; what is wrong with them is told as the linter does."""
+    """Returns the experiments of all files, each with its file.
+
+    Raises:
+        CannotRunError: A file cannot be read, or the linter finds a problem in it.
+    """
     found = []
     for path in files:
         try:
             found += [(path, each) for each in load_experiments(read(path))]
         except YamlError as error:
-            raise Unfit(f"{path}: {error}") from error
+            raise CannotRunError(f"{path}: {error}") from error
         except ExperimentError as error:
-            raise Unfit(f"{path} is not run, `pairsim-chaos lint` finds:\n{error}") from error
+            raise CannotRunError(f"{path} is not run because `pairsim-chaos lint` finds problems:\n{error}") from error
     return found
 
 
-def check_writable(manner: Manner) -> None:
-    """Before anything is hurt; afterwards it would be a pity."""
-    if manner.junit_file == Path("-"):
-        raise click.UsageError("JUnit's XML goes to a file; --json - is for standard output")
-    for path in (manner.json_file, manner.junit_file):
+def check_writable(options: RunOptions) -> None:
+    """Checks before the first fault that the verdicts can be written.
+
+    Raises:
+        CannotRunError: A file cannot be written.
+    """
+    if options.junit_file == Path("-"):
+        raise click.UsageError("--junit needs a file; only --json can write to standard output")
+    for path in (options.json_file, options.junit_file):
         if path is not None and path != Path("-") and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
-            raise Unfit(f"{path} cannot be written: there is no such folder, or not for you")
+            raise CannotRunError(f"{path} cannot be written: the folder does not exist, or you may not write to it")
 
 
-def report(verdicts: Sequence[Verdict], json_file: Path | None, junit_file: Path | None) -> bool:
-    """Tells the verdicts, and writes them where it is asked for; whether that could be done."""
+def write_report(verdicts: Sequence[Verdict], json_file: Path | None, junit_file: Path | None) -> bool:
+    """Prints the verdicts and writes them to the requested files; returns whether all files were written."""
     if json_file == Path("-"):
         click.echo(as_json(verdicts).decode())
     else:
-        Console(width=_WIDTH).print(table(verdicts))
+        Console(width=_TABLE_WIDTH).print(table(verdicts))
         for sentence in explanations(verdicts):
             click.echo(sentence)
         click.echo(summary(verdicts))
@@ -166,7 +183,7 @@ def report(verdicts: Sequence[Verdict], json_file: Path | None, junit_file: Path
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all; what is no file (a pipe, a terminal) is written to as it is."""
+    """Writes a file atomically; pipes and terminals are written to directly."""
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
@@ -179,78 +196,82 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
-    """See `run`."""
+    """Returns 0 if all experiments that ran held, 1 if one did not, 2 if none ran."""
     if not any(verdict.made for verdict in verdicts):
-        return _NOTHING
+        return _EXIT_NOTHING_RUN
     return 0 if all_held(verdicts) else 1
 
 
 async def _run(
     experiments: Iterator[tuple[Path, Experiment]],
-    manner: Manner,
-    at_most: float,
+    options: RunOptions,
+    max_duration: float,
     seed: int,
     *,
-    stop_at_bad: bool = False,
+    stop_at_failure: bool = False,
 ) -> tuple[list[Verdict], bool]:
-    """The verdicts, and whether it was ended before all were given."""
-    _end_by_signal(manner)
+    """Returns the verdicts, and whether a signal ended the run early."""
+    _cancel_at_signal(options)
     verdicts: list[Verdict] = []
     unfinished: list[Verdict] = []
-    async with manner.world(at_most, seed, hurts=True) as world:
-        runner = Runner(world, pace=manner.pace, tell=manner.tell)
+    async with options.target(max_duration, seed, injects=True) as target:
+        runner = Runner(target, timing=options.timing, log=options.log)
         try:
             for path, experiment in experiments:
-                early = "it was ended before its time"
-                unfinished = [Verdict(experiment=experiment.name, file=str(path), failed=early)]
-                manner.tell(f"{experiment.name}{f': {path}' if path != Path() else ''}")
+                aborted = "the run was aborted before its end"
+                unfinished = [Verdict(experiment=experiment.name, file=str(path), failed=aborted)]
+                options.log(f"{experiment.name}{f': {path}' if path != Path() else ''}")
                 verdict = await runner.run(experiment, path)
-                manner.tell(f"{experiment.name}: {_in_short(verdict)}")
+                options.log(f"{experiment.name}: {_in_short(verdict)}")
                 verdicts.append(verdict)
-                if stop_at_bad and not verdict.held:
+                if stop_at_failure and not verdict.held:
                     break
         except asyncio.CancelledError:
             return verdicts + unfinished, True
     return verdicts, False
 
 
-def _end_by_signal(manner: Manner) -> None:
-    """The first signal ends the run; what was made is taken back however many more come."""
+def _cancel_at_signal(options: RunOptions) -> None:
+    """Makes the first signal cancel the run; further signals do not stop the removal of injected faults."""
     task = asyncio.current_task()
-    told: list[bool] = []
+    received: list[bool] = []
 
-    def end() -> None:
-        if task is not None and not told:
+    def on_signal() -> None:
+        if task is not None and not received:
             task.cancel()
-        manner.tell("it is being taken back, wait" if told else "ended before its time: what was made is taken back")
-        told.append(True)
+        options.log("removing the fault, please wait" if received else "aborted: the injected fault is being removed")
+        received.append(True)
 
     for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, end)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
 
-async def _probe(listen: str, manner: Manner) -> None:
+async def _probe(listen: str, options: RunOptions) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with manner.world(_ANY, 0, hurts=False) as world, serve_app(VerdictServer(world).app(), listen) as port:
-        manner.tell(f"probing; the verdict is at http://{listen.rpartition(':')[0]}:{port}/verdict")
+    async with (
+        options.target(_NO_LIMIT_SECONDS, 0, injects=False) as target,
+        serve_app(VerdictServer(target).app(), listen) as port,
+    ):
+        options.log(f"probing; the verdict is at http://{listen.rpartition(':')[0]}:{port}/verdict")
         await stop.wait()
 
 
-async def _possible(experiments: Sequence[Experiment], manner: Manner, seed: int) -> list[Experiment]:
-    """Those that can be made here."""
-    async with manner.world(_ANY, seed, hurts=False) as world:
-        return [each for each in experiments if not await world.refusal(each)]
+async def _supported(experiments: Sequence[Experiment], options: RunOptions, seed: int) -> list[Experiment]:
+    """Returns the experiments that the target supports."""
+    async with options.target(_NO_LIMIT_SECONDS, seed, injects=False) as target:
+        return [each for each in experiments if not await target.unsupported_reason(each)]
 
 
-def _end(verdicts: Sequence[Verdict], ended: bool, manner: Manner) -> int:
-    if not report(verdicts, manner.json_file, manner.junit_file):
-        return _UNTOLD
-    return _ENDED if ended else exit_code(verdicts)
+def _finish(verdicts: Sequence[Verdict], aborted: bool, options: RunOptions) -> int:
+    """Reports the verdicts and returns the exit code of the command."""
+    if not write_report(verdicts, options.json_file, options.junit_file):
+        return _EXIT_NOT_WRITTEN
+    return _EXIT_ABORTED if aborted else exit_code(verdicts)
 
 
 def _in_short(verdict: Verdict) -> str:
     if verdict.refused:
-        return f"not made here: {verdict.refused}"
+        return f"not supported here: {verdict.refused}"
     return "held" if verdict.held else "NOT HELD"

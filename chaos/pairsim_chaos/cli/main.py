@@ -1,4 +1,4 @@
-"""`pairsim-chaos`: experiments for Chaos Mesh, checked before they meet a cluster."""
+"""The command `pairsim-chaos`, and its subcommand `lint`, which needs no world."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pairsim_chaos.spec.yaml_source import read
 @click.group()
 @click.version_option(package_name="pairsim")
 def main() -> None:
-    """Experiments with failures, in the words of Chaos Mesh."""
+    """Check Chaos Mesh experiments, run them against a pairsim world, and judge the outcome."""
 
 
 main.add_command(probe_command)
@@ -27,10 +27,10 @@ main.add_command(soak_command)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.pass_context
 def lint_command(context: click.Context, files: tuple[Path, ...]) -> None:
-    """Says what is wrong with experiment FILES, and what to write instead.
+    """Report everything that is wrong with experiment FILES, and what to write instead.
 
-    It knows the schemas of Chaos Mesh, what its webhook refuses, and what it accepts though it is wrong. Exit code 0:
-    nothing is wrong; 1: something is; 2: a file cannot be read.
+    The linter knows the schemas of Chaos Mesh, the rules of its webhook, and experiments that Chaos Mesh accepts
+    although they do not work. Exit code 0: the files are correct; 1: there are findings; 2: a file cannot be read.
     """
     found = unreadable = 0
     for path in files:
@@ -42,15 +42,15 @@ def lint_command(context: click.Context, files: tuple[Path, ...]) -> None:
             click.echo(_printable(f"{where}: {error}"), err=True)
             continue
         found += len(findings)
-        for line, field, wrong, instead, rule in findings:
-            click.echo(_printable(f"{path}:{line}: {field}: {wrong}; {instead} [{rule}]"))
+        for line, field, wrong, suggestion, rule in findings:
+            click.echo(_printable(f"{path}:{line}: {field}: {wrong}; {suggestion} [{rule}]"))
     if found or unreadable:
-        told = [f"{found} finding{'s' * (found != 1)}"] if found else []
-        told += [f"{unreadable} of {len(files)} files cannot be read"] if unreadable else []
-        click.echo(", ".join(told), err=True)
+        counts = [f"{found} finding{'s' * (found != 1)}"] if found else []
+        counts += [f"{unreadable} of {len(files)} files cannot be read"] if unreadable else []
+        click.echo(", ".join(counts), err=True)
         context.exit(2 if unreadable else 1)
 
 
 def _printable(text: str) -> str:
-    """On one line, and without what would steer the terminal."""
+    """Escapes line breaks and control characters, so that a file cannot control the terminal."""
     return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)

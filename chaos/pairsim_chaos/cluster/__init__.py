@@ -1,1 +1,1 @@
-"""Experiments in a cluster: the files as they are, and Chaos Mesh to make them."""
+"""Experiments against a world on Kubernetes, where Chaos Mesh injects the faults."""

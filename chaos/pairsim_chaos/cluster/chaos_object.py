@@ -1,8 +1,8 @@
-"""One object of Chaos Mesh that a run creates, and that is gone when the run has ended, whatever happened meanwhile.
+"""An object of Chaos Mesh that a run creates, and deletes again at its end whatever happens.
 
-An answer that does not come says nothing of the request's fate: such an object is looked for by its name, and is known
-by the annotation that this run gave it. A failed fault that stayed would block the later ones of the same pod, and a
-schedule would go on for ever.
+A request without an answer may or may not have been carried out. Such an object is looked up by its name, and is
+recognised by an annotation with an id that only this run knows. The deletion matters: a failed fault that stays would
+block later faults of the same pod, and a schedule that stays would never stop.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import cast
 import msgspec
 
 from pairsim.model.documents.yaml import YamlValue
-from pairsim.model.labels import CHAOS_RUN_ANNOTATION
-from pairsim_chaos.cluster.force_delete import FORCE, MERGE, by_hand, written_down
-from pairsim_chaos.cluster.objects import ChaosObject
-from pairsim_chaos.target import RefusedFaultError, WorldError
+from pairsim_chaos.cluster.force_delete import FORCE, MERGE, manual_commands, pod_records
+from pairsim_chaos.cluster.objects import RUN, ChaosObject
+from pairsim_chaos.target import UnsupportedFaultError, WorldError
 from pairsim_controller.kube.api.connection import (
     ApiRefusedError,
     ApiUnreachableError,
@@ -31,163 +30,177 @@ from pairsim_controller.kube.api.connection import (
 from pairsim_controller.kube.api.port import ApiError, Body
 
 GROUP = "/apis/chaos-mesh.org/v1alpha1"
-_LOOK = 0.25
-_GONE = 60.0
-_LATE = 5.0
-"""Seconds in which a request without an answer may still be carried out."""
-_PATIENCE = 10.0
-"""Seconds that a deleted fault whose injection fails may take to be injected after all, before it is forced."""
+_POLL_SECONDS = 0.25
+_DELETION_SECONDS = 60.0
+_LATE_CREATION_SECONDS = 5.0
+"""How long a request without an answer may still be carried out."""
+_FORCE_AFTER_SECONDS = 10.0
+"""How long a deleted fault whose injection failed may take to be injected after all, before it is forced."""
 
 
-class Created:
-    """One object; it is not there yet."""
+class ManagedChaosObject:
+    """An object of Chaos Mesh that this run creates and deletes."""
 
     def __init__(self, connection: Connection, namespace: str, plural: str, document: Mapping[str, YamlValue]) -> None:
-        """`document` is as it is written; it gets a namespace, a name if it has none, and the run's annotation."""
+        """Prepares an object without creating it.
+
+        Args:
+            connection: The connection to the API server.
+            namespace: The namespace of the object.
+            plural: The collection of the object.
+            document: The document as written; a namespace, a name if it has none, and the run's annotation are added.
+        """
         self._connection, self._run = connection, secrets.token_hex(8)
         self._body = marked(document, namespace, self._run)
         self._name = cast("dict[str, str]", self._body["metadata"])["name"]
         self._namespace, self._plural = namespace, plural
         self._path = f"{self._collection(plural)}/{self._name}"
         self._failed_in: tuple[str, ...] = ()
-        self._left: list[str] = []
-        self._there = self._answered = False
+        self._leftover_paths: list[str] = []
+        self._may_exist = self._creation_confirmed = False
 
     async def create(self) -> None:
-        """Must not be broken off: then nobody would know whether it is there.
+        """Creates the object; must not be cancelled, because its existence would then be unknown.
 
         Raises:
-            RefusedFaultError: The cluster has no such kind.
-            WorldError: It was not taken, or that is not known; `delete` makes sure.
+            UnsupportedFaultError: The cluster does not have this kind.
+            WorldError: The API server refused the object, or did not answer; `delete` handles both cases.
         """
-        self._there = True
+        self._may_exist = True
         try:
             await self._connection.request("POST", self._collection(self._plural), body=self._body)
         except ApiUnreachableError as error:
-            raise WorldError(f"it could not be created: {error}") from error
+            raise WorldError(f"the experiment could not be created: {error}") from error
         except ApiError as error:
-            self._there = False
+            self._may_exist = False
             if isinstance(error, ObjectGoneError):
-                raise RefusedFaultError(
-                    f"the cluster does not know its kind: install Chaos Mesh 2.x ({error})"
+                raise UnsupportedFaultError(
+                    f"the cluster does not know the kind of the experiment: install Chaos Mesh 2.x ({error})"
                 ) from error
             if isinstance(error, ConflictError):
                 raise WorldError(
-                    f"there is one of its name, somebody else's or left by a run that was killed: {self._by_hand}"
+                    "an experiment with the same name exists, created by another user or left by a killed run: "
+                    f"{self._manual_commands}"
                 ) from error
-            raise WorldError(f"it was not taken: {error}") from error
-        self._answered = True
+            raise WorldError(f"the API server refused the experiment: {error}") from error
+        self._creation_confirmed = True
 
-    async def look(self) -> ChaosObject:
-        """As it is now.
+    async def read(self) -> ChaosObject:
+        """Returns the current object.
 
         Raises:
-            WorldError: Somebody else deleted it.
-            ApiError: It cannot be looked at.
+            WorldError: Another client has deleted the object.
+            ApiError: The request failed.
         """
         try:
-            return await self._seen()
+            return await self._get()
         except ObjectGoneError as error:
-            raise WorldError(f"somebody else deleted it: {error}") from error
+            raise WorldError(f"another client deleted the experiment: {error}") from error
 
-    async def now(self) -> ChaosObject:
-        """The same, when an API server that does not tell at once is asked again.
+    async def read_with_retry(self) -> ChaosObject:
+        """Returns the current object, and retries while the API server does not answer.
 
         Raises:
-            WorldError: It is gone, or cannot be looked at.
+            WorldError: The object is gone, or could not be read in time.
         """
-        deadline = time.monotonic() + _GONE
+        deadline = time.monotonic() + _DELETION_SECONDS
         while True:
             try:
-                return await self.look()
+                return await self.read()
             except ApiError as error:
                 if isinstance(error, ApiRefusedError) or time.monotonic() > deadline:
-                    raise WorldError(f"it cannot be looked at: {error}") from error
-            await asyncio.sleep(_LOOK)
+                    raise WorldError(f"the experiment cannot be read: {error}") from error
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def until(self, condition: str, seconds: float) -> ChaosObject:
-        """Waits for a condition.
+    async def wait_for_condition(self, condition: str, seconds: float) -> ChaosObject:
+        """Waits until a condition is true, and returns the object.
 
         Raises:
-            WorldError: It did not come in time; what Chaos Mesh says against it.
+            WorldError: The condition did not become true in time; the message names the reason that Chaos Mesh gives.
         """
         deadline, complaint = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
             try:
-                seen = await self.look()
+                found = await self.read()
             except ApiError as error:
                 complaint = str(error)
             else:
-                if seen.has(condition):
-                    return seen
-                complaint = seen.wanting
-            await asyncio.sleep(_LOOK)
-        raise WorldError(f"it was not {condition} within {seconds:g} s: {complaint or 'Chaos Mesh does not say why'}")
+                if found.has(condition):
+                    return found
+                complaint = found.not_injected_reason
+            await asyncio.sleep(_POLL_SECONDS)
+        reason = complaint or "Chaos Mesh does not report a reason"
+        raise WorldError(f"the experiment was not {condition} within {seconds:g} s: {reason}")
 
     async def delete(self) -> None:
-        """Until it is gone; what an API server cannot do at once is tried again.
+        """Deletes the object and waits until it is gone; failed requests are repeated.
 
         Raises:
-            WorldError: It is still there, or may be; what to do about it.
+            WorldError: The object still exists or may exist; the message names the commands to delete it by hand.
         """
         began = time.monotonic()
-        while self._there or self._left:
-            trouble = "it is deleted and still there, Chaos Mesh cannot take it back"
+        while self._may_exist or self._leftover_paths:
+            trouble = "the experiment still exists after its deletion because Chaos Mesh cannot remove its fault"
             try:
-                await self._remove(time.monotonic() - began)
+                await self._delete_step(time.monotonic() - began)
             except ApiRefusedError as error:
-                raise WorldError(f"it could not be deleted, do it by hand, {self._by_hand}: {error}") from error
+                raise WorldError(
+                    f"the experiment could not be deleted, delete it by hand with {self._manual_commands}: {error}"
+                ) from error
             except ApiError as error:
                 trouble = str(error)
-            if self._there or self._left:
-                if time.monotonic() > began + _GONE:
-                    raise WorldError(f"it was not gone within {_GONE:g} s, do it by hand, {self._by_hand}: {trouble}")
-                await asyncio.sleep(_LOOK)
+            if self._may_exist or self._leftover_paths:
+                if time.monotonic() > began + _DELETION_SECONDS:
+                    raise WorldError(
+                        f"the experiment was not gone within {_DELETION_SECONDS:g} s, delete it by hand with "
+                        f"{self._manual_commands}: {trouble}"
+                    )
+                await asyncio.sleep(_POLL_SECONDS)
 
-    async def _remove(self, waited: float) -> None:
-        """A step: what it left at pods goes after it, or Chaos Mesh would write it down again."""
-        if self._there:
-            self._there = await self._still_there(waited)
-        while self._left and not self._there:
+    async def _delete_step(self, waited: float) -> None:
+        """Advances the deletion; pod records are deleted after the object, or Chaos Mesh would write them again."""
+        if self._may_exist:
+            self._may_exist = await self._delete_object(waited)
+        while self._leftover_paths and not self._may_exist:
             with contextlib.suppress(ObjectGoneError):
-                await self._connection.request("DELETE", self._left[-1])
-            self._left.pop()
+                await self._connection.request("DELETE", self._leftover_paths[-1])
+            self._leftover_paths.pop()
 
-    async def _still_there(self, waited: float) -> bool:
-        """Has it deleted if it is, and is it not deleted yet."""
+    async def _delete_object(self, waited: float) -> bool:
+        """Deletes the object if it exists; returns whether it may still exist."""
         try:
-            seen = await self._seen()
+            found = await self._get()
         except ObjectGoneError:
-            return not (self._answered or waited > _LATE)
-        if seen.metadata.annotations.get(CHAOS_RUN_ANNOTATION) != self._run:
-            return False  # somebody else's, of the same name
-        self._answered = True
-        if seen.metadata.deletion_timestamp is None:
-            await self._connection.request("DELETE", self._path, body={"preconditions": {"uid": seen.metadata.uid}})
-        elif (kept := written_down(self._plural)) and seen.failed_in and waited > _PATIENCE:
-            self._failed_in = seen.failed_in
-            self._left = [f"{self._collection(kept)}/{pod}" for pod in seen.failed_in]
+            return not (self._creation_confirmed or waited > _LATE_CREATION_SECONDS)
+        if found.metadata.annotations.get(RUN) != self._run:
+            return False  # an object of another client with the same name
+        self._creation_confirmed = True
+        if found.metadata.deletion_timestamp is None:
+            await self._connection.request("DELETE", self._path, body={"preconditions": {"uid": found.metadata.uid}})
+        elif (records := pod_records(self._plural)) and found.failed_in and waited > _FORCE_AFTER_SECONDS:
+            self._failed_in = found.failed_in
+            self._leftover_paths = [f"{self._collection(records)}/{pod}" for pod in found.failed_in]
             await self._connection.request("PATCH", self._path, body=FORCE, content=MERGE)
         return True
 
     @property
-    def _by_hand(self) -> str:
-        return by_hand(self._namespace, self._plural, self._name, self._failed_in)
+    def _manual_commands(self) -> str:
+        return manual_commands(self._namespace, self._plural, self._name, self._failed_in)
 
     def _collection(self, plural: str) -> str:
         return f"{GROUP}/namespaces/{self._namespace}/{plural}"
 
-    async def _seen(self) -> ChaosObject:
+    async def _get(self) -> ChaosObject:
         try:
             return msgspec.convert(await self._connection.request("GET", self._path), ChaosObject)
         except msgspec.MsgspecError as error:
-            raise ApiError(f"{self._path} is nothing that Chaos Mesh writes: {error}") from error
+            raise ApiError(f"{self._path} is not an object of Chaos Mesh: {error}") from error
 
 
 def marked(document: Mapping[str, YamlValue], namespace: str, run: str) -> Body:
-    """An experiment as it is sent: in a namespace, under a name that is known before, with the run's annotation.
+    """Returns an experiment as it is sent: with a namespace, a name that is known in advance, and the run's annotation.
 
-    Chaos Mesh cannot abort a workflow without annotations, which is one more reason for it.
+    The annotation has a second use: Chaos Mesh cannot abort a workflow without annotations.
     """
     body = msgspec.json.decode(msgspec.json.encode(document), type=dict[str, object])
     metadata = cast("dict[str, object]", body.get("metadata") or {})
@@ -197,6 +210,6 @@ def marked(document: Mapping[str, YamlValue], namespace: str, run: str) -> Body:
         **metadata,
         "name": metadata.get("name") or f"{prefix or ''}{run[:8]}",
         "namespace": namespace,
-        "annotations": {**annotations, CHAOS_RUN_ANNOTATION: run},
+        "annotations": {**annotations, RUN: run},
     }
     return body

@@ -1,8 +1,9 @@
-"""A fault that cannot be injected cannot be taken back either, and is forced; pure.
+"""Forces the deletion of faults whose injection failed; pure functions.
 
-Chaos Mesh applies what is in a phase `Not Injected/*` before it recovers it (`controllers/common/records`): where the
-kernel lacks netem, a deleted fault is tried for ever. An annotation makes it go as it is. What it wrote down for its
-pods stays then, and every later fault of the same kind fails on it: that is deleted, too.
+Chaos Mesh injects every fault in a phase `Not Injected/*` before it recovers the fault (`controllers/common/records`).
+Where the kernel lacks netem, a deleted fault is therefore retried without end. An annotation makes Chaos Mesh drop such
+a fault. The objects in which Chaos Mesh recorded the fault for each pod then remain, and would make every later fault
+of the same kind fail on these pods; they have to be deleted as well.
 """
 
 from __future__ import annotations
@@ -12,27 +13,27 @@ from collections.abc import Sequence
 from pairsim_controller.kube.api.port import Body
 
 _ANNOTATION, _FORCED = "chaos-mesh.chaos-mesh.org/cleanFinalizer", "forced"
-_WRITTEN_DOWN = {"networkchaos": "podnetworkchaos", "iochaos": "podiochaos"}
-"""Where Chaos Mesh keeps what it wants of a pod, under the pod's name."""
+_POD_RECORDS = {"networkchaos": "podnetworkchaos", "iochaos": "podiochaos"}
+"""The collections in which Chaos Mesh records the faults of each pod, under the name of the pod."""
 
 FORCE: Body = {"metadata": {"annotations": {_ANNOTATION: _FORCED}}}
-"""A merge patch."""
+"""A merge patch that forces the deletion of a fault."""
 MERGE = "application/merge-patch+json"
 
 
-def written_down(plural: str) -> str:
-    """The collection of what a fault of this kind leaves at its pods; empty if it leaves nothing and goes by itself."""
-    return _WRITTEN_DOWN.get(plural, "")
+def pod_records(plural: str) -> str:
+    """Returns the collection with the pod records of a kind of fault; empty for kinds without such records."""
+    return _POD_RECORDS.get(plural, "")
 
 
-def by_hand(namespace: str, plural: str, name: str, pods: Sequence[str]) -> str:
-    """The commands that take a fault back; those that force it if its injection failed in `pods`."""
-    kubectl, fault, left = f"kubectl -n {namespace}", f"{plural}.chaos-mesh.org/{name}", written_down(plural)
-    if not pods or not left:
+def manual_commands(namespace: str, plural: str, name: str, pods: Sequence[str]) -> str:
+    """Returns the commands that delete a fault by hand; they force it if its injection failed in `pods`."""
+    kubectl, fault, records = f"kubectl -n {namespace}", f"{plural}.chaos-mesh.org/{name}", pod_records(plural)
+    if not pods or not records:
         return f"`{kubectl} delete {fault}`"
     commands = (
         f"{kubectl} annotate {fault} {_ANNOTATION}={_FORCED}",
         f"{kubectl} delete --ignore-not-found {fault}",
-        f"{kubectl} delete --ignore-not-found {left}.chaos-mesh.org {' '.join(pods)}",
+        f"{kubectl} delete --ignore-not-found {records}.chaos-mesh.org {' '.join(pods)}",
     )
     return f"`{'; '.join(commands)}`"

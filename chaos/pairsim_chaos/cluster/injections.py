@@ -1,4 +1,4 @@
-"""Experiments that exist in a cluster, for as long as they last: a single fault, or what makes some."""
+"""Running experiments in a cluster: a single fault, or a workflow or schedule that creates faults."""
 
 from __future__ import annotations
 
@@ -9,144 +9,174 @@ from typing import TypeVar
 
 import msgspec
 
-from pairsim_chaos.cluster.chaos_object import GROUP, Created
-from pairsim_chaos.cluster.force_delete import by_hand
-from pairsim_chaos.cluster.objects import ChaosObject, NodeObject
-from pairsim_chaos.cluster.progress import NODES, Progress, collections
-from pairsim_chaos.experiment.experiment import Schedule, Workflow
+from pairsim_chaos.cluster.chaos_object import GROUP, ManagedChaosObject
+from pairsim_chaos.cluster.force_delete import manual_commands
+from pairsim_chaos.cluster.objects import ChaosObject, WorkflowNode
+from pairsim_chaos.cluster.progress import NODES, CompositeProgress, collections
 from pairsim_chaos.experiment.faults import Fault, PodFault
+from pairsim_chaos.experiment.model import Schedule, Workflow
 from pairsim_chaos.target import WorldError
 from pairsim_controller.kube.api.connection import ApiRefusedError, Connection
 from pairsim_controller.kube.api.port import ApiError
 
-_INJECTED, _RECOVERED, _GONE = 30.0, 60.0, 60.0
-_FLOW_LOOK = 0.5
-"""Seconds; the shortest fault of a workflow or a schedule should be there for as long."""
+_INJECTION_SECONDS, _RECOVERY_SECONDS, _DELETION_SECONDS = 30.0, 60.0, 60.0
+_POLL_SECONDS = 0.5
+"""Faults of a workflow or a schedule should last at least this long, or a poll may miss them."""
 T = TypeVar("T")
 
 
-class SingleFault:
-    """One fault; see `pairsim_chaos.target.Injection`."""
+class SingleInjection:
+    """A single fault; implements `pairsim_chaos.target.Injection`."""
 
-    def __init__(self, created: Created, fault: Fault, longest: float) -> None:
-        """It is being created."""
-        self._created, self._fault, self._longest = created, fault, longest
+    def __init__(self, managed: ManagedChaosObject, fault: Fault, max_duration: float) -> None:
+        """Creates the injection of a fault whose object is being created."""
+        self._object, self._fault, self._max_duration = managed, fault, max_duration
         self.targets: tuple[str, ...] = ()
 
-    async def begun(self) -> None:
-        """Waits until Chaos Mesh has injected it."""
-        self.targets = (await self._created.until("AllInjected", _INJECTED)).targets
+    async def await_injected(self) -> None:
+        """Waits until Chaos Mesh has injected the fault.
 
-    async def over(self) -> None:
-        """See `pairsim_chaos.target.Injection`."""
-        if isinstance(self._fault, PodFault) and self._fault.once:
+        Raises:
+            WorldError: The fault was not injected in time.
+        """
+        self.targets = (await self._object.wait_for_condition("AllInjected", _INJECTION_SECONDS)).targets
+
+    async def wait(self) -> None:
+        """Waits until the fault has ended by itself, or `max_duration` has passed.
+
+        Raises:
+            WorldError: Chaos Mesh did not remove the fault after its duration, or the fault ended too early.
+        """
+        if isinstance(self._fault, PodFault) and self._fault.instant:
             return
-        lasting = self._fault.seconds or self._longest
-        await asyncio.sleep(min(lasting, self._longest))
-        if lasting <= self._longest:
-            await self._created.until("AllRecovered", _RECOVERED)
+        duration = self._fault.duration_seconds or self._max_duration
+        await asyncio.sleep(min(duration, self._max_duration))
+        if duration <= self._max_duration:
+            await self._object.wait_for_condition("AllRecovered", _RECOVERY_SECONDS)
         else:
-            await self._still_made()
+            await self._check_still_injected()
 
-    async def _still_made(self) -> None:
-        """Chaos Mesh counts the duration from the creation: a slow injection may leave little of it."""
-        if not (await self._created.now()).has("AllInjected"):
+    async def _check_still_injected(self) -> None:
+        """Checks the fault; Chaos Mesh counts its duration from the creation, so a slow injection may leave little."""
+        if not (await self._object.read_with_retry()).has("AllInjected"):
             raise WorldError(
-                f"it ended by itself before the {self._longest:g} s of --at-most were over: its duration of "
-                f"{self._fault.seconds:g} s began when it was created, and its injection took long"
+                f"the fault ended by itself before the {self._max_duration:g} s of --max-duration were over: its "
+                f"duration of {self._fault.duration_seconds:g} s began at its creation, and its injection took long"
             )
 
     async def recover(self) -> None:
-        """See `pairsim_chaos.target.Injection`."""
-        await self._created.delete()
+        """Deletes the fault.
+
+        Raises:
+            WorldError: The fault still exists or may exist.
+        """
+        await self._object.delete()
 
 
-class MakingFaults:
-    """A workflow or a schedule, as an `Injection`. One that did not make its faults has proved nothing."""
+class CompositeInjection:
+    """A workflow or a schedule; implements `pairsim_chaos.target.Injection`.
+
+    A workflow or schedule whose faults were not injected has proved nothing, which is an error.
+    """
 
     def __init__(
-        self, created: Created, connection: Connection, namespace: str, spec: Workflow | Schedule, longest: float
+        self,
+        managed: ManagedChaosObject,
+        connection: Connection,
+        namespace: str,
+        spec: Workflow | Schedule,
+        max_duration: float,
     ) -> None:
-        """It is being created."""
-        self._created, self._connection, self._namespace = created, connection, namespace
-        self._spec, self._longest = spec, longest
-        self._progress = Progress(spec)
+        """Creates the injection of a workflow or schedule whose object is being created."""
+        self._object, self._connection, self._namespace = managed, connection, namespace
+        self._spec, self._max_duration = spec, max_duration
+        self._progress = CompositeProgress(spec)
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Of all its faults so far."""
+        """Returns the pods that any of its faults was injected into so far."""
         return self._progress.targets
 
-    async def begun(self) -> None:
-        """It makes its faults when their time comes."""
+    async def await_injected(self) -> None:
+        """Returns at once, because the faults are injected later, when their time comes."""
 
-    async def over(self) -> None:
-        """See `pairsim_chaos.target.Injection`. A schedule has no end but that of the time that it is given."""
-        flow = isinstance(self._spec, Workflow)
-        deadline = time.monotonic() + self._longest
+    async def wait(self) -> None:
+        """Waits until the workflow has ended; a schedule ends after `max_duration`.
+
+        Raises:
+            WorldError: The workflow did not end in time or was aborted, or a fault was not injected.
+        """
+        is_workflow = isinstance(self._spec, Workflow)
+        deadline = time.monotonic() + self._max_duration
         while True:
             late = time.monotonic() > deadline
             try:
-                ended, complaint = await self._look(), "it was not over"
+                ended, complaint = await self._poll(), "the workflow was still running"
             except ApiRefusedError as error:
-                raise WorldError(f"what it makes cannot be looked at: {error}") from error
+                raise WorldError(f"the objects of the experiment cannot be read: {error}") from error
             except ApiError as error:
                 ended, complaint = False, str(error)
             if ended or late or self._progress.aborted:
                 break
-            await asyncio.sleep(_FLOW_LOOK)
-        if flow and not ended and not self._progress.aborted:
-            raise WorldError(f"it was not Accomplished within {self._longest:g} s: {complaint}")
-        reason = self._progress.unshown()
+            await asyncio.sleep(_POLL_SECONDS)
+        if is_workflow and not ended and not self._progress.aborted:
+            raise WorldError(f"the workflow was not Accomplished within {self._max_duration:g} s: {complaint}")
+        reason = self._progress.missing_injections()
         if reason:
             raise WorldError(reason)
 
     async def recover(self) -> None:
-        """See `pairsim_chaos.target.Injection`. Its faults are deleted with it, and may take longer than it does."""
-        await self._created.delete()
-        deadline, ours = time.monotonic() + _GONE, self._progress.made
+        """Deletes the workflow or schedule and waits until its faults are gone, which may take longer.
+
+        Raises:
+            WorldError: Faults still exist or may exist; the message names the commands to delete them by hand.
+        """
+        await self._object.delete()
+        deadline, created = time.monotonic() + _DELETION_SECONDS, self._progress.created
         left: list[tuple[str, ChaosObject]] | None = None
-        while ours and left != []:
+        while created and left != []:
             try:
-                left = [(plural, each) for plural, each in await self._found() if each.metadata.uid in ours]
+                left = [(plural, each) for plural, each in await self._listed_objects() if each.metadata.uid in created]
             except ApiError as error:
                 if isinstance(error, ApiRefusedError) or time.monotonic() > deadline:
-                    raise WorldError(f"whether its faults are gone cannot be seen, look for them: {error}") from error
+                    raise WorldError(f"cannot check whether the faults are gone, look for them: {error}") from error
             if left and time.monotonic() > deadline:
-                raise WorldError(self._stay(left))
+                raise WorldError(self._leftover_message(left))
             if left != []:
-                await asyncio.sleep(_FLOW_LOOK)
+                await asyncio.sleep(_POLL_SECONDS)
 
-    def _stay(self, left: Sequence[tuple[str, ChaosObject]]) -> str:
-        commands = (by_hand(self._namespace, plural, each.metadata.name, each.failed_in) for plural, each in left)
+    def _leftover_message(self, left: Sequence[tuple[str, ChaosObject]]) -> str:
+        commands = (
+            manual_commands(self._namespace, plural, each.metadata.name, each.failed_in) for plural, each in left
+        )
         return (
-            f"{len(left)} of its faults are deleted and still there, Chaos Mesh cannot take them back, do it by hand: "
-            f"{', '.join(commands)}"
+            f"{len(left)} fault(s) still exist after their deletion because Chaos Mesh cannot remove them, delete them "
+            f"by hand with {', '.join(commands)}"
         )
 
-    async def _look(self) -> bool:
-        """Whether a workflow is over; what it made is looked at afterwards, so that nothing of it is missed."""
-        root = await self._created.look()
-        nodes = await self._listed(NODES, NodeObject) if NODES in collections(self._spec) else []
-        self._progress.saw(root, nodes, await self._made())
+    async def _poll(self) -> bool:
+        """Updates the progress and returns whether the workflow has ended.
+
+        The created objects are read after the workflow, so that none is missed.
+        """
+        root = await self._object.read()
+        nodes = await self._list(NODES, WorkflowNode) if NODES in collections(self._spec) else []
+        self._progress.update(root, nodes, [each for _, each in await self._listed_objects()])
         return root.has("Accomplished")
 
-    async def _made(self) -> list[ChaosObject]:
-        return [each for _, each in await self._found()]
-
-    async def _found(self) -> list[tuple[str, ChaosObject]]:
-        """All that there is of the kinds that it makes, each with its collection."""
+    async def _listed_objects(self) -> list[tuple[str, ChaosObject]]:
+        """Returns all objects of the kinds that the experiment creates, each with its collection."""
         return [
             (collection, each)
             for collection in collections(self._spec)
             if collection != NODES
-            for each in await self._listed(collection, ChaosObject)
+            for each in await self._list(collection, ChaosObject)
         ]
 
-    async def _listed(self, collection: str, kind: type[T]) -> list[T]:
+    async def _list(self, collection: str, kind: type[T]) -> list[T]:
         path = f"{GROUP}/namespaces/{self._namespace}/{collection}"
         try:
             answer = await self._connection.request("GET", path)
             return msgspec.convert(answer.get("items", []), list[kind])  # type: ignore[valid-type]
         except msgspec.MsgspecError as error:
-            raise ApiError(f"{path} holds what cannot be read: {error}") from error
+            raise ApiError(f"{path} holds an unreadable object: {error}") from error

@@ -1,28 +1,31 @@
-"""How long a workflow takes at least, so that one that cannot end in the time that it is given is not begun. Pure."""
+"""Computes the minimum duration of a workflow, which must fit into the given time; pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pairsim_chaos.experiment.experiment import StatusCheck, Template, Workflow
+from pairsim_chaos.experiment.model import StatusCheck, Template, Workflow
 
 
-def shortest(workflow: Workflow) -> float:
-    """Seconds, when all checks are good at once. Its templates must not lead back to themselves."""
+def min_duration(workflow: Workflow) -> float:
+    """Returns the minimum duration in seconds, assuming that all checks succeed at once.
+
+    The templates must not lead back to themselves.
+    """
     known: dict[str, float] = {}
     todo = [workflow.entry]
     while todo:
         template = workflow.templates[todo[-1]]
-        before = [child for child in template.children if child not in known]
-        todo += before
-        if not before:
-            known[todo.pop()] = _shortest(template, [known[child] for child in template.children])
+        unknown = [child for child in template.children if child not in known]
+        todo += unknown
+        if not unknown:
+            known[todo.pop()] = _min_duration(template, [known[child] for child in template.children])
     return known[workflow.entry]
 
 
-def _shortest(template: Template, children: Sequence[float]) -> float:
-    """A fault in a workflow, even a kill, lasts until its template's deadline; so does a pause."""
-    if template.kind == "Task" or isinstance(template.does, StatusCheck):
+def _min_duration(template: Template, children: Sequence[float]) -> float:
+    """Returns the minimum duration of a template; faults, kills included, and pauses last until its deadline."""
+    if template.kind == "Task" or isinstance(template.job, StatusCheck):
         return 0.0
     if template.kind in ("Serial", "Parallel"):
         needed = sum(children) if template.kind == "Serial" else max(children, default=0.0)

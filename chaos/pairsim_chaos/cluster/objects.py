@@ -1,8 +1,8 @@
-"""What a cluster says of pods, areas and experiments, read into the words of a scene; pure.
+"""The objects of a cluster that a run reads, and their conversion to a `WorldSnapshot`; pure.
 
-Chaos Mesh's conditions and records: `chaos-mesh.org/v1alpha1`, `status.conditions` and
-`status.experiment.containerRecords`. What a workflow does is told by its `WorkflowNode`s, one for each template that
-was begun.
+Chaos Mesh reports its progress in `status.conditions` and `status.experiment.containerRecords` of
+`chaos-mesh.org/v1alpha1`. The progress of a workflow shows in its `WorkflowNode`s, one for each template that has
+started.
 """
 
 from __future__ import annotations
@@ -12,135 +12,154 @@ from collections.abc import Iterable
 import msgspec
 
 from pairsim.model.geometry import Box
-from pairsim.model.labels import APP_NAME, AREA_LABEL, COMPONENT_LABEL, NAME_LABEL, ROLE_LABEL
-from pairsim_chaos.target import Place, Pod
+from pairsim_chaos.target import AreaView, TargetPod
 
 HTTP_PORT = 8080
+_NAME, _COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
+_AREA, _ROLE = "pairsim.io/area", "pairsim.io/role"
 _ABORT = "workflow.chaos-mesh.org/abort"
-_CHOSEN = "."
-"""The selector of a record's pod: the fault's own, where `.Target` is its target's."""
+_OWN_SELECTOR = "."
+"""The selector key of pods that the fault's own selector chose; `.Target` marks the pods of its target."""
+RUN = "pairsim.io/run"
+"""The annotation with the id of the run that created an object, so that a run deletes only its own objects."""
 
 
-class _Camel(msgspec.Struct, frozen=True, rename="camel"):
-    """Kubernetes's spelling."""
+class CamelStruct(msgspec.Struct, frozen=True, rename="camel"):
+    """A struct whose fields have the spelling of Kubernetes."""
 
 
-class _Owner(_Camel, frozen=True):
+class ChaosOwner(CamelStruct, frozen=True):
+    """A reference to the owner of an object."""
+
     uid: str = ""
 
 
-class Metadata(_Camel, frozen=True):
-    """Of any object."""
+class ChaosObjectMeta(CamelStruct, frozen=True):
+    """The metadata of any object."""
 
     name: str = ""
     uid: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
-    owner_references: list[_Owner] = []
+    owner_references: list[ChaosOwner] = []
     deletion_timestamp: str | None = None
     resource_version: str = ""
 
     @property
     def owner(self) -> str:
-        """The uid of what made it; empty if nothing did."""
+        """Returns the uid of the first owner; empty for an object without owners."""
         return self.owner_references[0].uid if self.owner_references else ""
 
 
-class Condition(_Camel, frozen=True):
-    """One of an object."""
+class ChaosCondition(CamelStruct, frozen=True):
+    """A condition of an object."""
 
     type: str
     status: str
     message: str = ""
 
 
-def _true(conditions: list[Condition], kind: str) -> bool:
+def _is_true(conditions: list[ChaosCondition], kind: str) -> bool:
     return any(each.type == kind and each.status == "True" for each in conditions)
 
 
-class _PodStatus(_Camel, frozen=True):
+class ChaosPodStatus(CamelStruct, frozen=True):
+    """The status of a pod."""
+
     phase: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
 
 
-class PodObject(_Camel, frozen=True):
-    """A pod."""
+class ChaosPod(CamelStruct, frozen=True):
+    """A pod as a run reads it."""
 
-    metadata: Metadata
-    status: _PodStatus = _PodStatus()
+    metadata: ChaosObjectMeta
+    status: ChaosPodStatus = ChaosPodStatus()
 
 
-class _AreaSpec(_Camel, frozen=True):
+class ChaosAreaSpec(CamelStruct, frozen=True):
+    """The spec of an Area."""
+
     plane: str
     bounds: Box
 
 
-class _AreaStatus(_Camel, frozen=True):
-    conditions: list[Condition] = []
+class ChaosAreaStatus(CamelStruct, frozen=True):
+    """The status of an Area."""
+
+    conditions: list[ChaosCondition] = []
 
 
-class AreaObject(_Camel, frozen=True):
-    """An Area."""
+class ChaosArea(CamelStruct, frozen=True):
+    """An Area as a run reads it."""
 
-    metadata: Metadata
-    spec: _AreaSpec
-    status: _AreaStatus = _AreaStatus()
+    metadata: ChaosObjectMeta
+    spec: ChaosAreaSpec
+    status: ChaosAreaStatus = ChaosAreaStatus()
 
 
-class _Event(_Camel, frozen=True):
+class RecordEvent(CamelStruct, frozen=True):
+    """An event in the record of a pod or container."""
+
     type: str = ""
     operation: str = ""
     message: str = ""
 
 
-class _Record(_Camel, frozen=True):
+class ContainerRecord(CamelStruct, frozen=True):
+    """The progress of a fault in one pod or container."""
+
     id: str = ""
     selector_key: str = "."
     phase: str = ""
     injected_count: int = 0
-    events: list[_Event] = []
+    events: list[RecordEvent] = []
 
 
-class _Experiment(_Camel, frozen=True):
-    container_records: list[_Record] = []
+class ExperimentStatus(CamelStruct, frozen=True):
+    """The progress of a fault in all its pods."""
+
+    container_records: list[ContainerRecord] = []
 
 
-class _ChaosStatus(_Camel, frozen=True):
-    conditions: list[Condition] = []
-    experiment: _Experiment = _Experiment()
+class ChaosStatus(CamelStruct, frozen=True):
+    """The status of an experiment."""
+
+    conditions: list[ChaosCondition] = []
+    experiment: ExperimentStatus = ExperimentStatus()
 
 
-class ChaosObject(_Camel, frozen=True):
-    """An experiment as Chaos Mesh carries it out: a fault, a workflow or a schedule."""
+class ChaosObject(CamelStruct, frozen=True):
+    """An experiment that Chaos Mesh carries out: a fault, a workflow or a schedule."""
 
-    metadata: Metadata
-    status: _ChaosStatus = _ChaosStatus()
+    metadata: ChaosObjectMeta
+    status: ChaosStatus = ChaosStatus()
 
     def has(self, condition: str) -> bool:
-        """Whether a condition is true."""
-        return _true(self.status.conditions, condition)
+        """Returns whether a condition is true."""
+        return _is_true(self.status.conditions, condition)
 
     @property
     def injected(self) -> bool:
-        """Whether it is in all its pods, or was: counts stay when it is taken back."""
+        """Returns whether the fault is or was in all its pods; the counts remain after its removal."""
         records = self.status.experiment.container_records
         return self.has("AllInjected") or (bool(records) and all(record.injected_count for record in records))
 
     @property
     def aborted(self) -> bool:
-        """Whether somebody, or a status check, ended a workflow before its time."""
+        """Returns whether a user or a status check aborted a workflow."""
         return self.metadata.annotations.get(_ABORT) == "true"
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the pods that were chosen, without the other side of a `NetworkChaos`."""
-        return _pods(each for each in self.status.experiment.container_records if each.selector_key == _CHOSEN)
+        """Returns the names of the pods that were chosen, without the other side of a `NetworkChaos`."""
+        return _pods(each for each in self.status.experiment.container_records if each.selector_key == _OWN_SELECTOR)
 
     @property
     def failed_in(self) -> tuple[str, ...]:
-        """Names of the pods that it could not be injected into; empty while it is still in others.
+        """Returns the names of the pods that the injection failed in; empty while the fault is still in other pods.
 
-        Chaos Mesh takes it back from those others first.
+        Chaos Mesh removes the fault from those other pods first.
         """
         records = self.status.experiment.container_records
         if not self.complaint or any(each.phase.startswith("Injected") for each in records):
@@ -149,69 +168,73 @@ class ChaosObject(_Camel, frozen=True):
 
     @property
     def complaint(self) -> str:
-        """What Chaos Mesh says of injections that failed; empty if it says nothing."""
-        told = [
+        """Returns the messages of Chaos Mesh about failed injections; empty without such messages."""
+        messages = [
             f"{record.id}: {event.message}"
             for record in self.status.experiment.container_records
             for event in record.events[-1:]
             if event.type == "Failed"
         ]
-        return "; ".join(dict.fromkeys(told))
+        return "; ".join(dict.fromkeys(messages))
 
     @property
-    def wanting(self) -> str:
-        """Why it is not injected, as far as Chaos Mesh says; empty as well when it has not come to it yet."""
-        nobody = any(each.type == "Selected" and each.status == "False" for each in self.status.conditions)
-        return self.complaint or ("its selector means no pod that is there now" if nobody else "")
+    def not_injected_reason(self) -> str:
+        """Returns why the fault is not injected; empty if Chaos Mesh has not reported a reason, or not tried yet."""
+        unselected = any(each.type == "Selected" and each.status == "False" for each in self.status.conditions)
+        return self.complaint or ("the selector matches no existing pod" if unselected else "")
 
 
-def _pods(records: Iterable[_Record]) -> tuple[str, ...]:
-    """Of `NAMESPACE/POD` or `NAMESPACE/POD/CONTAINER`."""
+def _pods(records: Iterable[ContainerRecord]) -> tuple[str, ...]:
+    """Returns the names of pods from ids of the form `NAMESPACE/POD` or `NAMESPACE/POD/CONTAINER`."""
     ids = (record.id.split("/") for record in records)
     return tuple(dict.fromkeys(parts[1] for parts in ids if len(parts) > 1))
 
 
-class _NodeSpec(_Camel, frozen=True):
+class WorkflowNodeSpec(CamelStruct, frozen=True):
+    """The spec of a `WorkflowNode`."""
+
     template_name: str = ""
     type: str = ""
 
 
-class _NodeStatus(_Camel, frozen=True):
-    conditions: list[Condition] = []
+class WorkflowNodeStatus(CamelStruct, frozen=True):
+    """The status of a `WorkflowNode`."""
+
+    conditions: list[ChaosCondition] = []
 
 
-class NodeObject(_Camel, frozen=True):
-    """A `WorkflowNode`: a template of a workflow that was begun."""
+class WorkflowNode(CamelStruct, frozen=True):
+    """A `WorkflowNode`: a template of a workflow that has started."""
 
-    metadata: Metadata
-    spec: _NodeSpec = _NodeSpec()
-    status: _NodeStatus = _NodeStatus()
+    metadata: ChaosObjectMeta
+    spec: WorkflowNodeSpec = WorkflowNodeSpec()
+    status: WorkflowNodeStatus = WorkflowNodeStatus()
 
     @property
     def aborted(self) -> bool:
-        """Whether it was ended before its time; of a check, whether it was bad."""
-        return _true(self.status.conditions, "Aborted")
+        """Returns whether the node was aborted; for a check this means that the check failed."""
+        return _is_true(self.status.conditions, "Aborted")
 
 
-def pod(found: PodObject) -> Pod | None:
-    """A pod of a world; None for others."""
+def pod_of(found: ChaosPod) -> TargetPod | None:
+    """Returns a pod of the world; None for a pod of another application."""
     labels = found.metadata.labels
-    if labels.get(NAME_LABEL) != APP_NAME:
+    if labels.get(_NAME) != "pairsim":
         return None
     up = found.status.phase == "Running" and found.status.pod_ip and found.metadata.deletion_timestamp is None
-    return Pod(
+    return TargetPod(
         name=found.metadata.name,
-        component=labels.get(COMPONENT_LABEL, ""),
-        area=labels.get(AREA_LABEL, ""),
-        role=labels.get(ROLE_LABEL, ""),
+        component=labels.get(_COMPONENT, ""),
+        area=labels.get(_AREA, ""),
+        role=labels.get(_ROLE, ""),
         url=f"http://{found.status.pod_ip}:{HTTP_PORT}" if up else "",
     )
 
 
-def place(found: AreaObject) -> Place:
-    """An area."""
+def area_of(found: ChaosArea) -> AreaView:
+    """Returns the view of an area."""
     conditions = {each.type: each for each in found.status.conditions}
-    redundant = conditions.get("Redundant")
-    whole = redundant is not None and redundant.status == "True"
-    told = redundant.message if redundant is not None else "the controller has not said anything of it"
-    return Place(found.metadata.name, found.spec.plane, found.spec.bounds, whole, "" if whole else told)
+    condition = conditions.get("Redundant")
+    redundant = condition is not None and condition.status == "True"
+    gap = condition.message if condition is not None else "the controller has not reported the area yet"
+    return AreaView(found.metadata.name, found.spec.plane, found.spec.bounds, redundant, "" if redundant else gap)

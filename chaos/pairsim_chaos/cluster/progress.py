@@ -1,113 +1,120 @@
-"""What came of the faults that a workflow or a schedule makes, look by look; sans-I/O.
+"""The progress of a workflow or a schedule, from repeated polls of its objects; sans-I/O.
 
-Chaos Mesh tells of neither whether its faults were injected, and takes each away when its template ends: so what was
-seen once is kept. Who made what is told by owners: a workflow its nodes, a node its children, its fault or its
-schedule, a schedule its faults or its workflows.
+Chaos Mesh does not report for a workflow or a schedule whether its faults were injected, and deletes each fault when
+its template ends. Everything that was seen once is therefore remembered. Owner references show which object created
+which: a workflow owns its nodes, a node owns its children and its fault or schedule, and a schedule owns its faults or
+workflows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pairsim_chaos.cluster.objects import ChaosObject, NodeObject
-from pairsim_chaos.experiment.experiment import Schedule, Workflow, kind_of
+from pairsim_chaos.cluster.objects import ChaosObject, WorkflowNode
 from pairsim_chaos.experiment.faults import Fault
+from pairsim_chaos.experiment.model import Schedule, Workflow, kind_of
 from pairsim_chaos.spec.schema import plural
 
 NODES = "workflownodes"
 
 
 def collections(spec: Workflow | Schedule) -> tuple[str, ...]:
-    """In which all that it makes is found; a workflow's nodes in `NODES`."""
+    """Returns the collections of all objects that a workflow or schedule creates; `NODES` for a workflow's nodes."""
     return tuple(dict.fromkeys(_collections(spec)))
 
 
 def _collections(spec: Workflow | Schedule) -> Iterator[str]:
     if isinstance(spec, Schedule):
-        if isinstance(spec.runs, Workflow):
+        if isinstance(spec.job, Workflow):
             yield plural("Workflow")
-            yield from _collections(spec.runs)
+            yield from _collections(spec.job)
         else:
-            yield plural(kind_of(spec.runs))
+            yield plural(kind_of(spec.job))
         return
     yield NODES
     for template in spec.templates.values():
-        if isinstance(template.does, Schedule):
+        if isinstance(template.job, Schedule):
             yield plural("Schedule")
-            yield from _collections(template.does)
-        elif isinstance(template.does, Fault):
-            yield plural(kind_of(template.does))
+            yield from _collections(template.job)
+        elif isinstance(template.job, Fault):
+            yield plural(kind_of(template.job))
 
 
-class Progress:
-    """Of one workflow or schedule.
+class CompositeProgress:
+    """The progress of one workflow or schedule.
 
     Attributes:
-        aborted: Why it was ended before its time; empty if it was not.
+        aborted: Why it was aborted; empty if it was not.
     """
 
     def __init__(self, spec: Workflow | Schedule) -> None:
-        """Nothing was seen yet."""
+        """Creates the progress before the first poll."""
         self._spec = spec
         self._owners: dict[str, str] = {}
         self._nodes: dict[str, str] = {}
-        self._made: dict[str, ChaosObject] = {}
+        self._created: dict[str, ChaosObject] = {}
         self.aborted = ""
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Of all faults that were injected so far."""
-        injected = (fault for fault in self._made.values() if fault.injected)
+        """Returns the pods of all faults that were injected so far."""
+        injected = (fault for fault in self._created.values() if fault.injected)
         return tuple(dict.fromkeys(name for fault in injected for name in fault.targets))
 
     @property
-    def made(self) -> set[str]:
-        """The uids of its faults, and of the schedules and workflows between it and them."""
-        return set(self._made)
+    def created(self) -> set[str]:
+        """Returns the uids of its faults, and of the schedules and workflows between it and them."""
+        return set(self._created)
 
-    def saw(self, root: ChaosObject, nodes: Sequence[NodeObject], made: Sequence[ChaosObject]) -> None:
-        """One look: at it, and at all nodes and objects of its namespace, of which most may be others'."""
+    def update(self, root: ChaosObject, nodes: Sequence[WorkflowNode], objects: Sequence[ChaosObject]) -> None:
+        """Takes the result of a poll.
+
+        Args:
+            root: The workflow or schedule itself.
+            nodes: All workflow nodes of the namespace; most may belong to other workflows.
+            objects: All objects of the kinds that it creates; most may belong to other experiments.
+        """
         self._owners |= {node.metadata.uid: node.metadata.owner for node in nodes}
-        self._owners |= {each.metadata.uid: each.metadata.owner for each in made}
-        nodes = [node for node in nodes if self._below(node.metadata.uid, root.metadata.uid)]
-        made = [each for each in made if self._below(each.metadata.uid, root.metadata.uid)]
+        self._owners |= {each.metadata.uid: each.metadata.owner for each in objects}
+        nodes = [node for node in nodes if self._is_below(node.metadata.uid, root.metadata.uid)]
+        objects = [each for each in objects if self._is_below(each.metadata.uid, root.metadata.uid)]
         self._nodes |= {node.metadata.uid: node.spec.template_name for node in nodes}
         bad = [node.spec.template_name for node in nodes if node.aborted and node.spec.type == "StatusCheck"]
         if bad:
-            self.aborted = f"{', '.join(dict.fromkeys(bad))}: the check was bad, so it was aborted"
-        elif root.aborted or any(each.aborted for each in made) or any(node.aborted for node in nodes):
-            self.aborted = "somebody aborted it by its annotation"
-        for each in made:
-            before = self._made.get(each.metadata.uid)
+            self.aborted = f"{', '.join(dict.fromkeys(bad))}: the check failed and aborted the workflow"
+        elif root.aborted or any(each.aborted for each in objects) or any(node.aborted for node in nodes):
+            self.aborted = "another client aborted the workflow by its annotation"
+        for each in objects:
+            before = self._created.get(each.metadata.uid)
             if before is None or not before.injected:
-                self._made[each.metadata.uid] = each
+                self._created[each.metadata.uid] = each
 
-    def unshown(self) -> str:
-        """Why it has not made what is written, now that it is over; empty if it has."""
+    def missing_injections(self) -> str:
+        """Returns which faults were not injected, and why; empty if all were. Call it after the end."""
         if self.aborted:
             return self.aborted
         if isinstance(self._spec, Schedule):
-            told = _joined(fault.complaint for fault in self._made.values() if not fault.injected)
-            if told or any(fault.injected for fault in self._made.values()):
-                return told  # one that was begun a moment ago has nothing to say for itself
-            wanting = _joined(fault.wanting for fault in self._made.values())
-            return wanting or "its time was over before any of its faults was made"
-        reasons = ((name, self._wanting_of(name)) for name in _certain(self._spec))
-        return "; ".join(f"{name}: {reason}" for name, reason in reasons if reason)
+            complaints = _joined(fault.complaint for fault in self._created.values() if not fault.injected)
+            if complaints or any(fault.injected for fault in self._created.values()):
+                return complaints  # a fault that was created a moment ago has no complaint yet
+            reasons = _joined(fault.not_injected_reason for fault in self._created.values())
+            return reasons or "the time ended before any fault was injected"
+        missing = ((name, self._missing_in(name)) for name in _certain(self._spec))
+        return "; ".join(f"{name}: {reason}" for name, reason in missing if reason)
 
-    def _wanting_of(self, template: str) -> str:
-        """What is wanting of a template's faults, each time that it ran."""
+    def _missing_in(self, template: str) -> str:
+        """Returns why a fault of a template was not injected in one of its runs; empty if it always was."""
         nodes = [uid for uid, name in self._nodes.items() if name == template]
         if not nodes:
-            return "the time was over before it was made"
+            return "the time ended before the fault was injected"
         for node in nodes:
-            faults = [fault for uid, fault in self._made.items() if self._below(uid, node)]
+            faults = [fault for uid, fault in self._created.items() if self._is_below(uid, node)]
             if not any(fault.injected for fault in faults):
-                return _joined(fault.wanting for fault in faults) or "it was not injected"
+                return _joined(fault.not_injected_reason for fault in faults) or "the fault was not injected"
         return ""
 
-    def _below(self, uid: str, root: str) -> bool:
-        """Whether one object was made by another, over however many between them."""
+    def _is_below(self, uid: str, root: str) -> bool:
+        """Returns whether one object was created by another, directly or through further owners."""
         trail: set[str] = set()
         while uid not in {"", root, *trail}:
             trail.add(uid)
@@ -120,7 +127,7 @@ def _joined(sentences: Iterable[str]) -> str:
 
 
 def _certain(workflow: Workflow) -> list[str]:
-    """Its templates that make faults and run whatever happens; branches of a `Task` may not."""
+    """Returns the templates with faults that run in any case; branches of a `Task` may be skipped."""
     reached, todo = {workflow.entry}, [workflow.entry]
     while todo:
         for child in workflow.templates[todo.pop()].children:
@@ -128,4 +135,4 @@ def _certain(workflow: Workflow) -> list[str]:
                 reached.add(child)
                 todo.append(child)
     templates = workflow.templates.values()
-    return [each.name for each in templates if each.name in reached and isinstance(each.does, Fault | Schedule)]
+    return [each.name for each in templates if each.name in reached and isinstance(each.job, Fault | Schedule)]

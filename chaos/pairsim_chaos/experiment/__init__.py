@@ -1,1 +1,1 @@
-"""Experiments and their faults, typed."""
+"""Experiments and their faults as typed values, loaded from checked files."""

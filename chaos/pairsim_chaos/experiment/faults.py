@@ -1,6 +1,6 @@
-"""The faults of Chaos Mesh as a runner needs them: typed, with its defaults filled in.
+"""The faults of Chaos Mesh as typed values, with the defaults of Chaos Mesh filled in.
 
-Fields that pairsim has no use for are left out; a cluster is sent the document as it was written.
+Fields that pairsim does not use are left out here; a cluster receives the document exactly as it was written.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from pairsim_chaos.lint.ineffective import ONCE
-from pairsim_chaos.spec.quantities import seconds
+from pairsim_chaos.spec.quantities import parse_duration
+from pairsim_chaos.spec.schema import INSTANT_ACTIONS
 
 Mode = Literal["one", "all", "fixed", "fixed-percent", "random-max-percent"]
 Direction = Literal["to", "from", "both"]
 NetworkAction = Literal["netem", "delay", "loss", "duplicate", "corrupt", "partition", "bandwidth"]
 
 
-class Part(msgspec.Struct, frozen=True, rename="camel"):
-    """Fields that are not named here are the linter's matter."""
+class FaultPart(msgspec.Struct, frozen=True, rename="camel"):
+    """A mapping of an experiment file; the linter has already rejected fields that are not named here."""
 
 
-class Expression(Part, frozen=True):
-    """A requirement on a label."""
+class LabelExpression(FaultPart, frozen=True):
+    """A requirement on one label."""
 
     key: str
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     values: tuple[str, ...] = ()
 
     def matches(self, labels: dict[str, str]) -> bool:
-        """Whether labels meet it; as in Kubernetes, NotIn holds where the label is not there."""
+        """Returns whether the labels meet the requirement; as in Kubernetes, NotIn holds where the label is missing."""
         if self.operator == "Exists":
             return self.key in labels
         if self.operator == "DoesNotExist":
@@ -37,12 +37,12 @@ class Expression(Part, frozen=True):
         return (labels.get(self.key) in self.values) == (self.operator == "In")
 
 
-class Selector(Part, frozen=True):
-    """Which pods may be meant. `pods` (names by namespace) switches the others off."""
+class Selector(FaultPart, frozen=True):
+    """The criteria that select pods; `pods` (names by namespace) disables all other criteria."""
 
     namespaces: tuple[str, ...] = ()
     label_selectors: dict[str, str] = {}
-    expression_selectors: tuple[Expression, ...] = ()
+    expression_selectors: tuple[LabelExpression, ...] = ()
     annotation_selectors: dict[str, str] = {}
     field_selectors: dict[str, str] = {}
     nodes: tuple[str, ...] = ()
@@ -51,13 +51,13 @@ class Selector(Part, frozen=True):
     pod_phase_selectors: tuple[str, ...] = ()
 
     def matches_labels(self, labels: dict[str, str]) -> bool:
-        """Whether the selectors of labels are met; the others are not looked at."""
+        """Returns whether the labels meet all criteria on labels; other criteria are not evaluated."""
         return all(labels.get(name) == value for name, value in self.label_selectors.items()) and all(
             expression.matches(labels) for expression in self.expression_selectors
         )
 
     def beyond_labels(self) -> tuple[str, ...]:
-        """Fields in use that ask for more than labels and namespaces; a local world has nothing to answer them with."""
+        """Returns the fields in use that need more than labels and namespaces; a local world cannot evaluate them."""
         others = {
             "annotationSelectors": self.annotation_selectors,
             "fieldSelectors": self.field_selectors,
@@ -69,15 +69,15 @@ class Selector(Part, frozen=True):
         return tuple(name for name, value in others.items() if value)
 
 
-class Target(Part, frozen=True):
-    """Pods: how many of those that a selector means."""
+class PodSelection(FaultPart, frozen=True):
+    """A choice of pods: a selector, and how many of the selected pods are taken."""
 
     selector: Selector
     mode: Mode
     value: str = ""
 
-    def most(self, selected: int) -> int:
-        """How many pods are taken of as many as were selected; for random-max-percent, at most.
+    def max_count(self, selected: int) -> int:
+        """Returns how many of the selected pods are taken; with the mode random-max-percent, how many at most.
 
         Percentages are rounded up, as in Chaos Mesh (`pkg/selector/generic/mode.go`).
         """
@@ -89,45 +89,45 @@ class Target(Part, frozen=True):
         return min(value, selected) if self.mode == "fixed" else -(-selected * value // 100)
 
 
-class Timed(Target, frozen=True):
-    """What all faults have.
+class TimedFault(PodSelection, frozen=True):
+    """The fields that all faults have.
 
     Attributes:
-        duration: As written; empty where the fault is done at once, or a template's deadline ends it.
-        container_names: Of the pods; none means the first.
+        duration: The duration as written; empty for instant faults, and where a template's deadline ends the fault.
+        container_names: The containers of the pods; an empty tuple means the first container.
     """
 
     duration: str = ""
     container_names: tuple[str, ...] = ()
 
     @property
-    def seconds(self) -> float | None:
-        """How long it lasts; None where nothing is said."""
-        return seconds(self.duration) if self.duration else None
+    def duration_seconds(self) -> float | None:
+        """Returns the duration in seconds; None if the fault has no duration of its own."""
+        return parse_duration(self.duration) if self.duration else None
 
 
-class PodFault(Timed, frozen=True, kw_only=True):
+class PodFault(TimedFault, frozen=True, kw_only=True):
     """`PodChaos`."""
 
     action: Literal["pod-kill", "pod-failure", "container-kill"]
     grace_period: int = 0
 
     @property
-    def once(self) -> bool:
-        """Whether it is done when it is done, and nothing has to be taken back."""
-        return self.action in ONCE
+    def instant(self) -> bool:
+        """Returns whether the fault is complete at once, so that it leaves nothing to remove."""
+        return self.action in INSTANT_ACTIONS
 
 
-class Reorder(Part, frozen=True):
-    """Every `gap`-th packet is late, with a chance of `reorder` percent; without a gap, any packet."""
+class Reorder(FaultPart, frozen=True):
+    """Delays only every `gap`-th packet, with a probability of `reorder` percent; without a gap, any packet."""
 
     reorder: str
     gap: int = 0
     correlation: str = "0"
 
 
-class Delay(Part, frozen=True):
-    """How late packets are."""
+class Delay(FaultPart, frozen=True):
+    """The delay of packets."""
 
     latency: str
     jitter: str = "0ms"
@@ -135,29 +135,29 @@ class Delay(Part, frozen=True):
     reorder: Reorder | None = None
 
 
-class Loss(Part, frozen=True):
-    """Packets that are lost, percent."""
+class Loss(FaultPart, frozen=True):
+    """The percentage of packets that are lost."""
 
     loss: str
     correlation: str = "0"
 
 
-class Duplicate(Part, frozen=True):
-    """Packets that arrive twice, percent."""
+class Duplicate(FaultPart, frozen=True):
+    """The percentage of packets that arrive twice."""
 
     duplicate: str
     correlation: str = "0"
 
 
-class Corrupt(Part, frozen=True):
-    """Packets with a changed bit, percent."""
+class Corrupt(FaultPart, frozen=True):
+    """The percentage of packets that arrive with one changed bit."""
 
     corrupt: str
     correlation: str = "0"
 
 
-class Bandwidth(Part, frozen=True):
-    """A token bucket: `rate` as `pairsim_chaos.spec.quantities.bits_per_second` reads it, the others in bytes."""
+class Bandwidth(FaultPart, frozen=True):
+    """A token bucket: `rate` is read by `pairsim_chaos.spec.quantities.parse_rate`, all other fields are in bytes."""
 
     rate: str
     limit: int
@@ -166,12 +166,12 @@ class Bandwidth(Part, frozen=True):
     minburst: int | None = None
 
 
-class NetworkFault(Timed, frozen=True, kw_only=True):
-    """`NetworkChaos`: what goes from its pods to those of `target` (`to`), the other way (`from`), or both."""
+class NetworkFault(TimedFault, frozen=True, kw_only=True):
+    """`NetworkChaos`: affects packets from its pods to those of `target` (`to`), the other way (`from`), or both."""
 
     action: NetworkAction
     direction: Direction = "to"
-    target: Target | None = None
+    target: PodSelection | None = None
     external_targets: tuple[str, ...] = ()
     device: str = ""
     target_device: str = ""
@@ -182,15 +182,15 @@ class NetworkFault(Timed, frozen=True, kw_only=True):
     bandwidth: Bandwidth | None = None
 
 
-class Cpu(Part, frozen=True):
-    """Workers, each busy for `load` percent of the time."""
+class Cpu(FaultPart, frozen=True):
+    """Workers that are each busy for `load` percent of the time."""
 
     workers: int
     load: int = 100
     options: tuple[str, ...] = ()
 
 
-class Memory(Part, frozen=True):
+class Memory(FaultPart, frozen=True):
     """Workers that together take `size`: a number of bytes or a share of the node's memory (`spec.quantities`)."""
 
     workers: int
@@ -199,21 +199,21 @@ class Memory(Part, frozen=True):
     options: tuple[str, ...] = ()
 
 
-class Stressors(Part, frozen=True):
-    """What is made scarce."""
+class Stressors(FaultPart, frozen=True):
+    """The resources that are made scarce."""
 
     cpu: Cpu | None = None
     memory: Memory | None = None
 
 
-class StressFault(Timed, frozen=True, kw_only=True):
+class StressFault(TimedFault, frozen=True, kw_only=True):
     """`StressChaos`."""
 
     stressors: Stressors = Stressors()
     stressng_stressors: str = ""
 
 
-class TimeFault(Timed, frozen=True, kw_only=True):
+class TimeFault(TimedFault, frozen=True, kw_only=True):
     """`TimeChaos`."""
 
     time_offset: str
@@ -221,12 +221,12 @@ class TimeFault(Timed, frozen=True, kw_only=True):
 
     @property
     def offset(self) -> float:
-        """In seconds."""
-        return seconds(self.time_offset) or 0.0
+        """Returns the offset in seconds."""
+        return parse_duration(self.time_offset) or 0.0
 
 
-class IOFault(Timed, frozen=True, kw_only=True):
-    """`IOChaos`; no methods means all."""
+class IOFault(TimedFault, frozen=True, kw_only=True):
+    """`IOChaos`; an empty `methods` means all methods."""
 
     action: Literal["latency", "fault", "attrOverride", "mistake"]
     volume_path: str

@@ -1,1 +1,1 @@
-"""The rules: what the schemas and Chaos Mesh's webhook refuse, and what Chaos Mesh accepts without effect."""
+"""The linter: finds everything that is wrong with an experiment file."""

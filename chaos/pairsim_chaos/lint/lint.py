@@ -1,4 +1,4 @@
-"""Everything that is wrong with an experiment file, told at once."""
+"""Applies all rules to an experiment file and returns all findings at once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from pairsim.model.documents.yaml import YamlDocument
 from pairsim_chaos.lint import ineffective, ineffective_flow, selectors, structure, webhook, webhook_flow
-from pairsim_chaos.spec.embedded_specs import bodies
-from pairsim_chaos.spec.field_path import Field, Slip, written
+from pairsim_chaos.lint.rule import Problem
+from pairsim_chaos.spec.embedded_specs import embedded_specs
+from pairsim_chaos.spec.field_path import Field, format_path
 from pairsim_chaos.spec.yaml_source import parse
 
 RULES = (
@@ -23,76 +24,77 @@ RULES = (
 
 
 MAX_FINDINGS = 1000
-"""Of a file; nobody reads more."""
+"""The most findings that are returned for a file; a user would not read more."""
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong.
+    """A problem in a file.
 
     Attributes:
-        line: In the file, from 1.
-        field: As a user knows it: `spec.target.mode`.
-        wrong: What is wrong with it.
-        instead: What to write instead.
-        rule: The rule's name.
+        line: The line in the file, counted from 1.
+        field: The field as users write it: `spec.target.mode`.
+        wrong: The problem with the field, as a clause.
+        suggestion: What the user should write instead.
+        rule: The name of the rule.
     """
 
     line: int
     field: str
     wrong: str
-    instead: str
+    suggestion: str
     rule: str
 
 
 def lint(text: str) -> tuple[Finding, ...]:
-    """What is wrong with a file's text, in the order of its lines; none if it is good.
+    """Returns the findings for a file's text in the order of lines; an empty tuple for a correct file.
 
     Raises:
-        YamlError: It is no YAML.
+        YamlError: The text is not YAML.
     """
     return lint_documents(parse(text))
 
 
 def lint_documents(documents: tuple[YamlDocument, ...]) -> tuple[Finding, ...]:
-    """What is wrong with documents, in the order of their lines."""
+    """Returns the findings for the documents of a file in the order of lines."""
     if not documents:
-        return (Finding(1, "(document)", "there is no experiment in it", "write one", structure.KIND),)
+        return (Finding(1, "(document)", "the file has no experiment", "write one", structure.KIND),)
     every = itertools.chain(_same_names(documents), *map(_of_document, documents))
     found = sorted(set(itertools.islice(every, MAX_FINDINGS)))
     if next(every, None) is not None:
         last = max(finding.line for finding in found)
-        found.append(Finding(last, "(file)", "there are more findings than these", "mend these first", structure.KIND))
+        found.append(Finding(last, "(file)", "there are more findings than these", "fix these first", structure.KIND))
     return tuple(found)
 
 
 def _of_document(document: YamlDocument) -> Iterator[Finding]:
-    whole = Field((), document.value)
-    for place, line in document.duplicates:
-        yield Finding(line, written(place), "it is there twice", "leave one of them out", "twice")
-    wrong_kind = structure.kind_problem(whole)
+    root = Field((), document.value)
+    for path, line in document.duplicates:
+        yield Finding(line, format_path(path), "the field is written twice", "remove one of them", "twice")
+    wrong_kind = structure.kind_problem(root)
     if wrong_kind:
         yield _finding(document, wrong_kind, structure.KIND)
         return
-    for slip in structure.structure(whole):
-        yield _finding(document, slip, structure.STRUCTURE)
-    for body in bodies(whole):
+    for problem in structure.schema_problems(root):
+        yield _finding(document, problem, structure.SCHEMA)
+    for found in embedded_specs(root):
         for rule in RULES:
-            if body.kind in rule.kinds:
-                yield from (_finding(document, slip, rule.name) for slip in rule.check(body))
+            if found.kind in rule.kinds:
+                yield from (_finding(document, problem, rule.name) for problem in rule.check(found))
 
 
-def _finding(document: YamlDocument, slip: Slip, rule: str) -> Finding:
-    place = slip.field.place
-    return Finding(document.line_of(place), written(place), slip.wrong, slip.instead, rule)
+def _finding(document: YamlDocument, problem: Problem, rule: str) -> Finding:
+    path = problem.field.path
+    return Finding(document.line_of(path), format_path(path), problem.wrong, problem.suggestion, rule)
 
 
 def _same_names(documents: tuple[YamlDocument, ...]) -> Iterator[Finding]:
-    """Of two documents with one name the second would change the first, which the webhook refuses."""
+    """Yields documents that repeat a name: the second would change the first, which the webhook refuses."""
     seen: set[tuple[str, ...]] = set()
     for document in documents:
-        whole = Field((), document.value)
-        name = whole.at("metadata", "name")
-        key = (whole.at("kind").text, whole.at("metadata", "namespace").text, name.text)
+        root = Field((), document.value)
+        name = root.at("metadata", "name")
+        key = (root.at("kind").text, root.at("metadata", "namespace").text, name.text)
         if name.text and key in seen:
-            yield _finding(document, Slip(name, "another document of the file has this name", "write another"), "name")
+            wrong = "another document of the file has the same name"
+            yield _finding(document, Problem(name, wrong, "write another name"), "name")
         seen.add(key)

@@ -1,4 +1,4 @@
-"""Selectors that Chaos Mesh accepts, and that select other pods than their author thinks.
+"""Rules for selectors that Chaos Mesh accepts although they do not select the pods that their author expects.
 
 Source: `pkg/selector/pod` of Chaos Mesh 2.8, and the labels that the controller and the manifests put on pods.
 """
@@ -8,19 +8,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from pairsim.model.labels import (
-    API_GROUP,
-    APP_NAME,
-    AREA_LABEL,
-    COMPONENT_LABEL,
-    CONTROLLER_COMPONENT,
-    PLANE_LABEL,
-    ROLE_LABEL,
-    SIMULATOR_COMPONENT,
-    WITNESS_COMPONENT,
-)
-from pairsim_chaos.lint.webhook import targets
-from pairsim_chaos.spec.field_path import Body, Field, Rule, Slip, shown
+from pairsim_chaos.lint.rule import Problem, Rule
+from pairsim_chaos.lint.webhook import selections
+from pairsim_chaos.spec.embedded_specs import EmbeddedSpec
+from pairsim_chaos.spec.field_path import Field, quote
 from pairsim_chaos.spec.schema import FAULTS
 
 _NARROWING = (
@@ -35,96 +26,112 @@ _NARROWING = (
 _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _VALUES = {
-    ROLE_LABEL: ("active", "passive", "joining", "spare"),
-    COMPONENT_LABEL: (SIMULATOR_COMPONENT, WITNESS_COMPONENT, CONTROLLER_COMPONENT),
+    "pairsim.io/role": ("active", "passive", "joining", "spare"),
+    "app.kubernetes.io/component": ("simulator", "witness", "controller"),
 }
-_OWN_LABELS = (ROLE_LABEL, AREA_LABEL, PLANE_LABEL)
+_OWN_LABELS = ("pairsim.io/role", "pairsim.io/area", "pairsim.io/plane")
 
 
-def empty_selector(body: Body) -> Iterator[Slip]:
-    """A selector that narrows nothing takes any pod."""
-    for target in targets(body):
+def empty_selector(found: EmbeddedSpec) -> Iterator[Problem]:
+    """Checks that a selector has criteria; one without criteria selects any pod."""
+    for target in selections(found):
         selector = target.at("selector")
-        if selector.there and not any(selector.at(name).value for name in _NARROWING):
-            yield Slip(
+        if selector.exists and not any(selector.at(name).value for name in _NARROWING):
+            yield Problem(
                 selector,
-                "it selects any pod of the namespace",
-                "write labelSelectors: {pairsim.io/role: active} or others",
+                "the selector takes any pod of the namespace",
+                "write labelSelectors: {pairsim.io/role: active} or other criteria",
             )
 
 
-def pods_alone(body: Body) -> Iterator[Slip]:
-    """Named pods switch all other selectors off."""
-    for target in targets(body):
+def pods_alone(found: EmbeddedSpec) -> Iterator[Problem]:
+    """Checks that `pods` stands alone; names of pods disable all other criteria."""
+    for target in selections(found):
         selector = target.at("selector")
         for name in (*_NARROWING, "podPhaseSelectors"):
             if selector.at("pods").value and name != "pods" and selector.at(name).value:
-                yield Slip(selector.at(name), "it is not looked at where pods are named", "leave it or pods out")
+                yield Problem(
+                    selector.at(name),
+                    "the selector is ignored because pods are named",
+                    "remove either this selector or pods",
+                )
 
 
-def phases(body: Body) -> Iterator[Slip]:
-    """Phases of pods have five names."""
-    for target in targets(body):
+def phases(found: EmbeddedSpec) -> Iterator[Problem]:
+    """Checks that phases are phases of pods."""
+    for target in selections(found):
         for field in target.at("selector", "podPhaseSelectors").items:
             if field.is_text and field.text.removeprefix("!") not in _PHASES:
-                yield Slip(field, f"{shown(field.text)} is no phase", f"write one of {', '.join(_PHASES)}")
+                yield Problem(
+                    field, f"{quote(field.text)} is not a phase of a pod", f"write one of {', '.join(_PHASES)}"
+                )
 
 
-def expressions(body: Body) -> Iterator[Slip]:
-    """Expressions have four operators, and values where the operator needs them."""
-    for target in targets(body):
+def expressions(found: EmbeddedSpec) -> Iterator[Problem]:
+    """Checks that expressions have a known operator, and values where the operator needs them."""
+    for target in selections(found):
         for expression in target.at("selector", "expressionSelectors").items:
             operator, values = expression.at("operator"), expression.at("values")
             if operator.text and operator.text not in _OPERATORS:
-                yield Slip(operator, f"{shown(operator.text)} is no operator", f"write one of {', '.join(_OPERATORS)}")
+                yield Problem(
+                    operator, f"{quote(operator.text)} is not an operator", f"write one of {', '.join(_OPERATORS)}"
+                )
             elif operator.text in ("In", "NotIn") and not values.items:
-                yield Slip(values, f"operator {operator.text} has no values", "write values: [active]")
+                yield Problem(values, f"operator {operator.text} has no values", "write values: [active]")
             elif operator.text in ("Exists", "DoesNotExist") and values.items:
-                yield Slip(values, f"operator {operator.text} takes no values", "leave them out")
+                yield Problem(values, f"operator {operator.text} takes no values", "remove the values")
 
 
 def _labels(selector: Field) -> Iterator[tuple[Field, Field]]:
-    """Each label that is asked for: where its name stands, and a value."""
+    """Yields each label of a selector: the field of its name, and the field of a value."""
     for field in selector.at("labelSelectors").fields:
-        yield Field(field.place, field.name), field
+        yield Field(field.path, field.name), field
     for expression in selector.at("expressionSelectors").items:
         values = expression.at("values").items
         for value in values or (expression.at("values"),):
             yield expression.at("key"), value
 
 
-def unknown_labels(body: Body) -> Iterator[Slip]:
-    """Labels that no pod of a world ever has select nothing. Other applications' pods have labels of their own."""
-    for target in targets(body):
+def unknown_labels(found: EmbeddedSpec) -> Iterator[Problem]:
+    """Checks that pods of a world can have the labels.
+
+    Selectors that do not mention pairsim are not checked, because pods of other applications have their own labels.
+    """
+    for target in selections(found):
         labels = list(_labels(target.at("selector")))
-        ours = any(key.text.startswith(f"{API_GROUP}/") or value.text == APP_NAME for key, value in labels)
+        ours = any(key.text.startswith("pairsim.io/") or value.text == "pairsim" for key, value in labels)
         for key, value in labels:
             known = _VALUES.get(key.text) if ours else None
-            if key.text.startswith(f"{API_GROUP}/") and key.text not in _OWN_LABELS:
+            if key.text.startswith("pairsim.io/") and key.text not in _OWN_LABELS:
                 near = difflib.get_close_matches(key.text[:60], _OWN_LABELS, n=1, cutoff=0) or _OWN_LABELS
-                yield Slip(key, f"no pod has a label {shown(key.text)}", f"write {near[0]}")
+                yield Problem(key, f"no pod has a label {quote(key.text)}", f"write {near[0]}")
             elif known and value.is_text and value.text not in known:
-                yield Slip(value, f"no pod has {key.text} {shown(value.text)}", f"write one of {', '.join(known)}")
+                yield Problem(value, f"no pod has {key.text} {quote(value.text)}", f"write one of {', '.join(known)}")
 
 
-def ignored_value(body: Body) -> Iterator[Slip]:
-    """Modes that take no value."""
-    for target in targets(body):
+def ignored_value(found: EmbeddedSpec) -> Iterator[Problem]:
+    """Checks that modes without a value have none."""
+    for target in selections(found):
         mode, value = target.at("mode").text, target.at("value")
         if mode in ("one", "all") and value.value:
-            yield Slip(value, f"mode {mode} does not look at it", "leave it out, or write mode: fixed")
+            yield Problem(value, f"mode {mode} ignores the value", "remove the value, or write mode: fixed")
 
 
 RULES = (
     Rule(
         "empty-selector",
         FAULTS,
-        "a selector has more than namespaces and phases: an empty one takes any pod",
+        "a selector needs more than namespaces and phases; an empty one takes any pod",
         empty_selector,
     ),
-    Rule("pods-alone", FAULTS, "`pods` stands alone: all other selectors are ignored beside it", pods_alone),
-    Rule("phase", FAULTS, "`podPhaseSelectors` are phases of pods", phases),
-    Rule("operator", FAULTS, "`expressionSelectors` have a known operator, and values if it needs them", expressions),
-    Rule("label", FAULTS, "labels of pairsim and their values are ones that pods have", unknown_labels),
-    Rule("unused-value", FAULTS, "modes `one` and `all` have no `value`", ignored_value),
+    Rule("pods-alone", FAULTS, "`pods` must stand alone; it disables all other selectors", pods_alone),
+    Rule("phase", FAULTS, "`podPhaseSelectors` must be phases of pods", phases),
+    Rule(
+        "operator",
+        FAULTS,
+        "`expressionSelectors` need a known operator, and values if the operator takes them",
+        expressions,
+    ),
+    Rule("label", FAULTS, "labels of pairsim must have names and values that pods can have", unknown_labels),
+    Rule("unused-value", FAULTS, "modes `one` and `all` take no `value`", ignored_value),
 )

@@ -1,4 +1,4 @@
-"""What the API server refuses: fields that a kind does not have or lacks, values of a wrong type or range."""
+"""Rules of the API server: unknown and missing fields, and values of a wrong type or range."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 
 from jsonschema import ValidationError
 
-from pairsim_chaos.spec.field_path import Body, Field, Rule, Slip, shown
-from pairsim_chaos.spec.quantities import dns_name
+from pairsim_chaos.lint.rule import Problem, Rule
+from pairsim_chaos.spec.embedded_specs import EmbeddedSpec
+from pairsim_chaos.spec.field_path import Field, quote
+from pairsim_chaos.spec.quantities import is_dns_name
 from pairsim_chaos.spec.schema import API_VERSION, KINDS, validator
 
 _ARTICLES = {
-    "string": "a text, in quotes",
-    "integer": "a whole number without quotes",
+    "string": "a text in quotes",
+    "integer": "an integer without quotes",
     "number": "a number without quotes",
     "boolean": "true or false",
     "object": "a mapping",
@@ -22,56 +24,66 @@ _ARTICLES = {
 }
 
 
-def kind_problem(document: Field) -> Slip | None:
-    """What is wrong with a document that is of no kind known here; its fields cannot be checked then."""
+def kind_problem(document: Field) -> Problem | None:
+    """Returns the problem of a document whose kind is unknown here, so that its fields cannot be checked; else None."""
     if not isinstance(document.value, dict):
-        return Slip(document, "the document is no mapping", "write apiVersion, kind, metadata and spec")
+        return Problem(document, "the document is not a mapping", "write apiVersion, kind, metadata and spec")
     kind, version = document.at("kind"), document.at("apiVersion")
     if kind.text not in KINDS:
-        wrong = f"{shown(kind.value)} is no kind that is checked here" if kind.there else "the kind is missing"
-        return Slip(kind, wrong, f"write one of {_near(kind.text, KINDS)}")
+        wrong = f"{quote(kind.value)} is not a kind that this linter checks" if kind.exists else "the kind is missing"
+        return Problem(kind, wrong, f"write one of {_by_similarity(kind.text, KINDS)}")
     if version.text != API_VERSION:
-        wrong = f"{shown(version.value)} is another API" if version.there else "the API version is missing"
-        return Slip(version, wrong, f"write {API_VERSION}")
+        wrong = (
+            f"{quote(version.value)} is not the API version of Chaos Mesh"
+            if version.exists
+            else "the API version is missing"
+        )
+        return Problem(version, wrong, f"write {API_VERSION}")
     return None
 
 
-def structure(document: Field) -> Iterator[Slip]:
-    """What the kind's schema says."""
+def schema_problems(document: Field) -> Iterator[Problem]:
+    """Yields the violations of the schema of the document's kind."""
     for error in validator(document.at("kind").text).iter_errors(document.value):
-        yield from _told(document, error)
+        yield from _problems_of(document, error)
 
 
-def _told(document: Field, error: ValidationError) -> Iterator[Slip]:
+def _problems_of(document: Field, error: ValidationError) -> Iterator[Problem]:
     field = document.below(tuple(error.absolute_path))
     limit, value = error.validator_value, field.value
     if error.validator == "additionalProperties":
         known = _names(error.schema)
         for each in field.fields:
             if each.name not in known:
-                yield Slip(
-                    each, "there is no such field, and the API server would drop it", _instead_of(each.name, known)
+                yield Problem(
+                    each,
+                    "the field does not exist, and the API server would drop it",
+                    _field_suggestion(each.name, known),
                 )
     elif error.validator == "required":
         for name in limit if isinstance(limit, list) else ():
             if isinstance(value, dict) and name not in value and f"'{name}'" in error.message:
-                yield Slip(field.at(name), "it is missing", f"write {name}: …")
+                yield Problem(field.at(name), "the field is missing", f"write {name}: …")
     elif error.validator == "type":
         wanted = limit if isinstance(limit, list) else [limit]
         text = " or ".join(_ARTICLES.get(str(each), str(each)) for each in wanted)
-        yield Slip(field, f"{shown(value)} is of the wrong type", f"write {text}")
+        yield Problem(field, f"{quote(value)} has the wrong type", f"write {text}")
     elif error.validator == "enum":
-        yield Slip(field, f"{shown(value)} is not allowed", f"write one of {_near(str(value), _texts(limit))}")
+        yield Problem(
+            field, f"{quote(value)} is not allowed", f"write one of {_by_similarity(str(value), _texts(limit))}"
+        )
     elif error.validator in ("minimum", "maximum"):
         side = "at least" if error.validator == "minimum" else "at most"
         open_end = isinstance(error.schema, Mapping) and error.schema.get("exclusiveMinimum")
-        yield Slip(field, f"{shown(value)} is out of range", f"write {'more than' if open_end else side} {limit}")
+        yield Problem(field, f"{quote(value)} is out of range", f"write {'more than' if open_end else side} {limit}")
     elif error.validator == "pattern" and field.name in ("latency", "jitter"):
-        yield Slip(
-            field, f"{shown(value)} is not one number and one unit", "write it in a single unit: 90s, 1.5h, 250ms"
+        yield Problem(
+            field,
+            f"{quote(value)} is not one number and one unit",
+            "write the value in a single unit: 90s, 1.5h, 250ms",
         )
     else:
-        yield Slip(field, f"{shown(value)} has not the right form", f"write what matches {limit}")
+        yield Problem(field, f"{quote(value)} has the wrong form", f"write a value that matches {limit}")
 
 
 def _names(schema: object) -> tuple[str, ...]:
@@ -83,31 +95,41 @@ def _texts(values: object) -> tuple[str, ...]:
     return tuple(str(value) for value in values) if isinstance(values, list) else ()
 
 
-def _instead_of(name: str, known: tuple[str, ...]) -> str:
+def _field_suggestion(name: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(name[:60], known, n=1, cutoff=0.6)
-    return f"write {near[0]}" if near else f"leave it out; there are {', '.join(sorted(known))}"
+    return f"write {near[0]}" if near else f"remove the field; known are {', '.join(sorted(known))}"
 
 
-def _near(text: str, known: tuple[str, ...]) -> str:
-    """The known ones, the likeliest first."""
+def _by_similarity(text: str, known: tuple[str, ...]) -> str:
+    """Returns the known names, the most similar one first."""
     near = difflib.get_close_matches(text[:60], known, n=1, cutoff=0.5)
     return ", ".join([*near, *(each for each in known if each not in near)])
 
 
-def named(body: Body) -> Iterator[Slip]:
-    """The API server's own rules for metadata."""
-    if body.within != "document":
+def metadata_names(found: EmbeddedSpec) -> Iterator[Problem]:
+    """Checks the API server's rules for names in the metadata."""
+    if found.within != "document":
         return
-    metadata = body.host.at("metadata")
+    metadata = found.parent.at("metadata")
     name, given = metadata.at("name"), metadata.at("generateName")
     if not name.text and not given.text:
-        yield Slip(name, "the experiment has no name", "write a name")
+        yield Problem(name, "the experiment has no name", "write a name")
     for field in (name, metadata.at("namespace")):
-        if field.text and not dns_name(field.text):
-            yield Slip(field, f"{shown(field.text)} is no name", "write lower-case letters, digits, '-' and '.' alone")
+        if field.text and not is_dns_name(field.text):
+            yield Problem(
+                field, f"{quote(field.text)} is not a valid name", "use only lower-case letters, digits, '-' and '.'"
+            )
 
 
-RULES = (Rule("name", KINDS, "`metadata.name` is there, and it and the namespace are DNS-1123 names", named),)
-STRUCTURE = "schema"
-"""Name of the findings of the schemas."""
+RULES = (
+    Rule(
+        "name",
+        KINDS,
+        "`metadata.name` is required, and the name and the namespace must be DNS-1123 names",
+        metadata_names,
+    ),
+)
+SCHEMA = "schema"
+"""The rule name of violations of a schema."""
 KIND = "kind"
+"""The rule name of documents of an unknown kind."""

@@ -1,1 +1,1 @@
-"""Experiments in a world that `pairsim up` runs: what Chaos Mesh's daemons do to pods, done to processes."""
+"""Experiments against a world of `pairsim up`: injects into processes the faults that Chaos Mesh injects into pods."""

@@ -1,6 +1,6 @@
-"""A control group for the target of a stress and its stressors, as a container has one; version 1 and 2.
+"""A control group for a stressed process and its stress workers, as a container has one; supports versions 1 and 2.
 
-The processes go back to where they were when it is over.
+The processes return to their former groups when the stress is over.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pairsim_chaos.target import WorldError
 _MOUNTS = Path("/proc/mounts")
 
 
-class Group:
-    """Of one target."""
+class ControlGroup:
+    """The control group of one stressed process."""
 
     def __init__(self, name: str, controllers: Sequence[str]) -> None:
-        """Makes it.
+        """Creates the group below the root of each controller.
 
         Raises:
-            WorldError: Control groups cannot be made here.
+            WorldError: This machine does not allow control groups.
         """
         self._folders: dict[str, Path] = {}
-        self._before: dict[tuple[str, int], Path] = {}
+        self._former: dict[tuple[str, int], Path] = {}
         roots = hierarchies(controllers)
         try:
             for controller, root in roots.items():
@@ -35,13 +35,13 @@ class Group:
                 self._folders[controller] = folder
         except OSError as error:
             self.close()
-            raise WorldError(f"a control group cannot be made: {error.strerror}") from error
+            raise WorldError(f"a control group cannot be created: {error.strerror}") from error
 
     def limit_memory(self, size: int) -> None:
-        """In bytes.
+        """Limits the memory of the group to `size` bytes.
 
         Raises:
-            WorldError: It cannot be limited.
+            WorldError: The kernel refuses the limit.
         """
         folder = self._folders["memory"]
         try:
@@ -52,34 +52,34 @@ class Group:
             raise WorldError(f"memory cannot be limited: {error.strerror}") from error
 
     def add(self, pid: int) -> None:
-        """Puts a process in.
+        """Moves a process into the group.
 
         Raises:
-            WorldError: It is gone.
+            WorldError: The process is gone.
         """
         for controller, folder in self._folders.items():
-            before = _where(pid, controller, folder.parent)
+            former = _current_group(pid, controller, folder.parent)
             try:
                 (folder / "cgroup.procs").write_text(str(pid))
             except OSError as error:
-                raise WorldError(f"process {pid} cannot be put into a control group: {error.strerror}") from error
-            self._before[controller, pid] = before
+                raise WorldError(f"process {pid} cannot be moved into a control group: {error.strerror}") from error
+            self._former[controller, pid] = former
 
     def close(self) -> None:
-        """Puts everybody back who is still there, and removes it."""
-        for (_, pid), before in self._before.items():
+        """Moves the remaining processes back to their former groups, and removes the group."""
+        for (_, pid), former in self._former.items():
             with contextlib.suppress(OSError):
-                (before / "cgroup.procs").write_text(str(pid))
+                (former / "cgroup.procs").write_text(str(pid))
         for folder in set(self._folders.values()):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
-def remove_left_overs(mark: str) -> int:
-    """Takes away groups that runs which were killed left, whose names begin with `mark`; how many there were."""
+def remove_leftovers(prefix: str) -> int:
+    """Removes the groups of killed runs, whose names start with `prefix`; returns their number."""
     found = 0
     for root in {Path(line.split()[1]) for line in _MOUNTS.read_text().splitlines() if line.split()[2][:6] == "cgroup"}:
-        for folder in root.glob(f"{mark}-*"):
+        for folder in root.glob(f"{prefix}-*"):
             found += 1
             with contextlib.suppress(OSError):
                 for pid in (folder / "cgroup.procs").read_text().split():
@@ -89,35 +89,39 @@ def remove_left_overs(mark: str) -> int:
 
 
 def hierarchies(controllers: Sequence[str]) -> dict[str, Path]:
-    """Where groups of each controller are made.
+    """Returns the folder in which groups of each controller are created.
 
     Raises:
-        WorldError: One of them is not there, or only for others.
+        WorldError: A controller is missing, or this user may not create groups.
     """
     found: dict[str, Path] = {}
     for line in _MOUNTS.read_text().splitlines():
         _, mounted, kind, options, *_ = line.split()
         root = Path(mounted)
         if kind == "cgroup2" and (root / "cgroup.subtree_control").exists():
-            given = (root / "cgroup.subtree_control").read_text().split()
+            available = (root / "cgroup.subtree_control").read_text().split()
         elif kind == "cgroup":
-            given = options.split(",")
+            available = options.split(",")
         else:
             continue
         found.update(
-            {controller: root for controller in controllers if controller in given and controller not in found}
+            {controller: root for controller in controllers if controller in available and controller not in found}
         )
     missing = [controller for controller in controllers if controller not in found]
     if missing:
-        raise WorldError(f"there is no control group for {', '.join(missing)}")
+        raise WorldError(f"this machine has no control groups for {', '.join(missing)}")
     for root in found.values():
         if not os.access(root, os.W_OK):
-            raise WorldError("control groups are made by root alone")
+            raise WorldError("control groups need root")
     return found
 
 
-def _where(pid: int, controller: str, root: Path) -> Path:
-    """The group that a process is in."""
+def _current_group(pid: int, controller: str, root: Path) -> Path:
+    """Returns the folder of the group that a process is in.
+
+    Raises:
+        WorldError: The process is gone.
+    """
     try:
         lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     except OSError as error:

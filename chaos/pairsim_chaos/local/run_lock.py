@@ -1,4 +1,7 @@
-"""One run at a time hurts a local world: two would judge each other's faults, and take each other's left-overs away."""
+"""A lock that lets only one run at a time attack a local world.
+
+Two runs would judge each other's faults, and remove each other's leftovers.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from pathlib import Path
 from pairsim_chaos.target import WorldError
 
 
-class Lock:
-    """Of the world at a port of this machine. It goes with its process, however that ends."""
+class RunLock:
+    """The lock of the world at one port of this machine; the kernel releases it when the process ends."""
 
     def __init__(self, port: int) -> None:
-        """Takes it.
+        """Takes the lock.
 
         Raises:
-            WorldError: Another run has it.
+            WorldError: Another run holds the lock, or the lock file cannot be opened.
         """
         folder = Path("/run") if os.geteuid() == 0 else Path(tempfile.gettempdir())
         path = folder / f"pairsim-chaos-{os.geteuid()}-{port}.lock"
@@ -29,8 +32,8 @@ class Lock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._file)
-            raise WorldError(f"another `pairsim-chaos` hurts the world at port {port}: wait for its end") from None
+            raise WorldError(f"another `pairsim-chaos` attacks the world at port {port}: wait for its end") from None
 
     def close(self) -> None:
-        """Gives it back."""
+        """Releases the lock."""
         os.close(self._file)

@@ -1,45 +1,47 @@
-"""Commands that experiments are made with: run, started, ended. Every one has a deadline."""
+"""Runs and ends the commands that inject faults; every call has a deadline."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 
-from pairsim.model.parent_death import request_signal_on_parent_death
 from pairsim_chaos.target import WorldError
 
-_SECONDS = 20.0
+_TIMEOUT_SECONDS = 20.0
+_TERMINATION_SECONDS = 5.0
+_PR_SET_PDEATHSIG = 1
 
 
 async def run(*command: str) -> str:
-    """What it prints.
+    """Runs a command and returns its output.
 
     Raises:
-        WorldError: It failed, or did not end in time.
+        WorldError: The command failed, or did not end in time.
     """
     try:
         process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     except OSError as error:
         raise WorldError(f"{command[0]} cannot be started: {error.strerror}") from error
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             output, errors = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
-        raise WorldError(f"{' '.join(command)}: no end within {_SECONDS:g} s") from None
+        raise WorldError(f"{' '.join(command)}: did not end within {_TIMEOUT_SECONDS:g} s") from None
     if process.returncode:
         raise WorldError(f"{' '.join(command)}: {errors.decode(errors='replace').strip() or process.returncode}")
     return output.decode(errors="replace")
 
 
 async def start(*command: str, ready: str) -> Process:
-    """A command that goes on, once it has printed the line `ready`; it ends with this process.
+    """Starts a command and returns once it has printed the line `ready`; the command ends with this process.
 
     Raises:
-        WorldError: It ended before, or did not get so far.
+        WorldError: The command ended before, or did not become ready in time.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -47,30 +49,30 @@ async def start(*command: str, ready: str) -> Process:
         )
     except OSError as error:
         raise WorldError(f"{command[0]} cannot be started: {error.strerror}") from error
-    assert process.stdout is not None and process.stderr is not None  # noqa: PT018, S101 - both were asked for
+    assert process.stdout is not None and process.stderr is not None  # noqa: PT018, S101 - both pipes were requested
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             line = (await process.stdout.readline()).decode(errors="replace").strip()
             if line == ready:
                 return process
-            told = line or (await process.stderr.read(2000)).decode(errors="replace").strip()
+            reason = line or (await process.stderr.read(2000)).decode(errors="replace").strip()
     except TimeoutError:
-        told = "it did not begin in time"
+        reason = "did not start in time"
     await end(process)
-    raise WorldError(f"{command[0]}: {told}")
+    raise WorldError(f"{command[0]}: {reason}")
 
 
 async def end(process: Process) -> None:
-    """Ends it, in order if it takes that."""
+    """Ends a process with SIGTERM, and with SIGKILL if it does not end in time."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(_TERMINATION_SECONDS):
                 await process.wait()
                 return
 
 
 def _end_with_parent() -> None:
-    """A fault must not outlive whoever would take it back."""
-    request_signal_on_parent_death(signal.SIGTERM)
+    """Makes the kernel end this process with its parent, so that a fault never outlives the run that removes it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,1 +1,1 @@
-"""Watches a world from outside, as its users do, and keeps what is needed to judge it afterwards."""
+"""The probe: sends commands to a world, observes it, and collects evidence about its invariants."""

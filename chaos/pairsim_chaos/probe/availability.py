@@ -1,51 +1,55 @@
-"""When an area acknowledged commands, and when it did not; sans-I/O, times in seconds of one monotonic clock."""
+"""The times at which an area acknowledged commands; sans-I/O, all times are seconds of one monotonic clock."""
 
 from __future__ import annotations
 
 from collections import deque
 
-SLICE = 0.1
-"""Seconds. Availability is the share of such slices of time in which a command was acknowledged."""
+SLICE_SECONDS = 0.1
+"""Availability is the share of time slices of this length in which a command was acknowledged."""
 
-_WORTH = 0.03
-_KEPT = 10_000
+_MIN_PAUSE_SECONDS = 0.03
+_MAX_PAUSES = 10_000
 
 
-class Pauses:
-    """Of one area."""
+class Availability:
+    """The acknowledgements of one area, and the pauses between them.
+
+    Attributes:
+        longest_pause: The longest time without an acknowledgement, in seconds.
+    """
 
     def __init__(self, began: float) -> None:
-        """Nothing is acknowledged yet."""
+        """Creates a record that starts at `began`, without an acknowledgement."""
         self._began, self._last = began, began
         self._slices = 0
         self._slice = -1
-        self._pauses: deque[tuple[float, float]] = deque(maxlen=_KEPT)
-        self.longest = 0.0
+        self._pauses: deque[tuple[float, float]] = deque(maxlen=_MAX_PAUSES)
+        self.longest_pause = 0.0
 
-    def acknowledged(self, now: float) -> None:
-        """Something was."""
+    def on_acknowledged(self, now: float) -> None:
+        """Records that a command was acknowledged."""
         pause = now - self._last
-        self.longest = max(self.longest, pause)
-        if pause >= _WORTH:
+        self.longest_pause = max(self.longest_pause, pause)
+        if pause >= _MIN_PAUSE_SECONDS:
             self._pauses.append((self._last, now))
         self._last = now
-        number = int((now - self._began) / SLICE)
+        number = int((now - self._began) / SLICE_SECONDS)
         if number != self._slice:
             self._slice = number
             self._slices += 1
 
-    def ended(self, now: float) -> None:
-        """Nothing more is sent: what was not acknowledged until now counts."""
-        self.longest = max(self.longest, now - self._last)
+    def on_end(self, now: float) -> None:
+        """Records the end of sending; the time since the last acknowledgement counts as a pause."""
+        self.longest_pause = max(self.longest_pause, now - self._last)
 
-    def silent(self, now: float) -> float:
-        """Seconds since the last acknowledgement."""
+    def silence(self, now: float) -> float:
+        """Returns the seconds since the last acknowledgement."""
         return now - self._last
 
-    def availability(self, now: float) -> float:
-        """From 0 to 1, since the beginning."""
-        return min(1.0, self._slices / max(1, int((now - self._began) / SLICE)))
+    def share(self, now: float) -> float:
+        """Returns the availability since the beginning, from 0 to 1."""
+        return min(1.0, self._slices / max(1, int((now - self._began) / SLICE_SECONDS)))
 
-    def around(self, at: float) -> float:
-        """How long the pause was in which something happened; 0 if nothing was waited for then."""
+    def pause_around(self, at: float) -> float:
+        """Returns the length of the pause around a moment in seconds; 0 if acknowledgements continued then."""
         return max((end - start for start, end in self._pauses if start <= at <= end), default=0.0)

@@ -1,7 +1,8 @@
-"""Numbered commands, and what an area must hold after their answers: invariants "durable" and "conserved".
+"""The commands that a probe has sent, and the entities that the state of an area must therefore hold.
 
-Every command spawns an entity with an id of its own, or despawns one that was acknowledged. So at any time each id is
-in one of four states, and the state of the area can be compared with them, entity by entity. Sans-I/O.
+This is the evidence for the invariants "durable" and "conserved". Every command either spawns an entity with a fresh id
+or despawns an entity whose spawn was acknowledged. Each id is therefore unused, in one of the states of `EntityState`,
+or removed, and the state of an area can be compared with the ledger entity by entity. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -17,33 +18,33 @@ from pairsim.model.commands import Command, Result, Status, Value
 from pairsim_chaos.probe.violations import Violations
 
 MAX_LIVE = 2000
-"""Entities of a probe in one area; beyond it the oldest are taken away again."""
+"""The number of entities that a probe keeps in an area; the oldest ones beyond it are despawned again."""
 
-_NUMBERS = 2**24
-_FIRST = 2**62
+_ID_COUNT = 2**24
+_FIRST_ID = 2**62
 
 
-class Fate(enum.Enum):
-    """What is known of an entity."""
+class EntityState(enum.Enum):
+    """The state of an entity as far as the answers show it."""
 
     SPAWNING = enum.auto()
-    """Sent, not answered: it may be there or not."""
-    THERE = enum.auto()
-    """Acknowledged: it must be there."""
-    LEAVING = enum.auto()
-    """Its end was sent, and not answered."""
+    """The spawn was sent but not answered: the entity may exist or not."""
+    PRESENT = enum.auto()
+    """The spawn was acknowledged: the entity must exist."""
+    DESPAWNING = enum.auto()
+    """The despawn was sent but not answered: the entity may exist or not."""
 
 
-class Account(msgspec.Struct, frozen=True):
-    """A comparison of an area with its ledger.
+class Reconciliation(msgspec.Struct, frozen=True):
+    """The result of comparing the state of an area with the ledger.
 
     Attributes:
-        acknowledged: Commands whose answer said that they were applied.
-        unknown: Commands without an answer in time; nothing is claimed of them.
-        lost: Acknowledged spawns that are not there.
-        revived: Entities that are there after their acknowledged end.
+        acknowledged: The number of commands that were answered as applied.
+        unknown: The number of commands without an answer in time; nothing is expected of them.
+        lost: Entities that are missing although their spawn was acknowledged.
+        revived: Entities that exist although their despawn was acknowledged.
         doubled: Entities that are listed more than once.
-        refused: Commands that were refused though they could be done once; how often and why.
+        refused: Commands that were refused although they were valid, with the reasons.
     """
 
     acknowledged: int
@@ -54,104 +55,109 @@ class Account(msgspec.Struct, frozen=True):
     refused: Violations
 
 
-class Claims(msgspec.Struct, frozen=True):
-    """What a state that is read from now on must hold, and must not.
+class Expectation(msgspec.Struct, frozen=True):
+    """The entities that a state must hold and may hold if it is read after this moment.
 
     Attributes:
-        there: Entities that must be in it, if they are not taken away meanwhile.
-        known: Entities that may be in it.
-        number: Those from this number on are newer.
+        present: Entities that the state must hold, unless they are despawned meanwhile.
+        known: Entities that the state may hold.
+        next_number: Entities with this number or a higher one are spawned later.
     """
 
-    there: frozenset[int]
+    present: frozenset[int]
     known: frozenset[int]
-    number: int
+    next_number: int
 
 
-class Ledger:
-    """Of one area and one probe.
+class WriteLedger:
+    """The ledger of one probe in one area.
 
     Attributes:
-        first: The lowest id of its entities.
-        tick: The newest that anything was acknowledged in.
-        refused: Commands that were refused though they could be done once.
+        first: The lowest id of the probe's entities.
+        acknowledged: The number of commands that were answered as applied.
+        tick: The newest tick in which a command was acknowledged.
+        refused: Commands that were refused although they were valid.
     """
 
     def __init__(self) -> None:
-        """Its entities have ids that no other probe uses."""
-        self.first = _FIRST + secrets.randbelow(_FIRST // _NUMBERS) * _NUMBERS
-        self._number = 0
-        self._fates: dict[int, Fate] = {}
-        self._there: deque[int] = deque()
+        """Creates an empty ledger with a random range of ids, so that no two probes share an id."""
+        self.first = _FIRST_ID + secrets.randbelow(_FIRST_ID // _ID_COUNT) * _ID_COUNT
+        self._next_number = 0
+        self._states: dict[int, EntityState] = {}
+        self._present: deque[int] = deque()
         self.acknowledged = self.tick = 0
         self.refused = Violations()
 
     @property
     def last(self) -> int:
-        """The highest id that it may ever use."""
-        return self.first + _NUMBERS - 1
+        """Returns the highest id that the probe may use."""
+        return self.first + _ID_COUNT - 1
 
     @property
     def full(self) -> bool:
-        """Whether all numbers are used."""
-        return self._number >= _NUMBERS
+        """Returns whether all ids are used."""
+        return self._next_number >= _ID_COUNT
 
-    def batch(self, size: int, components: dict[str, Value]) -> list[Command]:
-        """The next commands to send: spawns with these components, and ends of the oldest where there are enough."""
+    def next_batch(self, size: int, components: dict[str, Value]) -> list[Command]:
+        """Returns the next commands to send: `size` spawns, and despawns of the oldest entities beyond `MAX_LIVE`."""
         commands = []
-        for _ in range(min(size, _NUMBERS - self._number)):
-            entity = self.first + self._number
-            self._number += 1
-            self._fates[entity] = Fate.SPAWNING
+        for _ in range(min(size, _ID_COUNT - self._next_number)):
+            entity = self.first + self._next_number
+            self._next_number += 1
+            self._states[entity] = EntityState.SPAWNING
             commands.append(Command(f"s-{entity}", "spawn", entity, components))
-        while len(self._there) > MAX_LIVE:
-            entity = self._there.popleft()
-            self._fates[entity] = Fate.LEAVING
+        while len(self._present) > MAX_LIVE:
+            entity = self._present.popleft()
+            self._states[entity] = EntityState.DESPAWNING
             commands.append(Command(f"d-{entity}", "despawn", entity))
         return commands
 
-    def answered(self, commands: Sequence[Command], results: Iterable[Result]) -> None:
-        """Their results, in their order."""
+    def on_answered(self, commands: Sequence[Command], results: Iterable[Result]) -> None:
+        """Takes the results of commands, in the same order."""
         for command, result in zip(commands, results, strict=True):
             if result.status is Status.REJECTED or result.reason:
                 self.refused.add(f"{command.op} of {command.entity} at tick {result.tick}: {result.reason}")
-                self._fates.pop(command.entity, None)
+                self._states.pop(command.entity, None)
                 continue
             self.acknowledged += 1
             self.tick = max(self.tick, result.tick)
             if command.op == "spawn":
-                self._fates[command.entity] = Fate.THERE
-                self._there.append(command.entity)
+                self._states[command.entity] = EntityState.PRESENT
+                self._present.append(command.entity)
             else:
-                del self._fates[command.entity]
+                del self._states[command.entity]
 
-    def untouched(self, commands: Iterable[Command]) -> None:
-        """They were turned away as a whole: nothing of them was applied."""
+    def on_not_applied(self, commands: Iterable[Command]) -> None:
+        """Takes commands that were rejected as a whole, so that the area applied none of them."""
         for command in commands:
             if command.op == "spawn":
-                del self._fates[command.entity]
+                del self._states[command.entity]
             else:
-                self._fates[command.entity] = Fate.THERE
-                self._there.append(command.entity)
+                self._states[command.entity] = EntityState.PRESENT
+                self._present.append(command.entity)
 
-    def claims(self) -> Claims:
-        """To be asked before a state is read, so that it can be compared while commands flow."""
-        there = frozenset(entity for entity, fate in self._fates.items() if fate is Fate.THERE)
-        return Claims(there, frozenset(self._fates), self._number)
+    def expectation(self) -> Expectation:
+        """Returns the current expectation; call it before a state is read, so that commands may go on meanwhile."""
+        present = frozenset(entity for entity, state in self._states.items() if state is EntityState.PRESENT)
+        return Expectation(present, frozenset(self._states), self._next_number)
 
-    def compare(self, read: Iterable[int], claims: Claims) -> Account:
-        """Compares it with the ids that a state held, which was read after the claims were made."""
+    def reconcile(self, read: Iterable[int], expected: Expectation) -> Reconciliation:
+        """Compares the ledger with the ids of a state that was read after the expectation was taken."""
         listed = Counter(entity for entity in read if self.first <= entity <= self.last)
-        newer = self.first + claims.number
-        return Account(
+        newer = self.first + expected.next_number
+        return Reconciliation(
             acknowledged=self.acknowledged,
-            unknown=sum(fate is not Fate.THERE for fate in self._fates.values()),
-            lost=tuple(sorted(each for each in claims.there - listed.keys() if self._fates.get(each) is Fate.THERE)),
-            revived=tuple(sorted(each for each in listed.keys() - claims.known if each < newer)),
+            unknown=sum(state is not EntityState.PRESENT for state in self._states.values()),
+            lost=tuple(
+                sorted(
+                    each for each in expected.present - listed.keys() if self._states.get(each) is EntityState.PRESENT
+                )
+            ),
+            revived=tuple(sorted(each for each in listed.keys() - expected.known if each < newer)),
             doubled=tuple(entity for entity, times in listed.items() if times > 1),
             refused=self.refused,
         )
 
-    def leftovers(self) -> list[Command]:
-        """What takes away everything of it that may be there."""
-        return [Command(f"e-{entity}", "despawn", entity) for entity in self._fates]
+    def cleanup_commands(self) -> list[Command]:
+        """Returns the commands that despawn every entity of the probe that may exist."""
+        return [Command(f"e-{entity}", "despawn", entity) for entity in self._states]

@@ -1,4 +1,4 @@
-"""The probe: everything that is sent to a world and listened to in it while experiments run."""
+"""The probe: sends commands to every area of a world and observes all of its processes while experiments run."""
 
 from __future__ import annotations
 
@@ -9,179 +9,187 @@ from types import TracebackType
 from typing import Self
 
 from pairsim.client import ClientError
-from pairsim_chaos.probe.area import AreaNotes, Findings
-from pairsim_chaos.probe.observer import Listener
-from pairsim_chaos.probe.writer import Writer, clear, listed
-from pairsim_chaos.target import Scene, World, WorldError
+from pairsim_chaos.probe.area_evidence import AreaEvidence, AreaFindings
+from pairsim_chaos.probe.observer import ProcessObserver
+from pairsim_chaos.probe.writer import Writer, list_entities, remove_entities
+from pairsim_chaos.target import Target, WorldError, WorldSnapshot
 
-_LOOK = 0.25
-_EVIDENCE = 5.0
-"""Seconds that a short run may take longer until both replicas of each area told digests of the same ticks."""
+_POLL_SECONDS = 0.25
+_EVIDENCE_SECONDS = 5.0
+"""How much longer a short run may take until both replicas of each area have reported digests of the same ticks."""
 
 
 class Probe:
-    """Of one world; use it as an async context manager.
+    """A probe of one target; use it as an async context manager.
 
     Attributes:
-        scene: The newest look at the world.
-        lost_at: When an area was first seen not redundant, in seconds of the loop's clock; 0 if none was.
-        whole_at: When all areas were redundant again, for good as far as was seen.
+        snapshot: The newest snapshot of the world.
+        lost_at: When an area was first seen without redundancy, in seconds of the loop's clock; 0 if that never
+            happened.
+        redundant_at: Since when all areas have been seen redundant, in seconds of the loop's clock; 0 if one is not.
     """
 
-    def __init__(self, world: World) -> None:
-        """Nothing is sent yet."""
-        self._world = world
-        self._notes: dict[str, AreaNotes] = {}
-        self._uncleared: list[AreaNotes] = []
+    def __init__(self, target: Target) -> None:
+        """Creates a probe that has not sent anything yet."""
+        self._target = target
+        self._evidence: dict[str, AreaEvidence] = {}
+        self._uncleared: list[AreaEvidence] = []
         self._writers: dict[tuple[str, int], Writer] = {}
-        self._writing: list[asyncio.Task[None]] = []
-        self._listening: dict[str, asyncio.Task[None]] = {}
-        self._watching: list[asyncio.Task[None]] = []
-        self.scene = Scene((), ())
-        self.lost_at = self.whole_at = 0.0
+        self._writer_tasks: list[asyncio.Task[None]] = []
+        self._observers: dict[str, asyncio.Task[None]] = {}
+        self._watches: list[asyncio.Task[None]] = []
+        self.snapshot = WorldSnapshot((), ())
+        self.lost_at = self.redundant_at = 0.0
 
     async def __aenter__(self) -> Self:
-        """Begins to listen and to write.
+        """Starts the observers and writers.
 
         Raises:
-            WorldError: The world does not answer, or none of its simulators has an address yet.
+            WorldError: The world does not answer, or its simulators do not run yet.
         """
         loop = asyncio.get_running_loop()
-        self.scene = await self._world.look()
-        if self.scene.places and not self.scene.urls:
+        self.snapshot = await self._target.snapshot()
+        if self.snapshot.areas and not self.snapshot.simulator_urls:
             raise WorldError("no simulator of the world runs yet")
-        for place in self.scene.places:
-            self._notes[place.area] = AreaNotes(place.area, place.bounds, now=loop.time(), unix=time.time())
-        self._uncleared = list(self._notes.values())
-        self._listen()
-        for place in self.scene.places:
-            for number, urls in enumerate(_from_either(self.scene, place.area)):
-                writer = Writer(self._notes[place.area], urls, number)
-                self._writers[place.area, number] = writer
-                self._writing.append(asyncio.create_task(writer.run()))
-        self._watching = [
-            asyncio.create_task(self._look()),
-            asyncio.create_task(self._world.labels(self._labelled)),
+        for view in self.snapshot.areas:
+            self._evidence[view.area] = AreaEvidence(view.area, view.bounds, now=loop.time(), unix=time.time())
+        self._uncleared = list(self._evidence.values())
+        self._update_observers()
+        for view in self.snapshot.areas:
+            for number, urls in enumerate(_url_orders(self.snapshot, view.area)):
+                writer = Writer(self._evidence[view.area], urls, number)
+                self._writers[view.area, number] = writer
+                self._writer_tasks.append(asyncio.create_task(writer.run()))
+        self._watches = [
+            asyncio.create_task(self._poll()),
+            asyncio.create_task(self._target.watch_labels(self._on_labels)),
         ]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stop_writing()
-        await self._clear()
-        tasks = [*self._listening.values(), *self._watching]
+        await self._stop_writers()
+        await self._remove_entities()
+        tasks = [*self._observers.values(), *self._watches]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def findings(self) -> tuple[Findings, ...]:
-        """Compares what was acknowledged with what is there, while commands go on; no area waits for a slow one."""
-        return tuple(await asyncio.gather(*map(self._compared, self._notes.values())))
+    async def findings(self) -> tuple[AreaFindings, ...]:
+        """Compares the state of each area with the acknowledged commands while commands go on.
 
-    async def conclude(self) -> tuple[Findings, ...]:
-        """The same after the last command; then the probe's entities are taken away again."""
-        await self._stop_writing()
+        All areas are read concurrently, so that a slow area does not delay the others.
+        """
+        return tuple(await asyncio.gather(*map(self._reconcile, self._evidence.values())))
+
+    async def conclude(self) -> tuple[AreaFindings, ...]:
+        """Stops the writers, returns the final findings, and removes the probe's entities."""
+        await self._stop_writers()
         now = asyncio.get_running_loop().time()
-        for notes in self._notes.values():
-            notes.pauses.ended(now)
-        for _ in range(int(_EVIDENCE / _LOOK)):
-            if all(notes.digests.compared for notes in self._notes.values()):
+        for evidence in self._evidence.values():
+            evidence.availability.on_end(now)
+        for _ in range(int(_EVIDENCE_SECONDS / _POLL_SECONDS)):
+            if all(evidence.digests.compared for evidence in self._evidence.values()):
                 break
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL_SECONDS)
         found = await self.findings()
-        await self._clear()
+        await self._remove_entities()
         return found
 
-    async def _clear(self) -> None:
-        """Once: what a probe that is broken off has written is taken away, too."""
-        notes, self._uncleared = self._uncleared, []
-        await asyncio.gather(*(clear(self.scene.urls, each) for each in notes))
+    async def _remove_entities(self) -> None:
+        """Removes the probe's entities once, also when the probe is aborted."""
+        uncleared, self._uncleared = self._uncleared, []
+        await asyncio.gather(*(remove_entities(self.snapshot.simulator_urls, each) for each in uncleared))
 
-    async def _compared(self, notes: AreaNotes) -> Findings:
-        claims, account, unread = notes.ledger.claims(), None, ""
+    async def _reconcile(self, evidence: AreaEvidence) -> AreaFindings:
+        expected, reconciliation, unread_reason = evidence.ledger.expectation(), None, ""
         try:
-            account = notes.ledger.compare(await listed(self.scene.urls, notes), claims)
+            listed = await list_entities(self.snapshot.simulator_urls, evidence)
+            reconciliation = evidence.ledger.reconcile(listed, expected)
         except (ClientError, TimeoutError) as error:
-            unread = str(error) or "no replica has the tick of the last acknowledgement"
-        return notes.findings(account, unread, asyncio.get_running_loop().time())
+            unread_reason = str(error) or "no replica has the tick of the last acknowledgement"
+        return evidence.findings(reconciliation, unread_reason, asyncio.get_running_loop().time())
 
     @property
     def areas(self) -> set[str]:
-        """That are probed."""
-        return set(self._notes)
+        """Returns the names of the probed areas."""
+        return set(self._evidence)
 
     @property
-    def missing(self) -> str:
-        """Why the world is not whole, as far as was seen; empty if it is."""
-        return missing(self.scene)
+    def redundancy_gap(self) -> str:
+        """Returns why the world was not redundant in the newest snapshot; empty if it was."""
+        return redundancy_gap(self.snapshot)
 
-    def broken(self) -> str:
-        """What does not hold at this moment, as far as it can be told without reading the state; empty if all does."""
+    def current_violation(self) -> str:
+        """Returns a violation that is known without reading the state; empty if all invariants hold."""
         now = asyncio.get_running_loop().time()
-        for notes in self._notes.values():
-            wrong = notes.broken(now)
-            if wrong:
-                return wrong
+        for evidence in self._evidence.values():
+            violation = evidence.current_violation(now)
+            if violation:
+                return violation
         return ""
 
     async def refresh(self) -> None:
-        """Takes a look now; one that fails leaves the scene as it was."""
+        """Takes a snapshot now; the old snapshot stays if the world does not answer."""
         with contextlib.suppress(WorldError):
-            self._see(await self._world.look())
+            self._on_snapshot(await self._target.snapshot())
 
-    async def _stop_writing(self) -> None:
-        for task in self._writing:
+    async def _stop_writers(self) -> None:
+        for task in self._writer_tasks:
             task.cancel()
-        await asyncio.gather(*self._writing, return_exceptions=True)
+        await asyncio.gather(*self._writer_tasks, return_exceptions=True)
         await asyncio.gather(*(writer.finish() for writer in self._writers.values()))
-        self._writing, self._writers = [], {}
+        self._writer_tasks, self._writers = [], {}
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL_SECONDS)
             await self.refresh()
 
-    def _see(self, scene: Scene) -> None:
+    def _on_snapshot(self, snapshot: WorldSnapshot) -> None:
         now = asyncio.get_running_loop().time()
-        self.scene = scene
-        if self.missing:
-            self.lost_at, self.whole_at = self.lost_at or now, 0.0
+        self.snapshot = snapshot
+        if self.redundancy_gap:
+            self.lost_at, self.redundant_at = self.lost_at or now, 0.0
         else:
-            self.whole_at = self.whole_at or now
-        self._listen()
-        self._reach()
+            self.redundant_at = self.redundant_at or now
+        self._update_observers()
+        self._update_writers()
 
-    def _reach(self) -> None:
-        """Pods come and go, all those of the first look too; while there are none, the old ones are tried."""
-        if self.scene.urls:
+    def _update_writers(self) -> None:
+        """Gives the writers the current addresses; without any, they keep the old ones.
+
+        Pods come and go; even all pods of the first snapshot may be replaced.
+        """
+        if self.snapshot.simulator_urls:
             for (area, number), writer in self._writers.items():
-                writer.reach(_from_either(self.scene, area)[number])
+                writer.update_urls(_url_orders(self.snapshot, area)[number])
 
-    def _listen(self) -> None:
-        """To every simulator that there is, and to none that is gone."""
-        urls = set(self.scene.urls)
-        for url in urls - self._listening.keys():
-            self._listening[url] = asyncio.create_task(Listener(url, self._notes.get).run())
-        for url in self._listening.keys() - urls:
-            self._listening.pop(url).cancel()
+    def _update_observers(self) -> None:
+        """Starts an observer for every new simulator, and stops those of simulators that are gone."""
+        urls = set(self.snapshot.simulator_urls)
+        for url in urls - self._observers.keys():
+            self._observers[url] = asyncio.create_task(ProcessObserver(url, self._evidence.get).run())
+        for url in self._observers.keys() - urls:
+            self._observers.pop(url).cancel()
 
-    def _labelled(self, area: str, active: frozenset[str]) -> None:
-        notes = self._notes.get(area)
-        if notes is not None:
-            notes.labels.seen(active)
-
-
-def missing(scene: Scene) -> str:
-    """Why a world is not whole; empty if it is."""
-    lacking = [place for place in scene.places if not place.redundant]
-    return "; ".join(f"{place.area}: {place.missing or 'it is not redundant'}" for place in lacking)
+    def _on_labels(self, area: str, active: frozenset[str]) -> None:
+        evidence = self._evidence.get(area)
+        if evidence is not None:
+            evidence.labels.on_labels(active)
 
 
-def _from_either(scene: Scene, area: str) -> tuple[tuple[str, ...], ...]:
-    """All simulators twice: once the area's active first, once its passive."""
+def redundancy_gap(snapshot: WorldSnapshot) -> str:
+    """Returns why a world is not redundant; empty if all of its areas are redundant."""
+    gaps = [view for view in snapshot.areas if not view.redundant]
+    return "; ".join(f"{view.area}: {view.redundancy_gap or 'the area is not redundant'}" for view in gaps)
+
+
+def _url_orders(snapshot: WorldSnapshot, area: str) -> tuple[tuple[str, ...], ...]:
+    """Returns all simulators in two orders: the area's active first, and its passive first."""
     orders = []
     for role in ("active", "passive"):
-        first = [pod.url for pod in scene.pods if pod.area == area and pod.role == role and pod.url]
-        orders.append((*first, *(url for url in scene.urls if url not in first)))
+        first = [pod.url for pod in snapshot.pods if pod.area == area and pod.role == role and pod.url]
+        orders.append((*first, *(url for url in snapshot.simulator_urls if url not in first)))
     return tuple(orders)

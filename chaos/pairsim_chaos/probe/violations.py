@@ -1,20 +1,20 @@
-"""What should never be: counted, with the first sentences of each kind; memory stays bounded however bad it gets."""
+"""A counter of violations that keeps the first sentences, so that memory stays bounded however many are found."""
 
 from __future__ import annotations
 
-_KEPT = 10
+_MAX_SENTENCES = 10
 
 
 class Violations:
-    """Of one invariant in one area."""
+    """The violations of one invariant in one area."""
 
     def __init__(self) -> None:
-        """There are none yet."""
+        """Creates an empty counter."""
         self.count = 0
         self.sentences: list[str] = []
 
     def add(self, sentence: str) -> None:
-        """One more."""
+        """Counts a violation, and keeps its sentence if there is room."""
         self.count += 1
-        if len(self.sentences) < _KEPT:
+        if len(self.sentences) < _MAX_SENTENCES:
             self.sentences.append(sentence)

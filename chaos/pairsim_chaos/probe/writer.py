@@ -1,4 +1,4 @@
-"""Sends numbered commands to an area at a steady pace, through one replica first and then the others."""
+"""Sends numbered commands to an area at a steady rate, through a preferred replica first."""
 
 from __future__ import annotations
 
@@ -9,145 +9,151 @@ from collections.abc import Sequence
 
 from pairsim.client import AreaClient, ClientError, CommandsRefused, Overloaded, Unavailable
 from pairsim.model.commands import Command, Value
-from pairsim_chaos.probe.area import AreaNotes
+from pairsim_chaos.probe.area_evidence import AreaEvidence
 
 BATCH = 5
 RATE = 100.0
-"""Commands a second and writer."""
+"""Commands per second of one writer."""
 
-_IN_FLIGHT = 64
-_DEADLINE = 10.0
+_MAX_IN_FLIGHT = 64
+_DEADLINE_SECONDS = 10.0
 _READ_SECONDS = 60.0
-_PAUSE = 0.05
-_PAGE = 1000
-_ENDS = 500
-_CLEAR_SECONDS = 30.0
+_RETRY_SECONDS = 0.05
+_PAGE_SIZE = 1000
+_CLEANUP_BATCH = 500
+_CLEANUP_SECONDS = 30.0
 
 
 class Writer:
-    """Two of them make an area's commands come in through both of its replicas."""
+    """Sends commands to one area; two writers send them through both of its replicas."""
 
-    def __init__(self, notes: AreaNotes, urls: Sequence[str], seed: int) -> None:
-        """`urls` are of all simulators of the world; the first that has the area is asked first."""
-        self._notes = notes
-        self._way = _Way(urls, notes.area)
-        self._left: set[asyncio.Task[None]] = set()
-        self._random = random.Random(seed)  # noqa: S311 - places in a world
+    def __init__(self, evidence: AreaEvidence, urls: Sequence[str], seed: int) -> None:
+        """Creates a writer for the simulators at `urls`; the first one that has the area is preferred."""
+        self._evidence = evidence
+        self._route = _Route(urls, evidence.area)
+        self._closing: set[asyncio.Task[None]] = set()
+        self._random = random.Random(seed)  # noqa: S311 - positions in a world need no secure randomness
 
-    def reach(self, urls: Sequence[str]) -> None:
-        """Goes on with the simulators that there are now; what is under way ends where it was sent.
+    def update_urls(self, urls: Sequence[str]) -> None:
+        """Continues with the current simulators; batches in flight finish on the old connections.
 
-        Their order alone changes nothing: the client knows who answers.
+        A new order of the same simulators has no effect, because the client knows which of them answers.
         """
-        if set(urls) == set(self._way.urls):
+        if set(urls) == set(self._route.urls):
             return
-        left, self._way = self._way, _Way(urls, self._notes.area)
-        task = asyncio.create_task(left.end())
-        self._left.add(task)
-        task.add_done_callback(self._left.discard)
+        old, self._route = self._route, _Route(urls, self._evidence.area)
+        task = asyncio.create_task(old.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def run(self) -> None:
-        """Until it is cancelled; then what was sent is waited for with `finish`."""
+        """Sends commands until cancelled; call `finish` afterwards to await the answers."""
         loop = asyncio.get_running_loop()
-        template = await self._template()
+        positioned = await self._has_positions()
         due = loop.time()
-        while not self._notes.ledger.full:
-            if len(self._way.batches) < _IN_FLIGHT:  # whatever is not answered must not pile up
-                self._send(self._notes.ledger.batch(BATCH, self._somewhere(template)))
+        while not self._evidence.ledger.full:
+            if len(self._route.batches) < _MAX_IN_FLIGHT:  # unanswered batches must not pile up
+                self._send(self._evidence.ledger.next_batch(BATCH, self._random_components(positioned)))
             due = max(due + BATCH / RATE, loop.time() - 1.0)
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def finish(self) -> None:
-        """Waits for the answers that are under way, each of which has a deadline, and closes the connections."""
-        await asyncio.gather(self._way.end(), *self._left)
+        """Waits for the batches in flight, each of which has a deadline, and closes the connections."""
+        await asyncio.gather(self._route.close(), *self._closing)
 
     def _send(self, commands: list[Command]) -> None:
-        way = self._way
-        task = asyncio.create_task(self._deliver(way.client, commands))
-        way.batches.add(task)
-        task.add_done_callback(way.batches.discard)
+        route = self._route
+        task = asyncio.create_task(self._deliver(route.client, commands))
+        route.batches.add(task)
+        task.add_done_callback(route.batches.discard)
 
     async def _deliver(self, client: AreaClient, commands: list[Command]) -> None:
         try:
             results = await client.send(commands)
         except CommandsRefused as error:
-            self._notes.ledger.refused.add(f"a batch was refused: {error}")
-            self._notes.ledger.untouched(commands)
+            self._evidence.ledger.refused.add(f"a batch was refused: {error}")
+            self._evidence.ledger.on_not_applied(commands)
         except Overloaded:
-            self._notes.ledger.untouched(commands)
+            self._evidence.ledger.on_not_applied(commands)
         except ClientError:
-            return  # their fate is not known, which is what the ledger says until there is an answer
+            return  # the result is unknown, and the ledger already says so
         else:
-            self._notes.ledger.answered(commands, results)
-            self._notes.pauses.acknowledged(asyncio.get_running_loop().time())
+            self._evidence.ledger.on_answered(commands, results)
+            self._evidence.availability.on_acknowledged(asyncio.get_running_loop().time())
 
-    async def _template(self) -> bool:
-        """Whether the area's entities have a position, so that it can be chosen."""
+    async def _has_positions(self) -> bool:
+        """Returns whether the area's entities have a position, so that spawns may choose one."""
         while True:
             try:
-                async with AreaClient(self._way.urls, area=self._notes.area, deadline=_DEADLINE) as client:
+                async with AreaClient(self._route.urls, area=self._evidence.area, deadline=_DEADLINE_SECONDS) as client:
                     listed = await client.entities(limit=1)
             except ClientError:
                 await asyncio.sleep(BATCH / RATE)
                 continue
             return any("position" in entity.components for entity in listed.entities)
 
-    def _somewhere(self, placed: bool) -> dict[str, Value]:
-        if not placed:
+    def _random_components(self, positioned: bool) -> dict[str, Value]:
+        if not positioned:
             return {}
-        low, high = self._notes.bounds.min, self._notes.bounds.max
+        low, high = self._evidence.bounds.min, self._evidence.bounds.max
         return {"position": [self._random.uniform(a, b) for a, b in zip(low, high, strict=True)]}
 
 
-class _Way:
-    """A client of the simulators that there are at one time, and the batches under way through it."""
+class _Route:
+    """A client of the simulators at one time, with the batches that are in flight through it."""
 
     def __init__(self, urls: Sequence[str], area: str) -> None:
         self.urls = tuple(urls)
-        self.client = AreaClient(urls, area=area, deadline=_DEADLINE)
+        self.client = AreaClient(urls, area=area, deadline=_DEADLINE_SECONDS)
         self.batches: set[asyncio.Task[None]] = set()
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         await asyncio.gather(*self.batches, return_exceptions=True)
         await self.client.close()
 
 
-async def listed(urls: Sequence[str], notes: AreaNotes) -> list[int]:
-    """The ids of the probe's entities that the area holds, in a state no older than the last acknowledgement.
+async def list_entities(urls: Sequence[str], evidence: AreaEvidence) -> list[int]:
+    """Returns the ids of the probe's entities in the area, from a state that includes the last acknowledgement.
 
     Raises:
-        ClientError: It cannot be read.
-        TimeoutError: No replica got that far in time.
+        ClientError: The state cannot be read.
+        TimeoutError: No replica reached the tick of the last acknowledgement in time.
     """
     if not urls:
         raise Unavailable("no simulator can be reached")
     found: list[int] = []
-    after = notes.ledger.first - 1
-    async with asyncio.timeout(_READ_SECONDS), AreaClient(urls, area=notes.area, deadline=_DEADLINE) as client:
+    after = evidence.ledger.first - 1
+    async with (
+        asyncio.timeout(_READ_SECONDS),
+        AreaClient(urls, area=evidence.area, deadline=_DEADLINE_SECONDS) as client,
+    ):
         while True:
-            page = await client.entities(limit=_PAGE, after=after)
-            if page.tick < notes.ledger.tick:
-                await asyncio.sleep(_PAUSE)
+            page = await client.entities(limit=_PAGE_SIZE, after=after)
+            if page.tick < evidence.ledger.tick:
+                await asyncio.sleep(_RETRY_SECONDS)
                 continue
             found += [entity.id for entity in page.entities]
-            if page.next is None or page.next > notes.ledger.last:
+            if page.next is None or page.next > evidence.ledger.last:
                 return found
             after = page.next
 
 
-async def clear(urls: Sequence[str], notes: AreaNotes) -> None:
-    """Takes the probe's entities away again, whatever becomes of the world; what cannot be in time is left."""
+async def remove_entities(urls: Sequence[str], evidence: AreaEvidence) -> None:
+    """Despawns the probe's entities in any state of the world; entities that remain after the deadline are left."""
     if not urls:
         return
-    commands = notes.ledger.leftovers()
+    commands = evidence.ledger.cleanup_commands()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_CLEAR_SECONDS), AreaClient(urls, area=notes.area, deadline=_DEADLINE) as client:
+        async with (
+            asyncio.timeout(_CLEANUP_SECONDS),
+            AreaClient(urls, area=evidence.area, deadline=_DEADLINE_SECONDS) as client,
+        ):
             while commands:
                 try:
-                    await client.send(commands[:_ENDS])
+                    await client.send(commands[:_CLEANUP_BATCH])
                 except CommandsRefused:
                     return
                 except ClientError:
-                    await asyncio.sleep(_PAUSE)  # with the same ids: nothing is done twice
+                    await asyncio.sleep(_RETRY_SECONDS)  # the retry has the same ids, so nothing is applied twice
                 else:
-                    del commands[:_ENDS]
+                    del commands[:_CLEANUP_BATCH]

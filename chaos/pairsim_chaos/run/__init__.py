@@ -1,1 +1,1 @@
-"""Runs experiments, one after the other, and takes back what they did."""
+"""Runs experiments one after the other, and removes their faults again."""

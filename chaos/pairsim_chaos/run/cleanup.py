@@ -1,4 +1,4 @@
-"""Work that is done to its end, however often its waiter is cancelled: a fault that was made is taken back."""
+"""Coroutines that run to completion however often their caller is cancelled, so that injected faults are removed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pairsim_chaos.target import WorldError
 T = TypeVar("T")
 
 
-async def to_its_end(work: Coroutine[object, object, T]) -> T:
-    """Waits for the end of the work; only then is a cancellation passed on. An error of the work comes first.
+async def run_to_completion(work: Coroutine[object, object, T]) -> T:
+    """Returns the result of the work; a cancellation is raised only after the work has ended.
 
-    The work itself has to have a deadline.
+    An error of the work takes precedence over a cancellation. The work must have its own deadline.
     """
     task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
@@ -29,11 +29,15 @@ async def to_its_end(work: Coroutine[object, object, T]) -> T:
     return result
 
 
-async def undone(work: Coroutine[object, object, None], because: BaseException) -> None:
-    """Takes back what failed; that this failed as well is told after the first reason, not in its place."""
+async def roll_back(work: Coroutine[object, object, None], cause: BaseException) -> None:
+    """Runs the work that removes a failed fault; if this fails too, the error names the cause first.
+
+    Raises:
+        WorldError: The work failed; the message starts with the message of the cause if the cause is a WorldError.
+    """
     try:
-        await to_its_end(work)
+        await run_to_completion(work)
     except WorldError as error:
-        if not isinstance(because, WorldError):
+        if not isinstance(cause, WorldError):
             raise
-        raise WorldError(f"{because}; then {error}") from because
+        raise WorldError(f"{cause}; then {error}") from cause

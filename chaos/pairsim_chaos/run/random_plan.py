@@ -1,6 +1,7 @@
-"""Experiments by chance: what a seed makes of the faults that there are. Pure, so that a seed can be tried again.
+"""Plans random experiments from a list of faults and a random generator.
 
-Two faults at once are made only if neither takes a process's data along: a pair bears the loss of one copy, not of two.
+The functions are pure, so that the same seed gives the same experiments again. Two faults run at the same time only if
+neither destroys the data of a process: a pair survives the loss of one copy, not of two.
 """
 
 from __future__ import annotations
@@ -10,41 +11,41 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pairsim_chaos.experiment.experiment import Experiment, Template, Workflow
 from pairsim_chaos.experiment.faults import Fault, IOFault, PodFault, StressFault
+from pairsim_chaos.experiment.model import Experiment, Template, Workflow
 
-_SHORTEST, _LONGEST = 1.0, 8.0
+_MIN_SECONDS, _MAX_SECONDS = 1.0, 8.0
 _ENTRY = "/"
-"""No experiment's name, which the API server would refuse."""
-_PAIRS = 0.5
+"""The name of the entry template; the API server refuses it as the name of an experiment, so it never collides."""
+_PAIR_PROBABILITY = 0.5
 
 
 def faults(experiments: Sequence[Experiment]) -> list[tuple[str, Fault]]:
-    """Those that one document makes alone, by its name; workflows, schedules and checks are passed over."""
+    """Returns the experiments of a single fault, each with its name; skips workflows, schedules and checks."""
     return [(each.name, each.spec) for each in experiments if isinstance(each.spec, Fault)]
 
 
 def plan(rng: random.Random, known: Sequence[tuple[str, Fault]], number: int) -> Experiment:
-    """The next experiment: one fault for some seconds, or two of different kinds that overlap."""
+    """Returns the next experiment: one fault for some seconds, or two different faults that overlap."""
     chosen = [rng.choice(known)]
-    others = [item for item in known if _bearable(chosen[0], item)]
-    if others and rng.random() < _PAIRS:
+    others = [item for item in known if _compatible(chosen[0], item)]
+    if others and rng.random() < _PAIR_PROBABILITY:
         chosen.append(rng.choice(others))
     templates: dict[str, Template] = {}
     for name, fault in chosen:
-        deadline = round(rng.uniform(_SHORTEST, _LONGEST), 1)
-        written = msgspec.structs.replace(fault, duration="")
-        templates[name] = Template(name, type(fault).__name__, deadline, (), written, abort=False)
+        deadline = round(rng.uniform(_MIN_SECONDS, _MAX_SECONDS), 1)
+        untimed = msgspec.structs.replace(fault, duration="")
+        templates[name] = Template(name, type(fault).__name__, deadline, (), untimed, abort=False)
     children = tuple(templates)
     templates[_ENTRY] = Template(_ENTRY, "Parallel", None, children, None, abort=False)
-    told = " and ".join(f"{each.name} for {each.deadline:g} s" for each in templates.values() if each.deadline)
+    title = " and ".join(f"{each.name} for {each.deadline:g} s" for each in templates.values() if each.deadline)
     return Experiment(
-        kind="Workflow", name=f"{number}: {told}", namespace="", spec=Workflow(_ENTRY, templates), document={}, line=0
+        kind="Workflow", name=f"{number}: {title}", namespace="", spec=Workflow(_ENTRY, templates), document={}, line=0
     )
 
 
-def _bearable(one: tuple[str, Fault], other: tuple[str, Fault]) -> bool:
-    """Whether two faults may be made at once: no data goes, and neither ends the process that the other one needs."""
+def _compatible(one: tuple[str, Fault], other: tuple[str, Fault]) -> bool:
+    """Returns whether two faults may run together: no data is lost, and neither ends a process the other one needs."""
     both = (one[1], other[1])
     ending = any(isinstance(fault, PodFault) for fault in both)
     return (

@@ -1,8 +1,12 @@
-"""Runs experiments, one after the other, and gives each a verdict.
+"""Runs experiments one after the other and gives each a verdict.
 
-The order of every run: the world is whole; the probe begins; the fault is made, lasts, and is taken back, whatever
-happens meanwhile; the world becomes whole again, or does not in time; what was acknowledged is compared with what is
-there.
+Every run has the same steps:
+
+1. Wait until the world is healthy: all of its areas are redundant.
+2. Start the probe, and let it observe the undisturbed world.
+3. Inject the fault, wait until it ends, and remove it, whatever else happens.
+4. Wait until the world has recovered, or the recovery timeout has passed.
+5. Compare the state with the acknowledged commands.
 """
 
 from __future__ import annotations
@@ -14,82 +18,83 @@ from pathlib import Path
 
 import msgspec
 
-from pairsim_chaos.experiment.experiment import Experiment, Http
-from pairsim_chaos.probe.probe import Probe, missing
-from pairsim_chaos.run.cleanup import to_its_end, undone
-from pairsim_chaos.run.status_check import ask
-from pairsim_chaos.target import RefusedFaultError, World, WorldError
+from pairsim_chaos.experiment.model import Experiment, HttpCheck
+from pairsim_chaos.probe.probe import Probe, redundancy_gap
+from pairsim_chaos.run.cleanup import roll_back, run_to_completion
+from pairsim_chaos.run.status_check import request_status
+from pairsim_chaos.target import Target, UnsupportedFaultError, WorldError
 from pairsim_chaos.verdict.checks import Verdict, checks, takeovers
 
-_LOOK = 0.1
-_VERDICT = "/verdict"
+_POLL_SECONDS = 0.1
+_VERDICT_PATH = "/verdict"
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds.
+class RunTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """The times of a run, all in seconds.
 
     Attributes:
-        lead: Of calm before a fault, for comparison.
-        whole: How long a world may take to become whole, before the first fault and after each.
-        settle: How long it has to be whole afterwards; shorter than a loss takes to be seen, it proves little.
-        injection: How long a fault may take beyond its own duration.
+        warm_up: How long the undisturbed world is observed before a fault, for comparison.
+        recovery_timeout: How long the world may take to become healthy, before the first fault and after each fault.
+        settle: How long the world has to stay healthy afterwards. A time shorter than the detection of a loss would
+            prove little.
+        injection_timeout: How long the injection of a fault may take.
     """
 
-    lead: float = 2.0
-    whole: float = 60.0
+    warm_up: float = 2.0
+    recovery_timeout: float = 60.0
     settle: float = 2.0
-    injection: float = 90.0
+    injection_timeout: float = 90.0
 
 
 class Runner:
-    """Of one world."""
+    """Runs experiments against one target."""
 
-    def __init__(self, world: World, *, pace: Pace, tell: Callable[[str], None]) -> None:
-        """`tell` is told what happens, in sentences."""
-        self._world, self._pace, self._tell = world, pace, tell
+    def __init__(self, target: Target, *, timing: RunTiming, log: Callable[[str], None]) -> None:
+        """Creates a runner that passes a sentence to `log` at every step."""
+        self._target, self._timing, self._log = target, timing, log
         self._probe: Probe | None = None
 
     async def run(self, experiment: Experiment, file: Path) -> Verdict:
-        """Never raises because of the world: what went wrong is in the verdict."""
+        """Runs an experiment; the verdict holds the errors of the world, which are never raised."""
         name = experiment.name or f"{file.stem} (line {experiment.line})"
         verdict = Verdict(experiment=name, file=str(file))
         try:
-            reason = await self._world.refusal(experiment)
+            reason = await self._target.unsupported_reason(experiment)
             if reason:
                 return msgspec.structs.replace(verdict, refused=reason)
-            await self._until_whole()
+            await self._await_healthy()
             return await self._probed(experiment, verdict)
-        except RefusedFaultError as error:
+        except UnsupportedFaultError as error:
             return msgspec.structs.replace(verdict, refused=str(error))
         except WorldError as error:
             return msgspec.structs.replace(verdict, failed=str(error))
 
-    async def _asked(self, http: Http, seconds: float) -> int:
-        """Answers a `StatusCheck`: one for a verdict is answered by the probe that runs."""
-        if http.url.partition("?")[0].endswith(_VERDICT):
+    async def _handle_status_check(self, http: HttpCheck, seconds: float) -> int:
+        """Performs a status check; the running probe answers the checks that ask for a verdict."""
+        if http.url.partition("?")[0].endswith(_VERDICT_PATH):
             if self._probe is None:
                 return 503
-            return 503 if self._probe.broken() else 200
-        return await ask(http, seconds)
+            return 503 if self._probe.current_violation() else 200
+        return await request_status(http, seconds)
 
     async def _probed(self, experiment: Experiment, verdict: Verdict) -> Verdict:
         loop = asyncio.get_running_loop()
         began, failed = loop.time(), ""
         targets: tuple[str, ...] = ()
-        async with Probe(self._world) as probe:
+        async with Probe(self._target) as probe:
             self._probe = probe
             try:
-                await asyncio.sleep(self._pace.lead)
+                await asyncio.sleep(self._timing.warm_up)
                 try:
-                    targets = await self._hurt(experiment)
-                except RefusedFaultError:
+                    targets = await self._inject(experiment)
+                except UnsupportedFaultError:
                     raise
                 except WorldError as error:
                     failed = str(error)
-                    self._tell(f"{verdict.experiment}: {failed}")
-                    if _ended():
+                    self._log(f"{verdict.experiment}: {failed}")
+                    if _cancelled():
                         raise asyncio.CancelledError from error
-                not_whole = await self._whole_again(probe)
+                not_recovered = await self._await_recovery(probe)
                 found = await probe.conclude()
             finally:
                 self._probe = None
@@ -99,68 +104,70 @@ class Runner:
             failed=failed,
             targets=targets,
             seconds=loop.time() - began,
-            checks=checks(found, not_whole),
+            checks=checks(found, not_recovered),
             availability=min((one.availability for one in found), default=0.0),
-            longest=max((one.longest for one in found), default=0.0),
-            redundant_after=max(0.0, probe.whole_at - probe.lost_at) if probe.lost_at else 0.0,
+            longest=max((one.longest_pause for one in found), default=0.0),
+            redundant_after=max(0.0, probe.redundant_at - probe.lost_at) if probe.lost_at else 0.0,
             takeovers=takeovers(found),
         )
 
-    async def _hurt(self, experiment: Experiment) -> tuple[str, ...]:
-        """Makes the fault, waits for its end, and takes it back; the processes that it was made to."""
+    async def _inject(self, experiment: Experiment) -> tuple[str, ...]:
+        """Injects the fault, waits for its end, and removes it; returns the processes that it was injected into."""
         try:
-            async with asyncio.timeout(self._pace.injection):
-                injection = await self._world.inject(experiment, self._asked)
+            async with asyncio.timeout(self._timing.injection_timeout):
+                injection = await self._target.inject(experiment, self._handle_status_check)
         except TimeoutError:
-            raise WorldError(f"it could not be made within {self._pace.injection:g} s") from None
+            seconds = self._timing.injection_timeout
+            raise WorldError(f"the fault could not be injected within {seconds:g} s") from None
         try:
-            self._tell(f"{experiment.name}: made to {', '.join(injection.targets) or 'the world'}")
-            await injection.over()
+            self._log(f"{experiment.name}: injected into {', '.join(injection.targets) or 'the world'}")
+            await injection.wait()
         except BaseException as error:
-            await undone(injection.recover(), error)
+            await roll_back(injection.recover(), error)
             raise
-        await to_its_end(injection.recover())
+        await run_to_completion(injection.recover())
         return injection.targets
 
-    async def _until_whole(self) -> None:
-        """Before a fault: nobody hurts a world that is not well."""
-        reason = "no look was taken"
-        deadline = asyncio.get_running_loop().time() + self._pace.whole
+    async def _await_healthy(self) -> None:
+        """Waits until the world is healthy, because a fault proves nothing in a world that is already degraded."""
+        reason = "the world was not observed"
+        deadline = asyncio.get_running_loop().time() + self._timing.recovery_timeout
         while asyncio.get_running_loop().time() < deadline:
             try:
-                scene = await self._world.look()
+                snapshot = await self._target.snapshot()
             except WorldError as error:
                 reason = str(error)
             else:
-                reason = missing(scene) or ("" if scene.places else "the world has no areas")
+                reason = redundancy_gap(snapshot) or ("" if snapshot.areas else "the world has no areas")
             if not reason:
                 return
-            await asyncio.sleep(_LOOK)
-        raise WorldError(f"the world was not whole before it, so it was not made: {reason}")
+            await asyncio.sleep(_POLL_SECONDS)
+        raise WorldError(f"the fault was not injected because the world was not redundant before it: {reason}")
 
-    async def _whole_again(self, probe: Probe) -> str:
-        """After a fault; why it is not whole for good in time, empty if it is.
+    async def _await_recovery(self, probe: Probe) -> str:
+        """Waits until the world has recovered; returns why it has not recovered in time, else an empty string.
 
-        Whole for a moment proves nothing: whoever looks after the world may not have seen the loss yet.
+        A single healthy observation proves nothing, because the controller may not have detected the loss yet.
         """
         now = asyncio.get_running_loop().time
-        deadline, since, reason = now() + self._pace.whole + self._pace.settle, now(), ""
+        deadline = now() + self._timing.recovery_timeout + self._timing.settle
+        since, reason = now(), ""
         while now() < deadline:
             await probe.refresh()
-            if probe.missing:
-                since, reason = now(), probe.missing
-            elif now() - since >= self._pace.settle:
+            if probe.redundancy_gap:
+                since, reason = now(), probe.redundancy_gap
+            elif now() - since >= self._timing.settle:
                 return ""
-            await asyncio.sleep(_LOOK)
-        return f"not within {self._pace.whole:g} s: {reason}"
+            await asyncio.sleep(_POLL_SECONDS)
+        return f"the world was not redundant within {self._timing.recovery_timeout:g} s: {reason}"
 
 
-def _ended() -> bool:
-    """Whether the run was told to end while something else failed."""
+def _cancelled() -> bool:
+    """Returns whether the run was cancelled while another error was handled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def seed_or_new(seed: int | None) -> int:
-    """The seed that was given, or one that can be given again."""
+    """Returns the given seed, or a new random seed that a user can pass again."""
     return seed if seed is not None else random.SystemRandom().randrange(2**32)

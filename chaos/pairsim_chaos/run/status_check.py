@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import aiohttp
 
-from pairsim_chaos.experiment.experiment import Http
+from pairsim_chaos.experiment.model import HttpCheck
 
 
-async def ask(http: Http, seconds: float) -> int:
-    """Asks a URL; 0 if it does not answer."""
+async def request_status(http: HttpCheck, seconds: float) -> int:
+    """Returns the status code of the answer; 0 if the URL does not answer within the given seconds."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as session,

@@ -1,1 +1,1 @@
-"""Experiment files: YAML with line numbers, the schemas of Chaos Mesh, its quantities."""
+"""Experiment files: YAML with line numbers, the schemas of Chaos Mesh, and the quantities that its fields hold."""

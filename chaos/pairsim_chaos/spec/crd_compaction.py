@@ -1,7 +1,7 @@
 """Makes the packaged schemas (`crds`) from the CRDs of Chaos Mesh: `python -m (this module) FOLDER`.
 
-The CRDs are 1.5 MB, most of it prose and the same specs again and again. Kept is what a check needs: of a spec that is
-embedded in another kind only its name, of kinds that pairsim cannot run only that they exist.
+The CRDs are 1.5 MB; most of that is prose and repeated specs. The packaged schemas keep only the parts that a check
+needs: a spec embedded in another kind is replaced by its name, and a kind that pairsim cannot run may hold anything.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 from pairsim_chaos.spec.schema import CRDS, Schema
 
 VERSION = "2.8"
-"""Of Chaos Mesh; the API version is chaos-mesh.org/v1alpha1."""
+"""The version of Chaos Mesh; its API version is chaos-mesh.org/v1alpha1."""
 
 NOTICE = (
     "From the CustomResourceDefinitions of Chaos Mesh. Copyright Chaos Mesh Authors. Licensed under the Apache License,"
@@ -32,22 +32,22 @@ _FILES = {
     "Workflow": "workflows",
     "Schedule": "schedules",
 }
-"""File of each kind. A kind stands after those that it embeds."""
+"""The CRD file of each kind; a kind comes after the kinds that it embeds."""
 
-_LEFT_OUT = frozenset({"description", "default", "x-kubernetes-map-type"}) | frozenset(
+_REMOVED_KEYS = frozenset({"description", "default", "x-kubernetes-map-type"}) | frozenset(
     f"x-kubernetes-list-{word}" for word in ("type", "map-keys")
 )
 _ANYTHING: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def compact(folder: Path) -> dict[str, Schema]:
-    """The packaged schema of every kind.
+    """Returns the packaged schema of every kind.
 
     Args:
-        folder: With the CRDs, one file a kind.
+        folder: The folder with the CRDs, one file for each kind.
 
     Raises:
-        OSError: One is not there.
+        OSError: A file is missing.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     specs: dict[str, Schema] = {}
@@ -55,44 +55,47 @@ def compact(folder: Path) -> dict[str, Schema]:
     for kind, file in _FILES.items():
         crd = yaml.load((folder / f"{file}.yaml").read_text(), loader)  # noqa: S506 - a safe loader, in C where there is one
         names = crd["spec"]["names"]
-        spec = _bare(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"])
+        spec = _stripped(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"])
         packaged[kind] = {
             "notice": NOTICE,
             "chaosMesh": VERSION,
             "kind": names["kind"],
             "plural": names["plural"],
-            "spec": _named(spec, specs),
+            "spec": _with_references(spec, specs),
         }
         specs[kind] = spec
     return packaged
 
 
-def _bare(schema: Schema, *, names: bool = False) -> Schema:
-    """Without what no check needs. `names`: its keys are names of fields, not words of the schema language."""
+def _stripped(schema: Schema, *, names: bool = False) -> Schema:
+    """Removes the keys that checks do not need.
+
+    `names` says that the keys are names of fields and not words of the schema language.
+    """
     return {
-        key: _bare(value, names=key == "properties" and not names) if isinstance(value, dict) else value
+        key: _stripped(value, names=key == "properties" and not names) if isinstance(value, dict) else value
         for key, value in schema.items()
-        if names or key not in _LEFT_OUT
+        if names or key not in _REMOVED_KEYS
     }
 
 
-def _named(schema: Schema, specs: dict[str, Schema]) -> Schema:
-    """With a name in place of each embedded spec."""
-    return {key: _name(key, value, specs) if isinstance(value, dict) else value for key, value in schema.items()}
+def _with_references(schema: Schema, specs: dict[str, Schema]) -> Schema:
+    """Replaces each embedded spec by a reference to its kind."""
+    return {key: _reference(key, value, specs) if isinstance(value, dict) else value for key, value in schema.items()}
 
 
-def _name(key: str, value: Schema, specs: dict[str, Schema]) -> Schema:
+def _reference(key: str, value: Schema, specs: dict[str, Schema]) -> Schema:
     same = next((kind for kind, spec in specs.items() if spec == value), None)
     if same is not None:
         return {"$kind": same}
-    return _ANYTHING if key.endswith("Chaos") else _named(value, specs)
+    return _ANYTHING if key.endswith("Chaos") else _with_references(value, specs)
 
 
-def written(schema: Schema) -> str:
-    """The text of a packaged file."""
+def to_json(schema: Schema) -> str:
+    """Returns the text of a packaged file."""
     return json.dumps(schema, separators=(",", ":"), sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":
     for _kind, _schema in compact(Path(sys.argv[1])).items():
-        (CRDS / f"{_kind}.json").write_text(written(_schema))
+        (CRDS / f"{_kind}.json").write_text(to_json(_schema))

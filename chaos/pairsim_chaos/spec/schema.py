@@ -1,7 +1,7 @@
-"""The schemas of Chaos Mesh's kinds, as strict as `kubectl --validate=strict` is.
+"""The schemas of Chaos Mesh's kinds, applied as strictly as `kubectl --validate=strict` does.
 
-A structural schema says which fields there are, and the API server drops the others in silence: a slip of the pen in
-`direction` makes another experiment. Here an unknown field is an error.
+A structural schema lists the fields of a kind, and the API server silently drops all others: a typing error in
+`direction` would turn the file into another experiment. Here an unknown field is an error.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ Schema: TypeAlias = dict[str, object]
 
 API_VERSION = "chaos-mesh.org/v1alpha1"
 FAULTS = ("PodChaos", "NetworkChaos", "StressChaos", "TimeChaos", "IOChaos")
-"""Kinds that are one fault."""
+"""The kinds that describe a single fault."""
+INSTANT_ACTIONS = ("pod-kill", "container-kill")
+"""The actions of `PodChaos` that are complete at once and have no duration."""
 KINDS = (*FAULTS, "Schedule", "Workflow", "StatusCheck")
 CRDS = Path(__file__).parents[1] / "crds"
 
-_FILLED_IN = ("gap",)
-"""Required fields that Chaos Mesh's mutating webhook fills in, with a value that means what no value would."""
+_DEFAULTED_FIELDS = ("gap",)
+"""Required fields that Chaos Mesh's mutating webhook fills in, with a value that has the meaning of a missing field."""
 
 _METADATA: Schema = {
     "type": "object",
@@ -30,7 +32,7 @@ _METADATA: Schema = {
         **{name: {"type": "string"} for name in ("name", "generateName", "namespace")},
         **{name: {"type": "object", "additionalProperties": {"type": "string"}} for name in ("labels", "annotations")},
         "finalizers": {"type": "array", "items": {"type": "string"}},
-        # Of a file that was read back from a cluster.
+        # These fields appear in files that were read back from a cluster.
         **{
             name: {}
             for name in (
@@ -47,15 +49,15 @@ _METADATA: Schema = {
         },
     },
 }
-"""ObjectMeta; the CRDs leave it to the API server."""
+"""The schema of ObjectMeta, which the CRDs leave to the API server."""
 
 
 def strict(schema: Schema) -> Schema:
-    """The JSON Schema (draft 4) of a structural schema, with unknown fields refused.
+    """Returns the JSON Schema (draft 4) of a structural schema; the result rejects unknown fields.
 
-    Fields stay free where the schema says so (`additionalProperties`, `x-kubernetes-preserve-unknown-fields`) and
-    where it does not speak of fields at all. Null is what a field may be that is `nullable`. Source of the rules:
-    Kubernetes' "Extend the Kubernetes API with CustomResourceDefinitions".
+    Any field stays allowed where the schema says so (`additionalProperties`, `x-kubernetes-preserve-unknown-fields`)
+    and where it lists no fields. A `nullable` field may be null. Source of the rules: Kubernetes' "Extend the
+    Kubernetes API with CustomResourceDefinitions".
     """
     if schema.get("x-kubernetes-embedded-resource"):
         schema = {**schema, "properties": {**_embedded(), **_mapping(schema.get("properties"))}}
@@ -71,7 +73,7 @@ def strict(schema: Schema) -> Schema:
         made["additionalProperties"] = False
     required = made.get("required")
     if isinstance(required, list):
-        made["required"] = [name for name in required if name not in _FILLED_IN]
+        made["required"] = [name for name in required if name not in _DEFAULTED_FIELDS]
     if made.get("type") == "integer":
         bits = 31 if schema.get("format") == "int32" else 63
         made = {"minimum": -(2**bits), "maximum": 2**bits - 1, **made}
@@ -94,21 +96,21 @@ def _mapping(value: object) -> Schema:
 
 @functools.cache
 def spec_schema(kind: str) -> Schema:
-    """The structural schema of a kind's spec, with the specs that it embeds."""
+    """Returns the structural schema of a kind's spec, with the specs that it embeds."""
     packaged = json.loads((CRDS / f"{kind}.json").read_text())
-    return _mapping(_unfolded(packaged["spec"]))
+    return _mapping(_dereferenced(packaged["spec"]))
 
 
-def _unfolded(value: object) -> object:
+def _dereferenced(value: object) -> object:
     if isinstance(value, dict):
         kind = value.get("$kind")
-        return spec_schema(kind) if isinstance(kind, str) else {key: _unfolded(each) for key, each in value.items()}
+        return spec_schema(kind) if isinstance(kind, str) else {key: _dereferenced(each) for key, each in value.items()}
     return value
 
 
 @functools.cache
 def validator(kind: str) -> Draft4Validator:
-    """Checks whole documents of a kind.
+    """Returns a validator for whole documents of a kind.
 
     Args:
         kind: One of `KINDS`.
@@ -129,6 +131,6 @@ def validator(kind: str) -> Draft4Validator:
 
 @functools.cache
 def plural(kind: str) -> str:
-    """The name of a kind in the API's paths."""
+    """Returns the name of a kind in paths of the API."""
     name = json.loads((CRDS / f"{kind}.json").read_text())["plural"]
     return str(name)

@@ -1,1 +1,1 @@
-"""What an experiment showed: each invariant held or not, and how it is told."""
+"""Verdicts: whether each invariant held in an experiment, and how that is reported."""

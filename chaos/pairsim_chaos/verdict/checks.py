@@ -1,7 +1,7 @@
-"""Judges what a probe found; pure.
+"""Judges the findings of a probe; pure functions.
 
-A check that had nothing to look at has not held: a probe that acknowledged no command, saw no tick or compared no
-digest proves nothing.
+A check without evidence has not held: a probe that received no acknowledgement, saw no tick or compared no digest
+proves nothing.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from pairsim_chaos.probe.area import Findings
-from pairsim_chaos.probe.ledger import Account
+from pairsim_chaos.probe.area_evidence import AreaFindings
+from pairsim_chaos.probe.ledger import Reconciliation
 from pairsim_chaos.probe.violations import Violations
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One invariant in one experiment.
+    """The result of one invariant in one experiment.
 
     Attributes:
-        name: What must hold.
-        held: Whether it did.
-        figure: What was counted.
-        reasons: Sentences; why it did not hold, area by area.
-        violated: Whether something was seen that must not be; else it has not held for want of evidence.
+        name: The invariant.
+        held: Whether the invariant held.
+        figure: The counts behind the result.
+        reasons: Why the invariant did not hold, as sentences, area by area.
+        violated: Whether a violation was observed; if not, an invariant that has not held lacks evidence.
     """
 
     name: str
@@ -33,8 +33,13 @@ class Check(msgspec.Struct, frozen=True):
     violated: bool = False
 
 
-class TakeoverSeen(msgspec.Struct, frozen=True):
-    """A takeover; `pause` is seconds without an acknowledgement around it."""
+class TakeoverReport(msgspec.Struct, frozen=True):
+    """A takeover as it is reported.
+
+    Attributes:
+        before, after: The names of the replica that was active before, and of the one that took over.
+        pause: Seconds without an acknowledgement around the takeover.
+    """
 
     area: str
     term: int
@@ -44,20 +49,21 @@ class TakeoverSeen(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one experiment.
+    """The verdict on one experiment. The field names are the keys of the JSON report.
 
     Attributes:
-        experiment: Its name.
-        file: Where it stands.
-        refused: Why it was not made; empty if it was.
-        made: Whether it came so far that there is something to judge.
-        failed: Why it could not be made as it is written, or not be taken back; empty if it could.
-        targets: The processes that it was made to.
-        seconds: How long it was probed.
-        checks: All of what must hold; none if it was refused.
-        availability: The worst of all areas, 0 to 1.
-        longest: Seconds without an acknowledgement, the longest of all areas.
-        redundant_after: Seconds from the first loss of redundancy to when all areas were redundant for good.
+        experiment: The name of the experiment.
+        file: The path of its file.
+        refused: Why the target does not support the experiment; empty if it does.
+        made: Whether the experiment ran far enough for a judgement.
+        failed: Why the fault could not be injected as written, or not be removed; empty if it could.
+        targets: The processes that the fault was injected into.
+        seconds: How long the world was probed.
+        checks: The results of all invariants; empty if the experiment was refused.
+        availability: The lowest availability of all areas, from 0 to 1.
+        longest: The longest time without an acknowledgement in any area, in seconds.
+        redundant_after: Seconds from the first loss of redundancy until all areas stayed redundant; 0 without a loss.
+        takeovers: The takeovers of all areas.
     """
 
     experiment: str
@@ -71,27 +77,37 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     availability: float = 0.0
     longest: float = 0.0
     redundant_after: float = 0.0
-    takeovers: tuple[TakeoverSeen, ...] = ()
+    takeovers: tuple[TakeoverReport, ...] = ()
 
     @property
     def held(self) -> bool:
-        """Whether everything held, of what was made."""
+        """Returns whether the experiment ran as written and all its invariants held."""
         return not self.failed and all(check.held for check in self.checks)
 
 
-def checks(found: Sequence[Findings], not_redundant: str) -> tuple[Check, ...]:
-    """What held of what must hold.
+def checks(found: Sequence[AreaFindings], not_redundant: str) -> tuple[Check, ...]:
+    """Returns the results of all invariants.
 
     Args:
-        found: Of every area.
-        not_redundant: Why the world is not whole at the end; empty if it is.
+        found: The findings of every area.
+        not_redundant: Why the world is not redundant at the end; empty if it is redundant.
     """
     return (
         _durable(found),
         _conserved(found),
-        _violations("no tick is undone or changed", found, lambda one: one.undone, lambda one: one.ticks, "ticks seen"),
-        _violations("one active in a term", found, lambda one: one.actives, lambda one: one.statuses, "statuses"),
-        _violations("one pod labelled active", found, lambda one: one.labels, lambda one: one.labelled, "looks"),
+        _violation_check(
+            "no tick is undone or changed", found, lambda one: one.undone_ticks, lambda one: one.ticks, "ticks seen"
+        ),
+        _violation_check(
+            "one active in a term", found, lambda one: one.double_actives, lambda one: one.statuses, "statuses"
+        ),
+        _violation_check(
+            "one pod labelled active",
+            found,
+            lambda one: one.double_labels,
+            lambda one: one.label_sets,
+            "label sets",
+        ),
         _digests(found),
         Check(
             "redundant at the end",
@@ -102,86 +118,94 @@ def checks(found: Sequence[Findings], not_redundant: str) -> tuple[Check, ...]:
     )
 
 
-def takeovers(found: Iterable[Findings]) -> tuple[TakeoverSeen, ...]:
-    """Of all areas, in their order."""
+def takeovers(found: Iterable[AreaFindings]) -> tuple[TakeoverReport, ...]:
+    """Returns the takeovers of all areas, in the order of areas."""
     return tuple(
-        TakeoverSeen(one.area, seen.term, seen.before, seen.after, pause)
+        TakeoverReport(one.area, seen.term, seen.before, seen.after, pause)
         for one in found
         for seen, pause in one.takeovers
     )
 
 
-def _durable(found: Sequence[Findings]) -> Check:
-    accounts = _accounts(found)
-    lost = sum(len(each.lost) for _, each in accounts)
-    acknowledged = sum(each.acknowledged for _, each in accounts)
+def _durable(found: Sequence[AreaFindings]) -> Check:
+    reconciled = _reconciliations(found)
+    lost = sum(len(each.lost) for _, each in reconciled)
+    acknowledged = sum(each.acknowledged for _, each in reconciled)
     return _check(
         "no acknowledged command is lost",
         f"{lost} of {acknowledged:,} lost",
         [
             *([] if found else ["no area was probed"]),
-            *(f"{one.area}: the state cannot be compared: {one.unread}" for one in found if one.account is None),
-            *(f"{area}: no command was acknowledged" for area, each in accounts if not each.acknowledged),
+            *(
+                f"{one.area}: the state cannot be compared: {one.unread_reason}"
+                for one in found
+                if one.reconciliation is None
+            ),
+            *(f"{area}: no command was acknowledged" for area, each in reconciled if not each.acknowledged),
         ],
-        [f"{area}: {_some(each.lost)} not there" for area, each in accounts if each.lost],
+        [f"{area}: {_shorten(each.lost)} missing from the state" for area, each in reconciled if each.lost],
     )
 
 
-def _conserved(found: Sequence[Findings]) -> Check:
-    accounts = _accounts(found)
-    wrong = sum(len(each.doubled) + len(each.revived) + each.refused.count for _, each in accounts)
+def _conserved(found: Sequence[AreaFindings]) -> Check:
+    reconciled = _reconciliations(found)
+    wrong = sum(len(each.doubled) + len(each.revived) + each.refused.count for _, each in reconciled)
     return _check(
         "nothing is done twice",
         f"{wrong} wrong",
-        [f"{one.area}: the state cannot be compared" for one in found if one.account is None],
+        [f"{one.area}: the state cannot be compared" for one in found if one.reconciliation is None],
         [
-            *(f"{area}: {_some(each.doubled)} there more than once" for area, each in accounts if each.doubled),
-            *(f"{area}: {_some(each.revived)} there after the end" for area, each in accounts if each.revived),
-            *(f"{area}: {sentence}" for area, each in accounts for sentence in each.refused.sentences),
+            *(f"{area}: {_shorten(each.doubled)} present more than once" for area, each in reconciled if each.doubled),
+            *(
+                f"{area}: {_shorten(each.revived)} present after their acknowledged end"
+                for area, each in reconciled
+                if each.revived
+            ),
+            *(f"{area}: {sentence}" for area, each in reconciled for sentence in each.refused.sentences),
         ],
     )
 
 
-def _accounts(found: Iterable[Findings]) -> list[tuple[str, Account]]:
-    return [(one.area, one.account) for one in found if one.account is not None]
+def _reconciliations(found: Iterable[AreaFindings]) -> list[tuple[str, Reconciliation]]:
+    return [(one.area, one.reconciliation) for one in found if one.reconciliation is not None]
 
 
-def _digests(found: Sequence[Findings]) -> Check:
-    compared = sum(one.digests for one in found)
-    wrong = sum(one.unequal.count + one.divergences.count for one in found)
+def _digests(found: Sequence[AreaFindings]) -> Check:
+    compared = sum(one.digests_compared for one in found)
+    wrong = sum(one.unequal_digests.count + one.divergences.count for one in found)
     return _check(
         "replicas agree bit for bit",
         f"{wrong} of {compared:,} digests differ",
-        [f"{one.area}: no digests could be compared" for one in found if not one.digests],
-        [*_sentences(found, lambda one: one.unequal), *_sentences(found, lambda one: one.divergences)],
+        [f"{one.area}: no digests could be compared" for one in found if not one.digests_compared],
+        [*_sentences(found, lambda one: one.unequal_digests), *_sentences(found, lambda one: one.divergences)],
     )
 
 
-def _violations(
+def _violation_check(
     name: str,
-    found: Sequence[Findings],
-    of: Callable[[Findings], Violations],
-    evidence: Callable[[Findings], int],
-    what: str,
+    found: Sequence[AreaFindings],
+    violations_of: Callable[[AreaFindings], Violations],
+    evidence: Callable[[AreaFindings], int],
+    noun: str,
 ) -> Check:
-    count = sum(of(one).count for one in found)
-    figure = f"{count} of {sum(map(evidence, found)):,} {what}"
-    nothing = [f"{one.area}: no {what}" for one in found if not evidence(one)]
-    return _check(name, figure, nothing, list(_sentences(found, of)))
+    count = sum(violations_of(one).count for one in found)
+    figure = f"{count} of {sum(map(evidence, found)):,} {noun}"
+    nothing = [f"{one.area}: no {noun}" for one in found if not evidence(one)]
+    return _check(name, figure, nothing, list(_sentences(found, violations_of)))
 
 
-def _sentences(found: Iterable[Findings], of: Callable[[Findings], Violations]) -> Iterator[str]:
+def _sentences(found: Iterable[AreaFindings], violations_of: Callable[[AreaFindings], Violations]) -> Iterator[str]:
     for one in found:
-        yield from (f"{one.area}: {sentence}" for sentence in of(one).sentences)
+        yield from (f"{one.area}: {sentence}" for sentence in violations_of(one).sentences)
 
 
-def _check(name: str, figure: str, wanting: Sequence[str], violations: Sequence[str]) -> Check:
-    """It has held if no evidence is wanting, and none shows a violation."""
-    reasons = (*violations, *wanting)
+def _check(name: str, figure: str, missing_evidence: Sequence[str], violations: Sequence[str]) -> Check:
+    """Returns a check that has held if no evidence is missing and violations were not observed."""
+    reasons = (*violations, *missing_evidence)
     return Check(name, held=not reasons, figure=figure, reasons=reasons, violated=bool(violations))
 
 
-def _some(entities: Sequence[int]) -> str:
-    shown = ", ".join(str(entity) for entity in entities[:3])
+def _shorten(entities: Sequence[int]) -> str:
+    listed = ", ".join(str(entity) for entity in entities[:3])
     count = len(entities)
-    return f"{count} entit{'y' if count == 1 else 'ies'} ({shown}{', ...' if count > 3 else ''})"
+    return f"{count} entit{'y' if count == 1 else 'ies'} ({listed}{', ...' if count > 3 else ''})"

@@ -1,4 +1,4 @@
-"""Verdicts as a table for people, as JSON for programs, and as JUnit's XML for CI."""
+"""Formats verdicts as a table for people, as JSON for programs, and as JUnit XML for CI."""
 
 from __future__ import annotations
 
@@ -12,55 +12,58 @@ from pairsim_chaos.verdict.checks import Verdict
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
-    """One line an experiment, with what did not hold below it."""
-    shown = Table(title=summary(verdicts), title_justify="left")
-    shown.add_column("experiment", no_wrap=True)
-    shown.add_column("verdict", no_wrap=True)
+    """Returns a table with one row for each experiment."""
+    rows = Table(title=summary(verdicts), title_justify="left")
+    rows.add_column("experiment", no_wrap=True)
+    rows.add_column("verdict", no_wrap=True)
     for name in ("acknowledged", "lost", "available", "longest pause", "takeovers", "redundant after"):
-        shown.add_column(name, justify="right")
+        rows.add_column(name, justify="right")
     for verdict in verdicts:
-        shown.add_row(verdict.experiment, *_cells(verdict))
-    return shown
+        rows.add_row(verdict.experiment, *_cells(verdict))
+    return rows
 
 
 def explanations(verdicts: Sequence[Verdict]) -> list[str]:
-    """Sentences: what was refused, what failed, what did not hold."""
-    told = []
+    """Returns a sentence for every refusal, every failure and every reason of an invariant that did not hold."""
+    sentences = []
     for verdict in verdicts:
         if verdict.refused:
-            told.append(f"{verdict.experiment}: not made here: {verdict.refused}")
+            sentences.append(f"{verdict.experiment}: not supported here: {verdict.refused}")
         if verdict.failed:
-            told.append(f"{verdict.experiment}: FAILED: {verdict.failed}")
+            sentences.append(f"{verdict.experiment}: FAILED: {verdict.failed}")
         for check in verdict.checks:
-            told += [f"{verdict.experiment}: NOT HELD: {check.name}: {reason}" for reason in check.reasons]
-    return told
+            sentences += [f"{verdict.experiment}: NOT HELD: {check.name}: {reason}" for reason in check.reasons]
+    return sentences
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """In one line."""
+    """Returns the result of all experiments in one line."""
     tried = [verdict for verdict in verdicts if not verdict.refused]
-    bad, unmade = sum(v.made and not v.held for v in tried), sum(not v.made for v in tried)
+    bad, not_run = sum(v.made and not v.held for v in tried), sum(not v.made for v in tried)
     refused = len(verdicts) - len(tried)
-    wrong = [f"{count} {what}" for count, what in ((bad, "NOT HELD"), (unmade, "WITHOUT A VERDICT")) if count]
-    told = f"{len(tried)} experiment{'s' * (len(tried) != 1)}: {', '.join(wrong) or 'all held'}"
+    wrong = [f"{count} {label}" for count, label in ((bad, "NOT HELD"), (not_run, "WITHOUT A VERDICT")) if count]
+    text = f"{len(tried)} experiment{'s' * (len(tried) != 1)}: {', '.join(wrong) or 'all held'}"
     if not tried:
-        told = "no experiment was made"
-    return told + (f", {refused} not made here" if refused else "")
+        text = "no experiment ran"
+    return text + (f", {refused} not supported here" if refused else "")
 
 
 def all_held(verdicts: Sequence[Verdict]) -> bool:
-    """Whether something was made, and everything that was to be held."""
+    """Returns whether at least one experiment ran, and all experiments held."""
     return any(verdict.made for verdict in verdicts) and all(verdict.held for verdict in verdicts)
 
 
 def as_json(verdicts: Sequence[Verdict]) -> bytes:
-    """One document; `held` says that something was made, and that all of it held."""
+    """Returns a JSON document; `held` says that at least one experiment ran, and that all of them held."""
     body = {"held": all_held(verdicts), "experiments": [_document(each) for each in verdicts]}
     return msgspec.json.format(msgspec.json.encode(body))
 
 
 def as_junit(verdicts: Sequence[Verdict]) -> bytes:
-    """A test suite per experiment, a test case per check; refused ones are skipped, with the reason."""
+    """Returns JUnit XML: a test suite for each experiment, a test case for each check.
+
+    The test cases of refused experiments are skipped, with the reason.
+    """
     root = ET.Element("testsuites", name="pairsim-chaos")
     for verdict in verdicts:
         cases = [("made as written", verdict.failed, ())] + [
@@ -88,7 +91,7 @@ def _document(verdict: Verdict) -> dict[str, object]:
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
     if verdict.refused:
-        return ("not made here", *("",) * 6)
+        return ("not supported", *("",) * 6)
     if not verdict.made:
         return ("[bold red]NO VERDICT[/bold red]", *("",) * 6)
     durable = verdict.checks[0].figure if verdict.checks else ""

@@ -1,4 +1,4 @@
-"""`make soak SECONDS=...` runs random experiments against a new world."""
+"""Runs random experiments against a new local world: `make soak SECONDS=...`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from pathlib import Path
 import click
 
 from tests.harness import ROOT
-from tests.process.chaos.worlds import CHAOS, EXPERIMENTS, running_world
+from tests.process.chaos.attacked_worlds import CHAOS, EXPERIMENTS, attacked_world
 
-LEFT_OUT = {"game-day", "schedule-kill-active"}
+SKIPPED = {"game-day", "schedule-kill-active"}
 
 
 @click.command()
 @click.option("--seconds", type=float, default=600.0, show_default=True)
 @click.option("--seed", type=int, default=None)
 def main(seconds: float, seed: int | None) -> None:
-    """Ends with the exit code of `pairsim-chaos soak`; a failure can be repeated with the seed that it prints."""
-    files = sorted(str(path) for path in EXPERIMENTS.glob("*.yaml") if path.stem not in LEFT_OUT)
+    """Run a soak and end with its exit code; a failure can be repeated with the printed seed."""
+    files = sorted(str(path) for path in EXPERIMENTS.glob("*.yaml") if path.stem not in SKIPPED)
     chosen = [] if seed is None else ["--seed", str(seed)]
-    with (
-        tempfile.TemporaryDirectory(prefix="pairsim-soak-") as folder,
-        running_world(Path(folder), "--isolate") as world,
-    ):
-        command = [*CHAOS, "soak", "--port", world.port, "--seconds", str(seconds), "--calm", "0.5", *chosen, *files]
+    with tempfile.TemporaryDirectory(prefix="pairsim-soak-") as folder, attacked_world(Path(folder), "--isolate") as up:
+        command = [*CHAOS, "soak", "--port", up.port, "--seconds", str(seconds), "--warm-up", "0.5", *chosen, *files]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
     sys.exit(code)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.process.chaos.worlds import EXPERIMENTS, run
+from tests.process.chaos.attacked_worlds import EXPERIMENTS, run
 from tests.process.monitoring.prometheus import Prometheus
 from tests.process.monitoring.test_alerts import TAKEN_OVER, redundant, scraped
 from tests.process.world.running_worlds import RunningWorld, until

@@ -11,10 +11,10 @@ import yaml
 
 from pairsim.cli import main
 from pairsim.model.documents.world import load_world
-from pairsim_chaos.cluster.force_delete import written_down
+from pairsim_chaos.cluster.force_delete import pod_records
 from pairsim_chaos.cluster.progress import NODES
-from pairsim_chaos.experiment.experiment import load_experiments
 from pairsim_chaos.experiment.faults import IOFault
+from pairsim_chaos.experiment.loader import load_experiments
 from pairsim_chaos.spec.schema import KINDS, plural
 from tests.unit.manifests.rendered import (
     MANIFESTS,
@@ -218,9 +218,9 @@ def test_experiments_come_with_a_verdict_in_the_worlds_image_and_with_rights_of_
     seen = {resource for rule in role["rules"] if "list" in rule["verbs"] for resource in rule["resources"]}
     assert seen >= {*made, NODES}
     forced = {resource for rule in role["rules"] if "patch" in rule["verbs"] for resource in rule["resources"]}
-    assert forced == {kind for kind in made if written_down(kind)}
+    assert forced == {kind for kind in made if pod_records(kind)}
     deleted = {resource for rule in role["rules"] if "delete" in rule["verbs"] for resource in rule["resources"]}
-    assert deleted == {*made, *filter(None, map(written_down, made))}
+    assert deleted == {*made, *filter(None, map(pod_records, made))}
 
 
 def test_a_volume_can_be_moved_beside_itself_where_experiments_are_made(tmp_path: Path) -> None:

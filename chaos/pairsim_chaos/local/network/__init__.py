@@ -1,1 +1,1 @@
-"""Faults of the links between local processes."""
+"""Faults of the network links between local processes."""

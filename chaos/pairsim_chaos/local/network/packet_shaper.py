@@ -1,7 +1,7 @@
-"""A process that makes the link of one network namespace bad: `python -m (this module) QUEUE SHAPE SECONDS`.
+"""A process that degrades the links of one network namespace: `python -m (this module) QUEUE SHAPE SECONDS`.
 
-It prints `ready` when packets wait for it, and ends by a signal, or after SECONDS, whatever became of whoever started
-it. Copies of packets are sent with a mark that the rules of iptables leave alone.
+The process prints `ready` once it receives packets. It ends at a signal, and after SECONDS at the latest, even if its
+parent is gone. Copies of packets carry a mark that the rules of iptables exempt.
 """
 
 from __future__ import annotations
@@ -16,55 +16,59 @@ import time
 
 import msgspec
 
-from pairsim_chaos.local.network.nfqueue import Queue
-from pairsim_chaos.local.network.shape_model import Shape, Shaper, flipped
+from pairsim_chaos.local.network.nfqueue import PacketQueue
+from pairsim_chaos.local.network.shape_model import Shape, Shaper, flip_bit
 
 MARK = 0x5053
 _SO_MARK = 36
-_NAP = 0.5
+_MAX_WAIT_SECONDS = 0.5
 
 
 def main(queue_number: int, shape: Shape, seconds: float) -> None:
-    """Shapes until a signal comes, or the time is over; then everything that still waits is let go."""
-    rng = random.Random()  # noqa: S311 - luck of packets
-    shaper, queue, waiting = Shaper(shape, rng), Queue(queue_number), _Waiting(rng)
+    """Shapes packets until a signal arrives or the time is over; then all waiting packets are released."""
+    rng = random.Random()  # noqa: S311 - random packet loss needs no secrecy
+    shaper, queue, delayed = Shaper(shape, rng), PacketQueue(queue_number), DelayedPackets(rng)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     end = time.monotonic() + seconds
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     try:
         while (now := time.monotonic()) < end:
-            waiting.release(queue, now)
-            select.select([queue], [], [], min(_NAP, waiting.pause(time.monotonic())))
+            delayed.release(queue, now)
+            select.select([queue], [], [], min(_MAX_WAIT_SECONDS, delayed.next_wait(time.monotonic())))
             now = time.monotonic()
             for packet in queue.packets():
                 fate = shaper.fate(now, len(packet.payload))
                 if fate.release is None:
                     queue.drop(packet.number)
                 else:
-                    waiting.add(fate.release, packet.number, packet.payload, twice=fate.twice, corrupt=fate.corrupt)
+                    delayed.add(fate.release, packet.number, packet.payload, twice=fate.twice, corrupt=fate.corrupt)
     finally:
-        waiting.release(queue, float("inf"))
+        delayed.release(queue, float("inf"))
         queue.close()
 
 
-class _Waiting:
-    """Packets that go on later; the kernel holds them, and bounds how many there are."""
+class DelayedPackets:
+    """Packets that pass later; the kernel holds them and bounds their number."""
 
     def __init__(self, rng: random.Random) -> None:
+        """Creates an empty heap; `rng` chooses the bits of corrupted packets."""
         self._random = rng
         self._heap: list[tuple[float, int, bytes | None, bytes | None]] = []
         self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
         self._raw.setsockopt(socket.SOL_SOCKET, _SO_MARK, MARK)
 
     def add(self, at: float, number: int, payload: bytes, *, twice: bool, corrupt: bool) -> None:
-        changed = flipped(payload, self._random) if corrupt else None
+        """Adds a packet that passes at a time of the monotonic clock, in seconds."""
+        changed = flip_bit(payload, self._random) if corrupt else None
         heapq.heappush(self._heap, (at, number, changed, (changed or payload) if twice else None))
 
-    def pause(self, now: float) -> float:
-        return max(0.0, self._heap[0][0] - now) if self._heap else _NAP
+    def next_wait(self, now: float) -> float:
+        """Returns the seconds until the next packet passes."""
+        return max(0.0, self._heap[0][0] - now) if self._heap else _MAX_WAIT_SECONDS
 
-    def release(self, queue: Queue, now: float) -> None:
+    def release(self, queue: PacketQueue, now: float) -> None:
+        """Lets all packets pass that are due, and sends the copies of duplicated ones."""
         while self._heap and self._heap[0][0] <= now:
             _, number, changed, copy = heapq.heappop(self._heap)
             queue.accept(number, changed)

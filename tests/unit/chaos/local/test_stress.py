@@ -1,4 +1,4 @@
-"""How hard a target is stressed, as Chaos Mesh's own stressors read the same file."""
+"""The load on a target, computed as Chaos Mesh's own stressors do."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pairsim_chaos.experiment.experiment import load_experiments
 from pairsim_chaos.experiment.faults import Memory, StressFault, Stressors
-from pairsim_chaos.local.stress import MEMORY_LIMIT, refusal, workers
+from pairsim_chaos.experiment.loader import load_experiments
+from pairsim_chaos.local.stress import MEMORY_LIMIT, unsupported_reason, workers
 
 FILE = Path(__file__).parents[4] / "chaos" / "experiments" / "stress-memory-active.yaml"
 
@@ -20,20 +20,20 @@ def fault(size: str, count: int = 2) -> StressFault:
     return StressFault(mode="one", selector=made.spec.selector, stressors=stressors)
 
 
-def taken(made: StressFault) -> list[int]:
+def memory_of(made: StressFault) -> list[int]:
     return [int(argument) for _, argument in workers(made)]
 
 
 @pytest.mark.parametrize(("count", "each"), [(1, 512_000_000), (2, 256_000_000), (4, 128_000_000)])
-def test_workers_share_the_memory_among_them(count: int, each: int) -> None:
-    assert taken(fault("512MB", count)) == [each] * count
+def test_workers_share_the_memory_equally(count: int, each: int) -> None:
+    assert memory_of(fault("512MB", count)) == [each] * count
 
 
-def test_a_share_of_the_nodes_memory_is_refused() -> None:
-    assert refusal(fault("50%")).startswith("a size in % is a share of the node's memory")
+def test_a_share_of_the_nodes_memory_is_unsupported() -> None:
+    assert unsupported_reason(fault("50%")).startswith("a size in % means the node's memory")
 
 
-def test_the_experiment_takes_all_that_the_container_has_beside_a_simulator() -> None:
+def test_the_experiment_takes_the_memory_that_a_simulator_leaves_in_its_container() -> None:
     (made,) = load_experiments(FILE.read_text())
     assert isinstance(made.spec, StressFault)
-    assert sum(taken(made.spec)) > 0.9 * MEMORY_LIMIT
+    assert sum(memory_of(made.spec)) > 0.9 * MEMORY_LIMIT

@@ -1,0 +1,67 @@
+"""Selects processes of a local world by the labels that their pods would have; pure functions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from pairsim.model.world_status import LocalProcessStatus
+from pairsim_chaos.experiment.faults import PodSelection, TimedFault
+
+
+class TargetProcess(LocalProcessStatus, frozen=True):
+    """A process as `GET /v1/processes` reports it."""
+
+    @property
+    def host(self) -> str:
+        """Returns the address of its host."""
+        return self.peer.rpartition(":")[0]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Returns the labels that its pod would have."""
+        written = {"plane": self.plane, "area": self.area, "role": self.role}
+        return {
+            "app.kubernetes.io/name": "pairsim",
+            "app.kubernetes.io/part-of": "pairsim",
+            "app.kubernetes.io/component": self.kind,
+            **{f"pairsim.io/{name}": value for name, value in written.items() if value},
+        }
+
+
+def candidates(selection: PodSelection, processes: Sequence[TargetProcess]) -> list[TargetProcess]:
+    """Returns all processes that match the selector, whatever the mode.
+
+    Namespaces are ignored, because a local world has only one.
+    """
+    return [process for process in processes if selection.selector.matches_labels(process.labels)]
+
+
+def choose(
+    selection: PodSelection, processes: Sequence[TargetProcess], rng: random.Random
+) -> tuple[TargetProcess, ...]:
+    """Returns the processes that the fault is injected into, as many as the mode says."""
+    found = candidates(selection, processes)
+    count = selection.max_count(len(found))
+    if selection.mode == "random-max-percent":
+        count = rng.randint(0, count)
+    return tuple(rng.sample(found, count))
+
+
+def unsupported_selector(selection: PodSelection) -> str:
+    """Returns why a local world cannot evaluate the selector; empty if it can."""
+    fields = selection.selector.beyond_labels()
+    if fields:
+        return f"a local world does not support the selectors {', '.join(fields)}"
+    labels = {**selection.selector.label_selectors}
+    if labels.get("app.kubernetes.io/component") == "controller":
+        return "the controller of a local world is `pairsim up` itself, and the world does not run without it"
+    return ""
+
+
+def missing_container(fault: TimedFault, found: Sequence[TargetProcess]) -> str:
+    """Returns why the processes do not have the containers that the fault names; empty if they do."""
+    for process in found:
+        if fault.container_names and process.kind not in fault.container_names:
+            return f"{process.process} has one container, {process.kind}, and not {', '.join(fault.container_names)}"
+    return ""

@@ -1,0 +1,98 @@
+"""The verdict must be able to fail: experiments find faults that are planted into pairsim itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fault_planting import PLANT_ON_IMPORT
+from tests.process.chaos.attacked_worlds import EXPERIMENTS, attacked_world, failed, run
+
+pytestmark = pytest.mark.root
+
+ACKNOWLEDGES_BEFORE_COMMIT = """
+MODULE = "pairsim.replication.replica.in_flight"
+def plant(in_flight):
+    stepped = in_flight.InFlight.on_stepped
+    def early(self, tick, rejected, term):
+        self._committed = tick
+        stepped(self, tick, rejected, term)
+    in_flight.InFlight.on_stepped = early
+"""
+STEPS_DIFFERENTLY_IN_EVERY_PROCESS = """
+import os
+MODULE = "pairsim.simulators.physics"
+def plant(physics):
+    step = physics.Physics.step
+    def uneven(self, table, batch, tick, rng):
+        step(self, table, batch, tick, rng)
+        table.column("velocity")[0] += os.getpid() % 97 * 1e-3
+    physics.Physics.step = uneven
+"""
+LETS_THE_OLD_ACTIVE_GO_ON = """
+MODULE = "pairsim.server.app"
+def plant(api):
+    import msgspec
+    from pairsim.replication.process.simulator import SimulatorProcess
+    status = SimulatorProcess.status
+    def boasting(self):
+        found = status(self)
+        lying = found.role == "passive" and found.generation > 1
+        return msgspec.structs.replace(found, role="active") if lying else found
+    SimulatorProcess.status = boasting
+"""
+LAGS_AND_TAKES_OVER = """
+apiVersion: chaos-mesh.org/v1alpha1
+kind: Workflow
+metadata: {name: lag-and-kill}
+spec:
+  entry: both
+  templates:
+    - {name: both, templateType: Parallel, deadline: 20s, children: [cut, then]}
+    - name: cut
+      templateType: NetworkChaos
+      deadline: 6s
+      networkChaos:
+        action: partition
+        direction: both
+        mode: all
+        selector: {labelSelectors: {pairsim.io/role: active}}
+        target: {mode: all, selector: {labelSelectors: {pairsim.io/role: passive}}}
+    - {name: then, templateType: Serial, deadline: 15s, children: [pause, kill]}
+    - {name: pause, templateType: Suspend, deadline: 500ms}
+    - name: kill
+      templateType: PodChaos
+      deadline: 4s
+      podChaos:
+        action: container-kill
+        containerNames: [simulator]
+        mode: all
+        selector: {labelSelectors: {pairsim.io/role: active}}
+"""
+
+
+def test_an_acknowledgement_before_the_commit_is_found(tmp_path: Path) -> None:
+    with attacked_world(tmp_path, "--isolate", planted=ACKNOWLEDGES_BEFORE_COMMIT + PLANT_ON_IMPORT) as up:
+        code, verdicts, output = run(up, "--max-duration", "3", str(EXPERIMENTS / "partition-active-all.yaml"))
+        assert code == 1, output
+        assert "no acknowledged command is lost" in failed(verdicts)
+
+
+@pytest.mark.parametrize(
+    ("planted", "held"), [(STEPS_DIFFERENTLY_IN_EVERY_PROCESS + PLANT_ON_IMPORT, False), ("", True)]
+)
+def test_a_nondeterministic_step_is_found_in_the_replay(tmp_path: Path, planted: str, held: bool) -> None:
+    file = tmp_path / "lag-and-kill.yaml"
+    file.write_text(LAGS_AND_TAKES_OVER)
+    with attacked_world(tmp_path, "--isolate", planted=planted) as up:
+        code, verdicts, output = run(up, str(file))
+        assert code == (0 if held else 1), (verdicts, output)
+        assert ("replicas agree bit for bit" in failed(verdicts)) is not held
+
+
+def test_a_false_claim_to_be_active_is_found(tmp_path: Path) -> None:
+    with attacked_world(tmp_path, planted=LETS_THE_OLD_ACTIVE_GO_ON + PLANT_ON_IMPORT) as up:
+        code, verdicts, output = run(up, "--recovery-timeout", "3", str(EXPERIMENTS / "kill-passive.yaml"))
+        assert code == 1, output
+        assert "one active in a term" in failed(verdicts)

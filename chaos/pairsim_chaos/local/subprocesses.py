@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 
+from pairsim.parent_death import request_signal_on_parent_death
 from pairsim_chaos.target import WorldError
 
 _TIMEOUT_SECONDS = 20.0
 _TERMINATION_SECONDS = 5.0
-_PR_SET_PDEATHSIG = 1
 
 
 async def run(*command: str) -> str:
@@ -75,4 +74,4 @@ async def end(process: Process) -> None:
 
 def _end_with_parent() -> None:
     """Makes the kernel end this process with its parent, so that a fault never outlives the run that removes it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    request_signal_on_parent_death(signal.SIGTERM)

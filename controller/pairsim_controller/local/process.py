@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from pairsim.model.parent_death import request_signal_on_parent_death
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
+from pairsim.parent_death import request_signal_on_parent_death
 from pairsim_controller.local.restart_backoff import FIRST_DELAY_SECONDS, RestartBackoff
 from pairsim_controller.plan.view import Kind
 

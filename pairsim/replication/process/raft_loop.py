@@ -13,7 +13,7 @@ JOIN_SECONDS = 5.0
 """The longest wait for a thread of an area that is being closed."""
 
 
-class RaftNode(Protocol):
+class DrivenNode(Protocol):
     """What a Raft thread drives: an `AreaNode` or a `WitnessNode`."""
 
     membership: Membership
@@ -26,7 +26,7 @@ class RaftLoop:
     """A thread that runs the turns of a node and reports changes of its status."""
 
     def __init__(
-        self, node: RaftNode, wait: float, *, thread_name: str, failure: str, on_change: Callable[[], None]
+        self, node: DrivenNode, wait: float, *, thread_name: str, failure: str, on_change: Callable[[], None]
     ) -> None:
         """Creates the thread without starting it.
 

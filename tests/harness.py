@@ -21,8 +21,8 @@ from pairsim.client import AreaClient, ClientError, ProcessClient, new_id
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.commands import Command
-from pairsim.model.geometry import Box
 from pairsim.model.status import ReplicaStatus, Role
+from tests import builders
 
 SECRET = "harness-secret-of-32-bytes-length"
 TOKEN = "harness-token"
@@ -35,8 +35,6 @@ _PORTS = (15_000, 32_000)
 
 T = TypeVar("T")
 
-SMALL = Box(min=(0.0, 0.0, 0.0), max=(100.0, 100.0, 100.0))
-
 
 def spec(
     *,
@@ -48,11 +46,10 @@ def spec(
 ) -> AreaSpec:
     """Returns an area in which every sphere has about one other sphere within its reach."""
     side = max((entities * 4.19) ** (1 / 3), 20.0)
-    box = Box(min=(0.0, 0.0, 0.0), max=(side, side, side))
     parameters: dict[str, bool | int | float | str] = {"collisions": collisions} if simulator == "physics" else {}
-    return AreaSpec(
-        area=area, plane="plane", simulator=simulator, parameters=parameters, seed=7, tick_rate=tick_rate,
-        bounds=box, world=box, entities=entities,
+    return builders.area(
+        area, plane="plane", simulator=simulator, parameters=parameters, seed=7, tick_rate=tick_rate,
+        bounds=builders.cube(side), entities=entities,
     )  # fmt: skip
 
 
@@ -163,10 +160,7 @@ class RunningPair:
         self.area = area
         names = ["a", "b", "w", *(f"s{n}" for n in range(1, spares + 1))]
         self.nodes = {name: node(name, folder) for name in names}
-        self.assignment = Assignment(
-            spec=area, generation=1, replicas=(self.nodes["a"].member, self.nodes["b"].member),
-            witness=self.nodes["w"].member,
-        )  # fmt: skip
+        self.assignment = builders.assignment(*(self.nodes[name].member for name in ("a", "b", "w")), spec=area)
         self.client = AreaClient(
             [self.nodes["a"].url, self.nodes["b"].url], token=TOKEN, tick_rate=area.tick_rate, deadline=20.0
         )

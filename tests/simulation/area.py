@@ -9,22 +9,12 @@ import numpy as np
 from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command
-from pairsim.model.geometry import Box
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
+from tests import builders
 
-BOX = Box(min=(0.0, 0.0, 0.0), max=(1.0, 1.0, 1.0))
-SPEC = AreaSpec(
-    area="area",
-    plane="plane",
-    simulator="tests.simulation.area:Counters",
-    seed=7,
-    tick_rate=10.0,
-    bounds=BOX,
-    world=BOX,
-    entities=8,
-)
+SPEC = builders.area("area", simulator="tests.simulation.area:Counters", seed=7, tick_rate=10.0, entities=8)
 
 
 class Counters:

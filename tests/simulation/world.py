@@ -6,10 +6,11 @@ import heapq
 import random
 from collections.abc import Callable, Sequence
 
-from pairsim.model.assignment import Assignment, Member
+from pairsim.model.assignment import Assignment
 from pairsim.replication.clock import use_clock
 from pairsim.replication.raft import replicator, snapshots
 from pairsim.replication.replica.node import AreaNode
+from tests import builders
 from tests.simulation.area import SPEC
 from tests.simulation.client import SimClient
 from tests.simulation.network import Clock, Network
@@ -60,17 +61,8 @@ class World:
         return process.resources.published if process.node is not None and not process.retired else None
 
     def generation(self, number: int, replicas: Sequence[str], joins: Sequence[str], witness: str = "w") -> Assignment:
-        def peer(name: str) -> Member:
-            return Member(replica=name, peer=f"{name}:1", url=f"http://{name}")
-
-        first, second = replicas
-        return Assignment(
-            spec=SPEC,
-            generation=number,
-            replicas=(peer(first), peer(second)),
-            witness=peer(witness),
-            joins=tuple(joins),
-        )
+        """Returns a generation of the area."""
+        return builders.assignment(*replicas, witness, spec=SPEC, generation=number, joins=joins)
 
     def run(self, seconds: float) -> None:
         """Lets time pass."""

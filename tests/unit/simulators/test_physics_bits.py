@@ -23,22 +23,14 @@ from pairsim.model.state.table import Table
 from pairsim.simulators import kernels, reference
 from pairsim.simulators.grid import MAX_CROWD
 from pairsim.simulators.physics import Physics
+from tests import builders
 
 TOP = np.float32(40)  # below what the tests start with, so that the bound shows
 BOX = Box(min=(0.0, -5.0, 2.0), max=(12.0, 5.0, 9.0))
 
 
 def area(entities: int = 50, **parameters: Parameter) -> AreaSpec:
-    return AreaSpec(
-        area="a",
-        plane="p",
-        simulator="physics",
-        parameters=parameters,
-        seed=3,
-        bounds=BOX,
-        world=BOX,
-        entities=entities,
-    )
+    return builders.area("a", parameters=parameters, seed=3, bounds=BOX, entities=entities)
 
 
 # A coarse lattice gives coincident centres, contacts and entities on the borders of cells; the last one crowds.
@@ -153,6 +145,7 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from pairsim.model.simulation.tick import advance, genesis
 from pairsim.model.state.table import Table
 from pairsim.simulators.physics import Physics
+from tests import builders
 from tests.unit.simulators.test_physics_bits import area
 spec = area(400, collisions=True)
 for compiled in (True, False):
@@ -204,6 +197,6 @@ def test_populate_is_the_same_everywhere_and_unique_in_the_world() -> None:
         tables.append(table)
     assert tables[0].digest() == tables[1].digest()
     other = Table(Physics.components)
-    spec = AreaSpec(area="b", plane="p", simulator="physics", bounds=BOX, world=BOX, entities=30)
+    spec = builders.area("b", bounds=BOX, entities=30)
     populate_initial(Physics(spec), other, spec)
     assert not set(other.ids.tolist()) & set(tables[0].ids.tolist())

@@ -19,23 +19,14 @@ from pairsim.model.state.table import Table
 from pairsim.simulators import kernels, reference
 from pairsim.simulators.grid import MAX_CELLS, Grid
 from pairsim.simulators.physics import MAX_SPEED, Physics
+from tests import builders
 
 TOP = np.float32(MAX_SPEED)
 Floats = npt.NDArray[np.float32]
 
 
 def area(box: Box, entities: int = 0, tick_rate: float = 20.0, **parameters: Parameter) -> AreaSpec:
-    return AreaSpec(
-        area="a",
-        plane="p",
-        simulator="physics",
-        parameters=parameters,
-        seed=3,
-        tick_rate=tick_rate,
-        bounds=box,
-        world=box,
-        entities=entities,
-    )
+    return builders.area("a", parameters=parameters, seed=3, tick_rate=tick_rate, bounds=box, entities=entities)
 
 
 def crowd(count: int, side: float, seed: int) -> tuple[Floats, Floats]:

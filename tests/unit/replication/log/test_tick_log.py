@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
-from pairsim.model.geometry import Box
 from pairsim.replication.log import tick_log
 from pairsim.replication.log.records import Grant, Open, Record, Rejection, Seal, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
-from tests.harness import spec
+from tests.builders import assignment, cube
 
-BOX = Box(min=(0.0, 0.0, 0.0), max=(1.0, 1.0, 1.0))
+BOX = cube(1.0)
 
 
 def new() -> TickLog:
@@ -32,11 +30,7 @@ def tick(term: int, number: int, *ids: str, floor: int = 0, rejected: tuple[int,
 
 
 def seal(term: int, number: int) -> Seal:
-    members = [Member(replica=n, peer=f"{n}:1", url=f"http://{n}") for n in ("a", "b", "w")]
-    following = Assignment(
-        spec=spec(), generation=2, replicas=(members[0], members[1]), witness=members[2], joins=("b",)
-    )
-    return Seal(term, number, following)
+    return Seal(term, number, assignment("a", "b", "w", generation=2, joins=("b",)))
 
 
 def test_each_tick_is_applied_once_and_without_a_gap() -> None:

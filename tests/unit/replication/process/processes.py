@@ -9,7 +9,9 @@ from pathlib import Path
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.replication.process.simulator import SimulatorProcess
+from pairsim.replication.process.witness import WitnessProcess
 from pairsim.settings import ProcessSettings, Timing
+from tests import builders
 from tests.harness import SECRET, TOKEN, free_ports
 
 
@@ -30,7 +32,15 @@ def simulator_process(folder: Path) -> Iterator[SimulatorProcess]:
         process.close()
 
 
+def process_member(process: SimulatorProcess | WitnessProcess) -> Member:
+    return builders.member(process.settings.name, peer=process.settings.peer)
+
+
 def assignment(process: SimulatorProcess, spec: AreaSpec) -> Assignment:
-    addresses = {"a": process.settings.peer} | {name: f"127.0.0.1:{port}" for name, port in (("b", 1), ("w", 2))}
-    first, second, witness = (Member(replica=n, peer=peer, url="http://x") for n, peer in addresses.items())
-    return Assignment(spec=spec, generation=1, replicas=(first, second), witness=witness)
+    peers = builders.local_member("b", 1), builders.local_member("w", 2)
+    return builders.assignment(process_member(process), *peers, spec=spec)
+
+
+def witness_assignment(process: WitnessProcess, spec: AreaSpec) -> Assignment:
+    peers = builders.local_member("r1", 1), builders.local_member("r2", 2)
+    return builders.assignment(*peers, process_member(process), spec=spec)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.model.assignment import Assignment, Member
 from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.process.witness import WitnessProcess
 from pairsim.settings import Timing
 from tests.harness import spec
-from tests.unit.replication.process.processes import assignment, settings
+from tests.unit.replication.process.processes import assignment, settings, witness_assignment
 
 RARE_PINGS = Timing(ping=3600.0)
 """The peers do not exist: only a ping is ever due."""
@@ -41,11 +40,8 @@ def test_a_replica(tmp_path: Path) -> None:
 def test_a_witness_with_many_areas(tmp_path: Path) -> None:
     before = raft_threads()
     process = WitnessProcess(settings("w", tmp_path, RARE_PINGS))
-    first, second = (Member(replica=f"r{port}", peer=f"127.0.0.1:{port}", url="http://x") for port in (1, 2))
-    me = Member(replica="w", peer=process.settings.peer, url="http://x")
     for number in range(5):
-        area = spec(entities=2, area=f"area-{number}")
-        process.assign(Assignment(spec=area, generation=1, replicas=(first, second), witness=me))
+        process.assign(witness_assignment(process, spec(entities=2, area=f"area-{number}")))
     assert len(raft_threads() - before) == 5
     process.close()
     assert raft_threads() == before

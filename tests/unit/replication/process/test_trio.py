@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.model.assignment import Assignment, Member
+from pairsim.model.assignment import Assignment
 from pairsim.model.commands import Command, Status
 from pairsim.model.status import Role
 from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.process.witness import WitnessProcess
 from pairsim.replication.service import Committed, NotActiveError, RefusedError, ReplicaError
+from tests import builders
 from tests.harness import spec
 from tests.unit.replication.process.processes import settings
 
@@ -37,11 +38,8 @@ class ThreadedTrio:
         self.witness = WitnessProcess(self._settings["w"])
 
     def assignment(self, generation: int, first: str, second: str, joins: tuple[str, ...] = ()) -> Assignment:
-        first, second, witness = (
-            Member(replica=name, peer=self._settings[name].peer, url="http://x") for name in (first, second, "w")
-        )
-        area = spec(entities=20)
-        return Assignment(spec=area, generation=generation, replicas=(first, second), witness=witness, joins=joins)
+        members = (builders.member(name, peer=self._settings[name].peer) for name in (first, second, "w"))
+        return builders.assignment(*members, spec=spec(entities=20), generation=generation, joins=joins)
 
     def assign(self, assignment: Assignment) -> None:
         for member in assignment.replicas:

@@ -6,19 +6,16 @@ import queue
 import threading
 from pathlib import Path
 
-from pairsim.model.assignment import Assignment, Member
 from pairsim.replication.process.witness import WitnessProcess
 from pairsim.settings import Timing
 from tests.harness import spec
-from tests.unit.replication.process.processes import settings
+from tests.unit.replication.process.processes import settings, witness_assignment
 
 TIMEOUT_SECONDS = 10.0
 
 
 def test_a_new_witness_does_not_vote_and_reports_at_once_when_it_does(tmp_path: Path) -> None:
     process = WitnessProcess(settings("w", tmp_path, Timing(ping=3600.0)))
-    first, second = (Member(replica=f"r{port}", peer=f"127.0.0.1:{port}", url="http://x") for port in (1, 2))
-    me = Member(replica="w", peer=process.settings.peer, url="http://x")
     reported: queue.Queue[list[bool]] = queue.Queue()
 
     def listen() -> None:
@@ -27,7 +24,7 @@ def test_a_new_witness_does_not_vote_and_reports_at_once_when_it_does(tmp_path: 
 
     try:
         process.watch(listen)
-        process.assign(Assignment(spec=spec(entities=2), generation=1, replicas=(first, second), witness=me))
+        process.assign(witness_assignment(process, spec(entities=2)))
         assert [group.votes for group in process.status().areas] == [False]
         assert reported.get(timeout=TIMEOUT_SECONDS) != [True]
         membership = process._areas["area"].node.membership

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pairsim.model.assignment import Assignment
 from pairsim.model.state.table import Table
 from pairsim.replication.checkpoint.format import Checkpoint
+from pairsim.replication.log.tick_log import TickLogListener
 from pairsim.replication.membership.membership import Membership
 from pairsim.replication.membership.witness_node import WitnessNode
 from pairsim.replication.raft.journal import Journal
@@ -128,6 +129,7 @@ class SimProcess:
     Attributes:
         node: What runs; None while the process is down.
         retired: Whether the area continues without this process.
+        observers: Tick log listeners that the next start adds to the node.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class SimProcess:
         self.checkpoints = SimCheckpoints(oracle)
         self.node: AreaNode | WitnessNode | None = None
         self.retired = False
+        self.observers: list[TickLogListener] = [OracleListener(oracle)]
         self._replica_due = self._raft_due = self._timer = 0.0
 
     @property
@@ -162,7 +165,6 @@ class SimProcess:
     def start(self, assignment: Assignment) -> None:
         """Starts the process with an assignment, on the files that it has."""
         self.resources.published, self._raft_due, self.retired = None, 0.0, False
-        observers = [OracleListener(self._oracle)]
         if assignment.witness.replica == self.name:
             self.node = WitnessNode(
                 self.name,
@@ -171,7 +173,7 @@ class SimProcess:
                 timing=TIMING,
                 on_term=lambda: None,
                 on_retired=self.on_retired,
-                observers=observers,
+                observers=self.observers,
             )
         else:
             self.node = AreaNode(
@@ -183,7 +185,7 @@ class SimProcess:
                 inbox_commands=_INBOX_COMMANDS,
                 timing=TIMING,
                 listener=self,
-                observers=observers,
+                observers=self.observers,
             )
             self._streams.attach(self.node, self.name)
         self.wake()

@@ -25,7 +25,8 @@ SPARES = ("s1", "s2", "0")
 class World:
     """A run: processes, network, client and oracle."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, prepare: Callable[[World], None] = lambda _world: None) -> None:
+        """`prepare` is called before the processes start: it may add observers, or replace the client."""
         random.seed(seed)
         self.rng = random.Random(seed)
         # Seconds of virtual time never fill a log: some runs compact often, and send snapshots in small pieces.
@@ -50,6 +51,7 @@ class World:
             for name in ("a", "b", "w", *SPARES)
         }
         self.assignment = self.generation(1, ("a", "b"), ())
+        prepare(self)
         for name in ("a", "b", "w"):
             self.processes[name].start(self.assignment)
         self._next_send = self.clock.now

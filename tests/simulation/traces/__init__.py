@@ -1,0 +1,1 @@
+"""Protocol stories as readable traces; `python -m tests.simulation.traces --write` rewrites their outputs."""

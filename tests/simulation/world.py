@@ -127,13 +127,13 @@ class World:
         self.run(0.5)
 
     def newest(self) -> Assignment:
-        """Returns the newest generation that was on_leadership_gained, so that it has voters."""
-        on_leadership_gained = [
+        """Returns the newest generation that was opened, so that it has voters."""
+        opened = [
             saved
             for p in self.processes.values()
             if (saved := p.resources.saved) is not None and p.name not in saved.joins and not p.retired
         ]
-        return max(on_leadership_gained, key=lambda a: a.generation)
+        return max(opened, key=lambda a: a.generation)
 
     def members(self) -> tuple[str, ...]:
         """Returns the names of the newest generation's members."""

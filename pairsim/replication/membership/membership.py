@@ -126,7 +126,7 @@ class Membership:
     def on_superseded(self, assignment: Assignment) -> None:
         """Notes that a peer names another generation as the one in force. Any thread.
 
-        The next turn acts on it: a group cannot be on_leadership_lost in the middle of its own turn.
+        The next turn acts on it: a group cannot be closed in the middle of its own turn.
         """
         self._superseded_by = assignment
         self.wake()
@@ -138,7 +138,7 @@ class Membership:
     # --- TickLogListener
 
     def on_open(self, term: int) -> None:
-        """Tells the listeners that a term was on_leadership_gained."""
+        """Tells the listeners that a term was opened."""
         for listener in self._listeners:
             listener.on_open(term)
 
@@ -218,7 +218,7 @@ class Membership:
         self.group = self._open_group(following, journal, self._ticks)
         if was_active:
             self.group.campaign()
-        log.info("generation on_leadership_gained", area=following.spec.area, generation=following.generation)
+        log.info("generation opened", area=following.spec.area, generation=following.generation)
 
     def _seed(self, journal: Journal) -> None:
         """Starts a journal with this log and term; a survivor of the generation before votes at once."""

@@ -118,12 +118,18 @@ class Election:
             self._request_prevotes(now)
 
     def on_prevote_granted(self, peer: str, answer: PreVoteGranted) -> None:
-        """Counts a granted pre-vote of the current round; a majority starts the campaign."""
-        if answer.round == self._round and self._raft.state != RaftState.LEADER:
+        """Counts a granted pre-vote of the current round; the grant that completes a majority starts the campaign.
+
+        A later grant of the same round changes nothing: to campaign again would give up the running election.
+        """
+        if answer.round == self._round and self._raft.state != RaftState.LEADER and not self._has_majority():
             self._granted.add(peer)
-            if 2 * (len(self._granted) + 1) > len(self._others) + 1:
+            if self._has_majority():
                 self.campaigning = True
                 self._raft.postpone(0.0)
+
+    def _has_majority(self) -> bool:
+        return 2 * (len(self._granted) + 1) > len(self._others) + 1
 
     def send_term(self, peer: str) -> None:
         """Sends a stale member this member's term as a vote request that the peer must refuse: pysyncobj reads that."""

@@ -148,7 +148,7 @@ class Replica:
         self._listener.wake()
 
     def on_open(self, term: int) -> None:
-        """Wakes the replica thread: a member of the group on_leadership_gained a term."""
+        """Wakes the replica thread: a member of the group opened a term."""
         self._listener.wake()
 
     def on_tick(self, record: Tick, payload: bytes) -> None:

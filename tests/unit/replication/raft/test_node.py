@@ -102,10 +102,10 @@ def voting(recorder: Recorder) -> RaftNode:
     return node
 
 
-def grant(node: RaftNode, recorder: Recorder) -> None:
-    """Lets the witness grant the pre-vote that was requested."""
+def grant(node: RaftNode, recorder: Recorder, peer: str = "w") -> None:
+    """Lets a peer grant the pre-vote that was requested."""
     question = next(message for message in recorder.sent if isinstance(message, PreVote))
-    node.on_message("w", encode_message(PreVoteGranted(round=question.round)))
+    node.on_message(peer, encode_message(PreVoteGranted(round=question.round)))
 
 
 def test_a_leader_that_appears_during_a_campaign_ends_it(clock: Clock) -> None:
@@ -123,6 +123,18 @@ def test_a_leader_that_appears_during_a_campaign_ends_it(clock: Clock) -> None:
     node.turn(0)
     assert any(isinstance(message, PreVote) for message in recorder.sent)
     assert not any(isinstance(message, RequestVote) for message in recorder.sent)
+
+
+def test_a_later_grant_does_not_give_up_the_running_election(clock: Clock) -> None:
+    recorder = Recorder()
+    node = voting(recorder)
+    clock.now += 1
+    node.turn(0)
+    grant(node, recorder, "w")
+    node.turn(0)
+    grant(node, recorder, "b")
+    node.turn(0)
+    assert {message.term for message in recorder.sent if isinstance(message, RequestVote)} == {1}
 
 
 def test_a_request_to_campaign_in_quarantine_does_not_count_later(clock: Clock) -> None:

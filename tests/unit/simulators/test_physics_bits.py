@@ -142,7 +142,7 @@ def test_parameters_are_refused_by_name(parameters: dict[str, Parameter], word: 
 
 SCRIPT = """
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
-from pairsim.model.simulation.tick import advance, genesis
+from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 from pairsim.simulators.physics import Physics
 from tests import builders
@@ -153,7 +153,7 @@ for compiled in (True, False):
     if compiled:
         simulator.prepare()
     table = Table(simulator.components)
-    genesis(simulator, table, spec)
+    populate_initial(simulator, table, spec)
     for tick in range(1, 60):
         advance(simulator, table, [], tick, spec)
     print(table.digest())

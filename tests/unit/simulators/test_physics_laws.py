@@ -177,7 +177,7 @@ FUSED = re.compile(
 )
 
 
-@pytest.mark.parametrize("name", ["move", "_extent", "_sort", "_meet", "_write_back"])
+@pytest.mark.parametrize("name", ["move", "_extent", "_sort_by_cell", "_collide_pairs", "_write_back"])
 def test_no_kernel_has_a_fused_operation(name: str) -> None:
     """A fused multiply-add rounds once where the definition rounds twice."""
     kernel = getattr(kernels, name)

@@ -37,3 +37,6 @@ DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
 FIELD_MANAGER = "pairsim-controller"
 """The name of the controller in managed fields, events and its Lease."""
+
+SECRET_NAME = "pairsim"  # noqa: S105 - a name, not a secret
+"""The name of the Secret with the keys of a world."""

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from pairsim.model.labels import AREA_LABEL, ROLE_LABEL
 from tests.cluster.report import Report
 from tests.cluster.stream import Stream
-from tests.cluster.world import AREA, ROLE, World, eventually
+from tests.cluster.world import World, eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -73,10 +74,10 @@ def test_a_deleted_area_releases_its_pods_and_deletes_its_objects(world: World, 
     world.kubectl("delete", "area", name, "--timeout=60s", seconds=90)
     world.pods.wait(
         "they are spares",
-        lambda found: all(found[p]["metadata"]["labels"].get(ROLE) == "spare" for p in pods if p in found),
+        lambda found: all(found[p]["metadata"]["labels"].get(ROLE_LABEL) == "spare" for p in pods if p in found),
         30,
     )
-    assert all(AREA not in world.pods.objects[p]["metadata"]["labels"] for p in pods)
+    assert all(AREA_LABEL not in world.pods.objects[p]["metadata"]["labels"] for p in pods)
     for kind in ("service", "pdb"):
         eventually(
             f"its {kind} is gone", lambda kind=kind: not world.kubectl("get", kind, name, "--ignore-not-found"), 30

@@ -6,11 +6,12 @@ import time
 
 import pytest
 
+from pairsim.model.labels import AREA_LABEL, ROLE_LABEL
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.report import Report
 from tests.cluster.stream import Stream
 from tests.cluster.watcher import Object
-from tests.cluster.world import AREA, BOUNDS, ROLE, World, area, eventually, label, plane
+from tests.cluster.world import BOUNDS, World, area, eventually, label, plane
 
 pytestmark = pytest.mark.cluster
 
@@ -80,7 +81,7 @@ def test_a_plane_is_scaled_to_the_areas_it_is_cut_into(world: World) -> None:
         assert _areas_of(world, "scaled", 2) == names
     finally:
         world.kubectl("delete", "plane", "scaled", "--cascade=foreground", "--timeout=60s", seconds=90)
-        world.pods.wait("all are spares", lambda pods: not [p for p in pods.values() if label(p, AREA)], 60)
+        world.pods.wait("all are spares", lambda pods: not [p for p in pods.values() if label(p, AREA_LABEL)], 60)
 
 
 def _told(world: World, path: str) -> str:
@@ -129,7 +130,7 @@ def test_an_impossible_area_explains_why(world: World) -> None:
         world.areas.wait("Ready says why", lambda areas: "nowhere is not there" in message(areas.get("orphan")), 30)
     finally:
         world.kubectl("delete", "area", "orphan", "--timeout=60s", seconds=90)
-    assert not [p for p in world.pods.objects.values() if label(p, ROLE) not in {"spare", ""}]
+    assert not [p for p in world.pods.objects.values() if label(p, ROLE_LABEL) not in {"spare", ""}]
 
 
 def message(found: Object | None) -> str:

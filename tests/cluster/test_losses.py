@@ -7,9 +7,10 @@ import time
 
 import pytest
 
+from pairsim.model.labels import AREA_LABEL, ROLE_LABEL
 from tests.cluster.report import Report
 from tests.cluster.stream import Stream
-from tests.cluster.world import ROLE, World, eventually, label
+from tests.cluster.world import World, eventually, label
 
 pytestmark = pytest.mark.cluster
 
@@ -49,7 +50,7 @@ def test_the_actives_pod_is_deleted_at_once(world: World, pair: str, report: Rep
         world.pods.wait(
             "two others are the pair",
             lambda pods, gone=active.name: (
-                sorted(label(p, ROLE) for n, p in pods.items() if label(p, "pairsim.io/area") == pair and n != gone)
+                sorted(label(p, ROLE_LABEL) for n, p in pods.items() if label(p, AREA_LABEL) == pair and n != gone)
                 == ["active", "passive"]
             ),
             60,
@@ -100,7 +101,7 @@ def test_the_active_hangs(world: World, pair: str, report: Report) -> None:
     report.add("hung active to the label swapped in the API server", world.swapped(pair, at), "s")
     world.kill(active, signal.SIGCONT)
     world.redundant(pair)
-    assert label(world.pods.objects[active.name], ROLE) != "active"
+    assert label(world.pods.objects[active.name], ROLE_LABEL) != "active"
     stream.stop().check()
 
 

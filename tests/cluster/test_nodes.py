@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pairsim.model.labels import ROLE_LABEL
 from tests.cluster.report import Report
 from tests.cluster.stream import Stream
-from tests.cluster.world import ROLE, Pod, World, eventually, label, leader
+from tests.cluster.world import Pod, World, eventually, label, leader
 
 pytestmark = pytest.mark.cluster
 
@@ -21,7 +22,7 @@ def test_an_active_behind_a_cut_is_replaced_and_steps_down_afterwards(world: Wor
         took = "with the controller that works, " if along else ""
         report.add(f"node cut off {took}to the label swapped in the API server", world.swapped(pair, at, 60), "s")
         # The node cannot be asked: what is known of the pod there is that it leads no more.
-        assert label(world.pods.objects[active.name], ROLE) != "active"
+        assert label(world.pods.objects[active.name], ROLE_LABEL) != "active"
         assert world.role(pair, "active").name == passive.name
     finally:
         world.cluster.mend(active.node)

@@ -11,15 +11,24 @@ from typing import Any
 
 import yaml
 
+from pairsim.model.labels import (
+    API_VERSION,
+    APP_NAME,
+    AREA_LABEL,
+    COMPONENT_LABEL,
+    NAME_LABEL,
+    ROLE_LABEL,
+    SIMULATOR_COMPONENT,
+    TERM_ANNOTATION,
+)
 from tests.cluster.backends import Cluster
 from tests.cluster.native.images import ROOT
 from tests.cluster.native.sandbox import ClusterError
 from tests.cluster.watcher import Object, Watcher
 
 NAMESPACE = "pairsim"
-AREA, ROLE, TERM = "pairsim.io/area", "pairsim.io/role", "pairsim.io/term"
 BOUNDS = {"min": [0, 0, 0], "max": [100, 100, 50]}
-_SIMULATORS = "app.kubernetes.io/name=pairsim,app.kubernetes.io/component=simulator"
+_SIMULATORS = f"{NAME_LABEL}={APP_NAME},{COMPONENT_LABEL}={SIMULATOR_COMPONENT}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Pod:
     @classmethod
     def of(cls, found: Object) -> Pod:
         meta = found["metadata"]
-        component = meta["labels"]["app.kubernetes.io/component"]
+        component = meta["labels"][COMPONENT_LABEL]
         return cls(
             meta["name"], meta["uid"], found["spec"].get("nodeName", ""), found["status"].get("podIP", ""), component
         )
@@ -56,11 +65,11 @@ class Roles:
             self.active.clear()
             return
         labels, name = pod["metadata"].get("labels", {}), pod["metadata"]["name"]
-        area = labels.get(AREA, "")
+        area = labels.get(AREA_LABEL, "")
         for other, names in self.active.items():
-            if other != area or event == "DELETED" or labels.get(ROLE) != "active":
+            if other != area or event == "DELETED" or labels.get(ROLE_LABEL) != "active":
                 names.discard(name)
-        if event == "DELETED" or labels.get(ROLE) != "active":
+        if event == "DELETED" or labels.get(ROLE_LABEL) != "active":
             return
         names = self.active.setdefault(area, set())
         if name not in names:
@@ -79,7 +88,7 @@ class World:
         self.cluster = cluster
         self.roles = Roles()
         self._numbers = itertools.count(1)
-        self.pods = Watcher(cluster.kubectl_command, "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=pairsim")
+        self.pods = Watcher(cluster.kubectl_command, "pods", "-n", NAMESPACE, "-l", f"{NAME_LABEL}={APP_NAME}")
         self.areas = Watcher(cluster.kubectl_command, "areas", "-n", NAMESPACE)
         self.pods.each(self._saw_pod)
 
@@ -114,7 +123,9 @@ class World:
         """Deletes an area and waits until its pods are spares again."""
         self.kubectl("delete", "area", name, "--ignore-not-found", "--timeout=60s", seconds=90)
         self.kubectl("delete", "plane", name.replace("area", "plane"), "--ignore-not-found")
-        self.pods.wait(f"nobody has {name}", lambda pods: not [p for p in pods.values() if label(p, AREA) == name], 30)
+        self.pods.wait(
+            f"nobody has {name}", lambda pods: not [p for p in pods.values() if label(p, AREA_LABEL) == name], 30
+        )
 
     def status(self, name: str) -> Object:
         """Returns the newest observed status of an area."""
@@ -124,7 +135,9 @@ class World:
         """Waits for exactly one pod of an area with a role, and returns it."""
 
         def found(pods: dict[str, Object]) -> Object | None:
-            fitting = [p for p in pods.values() if label(p, AREA) == name and label(p, ROLE) == role and ready(p)]
+            fitting = [
+                p for p in pods.values() if label(p, AREA_LABEL) == name and label(p, ROLE_LABEL) == role and ready(p)
+            ]
             return fitting[0] if len(fitting) == 1 else None
 
         return Pod.of(self.pods.wait(f"{name} has one {role}", found, 60))
@@ -146,12 +159,12 @@ class World:
             status = areas[name].get("status", {})
             pods = self.pods.objects
             # Who cannot be asked keeps the label that it had; it is not Ready, and no Service leads to it.
-            labels = {label(p, ROLE): n for n, p in pods.items() if label(p, AREA) == name and ready(p)}
+            labels = {label(p, ROLE_LABEL): n for n, p in pods.items() if label(p, AREA_LABEL) == name and ready(p)}
             active = labels.get("active", "")
             return (
                 is_so(areas[name], "Redundant", "True")
                 and labels == {"active": status["active"], "passive": status["passive"]}
-                and pods[active]["metadata"]["annotations"].get(TERM) == str(status["term"])
+                and pods[active]["metadata"]["annotations"].get(TERM_ANNOTATION) == str(status["term"])
             )
 
         self.areas.wait(f"{name} is redundant", told, seconds)
@@ -186,7 +199,7 @@ class World:
         return [e for e in json.loads(said)["items"] if e["regarding"]["kind"] == "Area"]
 
     def _saw_pod(self, at: float, event: str, pod: Object) -> None:
-        if event == "RESTART" or pod["metadata"]["labels"].get("app.kubernetes.io/component") == "simulator":
+        if event == "RESTART" or pod["metadata"]["labels"].get(COMPONENT_LABEL) == SIMULATOR_COMPONENT:
             self.roles.saw(at, event, pod)
 
 
@@ -203,7 +216,7 @@ def area(name: str, of: str, entities: int) -> Object:
 
 def _head(kind: str, name: str) -> Object:
     metadata = {"name": name, "namespace": NAMESPACE}
-    return {"apiVersion": "pairsim.io/v1alpha1", "kind": kind, "metadata": metadata}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata}
 
 
 def label(found: Object, key: str) -> str:

@@ -17,8 +17,9 @@ from typing import cast
 import msgspec
 
 from pairsim.model.documents.yaml import YamlValue
+from pairsim.model.labels import CHAOS_RUN_ANNOTATION
 from pairsim_chaos.cluster.force_delete import FORCE, MERGE, manual_commands, pod_records
-from pairsim_chaos.cluster.objects import RUN, ChaosObject
+from pairsim_chaos.cluster.objects import ChaosObject
 from pairsim_chaos.target import UnsupportedFaultError, WorldError
 from pairsim_controller.kube.api.connection import (
     ApiRefusedError,
@@ -172,7 +173,7 @@ class ManagedChaosObject:
             found = await self._get()
         except ObjectGoneError:
             return not (self._creation_confirmed or waited > _LATE_CREATION_SECONDS)
-        if found.metadata.annotations.get(RUN) != self._run:
+        if found.metadata.annotations.get(CHAOS_RUN_ANNOTATION) != self._run:
             return False  # an object of another client with the same name
         self._creation_confirmed = True
         if found.metadata.deletion_timestamp is None:
@@ -210,6 +211,6 @@ def marked(document: Mapping[str, YamlValue], namespace: str, run: str) -> Body:
         **metadata,
         "name": metadata.get("name") or f"{prefix or ''}{run[:8]}",
         "namespace": namespace,
-        "annotations": {**annotations, RUN: run},
+        "annotations": {**annotations, CHAOS_RUN_ANNOTATION: run},
     }
     return body

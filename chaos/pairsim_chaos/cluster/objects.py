@@ -12,16 +12,13 @@ from collections.abc import Iterable
 import msgspec
 
 from pairsim.model.geometry import Box
+from pairsim.model.labels import APP_NAME, AREA_LABEL, COMPONENT_LABEL, NAME_LABEL, ROLE_LABEL
 from pairsim_chaos.target import AreaView, TargetPod
 
 HTTP_PORT = 8080
-_NAME, _COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
-_AREA, _ROLE = "pairsim.io/area", "pairsim.io/role"
 _ABORT = "workflow.chaos-mesh.org/abort"
 _OWN_SELECTOR = "."
 """The selector key of pods that the fault's own selector chose; `.Target` marks the pods of its target."""
-RUN = "pairsim.io/run"
-"""The annotation with the id of the run that created an object, so that a run deletes only its own objects."""
 
 
 class CamelStruct(msgspec.Struct, frozen=True, rename="camel"):
@@ -219,14 +216,14 @@ class WorkflowNode(CamelStruct, frozen=True):
 def pod_of(found: ChaosPod) -> TargetPod | None:
     """Returns a pod of the world; None for a pod of another application."""
     labels = found.metadata.labels
-    if labels.get(_NAME) != "pairsim":
+    if labels.get(NAME_LABEL) != APP_NAME:
         return None
     up = found.status.phase == "Running" and found.status.pod_ip and found.metadata.deletion_timestamp is None
     return TargetPod(
         name=found.metadata.name,
-        component=labels.get(_COMPONENT, ""),
-        area=labels.get(_AREA, ""),
-        role=labels.get(_ROLE, ""),
+        component=labels.get(COMPONENT_LABEL, ""),
+        area=labels.get(AREA_LABEL, ""),
+        role=labels.get(ROLE_LABEL, ""),
         url=f"http://{found.status.pod_ip}:{HTTP_PORT}" if up else "",
     )
 

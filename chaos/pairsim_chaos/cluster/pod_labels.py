@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from pairsim.model.labels import APP_NAME, NAME_LABEL
+from pairsim.model.status import Role
 from pairsim_chaos.cluster.objects import ChaosObjectMeta, ChaosPod, pod_of
 from pairsim_controller.kube.api.connection import Connection, ExpiredError
 from pairsim_controller.kube.api.port import ApiError
 
-PODS = {"labelSelector": "app.kubernetes.io/name=pairsim"}
+PODS = {"labelSelector": f"{NAME_LABEL}={APP_NAME}"}
 OnLabels = Callable[[str, frozenset[str]], None]
 """Receives an area and the names of all its pods that are labelled active."""
 
@@ -109,4 +111,4 @@ def _on_line(labels: PodLabels, line: bytes) -> str:
 def _label(pod: ChaosPod) -> tuple[str, bool] | None:
     """Returns the area of a pod, and whether the pod is labelled active; None for pods of other applications."""
     found = pod_of(pod)
-    return None if found is None else (found.area, found.role == "active")
+    return None if found is None else (found.area, found.role == Role.ACTIVE)

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
+from pairsim.model.labels import API_VERSION
 from pairsim_chaos.cluster.chaos_object import GROUP, ManagedChaosObject
 from pairsim_chaos.cluster.injections import CompositeInjection, SingleInjection
 from pairsim_chaos.cluster.min_duration import min_duration
@@ -73,7 +74,7 @@ class ClusterTarget:
         Raises:
             WorldError: The API server does not answer.
         """
-        areas = await self._list(f"/apis/pairsim.io/v1alpha1/namespaces/{self.namespace}/areas", ChaosArea)
+        areas = await self._list(f"/apis/{API_VERSION}/namespaces/{self.namespace}/areas", ChaosArea)
         pods = await self._list(f"/api/v1/namespaces/{self.namespace}/pods", ChaosPod, PODS)
         found = (pod for each in pods if (pod := pod_of(each)) is not None)
         return WorldSnapshot(tuple(map(area_of, areas)), tuple(found))

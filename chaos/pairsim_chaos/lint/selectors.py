@@ -8,6 +8,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from pairsim.model.labels import (
+    API_GROUP,
+    APP_NAME,
+    AREA_LABEL,
+    COMPONENT_LABEL,
+    CONTROLLER_COMPONENT,
+    PLANE_LABEL,
+    ROLE_LABEL,
+    SIMULATOR_COMPONENT,
+    WITNESS_COMPONENT,
+)
+from pairsim.model.status import Role
 from pairsim_chaos.lint.rule import Problem, Rule
 from pairsim_chaos.lint.webhook import selections
 from pairsim_chaos.spec.embedded_specs import EmbeddedSpec
@@ -26,10 +38,11 @@ _NARROWING = (
 _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _VALUES = {
-    "pairsim.io/role": ("active", "passive", "joining", "spare"),
-    "app.kubernetes.io/component": ("simulator", "witness", "controller"),
+    ROLE_LABEL: tuple(role.value for role in Role),
+    COMPONENT_LABEL: (SIMULATOR_COMPONENT, WITNESS_COMPONENT, CONTROLLER_COMPONENT),
 }
-_OWN_LABELS = ("pairsim.io/role", "pairsim.io/area", "pairsim.io/plane")
+_PREFIX = f"{API_GROUP}/"
+_OWN_LABELS = (ROLE_LABEL, AREA_LABEL, PLANE_LABEL)
 
 
 def empty_selector(found: EmbeddedSpec) -> Iterator[Problem]:
@@ -40,7 +53,7 @@ def empty_selector(found: EmbeddedSpec) -> Iterator[Problem]:
             yield Problem(
                 selector,
                 "the selector takes any pod of the namespace",
-                "write labelSelectors: {pairsim.io/role: active} or other criteria",
+                f"write labelSelectors: {{{ROLE_LABEL}: active}} or other criteria",
             )
 
 
@@ -99,10 +112,10 @@ def unknown_labels(found: EmbeddedSpec) -> Iterator[Problem]:
     """
     for target in selections(found):
         labels = list(_labels(target.at("selector")))
-        ours = any(key.text.startswith("pairsim.io/") or value.text == "pairsim" for key, value in labels)
+        ours = any(key.text.startswith(_PREFIX) or value.text == APP_NAME for key, value in labels)
         for key, value in labels:
             known = _VALUES.get(key.text) if ours else None
-            if key.text.startswith("pairsim.io/") and key.text not in _OWN_LABELS:
+            if key.text.startswith(_PREFIX) and key.text not in _OWN_LABELS:
                 near = difflib.get_close_matches(key.text[:60], _OWN_LABELS, n=1, cutoff=0) or _OWN_LABELS
                 yield Problem(key, f"no pod has a label {quote(key.text)}", f"write {near[0]}")
             elif known and value.is_text and value.text not in known:

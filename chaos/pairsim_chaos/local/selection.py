@@ -5,6 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from pairsim.model.labels import (
+    APP_NAME,
+    AREA_LABEL,
+    COMPONENT_LABEL,
+    CONTROLLER_COMPONENT,
+    NAME_LABEL,
+    PART_OF_LABEL,
+    PLANE_LABEL,
+    ROLE_LABEL,
+)
 from pairsim.model.world_status import LocalProcessStatus
 from pairsim_chaos.experiment.faults import PodSelection, TimedFault
 
@@ -20,12 +30,12 @@ class TargetProcess(LocalProcessStatus, frozen=True):
     @property
     def labels(self) -> dict[str, str]:
         """Returns the labels that its pod would have."""
-        written = {"plane": self.plane, "area": self.area, "role": self.role}
+        written = {PLANE_LABEL: self.plane, AREA_LABEL: self.area, ROLE_LABEL: self.role}
         return {
-            "app.kubernetes.io/name": "pairsim",
-            "app.kubernetes.io/part-of": "pairsim",
-            "app.kubernetes.io/component": self.kind,
-            **{f"pairsim.io/{name}": value for name, value in written.items() if value},
+            NAME_LABEL: APP_NAME,
+            PART_OF_LABEL: APP_NAME,
+            COMPONENT_LABEL: self.kind,
+            **{name: value for name, value in written.items() if value},
         }
 
 
@@ -54,7 +64,7 @@ def unsupported_selector(selection: PodSelection) -> str:
     if fields:
         return f"a local world does not support the selectors {', '.join(fields)}"
     labels = {**selection.selector.label_selectors}
-    if labels.get("app.kubernetes.io/component") == "controller":
+    if labels.get(COMPONENT_LABEL) == CONTROLLER_COMPONENT:
         return "the controller of a local world is `pairsim up` itself, and the world does not run without it"
     return ""
 

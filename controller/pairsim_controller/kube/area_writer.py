@@ -11,16 +11,9 @@ import asyncio
 import msgspec
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.labels import AREA_LABEL, RELEASE_FINALIZER
 from pairsim_controller.kube.api.object_store import ObjectStore
-from pairsim_controller.kube.api.objects import (
-    AREA,
-    FINALIZER,
-    AreaObject,
-    AreaStatus,
-    Object,
-    StoredAssignment,
-    body_of,
-)
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Object, StoredAssignment, body_of
 from pairsim_controller.kube.api.port import AREAS, BUDGETS, SERVICES, Api, Body, Resource
 from pairsim_controller.kube.owned_objects import is_subset, owned_objects
 from pairsim_controller.kube.status.conditions import area_status, significant_status
@@ -124,12 +117,12 @@ class AreaWriter:
 
     async def add_finalizer(self, area: AreaObject) -> None:
         """Makes a deletion wait until all members are released. Raises ApiError."""
-        if FINALIZER not in area.metadata.finalizers:
-            await self._set_finalizers(area, [FINALIZER])
+        if RELEASE_FINALIZER not in area.metadata.finalizers:
+            await self._set_finalizers(area, [RELEASE_FINALIZER])
 
     async def remove_finalizer(self, area: AreaObject) -> None:
         """Lets a deletion proceed when no process holds the area any more. Raises ApiError."""
-        if FINALIZER in area.metadata.finalizers:
+        if RELEASE_FINALIZER in area.metadata.finalizers:
             await self._set_finalizers(area, [])
 
     async def _set_finalizers(self, area: AreaObject, names: list[str]) -> None:
@@ -146,7 +139,7 @@ class AreaWriter:
         if body is not None:
             objects[name] = body
         labelled = msgspec.convert(body or before or {"metadata": {"name": name}}, Object)
-        return labelled.metadata.labels.get(AREA)
+        return labelled.metadata.labels.get(AREA_LABEL)
 
     async def apply_owned(self, area: AreaObject) -> None:
         """Creates or corrects the objects that an area owns. Raises ApiError."""

@@ -13,10 +13,18 @@ from collections.abc import Awaitable, Callable, Sized
 
 import structlog
 
+from pairsim.model.labels import (
+    APP_NAME,
+    COMPONENT_LABEL,
+    CONTROLLER_COMPONENT,
+    FIELD_MANAGER,
+    PART_OF_LABEL,
+    SECRET_NAME,
+)
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.lease import Lease
-from pairsim_controller.kube.api.objects import COMPONENT, MANAGER, PART_OF, WORLD, world_labels
+from pairsim_controller.kube.api.objects import world_labels
 from pairsim_controller.kube.api.port import BUDGETS, PODS, SERVICES, WATCHED, ApiError, Body, ChangedError, Resource
 from pairsim_controller.kube.api.reflector import Reflector
 from pairsim_controller.kube.api.workqueue import WorkQueue
@@ -65,7 +73,7 @@ class Manager:
         self._connection, self._namespace, self._metrics = connection, namespace, metrics
         self._events = EventRecorder(connection, namespace, identity)
         self._api = KubeApi(connection, namespace, self._events)
-        self._lease = Lease(self._api, MANAGER, identity)
+        self._lease = Lease(self._api, FIELD_MANAGER, identity)
         self.ready = False
         self.cluster: Cluster | None = None
 
@@ -134,7 +142,7 @@ class Manager:
         return queue
 
     def _reflector(self, resource: Resource, cluster: Cluster) -> Reflector:
-        selector = f"{PART_OF}={WORLD}" if resource in _SELECTED_BY_LABEL else ""
+        selector = f"{PART_OF_LABEL}={APP_NAME}" if resource in _SELECTED_BY_LABEL else ""
         return Reflector(self._connection, self._namespace, resource, cluster.on_event, selector=selector)
 
     async def _renew_lease(self) -> None:
@@ -145,14 +153,14 @@ class Manager:
         """Returns the token of the simulators' control paths; creates the world's Secret if it does not exist."""
         while True:
             try:
-                found = await self._api.get(SECRETS, WORLD)
+                found = await self._api.get(SECRETS, SECRET_NAME)
                 if found is None:
                     found = await self._api.create(SECRETS, new_secret())
                 return token_of(found)
             except ChangedError:
                 continue  # another controller created it at the same moment
             except ApiError as error:
-                log.warning("reading the world's secret failed", name=WORLD, reason=str(error))
+                log.warning("reading the world's secret failed", name=SECRET_NAME, reason=str(error))
                 await asyncio.sleep(_SECRET_RETRY_SECONDS)
 
 
@@ -176,8 +184,8 @@ def yield_to(prior: Sized, work: Callable[[str], Awaitable[None]]) -> Callable[[
 def new_secret() -> Body:
     """Returns a Secret with a random secret and a random token; only the cluster keeps them."""
     data = {key: base64.b64encode(secrets.token_hex(32).encode()).decode() for key in ("secret", "token")}
-    labels = {**world_labels(), COMPONENT: "controller"}
-    return {"metadata": {"name": WORLD, "labels": labels}, "type": "Opaque", "data": data}
+    labels = {**world_labels(), COMPONENT_LABEL: CONTROLLER_COMPONENT}
+    return {"metadata": {"name": SECRET_NAME, "labels": labels}, "type": "Opaque", "data": data}
 
 
 def token_of(found: Body) -> str:
@@ -193,5 +201,7 @@ def token_of(found: Body) -> str:
     except ValueError:
         word = ""
     if not word:
-        raise ApiError(f"the Secret {WORLD} has no token: add one, or delete the Secret and every pod that uses it")
+        raise ApiError(
+            f"the Secret {SECRET_NAME} has no token: add one, or delete the Secret and every pod that uses it"
+        )
     return word

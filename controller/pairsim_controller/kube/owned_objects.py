@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pairsim.model.labels import AREA_LABEL, ROLE_LABEL
 from pairsim.model.status import Role
-from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject, owner_reference, world_labels
+from pairsim_controller.kube.api.objects import AreaObject, owner_reference, world_labels
 from pairsim_controller.kube.api.port import Body
 
 
@@ -11,11 +12,11 @@ def owned_objects(area: AreaObject) -> tuple[Body, ...]:
     """Returns the objects as they should be; they name the area as their owner, so they are deleted with it."""
     name = area.metadata.name
     return (
-        _service(area, name, {AREA: name, ROLE: Role.ACTIVE.value}),
-        _service(area, f"{name}-any", {AREA: name}),
+        _service(area, name, {AREA_LABEL: name, ROLE_LABEL: Role.ACTIVE.value}),
+        _service(area, f"{name}-any", {AREA_LABEL: name}),
         {
             **_head(area, "policy/v1", "PodDisruptionBudget", name),
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": {AREA: name}}},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {AREA_LABEL: name}}},
         },
     )
 
@@ -26,7 +27,7 @@ def _service(area: AreaObject, name: str, selector: dict[str, str]) -> Body:
 
 
 def _head(area: AreaObject, version: str, kind: str, name: str) -> Body:
-    labels = {**world_labels(), AREA: area.metadata.name}
+    labels = {**world_labels(), AREA_LABEL: area.metadata.name}
     owner = owner_reference("Area", area.metadata)
     return {
         "apiVersion": version,

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from pairsim.model.documents.manifests import Area, areas_of_plane
+from pairsim.model.labels import PLANE_LABEL
 from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import (
-    PLANE,
     AreaObject,
     PlaneObject,
     PlaneStatus,
@@ -54,7 +54,7 @@ def plane_status(plane: PlaneObject, areas: Sequence[AreaObject], wall: float) -
     return PlaneStatus(
         observed_generation=plane.metadata.generation,
         areas=len(areas),
-        selector=f"{PLANE}={plane.metadata.name}",
+        selector=f"{PLANE_LABEL}={plane.metadata.name}",
         conditions=tuple(
             next_condition(
                 kind,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pairsim.model.status import Role
-from pairsim_controller.kube.api.objects import (
-    AREA,
-    COMPONENT,
-    DELETION_COST,
-    PLANE,
-    ROLE,
-    TERM,
-    Pod,
+from pairsim.model.labels import (
+    AREA_LABEL,
+    COMPONENT_LABEL,
+    DELETION_COST_ANNOTATION,
+    PLANE_LABEL,
+    ROLE_LABEL,
+    TERM_ANNOTATION,
 )
+from pairsim.model.status import Role
+from pairsim_controller.kube.api.objects import Pod
 from pairsim_controller.plan.view import Kind, Label, ObservedProcess
 
 _HTTP, _PEER = 8080, 7946
@@ -27,7 +27,7 @@ def process_of(pod: Pod) -> ObservedProcess | None:
     is alive, as the API server says, and silent. The process itself reports when only its container is about to end.
     """
     try:
-        kind = Kind(pod.metadata.labels.get(COMPONENT, ""))
+        kind = Kind(pod.metadata.labels.get(COMPONENT_LABEL, ""))
     except ValueError:
         return None
     running = any(c.name == kind.value and c.state.running is not None for c in pod.status.container_statuses)
@@ -48,11 +48,11 @@ def label_of(pod: Pod) -> Label | None:
     """Returns the role labels of a pod; None if it has no role."""
     labels = pod.metadata.labels
     try:
-        role = Role(labels.get(ROLE, ""))
+        role = Role(labels.get(ROLE_LABEL, ""))
     except ValueError:
         return None
-    term = pod.metadata.annotations.get(TERM, "")
-    return Label(labels.get(AREA, ""), role, int(term) if term.isascii() and term.isdigit() else 0)
+    term = pod.metadata.annotations.get(TERM_ANNOTATION, "")
+    return Label(labels.get(AREA_LABEL, ""), role, int(term) if term.isascii() and term.isdigit() else 0)
 
 
 def label_patch(pod: Pod, label: Label, plane: str) -> dict[str, object]:
@@ -60,11 +60,11 @@ def label_patch(pod: Pod, label: Label, plane: str) -> dict[str, object]:
 
     Labels that an earlier patch set and that this one does not name are removed by the API server: a spare has no area.
     """
-    labels = {ROLE: label.role.value}
-    annotations = {DELETION_COST: str(_COST[label.role])}
+    labels = {ROLE_LABEL: label.role.value}
+    annotations = {DELETION_COST_ANNOTATION: str(_COST[label.role])}
     if label.area:
-        labels |= {AREA: label.area, PLANE: plane}
-        annotations[TERM] = str(label.term)
+        labels |= {AREA_LABEL: label.area, PLANE_LABEL: plane}
+        annotations[TERM_ANNOTATION] = str(label.term)
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from pairsim.client import ProcessClient
+from pairsim.model.labels import PLANE_LABEL, RELEASE_FINALIZER
 from pairsim.model.status import ReplicaStatus, Role
-from pairsim_controller.kube.api.objects import FINALIZER, PLANE
 from pairsim_controller.kube.api.port import PODS, Api, KeyQueue
 from pairsim_controller.kube.area_writer import AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
@@ -74,7 +74,7 @@ class ClusterRecordStore:
     def claimed(self, area: str) -> bool:
         """Returns whether the object has the finalizer."""
         found = self._cache.areas.get(area)
-        return found is None or FINALIZER in found.metadata.finalizers
+        return found is None or RELEASE_FINALIZER in found.metadata.finalizers
 
     async def claim(self, area: str) -> None:
         """Adds the finalizer. Raises ApiError."""
@@ -93,7 +93,7 @@ class ClusterRecordStore:
     async def forget(self, area: str) -> None:
         """Removes the finalizer, so that the deletion proceeds. Raises ApiError."""
         found = self._cache.areas.get(area)
-        if found is not None and FINALIZER in found.metadata.finalizers:
+        if found is not None and RELEASE_FINALIZER in found.metadata.finalizers:
             self._fence.check()
             await self._writer.remove_finalizer(found)
 
@@ -134,7 +134,7 @@ class ClusterLabelWriter:
         if pod is None:
             return
         area = self._cache.areas.get(label.area)
-        plane = area.spec.plane if area is not None else pod.metadata.labels.get(PLANE, "")
+        plane = area.spec.plane if area is not None else pod.metadata.labels.get(PLANE_LABEL, "")
         self._fence.check()
         body = await self._api.apply(PODS, label_patch(pod, label, plane))
         self._cache.on_label_written(change.replica, body)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from pairsim.model.labels import AREA_LABEL, ROLE_LABEL
 from pairsim_controller.kube.api.connection import ApiBusyError, Connection
-from pairsim_controller.kube.api.objects import AREA, ROLE, AreaObject, Object
+from pairsim_controller.kube.api.objects import AreaObject, Object
 from pairsim_controller.kube.api.port import AREAS, PODS, ApiError, Resource
 from pairsim_controller.kube.api.writes import path_of
 from tests.cluster.native.sandbox import ClusterError
@@ -110,7 +111,7 @@ class Watching:
 
 
 def _said(pod: Object) -> tuple[str, str]:
-    return label(pod, AREA), label(pod, ROLE)
+    return label(pod, AREA_LABEL), label(pod, ROLE_LABEL)
 
 
 def label(found: Object, key: str) -> str:

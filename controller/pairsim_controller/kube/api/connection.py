@@ -16,6 +16,7 @@ import aiohttp
 import msgspec
 from kubernetes.aio import client, config
 
+from pairsim.model.labels import FIELD_MANAGER
 from pairsim_controller.kube.api.port import ApiError, Body, ChangedError
 
 REQUEST_SECONDS = 10.0
@@ -207,7 +208,7 @@ class Connection:
         content: str,
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "Content-Type": content, "User-Agent": "pairsim-controller"}
+        headers = {"Accept": "application/json", "Content-Type": content, "User-Agent": FIELD_MANAGER}
         await self._api.update_params_for_auth(headers, [], [_BEARER], path, method, body)
         url = f"{self._api.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         answer = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=limits)

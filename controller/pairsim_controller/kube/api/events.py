@@ -13,8 +13,8 @@ import time
 
 import structlog
 
+from pairsim.model.labels import API_GROUP, FIELD_MANAGER
 from pairsim_controller.kube.api.connection import ConflictError, Connection
-from pairsim_controller.kube.api.objects import MANAGER
 from pairsim_controller.kube.api.port import ApiError, Body
 from pairsim_controller.timestamps import micro_time
 
@@ -108,7 +108,7 @@ class EventRecorder:
             "kind": "Event",
             "metadata": {"name": name},
             "eventTime": micro_time(wall),
-            "reportingController": f"pairsim.io/{MANAGER}",
+            "reportingController": f"{API_GROUP}/{FIELD_MANAGER}",
             "reportingInstance": self._identity[:128],
             "action": reason,
             "reason": reason,

@@ -14,25 +14,18 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.documents.manifests import AreaManifestSpec, PlaneSpec
+from pairsim.model.labels import (
+    API_VERSION,
+    APP_NAME,
+    BACKUP_ANNOTATION,
+    BACKUP_SKIP,
+    NAME_LABEL,
+    PART_OF_LABEL,
+    PAUSED_ANNOTATION,
+)
 from pairsim_controller.timestamps import rfc3339
 
 T = TypeVar("T", bound="Object")
-
-GROUP = "pairsim.io"
-API_VERSION = f"{GROUP}/v1alpha1"
-PLANE, AREA, ROLE = f"{GROUP}/plane", f"{GROUP}/area", f"{GROUP}/role"
-TERM = f"{GROUP}/term"
-PAUSED = f"{GROUP}/paused"
-BACKUP, SKIP = f"{GROUP}/backup", "skip"
-FINALIZER = f"{GROUP}/release"
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-COMPONENT, PART_OF = "app.kubernetes.io/component", "app.kubernetes.io/part-of"
-APP_NAME = "app.kubernetes.io/name"
-MANAGER = "pairsim-controller"
-"""The controller's field manager, and the name of its Lease."""
-
-WORLD = "pairsim"
-"""The name of the world's Secret, and the value of the labels that select the world's pods, Services and budgets."""
 
 TERMINATED_PHASES = frozenset({"Succeeded", "Failed"})
 """Phases of a pod whose containers have ended and do not restart."""
@@ -62,12 +55,12 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def paused(self) -> bool:
         """Returns whether its user asked the controller not to change its members."""
-        return self.annotations.get(PAUSED) == "true"
+        return self.annotations.get(PAUSED_ANNOTATION) == "true"
 
     @property
     def skips_backup(self) -> bool:
         """Returns whether its user wants it deleted without a backup of its state."""
-        return self.annotations.get(BACKUP) == SKIP
+        return self.annotations.get(BACKUP_ANNOTATION) == BACKUP_SKIP
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -261,7 +254,7 @@ def owner_reference(kind: str, owner: ObjectMeta) -> dict[str, object]:
 
 def world_labels() -> dict[str, str]:
     """Returns the labels that every object of the world carries."""
-    return {PART_OF: WORLD, APP_NAME: WORLD}
+    return {PART_OF_LABEL: APP_NAME, NAME_LABEL: APP_NAME}
 
 
 def next_condition(

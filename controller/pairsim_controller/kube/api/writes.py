@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pairsim.model.labels import FIELD_MANAGER
 from pairsim_controller.kube.api.connection import Connection, ObjectGoneError
 from pairsim_controller.kube.api.events import EventRecorder
-from pairsim_controller.kube.api.objects import MANAGER
 from pairsim_controller.kube.api.port import ApiError, Body, ChangedError, Resource
 
 APPLY = "application/apply-patch+yaml"
@@ -44,7 +44,7 @@ class KubeApi:
         """
         complete: Body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         path = path_of(resource, self._namespace, name_of(body), subresource)
-        query = {"fieldManager": MANAGER, "force": "true" if force else "false"}
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
         try:
             return await self._connection.request("PATCH", path, query=query, body=complete, content=APPLY)
         except ObjectGoneError as error:
@@ -77,7 +77,7 @@ class KubeApi:
         """
         complete: Body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         path = path_of(resource, self._namespace)
-        return await self._connection.request("POST", path, query={"fieldManager": MANAGER}, body=complete)
+        return await self._connection.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=complete)
 
     async def replace(self, resource: Resource, body: Body) -> Body:
         """Replaces the version of an object that the body's `resourceVersion` names; returns the new version.
@@ -89,6 +89,6 @@ class KubeApi:
         complete: Body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         path = path_of(resource, self._namespace, name_of(body))
         try:
-            return await self._connection.request("PUT", path, query={"fieldManager": MANAGER}, body=complete)
+            return await self._connection.request("PUT", path, query={"fieldManager": FIELD_MANAGER}, body=complete)
         except ObjectGoneError as error:
             raise ChangedError(str(error)) from error

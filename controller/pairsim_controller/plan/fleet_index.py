@@ -15,7 +15,6 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
-from pairsim_controller.plan.slow_time import SLOW_BELOW
 from pairsim_controller.plan.spare_pool import SparePool
 from pairsim_controller.plan.view import Kind, Label, ObservedProcess, SetLabel, View
 
@@ -113,10 +112,10 @@ class FleetIndex:
         if status is not None or entry.status_at == 0.0:
             entry.status_at = now
         if isinstance(status, ReplicaStatus):
-            keys: dict[str, Hashable] = {status.area: _replica_key(status)}
+            keys: dict[str, Hashable] = {status.area: status.significant()}
         elif status is not None:
             entry.groups = {group.area: group for group in status.areas}
-            keys = {group.area: _group_key(group) for group in status.areas}
+            keys = {group.area: group.significant() for group in status.areas}
         else:
             entry.groups, keys = {}, {}
         before = entry.keys
@@ -317,22 +316,3 @@ def _remove(sets: dict[str, set[str]], area: str, name: str) -> None:
 
 def _names(assignment: Assignment | None) -> set[str]:
     return {m.replica for m in assignment.members()} if assignment is not None else set()
-
-
-def _replica_key(status: ReplicaStatus) -> Hashable:
-    """Returns what decisions and labels depend on; of the tick and the pace only whether they cross a bound."""
-    return (
-        status.role,
-        status.area,
-        status.generation,
-        status.term,
-        status.members,
-        status.in_sync,
-        status.peer_in_sync,
-        status.tick > 0,
-        status.pace < SLOW_BELOW,
-    )
-
-
-def _group_key(group: WitnessGroup) -> Hashable:
-    return group.generation, group.term, group.members, group.votes, group.tick > 0

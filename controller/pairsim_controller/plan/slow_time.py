@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from pairsim.model.area import AreaSpec
-from pairsim.model.status import ReplicaStatus
-
-SLOW_BELOW = 0.9
-"""Share of its tick rate below which an area is slow."""
+from pairsim.model.status import SLOW_PACE, ReplicaStatus
 
 _LONG_TICK_ABOVE = 0.8
 """Share of a tick's time above which the ticks themselves explain that an area is slow."""
@@ -17,7 +14,7 @@ def slow_message(spec: AreaSpec, active: ReplicaStatus) -> str:
 
     The numbers come from the status of its active: `pace` is a share of the tick rate, `tick_ms` milliseconds.
     """
-    if active.pace >= SLOW_BELOW:
+    if active.pace >= SLOW_PACE:
         return ""
     budget_ms = 1000.0 / spec.tick_rate
     speed = f"time runs at {active.pace:.2g} of its rate" if active.pace else "time stands still"

@@ -63,7 +63,7 @@ def test_ticks_do_not_notify() -> None:
     observe(world, said(ACTIVE, tick=6, synced_tick=6, entities=9, digest="ab"), NOW + 1)
     ticked = process("witness-1", witness("witness-1", FIRST, EAST))
     assert ticked.witness is not None
-    later = tuple(msgspec.structs.replace(g, tick=99, leader="x") for g in ticked.witness.areas)
+    later = tuple(msgspec.structs.replace(g, tick=99) for g in ticked.witness.areas)
     observe(world, process("witness-1", msgspec.structs.replace(ticked.witness, areas=later)), NOW + 1)
     assert not touched
 

@@ -15,7 +15,7 @@ from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import AreaObject, PlaneObject, Pod
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, Body, Resource
 from pairsim_controller.kube.area_writer import AreaContext
-from pairsim_controller.kube.desired import area_spec, desired_area
+from pairsim_controller.kube.desired import desired_area, spec_of
 from pairsim_controller.kube.pods import FINISHED_PHASES, label_of, process_of
 from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
 from pairsim_controller.plan.view import ObservedProcess
@@ -109,7 +109,7 @@ class ClusterCache:
             self.contexts[name] = AreaContext(area)
             self._unblocked.discard(name)
             stored = area.status.assignment
-            spec = area_spec(area, self.planes.get(area.spec.plane))
+            spec = spec_of(area, self.planes.get(area.spec.plane))
             self._index.set_record(name, stored.assignment(spec) if stored is not None else None)
         self._recompute(area)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pairsim.model.area import AreaSpec
+from pairsim.model.documents.manifests import area_spec, containment_error, overlap_errors
 from pairsim_controller.kube.api.objects import AreaObject, PlaneObject
 from pairsim_controller.plan.fleet_index import DesiredArea
 
@@ -25,44 +26,28 @@ def desired_area(
         return DesiredArea(None, backup_pending=pending)
     if plane is None:
         # The simulator of the area is unknown, so its members go on as they are.
-        return DesiredArea(area_spec(area, None), blocked_reason=f"its plane {area.spec.plane} is not there")
+        return DesiredArea(spec_of(area, None), blocked_reason=f"its plane {area.spec.plane} is not there")
     paused = area.metadata.paused or plane.metadata.paused
-    return DesiredArea(area_spec(area, plane), paused=paused, blocked_reason=_blocked_reason(area, plane, siblings))
+    return DesiredArea(spec_of(area, plane), paused=paused, blocked_reason=_blocked_reason(area, plane, siblings))
 
 
-def area_spec(area: AreaObject, plane: PlaneObject | None) -> AreaSpec:
+def spec_of(area: AreaObject, plane: PlaneObject | None) -> AreaSpec:
     """Returns the spec that members receive; without a plane it is incomplete and must not be sent."""
-    if plane is None:
-        bounds = area.spec.bounds
-        return AreaSpec(area=area.metadata.name, plane=area.spec.plane, simulator="", bounds=bounds, world=bounds)
-    return AreaSpec(
-        area=area.metadata.name,
-        plane=plane.metadata.name,
-        simulator=plane.spec.simulator,
-        parameters=plane.spec.parameters,
-        seed=plane.spec.seed,
-        tick_rate=plane.spec.tick_rate,
-        bounds=area.spec.bounds,
-        world=plane.spec.bounds,
-        entities=area.spec.entities,
-    )
+    if plane is not None:
+        return area_spec(area.metadata.name, area.spec, plane.spec)
+    bounds = area.spec.bounds
+    return AreaSpec(area=area.metadata.name, plane=area.spec.plane, simulator="", bounds=bounds, world=bounds)
 
 
 def _blocked_reason(area: AreaObject, plane: PlaneObject, siblings: Iterable[AreaObject]) -> str:
     """Returns why an area must not be created; an area that was created already stays, whatever its bounds are."""
     if area.status.assignment is not None:
         return ""
-    if not plane.spec.bounds.contains(area.spec.bounds):
-        return f"its bounds reach beyond those of plane {plane.metadata.name}: delete it, and make it anew within them"
-    for other in siblings:
-        if (
-            other.metadata.name != area.metadata.name
-            and other.spec.plane == area.spec.plane
-            and _precedes(other, area)
-            and other.spec.bounds.overlaps(area.spec.bounds)
-        ):
-            return f"its bounds overlap those of area {other.metadata.name}: delete one of them"
-    return ""
+    if outside := containment_error(area.spec, plane.spec):
+        return f"{outside}: delete it, and make it anew within them"
+    earlier = [x for x in siblings if x.metadata.name != area.metadata.name and _precedes(x, area)]
+    overlap = next(overlap_errors(area.spec, ((x.metadata.name, x.spec) for x in earlier)), "")
+    return f"{overlap}: delete one of them" if overlap else ""
 
 
 def _precedes(other: AreaObject, area: AreaObject) -> bool:

@@ -1,6 +1,8 @@
-"""Runs the command `pairsim-chaos` as `python -m pairsim_chaos`."""
+"""The entry of `pairsim-chaos`: the command, or a sentence that names the extra to install."""
 
-from pairsim_chaos.cli.main import main
+from pairsim.cli.extras import load_command
+
+main = load_command("pairsim_chaos.cli.main", "main", "chaos")
 
 if __name__ == "__main__":
     main()

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from pairsim.model.geometry import Box
 from pairsim.model.labels import APP_NAME, AREA_LABEL, COMPONENT_LABEL, NAME_LABEL, ROLE_LABEL
 from pairsim_chaos.target import AreaView, TargetPod
+from pairsim_controller.kube.api.objects import AreaObject, ObjectMeta, Pod
 
 HTTP_PORT = 8080
 _ABORT = "workflow.chaos-mesh.org/abort"
@@ -25,31 +25,8 @@ class CamelStruct(msgspec.Struct, frozen=True, rename="camel"):
     """A struct whose fields have the spelling of Kubernetes."""
 
 
-class ChaosOwner(CamelStruct, frozen=True):
-    """A reference to the owner of an object."""
-
-    uid: str = ""
-
-
-class ChaosObjectMeta(CamelStruct, frozen=True):
-    """The metadata of any object."""
-
-    name: str = ""
-    uid: str = ""
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-    owner_references: list[ChaosOwner] = []
-    deletion_timestamp: str | None = None
-    resource_version: str = ""
-
-    @property
-    def owner(self) -> str:
-        """Returns the uid of the first owner; empty for an object without owners."""
-        return self.owner_references[0].uid if self.owner_references else ""
-
-
 class ChaosCondition(CamelStruct, frozen=True):
-    """A condition of an object."""
+    """A condition of an object of Chaos Mesh, which leaves out most fields of Kubernetes' own conditions."""
 
     type: str
     status: str
@@ -58,41 +35,6 @@ class ChaosCondition(CamelStruct, frozen=True):
 
 def _is_true(conditions: list[ChaosCondition], kind: str) -> bool:
     return any(each.type == kind and each.status == "True" for each in conditions)
-
-
-class ChaosPodStatus(CamelStruct, frozen=True):
-    """The status of a pod."""
-
-    phase: str = ""
-    pod_ip: str = msgspec.field(default="", name="podIP")
-
-
-class ChaosPod(CamelStruct, frozen=True):
-    """A pod as a run reads it."""
-
-    metadata: ChaosObjectMeta
-    status: ChaosPodStatus = ChaosPodStatus()
-
-
-class ChaosAreaSpec(CamelStruct, frozen=True):
-    """The spec of an Area."""
-
-    plane: str
-    bounds: Box
-
-
-class ChaosAreaStatus(CamelStruct, frozen=True):
-    """The status of an Area."""
-
-    conditions: list[ChaosCondition] = []
-
-
-class ChaosArea(CamelStruct, frozen=True):
-    """An Area as a run reads it."""
-
-    metadata: ChaosObjectMeta
-    spec: ChaosAreaSpec
-    status: ChaosAreaStatus = ChaosAreaStatus()
 
 
 class RecordEvent(CamelStruct, frozen=True):
@@ -129,7 +71,7 @@ class ChaosStatus(CamelStruct, frozen=True):
 class ChaosObject(CamelStruct, frozen=True):
     """An experiment that Chaos Mesh carries out: a fault, a workflow or a schedule."""
 
-    metadata: ChaosObjectMeta
+    metadata: ObjectMeta
     status: ChaosStatus = ChaosStatus()
 
     def has(self, condition: str) -> bool:
@@ -203,7 +145,7 @@ class WorkflowNodeStatus(CamelStruct, frozen=True):
 class WorkflowNode(CamelStruct, frozen=True):
     """A `WorkflowNode`: a template of a workflow that has started."""
 
-    metadata: ChaosObjectMeta
+    metadata: ObjectMeta
     spec: WorkflowNodeSpec = WorkflowNodeSpec()
     status: WorkflowNodeStatus = WorkflowNodeStatus()
 
@@ -213,7 +155,7 @@ class WorkflowNode(CamelStruct, frozen=True):
         return _is_true(self.status.conditions, "Aborted")
 
 
-def pod_of(found: ChaosPod) -> TargetPod | None:
+def pod_of(found: Pod) -> TargetPod | None:
     """Returns a pod of the world; None for a pod of another application."""
     labels = found.metadata.labels
     if labels.get(NAME_LABEL) != APP_NAME:
@@ -228,10 +170,13 @@ def pod_of(found: ChaosPod) -> TargetPod | None:
     )
 
 
-def area_of(found: ChaosArea) -> AreaView:
+def area_of(found: AreaObject) -> AreaView:
     """Returns the view of an area."""
-    conditions = {each.type: each for each in found.status.conditions}
-    condition = conditions.get("Redundant")
-    redundant = condition is not None and condition.status == "True"
+    condition, redundant = found.status.condition("Redundant"), found.status.holds("Redundant")
     gap = condition.message if condition is not None else "the controller has not reported the area yet"
     return AreaView(found.metadata.name, found.spec.plane, found.spec.bounds, redundant, "" if redundant else gap)
+
+
+def owner_of(found: ObjectMeta) -> str:
+    """Returns the uid of an object's first owner; empty for an object without owners."""
+    return found.owner_references[0].uid if found.owner_references else ""

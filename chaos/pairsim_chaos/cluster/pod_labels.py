@@ -9,9 +9,11 @@ import msgspec
 
 from pairsim.model.labels import APP_NAME, NAME_LABEL
 from pairsim.model.status import Role
-from pairsim_chaos.cluster.objects import ChaosObjectMeta, ChaosPod, pod_of
+from pairsim_chaos.cluster.objects import pod_of
 from pairsim_controller.kube.api.connection import Connection, ExpiredError
+from pairsim_controller.kube.api.objects import Pod
 from pairsim_controller.kube.api.port import ApiError
+from pairsim_controller.kube.api.reflector import ListedItem, ListPage, WatchEvent
 
 PODS = {"labelSelector": f"{NAME_LABEL}={APP_NAME}"}
 OnLabels = Callable[[str, frozenset[str]], None]
@@ -31,13 +33,13 @@ class PodLabels:
         self._on_labels = on_labels
         self._known: dict[str, tuple[str, bool]] = {}
 
-    def on_list(self, pods: Iterable[ChaosPod]) -> None:
+    def on_list(self, pods: Iterable[Pod]) -> None:
         """Takes all pods of one moment; areas are reported only after all pods are known."""
         before = self._areas()
         self._known = {each.metadata.name: label for each in pods if (label := _label(each)) is not None}
         self._report(before | self._areas())
 
-    def on_event(self, kind: str, pod: ChaosPod) -> None:
+    def on_event(self, kind: str, pod: Pod) -> None:
         """Takes an event of a watch."""
         name = pod.metadata.name
         before, now = self._known.pop(name, None), None if kind == "DELETED" else _label(pod)
@@ -64,8 +66,8 @@ async def watch_pod_labels(connection: Connection, namespace: str, on_labels: On
     while True:
         try:
             if not version:
-                listed = msgspec.convert(await connection.request("GET", path, query=PODS), ChaosPodList)
-                labels.on_list(listed.items)
+                listed = msgspec.convert(await connection.request("GET", path, query=PODS), ListPage)
+                labels.on_list(msgspec.convert(listed.items, list[Pod]))
                 version = listed.metadata.resource_version
             query = {**PODS, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH_SECONDS)}
             seconds = _WATCH_SECONDS + _WATCH_GRACE_SECONDS
@@ -79,36 +81,21 @@ async def watch_pod_labels(connection: Connection, namespace: str, on_labels: On
         await asyncio.sleep(_RETRY_SECONDS)
 
 
-class ChaosPodList(msgspec.Struct, frozen=True):
-    """The answer to a list of pods."""
-
-    metadata: ChaosObjectMeta
-    items: list[ChaosPod] = []
-
-
-class PodWatchEvent(msgspec.Struct, frozen=True):
-    """A line of a watch of pods."""
-
-    type: str
-    object: msgspec.Raw
-
-
 def _on_line(labels: PodLabels, line: bytes) -> str:
     """Takes a line of a watch, and returns the version at which the next watch starts.
 
     Raises:
         ExpiredError: All pods have to be listed again.
     """
-    event = msgspec.json.decode(line, type=PodWatchEvent)
+    event = msgspec.json.decode(line, type=WatchEvent)
     if event.type == "ERROR":
-        raise ExpiredError(bytes(event.object).decode(errors="replace"))
-    pod = msgspec.json.decode(event.object, type=ChaosPod)
+        raise ExpiredError(str(event.body))
     if event.type != "BOOKMARK":
-        labels.on_event(event.type, pod)
-    return pod.metadata.resource_version
+        labels.on_event(event.type, msgspec.convert(event.body, Pod))
+    return msgspec.convert(event.body, ListedItem).metadata.resource_version
 
 
-def _label(pod: ChaosPod) -> tuple[str, bool] | None:
+def _label(pod: Pod) -> tuple[str, bool] | None:
     """Returns the area of a pod, and whether the pod is labelled active; None for pods of other applications."""
     found = pod_of(pod)
     return None if found is None else (found.area, found.role == Role.ACTIVE)

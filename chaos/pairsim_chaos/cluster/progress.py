@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pairsim_chaos.cluster.objects import ChaosObject, WorkflowNode
+from pairsim_chaos.cluster.objects import ChaosObject, WorkflowNode, owner_of
 from pairsim_chaos.experiment.faults import Fault
 from pairsim_chaos.experiment.model import Schedule, Workflow, kind_of
 from pairsim_chaos.spec.schema import plural
@@ -74,8 +74,8 @@ class CompositeProgress:
             nodes: All workflow nodes of the namespace; most may belong to other workflows.
             objects: All objects of the kinds that it creates; most may belong to other experiments.
         """
-        self._owners |= {node.metadata.uid: node.metadata.owner for node in nodes}
-        self._owners |= {each.metadata.uid: each.metadata.owner for each in objects}
+        self._owners |= {node.metadata.uid: owner_of(node.metadata) for node in nodes}
+        self._owners |= {each.metadata.uid: owner_of(each.metadata) for each in objects}
         nodes = [node for node in nodes if self._is_below(node.metadata.uid, root.metadata.uid)]
         objects = [each for each in objects if self._is_below(each.metadata.uid, root.metadata.uid)]
         self._nodes |= {node.metadata.uid: node.spec.template_name for node in nodes}

@@ -16,7 +16,7 @@ from pairsim.model.labels import API_VERSION
 from pairsim_chaos.cluster.chaos_object import GROUP, ManagedChaosObject
 from pairsim_chaos.cluster.injections import CompositeInjection, SingleInjection
 from pairsim_chaos.cluster.min_duration import min_duration
-from pairsim_chaos.cluster.objects import ChaosArea, ChaosPod, area_of, pod_of
+from pairsim_chaos.cluster.objects import area_of, pod_of
 from pairsim_chaos.cluster.pod_labels import PODS, OnLabels, watch_pod_labels
 from pairsim_chaos.cluster.progress import collections
 from pairsim_chaos.experiment.model import Experiment, Schedule, StatusCheck, Workflow
@@ -24,6 +24,7 @@ from pairsim_chaos.run.cleanup import roll_back, run_to_completion
 from pairsim_chaos.spec.cron import every
 from pairsim_chaos.target import Injection, StatusCheckHandler, UnsupportedFaultError, WorldError, WorldSnapshot
 from pairsim_controller.kube.api.connection import Connection, ObjectGoneError
+from pairsim_controller.kube.api.objects import AreaObject, Pod
 from pairsim_controller.kube.api.port import ApiError
 
 _CHECK_ALONE = "a StatusCheck cannot run alone: use it in a Workflow"
@@ -74,8 +75,8 @@ class ClusterTarget:
         Raises:
             WorldError: The API server does not answer.
         """
-        areas = await self._list(f"/apis/{API_VERSION}/namespaces/{self.namespace}/areas", ChaosArea)
-        pods = await self._list(f"/api/v1/namespaces/{self.namespace}/pods", ChaosPod, PODS)
+        areas = await self._list(f"/apis/{API_VERSION}/namespaces/{self.namespace}/areas", AreaObject)
+        pods = await self._list(f"/api/v1/namespaces/{self.namespace}/pods", Pod, PODS)
         found = (pod for each in pods if (pod := pod_of(each)) is not None)
         return WorldSnapshot(tuple(map(area_of, areas)), tuple(found))
 

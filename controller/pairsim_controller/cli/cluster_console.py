@@ -10,9 +10,10 @@ from aiohttp import web
 
 from pairsim.client import ClientError
 from pairsim.model.world_status import WorldStatus
+from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
-from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES, error_response, loopback_guard, read_json
+from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES, error_response, loopback_guard
 from pairsim_controller.console.page import add_page
 from pairsim_controller.kube.manager import Manager
 
@@ -48,8 +49,6 @@ def console_app(manager: Manager) -> web.Application:
 
     async def switchover(request: web.Request) -> web.Response:
         wanted = await read_json(request, ClusterSwitchoverRequest)
-        if isinstance(wanted, web.Response):
-            return wanted
         cluster = manager.cluster
         if cluster is None:
             return error_response(409, _NOT_LEADING)
@@ -65,7 +64,6 @@ def console_app(manager: Manager) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[guard])
     feed = Feed(_ClusterSource(manager), History())
     add_page(app)
-    app.cleanup_ctx.append(feed.running)
-    app.router.add_get("/v1/console", feed.serve)
+    feed.add_to(app)
     app.router.add_post("/v1/switchover", switchover)
     return app

@@ -16,6 +16,8 @@ import msgspec
 from aiohttp import WSCloseCode, web
 
 from pairsim.model.world_status import AreaStatusView, WorldStatus
+from pairsim.server.http.errors import HttpError
+from pairsim.server.http.websockets import WebSockets, run_pusher, send
 from pairsim_controller.console.history import History
 from pairsim_controller.console.sampling import Sample, Sampler
 
@@ -25,7 +27,8 @@ _MIN_IDLE_SHARE = 20.0
 """The pause after a poll is at least this many times as long as the poll, so polls take at most 5 % of a core."""
 
 _MAX_HZ = 5.0
-_SEND_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 10.0
+_RETRY_AFTER_SECONDS = 5
 _MAX_INCOMING_BYTES = 1024
 
 
@@ -67,16 +70,30 @@ class Feed:
     """The WebSocket endpoint for all viewers of a world."""
 
     def __init__(self, source: WorldSource, history: History) -> None:
-        """Shows `source` and adds what happens in it to `history`.
-
-        `running` has to be among the application's cleanup contexts.
-        """
+        """Shows `source` and adds what happens in it to `history`, once `add_to` has added it to an application."""
         self._source, self._history = source, history
         self._viewers: set[ViewerOutbox] = set()
+        # The world of a thousand areas is a large text, and a port may be forwarded to a far browser.
+        self._sockets = WebSockets(
+            "consoles",
+            MAX_VIEWERS,
+            retry_after=_RETRY_AFTER_SECONDS,
+            compress=True,
+            slow_code=WSCloseCode.GOING_AWAY,
+        )
         self._sampling: asyncio.Task[None] | None = None
         self._last = b""
 
-    async def running(self, _app: web.Application) -> AsyncIterator[None]:
+    def add_to(self, app: web.Application) -> None:
+        """Adds the endpoint to an application, which polls the world while it runs."""
+        app.router.add_get("/v1/console", self.serve)
+        app.cleanup_ctx.append(self._running)
+        app.on_shutdown.append(self._close_sockets)
+
+    async def _close_sockets(self, _app: web.Application) -> None:
+        await self._sockets.close()
+
+    async def _running(self, _app: web.Application) -> AsyncIterator[None]:
         """Polls the world while the application runs, so the timeline is complete before the first viewer comes."""
         polling = asyncio.create_task(self._poll())
         yield
@@ -100,37 +117,31 @@ class Feed:
             self._stop_sampling()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Handles `WS /v1/console`."""
+        """Handles `WS /v1/console`.
+
+        Raises:
+            HttpError: 403 for a page of another origin, 426 for a plain request, 503 when too many consoles are open.
+        """
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
-            return web.json_response({"error": "pages of other origins may not open the console's feed"}, status=403)
-        if len(self._viewers) >= MAX_VIEWERS:
-            message = f"{MAX_VIEWERS} consoles are open already: close one"
-            return web.json_response({"error": message}, status=503, headers={"Retry-After": "5"})
-        socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=_MAX_INCOMING_BYTES)
-        if not socket.can_prepare(request).ok:
-            return web.json_response({"error": "this path is a WebSocket; the page is at /"}, status=426)
+            raise HttpError(403, "pages of other origins may not open the console's feed")
+        return await self._sockets.serve(
+            request, self._show, max_frame=_MAX_INCOMING_BYTES, heartbeat=_HEARTBEAT_SECONDS
+        )
+
+    async def _show(self, socket: web.WebSocketResponse) -> None:
+        """Pushes the world to a viewer until the viewer disconnects."""
         viewer = ViewerOutbox()
         self._viewers.add(viewer)
         try:
-            await socket.prepare(request)
             viewer.world = self._encode(self._source.world_status())
             viewer.pending.set()
             self._start_sampling()
-            reading = asyncio.create_task(_read_until_closed(socket))
-            sending = asyncio.create_task(_send(socket, viewer))
-            _, pending = await asyncio.wait((reading, sending), return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(reading, sending, return_exceptions=True)
+            await run_pusher(socket, _push(socket, viewer))
         finally:
             self._viewers.discard(viewer)
             if not self._viewers:
                 self._stop_sampling()
-            if socket.prepared:
-                with contextlib.suppress(ConnectionError):
-                    await socket.close(code=WSCloseCode.GOING_AWAY)
-        return socket
 
     def _encode(self, world: WorldStatus) -> bytes:
         source = self._source
@@ -164,14 +175,8 @@ class Feed:
             self._sampling = None
 
 
-async def _read_until_closed(socket: web.WebSocketResponse) -> None:
-    async for _ in socket:
-        """Incoming messages are ignored: the page's buttons send HTTP requests."""
-
-
-async def _send(socket: web.WebSocketResponse, viewer: ViewerOutbox) -> None:
+async def _push(socket: web.WebSocketResponse, viewer: ViewerOutbox) -> None:
     while True:
         await viewer.pending.wait()
         while (message := viewer.next()) is not None:
-            async with asyncio.timeout(_SEND_SECONDS):
-                await socket.send_str(message.decode())
+            await send(socket, message.decode())

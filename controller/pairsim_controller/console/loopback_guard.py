@@ -1,20 +1,18 @@
-"""Protection of an API on loopback against web pages of other origins, and the reading of its requests.
+"""Protection of an API on loopback against web pages of other origins.
 
 A page of another origin must not control the world. Requests that change something need the content type
-application/json, which a browser does not send to another origin without a preflight. Requests for other host names are
-refused, which stops DNS rebinding.
+application/json, which a browser does not send to another origin without a preflight: handlers read them with
+`pairsim.server.http.requests.read_json`. Requests for other host names are refused, which stops DNS rebinding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-T = TypeVar("T")
+from pairsim.server.http.errors import HttpError
 
 MAX_BODY_BYTES = 4096
 _MESSAGES = {413: f"a request body has at most {MAX_BODY_BYTES} bytes"}
@@ -39,6 +37,9 @@ def loopback_guard(hosts: frozenset[str], server: str, messages: Mapping[int, st
             return error_response(403, f"{server} does not answer as {request.host}")
         try:
             return await handler(request)
+        except HttpError as error:
+            headers = {"Retry-After": str(error.retry_after)} if error.retry else None
+            return error_response(error.status, error.sentence, headers)
         except web.HTTPException as error:
             message = {**_MESSAGES, **messages}.get(error.status, error.reason)
             return error_response(error.status, f"{request.method} {request.path}: {message}")
@@ -46,16 +47,6 @@ def loopback_guard(hosts: frozenset[str], server: str, messages: Mapping[int, st
     return check_host
 
 
-async def read_json(request: web.Request, kind: type[T]) -> T | web.Response:
-    """Returns the body of a request as `kind`, or the response that explains the mistake in it."""
-    if request.content_type != "application/json":
-        return error_response(415, "send the request as application/json")
-    try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except msgspec.MsgspecError as error:
-        return error_response(400, f"not a valid request: {error}")
-
-
-def error_response(status: int, message: str) -> web.Response:
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Returns a JSON response `{"error": message}`."""
-    return web.json_response({"error": message}, status=status)
+    return web.json_response({"error": message}, status=status, headers=headers)

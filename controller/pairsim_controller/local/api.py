@@ -7,9 +7,10 @@ from aiohttp import web
 
 from pairsim.client import ClientError
 from pairsim.model.world_status import WorldStatus
+from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
-from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES, error_response, loopback_guard, read_json
+from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES, error_response, loopback_guard
 from pairsim_controller.console.page import add_page
 from pairsim_controller.local.processes_api import EndProcessRequest, ProcessesApi, StartProcessRequest
 from pairsim_controller.local.prometheus import PrometheusApi
@@ -38,8 +39,6 @@ class _WorldApi:
 
     async def end(self, request: web.Request) -> web.Response:
         wanted = await read_json(request, EndProcessRequest)
-        if isinstance(wanted, web.Response):
-            return wanted
         try:
             pid = self.processes.end(wanted)
         except KeyError:
@@ -50,8 +49,6 @@ class _WorldApi:
 
     async def start(self, request: web.Request) -> web.Response:
         wanted = await read_json(request, StartProcessRequest)
-        if isinstance(wanted, web.Response):
-            return wanted
         try:
             pid = self.processes.start(wanted)
         except KeyError:
@@ -63,8 +60,6 @@ class _WorldApi:
 
     async def kill(self, request: web.Request) -> web.Response:
         action = await read_json(request, AreaAction)
-        if isinstance(action, web.Response):
-            return action
         if action.role not in _ROLES:
             return error_response(400, f"role {action.role!r} must be one of {', '.join(_ROLES)}")
         name = self._world.find_replica(action.area, action.role)
@@ -77,8 +72,6 @@ class _WorldApi:
 
     async def switchover(self, request: web.Request) -> web.Response:
         action = await read_json(request, AreaAction)
-        if isinstance(action, web.Response):
-            return action
         name = self._world.find_replica(action.area, "active")
         if name is None:
             return _missing_role(self._world, action.area, action.role)
@@ -113,8 +106,7 @@ def world_app(world: LocalWorld, hosts: frozenset[str], history: History | None 
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[loopback_guard(hosts, "this world", _MESSAGES)])
     prometheus, feed = PrometheusApi(world), Feed(_LocalSource(world), history or History())
     add_page(app)
-    app.cleanup_ctx.append(feed.running)
-    app.router.add_get("/v1/console", feed.serve)
+    feed.add_to(app)
     app.router.add_get("/v1/world", api.show)
     app.router.add_get("/v1/targets", prometheus.targets)
     app.router.add_get("/metrics", prometheus.metrics)

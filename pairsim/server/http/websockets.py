@@ -30,7 +30,14 @@ class WebSockets:
     """All open WebSockets of one kind, `len()` of them."""
 
     def __init__(
-        self, what: str, limit: int, *, idle: float | None = None, retry_after: int = RETRY_AFTER_SECONDS
+        self,
+        what: str,
+        limit: int,
+        *,
+        idle: float | None = None,
+        retry_after: int = RETRY_AFTER_SECONDS,
+        compress: bool = False,
+        slow_code: WSCloseCode = WSCloseCode.POLICY_VIOLATION,
     ) -> None:
         """Creates an empty collection.
 
@@ -40,9 +47,13 @@ class WebSockets:
             idle: When the limit is reached, a socket that was not used for that many seconds is closed for a new one;
                 None if no socket is ever closed for another one.
             retry_after: Seconds after which a client that was refused may try again.
+            compress: Whether frames are compressed for a peer that supports it. Compression costs more time than it
+                saves on a fast network, and needs a lock around concurrent sends.
+            slow_code: The code of the close frame for a peer that does not read.
         """
         self._what = what
         self._limit, self._idle, self._retry_after = limit, idle, retry_after
+        self._compress, self._slow_code = compress, slow_code
         self._open: dict[web.WebSocketResponse, float] = {}
 
     def __len__(self) -> int:
@@ -69,9 +80,8 @@ class WebSockets:
         Raises:
             HttpError: 426 for a plain request, 503 when too many sockets are open.
         """
-        # Compression costs more time than it saves here, and needs a lock around concurrent sends.
         socket = web.WebSocketResponse(
-            max_msg_size=max_frame, heartbeat=heartbeat, timeout=_CLOSE_SECONDS, compress=False
+            max_msg_size=max_frame, heartbeat=heartbeat, timeout=_CLOSE_SECONDS, compress=self._compress
         )
         if not socket.can_prepare(request).ok:
             raise HttpError(426, f"{request.path} is a WebSocket")
@@ -83,7 +93,7 @@ class WebSockets:
             await socket.prepare(request)
             await work(socket)
         except TooSlowError as error:
-            await disconnect_slow(socket, request, str(error))
+            await disconnect_slow(socket, request, str(error), self._slow_code)
         except ConnectionError:  # the peer has disconnected: nothing is left to serve
             if not socket.prepared:
                 return web.Response(status=503)  # aiohttp cannot end a socket that never opened
@@ -123,7 +133,12 @@ async def close(socket: web.WebSocketResponse, code: int, reason: str) -> None:
             await socket.close(code=code, message=reason.encode()[:_MAX_REASON])
 
 
-async def disconnect_slow(socket: web.WebSocketResponse, request: web.Request, reason: str) -> None:
+async def disconnect_slow(
+    socket: web.WebSocketResponse,
+    request: web.Request,
+    reason: str,
+    code: WSCloseCode = WSCloseCode.POLICY_VIOLATION,
+) -> None:
     """Disconnects a peer that does not read.
 
     The peer gets the reason if it reads within a second. After that its connection is aborted, so that no unread
@@ -132,7 +147,7 @@ async def disconnect_slow(socket: web.WebSocketResponse, request: web.Request, r
     transport = request.transport
     if transport is not None:
         asyncio.get_running_loop().call_later(_CLOSE_SECONDS, transport.abort)
-    await close(socket, WSCloseCode.POLICY_VIOLATION, reason)
+    await close(socket, code, reason)
 
 
 async def send(socket: web.WebSocketResponse, data: bytes | str, seconds: float = SEND_SECONDS) -> None:

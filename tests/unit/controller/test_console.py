@@ -75,6 +75,8 @@ async def test_the_number_of_viewers_is_bounded(http: aiohttp.ClientSession) -> 
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await http.ws_connect("/v1/console")
     assert refused.value.status == 503
+    assert refused.value.headers is not None
+    assert refused.value.headers["Retry-After"] == "5"
     for socket in sockets:
         await socket.close()
     async with asyncio.timeout(10):
@@ -132,6 +134,23 @@ async def test_a_plain_request_is_refused_with_a_hint(http: aiohttp.ClientSessio
     async with http.get("/v1/console") as answer:
         assert answer.status == 426
         assert "WebSocket" in (await answer.json())["error"]
+
+
+async def test_frames_are_compressed_and_viewers_are_closed_at_the_end(made: WorldHarness) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with serve_app(world_app(made.world, frozenset({"127.0.0.1"})), "127.0.0.1:0") as port:
+            socket = await session.ws_connect(f"http://127.0.0.1:{port}/v1/console", compress=15)
+            assert socket.compress
+            await socket.receive(5)
+            reading = asyncio.create_task(_read_to_the_end(socket))
+        async with asyncio.timeout(10):
+            await reading
+        assert socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
+
+
+async def _read_to_the_end(socket: aiohttp.ClientWebSocketResponse) -> None:
+    async for _message in socket:
+        pass
 
 
 async def test_a_viewer_that_sends_too_much_is_disconnected(http: aiohttp.ClientSession) -> None:

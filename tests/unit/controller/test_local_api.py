@@ -78,10 +78,10 @@ async def test_requests_without_a_preflight_are_refused(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "not a valid request"),
-        (b"{", "not a valid request"),
-        (b"[]", "not a valid request"),
-        (b"\xff", "not a valid request"),
+        (b"", "not a valid document"),
+        (b"{", "not a valid document"),
+        (b"[]", "not a valid document"),
+        (b"\xff", "not a valid document"),
         (b'{"role": "active"}', "missing required field `area`"),
         (b'{"area": "north", "signal": 9}', "unknown field `signal`"),
         (b'{"area": 7}', "Expected `str`"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pairsim_chaos.cluster.objects import ChaosArea, ChaosObject, ChaosPod, area_of, pod_of
+from pairsim_chaos.cluster.objects import ChaosObject, area_of, pod_of
+from pairsim_controller.kube.api.objects import AreaObject, Pod
 from tests.unit.chaos.cluster.fake_cluster import Item, failed, injected
 
 
@@ -20,14 +21,14 @@ def pod_object(name: str, role: str = "", area: str = "", **more: object) -> dic
 
 
 def test_pods_have_an_address_while_they_run() -> None:
-    found = pod_of(msgspec.convert(pod_object("a", "active", "west"), ChaosPod))
+    found = pod_of(msgspec.convert(pod_object("a", "active", "west"), Pod))
     assert found is not None
     assert (found.name, found.component, found.area, found.role) == ("a", "simulator", "west", "active")
     assert found.url == "http://10.0.0.1:8080"
-    leaving = pod_of(msgspec.convert(pod_object("a", deletionTimestamp="2026-01-01T00:00:00Z"), ChaosPod))
+    leaving = pod_of(msgspec.convert(pod_object("a", deletionTimestamp="2026-01-01T00:00:00Z"), Pod))
     assert leaving is not None
     assert leaving.url == ""
-    assert pod_of(msgspec.convert({"metadata": {"name": "x", "labels": {}}}, ChaosPod)) is None
+    assert pod_of(msgspec.convert({"metadata": {"name": "x", "labels": {}}}, Pod)) is None
 
 
 def test_an_area_is_redundant_when_its_condition_says_so() -> None:
@@ -35,12 +36,13 @@ def test_an_area_is_redundant_when_its_condition_says_so() -> None:
         "metadata": {"name": "west"},
         "spec": {"plane": "physics", "bounds": {"min": [0, 0, 0], "max": [1, 1, 1]}, "entities": 5},
     }
-    unknown = area_of(msgspec.convert(body, ChaosArea))
+    unknown = area_of(msgspec.convert(body, AreaObject))
     assert (unknown.redundant, unknown.redundancy_gap) == (False, "the controller has not reported the area yet")
-    status = {"conditions": [{"type": "Redundant", "status": "False", "message": "b is joining", "reason": "Joining"}]}
-    assert area_of(msgspec.convert({**body, "status": status}, ChaosArea)).redundancy_gap == "b is joining"
+    condition = {"type": "Redundant", "status": "False", "message": "b is joining", "reason": "Joining"}
+    status = {"conditions": [condition | {"lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    assert area_of(msgspec.convert({**body, "status": status}, AreaObject)).redundancy_gap == "b is joining"
     status["conditions"][0]["status"] = "True"
-    assert area_of(msgspec.convert({**body, "status": status}, ChaosArea)).redundant
+    assert area_of(msgspec.convert({**body, "status": status}, AreaObject)).redundant
 
 
 def test_an_object_shows_targets_conditions_and_complaints() -> None:

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from pairsim_chaos.cluster import pod_labels
-from pairsim_chaos.cluster.objects import ChaosPod
 from pairsim_controller.kube.api.connection import ApiUnreachableError, Connection
+from pairsim_controller.kube.api.objects import Pod
 from pairsim_controller.kube.api.port import ApiError
 from tests.unit.chaos.cluster.fake_cluster import FakeCluster
 from tests.unit.chaos.cluster.test_cluster_objects import pod_object
@@ -29,7 +29,7 @@ def test_labels_are_reported_in_the_order_in_which_they_were_written() -> None:
     known = pod_labels.PodLabels(lambda area, active: reports.append((area, set(active))))
 
     def event(kind: str, name: str, role: str = "", area: str = "") -> None:
-        known.on_event(kind, msgspec.convert(pod_object(name, role, area), ChaosPod))
+        known.on_event(kind, msgspec.convert(pod_object(name, role, area), Pod))
 
     event("ADDED", "a", "active", "west")
     event("ADDED", "b", "passive", "west")
@@ -45,7 +45,7 @@ def test_a_list_is_reported_as_one_moment() -> None:
     known = pod_labels.PodLabels(lambda area, active: reports.append((area, set(active))))
 
     def listed(*pods: tuple[str, str, str]) -> None:
-        known.on_list([msgspec.convert(pod_object(*each), ChaosPod) for each in pods])
+        known.on_list([msgspec.convert(pod_object(*each), Pod) for each in pods])
 
     listed(("a", "active", "west"), ("b", "passive", "west"), ("c", "active", "east"))
     listed(("a", "passive", "west"), ("b", "active", "west"))

@@ -91,7 +91,7 @@ async def test_a_repeated_failure_of_a_request_is_announced(tmp_path: Path, monk
     async with local_world(tmp_path, working=False) as made:
         made.replicas["a"].refuse = RuntimeError("the simulator is broken")
         made.world._reports.warnings._start_at = 0.0
-        await until(lambda: any("a does not carry out its command (assign)" in sentence for sentence in made.announced))
+        await until(lambda: any("the request 'assign' to a failed" in sentence for sentence in made.announced))
 
 
 async def test_a_replica_is_found_by_role(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     "--rate",
     type=click.FloatRange(min=0, min_open=True, max=_MAX_RATE),
     callback=_finite,
-    help="Send a load: impulses per second, to entities at random.",
+    help="Sends a load: impulses per second, to entities at random.",
 )
 @click.option(
     "--seconds",
@@ -84,10 +84,12 @@ def send(
     """Sends commands to AREA and waits until they are committed.
 
     \b
-    pairsim send west impulse 42 impulse=1,0,0
     pairsim send west spawn 7 position=1,2,3
+    pairsim send west impulse 7 impulse=1,0,0
     pairsim send west --file commands.jsonl      (or from standard input)
     pairsim send west --rate 1000 --seconds 60
+
+    `GET /v1/entities` at the URL of a replica lists the ids of its area's entities; `pairsim status` shows the URLs.
     """  # noqa: D301 - click keeps the lines after this character as they are
     if rate is None and count is not None:
         raise click.UsageError("--count is the number of impulses of a load: give --rate as well")

@@ -35,8 +35,8 @@ def test_a_finding_names_file_line_field_and_suggestion(tmp_path: Path) -> None:
     ("data", "sentence"),
     [
         (None, "the file cannot be read: No such file or directory"),
-        (b"\xff\xfe", "the file is not UTF-8 text (byte 0); save it as UTF-8"),
-        (b"a" * 600_000, "the file is larger than 512 KiB; split it"),
+        (b"\xff\xfe", "the file is not UTF-8 text (byte 0): save it as UTF-8"),
+        (b"a" * 600_000, "the file has over 512 KiB: split it"),
     ],
 )
 def test_an_unreadable_file_is_reported_and_the_others_are_checked(

@@ -18,7 +18,7 @@ GOOD = [Verdict(experiment="good", made=True)]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["/dev/zero"], "the file is larger than 512 KiB"),
+        (["/dev/zero"], "the file has over 512 KiB"),
         (["/nowhere.yaml"], "the file cannot be read"),
         ([str(FILE), "--json", "/nowhere/v.json"], "/nowhere/v.json cannot be written"),
         ([str(FILE), "--junit", "/"], "/ cannot be written"),

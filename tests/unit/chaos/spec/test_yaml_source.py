@@ -60,7 +60,7 @@ NESTED_ALIASES = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("[" * 20_000, "nested too deeply"),
         ("- " * 20_000, "nested too deeply"),
         ("a\n---\n" * 600, "more than 500 documents"),
-        ("a" * 600_000, "larger than 512 KiB"),
+        ("a" * 600_000, "over 512 KiB"),
         ("[a, b", "not valid YAML"),
         ("\0", "not valid YAML"),
         ("{[a]: b}", "a key is a list or a mapping"),

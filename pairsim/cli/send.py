@@ -16,7 +16,7 @@ from pairsim.cli.local_api import WorldAddress, fetch_world, world_options
 from pairsim.client.client import AreaClient
 from pairsim.client.errors import ClientError, Unavailable
 from pairsim.model.commands import Command, CommandError, Result
-from pairsim.model.world_status import WorldStatus
+from pairsim.model.world_status import WorldStatus, unknown_area_message
 
 _BATCH_COMMANDS = 100
 _MAX_SHOWN = 20
@@ -116,9 +116,7 @@ def _process_urls(world: WorldStatus, area: str) -> list[str]:
     """
     found = next((a for a in world.areas if a.area == area), None)
     if found is None:
-        raise click.ClickException(
-            f"the area {area!r} is unknown: this world has {', '.join(a.area for a in world.areas)}"
-        )
+        raise click.ClickException(unknown_area_message(area, (a.area for a in world.areas)))
     if not found.replicas:
         raise click.ClickException(f"{area} has no replica that can be reached at the moment: try again")
     others = [r.url for a in world.areas if a is not found for r in a.replicas] + [s.url for s in world.spares]

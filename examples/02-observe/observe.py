@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import urllib.request
 
@@ -29,9 +30,15 @@ async def main() -> None:
             if frame.tick <= last:
                 sys.exit("a tick came twice")
             last = frame.tick
-            print(f"tick {frame.tick}, term {frame.term}: {inside} inside, {len(frame.enter)} entered, {left} left")
+            print(
+                f"tick {frame.tick}, term {frame.term}: {inside} inside, {len(frame.enter)} entered, {left} left",
+                flush=True,
+            )
             if frame.tick % 100 == 0:
                 return
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except BrokenPipeError:  # the reader of a pipe has ended, such as `head`
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes the output at its end

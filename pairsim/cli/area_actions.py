@@ -35,6 +35,6 @@ def switchover(area: str, address: WorldAddress) -> None:
 )  # fmt: skip
 @world_options
 def kill(area: str, role: str, address: WorldAddress) -> None:
-    """Kills a process of AREA (kill -9), to see that nothing is lost."""
+    """Kills a member of AREA with kill -9."""
     done = request(address, "/v1/kill", _KillDone, {"area": area, "role": role})
     click.echo(f"killed {done.replica}, the {role} of {area} (pid {done.pid})")

@@ -16,7 +16,7 @@ from pairsim.cli.local_api import WorldAddress, fetch_world, world_options
 from pairsim.client.client import AreaClient
 from pairsim.client.errors import ClientError, Unavailable
 from pairsim.model.commands import Command, CommandError, Result
-from pairsim.model.world_status import WorldStatus
+from pairsim.model.world_status import WorldStatus, unknown_area_message
 
 _BATCH_COMMANDS = 100
 _MAX_SHOWN = 20
@@ -52,7 +52,7 @@ def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     "--rate",
     type=click.FloatRange(min=0, min_open=True, max=_MAX_RATE),
     callback=_finite,
-    help="Send a load: impulses per second, to entities at random.",
+    help="Sends a load: impulses per second, to entities at random.",
 )
 @click.option(
     "--seconds",
@@ -84,10 +84,12 @@ def send(
     """Sends commands to AREA and waits until they are committed.
 
     \b
-    pairsim send west impulse 42 impulse=1,0,0
     pairsim send west spawn 7 position=1,2,3
+    pairsim send west impulse 7 impulse=1,0,0
     pairsim send west --file commands.jsonl      (or from standard input)
     pairsim send west --rate 1000 --seconds 60
+
+    `GET /v1/entities` at the URL of a replica lists the ids of its area's entities; `pairsim status` shows the URLs.
     """  # noqa: D301 - click keeps the lines after this character as they are
     if rate is None and count is not None:
         raise click.UsageError("--count is the number of impulses of a load: give --rate as well")
@@ -114,9 +116,7 @@ def _process_urls(world: WorldStatus, area: str) -> list[str]:
     """
     found = next((a for a in world.areas if a.area == area), None)
     if found is None:
-        raise click.ClickException(
-            f"the area {area!r} is unknown: this world has {', '.join(a.area for a in world.areas)}"
-        )
+        raise click.ClickException(unknown_area_message(area, (a.area for a in world.areas)))
     if not found.replicas:
         raise click.ClickException(f"{area} has no replica that can be reached at the moment: try again")
     others = [r.url for a in world.areas if a is not found for r in a.replicas] + [s.url for s in world.spares]

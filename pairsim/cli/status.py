@@ -29,8 +29,8 @@ _COLUMNS = ("area", "role", "replica", *_NUMBERS, "url")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs; with --watch, one document per line.")
-@click.option("--watch", is_flag=True, help="Repeat until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Prints JSON for programs; with --watch, one document per line.")
+@click.option("--watch", is_flag=True, help="Repeats until Ctrl-C.")
 @world_options
 def status(as_json: bool, watch: bool, address: WorldAddress) -> None:
     """Shows the areas, their members and the spares."""

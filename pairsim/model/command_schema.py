@@ -88,7 +88,7 @@ class CommandSchema:
             self._check_values(command, self._components)
         else:
             known = _join_names([*sorted(BASE_OPS), *self.operations])
-            raise CommandError(f"command {command.id}: the operation {command.op!r} is unknown, there are {known}")
+            raise CommandError(f"command {command.id}: the operation {command.op!r} is unknown: use one of {known}")
 
     @staticmethod
     def _check_values(command: Command, components: dict[str, Component]) -> None:
@@ -96,7 +96,7 @@ class CommandSchema:
             component = components.get(name)
             if component is None:
                 raise CommandError(
-                    f"command {command.id}: the component {name!r} is unknown, there are {_join_names(components)}"
+                    f"command {command.id}: the component {name!r} is unknown: use one of {_join_names(components)}"
                 )
             if not component.fits(value):
                 raise CommandError(f"command {command.id}: {name} takes {component.shape_phrase}, not {value}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from pairsim.model.geometry import Box
@@ -106,3 +108,8 @@ class WorldStatus(msgspec.Struct, frozen=True):
 
     areas: list[AreaStatusView]
     spares: list[ProcessRow]
+
+
+def unknown_area_message(area: str, known: Iterable[str]) -> str:
+    """Returns the sentence for an area that the world does not have; `known` are the names of its areas."""
+    return f"the area {area!r} is unknown: this world has {', '.join(known)}"

@@ -78,7 +78,7 @@ async def ticks(folder: Path, seconds: float) -> list[Figure]:
         figures += [
             single(f"tick, mean: {name}", "ms", tick, n=int(with_["ticks"])),
             single(f"tick with a passive / without: {name}", "", tick / alone, at_most=goal),
-            single(f"tick with a passive / bare stepping: {name}", "", tick / bare),
+            single(f"tick with a passive / the simulator's step without pairsim: {name}", "", tick / bare),
             single(f"state stream: {name}", "kB/tick", with_["sync_bytes"] / with_["ticks"] / 1e3),
             single(f"processor time, passive / active: {name}", "", passive_cpu / active_cpu, at_most=share),
         ]

@@ -39,14 +39,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option(
     "--max-duration", "--at-most", "max_duration",
     type=SECONDS, default=3600.0, show_default=True, metavar="SECONDS",
-    help="End every fault after this time even if its file says longer; with --cluster, also every whole Workflow.",
+    help="Ends every fault after this time even if its file says longer; with --cluster, also every whole Workflow.",
 )  # fmt: skip
 @run_options
 @click.pass_context
 def run_command(context: click.Context, files: tuple[Path, ...], max_duration: float, options: RunOptions) -> None:
-    """Run the experiments of FILES against a world and report whether all invariants held.
+    """Runs the experiments of FILES and judges them.
 
-    The world is started with `pairsim up` on this machine, or runs on Kubernetes with --cluster.
+    The report says whether all invariants of the world held. The world is started with `pairsim up` on this machine, or
+    runs on Kubernetes with --cluster.
 
     Links between processes can be cut only if the world was started with `pairsim up --isolate`. Exit code 0: all
     experiments that ran held; 1: an experiment did not hold; 2: no experiment could run; 3: the verdicts could not be
@@ -65,15 +66,16 @@ def run_command(context: click.Context, files: tuple[Path, ...], max_duration: f
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--seconds", type=SECONDS, default=600.0, show_default=True, metavar="SECONDS",
-    help="Start new experiments for this time.",
+    help="Starts new experiments for this time.",
 )  # fmt: skip
 @run_options
 @click.pass_context
 def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float, options: RunOptions) -> None:
-    """Run the faults of FILES in random order, for random durations, alone or in pairs, against a local world.
+    """Runs the faults of FILES at random on a local world.
 
-    The soak ends at the first experiment that does not hold. The seed printed at the start repeats the same
-    experiments. Faults that this machine does not support are left out. The exit codes are those of `run`.
+    Their order and durations are random, and they run alone or in pairs. The soak ends at the first experiment that
+    does not hold. The seed printed at the start repeats the same experiments. Faults that this machine does not support
+    are left out. The exit codes are those of `run`.
     """
     if options.cluster:
         raise click.UsageError("a soak needs a world on this machine: in a cluster, apply a Schedule or a Workflow")
@@ -100,14 +102,14 @@ def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float
 
 @click.command("probe")
 @click.option(
-    "--listen", default="127.0.0.1:8079", show_default=True, help="Serve GET /verdict at this address, HOST:PORT."
+    "--listen", default="127.0.0.1:8079", show_default=True, help="Serves GET /verdict at this address, HOST:PORT."
 )
 @run_options
 def probe_command(listen: str, options: RunOptions) -> None:
-    """Probe a world permanently and serve the verdict over HTTP: 200, or 503 with the reason.
+    """Probes a world and serves the verdict over HTTP.
 
-    The probe sends commands to the world and observes it until it is stopped. The `StatusCheck`s of a workflow can ask
-    it for the verdict.
+    The answer is 200, or 503 with the reason. The probe sends commands to the world and observes it until it is
+    stopped. The `StatusCheck`s of a workflow can ask it for the verdict.
     """
     with contextlib.suppress(KeyboardInterrupt):
         try:

@@ -15,7 +15,7 @@ from pairsim_chaos.spec.yaml_source import read
 @click.group()
 @click.version_option(package_name="pairsim")
 def main() -> None:
-    """Check Chaos Mesh experiments, run them against a pairsim world, and judge the outcome."""
+    """Checks Chaos Mesh experiments, runs them against a pairsim world, and judges the outcome."""
 
 
 main.add_command(probe_command)
@@ -27,10 +27,11 @@ main.add_command(soak_command)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.pass_context
 def lint_command(context: click.Context, files: tuple[Path, ...]) -> None:
-    """Report everything that is wrong with experiment FILES, and what to write instead.
+    """Reports what is wrong with experiment FILES.
 
-    The linter knows the schemas of Chaos Mesh, the rules of its webhook, and experiments that Chaos Mesh accepts
-    although they do not work. Exit code 0: the files are correct; 1: there are findings; 2: a file cannot be read.
+    Each finding says what to write instead. The linter knows the schemas of Chaos Mesh, the rules of its webhook, and
+    experiments that Chaos Mesh accepts although they do not work. Exit code 0: the files are correct; 1: there are
+    findings; 2: a file cannot be read.
     """
     found = unreadable = 0
     for path in files:

@@ -98,18 +98,18 @@ def run_options(command: F) -> F:
     @click.option(
         "--cluster",
         is_flag=True,
-        help="Use a world on Kubernetes with Chaos Mesh; its pods must be reachable.",
+        help="Uses a world on Kubernetes with Chaos Mesh; its pods must be reachable (not supported by soak).",
     )
     @click.option(
         "--kubeconfig",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         envvar="KUBECONFIG",
-        help="The credentials of the cluster, with --cluster. [default: the pod's service account]",
+        help="The credentials of the cluster, with --cluster (not supported by soak). [default: those of the pod]",
     )
     @click.option(
         "--namespace",
         envvar="POD_NAMESPACE",
-        help="The namespace of the world, with --cluster. [default: the namespace of the credentials]",
+        help="The namespace of the world, with --cluster (not supported by soak). [default: that of the credentials]",
     )
     @click.option(
         "--recovery-timeout",
@@ -141,10 +141,10 @@ def run_options(command: F) -> F:
         "--json",
         "json_file",
         type=click.Path(path_type=Path),
-        help="Write the verdicts to this file as JSON; - means standard output.",
+        help="Writes the verdicts to this file as JSON; - means standard output.",
     )
     @click.option(
-        "--junit", "junit_file", type=click.Path(path_type=Path), help="Write the verdicts to this file as JUnit XML."
+        "--junit", "junit_file", type=click.Path(path_type=Path), help="Writes the verdicts to this file as JUnit XML."
     )
     @functools.wraps(command)
     def wrapped(  # noqa: PLR0913 - one parameter for each option

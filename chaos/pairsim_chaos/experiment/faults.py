@@ -17,11 +17,11 @@ Direction = Literal["to", "from", "both"]
 NetworkAction = Literal["netem", "delay", "loss", "duplicate", "corrupt", "partition", "bandwidth"]
 
 
-class FaultPart(msgspec.Struct, frozen=True, rename="camel"):
+class ExperimentPart(msgspec.Struct, frozen=True, rename="camel"):
     """A mapping of an experiment file; the linter has already rejected fields that are not named here."""
 
 
-class LabelExpression(FaultPart, frozen=True):
+class LabelExpression(ExperimentPart, frozen=True):
     """A requirement on one label."""
 
     key: str
@@ -37,7 +37,7 @@ class LabelExpression(FaultPart, frozen=True):
         return (labels.get(self.key) in self.values) == (self.operator == "In")
 
 
-class Selector(FaultPart, frozen=True):
+class Selector(ExperimentPart, frozen=True):
     """The criteria that select pods; `pods` (names by namespace) disables all other criteria."""
 
     namespaces: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Selector(FaultPart, frozen=True):
         return tuple(name for name, value in others.items() if value)
 
 
-class PodSelection(FaultPart, frozen=True):
+class PodSelection(ExperimentPart, frozen=True):
     """A choice of pods: a selector, and how many of the selected pods are taken."""
 
     selector: Selector
@@ -118,7 +118,7 @@ class PodFault(TimedFault, frozen=True, kw_only=True):
         return self.action in INSTANT_ACTIONS
 
 
-class Reorder(FaultPart, frozen=True):
+class Reorder(ExperimentPart, frozen=True):
     """Delays only every `gap`-th packet, with a probability of `reorder` percent; without a gap, any packet."""
 
     reorder: str
@@ -126,7 +126,7 @@ class Reorder(FaultPart, frozen=True):
     correlation: str = "0"
 
 
-class Delay(FaultPart, frozen=True):
+class Delay(ExperimentPart, frozen=True):
     """The delay of packets."""
 
     latency: str
@@ -135,28 +135,28 @@ class Delay(FaultPart, frozen=True):
     reorder: Reorder | None = None
 
 
-class Loss(FaultPart, frozen=True):
+class Loss(ExperimentPart, frozen=True):
     """The percentage of packets that are lost."""
 
     loss: str
     correlation: str = "0"
 
 
-class Duplicate(FaultPart, frozen=True):
+class Duplicate(ExperimentPart, frozen=True):
     """The percentage of packets that arrive twice."""
 
     duplicate: str
     correlation: str = "0"
 
 
-class Corrupt(FaultPart, frozen=True):
+class Corrupt(ExperimentPart, frozen=True):
     """The percentage of packets that arrive with one changed bit."""
 
     corrupt: str
     correlation: str = "0"
 
 
-class Bandwidth(FaultPart, frozen=True):
+class Bandwidth(ExperimentPart, frozen=True):
     """A token bucket: `rate` is read by `pairsim_chaos.spec.quantities.parse_rate`, all other fields are in bytes."""
 
     rate: str
@@ -182,7 +182,7 @@ class NetworkFault(TimedFault, frozen=True, kw_only=True):
     bandwidth: Bandwidth | None = None
 
 
-class Cpu(FaultPart, frozen=True):
+class Cpu(ExperimentPart, frozen=True):
     """Workers that are each busy for `load` percent of the time."""
 
     workers: int
@@ -190,7 +190,7 @@ class Cpu(FaultPart, frozen=True):
     options: tuple[str, ...] = ()
 
 
-class Memory(FaultPart, frozen=True):
+class Memory(ExperimentPart, frozen=True):
     """Workers that together take `size`: a number of bytes or a share of the node's memory (`spec.quantities`)."""
 
     workers: int
@@ -199,7 +199,7 @@ class Memory(FaultPart, frozen=True):
     options: tuple[str, ...] = ()
 
 
-class Stressors(FaultPart, frozen=True):
+class Stressors(ExperimentPart, frozen=True):
     """The resources that are made scarce."""
 
     cpu: Cpu | None = None

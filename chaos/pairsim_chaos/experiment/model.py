@@ -7,7 +7,15 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from pairsim.model.documents.yaml import YamlValue
-from pairsim_chaos.experiment.faults import Fault, FaultPart, IOFault, NetworkFault, PodFault, StressFault, TimeFault
+from pairsim_chaos.experiment.faults import (
+    ExperimentPart,
+    Fault,
+    IOFault,
+    NetworkFault,
+    PodFault,
+    StressFault,
+    TimeFault,
+)
 from pairsim_chaos.spec.schema import plural
 
 FAULT_TYPES: dict[str, type[Fault]] = {
@@ -17,21 +25,21 @@ FAULT_TYPES: dict[str, type[Fault]] = {
     "TimeChaos": TimeFault,
     "IOChaos": IOFault,
 }
-"""The type of each kind of fault of Chaos Mesh."""
+"""The type of each fault, by its Chaos Mesh kind."""
 
 
 def kind_of(fault: Fault) -> str:
-    """Returns the kind of Chaos Mesh that the fault belongs to."""
+    """Returns the Chaos Mesh kind of a fault, such as `PodChaos`."""
     return next(kind for kind, fault_type in FAULT_TYPES.items() if isinstance(fault, fault_type))
 
 
-class StatusCodeCriteria(FaultPart, frozen=True):
+class StatusCodeCriteria(ExperimentPart, frozen=True):
     """The status codes that count as a good answer; `pairsim_chaos.spec.quantities.parse_status_codes` reads them."""
 
     status_code: str
 
 
-class HttpCheck(FaultPart, frozen=True):
+class HttpCheck(ExperimentPart, frozen=True):
     """The HTTP request of a status check."""
 
     url: str
@@ -41,7 +49,7 @@ class HttpCheck(FaultPart, frozen=True):
     body: str = ""
 
 
-class StatusCheck(FaultPart, frozen=True):
+class StatusCheck(ExperimentPart, frozen=True):
     """A `StatusCheck`: good after `success_threshold` good answers in a row, bad after `failure_threshold` others."""
 
     http: HttpCheck
@@ -103,7 +111,7 @@ class Experiment(msgspec.Struct, frozen=True):
     """One document of an experiment file.
 
     Attributes:
-        kind: The kind of Chaos Mesh.
+        kind: The Chaos Mesh kind, such as `PodChaos`.
         name: The name of the experiment; empty if the API server generates one (`generateName`).
         namespace: The namespace of the experiment; empty for the namespace of the world.
         spec: The fault, schedule, workflow or check of the document.

@@ -54,7 +54,8 @@ class ActiveFault:
         """Reverts the fault.
 
         Raises:
-            WorldError: The fault could not be reverted, or ended before; such a fault has proved nothing.
+            WorldError: The fault could not be reverted, or it ended before its time, so that the experiment proves
+                nothing.
         """
         if self._fault is None:
             return

@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, assert_never
 
 import aiohttp
 import msgspec
@@ -179,16 +179,24 @@ class LocalTarget:
         return ActiveFault(sources, duration, reversible)
 
     def _reversible(
-        self, fault: Fault, sources: Sequence[TargetProcess], processes: Sequence[TargetProcess], duration: float
+        self,
+        fault: NetworkFault | StressFault | IOFault | TimeFault,
+        sources: Sequence[TargetProcess],
+        processes: Sequence[TargetProcess],
+        duration: float,
     ) -> ReversibleFault:
-        if isinstance(fault, NetworkFault):
-            targets = None if fault.target is None else choose(fault.target, processes, self._random)
-            return network.NetworkInjection(fault, network.links(fault, sources, targets), duration)
-        if isinstance(fault, StressFault):
-            return stress.StressInjection(fault, sources, self._group_prefix)
-        if isinstance(fault, IOFault):
-            return disk.DiskInjection(fault, sources)
-        raise UnsupportedFaultError(_CLOCKS_UNSUPPORTED)
+        match fault:
+            case NetworkFault():
+                targets = None if fault.target is None else choose(fault.target, processes, self._random)
+                return network.NetworkInjection(fault, network.links(fault, sources, targets), duration)
+            case StressFault():
+                return stress.StressInjection(fault, sources, self._group_prefix)
+            case IOFault():
+                return disk.DiskInjection(fault, sources)
+            case TimeFault():
+                raise UnsupportedFaultError(_CLOCKS_UNSUPPORTED)
+            case _:
+                assert_never(fault)
 
     async def _end_processes(self, fault: PodFault, sources: Sequence[TargetProcess], duration: float) -> None:
         for source in sources:
@@ -305,5 +313,5 @@ def destroys_area(fault: PodFault, processes: Sequence[TargetProcess]) -> str:
         roles.setdefault(process.area, set()).add(process.role)
     for area, found in roles.items():
         if area and {"active", "passive"} <= found:
-            return f"the fault would destroy both copies of {area} with their data, and no world-view keeps a backup"
+            return f"the fault would destroy both copies of {area} with their data, and a local world keeps no backup"
     return ""

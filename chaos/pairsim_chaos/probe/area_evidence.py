@@ -28,12 +28,12 @@ class AreaFindings(msgspec.Struct, frozen=True):
     Attributes:
         reconciliation: The comparison of the state with the acknowledged commands; None if the state could not be read.
         unread_reason: Why the state could not be read; empty if it could.
-        ticks: The number of frames that observers received.
+        frames: The number of frames that observers received.
         undone_ticks: Ticks that were undone or changed.
         double_actives: Replicas that were active in the same term.
-        statuses: How often a replica reported that it is active.
+        active_reports: How often a replica reported that it is active.
         double_labels: Pods that were labelled active at the same moment.
-        label_sets: How often the labels were observed.
+        label_observations: How often the labels were observed.
         digests_compared: How many digests of two replicas for the same tick were compared.
         unequal_digests: Digests of the same tick that differ.
         divergences: Mismatches that replicas found themselves.
@@ -45,12 +45,12 @@ class AreaFindings(msgspec.Struct, frozen=True):
     area: str
     reconciliation: Reconciliation | None
     unread_reason: str
-    ticks: int
+    frames: int
     undone_ticks: Violations
     double_actives: Violations
-    statuses: int
+    active_reports: int
     double_labels: Violations
-    label_sets: int
+    label_observations: int
     digests_compared: int
     unequal_digests: Violations
     divergences: Violations
@@ -102,12 +102,12 @@ class AreaEvidence:
             area=self.area,
             reconciliation=reconciliation,
             unread_reason=unread_reason,
-            ticks=self.ticks.seen,
+            frames=self.ticks.seen,
             undone_ticks=self.ticks.undone,
             double_actives=self.actives.doubled,
-            statuses=self.actives.seen,
+            active_reports=self.actives.seen,
             double_labels=self.labels.doubled,
-            label_sets=self.labels.seen,
+            label_observations=self.labels.seen,
             digests_compared=self.digests.compared,
             unequal_digests=self.digests.unequal,
             divergences=self.divergences.found,

@@ -96,16 +96,16 @@ def checks(found: Sequence[AreaFindings], not_redundant: str) -> tuple[Check, ..
         _durable(found),
         _conserved(found),
         _violation_check(
-            "no tick is undone or changed", found, lambda one: one.undone_ticks, lambda one: one.ticks, "ticks seen"
+            "no tick is undone or changed", found, lambda one: one.undone_ticks, lambda one: one.frames, "ticks seen"
         ),
         _violation_check(
-            "one active in a term", found, lambda one: one.double_actives, lambda one: one.statuses, "statuses"
+            "one active in a term", found, lambda one: one.double_actives, lambda one: one.active_reports, "statuses"
         ),
         _violation_check(
             "one pod labelled active",
             found,
             lambda one: one.double_labels,
-            lambda one: one.label_sets,
+            lambda one: one.label_observations,
             "label sets",
         ),
         _digests(found),

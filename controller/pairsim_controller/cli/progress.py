@@ -18,22 +18,22 @@ class ProgressReporter:
         self._areas: defaultdict[str, RedundancyTracker] = defaultdict(RedundancyTracker)
         self._redundant_once: set[str] = set()
 
-    def new_messages(self, picture: WorldStatus, now: float) -> Iterator[str]:
+    def new_messages(self, status: WorldStatus, now: float) -> Iterator[str]:
         """Yields the messages since the last call."""
-        for area in picture.areas:
-            news = self._areas[area.area].observe(area, now)
-            if news is not None:
-                yield f"{area.area}: {self._message(area, news, now)}"
-        if self._ready and len(self._redundant_once) == len(picture.areas):
+        for area in status.areas:
+            event = self._areas[area.area].observe(area, now)
+            if event is not None:
+                yield f"{area.area}: {self._message(area, event, now)}"
+        if self._ready and len(self._redundant_once) == len(status.areas):
             yield self._ready
             self._ready = ""
 
-    def _message(self, area: AreaStatusView, news: RedundancyEvent, now: float) -> str:
-        if news.change is RedundancyChange.LOST:
-            return f"not redundant for {news.seconds:.0f} s: {area.missing}"
+    def _message(self, area: AreaStatusView, event: RedundancyEvent, now: float) -> str:
+        if event.change is RedundancyChange.LOST:
+            return f"not redundant for {event.seconds:.0f} s: {area.missing}"
         names = " and ".join(f"{replica.replica} ({replica.role})" for replica in area.replicas)
         pair = f"{names}, {max(replica.entities for replica in area.replicas)} entities"
-        if news.change is RedundancyChange.BEGUN:
+        if event.change is RedundancyChange.BEGUN:
             self._redundant_once.add(area.area)
             return f"redundant after {now - self._began:.2f} s: {pair}"
-        return f"redundant again after {news.seconds:.2f} s: {pair}" if news.seconds else f"redundant: {pair}"
+        return f"redundant again after {event.seconds:.2f} s: {pair}" if event.seconds else f"redundant: {pair}"

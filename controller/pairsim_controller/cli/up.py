@@ -53,12 +53,12 @@ _PROGRESS_POLL_SECONDS = 0.02
     "--spares", type=click.IntRange(min=0), default=1, show_default=True, help="Simulators beyond two per area."
 )
 @click.option(
-    "--isolate", is_flag=True, help="Run each process in its own network, so that links can be cut; needs root."
+    "--isolate", is_flag=True, help="Runs each process in its own network, so that links can be cut; needs root."
 )
 @click.option(
     "--release",
     is_flag=True,
-    help="Release areas that are no longer in the file; backups/ keeps their last state.",
+    help="Releases areas that are no longer in the file; backups/ keeps their last state.",
 )
 def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate: bool, release: bool) -> None:
     """Runs a whole world on this machine.

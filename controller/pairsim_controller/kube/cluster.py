@@ -16,6 +16,16 @@ import structlog
 from pairsim.client import ProcessClient
 from pairsim.model.status import Role
 from pairsim.model.world_status import WorldStatus
+from pairsim_controller.kube.adapters import (
+    STATUS_DELAY_SECONDS,
+    ActivationTimes,
+    ClusterBackupStore,
+    ClusterLabelWriter,
+    ClusterProcessGateway,
+    ClusterRecordStore,
+    ClusterReporter,
+    LeaseFence,
+)
 from pairsim_controller.kube.api.port import (
     AREAS,
     BUDGETS,
@@ -32,16 +42,6 @@ from pairsim_controller.kube.area_writer import AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
 from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.plane_reconciler import PlaneReconciler
-from pairsim_controller.kube.ports import (
-    STATUS_DELAY_SECONDS,
-    ActivationTimes,
-    ClusterBackupStore,
-    ClusterLabelWriter,
-    ClusterProcessGateway,
-    ClusterRecordStore,
-    ClusterReporter,
-    LeaseFence,
-)
 from pairsim_controller.plan.fleet_index import FleetIndex
 from pairsim_controller.reconcile.area_counts import AreaCounts, count_areas
 from pairsim_controller.reconcile.backup_folder import BackupFolder

@@ -21,6 +21,7 @@ from pairsim.model.labels import (
     PART_OF_LABEL,
     SECRET_NAME,
 )
+from pairsim_controller.kube.adapters import LeaseLostError
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.lease import Lease
@@ -31,7 +32,6 @@ from pairsim_controller.kube.api.workqueue import WorkQueue
 from pairsim_controller.kube.api.writes import SECRETS, KubeApi
 from pairsim_controller.kube.cluster import Cluster
 from pairsim_controller.kube.metrics import RECONCILE_QUEUE, STATUS_QUEUE, ControllerMetrics
-from pairsim_controller.kube.ports import LeaseLostError
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 
 log = structlog.get_logger()

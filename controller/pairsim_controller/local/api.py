@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.client import ClientError
-from pairsim.model.world_status import WorldStatus
+from pairsim.model.world_status import WorldStatus, unknown_area_message
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
@@ -125,5 +125,5 @@ def _unknown_process(name: str) -> web.Response:
 def _missing_role(world: LocalWorld, area: str, role: str) -> web.Response:
     areas = sorted(spec.area for spec in world.areas)
     if area not in areas:
-        return error_response(404, f"unknown area {area!r}: this world has {', '.join(areas)}")
+        return error_response(404, unknown_area_message(area, areas))
     return error_response(409, f"{area} has no {role} at the moment: try again")

@@ -12,8 +12,7 @@ import time
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim_controller.local.data_folder import DataFolder
-from pairsim_controller.local.ports import (
+from pairsim_controller.local.adapters import (
     Announce,
     LocalBackupStore,
     LocalLabelWriter,
@@ -21,6 +20,7 @@ from pairsim_controller.local.ports import (
     LocalRecordStore,
     LocalReporter,
 )
+from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
@@ -122,8 +122,9 @@ class LocalWorld:
             try:
                 await self._reconciler.reconcile(area)
             except OSError as error:  # a full disk must not end a world that runs
-                message = f"cannot write {self._folder.path}: {error.strerror}; nothing is decided"
-                self._reports.add(area, Report("world", message))
+                problem = f"cannot write {self._folder.path}: {error.strerror}"
+                report = Report("world", f"{problem}; no change is made until the disk can be written")
+                self._reports.add(area, report)
         self._reports.announce_warnings(time.monotonic())
 
     def _observe_processes(self, now: float) -> None:

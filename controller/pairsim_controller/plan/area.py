@@ -3,7 +3,7 @@
 The function is level-based: it returns the same actions for the same view, and repeats an action until the view shows
 its effect.
 
-Invariants (each is a property test):
+Invariants (numbers 1 to 5 have property tests, number 6 has rule tests):
     1. It never acts on a guess. A member that cannot be reached is not lost. A member is lost when the backend says
        that its process ended, or when it was silent for `LOST_AFTER_SECONDS` while the active and the third member
        agree on the generation in force.
@@ -208,9 +208,8 @@ class _Decision:
     def _replace_with_spare(self, current: Assignment, active: ReplicaStatus, name: str, why: str) -> Iterator[Action]:
         view, area = self._view, current.spec.area
         if not view.spares:
-            remedy = (
-                "it is restarted where it was" if why == "is lost" and name in view.processes else "add a simulator"
-            )
+            restarts = why == "is lost" and name in view.processes
+            remedy = "it is being restarted with its data" if restarts else "add a simulator"
             yield Report(area, f"{name} {why} and no spare is available: {remedy}", Kind.SIMULATOR)
             return
         survivor = next(m for m in current.replicas if m.replica != name)

@@ -83,7 +83,7 @@ class Facts:
     def lost(self, current: Assignment) -> list[str]:
         """Returns the members that will not come back soon enough by themselves, or that serve another area.
 
-        A lost witness counts only if there is another one: the only witness is restarted where it was, which is faster
+        A lost witness counts only if there is another one: the only witness is restarted with its data, which is faster
         than any replacement.
         """
         lost = [m.replica for m in current.members() if self.unfit(m.replica, current)]

@@ -75,8 +75,8 @@ class Dispatcher:
             if now - failure.at > _FAILURE_TTL_SECONDS:  # nobody decides it any more, and its target may be gone
                 del self._failures[key]
             elif key[2] == area and failure.times >= _MIN_FAILURES and now - failure.at < _REQUEST_SECONDS:
-                target, command, _area = key
-                yield Report(area, f"{target} does not carry out its command ({command}): {failure.reason}")
+                target, name, _area = key
+                yield Report(area, f"the request {name!r} to {target} failed: {failure.reason}")
 
     async def close(self) -> None:
         """Cancels all requests in flight."""
@@ -86,26 +86,26 @@ class Dispatcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _send(
-        self, key: Key, command: Callable[[ProcessClient], Awaitable[object]], seconds: float = _REQUEST_SECONDS
+        self, key: Key, send: Callable[[ProcessClient], Awaitable[object]], seconds: float = _REQUEST_SECONDS
     ) -> None:
         client = self._client(key[0])
         if key in self._in_flight or client is None:
             return
-        self._in_flight[key] = task = asyncio.create_task(self._run(key, client, command, seconds))
+        self._in_flight[key] = task = asyncio.create_task(self._run(key, client, send, seconds))
         task.add_done_callback(lambda _task: self._in_flight.pop(key, None))
 
     async def _run(
-        self, key: Key, client: ProcessClient, command: Callable[[ProcessClient], Awaitable[object]], seconds: float
+        self, key: Key, client: ProcessClient, send: Callable[[ProcessClient], Awaitable[object]], seconds: float
     ) -> None:
         target, name, area, _generation = key
         try:
             async with asyncio.timeout(seconds):
-                await command(client)
+                await send(client)
         except (ClientError, BackupError, TimeoutError) as error:
             before = self._failures.get(key[:3])
             times = before.times + 1 if before is not None else 1
             self._failures[key[:3]] = _RepeatedFailure(times, time.monotonic(), str(error) or "no answer")
-            log.info("command failed", target=target, command=name, area=area, reason=str(error), times=times)
+            log.info("request failed", target=target, request=name, area=area, reason=str(error), times=times)
             await asyncio.sleep(min(_RETRY_SECONDS * 2 ** min(times, 10), _LONGEST_RETRY_SECONDS))
         else:
             self._failures.pop(key[:3], None)

@@ -1,6 +1,6 @@
 """The ports of the reconciler: everything that differs between local processes and Kubernetes.
 
-`kube.ports` implements them with pods and `Area` objects, `local.ports` with a data folder and a process pool. An
+`kube.adapters` implements them with pods and `Area` objects, `local.adapters` with a data folder and a process pool. An
 implementation raises its own errors (an API error, an OSError, a lost lease); the reconciler passes them on to the
 adapter that called it, and takes no further step in that round.
 """

@@ -32,7 +32,7 @@ class Election:
     """The elections of one member, in the Raft thread.
 
     Attributes:
-        campaigning: Whether a majority granted this member's pre-vote, so that it may raise its term.
+        prevote_granted: Whether a majority granted this member's pre-vote, so that it may raise its term.
         loss_reason: Why the leader before this member's term was lost, if this member becomes the leader now.
     """
 
@@ -54,7 +54,7 @@ class Election:
             timing: Raft's timeouts.
             witness: Whether this member is the witness, which leaves fast elections to the replicas.
         """
-        self.campaigning = False
+        self.prevote_granted = False
         self.loss_reason = Succession.SILENT
         self._others, self._raft, self._send, self._witness = others, raft, send, witness
         self._lease = _LEASE_FACTOR * timing.election_min
@@ -62,14 +62,14 @@ class Election:
         self._round = random.getrandbits(31) << 16
         self._granted: set[str] = set()
 
-    def campaign(self) -> None:
+    def campaign_soon(self) -> None:
         """Asks for votes at once, and as soon as a peer is linked: the others expect this member to lead."""
         self._campaign_until = monotonic() + _CAMPAIGN_WINDOW_SECONDS
         self._raft.postpone(0.0)
 
     def on_turn(self, now: float) -> None:
         """Requests pre-votes if the election timeout is over."""
-        if self._raft.due <= now and not self.campaigning:
+        if self._raft.due <= now and not self.prevote_granted:
             self._request_prevotes(now)
 
     def on_link_up(self) -> None:
@@ -85,8 +85,8 @@ class Election:
             linked: Whether any other peer is still linked.
             voter: Whether this member votes.
         """
-        if self.campaigning and not linked:
-            self.campaigning = False  # the granted pre-votes are void: a peer that comes back is asked first
+        if self.prevote_granted and not linked:
+            self.prevote_granted = False  # the granted pre-votes are void: a peer that comes back is asked first
             self._raft.postpone()
         if peer == self._raft.leader and self._raft.state != RaftState.LEADER:
             now = monotonic()
@@ -98,7 +98,7 @@ class Election:
     def on_leader_message(self, now: float) -> None:
         """Records a sign of life of the leader, and ends this member's own campaign."""
         self._leader_heard, self.loss_reason = now, Succession.SILENT
-        self.campaigning = False
+        self.prevote_granted = False
 
     def on_prevote(self, peer: str, question: PreVote, now: float) -> None:
         """Answers a pre-vote.
@@ -114,7 +114,7 @@ class Election:
                 self._send(peer, PreVoteGranted(round=question.round))
             else:
                 self.send_term(peer)
-        elif not self.campaigning:
+        elif not self.prevote_granted:
             self._request_prevotes(now)
 
     def on_prevote_granted(self, peer: str, answer: PreVoteGranted) -> None:
@@ -125,7 +125,7 @@ class Election:
         if answer.round == self._round and self._raft.state != RaftState.LEADER and not self._has_majority():
             self._granted.add(peer)
             if self._has_majority():
-                self.campaigning = True
+                self.prevote_granted = True
                 self._raft.postpone(0.0)
 
     def _has_majority(self) -> bool:

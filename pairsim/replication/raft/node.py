@@ -190,9 +190,9 @@ class RaftNode:
                 self._transport.poll(0)  # after a pause: read what the leader sent before judging it dead
             self._follow(now)
         asked_to_campaign = self.voter and self._raft.transfer_pending
-        self._raft.turn(may_campaign=self._election.campaigning or asked_to_campaign)
+        self._raft.turn(may_campaign=self._election.prevote_granted or asked_to_campaign)
         if self._raft.state != RaftState.FOLLOWER:
-            self._election.campaigning = False
+            self._election.prevote_granted = False
         self._lead_or_step_down(now)
         self._ping(now)
         called = called or bool(self._soon)  # the first poll may have consumed the wake that came with the call
@@ -255,7 +255,7 @@ class RaftNode:
 
     def campaign(self) -> None:
         """Asks for votes at once: the other members expect this member to lead."""
-        self._election.campaign()
+        self._election.campaign_soon()
 
     def drain(self) -> None:
         """Continues without simulating: the generation is sealed, and every member must still learn it from the log."""

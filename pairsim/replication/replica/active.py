@@ -131,7 +131,7 @@ class Active:
             tick=tick,
             digest=digest,
             floor=self._floor(),
-            rejected=self._rejections(self.last_rejected),
+            rejected=self._last_rejections(),
             commands=commands,
         )
         self._submitted[tick] = time.perf_counter()
@@ -172,12 +172,12 @@ class Active:
             term=self.term,
             tick=context.state.tick,
             committed=context.log.tick,
-            rejected=self._rejections(self.last_rejected),
+            rejected=self._last_rejections(),
         )
 
-    @staticmethod
-    def _rejections(rejected: Mapping[int, str]) -> list[Rejection]:
-        return [Rejection(index, reason) for index, reason in rejected.items()]
+    def _last_rejections(self) -> list[Rejection]:
+        """Returns the rejections of the last computed tick, as the next record carries them."""
+        return [Rejection(index, reason) for index, reason in self.last_rejected.items()]
 
     def _floor(self) -> int:
         """Returns the tick up to which every member may forget records: the oldest checkpoint of a linked replica.

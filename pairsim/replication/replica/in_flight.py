@@ -1,8 +1,8 @@
 """The batches of one leadership that a tick has taken and that are not answered yet.
 
-A batch is answered when two events have happened, in either order: its tick's record is committed, and its tick is
-computed (only the computation shows which commands are rejected). A command whose id is known already is not run
-again: it is answered `duplicate`, as soon as its first run is committed.
+The answer acknowledges the batch. A batch is answered when two events have happened, in either order: its tick's record
+is committed, and its tick is computed (only the computation shows which commands are rejected). A command whose id is
+known already is not run again: it is answered `duplicate`, as soon as its first run is committed.
 """
 
 from __future__ import annotations

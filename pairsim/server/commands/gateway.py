@@ -1,4 +1,4 @@
-"""The one way of a checked batch into the area, from a request or a session.
+"""Every checked batch, from a request or a session, enters the area through the gateway.
 
 On the active a batch goes into the inbox. On the passive it is relayed to the active. While the area has no active the
 batch is held, and sent the moment there is one. A batch with an unknown outcome is sent again with the same ids, so no

@@ -116,7 +116,7 @@ def test_words_that_do_not_form_a_command_are_a_usage_error(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["explode", "1"], "the operation 'explode' is unknown, there are despawn, set, spawn, impulse"),
+        (["explode", "1"], "the operation 'explode' is unknown: use one of despawn, set, spawn, impulse"),
         (["", "1"], "the operation '' is unknown"),
         (["impulse", "1"], "impulse takes impulse, not nothing"),
         (["impulse", "1", "impulse=1"], "impulse takes a list of 3 numbers, not 1.0"),

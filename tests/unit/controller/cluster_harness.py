@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from pairsim_controller.kube.adapters import LeaseLostError
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError
 from pairsim_controller.kube.cluster import Cluster
 from pairsim_controller.kube.metrics import ControllerMetrics
-from pairsim_controller.kube.ports import LeaseLostError
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from tests.unit.controller.fake_processes import TOKEN, FakeProcesses
 from tests.unit.controller.memory_api import MemoryApi

@@ -19,21 +19,21 @@ import msgspec
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
-from pairsim_controller.kube.api.objects import AreaObject, Pod
-from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError, Resource
-from pairsim_controller.kube.area_writer import AreaWriter
-from pairsim_controller.kube.cluster_cache import ClusterCache
-from pairsim_controller.kube.metrics import ControllerMetrics
-from pairsim_controller.kube.pods import label_of
-from pairsim_controller.kube.ports import (
+from pairsim_controller.kube.adapters import (
     ActivationTimes,
     ClusterLabelWriter,
     ClusterRecordStore,
     ClusterReporter,
     LeaseFence,
 )
+from pairsim_controller.kube.api.objects import AreaObject, Pod
+from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError, Resource
+from pairsim_controller.kube.area_writer import AreaWriter
+from pairsim_controller.kube.cluster_cache import ClusterCache
+from pairsim_controller.kube.metrics import ControllerMetrics
+from pairsim_controller.kube.pods import label_of
+from pairsim_controller.local.adapters import LocalLabelWriter, LocalRecordStore, LocalReporter
 from pairsim_controller.local.data_folder import DataFolder
-from pairsim_controller.local.ports import LocalLabelWriter, LocalRecordStore, LocalReporter
 from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex

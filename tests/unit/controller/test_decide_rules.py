@@ -145,7 +145,9 @@ def test_a_member_that_reports_leaving_is_replaced_although_its_pod_stays() -> N
 
 
 def test_without_a_spare_an_area_waits_for_its_dead_replica() -> None:
-    assert "no spare is available: it is restarted" in says(view(ACTIVE, dead("sim-2"), WITNESS, recorded=(FIRST,)))
+    assert "available: it is being restarted with its data" in says(
+        view(ACTIVE, dead("sim-2"), WITNESS, recorded=(FIRST,))
+    )
     assert "no spare is available: add a simulator" in says(view(ACTIVE, WITNESS, recorded=(FIRST,)))
 
 

@@ -20,7 +20,7 @@ async def test_a_repeated_failure_is_reported_and_finally_forgotten() -> None:
 
         await until(lambda: failures(time.monotonic()))
         (sentence,) = failures(time.monotonic())
-        assert sentence.startswith("sim-1 does not carry out its command (release): no connection")
+        assert sentence.startswith("the request 'release' to sim-1 failed: no connection")
         await dispatcher.close()
         assert list(dispatcher.failing("west", time.monotonic() + 3600)) == []
         assert list(dispatcher.failing("west", time.monotonic())) == [], "forgotten without a repetition"

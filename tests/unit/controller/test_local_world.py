@@ -42,7 +42,9 @@ async def test_no_request_is_sent_while_the_disk_is_full(tmp_path: Path, monkeyp
         monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
         made.world._reports.warnings._start_at = 0.0
         await made.known()
-        sentence = f"world: cannot write {tmp_path}: No space left on device; nothing is decided"
+        sentence = (
+            f"world: cannot write {tmp_path}: No space left on device; no change is made until the disk can be written"
+        )
         await until(lambda: sentence in made.announced)
         assert orders(made) == []
         assert made.world.recorded == {}
@@ -91,7 +93,7 @@ async def test_a_repeated_failure_of_a_request_is_announced(tmp_path: Path, monk
     async with local_world(tmp_path, working=False) as made:
         made.replicas["a"].refuse = RuntimeError("the simulator is broken")
         made.world._reports.warnings._start_at = 0.0
-        await until(lambda: any("a does not carry out its command (assign)" in sentence for sentence in made.announced))
+        await until(lambda: any("the request 'assign' to a failed" in sentence for sentence in made.announced))
 
 
 async def test_a_replica_is_found_by_role(tmp_path: Path) -> None:
@@ -142,7 +144,9 @@ async def test_no_member_is_released_while_the_backup_fails(tmp_path: Path, monk
     monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
     async with local_world(tmp_path, areas=()) as made:
         made.world._reports.warnings._start_at = 0.0
-        await until(lambda: any("(backup): cannot write into" in told for told in made.announced))
+        await until(
+            lambda: any("the request 'backup' to a failed: cannot write into" in told for told in made.announced)
+        )
         assert made.witness.orders == []
         (tmp_path / "backups").unlink()
         await until(lambda: "north" in made.witness.orders)

@@ -215,7 +215,7 @@ class Raft:
             core._SyncObj__raftElectionDeadline = deadline
 
     def stop_compaction(self) -> None:
-        """Ends compaction for good: the state machine goes on without this log."""
+        """Ends compaction for good: members that missed the seal must find it in the log of the draining group."""
         self._compacts = False
 
     def _replicate(self) -> None:

@@ -57,9 +57,9 @@ async def test_the_status_shows_the_current_verdict(monkeypatch: pytest.MonkeyPa
         [findings(reconciliation=None, unread_reason="nobody answers")],
         [findings(reconciliation=reconciliation(acknowledged=0))],
         [findings(), findings(area="east", digests_compared=0)],
-        [findings(ticks=0)],
-        [findings(statuses=0)],
-        [findings(label_sets=0)],
+        [findings(frames=0)],
+        [findings(active_reports=0)],
+        [findings(label_observations=0)],
     ],
 )
 def test_a_check_without_evidence_does_not_hold(found: list[object]) -> None:

@@ -32,10 +32,10 @@ def reconciliation(**changes: object) -> Reconciliation:
 
 def findings(**changes: object) -> AreaFindings:
     good = AreaFindings(
-        area="west", reconciliation=reconciliation(), unread_reason="", ticks=50, undone_ticks=Violations(),
-        double_actives=Violations(), statuses=9, double_labels=Violations(), label_sets=30, digests_compared=20,
-        unequal_digests=Violations(), divergences=Violations(), availability=0.98, longest_pause=0.2,
-        takeovers=((ObservedTakeover(1.0, 2, "a", "b"), 0.2),),
+        area="west", reconciliation=reconciliation(), unread_reason="", frames=50, undone_ticks=Violations(),
+        double_actives=Violations(), active_reports=9, double_labels=Violations(), label_observations=30,
+        digests_compared=20, unequal_digests=Violations(), divergences=Violations(), availability=0.98,
+        longest_pause=0.2, takeovers=((ObservedTakeover(1.0, 2, "a", "b"), 0.2),),
     )  # fmt: skip
     return msgspec.structs.replace(good, **changes)
 
@@ -55,11 +55,11 @@ def test_all_invariants_hold_in_a_good_run() -> None:
         ({"reconciliation": reconciliation(revived=(7,))}, "nothing is done twice", True),
         ({"reconciliation": reconciliation(refused=bad())}, "nothing is done twice", True),
         ({"undone_ticks": bad()}, "no tick is undone or changed", True),
-        ({"ticks": 0}, "no tick is undone or changed", False),
+        ({"frames": 0}, "no tick is undone or changed", False),
         ({"double_actives": bad()}, "one active in a term", True),
-        ({"statuses": 0}, "one active in a term", False),
+        ({"active_reports": 0}, "one active in a term", False),
         ({"double_labels": bad()}, "one pod labelled active", True),
-        ({"label_sets": 0}, "one pod labelled active", False),
+        ({"label_observations": 0}, "one pod labelled active", False),
         ({"unequal_digests": bad()}, "replicas agree bit for bit", True),
         ({"divergences": bad()}, "replicas agree bit for bit", True),
         ({"digests_compared": 0}, "replicas agree bit for bit", False),

@@ -205,7 +205,7 @@ def test_an_overdue_timer_that_cannot_fire_does_not_busy_the_processor(clock: Cl
     journal.promote_to_voter()
     node = member(recorder, journal)
     node.campaign()
-    node._election.campaigning = True
+    node._election.prevote_granted = True
     node.turn(0)
     node.turn(60)
     assert recorder.waits[-1] == pytest.approx(0.005), "the wait is short, since a peer may be back"

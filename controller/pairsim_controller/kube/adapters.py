@@ -1,4 +1,6 @@
-"""The ports of the reconciler in a cluster: pods, `Area` objects and an API server.
+"""The adapters of the reconciler in a cluster: pods, `Area` objects and an API server.
+
+They implement `reconcile.ports`.
 
 Every write and every request first checks that this controller still holds the lease. After the lease is lost another
 controller may be at work, and `LeaseLostError` ends the round.

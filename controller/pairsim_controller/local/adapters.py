@@ -1,4 +1,7 @@
-"""The ports of the reconciler on one machine: a data folder, labels in memory, and sentences for the terminal."""
+"""The adapters of the reconciler on one machine: a data folder, labels in memory, and sentences for the terminal.
+
+They implement `reconcile.ports`.
+"""
 
 from __future__ import annotations
 

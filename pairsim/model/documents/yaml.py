@@ -121,6 +121,8 @@ def _compose(text: str) -> Iterator[yaml.Node | None]:
     try:
         while loader.check_node():
             yield loader.get_node()
+    except (ValueError, OverflowError) as error:  # PyYAML does not check such numbers
+        raise YamlError("the file is not valid YAML: the number of an escape or a directive is too large") from error
     finally:
         loader.dispose()
 

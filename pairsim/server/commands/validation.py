@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_batch(commands: Sequence[Command], command_schema: CommandSchema | None) -> None:
-    """Checks a batch against the limits and the area's command_schema.
+    """Checks a batch against the limits and the area's command schema.
 
     Args:
         commands: The batch.

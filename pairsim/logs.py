@@ -50,5 +50,6 @@ def configure(level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(STDERR),
-        cache_logger_on_first_use=True,
+        # A cached logger would keep the settings of its first line, whatever is configured or captured afterwards.
+        cache_logger_on_first_use=False,
     )

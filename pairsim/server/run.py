@@ -19,6 +19,7 @@ from pairsim.server.app import SimulatorApi
 from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from pairsim.settings import ProcessSettings
+from pairsim.system.inherited_signals import accepted_stop_signals
 
 log = structlog.get_logger()
 
@@ -81,7 +82,7 @@ async def _wait_for_stop_signal() -> signal.Signals:
     """Waits for one of the signals of `pairsim.model.stop_signals` and returns it."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
-    signals = (*HANDOVER, WORLD_SHUTDOWN)
+    signals = accepted_stop_signals((*HANDOVER, WORLD_SHUTDOWN))
 
     def on_signal(number: signal.Signals) -> None:
         if not stopped.done():

@@ -16,6 +16,8 @@ from rich.console import Console
 
 from pairsim.model.documents.yaml import YamlError
 from pairsim.server.http.listener import serve_app
+from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
+from pairsim.system.output import print_line
 from pairsim_chaos.cli.options import SECONDS, RunOptions, run_options
 from pairsim_chaos.experiment.loader import ExperimentError, load_experiments
 from pairsim_chaos.experiment.model import Experiment
@@ -169,10 +171,10 @@ def write_report(verdicts: Sequence[Verdict], json_file: Path | None, junit_file
     if json_file == Path("-"):
         click.echo(as_json(verdicts).decode())
     else:
-        Console(width=_TABLE_WIDTH).print(table(verdicts))
-        for sentence in explanations(verdicts):
-            click.echo(sentence)
-        click.echo(summary(verdicts))
+        with contextlib.suppress(OSError):  # a closed terminal does not keep the verdicts from their files
+            Console(width=_TABLE_WIDTH).print(table(verdicts))
+        for sentence in (*explanations(verdicts), summary(verdicts)):
+            print_line(sentence)
     written = True
     for path, content in ((json_file, as_json), (junit_file, as_junit)):
         if path is not None and path != Path("-"):
@@ -244,13 +246,14 @@ def _cancel_at_signal(options: RunOptions) -> None:
         options.log("removing the fault, please wait" if received else "aborted: the injected fault is being removed")
         received.append(True)
 
-    for number in _SIGNALS:
+    restore_child_reports()
+    for number in accepted_stop_signals(_SIGNALS):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
 
 async def _probe(listen: str, options: RunOptions) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in accepted_stop_signals((signal.SIGINT, signal.SIGTERM)):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with (
         options.target(_NO_LIMIT_SECONDS, 0, injects=False) as target,

@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 import click
 import msgspec
 
+from pairsim.system.output import print_line
 from pairsim_chaos.cluster.target import ClusterTarget
 from pairsim_chaos.local.target import LocalTarget
 from pairsim_chaos.run.runner import RunTiming
@@ -81,7 +82,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     def log(self, sentence: str) -> None:
         """Prints a sentence with the time, unless standard output is reserved for JSON."""
         if not self.quiet:
-            click.echo(f"{time.strftime('%H:%M:%S')}  {sentence}")
+            print_line(f"{time.strftime('%H:%M:%S')}  {sentence}")
 
 
 def run_options(command: F) -> F:

@@ -7,7 +7,7 @@ import contextlib
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 
-from pairsim.parent_death import request_signal_on_parent_death
+from pairsim.system.parent_death import request_signal_on_parent_death
 from pairsim_chaos.target import WorldError
 
 _TIMEOUT_SECONDS = 20.0

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from pairsim import logs
 from pairsim.server.http.listener import serve_app
+from pairsim.system.inherited_signals import accepted_stop_signals
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.port import ApiError
@@ -88,7 +89,7 @@ async def _run(
     backups: BackupFolder | None,
 ) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in accepted_stop_signals((signal.SIGINT, signal.SIGTERM)):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = ControllerMetrics()
     connection = await Connection.open(kubeconfig, observe=metrics.observe_request)

@@ -8,7 +8,6 @@ import errno
 import logging
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,11 @@ import click
 import structlog
 
 from pairsim.cli.local_api import HOST, PORT
+from pairsim.logs import STDERR
 from pairsim.model.area import AreaSpec
 from pairsim.server.http.listener import serve_app
+from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
+from pairsim.system.output import print_line
 from pairsim_controller.cli.progress import ProgressReporter
 from pairsim_controller.cli.world_file import read_world
 from pairsim_controller.console.history import History
@@ -67,7 +69,7 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate:
     """
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(STDERR),
     )
     if host in _WILDCARDS or ":" in host:
         raise click.UsageError(f"--host {host}: give one IPv4 address, since the processes connect to each other by it")
@@ -113,6 +115,7 @@ async def _run(
     spares: int,
     networks: NetworkNamespaces | None,
 ) -> None:
+    restore_child_reports()
     stop, history = _StopRequest(), History()
     world: LocalWorld | None = None
 
@@ -167,7 +170,7 @@ class _StopRequest:
         self.requested = asyncio.Event()
         self.by_key = False
         self.on_second: Callable[[], None] | None = None
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in accepted_stop_signals((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -189,6 +192,4 @@ async def _report_progress(world: LocalWorld, host: str, port: int, began: float
 
 
 def _print(message: str) -> None:
-    # The terminal or pipe may be closed: the world continues without it.
-    with contextlib.suppress(OSError):
-        click.echo(f"{time_of_day(time.time())}  {message}")
+    print_line(f"{time_of_day(time.time())}  {message}")

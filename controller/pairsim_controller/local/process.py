@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
-from pairsim.parent_death import request_signal_on_parent_death
+from pairsim.system.parent_death import request_signal_on_parent_death
 from pairsim_controller.local.restart_backoff import FIRST_DELAY_SECONDS, RestartBackoff
 from pairsim_controller.plan.view import Kind
 

@@ -73,6 +73,10 @@ def running(pid: int) -> bool:
     return True
 
 
+def proc_status(pid: int | None) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
 async def test_names_and_ports_are_the_same_at_the_next_start(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     async with pool(folder) as first:
@@ -201,6 +205,20 @@ async def test_a_single_end_and_the_end_of_the_world_have_different_signals(tmp_
         await until(lambda: "stops alone" in log.read_text())
         await one.stop(frozenset(), timeout=60)
         assert log.read_text().splitlines() == ["ready", "stops alone", "stops with the world"]
+
+
+async def test_a_hangup_that_the_pool_ignores_is_ignored_by_its_processes(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        async with pool(DataFolder(tmp_path), "print('ready', flush=True); " + WAITS) as one:
+            one.start(1)
+            log = tmp_path / "sim-1" / "log"
+            await until(lambda: log.exists() and "ready" in log.read_text())
+            status = proc_status(one.processes["sim-1"].pid)
+            ignored = int(next(line for line in status.splitlines() if line.startswith("SigIgn")).split()[1], 16)
+            assert ignored & 1 << (signal.SIGHUP - 1)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_a_long_log_is_rotated_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

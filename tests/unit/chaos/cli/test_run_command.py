@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,15 @@ def test_a_full_disk_leaves_the_older_verdict_unchanged(tmp_path: Path, monkeypa
     assert not write_report(GOOD, older, None)
     assert older.read_text() == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["v.json"]
+
+
+def test_a_closed_terminal_does_not_keep_the_verdicts_from_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w", buffering=1) as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        assert write_report(GOOD, tmp_path / "v.json", None)
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            closed.close()
+    assert '"held": true' in (tmp_path / "v.json").read_text()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from pairsim.addresses import http_url, parse_address
 from pairsim.model.names import Address, Name
 
 MIN_SECRET_BYTES = 16
@@ -82,4 +83,4 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """The base URL at which other processes reach the HTTP API."""
-        return f"http://{self.advertise_http or self.http}"
+        return http_url(*parse_address(self.advertise_http or self.http))

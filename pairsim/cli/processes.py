@@ -19,6 +19,7 @@ import click
 import msgspec
 
 from pairsim import logs
+from pairsim.addresses import AddressError, format_address, parse_address
 from pairsim.model.names import Name
 from pairsim.replication.raft.storage import JournalError
 from pairsim.replication.service import SimulatorError
@@ -33,13 +34,13 @@ _SETTING_OPTIONS = ("name", "http", "peer", "advertise_http", "advertise_peer", 
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Checks that a value is HOST:PORT; an advertised address may be empty."""
-    host, _, port = value.rpartition(":")
-    advertised = str(param.name).startswith("advertise")
-    good = host and not set(host) & set(": /") and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 2**16
-    if not good and not (advertised and not value):
-        raise click.BadParameter(f"{value!r} is not HOST:PORT with a port of 1 to 65535.", ctx, param)
-    return value
+    """Checks that a value is HOST:PORT and returns it in its usual form; an advertised address may be empty."""
+    if not value and str(param.name).startswith("advertise"):
+        return value
+    try:
+        return format_address(*parse_address(value, min_port=1))
+    except AddressError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from None
 
 
 def _name(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -162,8 +163,8 @@ def _prepared_process(options: dict[str, object]) -> Iterator[ProcessSettings]:
 def _address_error(error: OSError, settings: ProcessSettings) -> str:
     """Returns a sentence if an address causes the error; empty if none does."""
     for option, address in (("--http", settings.http), ("--peer", settings.peer)):
-        host, _, port = address.rpartition(":")
-        if repr((host, int(port))) not in str(error):
+        host, port = parse_address(address)
+        if repr((host, port)) not in str(error):
             continue
         if error.errno == errno.EADDRINUSE:
             return f"another program listens at {address}: give another address with {option}"

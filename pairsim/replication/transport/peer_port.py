@@ -17,11 +17,13 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from pairsim.addresses import format_address, parse_address
 from pairsim.replication.transport.channel import ChannelError
 from pairsim.replication.transport.handshake import MAX_HANDSHAKE_FRAME, PROOF, Handshake, HandshakeAnswer
 from pairsim.replication.transport.key_exchange import Hello, respond
 from pairsim.replication.transport.peer_link import PeerLink
-from pairsim.replication.transport.sockets import Deadline, PeerError, configure, parse_address
+from pairsim.replication.transport.sockets import Deadline, PeerError, configure
+from pairsim.system.listening import listen
 
 log = structlog.get_logger()
 
@@ -74,6 +76,7 @@ class PeerPort:
                 reused by another process. None accepts every name.
 
         Raises:
+            AddressError: The address does not have the form host:port.
             OSError: The address is in use or cannot be bound.
         """
         self._secret, self._timeout, self._max_pending, self._name = secret, timeout, max_pending, name
@@ -84,8 +87,8 @@ class PeerPort:
         self._threads: set[threading.Thread] = set()
         self._closed = threading.Event()
         host, port = parse_address(address)
-        self._listener = socket.create_server((host, port), backlog=_BACKLOG)
-        self.address = f"{host}:{self._listener.getsockname()[1]}"
+        self._listener = listen(host, port, backlog=_BACKLOG)
+        self.address = format_address(host, self._listener.getsockname()[1])
         self._thread = threading.Thread(target=self._accept_all, name="peer-port", daemon=True)
         self._thread.start()
 

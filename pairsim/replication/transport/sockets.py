@@ -12,6 +12,8 @@ import threading
 import time
 from concurrent.futures import Future
 
+from pairsim.addresses import AddressError, parse_address
+
 SocketAddress = tuple[str | int, int] | tuple[str, int, int, int] | tuple[int, bytes]
 Target = tuple[socket.AddressFamily, SocketAddress]
 
@@ -81,18 +83,6 @@ def _lookup(host: str, port: int, flags: int) -> list[Target]:
 _resolver = _NameResolver()
 
 
-def parse_address(address: str) -> tuple[str, int]:
-    """Splits host:port into the host and the port number.
-
-    Raises:
-        PeerError: The address does not have the form host:port with a port of at most 65535.
-    """
-    host, _colon, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise PeerError(f"invalid address {address!r}: use host:port")
-    return host, int(port)
-
-
 def configure(sock: socket.socket) -> None:
     """Sends small frames at once (without Nagle's algorithm) and enables keep-alive to detect dead peers."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -103,9 +93,13 @@ def connect(address: str, deadline: Deadline) -> socket.socket:
     """Connects to host:port. Each of several addresses of a name gets an equal share of the remaining time.
 
     Raises:
-        PeerError: No address accepts a connection before the deadline.
+        PeerError: The address is not valid, or accepts no connection before the deadline.
     """
-    targets = _resolver.resolve(*parse_address(address), deadline)
+    try:
+        host, port = parse_address(address)
+    except AddressError as error:
+        raise PeerError(str(error)) from error
+    targets = _resolver.resolve(host, port, deadline)
     failure: OSError = PeerError("the name has no address")
     for number, (family, target) in enumerate(targets):
         sock = socket.socket(family, socket.SOCK_STREAM)

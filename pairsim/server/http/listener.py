@@ -18,6 +18,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
+from pairsim.addresses import parse_address
+from pairsim.system.listening import listen
+
 log = structlog.get_logger()
 
 MAX_CONNECTIONS = 4_096
@@ -103,23 +106,26 @@ async def serve_app(
 
     Args:
         app: An application that was not started yet.
-        address: `host:port`; with port 0 the system chooses a free one.
+        address: `host:port`; with port 0 the system chooses a free one. The host `[::]`, or no host, means every
+            address of the machine, IPv4 and IPv6.
         drain: Seconds that requests under way may take when the context ends.
         limit: How many connections may be open; by default as many as the system has files for.
         silence: Seconds that a connection has for its first request.
         idle: Seconds that a connection may be idle between requests.
 
     Raises:
+        AddressError: The address does not have this form.
         OSError: The server cannot listen at the address.
     """
-    host, _, port = address.rpartition(":")
+    host, port = parse_address(f"[::]{address}" if address.startswith(":") else address)
     logging.getLogger("aiohttp.server").addFilter(_is_not_client_mistake)
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=drain, keepalive_timeout=idle)
     limiter = _ConnectionLimiter(runner, connection_limit() if limit is None else limit, silence)
     app.middlewares.insert(0, limiter.middleware())
     await runner.setup()
     try:
-        server = await asyncio.get_running_loop().create_server(limiter, host.strip("[]"), int(port), backlog=_BACKLOG)
+        loop, listener = asyncio.get_running_loop(), listen(host, port, backlog=_BACKLOG)
+        server = await loop.create_server(limiter, sock=listener, backlog=_BACKLOG)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:

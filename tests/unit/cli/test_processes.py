@@ -19,6 +19,7 @@ import pytest
 from pairsim.cli import processes
 from pairsim.replication.raft.storage import JournalError
 from pairsim.settings import ProcessSettings
+from pairsim.system.listening import listen
 from tests.harness import ROOT, free_ports
 from tests.unit.cli.local_world import pairsim
 from tests.unit.controller.builders import assignment, spec
@@ -113,7 +114,7 @@ def test_an_invalid_name_is_a_usage_error(folder: Path, kind: str, name: str) ->
 @pytest.mark.parametrize("option", ["http", "peer", "advertise-http", "advertise-peer"])
 @pytest.mark.parametrize(
     "address", ["nonsense", "127.0.0.1", ":80", "127.0.0.1:", "h:0", "h:65536", "h:9999999999", "h:²", "a b:80", "h:-1",
-                "http://h:80", "::1:80"],
+                "http://h:80", "fd00::1", "[h]:80"],
 )  # fmt: skip
 def test_an_invalid_address_is_a_usage_error(folder: Path, kind: str, option: str, address: str) -> None:
     code, sentence = refused(kind, folder, **{option: address})
@@ -131,6 +132,15 @@ def test_a_listen_address_must_not_be_empty(folder: Path, kind: str, option: str
 def test_an_advertised_address_may_be_empty(folder: Path) -> None:
     assert settings(folder, advertise_http="")["advertise_http"] == ""
     assert settings(folder, advertise_http="pod.plane.svc:8081")["advertise_http"] == "pod.plane.svc:8081"
+
+
+def test_an_ipv6_address_may_be_given_as_kubernetes_puts_it_together(folder: Path) -> None:
+    made = settings(
+        folder, http="[::]:8080", peer="[::]:7946", advertise_http="fd00::5:8080", advertise_peer="fd00::5:7946"
+    )
+    read = processes._read_settings(made)
+    assert (read.http, read.peer) == ("[::]:8080", "[::]:7946")
+    assert (read.url, read.peer_address) == ("http://[fd00::5]:8080", "[fd00::5]:7946")
 
 
 @pytest.mark.parametrize(("seconds", "code"), [("0", 2), ("-1", 2), ("inf", 2), ("nan", 1)])
@@ -209,11 +219,12 @@ def test_a_taken_port_is_reported_with_its_option(folder: Path, option: str) -> 
     )
 
 
-def test_an_address_of_another_machine_is_reported(folder: Path) -> None:
-    with pytest.raises(click.ClickException) as told, starting(folder, http="203.0.113.7:8081"):
-        socket.create_server(("203.0.113.7", 8081))
+@pytest.mark.parametrize("host", ["203.0.113.7", "2001:db8::7"])
+def test_an_address_of_another_machine_is_reported(folder: Path, host: str) -> None:
+    with pytest.raises(click.ClickException) as told, starting(folder, http=f"{host}:8081"):
+        listen(host, 8081, backlog=4)
     assert told.value.message == (
-        "cannot start: 203.0.113.7 is not an address of this machine: give another one with --http"
+        f"cannot start: {host} is not an address of this machine: give another one with --http"
     )
 
 

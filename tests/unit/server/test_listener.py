@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import socket
 
 import aiohttp
 import msgspec
@@ -48,6 +49,18 @@ async def test_connections_over_the_limit_are_closed_and_the_others_served() -> 
                     await asyncio.sleep(0.01)
         for _reader, writer in idle:
             writer.close()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(
+    ("address", "urls"),
+    [("[::1]:0", ["http://[::1]"]), ("[::]:0", ["http://[::1]", "http://127.0.0.1"]), (":0", ["http://[::1]"])],
+)
+async def test_ipv6_is_served_and_the_wildcard_serves_both(address: str, urls: list[str]) -> None:
+    async with serve_app(api_of(FakeReplica("a")).app(), address) as port, aiohttp.ClientSession() as http:
+        for url in urls:
+            async with http.get(f"{url}:{port}/livez") as answer:
+                assert answer.status == 200
 
 
 async def test_an_idle_connection_is_closed() -> None:

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pairsim.addresses import parse_address
 from pairsim.replication.transport.channel import LENGTH
 from pairsim.replication.transport.dial import dial
 from pairsim.replication.transport.key_exchange import Hello, Initiator
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.peer_port import Acceptor, PeerPort
-from pairsim.replication.transport.sockets import parse_address
 
 SECRET = b"a secret of the world"
 
@@ -33,10 +33,10 @@ def hello(kind: str = "raft", receiver: str = "b") -> Hello:
 class ListeningPort:
     """A peer port that puts accepted links into a queue and records the purposes of the connections."""
 
-    def __init__(self, timeout: float = TIMEOUT_SECONDS, max_pending: int = 32) -> None:
+    def __init__(self, timeout: float = TIMEOUT_SECONDS, max_pending: int = 32, address: str = "127.0.0.1:0") -> None:
         self.links: queue.Queue[PeerLink] = queue.Queue()
         self.seen: list[Hello] = []
-        self.port = PeerPort("127.0.0.1:0", SECRET, timeout, max_pending, name="b")
+        self.port = PeerPort(address, SECRET, timeout, max_pending, name="b")
         for kind in ("raft", "sync"):
             self.port.register(kind, self.accept)
 
@@ -70,9 +70,11 @@ class ListeningPort:
 
 
 @contextlib.contextmanager
-def listening(timeout: float = TIMEOUT_SECONDS, max_pending: int = 32) -> Iterator[ListeningPort]:
+def listening(
+    timeout: float = TIMEOUT_SECONDS, max_pending: int = 32, address: str = "127.0.0.1:0"
+) -> Iterator[ListeningPort]:
     """Opens a peer port for as long as the context is open."""
-    port = ListeningPort(timeout, max_pending)
+    port = ListeningPort(timeout, max_pending, address)
     try:
         yield port
     finally:

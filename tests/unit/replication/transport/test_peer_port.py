@@ -37,6 +37,14 @@ def test_many_peers_connect_at_once(port: ListeningPort) -> None:
     assert len(port.seen) == 40
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("address", ["[::1]:0", "[::]:0"])
+def test_peers_connect_by_ipv6(address: str) -> None:
+    with listening(address=address) as port:
+        assert port.port.address == f"{address[:-1]}{port.port.address.rpartition(':')[2]}"
+        port.check_honest_peer()
+
+
 # --- hostile bytes
 
 

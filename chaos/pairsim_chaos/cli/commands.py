@@ -17,7 +17,7 @@ from rich.console import Console
 from pairsim.model.documents.yaml import YamlError
 from pairsim.server.http.listener import serve_app
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
-from pairsim.system.output import print_line
+from pairsim.system.output import print_line, use_reliable_output
 from pairsim_chaos.cli.options import SECONDS, RunOptions, run_options
 from pairsim_chaos.experiment.loader import ExperimentError, load_experiments
 from pairsim_chaos.experiment.model import Experiment
@@ -215,6 +215,8 @@ async def _run(
     stop_at_failure: bool = False,
 ) -> tuple[list[Verdict], bool]:
     """Returns the verdicts, and whether a signal ended the run early."""
+    if not options.quiet:  # a JSON document is written as a whole, however slowly it is read
+        use_reliable_output()
     _cancel_at_signal(options)
     verdicts: list[Verdict] = []
     unfinished: list[Verdict] = []

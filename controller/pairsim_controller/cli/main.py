@@ -16,6 +16,7 @@ from aiohttp import web
 from pairsim import logs
 from pairsim.server.http.listener import serve_app
 from pairsim.system.inherited_signals import accepted_stop_signals
+from pairsim.system.output import use_reliable_output
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.port import ApiError
@@ -68,6 +69,7 @@ def main(
 
     Of several controllers in a namespace, the one that holds the Lease works.
     """
+    use_reliable_output()
     logs.configure(log_level)
     name = identity or f"{socket.gethostname()}-{os.getpid()}"
     try:

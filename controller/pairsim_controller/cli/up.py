@@ -20,7 +20,7 @@ from pairsim.logs import STDERR
 from pairsim.model.area import AreaSpec
 from pairsim.server.http.listener import serve_app
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
-from pairsim.system.output import print_line
+from pairsim.system.output import print_line, use_reliable_output
 from pairsim_controller.cli.progress import ProgressReporter
 from pairsim_controller.cli.world_file import read_world
 from pairsim_controller.console.history import History
@@ -67,6 +67,7 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate:
 
     Starts the simulators, a witness, and the controller that keeps every area a pair.
     """
+    use_reliable_output()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.WriteLoggerFactory(STDERR),

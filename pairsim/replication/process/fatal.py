@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import traceback
 from collections.abc import Collection
 
@@ -22,6 +24,8 @@ def exit_process(what: str, error: BaseException, own: Collection[str] = ()) -> 
     The last line of standard error names the error and its innermost line in the files of `own` (see `raised`).
     """
     try:
+        with contextlib.suppress(Exception):  # a simulator may have put anything in its place
+            sys.stdout.flush()
         log.critical("process failed: its peers go on without it", reason=what, error=repr(error))
         traceback.print_exception(error, file=STDERR)
         STDERR.write(

@@ -208,6 +208,13 @@ def no_traces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes.logs.structlog, "configure", lambda **_options: None)
 
 
+def test_a_process_loses_no_line_that_its_simulator_prints(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    monkeypatch.setattr(processes, "use_reliable_output", lambda: made.append(True))
+    with starting(folder):
+        assert made
+
+
 @pytest.mark.parametrize("option", ["http", "peer"])
 def test_a_taken_port_is_reported_with_its_option(folder: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from pairsim.model.commands import BASE_OPS, MAX_ENTITY, MAX_ID_LENGTH, Command, CommandError
+from pairsim.model.state.plain_values import plain_item
 from pairsim.model.state.schema import Component, Schema
 
 _INTEGER_RANGE = {
@@ -29,6 +30,10 @@ class Operation(msgspec.Struct, frozen=True):
 
     name: str
     arguments: tuple[Component, ...] = ()
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "name", plain_item(self.name))
+        msgspec.structs.force_setattr(self, "arguments", tuple(self.arguments))
 
 
 class CommandSchema:

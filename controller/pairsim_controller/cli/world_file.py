@@ -13,6 +13,7 @@ import click
 from pairsim.model.area import AreaSpec
 from pairsim.model.documents.world import MAX_BYTES, DocumentError, load_world
 from pairsim.model.simulation.error_location import error_with_location, source_files
+from pairsim.model.simulation.foreign_text import foreign_text
 from pairsim.model.simulation.simulator import ParameterError, SimulatorNotFoundError, load_simulator
 
 
@@ -51,7 +52,7 @@ def _simulator_error(spec: AreaSpec) -> str:
         own = source_files(kind)
         kind(spec)
     except (ParameterError, SimulatorNotFoundError) as error:
-        return str(error)
+        return foreign_text(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a simulator is foreign code
         return f"the simulator {spec.simulator} raised {error_with_location(error, own)}"
     return ""

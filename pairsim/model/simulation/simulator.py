@@ -18,10 +18,12 @@ import numpy.typing as npt
 from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command
+from pairsim.model.simulation.foreign_text import error_text, foreign_text
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 
 ENTRY_POINTS = "pairsim.simulators"
+MAX_REASON_BYTES = 140
 _MEMBERS = ("components", "operations", "prepare", "populate", "step", "perceive")
 
 
@@ -66,9 +68,21 @@ class Batch:
             {argument.name: _values(argument, chosen) for argument in operation.arguments},
         )
 
-    def reject(self, index: int, reason: str) -> None:
-        """Rejects the command at a place in the batch: it changes nothing, and its sender reads the reason."""
-        self.rejected[int(index)] = reason
+    def reject(self, index: int, reason: object) -> None:
+        """Rejects the command at a place in the batch: it changes nothing, and its sender reads the reason.
+
+        Args:
+            index: The place; a place that the batch does not have is ignored.
+            reason: A text, or any object that has one, such as an exception.
+        """
+        self.rejected[int(index)] = rejection_text(reason)
+
+
+def rejection_text(reason: object) -> str:
+    """Returns the text of a reason, short enough for the log; never empty, since no reason means an applied command."""
+    text = error_text(reason) if isinstance(reason, BaseException) else foreign_text(reason)
+    text = text[:MAX_REASON_BYTES].strip() or "the simulator rejected it without a reason"
+    return text.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
 def _values(argument: Component, commands: Sequence[Command]) -> npt.NDArray[np.generic]:
@@ -108,8 +122,11 @@ class Simulator(Protocol):
         The `spawn`, `despawn` and `set` commands of the tick have been applied already.
         """
 
-    def perceive(self, table: Table, tick: int) -> Iterable[Command]:
-        """Returns commands for `tick` that follow from what the simulator sees outside. It runs on the active only."""
+    def perceive(self, table: Table, tick: int) -> Iterable[Command] | None:
+        """Returns commands for `tick` that follow from what the simulator sees outside; None stands for an empty list.
+
+        It runs on the active only.
+        """
 
 
 def load_simulator(name: str) -> type[Simulator]:

@@ -17,11 +17,9 @@ import numpy.typing as npt
 from pairsim.model.area import AreaSpec
 from pairsim.model.commands import BASE_OPS, Command, Value
 from pairsim.model.simulation.random import random_stream
-from pairsim.model.simulation.simulator import Batch, Simulator
+from pairsim.model.simulation.simulator import Batch, Simulator, rejection_text
 from pairsim.model.state.schema import Component
 from pairsim.model.state.table import Table
-
-MAX_REASON_BYTES = 140
 
 PlacedCommands = list[tuple[int, Command]]
 """Commands with their places in the tick."""
@@ -49,13 +47,12 @@ def advance(
         _BASE[op](table, list(run), rejected)
     batch = Batch([command for _, command in own], simulator.operations)
     simulator.step(table, batch, tick, random_stream(spec.seed, spec.area, tick))
-    rejected.update((own[index][0], _truncated(reason)) for index, reason in batch.rejected.items())
+    rejected.update(
+        (own[index][0], rejection_text(reason))
+        for index, reason in batch.rejected.items()
+        if -len(own) <= index < len(own)
+    )
     return rejected
-
-
-def _truncated(reason: str) -> str:
-    """Returns a reason short enough for the log, whatever a simulator writes."""
-    return reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
 def _partition_commands(

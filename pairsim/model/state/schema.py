@@ -8,9 +8,16 @@ from collections.abc import Iterator
 import msgspec
 
 from pairsim.model.commands import Value
+from pairsim.model.state.plain_values import plain_item
 
 DTYPES = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def _dtype_name(dtype: object) -> str:
+    """Returns the name of a dtype that is given as text, as `np.float32` or as `np.dtype("float32")`."""
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    return str(plain_item(dtype)) if isinstance(dtype, str) or not isinstance(name, str) else name
 
 
 class Component(msgspec.Struct, frozen=True):
@@ -30,6 +37,7 @@ class Component(msgspec.Struct, frozen=True):
     high: float | None = None
 
     def __post_init__(self) -> None:
+        self._make_plain()
         if not _NAME.fullmatch(self.name) or self.name == "id":
             raise ValueError(f"invalid component name {self.name!r}: use a-z, 0-9 and _, a letter first, and not 'id'")
         if self.dtype not in DTYPES:
@@ -38,6 +46,12 @@ class Component(msgspec.Struct, frozen=True):
             raise ValueError(f"component {self.name}: width {self.width} is not within 1 to 64")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"component {self.name}: low {self.low} is above high {self.high}")
+
+    def _make_plain(self) -> None:
+        """Replaces values of numpy's types, which no message can carry, by Python's own."""
+        for field in ("name", "width", "low", "high"):
+            msgspec.structs.force_setattr(self, field, plain_item(getattr(self, field)))
+        msgspec.structs.force_setattr(self, "dtype", _dtype_name(self.dtype))
 
     def fits(self, value: Value) -> bool:
         """Returns whether a command's value has this component's shape; the numbers themselves are not checked."""

@@ -65,7 +65,7 @@ class Table:
     def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
         """Returns the rows of entities, intp (n,); -1 for an entity that does not exist."""
         index = self._rows_by_id()
-        return np.fromiter((index.get(entity, -1) for entity in ids.tolist()), np.intp, len(ids))
+        return np.fromiter((index.get(entity, -1) for entity in np.asarray(ids).tolist()), np.intp, len(ids))
 
     def spawn(self, ids: Ids, columns: Mapping[str, Column]) -> None:
         """Appends entities; components that are not given are zero.
@@ -80,7 +80,7 @@ class Table:
         unknown = columns.keys() - self._columns.keys()
         if unknown:
             raise ValueError(f"the component {min(unknown)!r} is unknown, there are {', '.join(self._columns)}")
-        new = ids.tolist()
+        new = np.asarray(ids).tolist()
         index = self._rows_by_id()
         if len(set(new)) != len(new) or not index.keys().isdisjoint(new):
             raise ValueError("an entity with one of these ids exists already")
@@ -100,7 +100,7 @@ class Table:
             ValueError: An entity does not exist or is given twice; nothing is removed then.
         """
         index = self._rows_by_id()
-        gone = ids.tolist()
+        gone = np.asarray(ids).tolist()
         if len(set(gone)) != len(gone) or not index.keys() >= set(gone):
             raise ValueError("an entity with one of these ids does not exist")
         for entity in gone:

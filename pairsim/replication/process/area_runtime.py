@@ -104,7 +104,7 @@ class AreaRuntime:
                 due = replica.run_once(monotonic())
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
-        except Exception as error:  # noqa: BLE001 - whatever it is, half a replica is worse than none
+        except BaseException as error:  # noqa: BLE001 - also SystemExit: half a replica is worse than none
             exit_process("the replica thread failed", error, source_files(type(replica.simulator)))
 
     def close(self) -> None:

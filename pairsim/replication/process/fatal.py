@@ -12,6 +12,7 @@ import structlog
 
 from pairsim.logs import STDERR
 from pairsim.model.simulation.error_location import error_with_location
+from pairsim.model.simulation.foreign_text import error_text
 
 log = structlog.get_logger()
 
@@ -26,7 +27,7 @@ def exit_process(what: str, error: BaseException, own: Collection[str] = ()) -> 
     try:
         with contextlib.suppress(Exception):  # a simulator may have put anything in its place
             sys.stdout.flush()
-        log.critical("process failed: its peers go on without it", reason=what, error=repr(error))
+        log.critical("process failed: its peers go on without it", reason=what, error=error_text(error))
         traceback.print_exception(error, file=STDERR)
         STDERR.write(
             f"{what}: {error_with_location(error, own)}\n"

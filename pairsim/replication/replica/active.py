@@ -15,32 +15,25 @@ import time
 from collections.abc import Callable, Mapping
 
 import msgspec
-import structlog
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.command_schema import CommandSchema
-from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance
-from pairsim.replication.log.records import Rejection, Seal, Tick, commands_bytes
+from pairsim.replication.log.records import Rejection, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
 from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import RefusedError
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.state import ReplicaState
 
-log = structlog.get_logger()
-
 MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
-
-MAX_PERCEIVED, MAX_PERCEIVED_BYTES = 5_000, 2**20
-"""The most commands of one tick that may come from `perceive`, and the most bytes that they may take."""
 
 _FIRST_TICK_DELAY_SECONDS = 0.0025
 """The pause before the first tick of a leadership, in which clients send the commands that waited for an active."""
@@ -57,7 +50,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
 
     spec: AreaSpec
     simulator: Simulator
-    command_schema: CommandSchema
+    perception: Perception
     state: ReplicaState
     log: TickLog
     inbox: Inbox
@@ -122,7 +115,7 @@ class Active:
         context, state = self._context, self._context.state
         tick = state.tick + 1
         commands = self.in_flight.admit(context.inbox.take(), tick)
-        commands.extend(self._perceive(tick))
+        commands.extend(context.perception.commands(state.table, tick))
         digest = state.digest(tick - 1)
         if digest is None:
             raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed outside the replica thread")
@@ -142,28 +135,6 @@ class Active:
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)
         self._publish()
         context.measurements.ticks.observe(time.perf_counter() - began)
-
-    def _perceive(self, tick: int) -> list[Command]:
-        """Returns the commands that the simulator perceives elsewhere.
-
-        The record holds them and every replica runs them, so they are checked like the commands of clients.
-        """
-        context = self._context
-        perceived: list[Command] = []
-        for command in context.simulator.perceive(context.state.table, tick):
-            try:
-                context.command_schema.check(command)
-            except CommandError as error:
-                log.warning("the simulator perceived an invalid command", tick=tick, reason=str(error))
-            else:
-                perceived.append(command)
-        if len(perceived) > MAX_PERCEIVED or commands_bytes(perceived) > MAX_PERCEIVED_BYTES:
-            log.error(
-                "dropped all perceived commands: the simulator perceived more than a tick takes",
-                tick=tick, commands=len(perceived), most=MAX_PERCEIVED, most_bytes=MAX_PERCEIVED_BYTES,
-            )  # fmt: skip
-            return []
-        return perceived
 
     def _publish(self) -> None:
         context = self._context

@@ -29,6 +29,7 @@ from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
 from pairsim.replication.replica.active_gap import ActiveGap
 from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
 from pairsim.replication.replica.tick_rate_monitor import TickRateMonitor
 from pairsim.replication.service import Published
@@ -90,7 +91,7 @@ class Replica:
         self._context = ReplicaContext(
             spec,
             simulator,
-            self.command_schema,
+            Perception(simulator, self.command_schema),
             self.state,
             ticks,
             inbox,

@@ -15,9 +15,11 @@ import structlog
 from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import CommandSchema
 from pairsim.model.simulation.error_location import error_with_location, source_files
+from pairsim.model.simulation.foreign_text import foreign_text
 from pairsim.model.simulation.simulator import ParameterError, Simulator, SimulatorNotFoundError, load_simulator
 from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
+from pairsim.replication.replica.perception import Perception
 from pairsim.replication.service import SimulatorError
 
 log = structlog.get_logger()
@@ -52,7 +54,7 @@ def as_simulator_error(spec: AreaSpec, kind: type | None = None) -> Iterator[Non
     try:
         yield
     except (SimulatorNotFoundError, ParameterError) as error:
-        raise SimulatorError(str(error)) from error  # the text is a sentence already
+        raise SimulatorError(foreign_text(error)) from error  # the text is a sentence already
     except (Exception, SystemExit) as error:
         log.error("the simulator cannot simulate this area", area=spec.area, simulator=spec.simulator, exc_info=error)  # noqa: TRY400 - SystemExit has a traceback as well
         own = source_files(kind) if kind is not None else ()
@@ -64,10 +66,10 @@ def _run_scratch_area(kind: type[Simulator], spec: AreaSpec) -> None:
     scratch = msgspec.structs.replace(spec, entities=min(spec.entities, _WARMUP_ENTITIES))
     simulator = kind(scratch)
     simulator.prepare()
-    CommandSchema(simulator.components, simulator.operations)  # raises when names clash
+    perception = Perception(simulator, CommandSchema(simulator.components, simulator.operations))
     table = Table(simulator.components)
     populate_initial(simulator, table, scratch)
     for tick in range(1, 1 + _WARMUP_TICKS):
         advance(simulator, table, [], tick, scratch)
-        simulator.perceive(table, tick)
+        perception.commands(table, tick)
         table.digest()

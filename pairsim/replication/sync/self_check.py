@@ -52,7 +52,7 @@ class SelfCheck:
         self._due = state.tick + INTERVAL_TICKS
         try:
             advance(self._simulator, before, record.commands, record.tick, self._spec)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             state.divergences += 1
             log.error("step is not deterministic: it failed only here", tick=record.tick, exc_info=error)  # noqa: TRY400
             return

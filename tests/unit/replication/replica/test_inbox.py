@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pairsim.model.commands import Command
-from pairsim.model.simulation.tick import MAX_REASON_BYTES
+from pairsim.model.simulation.simulator import MAX_REASON_BYTES
 from pairsim.replication.log.records import Rejection, Tick, encode_record
 from pairsim.replication.raft.pysyncobj.raft import MAX_COMMAND_BYTES
-from pairsim.replication.replica.active import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
 from pairsim.replication.replica.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox
+from pairsim.replication.replica.perception import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
 from pairsim.replication.service import BatchInterruptedError, BatchTooLargeError, InboxFullError
 from tests.unit.replication.replica.test_in_flight import Answers, commands
 

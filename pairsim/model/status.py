@@ -54,6 +54,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         succession: On an active, why it followed another active; None if it is the first, or on other roles.
         pace: On the active, the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
         tick_ms: On the active, milliseconds per tick over the last seconds; 0 until that is known.
+        problem: Why the process cannot do its part in the area, as a sentence; empty if nothing prevents it.
     """
 
     plane: str
@@ -79,6 +80,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     succession: Succession | None = None
     pace: float = 1.0
     tick_ms: float = 0.0
+    problem: str = ""
 
     def significant(self) -> Hashable:
         """Returns everything in the status that decisions, labels and verdicts depend on.
@@ -99,6 +101,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             self.leaving,
             self.tick > 0,
             self.pace < SLOW_PACE,
+            self.problem,
         )
 
 

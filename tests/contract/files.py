@@ -43,9 +43,10 @@ MESSAGES: dict[str, dict[str, object]] = {
         "type": "ping", "quarantined": False, "incarnation": 2**62, "founders": {"a": 1, "b": 2}, "capable": True,
     },
 }  # fmt: skip
+COLUMN = {"name": "mass", "dtype": "float64", "width": 1, "low": 0.0, "high": None}
 TO_SUBSCRIBER: dict[str, list[object]] = {
-    "keyframe": ["frame", 3, 12, -1, 11, [[0, "why"]]],
-    "delta": ["frame", 3, 12, 11, 11, []],
+    "keyframe": ["frame", 3, 12, -1, 11, [[0, "why"]], [COLUMN]],
+    "delta": ["frame", 3, 12, 11, 11, [], None],
     "committed": ["committed", 3, 12],
 }
 TO_ACTIVE: dict[str, list[object]] = {"ack": ["ack", 12, 10], "resend": ["resend", True]}

@@ -22,7 +22,7 @@ from pairsim.server.http.listener import serve_app
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
 from pairsim.system.output import print_line, use_reliable_output
 from pairsim_controller.cli.progress import ProgressReporter
-from pairsim_controller.cli.world_file import read_world
+from pairsim_controller.cli.world_file import area_schema, read_world
 from pairsim_controller.console.history import History
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.data_folder import DataFolder, FolderError
@@ -80,6 +80,9 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate:
             _check_address(host, port)
         folder = DataFolder(data)
         folder.check(areas, release=release)
+        for assignment in folder.assignments().values():
+            if (schema := area_schema(assignment.spec)) is not None:
+                folder.check_schema(assignment.spec, schema)
         with contextlib.ExitStack() as stack:
             networks: NetworkNamespaces | None = None
             if isolate:

@@ -15,6 +15,7 @@ from pairsim.model.documents.world import MAX_BYTES, DocumentError, load_world
 from pairsim.model.simulation.error_location import error_with_location, source_files
 from pairsim.model.simulation.foreign_text import foreign_text
 from pairsim.model.simulation.simulator import ParameterError, SimulatorNotFoundError, load_simulator
+from pairsim.model.state.schema import Schema
 
 
 def read_world(path: Path) -> tuple[AreaSpec, ...]:
@@ -39,6 +40,14 @@ def read_world(path: Path) -> tuple[AreaSpec, ...]:
     if mistakes:
         raise click.ClickException("\n".join(f"Plane {plane}: {text}" for plane, text in mistakes.items()))
     return areas
+
+
+def area_schema(spec: AreaSpec) -> Schema | None:
+    """Returns the columns of an area's simulator; None if the simulator cannot be made."""
+    try:
+        return load_simulator(spec.simulator)(spec).components
+    except (Exception, SystemExit):  # noqa: BLE001 - a simulator is foreign code
+        return None
 
 
 def _simulator_error(spec: AreaSpec) -> str:

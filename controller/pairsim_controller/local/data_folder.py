@@ -13,6 +13,9 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
+from pairsim.model.decode_errors import UNDECODABLE
+from pairsim.model.state.schema import Schema
+from pairsim.model.state.stored_schema import SCHEMA_FILE, decode_schema, schema_difference, schema_refusal
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 
 T = TypeVar("T")
@@ -149,3 +152,17 @@ class DataFolder:
                     f"area {name} lives in {self.path} and was made with other values of: {', '.join(changed)}."
                     " These cannot change; use another --data folder for another world"
                 )
+
+    def check_schema(self, spec: AreaSpec, schema: Schema) -> None:
+        """Compares the states that the processes hold of an area with the columns of its simulator.
+
+        Raises:
+            FolderError: A process holds a state with other columns.
+        """
+        for path in sorted(self.path.glob(f"*/areas/{spec.area}/{SCHEMA_FILE}")):
+            try:
+                difference = schema_difference(decode_schema(path.read_bytes()), schema)
+            except (OSError, ValueError, *UNDECODABLE):
+                continue  # the process itself compares what it can read
+            if difference:
+                raise FolderError(schema_refusal(spec.area, self.path, spec.simulator, difference))

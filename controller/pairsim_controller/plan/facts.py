@@ -147,6 +147,12 @@ class Facts:
         replicas = [p.replica for p in self._view.processes.values()]
         return any(s is not None and s.area == area and max(s.term, s.tick) > 0 for s in replicas)
 
+    def problems(self, *assignments: Assignment) -> list[tuple[str, str]]:
+        """Returns the members that say why they cannot do their part, by name, with what they say."""
+        names = sorted({m.replica for assignment in assignments for m in assignment.members()})
+        statuses = ((name, self._status(name, assignments[0])) for name in names)
+        return [(name, status.problem) for name, status in statuses if status is not None and status.problem]
+
     def holders(self, area: str) -> list[str]:
         """Returns the processes that hold the area, whether they are members or not."""
         return [

@@ -57,10 +57,18 @@ def redundancy_gap(area: str, statuses: Statuses) -> RedundancyGap | None:
 
 def _without_active(area: str, statuses: Statuses) -> str:
     found = [s for _name, s in sorted(statuses.items()) if isinstance(s, ReplicaStatus) and s.area == area]
-    return f"{found[0].replica} is {found[0].role}, and no replica is active" if found else "no replica can be reached"
+    if not found:
+        return "no replica can be reached"
+    first = next((s for s in found if s.problem), found[0])
+    return f"{first.replica} is {first.role}{_because(first)}, and no replica is active"
 
 
 def _passive_message(area: str, name: str, status: ReplicaStatus | WitnessStatus | None) -> str:
     if not isinstance(status, ReplicaStatus) or status.area != area:
         return f"{name}, its passive, cannot be reached"
-    return f"{name} is {status.role}" if status.role is not Role.PASSIVE else f"{name} is not in sync"
+    role = str(status.role) if status.role is not Role.PASSIVE else "not in sync"
+    return f"{name} is {role}{_because(status)}"
+
+
+def _because(status: ReplicaStatus) -> str:
+    return f" ({status.problem})" if status.problem else ""

@@ -15,7 +15,13 @@ import structlog
 
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.checkpoint.format import Checkpoint, PendingCheckpoint, decode_checkpoint, encode_checkpoint
+from pairsim.replication.checkpoint.format import (
+    Checkpoint,
+    PendingCheckpoint,
+    decode_checkpoint,
+    encode_checkpoint,
+    state_difference,
+)
 from pairsim.replication.sync.codec import Encoder
 
 log = structlog.get_logger()
@@ -77,3 +83,14 @@ class CheckpointFolder:
                     log.warning("ignored unreadable checkpoint", file=str(path), reason=str(error))
                     self._unreadable.add(path)
         return None
+
+
+def newest_state_difference(folder: Path, area: str, schema: Schema) -> str:
+    """Returns how the columns of the newest undamaged checkpoint in a folder differ from a schema.
+
+    Returns an empty text if they fit, or without such a checkpoint.
+    """
+    for path in sorted(folder.glob(_PATTERN), reverse=True):
+        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
+            return state_difference(path.read_bytes(), area, schema)
+    return ""

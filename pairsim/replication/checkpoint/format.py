@@ -11,7 +11,7 @@ import xxhash
 
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.sync.codec import PendingFrame, apply_keyframe, pack
+from pairsim.replication.sync.codec import PendingFrame, apply_keyframe, keyframe_difference, pack
 
 _CHECKSUM_BYTES = 16
 
@@ -69,14 +69,29 @@ def decode_checkpoint(data: bytes, area: str, schema: Schema) -> Checkpoint:
         ValueError: The checksum or the digest is wrong, or the checkpoint belongs to another area or schema.
         msgspec.MsgspecError: The body cannot be decoded.
     """
+    file = _verified(data, area)
+    table = Table(schema)
+    apply_keyframe(table, file.state)
+    if table.digest() != file.digest:
+        raise ValueError("its digest is wrong")
+    return Checkpoint(file.tick, file.term, table, file.rejected)
+
+
+def state_difference(data: bytes, area: str, schema: Schema) -> str:
+    """Returns how the columns in the content of a file differ from a schema; empty if they fit.
+
+    Raises:
+        ValueError: The checksum is wrong, or the checkpoint belongs to another area.
+        msgspec.MsgspecError: The body cannot be decoded.
+    """
+    return keyframe_difference(schema, _verified(data, area).state)
+
+
+def _verified(data: bytes, area: str) -> _CheckpointFile:
     body = data[_CHECKSUM_BYTES:]
     if xxhash.xxh3_128_digest(body) != data[:_CHECKSUM_BYTES]:
         raise ValueError("its checksum is wrong")
     file = msgspec.msgpack.decode(body, type=_CheckpointFile)
     if file.area != area:
         raise ValueError(f"it belongs to the area {file.area}")
-    table = Table(schema)
-    apply_keyframe(table, file.state)
-    if table.digest() != file.digest:
-        raise ValueError("its digest is wrong")
-    return Checkpoint(file.tick, file.term, table, file.rejected)
+    return file

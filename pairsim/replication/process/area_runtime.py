@@ -15,6 +15,7 @@ import structlog
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.model.simulation.error_location import source_files
+from pairsim.replication.checkpoint.schema_file import verify_schema, write_schema
 from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
 from pairsim.replication.process.fatal import exit_process
@@ -56,7 +57,8 @@ class AreaRuntime:
             on_retired: Called when the area continues without this process.
 
         Raises:
-            SimulatorError: The simulator cannot simulate this area. No generation was joined.
+            SimulatorError: The simulator cannot simulate this area, or cannot continue its files. No generation was
+                joined.
         """
         spec = assignment.spec
         self._settings, self._router = settings, router
@@ -64,6 +66,7 @@ class AreaRuntime:
         self._awake, self._closed = threading.Event(), threading.Event()
         folder = area_folder(settings.data, spec.area)
         simulator = load_simulator_warm(spec)
+        verify_schema(folder, spec, simulator.components)
         self._checkpoints = CheckpointStore(folder, spec.area, simulator.components, settings.checkpoint_seconds)
         self.node = AreaNode(
             settings.name,
@@ -75,6 +78,7 @@ class AreaRuntime:
             timing=settings.timing,
             listener=self,
         )
+        write_schema(folder, simulator.components)  # before a thread runs, and so before the first vote and state
         replica = self.node.replica
         self._stream = StreamClient(
             replica.follower,

@@ -70,4 +70,5 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         succession=replica.succession if leading else None,
         pace=round(monitor.share, 2),
         tick_ms=round(monitor.tick_ms, 1),
+        problem=node.problem,
     )

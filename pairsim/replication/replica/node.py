@@ -97,7 +97,8 @@ class AreaNode:
             listener=listener,
         )
         resuming = resources.has_journal(assignment.generation)
-        if not (resuming and self.replica.restore_checkpoint()) and assignment.generation == 1:
+        restored = resuming and self.replica.restore_checkpoint()
+        if not restored and assignment.generation == 1:
             with as_simulator_error(spec, type(simulator)):
                 self.replica.initialise()
         self.membership = Membership(
@@ -110,6 +111,16 @@ class AreaNode:
             timing=timing,
             on_retired=listener.on_retired,
         )
+        if not self.log.reaches(self.replica.state.tick) and not restored:
+            self.replica.state.discard()  # the state at tick 0 is not that of an area whose log begins later
+        self._without_state = "none of its checkpoints can be read, so its state has to come from an active"
+        if not resuming or self.replica.state.valid:
+            self._without_state = ""
+
+    @property
+    def problem(self) -> str:
+        """Why this replica cannot come to hold the area's state by itself; empty if nothing is known to prevent it."""
+        return self.replica.follower.misfit or ("" if self.replica.state.valid else self._without_state)
 
     def turn_raft(self, wait: float) -> tuple[object, ...]:
         """Runs one turn, which waits at most `wait` seconds; returns the values whose change is a change of status.
@@ -119,7 +130,7 @@ class AreaNode:
         self.membership.turn(wait)
         group = self.membership.group
         ready = self.replica.can_simulate(), self.peer_in_sync()
-        return group.leader, group.term, group.open_term, group.links, group.voter, ready
+        return group.leader, group.term, group.open_term, group.links, group.voter, ready, self.problem
 
     def wake_replica(self) -> None:
         """Ends the pause of the replica thread."""

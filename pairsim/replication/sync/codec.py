@@ -178,20 +178,52 @@ def pack(frame: PendingFrame) -> bytes:
     return msgspec.msgpack.encode(_PackedColumns(frame.rows, columns))
 
 
-def _unpack(schema: Schema, payload: bytes | memoryview, pool: BufferPool) -> tuple[int, dict[str, _BorrowedBuffer]]:
-    """Returns the number of rows and the decompressed columns of a frame."""
+def _decode(payload: bytes | memoryview) -> _PackedColumns:
     try:
         packed = msgspec.msgpack.decode(payload, type=_PackedColumns)
     except UNDECODABLE as error:
         raise StateFrameError(f"not a state frame: {error}") from error
     if not 0 <= packed.rows <= MAX_ROWS:
         raise StateFrameError(f"a frame of {packed.rows} rows is over the limit of {MAX_ROWS}")
+    return packed
+
+
+def _content_bytes(column: memoryview) -> int:
+    """Returns the size of a packed column's content, which Blosc's header holds as a 32-bit number at byte 4."""
+    return int.from_bytes(column[4:8], "little") if len(column) >= _BLOSC_HEADER_BYTES else -1
+
+
+def keyframe_difference(schema: Schema, payload: bytes | memoryview) -> str:
+    """Returns how the columns of a keyframe differ from a schema by name and size; empty if they fit.
+
+    A keyframe says nothing about the types of its columns, and nothing at all without rows.
+
+    Raises:
+        StateFrameError: The payload is not a frame.
+    """
+    packed = _decode(payload)
+    if not packed.rows:
+        return ""
+    here = _row_bytes(schema)
+    there = {name: _content_bytes(column) // packed.rows for name, column in packed.columns.items()}
+    found = [f"the column {name!r} of the simulator is not in the state" for name in here if name not in there]
+    found += [f"the column {name!r} of the state is not in the simulator" for name in there if name not in here]
+    found += [
+        f"the column {name!r} has {there[name]} bytes for each entity in the state and {size} in the simulator"
+        for name, size in here.items()
+        if there.get(name, size) != size
+    ]
+    return "; ".join(found)
+
+
+def _unpack(schema: Schema, payload: bytes | memoryview, pool: BufferPool) -> tuple[int, dict[str, _BorrowedBuffer]]:
+    """Returns the number of rows and the decompressed columns of a frame."""
+    packed = _decode(payload)
     row_bytes = _row_bytes(schema)
     columns: dict[str, _BorrowedBuffer] = {}
     for name, data in packed.columns.items():
         size = packed.rows * row_bytes.get(name, 0)
-        # Blosc's header holds the size of the content as a 32-bit number at byte 4.
-        if len(data) < _BLOSC_HEADER_BYTES or int.from_bytes(data[4:8], "little") != size:
+        if _content_bytes(data) != size:
             raise StateFrameError(f"column {name!r} does not have the size of {packed.rows} rows here")
         columns[name] = _BorrowedBuffer(pool, size)
         try:
@@ -223,9 +255,9 @@ def apply_keyframe(table: Table, payload: bytes | memoryview) -> None:
     Raises:
         StateFrameError: The frame does not fit the table's schema; the table is unchanged.
     """
+    if difference := keyframe_difference(table.schema, payload):
+        raise StateFrameError(difference)
     rows, columns = _unpack(table.schema, payload, BufferPool())
-    if rows and columns.keys() != _row_bytes(table.schema).keys():
-        raise StateFrameError("a keyframe must have all columns")
     table.resize(rows)
     arrays = _arrays(table)
     for name, content in columns.items():

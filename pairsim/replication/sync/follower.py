@@ -15,6 +15,8 @@ import msgspec
 import structlog
 
 from pairsim.model.state.digest import hex16
+from pairsim.model.state.schema import Schema
+from pairsim.model.state.stored_schema import schema_difference
 from pairsim.replication.log.records import Rejection
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.sync.codec import BufferPool, StateFrameError, apply_delta, apply_keyframe, find_differences
@@ -43,6 +45,7 @@ class Follower:
 
     Attributes:
         rejected: The tick of the last applied frame, and the commands that were rejected in it.
+        misfit: Why the active's last keyframe does not fit the own simulator; empty if it does.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Follower:
         self._asked = False
         self._commit_known_from_log = commit_known_from_log
         self.rejected: tuple[int, list[Rejection]] = (KEYFRAME, [])
+        self.misfit = ""
         self._stream_term = self._stream_committed = 0
 
     # --- stream thread
@@ -163,6 +167,7 @@ class Follower:
         try:
             with state.lock:
                 if header.base == KEYFRAME:
+                    self._check_columns(header)
                     self._log_differences(frame)
                     apply_keyframe(state.table, frame.body)
                     state.clear_unconfirmed()
@@ -172,13 +177,26 @@ class Follower:
                 state.mark_tick(header.tick)
         except StateFrameError as error:
             log.warning("state frame does not fit", tick=header.tick, reason=str(error))
+            if header.base == KEYFRAME:
+                self.misfit = f"the active's state does not fit its simulator: {error}"
             self._request_keyframe(compare=False)
             return False
         if header.base == KEYFRAME:
-            self._asked = False
+            self._asked, self.misfit = False, ""
         self.rejected = header.tick, header.rejected
         self._self_check.end()
         return True
+
+    def _check_columns(self, header: FrameHeader) -> None:
+        """Raises `StateFrameError` if the active's columns are others: equal sizes alone do not make them the same."""
+        if header.columns is None:
+            return
+        try:
+            difference = schema_difference(Schema(tuple(header.columns)), self._state.table.schema)
+        except ValueError as error:
+            raise StateFrameError(f"invalid columns of the active: {error}") from error
+        if difference:
+            raise StateFrameError(difference)
 
     def _request_keyframe(self, *, compare: bool) -> None:
         if not self._asked and self._reply is not None:

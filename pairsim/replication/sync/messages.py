@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from pairsim.model.decode_errors import UNDECODABLE
+from pairsim.model.state.schema import Component
 from pairsim.replication.log.records import Rejection
 
 KEYFRAME = -1
@@ -28,6 +29,7 @@ class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
         base: The tick of the state that the frame starts from; `KEYFRAME` if it needs none.
         committed: The newest committed tick when the frame was made.
         rejected: The commands of `tick` that were rejected, so that a new active can log them in the next record.
+        columns: In a keyframe, the schema of the state; None in a delta, and from an older release.
     """
 
     term: int
@@ -35,6 +37,7 @@ class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
     base: int
     committed: int
     rejected: list[Rejection]
+    columns: list[Component] | None = None
 
 
 class Watermark(msgspec.Struct, frozen=True, tag="committed", array_like=True):

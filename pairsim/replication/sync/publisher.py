@@ -98,7 +98,7 @@ class StatePublisher:
     """Publishes the state of an area: one chain of frames for many subscribers."""
 
     def __init__(self, schema: Schema, meters: ReplicaMeasurements) -> None:
-        self._encoder = Encoder(schema)
+        self._encoder, self._columns = Encoder(schema), list(schema)
         self._meters = meters
         self._lock = threading.Lock()
         self._subscribers: dict[str, Subscriber] = {}
@@ -195,7 +195,7 @@ class StatePublisher:
             self._chain_tick = tick
             new += [s for s in chain if s.compare]
             if new:
-                header = FrameHeader(term, tick, KEYFRAME, committed, rejected)
+                header = FrameHeader(term, tick, KEYFRAME, committed, rejected, self._columns)
                 self._send(new, header, self._encoder.make_keyframe())
 
     def _send(self, subscribers: list[Subscriber], header: FrameHeader, frame: PendingFrame) -> None:

@@ -68,6 +68,11 @@ class ReplicaState:
             self.clear_unconfirmed()
             self.mark_tick(tick)
 
+    def discard(self) -> None:
+        """Drops the table's content: nothing is to be read of it, and only a keyframe can replace it."""
+        with self.lock:
+            self.table, self.tick, self.valid = Table(self.table.schema), 0, False
+
     def clear_unconfirmed(self) -> None:
         """Makes the state confirmed when another one takes its place; drops digests of ticks that may be undone."""
         if not self.confirmed:

@@ -12,8 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pairsim.model.state.schema import Schema
+from pairsim.model.state.stored_schema import encode_schema
 from pairsim_controller.cli import world_file
-from pairsim_controller.cli.world_file import read_world
+from pairsim_controller.cli.world_file import area_schema, read_world
 from pairsim_controller.local.data_folder import DataFolder
 from tests.unit.cli.local_world import pairsim
 from tests.unit.controller.builders import assignment, spec
@@ -260,6 +262,23 @@ def test_a_changed_world_is_reported(world: Path, before: str, after: str, sente
     assert f"area west lives in {data}" in told
     assert sentence in told
     assert folder.assignments() == {"west": recorded}
+
+
+def test_a_simulator_with_another_column_is_refused_and_nothing_is_changed(world: Path) -> None:
+    data = world.parent / "data"
+    recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world)[0])
+    folder = DataFolder(data)
+    folder.write_assignments({"west": recorded})
+    os.close(folder._lock)
+    stored = data / "sim-2" / "areas" / "west" / "schema.json"
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(encode_schema(Schema(tuple(area_schema(recorded.spec) or ())[1:])))
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    code, told = up(world)
+    assert code == 1
+    assert f"the state of area west in {data} does not fit the simulator physics: the column 'position' of the" in told
+    assert "put the simulator back as it was, or give another --data folder" in told
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
 
 
 def free_port() -> int:

@@ -429,3 +429,12 @@ def test_an_area_without_any_state_is_released_without_a_backup(left: tuple[Obse
 
 def test_the_record_of_vanished_members_is_dropped_without_a_backup() -> None:
     assert actions(view(spare("sim-4"), **KEPT)) == [DropRecord("west")]
+
+
+def test_what_keeps_a_member_from_its_part_is_reported() -> None:
+    status = msgspec.structs.replace(replica("sim-2", FIRST, Role.JOINING), problem="its columns are others")
+    seen = view(ACTIVE, process("sim-2", status), WITNESS, recorded=(FIRST,))
+    assert actions(seen) == [Report("west", "sim-2: its columns are others")]
+    newcomer = msgspec.structs.replace(replica("sim-3", NEXT, Role.JOINING), problem="its columns are others")
+    seen = view(ACTIVE, PASSIVE, WITNESS, process("sim-3", newcomer), recorded=(NEXT,))
+    assert Report("west", "sim-3: its columns are others") in actions(seen)

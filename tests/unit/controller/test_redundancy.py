@@ -67,6 +67,14 @@ def test_what_is_missing_is_named(statuses: list[Status], reason: str, sentence:
     assert of(*statuses) == RedundancyGap(reason, sentence)
 
 
+def test_a_replica_that_says_why_it_cannot_join_is_quoted() -> None:
+    joining = msgspec.structs.replace(PASSIVE, role=Role.JOINING, problem="its columns are others")
+    assert of(ALONE, joining, WITNESS) == RedundancyGap("PassiveNotInSync", "sim-2 is joining (its columns are others)")
+    fine = replica("sim-1", PAIR, Role.JOINING)
+    sentence = "sim-2 is joining (its columns are others), and no replica is active"
+    assert of(fine, joining, WITNESS) == RedundancyGap("NoActive", sentence)
+
+
 def test_the_active_with_the_higher_term_counts() -> None:
     newer = msgspec.structs.replace(PASSIVE, role=Role.ACTIVE, term=2)
     assert active_of("west", [ACTIVE, newer]) is newer

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
+from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Open, Rejection
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -32,10 +33,11 @@ class NoSelfCheck:
 class Pair:
     """The publisher of an active and the follower of a passive, connected by method calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: Schema = SCHEMA) -> None:
+        """Gives the passive's simulator a schema."""
         self.log = new()
         apply(self.log, Open(1))
-        self.state = ReplicaState(Table(SCHEMA))
+        self.state = ReplicaState(Table(schema))
         self.commit_known_from_log = True
         self.passive = Follower(
             self.state, self.log, lambda: 0, cast("SelfCheck", NoSelfCheck()), lambda: self.commit_known_from_log
@@ -176,3 +178,24 @@ def test_frames_of_earlier_leaderships_do_not_pile_up(pair: Pair) -> None:
             pair.publisher.publish(pair.table, term=term, tick=10 * term + number, committed=0, rejected=[])
         pair.publisher.reset()
     assert not pair.passive.apply_committed()
+
+
+@pytest.mark.parametrize(
+    ("schema", "column"),
+    [
+        (Schema(tuple(SCHEMA)[:3]), "the column 'mass' of the state is not in the simulator"),
+        (
+            Schema((*tuple(SCHEMA)[:3], Component("mass", "int64"))),
+            "the column 'mass' is float64 in the state and int64 in the simulator",
+        ),
+    ],
+)
+def test_a_state_with_other_columns_is_never_taken_and_the_reason_is_kept(schema: Schema, column: str) -> None:
+    pair = Pair(schema)
+    for number in (1, 2, 3):
+        pair.send(number)
+        pair.commit(number)
+        assert not pair.passive.apply_committed()
+    assert not pair.state.valid
+    assert pair.passive.misfit == f"the active's state does not fit its simulator: {column}"
+    assert pair.replies == [Resend(compare=False)], "one request: the next keyframe would not fit either"

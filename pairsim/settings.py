@@ -52,6 +52,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
         data: The folder for journal, checkpoints and assignment; only one process at a time may use it.
         secret: The secret that all processes of the world share; the keys of the peer port are derived from it.
         token: The bearer token of the control paths.
+        allow_origins: Origins whose web pages may use the HTTP API, as `pairsim.server.http.origins` parses them.
         checkpoint_seconds: The seconds from one checkpoint of a replica to the next.
         inbox_commands: How many commands may wait for a tick before new ones are refused.
         timing: The timers of Raft.
@@ -65,6 +66,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     advertise_http: str = ""
     advertise_peer: str = ""
+    allow_origins: tuple[str, ...] = ()
     checkpoint_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     inbox_commands: Annotated[int, msgspec.Meta(gt=0)] = 50_000
     timing: Timing = Timing()

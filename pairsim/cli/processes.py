@@ -30,7 +30,9 @@ F = TypeVar("F", bound=Callable[..., None])
 
 _SWITCH_INTERVAL_SECONDS = 0.0005
 _MAX_CHECKPOINT_SECONDS = 86_400.0
-_SETTING_OPTIONS = ("name", "http", "peer", "advertise_http", "advertise_peer", "data", "checkpoint_seconds")
+_SETTING_OPTIONS = (
+    "name", "http", "peer", "advertise_http", "advertise_peer", "allow_origins", "data", "checkpoint_seconds"
+)  # fmt: skip
 """The options that are settings as they are; a witness holds no state and lacks the last one."""
 
 
@@ -51,6 +53,18 @@ def _name(ctx: click.Context, param: click.Parameter, value: str) -> str:
         raise click.BadParameter(
             f"invalid name {value!r}: use small letters, digits and dashes between them, 63 at the most.", ctx, param
         ) from None
+
+
+def _origins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Checks the values of `--allow-origin` and returns them as browsers send them."""
+    if not values:
+        return ()
+    from pairsim.server.http.origins import parse_origin  # noqa: PLC0415 - a start without origins need not load it
+
+    try:
+        return tuple(map(parse_origin, values))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from None
 
 
 def _process_options(function: F) -> F:
@@ -76,6 +90,10 @@ def _process_options(function: F) -> F:
             click.option(
                 "--advertise-peer", default="", envvar="PAIRSIM_ADVERTISE_PEER", callback=_address,
                 help="Address at which peers reach this process. [default: as --peer]",
+            ),
+            click.option(
+                "--allow-origin", "allow_origins", multiple=True, envvar="PAIRSIM_ALLOW_ORIGIN", callback=_origins,
+                metavar="ORIGIN", help="Origin whose web pages may use the API: https://game.example.com; repeatable.",
             ),
             click.option(
                 "--data", required=True, type=click.Path(path_type=Path), envvar="PAIRSIM_DATA",

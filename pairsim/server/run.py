@@ -17,6 +17,7 @@ from pairsim.model.stop_signals import HANDOVER, WORLD_SHUTDOWN
 from pairsim.replication.service import ReplicaError, ReplicaService, WitnessService
 from pairsim.server.app import SimulatorApi
 from pairsim.server.http.listener import serve_app
+from pairsim.server.http.origins import AccessRules
 from pairsim.server.witness_app import witness_app
 from pairsim.settings import ProcessSettings
 from pairsim.system.inherited_signals import accepted_stop_signals
@@ -31,7 +32,7 @@ _COLLECT_AFTER = 50_000
 async def run_simulator(settings: ProcessSettings, service: ReplicaService) -> None:
     """Serves a simulator process until a signal stops it; the caller closes the service afterwards."""
     api = SimulatorApi(service, name=settings.name, token=settings.token, limit=settings.inbox_commands)
-    async with serve_app(api.app(), settings.http):
+    async with serve_app(api.app(), settings.http, access=_access_rules(settings)):
         tune_garbage_collector()
         log.info("listening", replica=settings.name, http=settings.http)
         number = await _wait_for_stop_signal()
@@ -43,11 +44,20 @@ async def run_simulator(settings: ProcessSettings, service: ReplicaService) -> N
 
 async def run_witness(settings: ProcessSettings, service: WitnessService) -> None:
     """Serves a witness process until a signal stops it; the caller closes the service afterwards."""
-    async with serve_app(witness_app(service, settings.token), settings.http):
+    async with serve_app(witness_app(service, settings.token), settings.http, access=_access_rules(settings)):
         tune_garbage_collector()
         log.info("listening", witness=settings.name, http=settings.http)
         await _wait_for_stop_signal()
     log.info("stopped", witness=settings.name)
+
+
+def _access_rules(settings: ProcessSettings) -> AccessRules:
+    return AccessRules.of_listener(
+        settings.http,
+        known=(settings.advertise_http,),
+        origins=settings.allow_origins,
+        advice="; --allow-origin admits further origins and their host names",
+    )
 
 
 def tune_garbage_collector() -> None:

@@ -214,7 +214,7 @@ def controller_console() -> web.Application:
 
 def local_service(world: LocalWorld) -> web.Application:
     """Returns what `pairsim up` serves."""
-    return world_app(world, frozenset({"127.0.0.1", "localhost"}))
+    return world_app(world)
 
 
 def verdict_service() -> web.Application:

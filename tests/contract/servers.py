@@ -106,6 +106,9 @@ _SLIPS = [
     ),  # type: ignore[index]
     Ask("POST", "/v1/commands", "compressed", JSON | {"Content-Encoding": "gzip"}, b"\x1f\x8b"),
     Ask("POST", "/v1/commands", "over 8 MiB", JSON, bytes(8 * 2**20 + 1)),
+    Ask("POST", "/v1/commands", "another content type", {"Content-Type": "text/plain"}, batch()),
+    Ask("POST", "/v1/commands", "a page of another origin", JSON | {"Origin": "http://evil.example"}, batch()),
+    Ask("GET", "/v1/status", "another host name on loopback", {"Host": "evil.example"}),
     Ask("POST", "/v1/commands", "another area", JSON | {"Pairsim-Area": "west"}, batch()),
     Ask("GET", "/v1/entities?min=0,0&max=1,1&limit=1&after=0"),
     Ask("GET", "/v1/entities?lmit=1"),

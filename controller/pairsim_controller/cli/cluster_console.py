@@ -13,12 +13,12 @@ from pairsim.model.world_status import WorldStatus
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
-from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES, error_response, loopback_guard
 from pairsim_controller.console.page import add_page
+from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, error_response
 from pairsim_controller.kube.manager import Manager
 
 _NOT_LEADING = "this controller waits for the Lease: forward a port to the one that holds it"
-_MESSAGES = {404: "unknown path; the console is at /"}
+_UNKNOWN_PATH = "unknown path; the console is at /"
 
 
 class ClusterSwitchoverRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +45,7 @@ class _ClusterSource:
 
 
 def console_app(manager: Manager) -> web.Application:
-    """Returns the console's application, which answers requests for loopback host names only."""
+    """Returns the console's application, to be served to requests for loopback host names only."""
 
     async def switchover(request: web.Request) -> web.Response:
         wanted = await read_json(request, ClusterSwitchoverRequest)
@@ -60,8 +60,7 @@ def console_app(manager: Manager) -> web.Application:
         except ClientError as error:
             return error_response(409, str(error))
 
-    guard = loopback_guard(frozenset({"127.0.0.1", "localhost"}), "this controller", _MESSAGES)
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[guard])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_console_errors(_UNKNOWN_PATH)])
     feed = Feed(_ClusterSource(manager), History())
     add_page(app)
     feed.add_to(app)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from pairsim import logs
 from pairsim.server.http.listener import serve_app
+from pairsim.server.http.origins import AccessRules
 from pairsim.system.inherited_signals import accepted_stop_signals
 from pairsim.system.output import use_reliable_output
 from pairsim_controller.cli.cluster_console import console_app
@@ -25,6 +26,9 @@ from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 
 log = structlog.get_logger()
+
+_LOOPBACK_ALONE = AccessRules(frozenset())
+"""Rules of the console, which may act on the world without a token: loopback names, and its own pages."""
 
 
 @click.command()
@@ -100,7 +104,7 @@ async def _run(
         async with contextlib.AsyncExitStack() as servers:
             await servers.enter_async_context(serve_app(probes(manager, metrics), http))
             if console:
-                await servers.enter_async_context(serve_app(console_app(manager), console))
+                await servers.enter_async_context(serve_app(console_app(manager), console, access=_LOOPBACK_ALONE))
             log.info("listening", identity=identity, namespace=namespace or connection.namespace, http=http)
             work = asyncio.create_task(manager.run())
             stopping = asyncio.create_task(stop.wait())

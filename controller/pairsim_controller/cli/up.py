@@ -19,6 +19,7 @@ from pairsim.cli.local_api import HOST, PORT
 from pairsim.logs import STDERR
 from pairsim.model.area import AreaSpec
 from pairsim.server.http.listener import serve_app
+from pairsim.server.http.origins import AccessRules, parse_origin
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
 from pairsim.system.output import print_line, use_reliable_output
 from pairsim_controller.cli.progress import ProgressReporter
@@ -37,6 +38,13 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 _PROGRESS_POLL_SECONDS = 0.02
 
 
+def _origins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(map(parse_origin, values))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from None
+
+
 @click.command()
 @click.argument("world_file", type=click.Path(path_type=Path), metavar="WORLD.yaml")
 @click.option(
@@ -52,6 +60,10 @@ _PROGRESS_POLL_SECONDS = 0.02
 )
 @click.option("--host", default=HOST, show_default=True, help="IPv4 address that all processes listen at.")
 @click.option(
+    "--allow-origin", "allow_origins", multiple=True, envvar="PAIRSIM_ALLOW_ORIGIN", callback=_origins,
+    metavar="ORIGIN", help="Origin whose web pages may use the simulators' API: http://localhost:3000; repeatable.",
+)  # fmt: skip
+@click.option(
     "--spares", type=click.IntRange(min=0), default=1, show_default=True, help="Simulators beyond two per area."
 )
 @click.option(
@@ -62,7 +74,16 @@ _PROGRESS_POLL_SECONDS = 0.02
     is_flag=True,
     help="Releases areas that are no longer in the file; backups/ keeps their last state.",
 )
-def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate: bool, release: bool) -> None:
+def up(
+    world_file: Path,
+    data: Path,
+    port: int,
+    host: str,
+    allow_origins: tuple[str, ...],
+    spares: int,
+    isolate: bool,
+    release: bool,
+) -> None:
     """Runs a whole world on this machine.
 
     Starts the simulators, a witness, and the controller that keeps every area a pair.
@@ -87,7 +108,7 @@ def up(world_file: Path, data: Path, port: int, host: str, spares: int, isolate:
             networks: NetworkNamespaces | None = None
             if isolate:
                 networks = stack.enter_context(contextlib.closing(NetworkNamespaces(recorded_network(folder))))
-            asyncio.run(_run(areas, folder, port, host, spares, networks))
+            asyncio.run(_run(areas, folder, port, host, allow_origins, spares, networks))
     except OSError as error:
         raise click.ClickException(_os_error_message(error, host, port)) from error
     except (FolderError, PoolError, NetworkError) as error:
@@ -116,6 +137,7 @@ async def _run(
     folder: DataFolder,
     port: int,
     host: str,
+    allow_origins: tuple[str, ...],
     spares: int,
     networks: NetworkNamespaces | None,
 ) -> None:
@@ -131,10 +153,18 @@ async def _run(
         if world is not None:
             world.changed.set()
 
-    pool = ProcessPool(folder, host, on_change=on_process_change, report=on_process_end, networks=networks)
+    pool = ProcessPool(
+        folder,
+        host,
+        on_change=on_process_change,
+        report=on_process_end,
+        options=[word for origin in allow_origins for word in ("--allow-origin", origin)],
+        networks=networks,
+    )
     world = LocalWorld(areas, pool, folder, _print)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
-    async with serve_app(world_app(world, frozenset({host, "localhost"}), history), f"{host}:{port}") as bound:
+    access = AccessRules(frozenset({host, "localhost"}))  # pages of allowed origins must not kill processes
+    async with serve_app(world_app(world, history), f"{host}:{port}", access=access) as bound:
         began = time.monotonic()
         pool.start(2 * len(areas) + spares, members=members)
         _print(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")

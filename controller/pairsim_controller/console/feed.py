@@ -16,7 +16,6 @@ import msgspec
 from aiohttp import WSCloseCode, web
 
 from pairsim.model.world_status import AreaStatusView, WorldStatus
-from pairsim.server.http.errors import HttpError
 from pairsim.server.http.websockets import WebSockets, run_pusher, send
 from pairsim_controller.console.history import History
 from pairsim_controller.console.sampling import Sample, Sampler
@@ -120,11 +119,8 @@ class Feed:
         """Handles `WS /v1/console`.
 
         Raises:
-            HttpError: 403 for a page of another origin, 426 for a plain request, 503 when too many consoles are open.
+            HttpError: 426 for a plain request, 503 when too many consoles are open.
         """
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.partition("://")[2] != request.host:
-            raise HttpError(403, "pages of other origins may not open the console's feed")
         return await self._sockets.serve(
             request, self._show, max_frame=_MAX_INCOMING_BYTES, heartbeat=_HEARTBEAT_SECONDS
         )

@@ -10,17 +10,15 @@ from pairsim.model.world_status import WorldStatus, unknown_area_message
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.history import History
-from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES, error_response, loopback_guard
 from pairsim_controller.console.page import add_page
+from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, error_response
 from pairsim_controller.local.processes_api import EndProcessRequest, ProcessesApi, StartProcessRequest
 from pairsim_controller.local.prometheus import PrometheusApi
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.local.world_status import world_status
 
 _ROLES = ("active", "passive", "witness")
-_MESSAGES = {
-    404: "unknown path; the console is at /, the world's status at /v1/world",
-}
+_UNKNOWN_PATH = "unknown path; the console is at /, the world's status at /v1/world"
 
 
 class AreaAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,16 +92,15 @@ class _LocalSource:
         return world_status(self._world)
 
 
-def world_app(world: LocalWorld, hosts: frozenset[str], history: History | None = None) -> web.Application:
+def world_app(world: LocalWorld, history: History | None = None) -> web.Application:
     """Returns the application.
 
     Args:
         world: The world.
-        hosts: The host names that clients reach the API by; others are refused.
         history: The console's timeline.
     """
     api = _WorldApi(world)
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[loopback_guard(hosts, "this world", _MESSAGES)])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_console_errors(_UNKNOWN_PATH)])
     prometheus, feed = PrometheusApi(world), Feed(_LocalSource(world), history or History())
     add_page(app)
     feed.add_to(app)

@@ -80,6 +80,7 @@ class LocalProcess:
         on_change: Callable[[], None],
         report: Callable[[str], None],
         command: Sequence[str],
+        options: Sequence[str] = (),
         network: Path | None = None,
     ) -> None:
         """Describes the process; `start` starts it.
@@ -91,6 +92,7 @@ class LocalProcess:
             on_change: Called when the process has started, and when it has ended.
             report: Receives a sentence when the process has ended.
             command: The first words of its command line.
+            options: Further options at the end of its command line.
             network: The network namespace that it runs in; None for that of the pool.
         """
         self.spec, self.host, self.network = spec, host, network
@@ -101,7 +103,7 @@ class LocalProcess:
         self._backoff = RestartBackoff()
         self._wanted = asyncio.Event()
         self._data, self._on_change, self._report = data, on_change, report
-        self._command = command
+        self._command, self._options = command, options
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
@@ -226,6 +228,7 @@ class LocalProcess:
                 "--data", str(self.folder),
                 "--secret-file", str(self._data / "secret"),
                 "--token-file", str(self._data / "token"),
+                *self._options,
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True,  # Ctrl-C reaches the pool alone, which stops its processes in order
                 preexec_fn=_stop_with_pool,

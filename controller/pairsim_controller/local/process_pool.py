@@ -46,6 +46,7 @@ class ProcessPool:
         on_change: Callable[[], None],
         report: Callable[[str], None],
         command: Sequence[str] = PAIRSIM,
+        options: Sequence[str] = (),
         networks: NetworkNamespaces | None = None,
     ) -> None:
         """Makes an empty pool.
@@ -56,9 +57,10 @@ class ProcessPool:
             on_change: Called when a process starts or ends.
             report: Receives a sentence when a process ends.
             command: The first words of each process's command line.
+            options: Further options at the end of each process's command line.
             networks: A network namespace for each process; None for the machine's network.
         """
-        self._command, self._networks = command, networks
+        self._command, self._options, self._networks = command, options, networks
         self._folder, self._host, self._on_change, self._report = folder, host, on_change, report
         self.processes: dict[str, LocalProcess] = {}
 
@@ -108,6 +110,7 @@ class ProcessPool:
                 on_change=self._on_change,
                 report=self._report,
                 command=self._command,
+                options=self._options,
                 network=self._networks.make(spec.name, number) if self._networks else None,
             )
             self.processes[spec.name] = process

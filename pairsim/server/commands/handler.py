@@ -9,7 +9,7 @@ from pairsim.protocol.frames import CommandAnswer, CommandBatch
 from pairsim.replication.service import ReplicaService
 from pairsim.server.commands.gateway import Gateway
 from pairsim.server.commands.validation import check_batch
-from pairsim.server.http.requests import decode_json, read_body
+from pairsim.server.http.requests import read_json
 
 
 class CommandHandler:
@@ -20,7 +20,7 @@ class CommandHandler:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Handles one batch."""
-        batch = decode_json(await read_body(request), CommandBatch)
+        batch = await read_json(request, CommandBatch)
         check_batch(batch.commands, self._service.command_schema())
         committed = await self._gateway.commit(batch.commands)
         body = msgspec.json.encode(CommandAnswer(committed.term, committed.results))

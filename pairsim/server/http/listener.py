@@ -18,7 +18,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from pairsim.addresses import parse_address
+from pairsim.addresses import format_address, parse_address
+from pairsim.server.http.origins import AccessRules, add_origin_check
 from pairsim.system.listening import listen
 
 log = structlog.get_logger()
@@ -101,8 +102,11 @@ async def serve_app(
     limit: int | None = None,
     silence: float = SILENCE_SECONDS,
     idle: float = IDLE_SECONDS,
+    access: AccessRules | None = None,
 ) -> AsyncIterator[int]:
     """Serves an application at an address while the context is open; yields the port number.
+
+    No server is open to the web pages of other origins: `pairsim.server.http.origins` has the rules.
 
     Args:
         app: An application that was not started yet.
@@ -112,6 +116,7 @@ async def serve_app(
         limit: How many connections may be open; by default as many as the system has files for.
         silence: Seconds that a connection has for its first request.
         idle: Seconds that a connection may be idle between requests.
+        access: The host names and origins that are admitted; by default those that follow from the address.
 
     Raises:
         AddressError: The address does not have this form.
@@ -121,6 +126,7 @@ async def serve_app(
     logging.getLogger("aiohttp.server").addFilter(_is_not_client_mistake)
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=drain, keepalive_timeout=idle)
     limiter = _ConnectionLimiter(runner, connection_limit() if limit is None else limit, silence)
+    add_origin_check(app, access or AccessRules.of_listener(format_address(host, port)))
     app.middlewares.insert(0, limiter.middleware())
     await runner.setup()
     try:

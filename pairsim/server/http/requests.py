@@ -56,13 +56,13 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     """Reads and decodes a body that a web page of another origin cannot send unasked.
 
     A page needs the server's consent (CORS preflight) to send the content type `application/json` to another origin.
-    So a server that is open to the local machine without a token reads its bodies with this function.
+    So a path that is open without a token reads its bodies with this function.
 
     Raises:
         HttpError: 415 for another content type, and the errors of `read_body` and `decode_json`.
     """
     if request.content_type != "application/json":
-        raise HttpError(415, "send the body as application/json")
+        raise HttpError(415, "send the body as JSON, with the header 'Content-Type: application/json'")
     return decode_json(await read_body(request), kind)
 
 

@@ -54,7 +54,7 @@ async def _world(path: Path) -> AsyncIterator[tuple[WorldHarness, int]]:
         for replica in made.replicas.values():
             replica.area_command_schema = command_schema
             replica.spawn(1, [[0.5, 0.5, 0.5]] * 3)
-        app = world_app(made.world, frozenset({"127.0.0.1"}))
+        app = world_app(made.world)
         async with serve_app(app, "127.0.0.1:0", drain=0.1) as port:
             await until(
                 lambda: world_status(made.world).areas[0].redundant and len(world_status(made.world).spares) == 1

@@ -143,6 +143,22 @@ def test_an_ipv6_address_may_be_given_as_kubernetes_puts_it_together(folder: Pat
     assert (read.url, read.peer_address) == ("http://[fd00::5]:8080", "[fd00::5]:7946")
 
 
+def test_allowed_origins_come_from_options_or_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert processes._read_settings(settings(folder)).allow_origins == ()
+    read = processes._read_settings(settings(folder, allow_origin="https://Game.example.com/"))
+    assert read.allow_origins == ("https://game.example.com",)
+    monkeypatch.setenv("PAIRSIM_ALLOW_ORIGIN", "https://a.example http://localhost:3000")
+    assert processes._read_settings(settings(folder)).allow_origins == ("https://a.example", "http://localhost:3000")
+
+
+@both
+@pytest.mark.parametrize("origin", ["*", "null", "game.example.com"])
+def test_an_invalid_origin_is_a_usage_error(folder: Path, kind: str, origin: str) -> None:
+    code, sentence = refused(kind, folder, allow_origin=origin)
+    assert code == 2
+    assert "is not an origin" in sentence
+
+
 @pytest.mark.parametrize(("seconds", "code"), [("0", 2), ("-1", 2), ("inf", 2), ("nan", 1)])
 def test_the_checkpoint_interval_must_be_positive_and_finite(folder: Path, seconds: str, code: int) -> None:
     told, sentence = refused("simulator", folder, checkpoint_seconds=seconds)

@@ -53,6 +53,13 @@ def test_a_byte_order_mark_is_ignored(world: Path) -> None:
     assert len(read_world(world)) == 2
 
 
+def test_an_invalid_origin_is_a_usage_error(world: Path) -> None:
+    code, sentence = up(world, "--allow-origin", "localhost:3000")
+    assert code == 2
+    assert "'localhost:3000' is not an origin" in sentence
+    assert not (world.parent / "data").exists()
+
+
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     code, sentence = up(tmp_path / "nosuch.yaml")
     assert (code, sentence) == (1, f"Error: cannot read {tmp_path}/nosuch.yaml: No such file or directory\n")

@@ -28,7 +28,7 @@ async def made(tmp_path: Path) -> AsyncIterator[WorldHarness]:
 
 @pytest_asyncio.fixture
 async def http(made: WorldHarness) -> AsyncIterator[aiohttp.ClientSession]:
-    app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
+    app = world_app(made.world)
     async with (
         serve_app(app, "127.0.0.1:0") as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(10)) as session,
@@ -138,7 +138,7 @@ async def test_a_plain_request_is_refused_with_a_hint(http: aiohttp.ClientSessio
 
 async def test_frames_are_compressed_and_viewers_are_closed_at_the_end(made: WorldHarness) -> None:
     async with aiohttp.ClientSession() as session:
-        async with serve_app(world_app(made.world, frozenset({"127.0.0.1"})), "127.0.0.1:0") as port:
+        async with serve_app(world_app(made.world), "127.0.0.1:0") as port:
             socket = await session.ws_connect(f"http://127.0.0.1:{port}/v1/console", compress=15)
             assert socket.compress
             await socket.receive(5)

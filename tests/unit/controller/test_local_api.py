@@ -12,7 +12,7 @@ import pytest_asyncio
 from pairsim.model.status import Role
 from pairsim.replication.service import RefusedError
 from pairsim.server.http.listener import serve_app
-from pairsim_controller.console.loopback_guard import MAX_BODY_BYTES
+from pairsim_controller.console.responses import MAX_BODY_BYTES
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.process import Termination
 from tests.unit.controller.local_worlds import WorldHarness, local_world, until
@@ -29,7 +29,7 @@ async def made(tmp_path: Path) -> AsyncIterator[WorldHarness]:
 
 @pytest_asyncio.fixture
 async def http(made: WorldHarness) -> AsyncIterator[aiohttp.ClientSession]:
-    app = world_app(made.world, frozenset({"127.0.0.1", "localhost"}))
+    app = world_app(made.world)
     async with (
         serve_app(app, "127.0.0.1:0") as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(10)) as session,

@@ -47,7 +47,7 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 @asynccontextmanager
 async def pool(
-    folder: DataFolder, program: str = WAITS, *, command: tuple[str, ...] = ()
+    folder: DataFolder, program: str = WAITS, *, command: tuple[str, ...] = (), options: tuple[str, ...] = ()
 ) -> AsyncIterator[ProcessPool]:
     """Yields a pool whose processes run `program` instead of a simulator; `pool.told` has its messages."""
     told: list[str] = []
@@ -57,6 +57,7 @@ async def pool(
         on_change=lambda: None,
         report=told.append,
         command=command or (sys.executable, "-S", "-c", program),
+        options=options,
     )
     made.told = told  # type: ignore[attr-defined]
     try:
@@ -73,8 +74,20 @@ def running(pid: int) -> bool:
     return True
 
 
+def command_line(pid: int | None) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+
+
 def proc_status(pid: int | None) -> str:
     return Path(f"/proc/{pid}/status").read_text()
+
+
+async def test_every_process_gets_the_options_of_the_pool(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), options=("--allow-origin", "http://localhost:3000")) as made:
+        made.start(1)
+        await until(lambda: all(process.pid for process in made.processes.values()))
+        for process in made.processes.values():
+            assert command_line(process.pid)[-2:] == ["--allow-origin", "http://localhost:3000"]
 
 
 async def test_names_and_ports_are_the_same_at_the_next_start(tmp_path: Path) -> None:

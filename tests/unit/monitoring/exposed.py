@@ -95,7 +95,7 @@ async def everything(folder: Path) -> dict[str, list[Told]]:
     witness.become(GROUP)
     async with local_world(folder) as made:
         await made.known()
-        world = await scraped(world_app(made.world, frozenset({"127.0.0.1"})))
+        world = await scraped(world_app(made.world))
     texts = {
         "simulator": await scraped(api_of(Measured()).app()),
         "witness": await scraped(witness_app(witness, TOKEN)),

@@ -53,7 +53,7 @@ async def test_names_and_labels_follow_the_rules(tmp_path: Path) -> None:
 async def test_a_local_world_tells_where_its_processes_are_scraped(tmp_path: Path) -> None:
     async with (
         local_world(tmp_path) as made,
-        serve_app(world_app(made.world, frozenset({"127.0.0.1"})), "127.0.0.1:0") as port,
+        serve_app(world_app(made.world), "127.0.0.1:0") as port,
         aiohttp.ClientSession() as http,
         http.get(f"http://127.0.0.1:{port}/v1/targets") as answer,
     ):

@@ -17,6 +17,7 @@ from pairsim.server.http.listener import serve_app
 from tests.unit.server.fakes import TOKEN, FakeReplica, as_json, assignment, commands
 from tests.unit.server.http_servers import api_of, serve_replica, soon
 
+JSON = {"Content-Type": "application/json"}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -26,7 +27,7 @@ async def get(http: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, obj
 
 
 async def post(http: aiohttp.ClientSession, url: str, body: bytes) -> tuple[int, dict[str, object]]:
-    async with http.post(f"{url}/v1/commands", data=io.BytesIO(body)) as answer:
+    async with http.post(f"{url}/v1/commands", data=io.BytesIO(body), headers=JSON) as answer:
         return answer.status, as_json(await answer.read())
 
 
@@ -101,21 +102,36 @@ async def test_a_batch_or_body_that_is_too_large_is_413(
 
 
 async def test_a_compressed_body_is_415(http: aiohttp.ClientSession, url: str) -> None:
-    headers = {"Content-Encoding": "gzip"}
+    headers = JSON | {"Content-Encoding": "gzip"}
     async with http.post(f"{url}/v1/commands", data=b"\x1f\x8b broken", headers=headers) as answer:
         assert answer.status == 415
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_a_body_that_a_page_can_send_unasked_is_415(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica, kind: str
+) -> None:
+    body = msgspec.json.encode({"commands": commands(1)})
+    async with http.post(f"{url}/v1/commands", data=body, headers={"Content-Type": kind}) as answer:
+        assert answer.status == 415
+        assert "Content-Type: application/json" in as_json(await answer.read())["error"]
+    assert not service.seen
+
+
 async def test_a_full_inbox_is_429(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
     service.full = True
-    async with http.post(f"{url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)})) as answer:
+    async with http.post(
+        f"{url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)}), headers=JSON
+    ) as answer:
         assert answer.status == 429
         assert answer.headers["Retry-After"] == "1"
 
 
 async def test_a_spare_refuses_commands(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:
     service.become(Role.SPARE)
-    async with http.post(f"{url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)})) as answer:
+    async with http.post(
+        f"{url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)}), headers=JSON
+    ) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "1"
     assert (await get(http, f"{url}/v1/entities"))[0] == 503

@@ -187,7 +187,7 @@ async def test_two_passives_that_take_each_other_for_the_active_do_not_relay_in_
     ):
         a.known_leader, b.known_leader = member("b", url_b), member("a", url_a)
         body = msgspec.json.encode({"commands": commands(1)})
-        async with http.post(f"{url_a}/v1/commands", data=body) as answer:
+        async with http.post(f"{url_a}/v1/commands", data=body, headers={"Content-Type": "application/json"}) as answer:
             assert answer.status == 503
             assert answer.headers["Retry-After"] == "1"
 

@@ -38,7 +38,7 @@ class Server:
 
     def request(self, method: str, url: URL | str, body: bytes | None = None) -> int:
         async def ask() -> int:
-            headers = {"Authorization": f"Bearer {TOKEN}"}
+            headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
             async with self.http.request(method, url, data=body, headers=headers) as answer:
                 content = await answer.read()
                 if answer.status >= 400:
@@ -189,7 +189,7 @@ def test_broken_websocket_frames_end_only_their_connection(server: Server, path:
     async def talk() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", URL(server.url).port)
         writer.write(
-            f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         await reader.readuntil(b"\r\n\r\n")

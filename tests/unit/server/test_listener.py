@@ -66,7 +66,7 @@ async def test_ipv6_is_served_and_the_wildcard_serves_both(address: str, urls: l
 async def test_an_idle_connection_is_closed() -> None:
     async with serve_app(api_of(FakeReplica("a")).app(), "127.0.0.1:0", idle=0.2) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await soon(reader.read())).startswith(b"HTTP/1.1 200 OK\r\n")
         writer.close()
 
@@ -75,9 +75,9 @@ async def test_a_connection_without_a_request_is_closed_and_one_with_a_request_i
     async with serve_app(api_of(FakeReplica("a")).app(), "127.0.0.1:0", silence=0.2) as port:
         silent, silent_writer = await asyncio.open_connection("127.0.0.1", port)
         half, half_writer = await asyncio.open_connection("127.0.0.1", port)
-        half_writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n")
+        half_writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        request = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+        request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
         writer.write(request)
         assert await soon(reader.readline()) == b"HTTP/1.1 200 OK\r\n"
         await ended(silent)

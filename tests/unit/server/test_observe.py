@@ -170,7 +170,7 @@ class LazyPeer:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(self._raw, (self._url.host, self._url.port))
         request = (
-            "GET /v1/observe HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "GET /v1/observe HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         await loop.sock_sendall(self._raw, request.encode())

@@ -64,7 +64,7 @@ async def test_a_stop_hands_over_first_and_answers_requests_under_way(
     running = asyncio.ensure_future(run_simulator(settings, service))
     await listens(http, settings.url)
     asked = asyncio.ensure_future(
-        http.post(f"{settings.url}/v1/commands", data=msgspec.json.encode({"commands": commands(1)}))
+        http.post(f"{settings.url}/v1/commands", json=msgspec.to_builtins({"commands": commands(1)}))
     )
     await until(lambda: len(service.submitted) == 1)
     os.kill(os.getpid(), number)

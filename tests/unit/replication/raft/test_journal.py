@@ -24,6 +24,41 @@ def test_remembers_entries_term_and_vote() -> None:
     assert (again.getCurrentTerm(), again.getVotedForNodeId(), again.is_voter) == (3, "b", True)
 
 
+@pytest.mark.parametrize(("term", "vote"), [(4, None), (4, "c"), (3, "b"), (9, None)])
+def test_every_term_and_vote_is_written_before_the_call_returns(term: int, vote: str | None) -> None:
+    """A term that is forgotten lets the member vote twice in it."""
+    storage = MemoryStorage()
+    filled(storage).setCurrentTerm(term, vote)
+    again = opened(storage)
+    assert (again.getCurrentTerm(), again.getVotedForNodeId()) == (term, vote)
+
+
+def test_a_vote_in_a_known_term_is_written() -> None:
+    storage = MemoryStorage()
+    journal = filled(storage)
+    journal.setCurrentTerm(7, None)
+    journal.setCurrentTerm(7, "c")
+    again = opened(storage)
+    assert (again.getCurrentTerm(), again.getVotedForNodeId()) == (7, "c")
+
+
+def test_a_cut_is_written_before_the_call_returns() -> None:
+    storage = MemoryStorage()
+    journal = filled(storage)
+    journal.deleteEntriesFrom(2)
+    assert [entry[1] for entry in journal[:]] == [entry[1] for entry in opened(storage)[:]] == [1, 2]
+
+
+def test_a_commit_index_beyond_a_torn_log_is_taken_back() -> None:
+    """Otherwise the member would apply entries that it does not have, as soon as other ones take their place."""
+    storage = MemoryStorage()
+    journal = filled(storage)
+    journal.setRaftCommitIndex(4)
+    journal.onOneSecondTimer()
+    journal.deleteEntriesFrom(2)
+    assert opened(storage).getRaftCommitIndex() == 2
+
+
 def test_a_fresh_journal_is_blank_and_does_not_vote() -> None:
     journal = opened(MemoryStorage())
     assert journal.blank

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pairsim.replication.raft import snapshots
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.messages import Chunk, Entry, RaftMessage, decode_message, to_raft
 from pairsim.replication.raft.pysyncobj import check, core
@@ -119,6 +120,57 @@ def test_a_conflict_never_cuts_entries_before_it() -> None:
     follower.deliver("b", append(1, [*entries(2, 12), *entries(13, 14, term=3)], term=3))
     assert follower.last == (14, 3)
     assert min(storage.lengths) == 12  # a crash at any moment leaves what was acknowledged
+
+
+def test_a_leader_commits_no_further_than_the_logs_are_known_to_agree() -> None:
+    """The message covers the entries up to 5; what follows them here may conflict with the leader's log."""
+    follower, surroundings = member()
+    follower.deliver("b", append(1, entries(2, 10)))
+    follower.deliver("w", append(1, entries(2, 5), term=2, commit=8))
+    follower.turn()
+    assert (follower.applied, len(surroundings.applied)) == (5, 4)
+
+
+def test_a_chunk_of_a_snapshot_commits_nothing() -> None:
+    """A chunk does not say that the logs agree."""
+    follower, surroundings = member()
+    follower.deliver("b", append(1, entries(2, 10)))
+    chunk = Chunk(2, 20, 0, b"a beginning", None)
+    follower.deliver("w", {"type": "append_entries", "term": 2, "commit_index": 8, "serialized": chunk})
+    follower.turn()
+    assert surroundings.applied == []
+
+
+def test_an_answer_of_an_earlier_term_is_no_match() -> None:
+    leader, _surroundings = member()
+    lead(leader)
+    answer: RaftMessage = {"type": "next_node_idx", "reset": False, "success": True, "next_node_idx": 3}
+    leader.deliver("b", {**answer, "term": leader.term - 1})
+    assert leader.match_index("b") == 0
+    leader.deliver("b", {**answer, "term": leader.term})
+    assert leader.match_index("b") == 2
+
+
+def test_a_snapshot_that_the_log_is_past_changes_nothing() -> None:
+    follower, surroundings = member()
+    follower.deliver("b", append(1, entries(2, 20), commit=18))
+    follower.turn()
+    applied = list(surroundings.applied)
+    install(follower, b"everything", *entries(14, 15))
+    assert (surroundings.applied, follower.applied, follower.last) == (applied, 18, (20, 1))
+
+
+def test_a_group_that_stopped_compaction_keeps_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that missed the seal must find it in the log of the draining group."""
+    monkeypatch.setattr(snapshots, "COMPACT_ENTRIES", 4)
+    for stopped in (False, True):
+        follower, _surroundings = member()
+        if stopped:
+            follower.stop_compaction()
+        follower.deliver("b", append(1, entries(2, 20), commit=20))
+        for _turn in range(3):
+            follower.turn()
+        assert (follower.journal.snapshot is None) == stopped
 
 
 def lead(member: Raft) -> None:

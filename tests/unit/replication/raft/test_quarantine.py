@@ -62,3 +62,10 @@ def test_a_member_votes_after_it_caught_up_and_old_elections_ended() -> None:
 
 def test_a_member_with_its_journal_votes_from_the_start() -> None:
     assert not quarantine(needed=False).active
+
+
+def test_a_group_with_one_old_member_is_not_new() -> None:
+    mine = quarantine()
+    assert not mine.on_ping("b", ping(2, new=False))
+    assert not mine.on_ping("w", ping(3))
+    assert mine.active

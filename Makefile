@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SEEDS  ?= 2000
 
-.PHONY: up test test-cluster check bench soak format clean
+.PHONY: up test test-cluster check planted bench soak format clean
 
 up: $(STAMP)
 	$(BIN)/pairsim up examples/two-areas.yaml
@@ -22,6 +22,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Plants known faults one at a time and expects their unit tests to fail; ONLY="names" for some of them.
+planted: $(STAMP)
+	$(BIN)/python -m tests.planted $(ONLY)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks

@@ -127,16 +127,18 @@ def run(world: World, *names: str) -> tuple[int, list[dict[str, Any]]]:
 
 
 def test_experiments_are_run_judged_and_cleaned_up(world: World, pair: str, chaos_mesh: FakeChaosMesh) -> None:
-    code, verdicts = run(world, "kill-active", "partition-active-all", "stress-cpu-active")
-    killed, cut, stressed = verdicts
+    code, verdicts = run(world, "kill-active", "delay-active", "stress-cpu-active")
+    killed, delayed, stressed = verdicts
     assert killed["held"], killed
     assert len(killed["targets"]) == 1
     assert [seen["before"] for seen in killed["takeovers"]] == killed["targets"]
     assert all(check["held"] for check in killed["checks"])
-    assert NO_NETEM in cut["failed"]
+    assert NO_NETEM in delayed["failed"]
+    assert "by hand" not in delayed["failed"]
     assert "install Chaos Mesh" in stressed["refused"]
     assert code == 1
-    left = world.kubectl("get", "podchaos.chaos-mesh.org,networkchaos.chaos-mesh.org", "-o", "name")
+    kinds = "podchaos.chaos-mesh.org,networkchaos.chaos-mesh.org,podnetworkchaos.chaos-mesh.org"
+    left = world.kubectl("get", kinds, "-o", "name")
     assert left == ""
     assert world.role(pair, "active").name not in killed["targets"]
 

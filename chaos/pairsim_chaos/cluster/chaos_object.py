@@ -2,7 +2,8 @@
 
 A request without an answer may or may not have been carried out. Such an object is looked up by its name, and is
 recognised by an annotation with an id that only this run knows. The deletion matters: a failed fault that stays would
-block later faults of the same pod, and a schedule that stays would never stop.
+block later faults of the same pod, and a schedule that stays would never stop. An API server that does not answer is
+asked once more, with more time, before the run gives up.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import msgspec
 
 from pairsim.model.documents.yaml import YamlValue
 from pairsim.model.labels import CHAOS_RUN_ANNOTATION
-from pairsim_chaos.cluster.force_delete import FORCE, MERGE, manual_commands, pod_records
-from pairsim_chaos.cluster.objects import ChaosObject
+from pairsim_chaos.cluster.force_delete import manual_commands
+from pairsim_chaos.cluster.objects import GROUP, ChaosObject
+from pairsim_chaos.cluster.pod_records import release
 from pairsim_chaos.target import UnsupportedFaultError, WorldError
 from pairsim_controller.kube.api.connection import (
+    REQUEST_SECONDS,
     ApiRefusedError,
     ApiUnreachableError,
     ConflictError,
@@ -30,13 +33,12 @@ from pairsim_controller.kube.api.connection import (
 )
 from pairsim_controller.kube.api.port import ApiError, Body
 
-GROUP = "/apis/chaos-mesh.org/v1alpha1"
+LAST_REQUEST_SECONDS = 30.0
+"""The deadline of the last request before a run gives up, for an API server that is short of CPU."""
 _POLL_SECONDS = 0.25
 _DELETION_SECONDS = 60.0
 _LATE_CREATION_SECONDS = 5.0
 """How long a request without an answer may still be carried out."""
-_FORCE_AFTER_SECONDS = 10.0
-"""How long a deleted fault whose injection failed may take to be injected after all, before it is forced."""
 
 
 class ManagedChaosObject:
@@ -57,7 +59,6 @@ class ManagedChaosObject:
         self._namespace, self._plural = namespace, plural
         self._path = f"{self._collection(plural)}/{self._name}"
         self._failed_in: tuple[str, ...] = ()
-        self._leftover_paths: list[str] = []
         self._may_exist = self._creation_confirmed = False
 
     async def create(self) -> None:
@@ -79,22 +80,23 @@ class ManagedChaosObject:
                     f"the cluster does not know the kind of the experiment: install Chaos Mesh 2.x ({error})"
                 ) from error
             if isinstance(error, ConflictError):
+                await self._note_failed_pods()
                 raise WorldError(
                     "an experiment with the same name exists, created by another user or left by a killed run: "
-                    f"{self._manual_commands}"
+                    f"delete it with {self._manual_commands}"
                 ) from error
             raise WorldError(f"the API server refused the experiment: {error}") from error
         self._creation_confirmed = True
 
-    async def read(self) -> ChaosObject:
-        """Returns the current object.
+    async def read(self, seconds: float = REQUEST_SECONDS) -> ChaosObject:
+        """Returns the current object; `seconds` is the deadline of the request.
 
         Raises:
             WorldError: Another client has deleted the object.
             ApiError: The request failed.
         """
         try:
-            return await self._get()
+            return await self._get(seconds)
         except ObjectGoneError as error:
             raise WorldError(f"another client deleted the experiment: {error}") from error
 
@@ -106,10 +108,11 @@ class ManagedChaosObject:
         """
         deadline = time.monotonic() + _DELETION_SECONDS
         while True:
+            late = time.monotonic() > deadline
             try:
-                return await self.read()
+                return await self.read(LAST_REQUEST_SECONDS if late else REQUEST_SECONDS)
             except ApiError as error:
-                if isinstance(error, ApiRefusedError) or time.monotonic() > deadline:
+                if isinstance(error, ApiRefusedError) or late:
                     raise WorldError(f"the experiment cannot be read: {error}") from error
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -119,10 +122,11 @@ class ManagedChaosObject:
         Raises:
             WorldError: The condition did not become true in time; the message names the reason that Chaos Mesh gives.
         """
-        deadline, complaint = time.monotonic() + seconds, ""
-        while time.monotonic() < deadline:
+        deadline, complaint, late = time.monotonic() + seconds, "", False
+        while not late:
+            late = time.monotonic() > deadline
             try:
-                found = await self.read()
+                found = await self.read(LAST_REQUEST_SECONDS if late else REQUEST_SECONDS)
             except ApiError as error:
                 complaint = str(error)
             else:
@@ -140,49 +144,57 @@ class ManagedChaosObject:
             WorldError: The object still exists or may exist; the message names the commands to delete it by hand.
         """
         began = time.monotonic()
-        while self._may_exist or self._leftover_paths:
-            trouble = "the experiment still exists after its deletion because Chaos Mesh cannot remove its fault"
+        while self._may_exist:
+            waited = time.monotonic() - began
+            late = waited > _DELETION_SECONDS
             try:
-                await self._delete_step(time.monotonic() - began)
+                trouble = await self._delete_step(waited, LAST_REQUEST_SECONDS if late else REQUEST_SECONDS)
             except ApiRefusedError as error:
                 raise WorldError(
                     f"the experiment could not be deleted, delete it by hand with {self._manual_commands}: {error}"
                 ) from error
             except ApiError as error:
                 trouble = str(error)
-            if self._may_exist or self._leftover_paths:
-                if time.monotonic() > began + _DELETION_SECONDS:
+            if self._may_exist:
+                if late:
                     raise WorldError(
                         f"the experiment was not gone within {_DELETION_SECONDS:g} s, delete it by hand with "
                         f"{self._manual_commands}: {trouble}"
                     )
                 await asyncio.sleep(_POLL_SECONDS)
 
-    async def _delete_step(self, waited: float) -> None:
-        """Advances the deletion; pod records are deleted after the object, or Chaos Mesh would write them again."""
-        if self._may_exist:
-            self._may_exist = await self._delete_object(waited)
-        while self._leftover_paths and not self._may_exist:
-            with contextlib.suppress(ObjectGoneError):
-                await self._connection.request("DELETE", self._leftover_paths[-1])
-            self._leftover_paths.pop()
+    async def _delete_step(self, waited: float, seconds: float) -> str:
+        """Deletes the object if it exists; `_may_exist` says afterwards whether it may still exist.
 
-    async def _delete_object(self, waited: float) -> bool:
-        """Deletes the object if it exists; returns whether it may still exist."""
+        Args:
+            waited: Seconds since the first step.
+            seconds: The deadline of the request that reads the object.
+
+        Returns:
+            Why the object still exists.
+
+        Raises:
+            ApiError: A request failed.
+        """
         try:
-            found = await self._get()
+            found = await self._get(seconds)
         except ObjectGoneError:
-            return not (self._creation_confirmed or waited > _LATE_CREATION_SECONDS)
+            self._may_exist = not (self._creation_confirmed or waited > _LATE_CREATION_SECONDS)
+            return "its creation was not answered, and may still be carried out"
         if found.metadata.annotations.get(CHAOS_RUN_ANNOTATION) != self._run:
-            return False  # an object of another client with the same name
-        self._creation_confirmed = True
+            self._may_exist = False  # an object of another client with the same name
+            return ""
+        self._creation_confirmed, self._failed_in = True, found.failed_in
         if found.metadata.deletion_timestamp is None:
             await self._connection.request("DELETE", self._path, body={"preconditions": {"uid": found.metadata.uid}})
-        elif (records := pod_records(self._plural)) and found.failed_in and waited > _FORCE_AFTER_SECONDS:
-            self._failed_in = found.failed_in
-            self._leftover_paths = [f"{self._collection(records)}/{pod}" for pod in found.failed_in]
-            await self._connection.request("PATCH", self._path, body=FORCE, content=MERGE)
-        return True
+            return "the API server has not deleted it yet"
+        blocked = await release(self._connection, self._namespace, self._plural, found, waited)
+        return blocked or found.complaint or "Chaos Mesh has not removed its fault, see whether its controller runs"
+
+    async def _note_failed_pods(self) -> None:
+        """Looks for the pods in which the injection of an object of the same name failed."""
+        with contextlib.suppress(ApiError):
+            self._failed_in = (await self._get()).failed_in
 
     @property
     def _manual_commands(self) -> str:
@@ -191,9 +203,9 @@ class ManagedChaosObject:
     def _collection(self, plural: str) -> str:
         return f"{GROUP}/namespaces/{self._namespace}/{plural}"
 
-    async def _get(self) -> ChaosObject:
+    async def _get(self, seconds: float = REQUEST_SECONDS) -> ChaosObject:
         try:
-            return msgspec.convert(await self._connection.request("GET", self._path), ChaosObject)
+            return msgspec.convert(await self._connection.request("GET", self._path, seconds=seconds), ChaosObject)
         except msgspec.MsgspecError as error:
             raise ApiError(f"{self._path} is not an object of Chaos Mesh: {error}") from error
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
-from typing import TypeVar
 
-import msgspec
-
-from pairsim_chaos.cluster.chaos_object import GROUP, ManagedChaosObject
+from pairsim_chaos.cluster.chaos_object import LAST_REQUEST_SECONDS, ManagedChaosObject
 from pairsim_chaos.cluster.force_delete import manual_commands
 from pairsim_chaos.cluster.objects import ChaosObject, WorkflowNode
+from pairsim_chaos.cluster.pod_records import list_objects, release
 from pairsim_chaos.cluster.progress import NODES, CompositeProgress, collections
 from pairsim_chaos.experiment.faults import Fault, PodFault
 from pairsim_chaos.experiment.model import Schedule, Workflow
 from pairsim_chaos.target import WorldError
-from pairsim_controller.kube.api.connection import ApiRefusedError, Connection
+from pairsim_controller.kube.api.connection import REQUEST_SECONDS, ApiRefusedError, Connection
 from pairsim_controller.kube.api.port import ApiError
 
 _INJECTION_SECONDS, _RECOVERY_SECONDS, _DELETION_SECONDS = 30.0, 60.0, 60.0
 _POLL_SECONDS = 0.5
 """Faults of a workflow or a schedule should last at least this long, or a poll may miss them."""
-T = TypeVar("T")
 
 
 class SingleInjection:
@@ -131,27 +129,44 @@ class CompositeInjection:
         Raises:
             WorldError: Faults still exist or may exist; the message names the commands to delete them by hand.
         """
+        with contextlib.suppress(ApiError, WorldError):
+            await self._poll()  # a fault may have been created since the last poll
         await self._object.delete()
-        deadline, created = time.monotonic() + _DELETION_SECONDS, self._progress.created
+        began, created = time.monotonic(), self._progress.created
         left: list[tuple[str, ChaosObject]] | None = None
         while created and left != []:
+            waited = time.monotonic() - began
+            late = waited > _DELETION_SECONDS
             try:
-                left = [(plural, each) for plural, each in await self._listed_objects() if each.metadata.uid in created]
+                listed = await self._listed_objects(LAST_REQUEST_SECONDS if late else REQUEST_SECONDS)
+                left = [(plural, each) for plural, each in listed if each.metadata.uid in created]
+                for plural, each in left:
+                    await release(self._connection, self._namespace, plural, each, waited)
             except ApiError as error:
-                if isinstance(error, ApiRefusedError) or time.monotonic() > deadline:
-                    raise WorldError(f"cannot check whether the faults are gone, look for them: {error}") from error
-            if left and time.monotonic() > deadline:
+                if isinstance(error, ApiRefusedError) or late:
+                    raise WorldError(self._unknown_message(left, error)) from error
+            if left and late:
                 raise WorldError(self._leftover_message(left))
             if left != []:
                 await asyncio.sleep(_POLL_SECONDS)
+
+    def _unknown_message(self, left: Sequence[tuple[str, ChaosObject]] | None, error: ApiError) -> str:
+        if left:
+            return f"{self._leftover_message(left)}: {error}"
+        kinds = ",".join(f"{each}.chaos-mesh.org" for each in collections(self._spec) if each != NODES)
+        return (
+            "it is unknown whether the faults of the experiment are gone, look for them with "
+            f"`kubectl -n {self._namespace} get {kinds}`: {error}"
+        )
 
     def _leftover_message(self, left: Sequence[tuple[str, ChaosObject]]) -> str:
         commands = (
             manual_commands(self._namespace, plural, each.metadata.name, each.failed_in) for plural, each in left
         )
+        faults, them = ("1 fault exists", "it") if len(left) == 1 else (f"{len(left)} faults exist", "them")
         return (
-            f"{len(left)} fault(s) still exist after their deletion because Chaos Mesh cannot remove them, delete them "
-            f"by hand with {', '.join(commands)}"
+            f"{faults} {_DELETION_SECONDS:g} s after the deletion of the experiment, delete {them} by hand with "
+            f"{', '.join(commands)}"
         )
 
     async def _poll(self) -> bool:
@@ -160,23 +175,17 @@ class CompositeInjection:
         The created objects are read after the workflow, so that none is missed.
         """
         root = await self._object.read()
-        nodes = await self._list(NODES, WorkflowNode) if NODES in collections(self._spec) else []
+        nodes: list[WorkflowNode] = []
+        if NODES in collections(self._spec):
+            nodes = await list_objects(self._connection, self._namespace, NODES, WorkflowNode)
         self._progress.update(root, nodes, [each for _, each in await self._listed_objects()])
         return root.has("Accomplished")
 
-    async def _listed_objects(self) -> list[tuple[str, ChaosObject]]:
+    async def _listed_objects(self, seconds: float = REQUEST_SECONDS) -> list[tuple[str, ChaosObject]]:
         """Returns all objects of the kinds that the experiment creates, each with its collection."""
         return [
             (collection, each)
             for collection in collections(self._spec)
             if collection != NODES
-            for each in await self._list(collection, ChaosObject)
+            for each in await list_objects(self._connection, self._namespace, collection, ChaosObject, seconds=seconds)
         ]
-
-    async def _list(self, collection: str, kind: type[T]) -> list[T]:
-        path = f"{GROUP}/namespaces/{self._namespace}/{collection}"
-        try:
-            answer = await self._connection.request("GET", path)
-            return msgspec.convert(answer.get("items", []), list[kind])  # type: ignore[valid-type]
-        except msgspec.MsgspecError as error:
-            raise ApiError(f"{path} holds an unreadable object: {error}") from error

@@ -15,6 +15,8 @@ from pairsim.model.labels import APP_NAME, AREA_LABEL, COMPONENT_LABEL, NAME_LAB
 from pairsim_chaos.target import AreaView, TargetPod
 from pairsim_controller.kube.api.objects import AreaObject, ObjectMeta, Pod
 
+GROUP = "/apis/chaos-mesh.org/v1alpha1"
+"""The path of the API of Chaos Mesh."""
 HTTP_PORT = 8080
 _ABORT = "workflow.chaos-mesh.org/abort"
 _OWN_SELECTOR = "."
@@ -53,6 +55,26 @@ class ContainerRecord(CamelStruct, frozen=True):
     phase: str = ""
     injected_count: int = 0
     events: list[RecordEvent] = []
+
+    @property
+    def pod(self) -> str:
+        """Returns the pod as `NAMESPACE/POD`, without the container that may follow in the id."""
+        return "/".join(self.id.split("/")[:2])
+
+    @property
+    def holds(self) -> bool:
+        """Returns whether the fault is in the pod, or may be in it because its removal has not ended."""
+        return self.phase.startswith("Injected")
+
+    @property
+    def failure(self) -> str:
+        """Returns the message of the newest event if this event is a failure; else an empty string."""
+        return next((event.message for event in self.events[-1:] if event.type == "Failed"), "")
+
+    @property
+    def injection_failed(self) -> bool:
+        """Returns whether Chaos Mesh tries again and again to inject the fault, although each attempt fails."""
+        return bool(self.failure) and self.phase.startswith("Not Injected/")
 
 
 class ExperimentStatus(CamelStruct, frozen=True):
@@ -96,24 +118,30 @@ class ChaosObject(CamelStruct, frozen=True):
 
     @property
     def failed_in(self) -> tuple[str, ...]:
-        """Returns the names of the pods that the injection failed in; empty while the fault is still in other pods.
+        """Returns the pods (`NAMESPACE/POD`) that the injection fails in; empty while the fault is still in other pods.
 
         Chaos Mesh removes the fault from those other pods first.
         """
         records = self.status.experiment.container_records
-        if not self.complaint or any(each.phase.startswith("Injected") for each in records):
+        if any(each.holds for each in records):
             return ()
-        return _pods(each for each in records if each.phase.startswith("Not Injected/"))
+        return tuple(dict.fromkeys(each.pod for each in records if each.injection_failed))
+
+    def holds(self, pod: str, *, settled: bool) -> bool:
+        """Returns whether the fault is in a pod (`NAMESPACE/POD`), or may still be in it.
+
+        Args:
+            pod: The pod.
+            settled: Whether a failed removal counts as done. Chaos Mesh removes the fault at first, and fails later
+                because of another fault in the pod.
+        """
+        records = (each for each in self.status.experiment.container_records if each.pod == pod)
+        return any(each.holds and not (settled and each.failure) for each in records)
 
     @property
     def complaint(self) -> str:
         """Returns the messages of Chaos Mesh about failed injections; empty without such messages."""
-        messages = [
-            f"{record.id}: {event.message}"
-            for record in self.status.experiment.container_records
-            for event in record.events[-1:]
-            if event.type == "Failed"
-        ]
+        messages = [f"{each.id}: {each.failure}" for each in self.status.experiment.container_records if each.failure]
         return "; ".join(dict.fromkeys(messages))
 
     @property

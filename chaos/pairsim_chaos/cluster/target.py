@@ -13,10 +13,10 @@ from typing import Self, TypeVar
 import msgspec
 
 from pairsim.model.labels import API_VERSION
-from pairsim_chaos.cluster.chaos_object import GROUP, ManagedChaosObject
+from pairsim_chaos.cluster.chaos_object import ManagedChaosObject
 from pairsim_chaos.cluster.injections import CompositeInjection, SingleInjection
 from pairsim_chaos.cluster.min_duration import min_duration
-from pairsim_chaos.cluster.objects import area_of, pod_of
+from pairsim_chaos.cluster.objects import GROUP, area_of, pod_of
 from pairsim_chaos.cluster.pod_labels import PODS, OnLabels, watch_pod_labels
 from pairsim_chaos.cluster.progress import collections
 from pairsim_chaos.experiment.model import Experiment, Schedule, StatusCheck, Workflow

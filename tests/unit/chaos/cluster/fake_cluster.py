@@ -10,8 +10,9 @@ from typing import Any, cast
 from pairsim_chaos.cluster.target import ClusterTarget
 from pairsim_chaos.experiment.loader import load_experiments
 from pairsim_chaos.experiment.model import Experiment
-from pairsim_controller.kube.api.connection import ConflictError, Connection, ObjectGoneError
+from pairsim_controller.kube.api.connection import REQUEST_SECONDS, ConflictError, Connection, ObjectGoneError
 from pairsim_controller.kube.api.port import ApiError
+from tests.chaos_mesh_pipeline import passed
 
 Item = dict[str, Any]
 GROUP = "/apis/chaos-mesh.org/v1alpha1/namespaces/pairsim"
@@ -25,7 +26,8 @@ class FakeCluster:
         on_created: Called with each object that was created.
         on_read: Called before each request that reads.
         on_delete: Called before each request that deletes.
-        stuck: Whether deleted objects stay until their deletion is forced.
+        stuck: Whether deleted objects stay although no finalizer keeps them.
+        timeouts: The deadlines of all requests.
         post_received: Set when a creation has arrived.
         post_allowed: Every creation waits for this event.
         watches: The lines that each watch sends before it ends, or the error that breaks it.
@@ -42,6 +44,7 @@ class FakeCluster:
         self.on_read: Callable[[], None] = lambda: None
         self.on_delete: Callable[[], None] = lambda: None
         self.stuck = False
+        self.timeouts: list[float] = []
         self.post_received, self.post_allowed = asyncio.Event(), asyncio.Event()
         self.post_allowed.set()
         self.watches: list[list[bytes | ApiError]] = []
@@ -68,6 +71,21 @@ class FakeCluster:
         self._uids += 1
         return f"uid-{self._uids}"
 
+    def pass_over_faults(self) -> None:
+        """Makes one pass of Chaos Mesh over each network fault, on a kernel that cannot shape traffic."""
+        prefix = f"{GROUP}/podnetworkchaos/"
+        for path in [each for each in self.objects if each.startswith(f"{GROUP}/networkchaos/")]:
+            if self.objects[path].get("status") is None:
+                continue
+            before = frozenset(f"pairsim/{each.removeprefix(prefix)}" for each in self.objects if prefix in each)
+            after, records = passed(self.objects[path], before)
+            for pod in records - before:
+                self.put("podnetworkchaos", pod.partition("/")[2])
+            if after is None:
+                del self.objects[path]
+            else:
+                self.objects[path] = after
+
     # --- the methods of a Connection
 
     async def request(
@@ -77,9 +95,9 @@ class FakeCluster:
         *,
         query: Mapping[str, str] | None = None,
         body: Item | None = None,
-        content: str = "application/json",
+        seconds: float = REQUEST_SECONDS,
     ) -> Item:
-        assert (content == "application/merge-patch+json") == (method == "PATCH")
+        self.timeouts.append(seconds)
         self.requests.append((method, path))
         if method == "POST":
             self.post_received.set()
@@ -112,14 +130,10 @@ class FakeCluster:
         if method == "DELETE":
             if body.get("preconditions", {}).get("uid", found["metadata"]["uid"]) != found["metadata"]["uid"]:
                 raise ConflictError("the uid differs")
-            if self.stuck:
+            if self.stuck or found["metadata"].get("finalizers"):
                 found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             else:
                 del self.objects[path]
-        if method == "PATCH":
-            found["metadata"]["annotations"] |= body["metadata"]["annotations"]
-            del self.objects[path]
-            self.stuck = False
         return found
 
     async def lines(self, path: str, query: Mapping[str, str], *, seconds: float) -> AsyncIterator[bytes]:
@@ -149,6 +163,6 @@ def injected(*pods: str) -> Item:
 def failed(*pods: str, others: str = "Not Injected") -> Item:
     """Returns the status of a fault whose injection failed in `pods`, with another pod in the phase `others`."""
     events = [{"type": "Failed", "operation": "Apply", "message": "unable to set tcs"}]
-    records = [{"id": f"pairsim/{pod}", "phase": "Not Injected/Wait", "events": events} for pod in pods]
+    records: list[Item] = [{"id": f"pairsim/{pod}", "phase": "Not Injected/Wait", "events": events} for pod in pods]
     records.append({"id": "pairsim/other", "phase": others, "selectorKey": ".Target"})
     return {"experiment": {"containerRecords": records}}

@@ -8,8 +8,15 @@ import pytest
 
 from pairsim_chaos.cluster import chaos_object, injections
 from pairsim_chaos.target import UnsupportedFaultError, WorldError
-from pairsim_controller.kube.api.connection import ApiBusyError, ApiRefusedError, ApiUnreachableError, ObjectGoneError
+from pairsim_controller.kube.api.connection import (
+    REQUEST_SECONDS,
+    ApiBusyError,
+    ApiRefusedError,
+    ApiUnreachableError,
+    ObjectGoneError,
+)
 from pairsim_controller.kube.api.port import ApiError
+from tests.chaos_mesh_pipeline import selected
 from tests.unit.chaos.cluster.fake_cluster import GROUP, FakeCluster, experiment, failed, injected
 
 CUT = experiment(
@@ -106,7 +113,7 @@ async def test_a_missing_permission_is_reported_at_once(cluster: FakeCluster) ->
 
 
 @pytest.mark.parametrize(
-    ("trouble", "message"), [([], "Chaos Mesh cannot remove its fault"), ([(NO_ANSWER, False)] * 999, "no answer")]
+    ("trouble", "message"), [([], "Chaos Mesh has not removed its fault"), ([(NO_ANSWER, False)] * 999, "no answer")]
 )
 async def test_an_object_that_stays_is_reported_after_a_while(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, trouble: list[tuple[ApiError, bool]], message: str
@@ -171,13 +178,11 @@ def test_a_document_is_sent_as_written_with_the_fields_of_a_run() -> None:
 
 @pytest.fixture
 def failing(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    """Returns a cluster that cannot inject a fault into the pods a and b, and therefore does not remove the fault."""
+    """Returns a cluster whose kernel cannot shape the traffic of the pods a and b; the pod c is in other hands."""
     monkeypatch.setattr(injections, "_INJECTION_SECONDS", 0.01)
-    monkeypatch.setattr(chaos_object, "_FORCE_AFTER_SECONDS", 0.0)
-    cluster.on_created = lambda _path, item: item.update(status=failed("a", "b"))
-    cluster.stuck = True
-    for pod in ("a", "b", "c"):
-        cluster.put("podnetworkchaos", pod)
+    cluster.on_created = lambda _path, item: item.update(status=selected("pairsim/a", "pairsim/b"))
+    cluster.on_read = cluster.pass_over_faults
+    cluster.put("podnetworkchaos", "c")
     return cluster
 
 
@@ -185,45 +190,124 @@ async def cut(cluster: FakeCluster) -> None:
     await cluster.target().inject(CUT, None)  # type: ignore[arg-type]
 
 
-async def test_a_fault_that_cannot_be_injected_is_forced_away_with_its_pod_records(
-    failing: FakeCluster,
-) -> None:
-    with pytest.raises(WorldError, match=r"^the experiment was not AllInjected within .*: unable to set tcs$"):
+def deletions(cluster: FakeCluster) -> list[str]:
+    return [path.removeprefix(f"{GROUP}/") for method, path in cluster.requests if method == "DELETE"]
+
+
+async def test_a_fault_that_cannot_be_injected_is_deleted_before_its_pod_records(failing: FakeCluster) -> None:
+    with pytest.raises(
+        WorldError, match=r"^the experiment was not AllInjected within .*: unable to set tcs for pod b$"
+    ):
         await cut(failing)
     assert failing.names == ["c"]
-    forced = [path.rpartition("/")[2] for method, path in failing.requests if method in ("PATCH", "DELETE")]
-    assert forced == ["it", "it", "b", "a"]
+    assert deletions(failing) == ["networkchaos/it", "podnetworkchaos/a", "podnetworkchaos/b"]
 
 
 async def test_pod_records_may_have_gone_with_their_pods(failing: FakeCluster) -> None:
-    del failing.objects[f"{GROUP}/podnetworkchaos/b"]
+    failing.on_delete = lambda: failing.objects.pop(f"{GROUP}/podnetworkchaos/b", None)
     failing.trouble = {"DELETE": [(NO_ANSWER, False)] * 3}
-    with pytest.raises(WorldError, match=r"unable to set tcs$"):
+    with pytest.raises(WorldError, match=r"^the experiment was not AllInjected within "):
         await cut(failing)
     assert failing.names == ["c"]
 
 
+async def test_a_pod_record_that_is_written_again_is_deleted_again(failing: FakeCluster) -> None:
+    def written_again() -> None:
+        if ("DELETE", f"{GROUP}/podnetworkchaos/b") in failing.requests:
+            failing.put("podnetworkchaos", "a")
+            failing.objects[f"{GROUP}/networkchaos/it"]["status"] = failed("a")
+            failing.on_read = failing.pass_over_faults
+        else:
+            failing.pass_over_faults()
+
+    failing.on_read = written_again
+    with pytest.raises(WorldError):
+        await cut(failing)
+    assert failing.names == ["c"]
+    assert deletions(failing) == ["networkchaos/it", *("podnetworkchaos/a", "podnetworkchaos/b"), "podnetworkchaos/a"]
+
+
+async def test_a_pod_record_stays_while_another_fault_is_in_the_pod(
+    failing: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = failing.put("networkchaos", "other", status=injected("a"))
+    monkeypatch.setattr(chaos_object, "_DELETION_SECONDS", 0.05)
+    with pytest.raises(WorldError, match=r"the same pods are affected by other, to be deleted first$"):
+        await cut(failing)
+    assert f"{GROUP}/podnetworkchaos/a" in failing.objects
+    assert f"{GROUP}/podnetworkchaos/b" not in failing.objects
+    assert other["status"] == injected("a")
+
+
 async def test_the_reason_of_a_failed_injection_comes_before_the_failed_deletion(failing: FakeCluster) -> None:
-    failing.trouble = {"PATCH": [(ApiRefusedError("forbidden (403)"), False)]}
+    def refuse() -> None:
+        refused = failing.requests[-1] == ("DELETE", f"{GROUP}/podnetworkchaos/a")
+        failing.trouble = {"DELETE": [(ApiRefusedError("forbidden (403)"), False)]} if refused else {}
+
+    failing.on_delete = refuse
     with pytest.raises(WorldError) as caught:
         await cut(failing)
     first, _, second = str(caught.value).partition("; then ")
-    assert first.endswith("unable to set tcs")
+    assert first.startswith("the experiment was not AllInjected within ")
     assert second == (
         "the experiment could not be deleted, delete it by hand with "
-        "`kubectl -n pairsim annotate networkchaos.chaos-mesh.org/it chaos-mesh.chaos-mesh.org/cleanFinalizer=forced; "
-        "kubectl -n pairsim delete --ignore-not-found networkchaos.chaos-mesh.org/it; "
+        "`kubectl -n pairsim delete --ignore-not-found --wait=false networkchaos.chaos-mesh.org/it; "
         "kubectl -n pairsim delete --ignore-not-found podnetworkchaos.chaos-mesh.org a b`: forbidden (403)"
     )
 
 
-async def test_an_injected_fault_is_never_forced(failing: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_commands_for_a_stuck_fault_of_another_run_name_its_pods(failing: FakeCluster) -> None:
+    failing.put("networkchaos", "it", status=failed("a"))
+    failing.on_read = lambda: None
+    with pytest.raises(WorldError, match=r"--wait=false networkchaos\.chaos-mesh\.org/it; .* podnetworkchaos\S* a`$"):
+        await cut(failing)
+    assert deletions(failing) == []
+
+
+async def test_the_pod_records_of_an_injected_fault_are_never_deleted(
+    failing: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chaos_object, "_DELETION_SECONDS", 0.01)
     failing.on_created = lambda _path, item: item.update(status=injected("a"))
+    failing.on_read = lambda: None
+    failing.stuck = True
     injection = await failing.target().inject(CUT, None)  # type: ignore[arg-type]
     with pytest.raises(WorldError, match=r"`kubectl -n pairsim delete networkchaos\.chaos-mesh\.org/it`"):
         await injection.recover()
-    assert "PATCH" not in [method for method, _ in failing.requests]
+    assert deletions(failing) == ["networkchaos/it"]
+
+
+class FakeTime:
+    """A clock that a test sets forward."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+async def test_a_slow_api_server_is_asked_once_more_after_the_deadline(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeTime()
+    monkeypatch.setattr(chaos_object, "time", clock)
+    cluster.trouble = {"DELETE": [(NO_ANSWER, True)]}
+    cluster.on_delete = lambda: setattr(clock, "now", 61.0)  # the deletion is carried out, and its answer is lost
+    await inject(cluster)
+    assert cluster.names == []
+    assert cluster.timeouts[-1] > REQUEST_SECONDS
+
+
+async def test_an_injection_is_looked_for_once_more_after_the_deadline(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeTime()
+    monkeypatch.setattr(chaos_object, "time", clock)
+    cluster.trouble = {"GET": [(NO_ANSWER, False)]}
+    cluster.on_read = lambda: setattr(clock, "now", clock.now + 31.0)
+    injection = await cluster.target().inject(FAULT, None)  # type: ignore[arg-type]
+    assert injection.targets == ("a",)
 
 
 async def test_a_fault_that_ends_before_its_removal_is_an_error(cluster: FakeCluster) -> None:

@@ -95,8 +95,8 @@ def test_a_selector_without_matches_is_the_reason_of_a_missing_injection() -> No
 @pytest.mark.parametrize(
     ("status", "pods"),
     [
-        (failed("a", "b"), ("a", "b")),
-        (failed("a", others="Not Injected/Wait"), ("a", "other")),  # not tried while another pod fails
+        (failed("a", "b"), ("pairsim/a", "pairsim/b")),
+        (failed("a", others="Not Injected/Wait"), ("pairsim/a",)),  # the other pod may be injected at this moment
         (failed("a", others="Injected"), ()),  # the fault can still be removed from there
         (failed("a", others="Injected/Wait"), ()),
         (failed(others="Not Injected/Wait"), ()),  # the injection has not failed

@@ -11,7 +11,8 @@ from pairsim_chaos.cluster import chaos_object, injections
 from pairsim_chaos.experiment.loader import load_experiments
 from pairsim_chaos.experiment.model import Experiment
 from pairsim_chaos.target import Injection, WorldError
-from pairsim_controller.kube.api.connection import ApiRefusedError, ApiUnreachableError
+from pairsim_controller.kube.api.connection import REQUEST_SECONDS, ApiRefusedError, ApiUnreachableError
+from tests.chaos_mesh_pipeline import selected
 from tests.unit.chaos.cluster.fake_cluster import GROUP, FakeCluster, Item, experiment, injected
 
 EXPERIMENTS = Path(__file__).parents[4] / "chaos" / "experiments"
@@ -238,9 +239,57 @@ async def test_a_fault_that_stays_is_reported(cluster: FakeCluster, monkeypatch:
     injection, mesh = await start(cluster, SCHEDULE, max_duration=0.05)
     mesh.fault(mesh.root, **injected("a"))
     await wait(injection)
-    message = r"1 fault\(s\) still exist .* by hand with `kubectl -n pairsim delete podchaos.chaos-mesh.org/f`"
+    message = r"1 fault exists .*, delete it by hand with `kubectl -n pairsim delete podchaos.chaos-mesh.org/f`$"
     with pytest.raises(WorldError, match=message):
         await injection.recover()
+
+
+async def test_a_fault_of_a_workflow_that_cannot_be_injected_is_removed(cluster: FakeCluster) -> None:
+    injection, mesh = await start(cluster, WORKFLOW)
+    mesh.fault(mesh.node("kill"), **injected("b"))
+    mesh.fault(mesh.node("cut"), "networkchaos", "cut", **selected("pairsim/a"))
+    cluster.on_read = cluster.pass_over_faults
+    waiting = asyncio.create_task(wait(injection))
+    await await_polls(cluster)
+    mesh.accomplish()
+    with pytest.raises(WorldError, match="unable to set tcs"):
+        await waiting
+
+    def collect() -> None:
+        """Deletes the faults of the workflow after it, as the garbage collector does."""
+        cluster.objects.pop(f"{GROUP}/podchaos/f", None)
+        if f"{GROUP}/workflows/it" not in cluster.objects and (cut := cluster.objects.get(f"{GROUP}/networkchaos/cut")):
+            cut["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        cluster.pass_over_faults()
+
+    cluster.on_read = collect
+    await injection.recover()
+    assert not {"it", "cut", "a"} & set(cluster.names)
+
+
+async def test_a_fault_that_was_created_after_the_last_poll_is_awaited_as_well(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(injections, "_DELETION_SECONDS", 0.01)
+    injection, mesh = await start(cluster, SCHEDULE, max_duration=0.01)
+    with pytest.raises(WorldError, match="before any fault was injected"):
+        await wait(injection)
+    mesh.fault(mesh.root, **injected("a"))
+    with pytest.raises(WorldError, match=r"^1 fault exists .* podchaos\.chaos-mesh\.org/f`$"):
+        await injection.recover()
+
+
+async def test_faults_are_looked_for_once_more_after_the_deadline(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(injections, "_DELETION_SECONDS", 0.0)
+    injection, mesh = await start(cluster, SCHEDULE, max_duration=0.01)
+    mesh.fault(mesh.root, **injected("a"))
+    await wait(injection)
+    cluster.on_delete = cluster.objects.clear
+    cluster.put("podchaos", "of another client")
+    await injection.recover()
+    assert cluster.timeouts[-1] > REQUEST_SECONDS
 
 
 @pytest.mark.parametrize(

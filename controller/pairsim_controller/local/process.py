@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
+from pairsim.system.bounded_log import BoundedLog
 from pairsim.system.parent_death import request_signal_on_parent_death
 from pairsim_controller.local.restart_backoff import FIRST_DELAY_SECONDS, RestartBackoff
 from pairsim_controller.plan.view import Kind
 
 _TAIL_BYTES, _MAX_SHOWN_CHARACTERS = 4096, 300
-_MAX_LOG_BYTES = 8 * 2**20
 _LOG = "log"
 
 
@@ -66,6 +66,7 @@ class LocalProcess:
         host: Its IPv4 address.
         network: The network namespace that it runs in; None for that of the pool.
         folder: Its data folder.
+        log: Its standard output and standard error.
         peer: Its address for peers, HOST:PORT.
         url: The URL of its HTTP API.
         restarts: How often it was started again; -1 before the first start.
@@ -97,6 +98,7 @@ class LocalProcess:
         """
         self.spec, self.host, self.network = spec, host, network
         self.folder = data / spec.name
+        self.log = BoundedLog(self.folder / _LOG)
         self.peer, self.url = f"{host}:{spec.peer_port}", f"http://{host}:{spec.http_port}"
         self.restarts = -1
         self._termination: Termination | None = None
@@ -181,7 +183,7 @@ class LocalProcess:
             else:
                 self.restarts += 1
                 self._on_change()
-                reason = _reason(await self._process.wait(), self._log)
+                reason = _reason(await self._process.wait(), self.log)
                 self._on_change()
             termination, self._termination = self._termination, None
             if self._stopping:
@@ -191,7 +193,7 @@ class LocalProcess:
             else:
                 seconds, message = termination.downtime or FIRST_DELAY_SECONDS, reason
             if message:
-                self._report(f"{self.spec.name} {message}; it is started again in {seconds:g} s (log: {self._log})")
+                self._report(f"{self.spec.name} {message}; it is started again in {seconds:g} s (log: {self.log.path})")
             if termination is not None and termination.wipe:
                 await asyncio.to_thread(self._wipe)
             await self._wait_for_start(seconds)
@@ -201,10 +203,6 @@ class LocalProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wanted.wait()
-
-    @property
-    def _log(self) -> Path:
-        return self.folder / _LOG
 
     def _wipe(self) -> None:
         """Empties the folder, except for the log, which explains what happened."""
@@ -216,10 +214,8 @@ class LocalProcess:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
-            self._log.replace(self.folder / f"{_LOG}.1")
         entered = () if self.network is None else ("nsenter", f"--net={self.network}", "--")
-        with self._log.open("ab") as output:
+        with self.log.open() as output:
             return await asyncio.create_subprocess_exec(
                 *entered, *self._command, self.spec.kind.value,
                 "--name", self.spec.name,
@@ -240,20 +236,15 @@ def _stop_with_pool() -> None:
     request_signal_on_parent_death(WORLD_SHUTDOWN)
 
 
-def _reason(code: int, log: Path) -> str:
+def _reason(code: int, log: BoundedLog) -> str:
     if code < 0:
         return f"was ended by signal {-code} ({signal.strsignal(-code)})"
     line = _last_log_line(log) if code else ""
     return f"ended with exit code {code}{f' ({line})' if line else ''}"
 
 
-def _last_log_line(log: Path) -> str:
+def _last_log_line(log: BoundedLog) -> str:
     """Returns the last line of a log if it is a sentence; a structured line begins with its timestamp."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            lines = file.read().decode(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
+    lines = log.tail(_TAIL_BYTES).decode(errors="replace").strip().splitlines()
     line = lines[-1].strip() if lines else ""
     return "" if line.startswith("timestamp=") else line[:_MAX_SHOWN_CHARACTERS]

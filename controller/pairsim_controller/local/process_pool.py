@@ -7,6 +7,7 @@ process is then a member again or a spare is decided by the process and its peer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import random
 import socket
@@ -25,6 +26,7 @@ _SPECS_FILE = "pool.json"
 _PORTS = range(15_000, 32_000)
 """Ports below the range that the kernel assigns to outgoing connections."""
 _MAX_PORT_ATTEMPTS = 200
+_LOG_CHECK_SECONDS = 0.25
 
 
 class PoolError(Exception):
@@ -63,6 +65,7 @@ class ProcessPool:
         self._command, self._options, self._networks = command, options, networks
         self._folder, self._host, self._on_change, self._report = folder, host, on_change, report
         self.processes: dict[str, LocalProcess] = {}
+        self._log_keeper: asyncio.Task[None] | None = None
 
     def start(self, simulators: int, witnesses: int = 1, *, members: frozenset[str] = frozenset()) -> None:
         """Starts the processes of earlier runs, and new ones up to the given numbers.
@@ -115,6 +118,7 @@ class ProcessPool:
             )
             self.processes[spec.name] = process
             process.start()
+        self._log_keeper = asyncio.create_task(self._keep_logs_short(), name="keep-logs-short")
 
     def _free_ports(self, specs: Iterable[ProcessSpec]) -> tuple[int, int]:
         """Returns two free ports.
@@ -144,6 +148,17 @@ class ProcessPool:
         """
         for names in (self.processes.keys() - last, last & self.processes.keys()):
             await asyncio.gather(*(self.processes[name].stop(timeout) for name in names))
+        if self._log_keeper is not None:
+            self._log_keeper.cancel()
+            await asyncio.gather(self._log_keeper, return_exceptions=True)
+
+    async def _keep_logs_short(self) -> None:
+        while True:
+            for process in self.processes.values():
+                if process.log.is_long():
+                    with contextlib.suppress(OSError):
+                        await asyncio.to_thread(process.log.cut)
+            await asyncio.sleep(_LOG_CHECK_SECONDS)
 
 
 def recorded_network(folder: DataFolder) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 MAX_PORT = 65_535
 _NAME = re.compile(r"[^\s\x00-\x1f:/\[\]@?#%\\]+")
@@ -71,6 +72,17 @@ def format_address(host: str, port: int) -> str:
 def http_url(host: str, port: int) -> str:
     """Returns the URL of an HTTP server, without a slash at the end."""
     return f"http://{format_address(host, port)}"
+
+
+def is_http_url(text: str) -> bool:
+    """Returns whether a text is a URL of an HTTP or HTTPS server."""
+    try:
+        parts = urlsplit(text)
+        valid_port = parts.port != 0
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    return parts.scheme in {"http", "https"} and valid_port and bool(parse_host(host)) and not set(text) & set(" \t\n")
 
 
 def is_ipv6(host: str) -> bool:

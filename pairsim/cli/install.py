@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 
+from pairsim.addresses import is_http_url
 from pairsim.cli.wheels import WheelError, check_name, find_problems, unpack
 
 _MAX_DOWNLOAD_BYTES = 512 * 2**20
@@ -90,12 +91,11 @@ def _remote_wheels(urls: tuple[str, ...], hashes: tuple[str, ...]) -> dict[str, 
     """Returns the address and the expected hash of every wheel, by file name."""
     wheels = {}
     for url, digest in zip(urls, hashes, strict=True):
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
+        if not is_http_url(url):
             raise WheelError(f"{url} is not an http or https address")
         if re.fullmatch(r"[0-9a-fA-F]{64}", digest) is None:
             raise WheelError(f"the sha256 of {url} has 64 hex digits, not {digest!r}")
-        name = urllib.parse.unquote(parts.path).rpartition("/")[2]
+        name = urllib.parse.unquote(urllib.parse.urlsplit(url).path).rpartition("/")[2]
         check_name(name)
         wheels[name] = (url, digest.lower())
     return wheels

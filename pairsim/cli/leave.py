@@ -19,6 +19,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from pairsim.addresses import is_http_url
+
 _POLL_SECONDS = 0.2
 _ANSWER_SECONDS = 2.0
 _SWITCHOVER_SECONDS = 7.0
@@ -81,7 +83,7 @@ def leave(url: str, token_file: Path | None, seconds: float) -> None:
     process is still a member of an area.
     """
     url = url.rstrip("/")
-    if not url.startswith("http://"):
+    if not url.startswith("http://") or not is_http_url(url):
         raise click.UsageError(f"--url is http://HOST:PORT, not {url}")
     try:
         _announce_leave(url, token_file)

@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 import click
 import msgspec
 
+from pairsim.addresses import format_address
 from pairsim.model.world_status import WorldStatus
 
 HOST, PORT = "127.0.0.1", 8080
@@ -28,7 +29,7 @@ class WorldAddress(msgspec.Struct, frozen=True):
     """The address of a local world's API.
 
     Attributes:
-        host: An IPv4 address or a host name.
+        host: An IP address or a host name.
         port: A TCP port.
     """
 
@@ -83,7 +84,7 @@ def fetch_world(address: WorldAddress) -> WorldStatus:
 def _exchange(address: WorldAddress, path: str, body: dict[str, str] | None) -> tuple[int, bytes]:
     """Returns the status code and the body of the answer."""
     message = urllib.request.Request(
-        f"http://{address.host}:{address.port}{path}",
+        f"http://{format_address(address.host, address.port)}{path}",
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )

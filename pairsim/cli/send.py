@@ -6,10 +6,10 @@ import asyncio
 import math
 from collections import Counter
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
+from pairsim.addresses import is_http_url
 from pairsim.cli.command_parser import parse_words, read_commands
 from pairsim.cli.load import run_load
 from pairsim.cli.local_api import WorldAddress, fetch_world, world_options
@@ -33,8 +33,7 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 
 def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not is_http_url(value):
             raise click.BadParameter(f"{value} is not a URL such as http://west.pairsim.svc", ctx, param)
     return values
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pairsim.addresses import http_url
 from pairsim.model.documents.yaml import YamlError
 from pairsim.server.http.listener import serve_app
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
@@ -261,7 +262,7 @@ async def _probe(listen: str, options: RunOptions) -> None:
         options.target(_NO_LIMIT_SECONDS, 0, injects=False) as target,
         serve_app(VerdictServer(target).app(), listen) as port,
     ):
-        options.log(f"probing; the verdict is at http://{listen.rpartition(':')[0]}:{port}/verdict")
+        options.log(f"probing; the verdict is at {http_url(listen.rpartition(':')[0], port)}/verdict")
         await stop.wait()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from pairsim.addresses import http_url
 from pairsim.model.labels import APP_NAME, AREA_LABEL, COMPONENT_LABEL, NAME_LABEL, ROLE_LABEL
 from pairsim_chaos.target import AreaView, TargetPod
 from pairsim_controller.kube.api.objects import AreaObject, ObjectMeta, Pod
@@ -194,7 +195,7 @@ def pod_of(found: Pod) -> TargetPod | None:
         component=labels.get(COMPONENT_LABEL, ""),
         area=labels.get(AREA_LABEL, ""),
         role=labels.get(ROLE_LABEL, ""),
-        url=f"http://{found.status.pod_ip}:{HTTP_PORT}" if up else "",
+        url=http_url(found.status.pod_ip, HTTP_PORT) if up else "",
     )
 
 

@@ -7,8 +7,8 @@ a `StatusCheck` in a template less strictly than one on its own; these rules tre
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
+from pairsim.addresses import is_http_url
 from pairsim_chaos.lint.rule import Problem, Rule
 from pairsim_chaos.spec.cron import cron_problem
 from pairsim_chaos.spec.embedded_specs import FIELD_OF, UNSUPPORTED_FIELDS, EmbeddedSpec
@@ -166,20 +166,12 @@ def status_http(found: EmbeddedSpec) -> Iterator[Problem]:
         yield Problem(http, "the check has no request", "write http: with url: and criteria:")
         return
     url, code = http.at("url"), http.at("criteria", "statusCode")
-    if url.is_text and not _is_url(url.text):
+    if url.is_text and not is_http_url(url.text):
         yield Problem(url, f"{quote(url.text)} is not a URL", "write http://HOST:PORT/PATH")
     if code.is_text and parse_status_codes(code.text) is None:
         yield Problem(
             code, f"{quote(code.text)} is not a status code", 'write a code or a range, in quotes: "200", "200-399"'
         )
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0 and " " not in text
-    except ValueError:
-        return False
 
 
 RULES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from pairsim.addresses import parse_address
 from pairsim.model.labels import (
     APP_NAME,
     AREA_LABEL,
@@ -25,7 +26,7 @@ class TargetProcess(LocalProcessStatus, frozen=True):
     @property
     def host(self) -> str:
         """Returns the address of its host."""
-        return self.peer.rpartition(":")[0]
+        return parse_address(self.peer).host
 
     @property
     def labels(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Self, TypeVar, assert_never
 import aiohttp
 import msgspec
 
+from pairsim.addresses import http_url
 from pairsim.model.world_status import WorldStatus
 from pairsim_chaos.experiment.faults import Fault, IOFault, NetworkFault, PodFault, StressFault, TimeFault
 from pairsim_chaos.experiment.model import Experiment, Schedule, Spec, StatusCheck, Workflow
@@ -54,7 +55,7 @@ class LocalTarget:
             injects: Whether faults are going to be injected; the target then takes the lock of the world.
             log: Receives a sentence when leftovers of a killed run are removed.
         """
-        self._url, self._port, self._max_duration = f"http://{host}:{port}", port, max_duration
+        self._url, self._port, self._max_duration = http_url(host, port), port, max_duration
         self._injects, self._log = injects, log
         self._lock: RunLock | None = None
         self._random = random.Random(seed)  # noqa: S311 - the choice of processes needs no secrecy

@@ -15,12 +15,14 @@ from pathlib import Path
 import click
 import structlog
 
+from pairsim.addresses import format_address, http_url, is_wildcard, parse_host
 from pairsim.cli.local_api import HOST, PORT
 from pairsim.logs import STDERR
 from pairsim.model.area import AreaSpec
 from pairsim.server.http.listener import serve_app
 from pairsim.server.http.origins import AccessRules, parse_origin
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
+from pairsim.system.listening import listen
 from pairsim.system.output import print_line, use_reliable_output
 from pairsim_controller.cli.progress import ProgressReporter
 from pairsim_controller.cli.world_file import area_schema, read_world
@@ -33,7 +35,6 @@ from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.local.world_status import world_status
 from pairsim_controller.timestamps import time_of_day
 
-_WILDCARDS = {"", "0.0.0.0"}  # noqa: S104 - they are refused
 _FIRST_UNPRIVILEGED_PORT = 1024
 _PROGRESS_POLL_SECONDS = 0.02
 
@@ -58,7 +59,7 @@ def _origins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     show_default=True,
     help="Port of the world's own API and of its console.",
 )
-@click.option("--host", default=HOST, show_default=True, help="IPv4 address that all processes listen at.")
+@click.option("--host", default=HOST, show_default=True, help="IP address that all processes listen at.")
 @click.option(
     "--allow-origin", "allow_origins", multiple=True, envvar="PAIRSIM_ALLOW_ORIGIN", callback=_origins,
     metavar="ORIGIN", help="Origin whose web pages may use the simulators' API: http://localhost:3000; repeatable.",
@@ -93,8 +94,9 @@ def up(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.WriteLoggerFactory(STDERR),
     )
-    if host in _WILDCARDS or ":" in host:
-        raise click.UsageError(f"--host {host}: give one IPv4 address, since the processes connect to each other by it")
+    if not parse_host(host) or is_wildcard(host):
+        raise click.UsageError(f"--host {host}: give one IP address, since the processes connect to each other by it")
+    host = parse_host(host)
     areas = read_world(world_file)
     try:
         if not data.exists():  # an existing folder is locked first: another `up` on it is the more likely reason
@@ -117,9 +119,7 @@ def up(
 
 def _check_address(host: str, port: int) -> None:
     """Raises OSError if a server cannot listen there: a mistyped address must not leave a data folder behind."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the server that listens there later
-        trial.bind((host, port))
+    listen(host, port, backlog=1).close()
 
 
 def _os_error_message(error: OSError, host: str, port: int) -> str:
@@ -163,8 +163,8 @@ async def _run(
     )
     world = LocalWorld(areas, pool, folder, _print)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
-    access = AccessRules(frozenset({host, "localhost"}))  # pages of allowed origins must not kill processes
-    async with serve_app(world_app(world, history), f"{host}:{port}", access=access) as bound:
+    access = AccessRules(frozenset({host.lower(), "localhost"}))  # pages of allowed origins must not kill processes
+    async with serve_app(world_app(world, history), format_address(host, port), access=access) as bound:
         began = time.monotonic()
         pool.start(2 * len(areas) + spares, members=members)
         _print(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")
@@ -217,7 +217,7 @@ class _StopRequest:
 
 async def _report_progress(world: LocalWorld, host: str, port: int, began: float) -> None:
     options = f" --host {host}" * (host != HOST) + f" --port {port}" * (port != PORT)
-    ready = f"the world is ready: console at http://{host}:{port}/, `pairsim status{options}`; Ctrl-C stops it"
+    ready = f"the world is ready: console at {http_url(host, port)}/, `pairsim status{options}`; Ctrl-C stops it"
     reporter = ProgressReporter(began, ready)
     while True:
         for message in reporter.new_messages(world_status(world), time.monotonic()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pairsim.addresses import format_address, http_url
 from pairsim.model.labels import (
     AREA_LABEL,
     COMPONENT_LABEL,
@@ -36,8 +37,8 @@ def process_of(pod: Pod) -> ObservedProcess | None:
     return ObservedProcess(
         name=pod.metadata.name,
         kind=kind,
-        peer=f"{address}:{ports.get('peer', _PEER)}" if address else "",
-        url=f"http://{address}:{ports.get('http', _HTTP)}" if address else "",
+        peer=format_address(address, ports.get("peer", _PEER)) if address else "",
+        url=http_url(address, ports.get("http", _HTTP)) if address else "",
         alive=running and bool(address) and pod.status.phase not in FINISHED_PHASES,
         terminating=pod.metadata.deletion_timestamp is not None,
         node=pod.spec.node_name,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from pairsim.addresses import format_address, http_url
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
 from pairsim.system.bounded_log import BoundedLog
 from pairsim.system.parent_death import request_signal_on_parent_death
@@ -63,7 +64,7 @@ class LocalProcess:
 
     Attributes:
         spec: Its name and ports.
-        host: Its IPv4 address.
+        host: Its IP address, without brackets.
         network: The network namespace that it runs in; None for that of the pool.
         folder: Its data folder.
         log: Its standard output and standard error.
@@ -88,7 +89,7 @@ class LocalProcess:
 
         Args:
             spec: Its name and ports.
-            host: Its IPv4 address.
+            host: Its IP address, without brackets.
             data: The world's data folder.
             on_change: Called when the process has started, and when it has ended.
             report: Receives a sentence when the process has ended.
@@ -99,7 +100,7 @@ class LocalProcess:
         self.spec, self.host, self.network = spec, host, network
         self.folder = data / spec.name
         self.log = BoundedLog(self.folder / _LOG)
-        self.peer, self.url = f"{host}:{spec.peer_port}", f"http://{host}:{spec.http_port}"
+        self.peer, self.url = format_address(host, spec.peer_port), http_url(host, spec.http_port)
         self.restarts = -1
         self._termination: Termination | None = None
         self._backoff = RestartBackoff()
@@ -219,8 +220,8 @@ class LocalProcess:
             return await asyncio.create_subprocess_exec(
                 *entered, *self._command, self.spec.kind.value,
                 "--name", self.spec.name,
-                "--http", f"{self.host}:{self.spec.http_port}",
-                "--peer", f"{self.host}:{self.spec.peer_port}",
+                "--http", format_address(self.host, self.spec.http_port),
+                "--peer", self.peer,
                 "--data", str(self.folder),
                 "--secret-file", str(self._data / "secret"),
                 "--token-file", str(self._data / "token"),

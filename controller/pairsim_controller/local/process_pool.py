@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import ipaddress
 import random
-import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from pairsim.system.listening import listen
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.local.netns import NetworkNamespaces
 from pairsim_controller.local.process import LocalProcess, ProcessSpec
@@ -55,7 +55,7 @@ class ProcessPool:
 
         Args:
             folder: The world's data folder.
-            host: The IPv4 address that all processes share, unless `networks` gives each its own.
+            host: The IP address that all processes share, unless `networks` gives each its own.
             on_change: Called when a process starts or ends.
             report: Receives a sentence when a process ends.
             command: The first words of each process's command line.
@@ -175,7 +175,7 @@ def recorded_network(folder: DataFolder) -> str:
 
 def _is_free(host: str, port: int) -> bool:
     try:
-        with socket.create_server((host, port)):
+        with listen(host, port, backlog=1):
             return True
     except OSError:
         return False

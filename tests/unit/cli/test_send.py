@@ -173,6 +173,8 @@ def test_an_area_without_replicas_is_reported(tmp_path: Path) -> None:
         ["--rate", "5", "--count", "0"],
         ["despawn", "1", "--url", "west"],
         ["despawn", "1", "--url", "ftp://west"],
+        ["despawn", "1", "--url", "http://[::1"],
+        ["despawn", "1", "--url", "http://::1:8080"],
     ],
     ids=str,
 )  # fmt: skip

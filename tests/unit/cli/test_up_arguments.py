@@ -192,7 +192,7 @@ def test_a_simulator_that_raises_in_init_is_reported_with_the_line(monkeypatch: 
     "words",
     [
         ["--spares", "-1"], ["--spares", "many"], ["--port", "0"], ["--port", "65536"], ["--port", "x"],
-        ["--host", "0.0.0.0"], ["--host", "::1"], ["--host", ""], ["--nosuch"],
+        ["--host", "0.0.0.0"], ["--host", "::"], ["--host", "fe80::1%eth0"], ["--host", ""], ["--nosuch"],
     ],
     ids=str,
 )  # fmt: skip
@@ -208,7 +208,7 @@ def test_a_taken_port_is_reported(world: Path) -> None:
     assert not (world.parent / "data").exists()
 
 
-@pytest.mark.parametrize("host", ["203.0.113.9", "nosuch.invalid"])
+@pytest.mark.parametrize("host", ["203.0.113.9", "2001:db8::9", "nosuch.invalid"])
 def test_an_address_of_another_machine_is_reported(world: Path, host: str) -> None:
     assert up(world, "--host", host) == (1, f"Error: --host {host} is not an address of this machine\n")
     assert not (world.parent / "data").exists()

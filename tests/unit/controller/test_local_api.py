@@ -49,7 +49,10 @@ async def test_the_status_of_the_world(http: aiohttp.ClientSession) -> None:
         assert [area["area"] for area in (await answer.json())["areas"]] == ["north"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "localhost:1:2"])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "localhost:1:2", "::1", "[::1", "[::2]:80"],
+)
 @pytest.mark.parametrize("path", ["/v1/world", "/v1/kill", "/nothing"])
 async def test_other_host_names_are_refused(http: aiohttp.ClientSession, host: str, path: str) -> None:
     async with http.get(path, headers={"Host": host}) as answer:
@@ -57,7 +60,7 @@ async def test_other_host_names_are_refused(http: aiohttp.ClientSession, host: s
         assert "does not answer as" in (await answer.json())["error"]
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1"])
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "[::1]", "[0:0::1]:8080"])
 async def test_its_own_host_names_are_answered(http: aiohttp.ClientSession, host: str) -> None:
     async with http.get("/v1/world", headers={"Host": host}) as answer:
         assert answer.status == 200

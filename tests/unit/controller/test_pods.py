@@ -80,6 +80,12 @@ def test_a_terminating_pod_is_alive_while_its_container_runs() -> None:
     assert (seen.alive, seen.leaving) == (True, True)
 
 
+def test_a_pod_with_an_ipv6_address_is_reached_by_it() -> None:
+    seen = process_of(pod(podIP="fd00:10:244::5"))
+    assert seen is not None
+    assert (seen.peer, seen.url) == ("[fd00:10:244::5]:9", "http://[fd00:10:244::5]:80")
+
+
 WEST = {"pairsim.io/role": "active", "pairsim.io/area": "west"}
 
 

@@ -150,7 +150,7 @@ async def test_a_killed_pool_ends_at_once_and_for_good(tmp_path: Path) -> None:
     async with pool(DataFolder(tmp_path), STUBBORN) as one:
         one.start(1)
         for process in one.processes.values():
-            await until(lambda log=process.folder / "log": log.exists() and "ready" in log.read_text())
+            await until(lambda log=process.folder / "log": log.exists() and "ready\n" in log.read_text())
         stopping = asyncio.create_task(one.stop(frozenset({"sim-1"}), timeout=60))
         await asyncio.sleep(0)
         one.kill()
@@ -201,7 +201,7 @@ async def test_stopping_signals_first_and_kills_after_the_timeout(tmp_path: Path
         one.start(1)
         pids = []
         for process in one.processes.values():
-            await until(lambda log=process.folder / "log": log.exists() and "ready" in log.read_text())
+            await until(lambda log=process.folder / "log": log.exists() and "ready\n" in log.read_text())
             pids.append(process.pid or 0)
         await one.stop(frozenset({"sim-1"}), timeout=0.1)
         assert not any(map(running, pids))
@@ -213,7 +213,7 @@ async def test_a_single_end_and_the_end_of_the_world_have_different_signals(tmp_
     async with pool(DataFolder(tmp_path), REPORTS) as one:
         one.start(1)
         process, log = one.processes["sim-1"], tmp_path / "sim-1" / "log"
-        await until(lambda: log.exists() and "ready" in log.read_text())
+        await until(lambda: log.exists() and "ready\n" in log.read_text())
         process.terminate(Termination(grace=600))
         await until(lambda: "stops alone" in log.read_text())
         await one.stop(frozenset(), timeout=60)
@@ -226,7 +226,7 @@ async def test_a_hangup_that_the_pool_ignores_is_ignored_by_its_processes(tmp_pa
         async with pool(DataFolder(tmp_path), "print('ready', flush=True); " + WAITS) as one:
             one.start(1)
             log = tmp_path / "sim-1" / "log"
-            await until(lambda: log.exists() and "ready" in log.read_text())
+            await until(lambda: log.exists() and "ready\n" in log.read_text())
             status = proc_status(one.processes["sim-1"].pid)
             ignored = int(next(line for line in status.splitlines() if line.startswith("SigIgn")).split()[1], 16)
             assert ignored & 1 << (signal.SIGHUP - 1)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pairsim.addresses import is_ipv6
 from pairsim_chaos.experiment.faults import NetworkFault
 from pairsim_chaos.local.network.packet_shaper import MARK
 from pairsim_chaos.local.network.shape_model import Shape
@@ -56,6 +57,8 @@ def unsupported_reason(fault: NetworkFault, processes: Sequence[TargetProcess]) 
         return "faults of links need root"
     if not all(process.network for process in processes):
         return "the processes share one network: start the world with `pairsim up --isolate`"
+    if any(is_ipv6(process.host) for process in processes):
+        return "faults of links are rules of iptables for IPv4: start the world with the addresses of --isolate"
     for tool in _TOOLS:
         if shutil.which(tool) is None:
             return f"the command {tool} is missing"

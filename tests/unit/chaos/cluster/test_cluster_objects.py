@@ -25,6 +25,9 @@ def test_pods_have_an_address_while_they_run() -> None:
     assert found is not None
     assert (found.name, found.component, found.area, found.role) == ("a", "simulator", "west", "active")
     assert found.url == "http://10.0.0.1:8080"
+    by_ipv6 = pod_of(msgspec.convert({**pod_object("a"), "status": {"phase": "Running", "podIP": "fd00::5"}}, Pod))
+    assert by_ipv6 is not None
+    assert by_ipv6.url == "http://[fd00::5]:8080"
     leaving = pod_of(msgspec.convert(pod_object("a", deletionTimestamp="2026-01-01T00:00:00Z"), Pod))
     assert leaving is not None
     assert leaving.url == ""

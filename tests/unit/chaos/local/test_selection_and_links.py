@@ -111,6 +111,9 @@ def test_unsupported_network_faults_are_reported(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("pairsim_chaos.local.network.injection.shutil.which", lambda tool: tool)
     assert "--isolate" in unsupported_reason(network(), [process("a", network="")])
     assert unsupported_reason(network(), WORLD) == ""
+    by_ipv6 = msgspec.structs.replace(process("a"), peer="[fd00::5]:7946")
+    assert by_ipv6.host == "fd00::5"
+    assert "IPv4" in unsupported_reason(network(), [by_ipv6])
     assert "externalTargets" in unsupported_reason(network(externalTargets=["1.1.1.1"]), WORLD)
     monkeypatch.setattr("pairsim_chaos.local.network.injection.os.geteuid", lambda: 1000)
     assert "root" in unsupported_reason(network(), WORLD)

@@ -45,7 +45,7 @@ class Nemesis:
         choices = [
             self.crash_active, self.crash_active, self.crash_passive, self.crash_witness, self.halt_one, self.halt_one,
             self.cut_pair, self.cut_one_way, self.isolate, self.isolate_active, self.switch, self.lag_then_kill,
-            self.replace, self.lose_disk, self.crash_both,
+            self.replace, self.lose_disk, self.crash_both, self.run_ahead_then_halt,
         ]  # fmt: skip
         fault = self.rng.choice(choices)
         self.done.append(f"{self.world.clock.now - 1000:.3f} {fault.__name__}")
@@ -92,6 +92,29 @@ class Nemesis:
         name = self.rng.choice(self._members())
         self.world.halt(name)
         self.later(self.rng.uniform(0.03, 2.0), lambda: self.world.resume(name))
+
+    def run_ahead_then_halt(self) -> None:
+        """Lets the active compute ticks that nobody receives, then halts it until another one has replaced them.
+
+        Messages of the new leader wait in its sockets, so that it learns in one turn of the end of its leadership, of
+        the records that replaced its own, and of their commit.
+        """
+        active = self._role(True)
+        if active is None:
+            return
+        unsent = {(active, other) for other in self.world.processes if other != active}
+        self.world.network.cut |= unsent
+        world = self.world
+
+        def wake() -> None:
+            world.network.cut.difference_update(unsent)
+            world.resume(active)
+
+        def halt() -> None:
+            world.halt(active)
+            self.later(self.rng.uniform(0.2, 1.0), wake)
+
+        self.later(self.rng.uniform(0.03, 0.15), halt)
 
     def _cut(self, pairs: set[tuple[str, str]]) -> None:
         self.world.network.cut |= pairs

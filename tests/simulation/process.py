@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.model.state.table import Table
 from pairsim.replication.checkpoint.format import Checkpoint
+from pairsim.replication.log.records import Seal, Tick
 from pairsim.replication.log.tick_log import TickLogListener
 from pairsim.replication.membership.membership import Membership
 from pairsim.replication.membership.witness_node import WitnessNode
@@ -14,7 +17,7 @@ from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.storage import MemoryStorage
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.replica.replica import Replica
-from pairsim.replication.service import Published
+from pairsim.replication.service import NoStateError, Published
 from pairsim.settings import Timing
 from tests.simulation.area import SPEC, Counters
 from tests.simulation.network import Network, SimTransport
@@ -123,6 +126,26 @@ class SimGroupResources:
         self.storages.pop(generation, None)
 
 
+class ReaderDuringApply:
+    """A tick log's listener that reads the state of its process while the Raft thread applies records.
+
+    The threads of a process interleave there, but not in virtual time: a turn of the Raft thread is one step.
+    """
+
+    def __init__(self, read: Callable[[], None]) -> None:
+        self._read = read
+
+    def on_open(self, term: int) -> None:
+        self._read()
+
+    def on_tick(self, record: Tick, payload: bytes) -> None:
+        self._read()
+
+    def on_grant(self, authority: Authority) -> None: ...
+
+    def on_seal(self, seal: Seal) -> None: ...
+
+
 class SimProcess:
     """A simulator or witness process. It is the `NodeListener` of its node.
 
@@ -147,7 +170,7 @@ class SimProcess:
         self.checkpoints = SimCheckpoints(oracle)
         self.node: AreaNode | WitnessNode | None = None
         self.retired = False
-        self.observers: list[TickLogListener] = [OracleListener(oracle)]
+        self.observers: list[TickLogListener] = [OracleListener(oracle), ReaderDuringApply(self.read_state)]
         self._replica_due = self._raft_due = self._timer = 0.0
 
     @property
@@ -209,7 +232,7 @@ class SimProcess:
         for _round in range(20):
             busy = self._network.pump(self.name)
             self._turn_raft(node, now, busy)
-            self._read_digests()
+            self.read_state()
             if replica is not None and now >= self._replica_due:
                 self._replica_due = replica.run_once(now)
             if not busy and now < self._raft_due:
@@ -228,13 +251,19 @@ class SimProcess:
             asleep = transports[node.membership.assignment.generation].asleep
             self._raft_due = now + asleep + (_WAKE_DELAY_SECONDS if asleep else 0.0)
 
-    def _read_digests(self) -> None:
-        """Reads what `GET /v1/digests` would answer, at any time between two steps."""
+    def read_state(self) -> None:
+        """Reads what another thread may be shown at any moment: the recent digests, and the state itself."""
         replica = self.replica
-        if replica is not None:
-            last = replica.log.tick
-            for tick, digest in replica.state.digests(last - _RECENT_DIGESTS, last).items():
-                self._oracle.published(self.name, tick, int(digest, 16))
+        if replica is None:
+            return
+        last = replica.log.tick
+        for tick, digest in replica.state.digests(last - _RECENT_DIGESTS, last).items():
+            self._oracle.published(self.name, tick, int(digest, 16))
+        with contextlib.suppress(NoStateError, TimeoutError):
+            tick, digest = replica.state.read(
+                lambda table, published: (published.tick, table.digest()), replica.log, timeout=0.0
+            )
+            self._oracle.published(self.name, tick, digest)
 
     # --- NodeListener
 

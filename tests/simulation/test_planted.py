@@ -107,6 +107,10 @@ def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(node.RaftNode, "witness", property(lambda self: self.me == "w", lambda _s, _v: None), raising=False)
 
 
+def applies_records_before_it_ends_a_lost_leadership(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(node.RaftNode, "_end_lost_leadership", lambda _self: None)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -120,6 +124,7 @@ def leads_without_a_state(patch: pytest.MonkeyPatch) -> None:
         believes_the_commit_index_of_a_snapshots_chunk,
         starts_a_generation_without_its_log,
         leads_without_a_state,
+        applies_records_before_it_ends_a_lost_leadership,
     ],
     ids=lambda plant: plant.__name__,
 )

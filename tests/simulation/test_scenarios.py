@@ -9,11 +9,14 @@ import pytest
 
 from pairsim.replication.log.records import Record, Seal, decode_record
 from pairsim.replication.membership.draining import DRAIN_SECONDS
-from pairsim.replication.raft import journal, replicator, snapshots
+from pairsim.replication.raft import journal, node, replicator, snapshots
 from pairsim.replication.raft.messages import Chunk, TimeoutNow, encode_message
 from tests.simulation.oracle import Violation
 from tests.simulation.process import SimProcess
 from tests.simulation.world import World
+
+_WAKES = 4
+"""How many actives wake: whether all that happened reaches one of them in a single turn depends on the seed."""
 
 
 def commits_without_the_passive() -> tuple[World, str, str]:
@@ -311,3 +314,58 @@ def test_pieces_of_two_snapshots_that_are_joined_cannot_be_decoded(monkeypatch: 
     monkeypatch.setattr(snapshots.Snapshots, "drop_incoming", lambda _self: None)
     with pytest.raises(msgspec.MsgspecError):
         interrupt_a_snapshot_with_another_leadership(monkeypatch)
+
+
+def wake_actives_that_ran_ahead() -> None:
+    """Halts an active whose newest ticks nobody received; it wakes when other ticks of these numbers are committed."""
+    for seed in range(_WAKES):
+        _wake_active_that_ran_ahead(World(seed))
+
+
+def _wake_active_that_ran_ahead(world: World) -> None:
+    world.run(2.0)
+    active = world.active()
+    assert active is not None
+    unsent = {(active.name, other) for other in world.processes if other != active.name}
+    world.network.cut |= unsent
+    world.run(0.1)
+    world.halt(active.name)
+    world.run(0.5)
+    world.network.cut.difference_update(unsent)
+    world.resume(active.name)
+    world.run(1.0)
+    world.settle(lambda: None)
+    world.check_end()
+
+
+def test_an_active_that_ran_ahead_shows_no_tick_that_another_leadership_replaced() -> None:
+    wake_actives_that_ran_ahead()
+
+
+def test_replaced_ticks_are_shown_if_records_are_applied_before_the_leadership_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node.RaftNode, "_end_lost_leadership", lambda _self: None)
+    with pytest.raises(Violation, match="shows another tick"):
+        wake_actives_that_ran_ahead()
+
+
+def test_a_leadership_that_is_lost_during_a_look_at_the_commit_publishes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(1)
+    world.run(2.0)
+    active = world.active()
+    assert active is not None
+    replica = active.replica
+    assert replica is not None
+    published = replica.published
+    term, tick = replica.log.position()
+
+    def lose() -> tuple[int, int]:
+        replica.state.unconfirmed_term = term
+        return term + 1, tick + 9
+
+    monkeypatch.setattr(replica.log, "position", lose)
+    replica._show_committed(world.clock.now)
+    assert replica.published == published

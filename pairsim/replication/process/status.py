@@ -42,8 +42,10 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
     replica, assignment = node.replica, node.membership.assignment
     state, ticks, monitor = replica.state, node.log, replica.tick_rate_monitor
     can_simulate = replica.can_simulate() and node.membership.group.voter
-    active, term = replica.active, ticks.term
-    # An active that wakes from a stall reads the next term in the log before it notices that it leads no more.
+    term, tick = ticks.position()
+    synced = min(state.tick, tick) if state.confirmed else 0  # the state of an active is ahead of the commit
+    active = replica.active
+    # The replica thread of an active that wakes from a stall steps down a moment after the log went to the next term.
     leading = active is not None and active.term >= term
     leader = node.leader()
     return ReplicaStatus(
@@ -54,9 +56,9 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         generation=assignment.generation,
         term=term,
         epoch=ticks.authority.epoch,
-        tick=ticks.tick,
-        synced_tick=min(state.tick, ticks.tick) if state.confirmed else 0,
-        digest=next(iter(state.digests(state.tick, state.tick).values()), ""),
+        tick=tick,
+        synced_tick=synced,
+        digest=next(iter(state.digests(synced, synced).values()), ""),
         entities=len(state.table),
         leader=leader.replica if leader else None,
         members=tuple(m.replica for m in assignment.members()),

@@ -96,6 +96,7 @@ class RaftNode:
         self._soon: collections.deque[Callable[[], None]] = collections.deque()
         self._next_ping = _LONG_AGO
         self._pinged_capable = False
+        self._opening = TermOpening(leadership)
         self._raft = Raft(
             me,
             others,
@@ -115,7 +116,6 @@ class RaftNode:
         )
         self._election = Election(self.others, raft=self._raft, send=self._send, timing=timing, witness=self.witness)
         self._transfer = LeadershipTransfer(self.others, self._raft, self._quarantine)
-        self._opening = TermOpening(self._raft, leadership)
         transport.start(self)
 
     # --- read by any thread
@@ -220,7 +220,7 @@ class RaftNode:
             if self.witness or not self._leadership.can_simulate():
                 self._transfer.transfer_to_capable(now)
             else:
-                self._opening.open()
+                self._opening.open(self._raft)
         elif not self._leadership.can_simulate():
             self._step_down()
         else:
@@ -229,7 +229,7 @@ class RaftNode:
     def _step_down(self) -> None:
         if self.open_term is not None:
             self._transfer.target = None
-        self._opening.close()
+        self._opening.close(self._raft)
 
     def _ping(self, now: float) -> None:
         """Sends pings: regularly, to keep the links warm, and at once when `can_simulate` changes."""
@@ -275,10 +275,21 @@ class RaftNode:
         """Applies a committed record; this member becomes the active if the record opens the term that it leads."""
         if self._sealed:
             return
+        self._end_lost_leadership()
         before = self._state_machine.term
         self._state_machine.apply(payload)
         if self._opening.pending_term is not None:
-            self._opening.on_applied(self._state_machine.term, self._succession(before))
+            self._opening.on_applied(self._raft, self._state_machine.term, self._succession(before))
+
+    def _end_lost_leadership(self) -> None:
+        """Ends a leadership that Raft has lost in this turn, before a record of the next one is applied.
+
+        The active may have computed ticks that were not committed. A reader in another thread takes its state for
+        committed once the log has as many ticks, so the state must be unconfirmed before the log grows.
+        """
+        open_term = self.open_term
+        if open_term is not None and (self._raft.state != RaftState.LEADER or self._raft.term != open_term):
+            self._step_down()
 
     def _succession(self, before: int) -> Succession | None:
         """Returns why the active of the term `before` is gone; None if there never was an active.
@@ -296,6 +307,7 @@ class RaftNode:
 
     def restore(self, snapshot: bytes) -> None:
         """Restores the state machine from the snapshot of a leader or of the journal."""
+        self._end_lost_leadership()
         self._state_machine.restore(snapshot)
 
     # --- events of the transport

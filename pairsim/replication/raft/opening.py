@@ -21,36 +21,37 @@ class TermOpening:
         pending_term: The term whose `Open` record is in the log and not yet applied, or None.
     """
 
-    def __init__(self, raft: Raft, listener: LeadershipListener) -> None:
+    def __init__(self, listener: LeadershipListener) -> None:
         self.open_term: int | None = None
         self.pending_term: int | None = None
-        self._raft, self._listener = raft, listener
+        self._listener = listener
 
-    def open(self) -> None:
+    def open(self, raft: Raft) -> None:
         """Appends the `Open` record of the current term, once per term."""
-        term = self._raft.term
+        term = raft.term
         if self.pending_term != term:
             self.pending_term = term
-            self._raft.drop_queue()
-            self._raft.append(encode_record(Open(term)), lambda: None)
+            raft.drop_queue()
+            raft.append(encode_record(Open(term)), lambda: None)
 
-    def on_applied(self, applied_term: int, succession: Succession | None) -> None:
+    def on_applied(self, raft: Raft, applied_term: int, succession: Succession | None) -> None:
         """Makes this member the active if the record just applied opened the term that it leads.
 
         Args:
+            raft: Raft's state.
             applied_term: The term of the state machine after the record.
             succession: Why the active before is gone; None if there never was an active.
         """
-        if self.pending_term == applied_term == self._raft.term:
+        if self.pending_term == applied_term == raft.term:
             self.pending_term = None
             self.open_term = applied_term
             self._listener.on_leadership_gained(applied_term, succession)
 
-    def close(self) -> None:
+    def close(self, raft: Raft) -> None:
         """Ends this member's time as the active, and forgets an opening of an earlier term."""
         if self.open_term is not None:
             self.open_term = None
-            self._raft.drop_queue()
+            raft.drop_queue()
             self._listener.on_leadership_lost()
-        if self.pending_term is not None and self.pending_term != self._raft.term:
+        if self.pending_term is not None and self.pending_term != raft.term:
             self.pending_term = None

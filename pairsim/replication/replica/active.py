@@ -137,14 +137,20 @@ class Active:
         context.measurements.ticks.observe(time.perf_counter() - began)
 
     def _publish(self) -> None:
+        """Sends the state to the subscribers, with the commit that a newcomer trusts.
+
+        A commit of a later term says nothing about the ticks of this leadership, which is lost then.
+        """
         context = self._context
-        context.publisher.publish(
-            context.state.table,
-            term=self.term,
-            tick=context.state.tick,
-            committed=context.log.tick,
-            rejected=self._last_rejections(),
-        )
+        term, committed = context.log.position()
+        if term == self.term:
+            context.publisher.publish(
+                context.state.table,
+                term=self.term,
+                tick=context.state.tick,
+                committed=committed,
+                rejected=self._last_rejections(),
+            )
 
     def _last_rejections(self) -> list[Rejection]:
         """Returns the rejections of the last computed tick, as the next record carries them."""
@@ -207,7 +213,9 @@ class Active:
         context = self._context
         if context.publisher.tick < context.state.tick:
             self._publish()
-        context.publisher.send_watermark(self.term, context.log.tick)
+        term, committed = context.log.position()
+        if term == self.term:
+            context.publisher.send_watermark(term, committed)
 
     def on_committed(self, tick: int) -> None:
         """Notes that a tick of this leadership is committed. Raft thread."""

@@ -188,16 +188,25 @@ class Replica:
         else:
             self._follow(now)
             due = now + _IDLE_SECONDS
-        self._publish()
+        self._show_committed(now)
+        return due
+
+    def _show_committed(self, now: float) -> None:
+        """Publishes the state and writes a checkpoint of it, if its tick is committed."""
         state = self.state
-        if state.confirmed and state.tick <= self.log.tick and (digest := state.digest(state.tick)) is not None:
+        term, committed = self.log.position()
+        if state.tick > committed or not state.confirmed:
+            return
+        published = Published(term, state.tick)
+        if published != self.published:
+            self.published = published
+            self._listener.on_publish(published)
+        digest = state.digest(state.tick)
+        if digest is not None:
             # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
             urgent = not self.log.reaches(self._disk.durable)
             rejected = self._rejections_at_state()
-            self._disk.maybe_write(
-                state.table, state.tick, self.log.term, digest, now, rejected=rejected, urgent=urgent
-            )
-        return due
+            self._disk.maybe_write(state.table, state.tick, term, digest, now, rejected=rejected, urgent=urgent)
 
     def _step_down(self) -> None:
         """Turns the active into a passive."""
@@ -266,18 +275,9 @@ class Replica:
         if term is None or self.log.tick < state.tick:
             return
         first = max(state.tick - MAX_AHEAD, 0)
-        state.valid = state.valid and self.log.reaches(first)
+        stands = self.log.reaches(first)
         for payload in self.log.payloads_after(first)[: state.tick - first]:
             record = decode_record(payload)
             if isinstance(record, Tick) and record.term > term:
-                state.valid = False
-        state.unconfirmed_term = None
-
-    def _publish(self) -> None:
-        state = self.state
-        if not state.confirmed or state.tick > self.log.tick:
-            return
-        published = Published(self.log.term, state.tick)
-        if published != self.published:
-            self.published = published
-            self._listener.on_publish(published)
+                stands = False
+        state.settle(stands=stands)

@@ -26,6 +26,10 @@ class ReplicaState:
     A leadership that is lost may have computed ticks that were never committed. Until the log settles what became of
     them, the state is unconfirmed: it is neither read nor compared.
 
+    The state becomes unconfirmed before the log grows by a record of the next leadership. Hence the order of every
+    look: first the commit, then whether the state is confirmed. The other way round, a state that was confirmed a
+    moment ago would pass for the committed one.
+
     Attributes:
         lock: Guards `table` and `tick`.
         table: The entities.
@@ -49,7 +53,7 @@ class ReplicaState:
     @property
     def confirmed(self) -> bool:
         """Whether the table is valid and equals the log's state of its tick."""
-        return self.valid and self.unconfirmed_term is None
+        return self.unconfirmed_term is None and self.valid  # in this order: `settle` writes in the opposite one
 
     def mark_tick(self, tick: int) -> int:
         """Records that the table is at `tick` now, and returns its digest. Call it under `lock`."""
@@ -78,6 +82,12 @@ class ReplicaState:
         if not self.confirmed:
             self._digests = {}
         self.unconfirmed_term = None
+
+    def settle(self, *, stands: bool) -> None:
+        """Confirms the ticks of a lost leadership, or makes the state invalid if they do not stand."""
+        with self.lock:
+            self.valid = self.valid and stands
+            self.unconfirmed_term = None
 
     def digest(self, tick: int) -> int | None:
         """Returns the digest at a recent tick; None if it is not kept."""
@@ -110,8 +120,9 @@ class ReplicaState:
             with self.lock:
                 if not self.valid:
                     raise NoStateError("this replica has no state of the area yet")
-                if self.tick <= log.tick and self.unconfirmed_term is None:
-                    return query(self.table, Published(log.term, self.tick))
+                term, committed = log.position()
+                if self.tick <= committed and self.confirmed:
+                    return query(self.table, Published(term, self.tick))
             with self._changed:
                 left = deadline - time.monotonic()
                 if left <= 0:

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from pairsim.replication.log.records import Open
+from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import NoStateError, Published
 from pairsim.replication.sync.state import ReplicaState
 from tests.unit.replication.log.test_tick_log import apply, new, tick
@@ -55,3 +56,27 @@ def test_an_unconfirmed_or_invalid_state_is_not_read() -> None:
     state.valid = False
     with pytest.raises(NoStateError):
         state.read(lambda _table, published: published, log, 0.02)
+
+
+def test_a_leadership_that_is_lost_while_a_reader_looks_hides_the_state() -> None:
+    """The loss comes before the log grows, so a reader that saw the new commit must see the loss, too."""
+    state = state_at(2)
+
+    class LosingLog(TickLog):
+        def position(self) -> tuple[int, int]:
+            state.unconfirmed_term = 1
+            return 2, 2
+
+    with pytest.raises(TimeoutError):
+        state.read(lambda _table, published: published, LosingLog(new().authority), 0.02)
+
+
+def test_ticks_that_do_not_stand_make_the_state_invalid_before_it_counts_as_settled() -> None:
+    state = state_at(2)
+    state.unconfirmed_term = 1
+    state.settle(stands=False)
+    assert (state.valid, state.unconfirmed_term, state.confirmed) == (False, None, False)
+    other = state_at(2)
+    other.unconfirmed_term = 1
+    other.settle(stands=True)
+    assert other.confirmed

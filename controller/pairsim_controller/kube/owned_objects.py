@@ -23,7 +23,8 @@ def owned_objects(area: AreaObject) -> tuple[Body, ...]:
 
 def _service(area: AreaObject, name: str, selector: dict[str, str]) -> Body:
     port = {"name": "http", "protocol": "TCP", "port": 80, "targetPort": "http"}
-    return {**_head(area, "v1", "Service", name), "spec": {"selector": selector, "ports": [port]}}
+    spec = {"ipFamilyPolicy": "PreferDualStack", "selector": selector, "ports": [port]}
+    return {**_head(area, "v1", "Service", name), "spec": spec}
 
 
 def _head(area: AreaObject, version: str, kind: str, name: str) -> Body:

@@ -43,6 +43,14 @@ def second_world(tmp_path: Path) -> list[Object]:
     return build((tmp_path / place).parent)
 
 
+def test_every_server_listens_for_ipv4_and_ipv6_and_every_service_leads_to_both() -> None:
+    text = "".join(path.read_text() for path in MANIFESTS.rglob("*.yaml"))
+    assert len(re.findall(r"\[::\]:\d+", text)) == 6
+    assert re.findall(r"0\.0\.0\.0:\d+", text) == []
+    services = of_kind(list(written("base", "components")), "Service")
+    assert [o["spec"]["ipFamilyPolicy"] for o in services] == ["PreferDualStack"]
+
+
 def test_a_world_has_its_namespace_and_what_is_in_it() -> None:
     kinds = [o["kind"] for o in written("base", "components")]
     assert kinds.count("Namespace") == 1

@@ -6,9 +6,16 @@ Coroutines wait here for the next tick or the next change of status, so nothing 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from pairsim.replication.service import Published
+
+
+def call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
+    """Calls a function in a loop's thread; does nothing if the loop is closed, which may happen at any moment."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)
 
 
 class Signal:
@@ -76,8 +83,7 @@ class NotificationHub:
         """Returns the function that the replica calls from its threads."""
 
         def listen(published: Published | None) -> None:
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._on_notification, published)
+            call_in_loop(self._loop, self._on_notification, published)
 
         return listen
 

@@ -19,7 +19,7 @@ from pairsim.server.http.errors import answer_errors
 from pairsim.server.http.misdirected import require_process
 from pairsim.server.http.requests import BoundedExecutor
 from pairsim.server.metrics.registry import WitnessMetrics
-from pairsim.server.notifications import Signal
+from pairsim.server.notifications import Signal, call_in_loop
 
 
 def witness_app(service: WitnessService, token: str) -> web.Application:
@@ -39,8 +39,7 @@ def witness_app(service: WitnessService, token: str) -> web.Application:
         loop = asyncio.get_running_loop()
 
         def on_change() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(changes.notify)
+            call_in_loop(loop, changes.notify)
 
         unwatch = service.watch(on_change)
         yield

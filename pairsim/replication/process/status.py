@@ -58,7 +58,7 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         epoch=ticks.authority.epoch,
         tick=tick,
         synced_tick=synced,
-        digest=next(iter(state.digests(synced, synced).values()), ""),
+        digest=state.digest_text(synced),
         entities=len(state.table),
         leader=leader.replica if leader else None,
         members=tuple(m.replica for m in assignment.members()),

@@ -131,7 +131,8 @@ class Replica:
 
         The state of an active is ahead of the commit, so the log says nothing about it.
         """
-        if self.active is not None and self.active.term == self._leading_term:
+        active = self.active  # the replica thread removes it when it steps down
+        if active is not None and active.term == self._leading_term:
             return True
         return self.state.confirmed and self.log.reaches(self.state.tick)
 

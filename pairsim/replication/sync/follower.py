@@ -138,8 +138,9 @@ class Follower:
         moved = False
         while (frame := self._next()) is not None:
             moved |= self._apply(frame)
-        if moved and self._reply is not None:
-            self._reply(Ack(self._state.tick, self._durable()))
+        reply = self._reply  # the stream's thread removes it when the stream ends
+        if moved and reply is not None:
+            reply(Ack(self._state.tick, self._durable()))
         return moved
 
     def _next(self) -> ReceivedFrame | None:
@@ -199,9 +200,10 @@ class Follower:
             raise StateFrameError(difference)
 
     def _request_keyframe(self, *, compare: bool) -> None:
-        if not self._asked and self._reply is not None:
+        reply = self._reply
+        if not self._asked and reply is not None:
             self._asked = True
-            self._reply(Resend(compare))
+            reply(Resend(compare))
 
     def _check_digests(self) -> None:
         """Compares the own digests with the log's, tick by tick; an unconfirmed state is not compared."""

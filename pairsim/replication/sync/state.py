@@ -48,6 +48,8 @@ class ReplicaState:
         self.unconfirmed_term: int | None = None
         self.divergences = 0
         self._digests: dict[int, int] = {}
+        self._digests_lock = threading.Lock()
+        """Held only for moments, unlike `lock`. A copy needs it: not even `list()` of a dictionary is atomic."""
         self._changed = threading.Condition()
 
     @property
@@ -59,10 +61,11 @@ class ReplicaState:
         """Records that the table is at `tick` now, and returns its digest. Call it under `lock`."""
         self.tick, self.valid = tick, True
         digest = self.table.digest()
-        self._digests.pop(tick, None)
-        self._digests[tick] = digest
-        if len(self._digests) > DIGESTS_KEPT:
-            del self._digests[next(iter(self._digests))]
+        with self._digests_lock:
+            self._digests.pop(tick, None)
+            self._digests[tick] = digest
+            if len(self._digests) > DIGESTS_KEPT:
+                del self._digests[next(iter(self._digests))]
         return digest
 
     def replace(self, table: Table, tick: int) -> None:
@@ -80,7 +83,8 @@ class ReplicaState:
     def clear_unconfirmed(self) -> None:
         """Makes the state confirmed when another one takes its place; drops digests of ticks that may be undone."""
         if not self.confirmed:
-            self._digests = {}
+            with self._digests_lock:
+                self._digests = {}
         self.unconfirmed_term = None
 
     def settle(self, *, stands: bool) -> None:
@@ -93,6 +97,11 @@ class ReplicaState:
         """Returns the digest at a recent tick; None if it is not kept."""
         return self._digests.get(tick)
 
+    def digest_text(self, tick: int) -> str:
+        """Returns the digest at a recent tick, 16 hex digits; empty if it is not kept, and while unconfirmed."""
+        digest = self._digests.get(tick) if self.confirmed else None
+        return hex16(digest) if digest is not None else ""
+
     def digests(self, first: int, last: int) -> dict[int, str]:
         """Returns the digests of the recent ticks in [first, last], 16 hex digits each; empty while unconfirmed.
 
@@ -101,7 +110,8 @@ class ReplicaState:
         """
         if not self.confirmed:
             return {}
-        return {tick: hex16(digest) for tick, digest in list(self._digests.items()) if first <= tick <= last}
+        with self._digests_lock:
+            return {tick: hex16(digest) for tick, digest in self._digests.items() if first <= tick <= last}
 
     def notify(self) -> None:
         """Wakes readers that wait for a commit."""

@@ -24,7 +24,7 @@ from pairsim.replication.service import (
 from pairsim.server.commands.relay import Relay
 from pairsim.server.http.errors import HttpError
 from pairsim.server.metrics.registry import ReplicaMetrics
-from pairsim.server.notifications import NotificationHub
+from pairsim.server.notifications import NotificationHub, call_in_loop
 
 HOLD_SECONDS = 2.0
 """How long a batch waits for an active."""
@@ -169,8 +169,7 @@ class Gateway:
                     future.set_exception(outcome)
 
         def on_done(outcome: Committed | ReplicaError) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(resolve, outcome)
+            call_in_loop(loop, resolve, outcome)
 
         self._service.submit(commands, on_done)
         return await future

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+
+import pytest
 
 from pairsim.replication.service import Published
 from pairsim.server.notifications import NotificationHub, Signal
@@ -35,3 +38,16 @@ async def test_a_signal_cannot_be_missed() -> None:
     signal.notify()
     assert await soon(waiting) == seen + 2
     assert signal._waiters == []
+
+
+def test_a_notification_after_the_end_of_the_loop_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def listener() -> Callable[[Published | None], None]:
+        return NotificationHub().listener()
+
+    loop = asyncio.new_event_loop()
+    listen = loop.run_until_complete(listener())
+    loop.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "is_closed", lambda: False)  # as another thread saw it a moment ago
+        listen(Published(1, 5))
+        listen(None)

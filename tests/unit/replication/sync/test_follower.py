@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -199,3 +200,33 @@ def test_a_state_with_other_columns_is_never_taken_and_the_reason_is_kept(schema
     assert not pair.state.valid
     assert pair.passive.misfit == f"the active's state does not fit its simulator: {column}"
     assert pair.replies == [Resend(compare=False)], "one request: the next keyframe would not fit either"
+
+
+class _EndingStream(Follower):
+    """A follower whose stream ends right after a look at it."""
+
+    @property
+    def _reply(self) -> Callable[[ToActive], None] | None:  # type: ignore[override]
+        found, self._current = self._current, None
+        return found
+
+    @_reply.setter
+    def _reply(self, reply: Callable[[ToActive], None] | None) -> None:
+        self._current = reply
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_stream_may_end_while_its_frame_is_applied(pair: Pair, damaged: bool) -> None:
+    pair.passive = _EndingStream(
+        pair.state, pair.log, lambda: 0, cast("SelfCheck", NoSelfCheck()), lambda: pair.commit_known_from_log
+    )
+    pair.passive.on_connected(pair.replies.append)
+    pair.send(1)
+    if damaged:
+        frame = pair.passive._frames.pop()
+        pair.passive.receive(frame.header, memoryview(b"?"))
+    pair.commit(1)
+    assert pair.passive.apply_committed() is not damaged
+    assert pair.replies == [Resend(compare=False) if damaged else Ack(1, 0)]
+    pair.commit(2)
+    pair.passive.apply_committed()

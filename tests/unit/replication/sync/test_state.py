@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -80,3 +81,40 @@ def test_ticks_that_do_not_stand_make_the_state_invalid_before_it_counts_as_sett
     other.unconfirmed_term = 1
     other.settle(stands=True)
     assert other.confirmed
+
+
+class _ChangingDigests(dict[int, int]):
+    """Digests that another thread changes while they are read, as soon as it can."""
+
+    def __init__(self, state: ReplicaState) -> None:
+        super().__init__(state._digests)
+        self._state = state
+        self.changer = threading.Thread(target=self._change)
+
+    def _change(self) -> None:
+        with self._state.lock:
+            self._state.mark_tick(99)
+
+    def items(self) -> Iterator[tuple[int, int]]:  # type: ignore[override]
+        for number, item in enumerate(super().items()):
+            if number == 0:
+                self.changer.start()
+                # The changer ends, or waits for the lock that this thread holds.
+                while self.changer.is_alive() and not self._state._digests_lock.locked():
+                    self.changer.join(0.001)
+            yield item
+
+
+def test_digests_are_read_while_another_thread_adds_some() -> None:
+    state = state_at(1)
+    with state.lock:
+        state.mark_tick(2)
+    changing = state._digests = _ChangingDigests(state)
+    assert state.digests(0, 100).keys() == {1, 2}
+    changing.changer.join(10.0)
+    state._digests = dict(changing)
+    assert state.digests(99, 99).keys() == {99}
+    assert state.digest_text(99) == state.digests(99, 99)[99]
+    assert state.digest_text(98) == ""
+    state.unconfirmed_term = 1
+    assert state.digest_text(99) == ""

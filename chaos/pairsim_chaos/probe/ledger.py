@@ -39,7 +39,6 @@ class Reconciliation(msgspec.Struct, frozen=True):
     """The result of comparing the state of an area with the ledger.
 
     Attributes:
-        acknowledged: The number of commands that were answered as applied.
         unknown: The number of commands without an answer in time; nothing is expected of them.
         lost: Entities that are missing although their spawn was acknowledged.
         revived: Entities that exist although their despawn was acknowledged.
@@ -47,7 +46,6 @@ class Reconciliation(msgspec.Struct, frozen=True):
         refused: Commands that were refused although they were valid, with the reasons.
     """
 
-    acknowledged: int
     unknown: int
     lost: tuple[int, ...]
     revived: tuple[int, ...]
@@ -146,7 +144,6 @@ class WriteLedger:
         listed = Counter(entity for entity in read if self.first <= entity <= self.last)
         newer = self.first + expected.next_number
         return Reconciliation(
-            acknowledged=self.acknowledged,
             unknown=sum(state is not EntityState.PRESENT for state in self._states.values()),
             lost=tuple(
                 sorted(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from pairsim_chaos.experiment.model import Experiment
-from pairsim_chaos.run.runner import Runner, RunTiming
+from pairsim_chaos.run.runner import Runner, RunTiming, title
 from pairsim_chaos.target import Target, WorldError
 from tests.unit.chaos.cluster.fake_cluster import experiment
 
@@ -19,9 +21,10 @@ KILL = experiment(
 class FakeTarget:
     """A target and its only injection, which fails at the given steps."""
 
-    targets = ("a",)
+    injecting: Callable[[], bool]
 
-    def __init__(self, *, wait: str = "", recover: str = "") -> None:
+    def __init__(self, *, wait: str = "", recover: str = "", targets: tuple[str, ...] = ("a",)) -> None:
+        self.targets = targets
         self.reasons, self.done = {"wait": wait, "recover": recover}, list[str]()
 
     async def inject(self, _experiment: Experiment, _handler: object) -> FakeTarget:
@@ -35,12 +38,18 @@ class FakeTarget:
 
     def _do(self, step: str) -> None:
         self.done.append(step)
+        assert self.injecting()
         if self.reasons[step]:
             raise WorldError(self.reasons[step])
 
 
-async def inject(target: FakeTarget) -> tuple[str, ...]:
-    return await Runner(cast("Target", target), timing=RunTiming(), log=lambda _sentence: None)._inject(KILL)
+async def inject(target: FakeTarget, log: Callable[[str], None] = lambda _sentence: None) -> tuple[str, ...]:
+    runner = Runner(cast("Target", target), timing=RunTiming(), log=log)
+    target.injecting = lambda: runner.injecting
+    try:
+        return await runner._inject(KILL, "kill")
+    finally:
+        assert not runner.injecting
 
 
 async def test_a_fault_is_awaited_and_removed() -> None:
@@ -61,3 +70,20 @@ async def test_a_failed_fault_is_removed_and_its_error_comes_first(target: FakeT
     with pytest.raises(WorldError, match=f"^{message}$"):
         await inject(target)
     assert target.done == ["wait", "recover"]
+
+
+@pytest.mark.parametrize(("targets", "sentence"), [(("a", "b"), "kill: injected into a, b"), ((), "kill: started")])
+async def test_the_progress_names_targets_only_if_they_are_known(targets: tuple[str, ...], sentence: str) -> None:
+    sentences: list[str] = []
+    await inject(FakeTarget(targets=targets), sentences.append)
+    assert sentences == [sentence]
+
+
+def test_an_experiment_without_a_name_is_called_after_its_file() -> None:
+    unnamed = experiment(
+        "PodChaos",
+        "  action: pod-kill\n  mode: one\n  selector: {labelSelectors: {pairsim.io/role: active}}\n",
+        "{generateName: it-}",
+    )
+    assert title(unnamed, Path("files/kill.yaml")) == "kill (line 1)"
+    assert title(KILL, Path("files/kill.yaml")) == "it"

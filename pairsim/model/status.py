@@ -55,6 +55,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         pace: On the active, the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
         tick_ms: On the active, milliseconds per tick over the last seconds; 0 until that is known.
         problem: Why the process cannot do its part in the area, as a sentence; empty if nothing prevents it.
+        outside: How many of its entities are at a position outside of the area's bounds, about a second ago at most.
     """
 
     plane: str
@@ -81,6 +82,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     pace: float = 1.0
     tick_ms: float = 0.0
     problem: str = ""
+    outside: int = 0
 
     def significant(self) -> Hashable:
         """Returns everything in the status that decisions, labels and verdicts depend on.

@@ -60,6 +60,7 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         synced_tick=synced,
         digest=state.digest_text(synced),
         entities=len(state.table),
+        outside=replica.outside.count,
         leader=leader.replica if leader else None,
         members=tuple(m.replica for m in assignment.members()),
         in_sync=can_simulate,

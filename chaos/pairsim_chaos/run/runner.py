@@ -146,19 +146,20 @@ class Runner:
 
     async def _await_healthy(self) -> None:
         """Waits until the world is healthy, because a fault proves nothing in a world that is already degraded."""
-        reason = "the world was not observed"
+        reason = "the world was not observed before it"
         deadline = asyncio.get_running_loop().time() + self._timing.recovery_timeout
         while asyncio.get_running_loop().time() < deadline:
             try:
                 snapshot = await self._target.snapshot()
             except WorldError as error:
-                reason = str(error)
+                reason = f"the world could not be observed before it: {error}"
             else:
-                reason = redundancy_gap(snapshot) or ("" if snapshot.areas else "the world has no areas")
-            if not reason:
-                return
+                gap = redundancy_gap(snapshot)
+                if snapshot.areas and not gap:
+                    return
+                reason = f"the world was not redundant before it: {gap}" if gap else "the world has no areas"
             await asyncio.sleep(_POLL_SECONDS)
-        raise WorldError(f"the fault was not injected because the world was not redundant before it: {reason}")
+        raise WorldError(f"the fault was not injected because {reason}")
 
     async def _await_recovery(self, probe: Probe) -> str:
         """Waits until the world has recovered; returns why it has not recovered in time, else an empty string.

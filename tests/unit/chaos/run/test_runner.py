@@ -8,9 +8,11 @@ from typing import cast
 
 import pytest
 
+from pairsim.model.geometry import Box
 from pairsim_chaos.experiment.model import Experiment
 from pairsim_chaos.run.runner import Runner, RunTiming, title
-from pairsim_chaos.target import Target, WorldError
+from pairsim_chaos.target import AreaView, Target, WorldError, WorldSnapshot
+from pairsim_chaos.verdict.checks import Outcome
 from tests.unit.chaos.cluster.fake_cluster import experiment
 
 KILL = experiment(
@@ -87,3 +89,43 @@ def test_an_experiment_without_a_name_is_called_after_its_file() -> None:
     )
     assert title(unnamed, Path("files/kill.yaml")) == "kill (line 1)"
     assert title(KILL, Path("files/kill.yaml")) == "it"
+
+
+class UnhealthyTarget:
+    """A target without a healthy world."""
+
+    def __init__(self, snapshot: WorldSnapshot | WorldError) -> None:
+        self._snapshot = snapshot
+
+    async def unsupported_reason(self, _experiment: Experiment) -> str:
+        return ""
+
+    async def snapshot(self) -> WorldSnapshot:
+        if isinstance(self._snapshot, WorldError):
+            raise self._snapshot
+        return self._snapshot
+
+
+LAME = AreaView(
+    "west", "physics", Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), redundant=False, redundancy_gap="b is joining"
+)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "reason"),
+    [
+        (WorldSnapshot((LAME,), ()), "the world was not redundant before it: west: b is joining"),
+        (WorldSnapshot((), ()), "the world has no areas"),
+        (WorldError("no permission"), "the world could not be observed before it: no permission"),
+    ],
+)
+async def test_a_fault_is_not_injected_into_an_unhealthy_world(
+    snapshot: WorldSnapshot | WorldError, reason: str
+) -> None:
+    timing = RunTiming(recovery_timeout=0.01)
+    runner = Runner(cast("Target", UnhealthyTarget(snapshot)), timing=timing, log=lambda _sentence: None)
+    verdict = await runner.run(KILL, Path("kill.yaml"))
+    assert (verdict.outcome, verdict.failed) == (
+        Outcome.NO_VERDICT,
+        f"the fault was not injected because {reason}",
+    )

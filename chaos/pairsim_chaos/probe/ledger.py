@@ -21,7 +21,8 @@ MAX_LIVE = 2000
 """The number of entities that a probe keeps in an area; the oldest ones beyond it are despawned again."""
 
 _ID_COUNT = 2**24
-_FIRST_ID = 2**62
+_FIRST_ID = 2**52
+"""Areas create entities below this id, and up to twice as much every id is exact in JSON (see `entity_ids`)."""
 
 
 class EntityState(enum.Enum):

@@ -25,6 +25,7 @@ from pairsim.replication.raft.storage import JournalError
 from pairsim.replication.service import SimulatorError
 from pairsim.settings import ProcessSettings
 from pairsim.system.output import use_reliable_output
+from pairsim.system.port_users import port_user
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -187,7 +188,7 @@ def _address_error(error: OSError, settings: ProcessSettings) -> str:
         if repr((host, port)) not in str(error):
             continue
         if error.errno == errno.EADDRINUSE:
-            return f"another program listens at {address}: give another address with {option}"
+            return f"{address} is taken by {port_user(host, port)}: give another address with {option}"
         if error.errno == errno.EADDRNOTAVAIL:
             return f"{host} is not an address of this machine: give another one with {option}"
     if isinstance(error, socket.gaierror):

@@ -24,6 +24,7 @@ from pairsim.server.http.origins import AccessRules, parse_origin
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
 from pairsim.system.listening import listen
 from pairsim.system.output import print_line, use_reliable_output
+from pairsim.system.port_users import port_user
 from pairsim_controller.cli.progress import ProgressReporter
 from pairsim_controller.cli.world_file import area_schema, read_world
 from pairsim_controller.console.history import History
@@ -124,7 +125,7 @@ def _check_address(host: str, port: int) -> None:
 
 def _os_error_message(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken: give another one with --port"
+        return f"port {port} is taken by {port_user(host, port)}: give another one with --port"
     if isinstance(error, PermissionError) and port < _FIRST_UNPRIVILEGED_PORT:
         return f"port {port} needs root: give one of {_FIRST_UNPRIVILEGED_PORT} or above with --port"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:

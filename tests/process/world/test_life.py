@@ -82,7 +82,10 @@ def test_a_second_world_on_the_same_data_is_refused(world: RunningWorld) -> None
 def test_a_second_world_on_the_same_port_is_refused(world: RunningWorld) -> None:
     second = command("up", str(world.file), "--data", str(world.data.parent / "other"), "--port", world.port)
     assert second.returncode == 1
-    assert second.stderr == f"Error: port {world.port} is taken: give another one with --port\n"
+    taken = (
+        rf"Error: port {world.port} is taken by \S+ \(pid \d+\), which listens at it: give another one with --port\n"
+    )
+    assert re.fullmatch(taken, second.stderr), second.stderr
 
 
 def test_a_takeover_is_reported_with_replica_and_term(world: RunningWorld) -> None:

@@ -99,7 +99,7 @@ JSON: dict[str, object] = {
     "order to start a process": {"process": "a"},
     "console: event": {
         "number": 1, "at": 2.0, "area": "north", "kind": "takeover", "replica": "a", "before": "b", "term": 2,
-        "tick": 10, "seconds": 0.5, "about": "why",
+        "tick": 10, "seconds": 0.5, "about": "why", "sentence": "a is active in place of b (why)",
     },
     "console: sample": {"area": "north", "tick": 10, "points": [1.0, 2.0], "entities": 1},
     "line of a backup": {**COMMAND, "op": "spawn"},

@@ -26,10 +26,11 @@ STATUS = {
     "tick": 10, "synced_tick": 9, "digest": "00000000000000ff", "entities": 3, "leader": "a",
     "members": ["a", "b", "w"], "in_sync": True, "peer_in_sync": True, "started_at": 1.5, "pid": 7,
     "peer": "127.0.0.1:1", "divergences": 0, "leaving": False, "succession": "it handed over", "pace": 1.0,
-    "tick_ms": 2.5, "problem": "",
+    "tick_ms": 2.5, "problem": "", "addresses": ["a:1", "b:2", "w:3"],
 }  # fmt: skip
 GROUP = {
     "area": "north", "generation": 1, "term": 2, "tick": 10, "leader": None, "members": ["a", "b", "w"], "votes": True,
+    "addresses": ["a:1", "b:2", "w:3"],
 }  # fmt: skip
 REPLICA = {
     "replica": "a", "role": "active", "term": 2, "tick": 10, "lag_ticks": 1, "entities": 3,

@@ -74,4 +74,5 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         pace=round(monitor.share, 2),
         tick_ms=round(monitor.tick_ms, 1),
         problem=node.problem,
+        addresses=tuple(m.peer for m in assignment.members()),
     )

@@ -125,6 +125,10 @@ class TcpTransport:
         self._lost = {name: threading.Event() for name in peers}
         self._handler: TransportHandler | None = None
 
+    def redirect(self, addresses: Mapping[str, str]) -> None:
+        """Dials peers of these names at these addresses from now on; other names are ignored. Any thread."""
+        self._peers |= {name: address for name, address in addresses.items() if name in self._peers}
+
     @property
     def closed(self) -> bool:
         """Whether the transport was closed and accepts no links any more."""

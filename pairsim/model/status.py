@@ -44,7 +44,6 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         entities: The number of entities in its state.
         leader: The name of the active, or None while the area has no active.
         members: The names of the three members.
-        addresses: The peer addresses of the members as this replica knows them, in the order of `members`.
         in_sync: Whether this replica could take over with what it has.
         peer_in_sync: On the active, whether the passive could take over; elsewhere False.
         started_at: When the process started, Unix time in seconds.
@@ -56,7 +55,6 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         pace: On the active, the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
         tick_ms: On the active, milliseconds per tick over the last seconds; 0 until that is known.
         problem: Why the process cannot do its part in the area, as a sentence; empty if nothing prevents it.
-        outside: How many of its entities are at a position outside of the area's bounds, about a second ago at most.
     """
 
     plane: str
@@ -83,8 +81,6 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     pace: float = 1.0
     tick_ms: float = 0.0
     problem: str = ""
-    outside: int = 0
-    addresses: tuple[str, ...] = ()
 
     def significant(self) -> Hashable:
         """Returns everything in the status that decisions, labels and verdicts depend on.
@@ -106,7 +102,6 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             self.tick > 0,
             self.pace < SLOW_PACE,
             self.problem,
-            self.addresses,
         )
 
 
@@ -120,7 +115,6 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
         tick: The newest committed tick that the witness knows.
         leader: The name of the active, or None while the area has no active.
         members: The names of the three members.
-        addresses: The peer addresses of the members as the witness knows them, in the order of `members`.
         votes: Whether the witness votes. A new witness does not vote at once, because it may have given a vote that it
             has forgotten, and that vote must not count twice.
     """
@@ -132,20 +126,10 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
     leader: str | None
     members: tuple[str, ...]
     votes: bool = True
-    addresses: tuple[str, ...] = ()
 
     def significant(self) -> Hashable:
         """Returns everything in the group that decisions and verdicts depend on; of the tick, whether there was one."""
-        return (
-            self.area,
-            self.generation,
-            self.term,
-            self.leader,
-            self.members,
-            self.votes,
-            self.tick > 0,
-            self.addresses,
-        )
+        return self.area, self.generation, self.term, self.leader, self.members, self.votes, self.tick > 0
 
 
 class WitnessStatus(msgspec.Struct, frozen=True, kw_only=True):

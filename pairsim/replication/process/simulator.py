@@ -122,8 +122,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         current = runtime.node.membership.assignment
         if assignment.spec.area != current.spec.area:
             raise RefusedError(f"this process simulates {current.spec.area}: release that area first")
-        if assignment.has_members_of(current):
-            runtime.node.membership.readdress(assignment)
+        if assignment == current:
             return
         if assignment.generation <= current.generation:
             raise RefusedError(f"generation {current.generation} is in force, {assignment.generation} is over")

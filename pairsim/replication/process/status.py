@@ -60,7 +60,6 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         synced_tick=synced,
         digest=state.digest_text(synced),
         entities=len(state.table),
-        outside=replica.outside.count,
         leader=leader.replica if leader else None,
         members=tuple(m.replica for m in assignment.members()),
         in_sync=can_simulate,
@@ -74,5 +73,4 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         pace=round(monitor.share, 2),
         tick_ms=round(monitor.tick_ms, 1),
         problem=node.problem,
-        addresses=tuple(m.peer for m in assignment.members()),
     )

@@ -130,16 +130,7 @@ class AreaNode:
         self.membership.turn(wait)
         group = self.membership.group
         ready = self.replica.can_simulate(), self.peer_in_sync()
-        return (
-            group.leader,
-            group.term,
-            group.open_term,
-            group.links,
-            group.voter,
-            ready,
-            self.problem,
-            self.membership.assignment,
-        )
+        return group.leader, group.term, group.open_term, group.links, group.voter, ready, self.problem
 
     def wake_replica(self) -> None:
         """Ends the pause of the replica thread."""

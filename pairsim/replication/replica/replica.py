@@ -29,7 +29,6 @@ from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
 from pairsim.replication.replica.active_gap import ActiveGap
 from pairsim.replication.replica.inbox import Inbox
-from pairsim.replication.replica.outside_counter import OutsideCounter
 from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
 from pairsim.replication.replica.tick_rate_monitor import TickRateMonitor
@@ -82,7 +81,6 @@ class Replica:
         self.state = ReplicaState(Table(simulator.components))
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
-        self.outside = OutsideCounter(spec.world)
         self.publisher = StatePublisher(simulator.components, self.measurements)
         audit = SelfCheck(spec, simulator, ticks, self.state)
         self.follower = Follower(self.state, ticks, lambda: disk.durable, audit, commit_known_from_log)
@@ -191,7 +189,6 @@ class Replica:
         else:
             self._follow(now)
             due = now + _IDLE_SECONDS
-        self.outside.update(now, self.state.table, self.log.authority.bounds)
         self._show_committed(now)
         return due
 

@@ -169,10 +169,9 @@ def test_a_simulator_that_cannot_be_loaded_is_reported_with_the_line(
 def test_a_simulator_in_the_current_folder_is_found(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (world.parent / "yours_for_a_test.py").write_text("from pairsim.simulators.physics import Physics as Yours")
     monkeypatch.chdir(world.parent)
-    monkeypatch.setattr(sys, "path", before := [*sys.path])
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "yours_for_a_test", raising=False)
     assert len(read_world(changed(world, "simulator: physics", "simulator: yours_for_a_test:Yours"))) == 2
-    assert before[-1] == str(world.parent), "installed modules come first, as in the processes of the world"
 
 
 def test_a_simulator_that_raises_in_init_is_reported_with_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,9 +204,7 @@ def test_invalid_options_are_a_usage_error(world: Path, words: list[str]) -> Non
 def test_a_taken_port_is_reported(world: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        me = f"{Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"
-        sentence = f"Error: port {port} is taken by {me}, which listens at it: give another one with --port\n"
-        assert up(world, "--port", port) == (1, sentence)
+        assert up(world, "--port", port) == (1, f"Error: port {port} is taken: give another one with --port\n")
     assert not (world.parent / "data").exists()
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import msgspec
 
-from pairsim.model.documents.yaml import YamlDocument, YamlValue
+from pairsim.model.documents.yaml import YamlValue
 from pairsim_chaos.experiment.faults import Fault
 from pairsim_chaos.experiment.model import FAULT_TYPES, Experiment, Job, Schedule, Spec, StatusCheck, Template, Workflow
 from pairsim_chaos.lint.lint import Finding, lint_documents
 from pairsim_chaos.spec.embedded_specs import FIELD_OF
+from pairsim_chaos.spec.field_path import Field
+from pairsim_chaos.spec.listed_objects import listed_objects
 from pairsim_chaos.spec.quantities import parse_duration
 from pairsim_chaos.spec.yaml_source import parse
 
@@ -32,7 +34,7 @@ class ExperimentError(ValueError):
 
 
 def load_experiments(text: str) -> tuple[Experiment, ...]:
-    """Returns the experiments of a file's text, one for each document.
+    """Returns the experiments of a file's text, one for each document or item of a list.
 
     Raises:
         YamlError: The text cannot be read as YAML.
@@ -42,11 +44,13 @@ def load_experiments(text: str) -> tuple[Experiment, ...]:
     findings = lint_documents(documents)
     if findings:
         raise ExperimentError(findings)
-    return tuple(_experiment(document) for document in documents)
+    return tuple(
+        _experiment(found, document.line_of(found.path)) for document in documents for found in listed_objects(document)
+    )
 
 
-def _experiment(document: YamlDocument) -> Experiment:
-    value = _mapping(document.value)
+def _experiment(found: Field, line: int) -> Experiment:
+    value = _mapping(found.value)
     metadata = _mapping(value["metadata"])
     kind = str(value["kind"])
     return Experiment(
@@ -55,7 +59,7 @@ def _experiment(document: YamlDocument) -> Experiment:
         namespace=str(metadata.get("namespace") or ""),
         spec=_spec(kind, _mapping(value["spec"])),
         document=value,
-        line=document.line,
+        line=line,
     )
 
 

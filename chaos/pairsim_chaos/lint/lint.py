@@ -11,7 +11,8 @@ from pairsim_chaos.lint import ineffective, ineffective_flow, selectors, structu
 from pairsim_chaos.lint.rule import Problem
 from pairsim_chaos.spec.embedded_specs import embedded_specs
 from pairsim_chaos.spec.field_path import Field, format_path
-from pairsim_chaos.spec.yaml_source import parse
+from pairsim_chaos.spec.listed_objects import listed_objects
+from pairsim_chaos.spec.yaml_source import RENDER_FIRST, is_template, parse
 
 RULES = (
     *structure.RULES,
@@ -67,9 +68,13 @@ def lint_documents(documents: tuple[YamlDocument, ...]) -> tuple[Finding, ...]:
 
 
 def _of_document(document: YamlDocument) -> Iterator[Finding]:
-    root = Field((), document.value)
     for path, line in document.duplicates:
         yield Finding(line, format_path(path), "the field is written twice", "remove one of them", "twice")
+    for found in listed_objects(document):
+        yield from _of_object(document, found)
+
+
+def _of_object(document: YamlDocument, root: Field) -> Iterator[Finding]:
     wrong_kind = structure.kind_problem(root)
     if wrong_kind:
         yield _finding(document, wrong_kind, structure.KIND)
@@ -84,17 +89,17 @@ def _of_document(document: YamlDocument) -> Iterator[Finding]:
 
 def _finding(document: YamlDocument, problem: Problem, rule: str) -> Finding:
     path = problem.field.path
-    return Finding(document.line_of(path), format_path(path), problem.wrong, problem.suggestion, rule)
+    suggestion = RENDER_FIRST if is_template(problem.field.text) else problem.suggestion
+    return Finding(document.line_of(path), format_path(path), problem.wrong, suggestion, rule)
 
 
 def _same_names(documents: tuple[YamlDocument, ...]) -> Iterator[Finding]:
-    """Yields documents that repeat a name: the second would change the first, which the webhook refuses."""
+    """Yields objects that repeat a name: the second would change the first, which the webhook refuses."""
     seen: set[tuple[str, ...]] = set()
-    for document in documents:
-        root = Field((), document.value)
+    for document, root in ((each, found) for each in documents for found in listed_objects(each)):
         name = root.at("metadata", "name")
         key = (root.at("kind").text, root.at("metadata", "namespace").text, name.text)
         if name.text and key in seen:
-            wrong = "another document of the file has the same name"
+            wrong = "another experiment of the file has the same name"
             yield _finding(document, Problem(name, wrong, "write another name"), "name")
         seen.add(key)

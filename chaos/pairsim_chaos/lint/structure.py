@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from jsonschema import ValidationError
 
 from pairsim_chaos.lint.rule import Problem, Rule
-from pairsim_chaos.spec.embedded_specs import EmbeddedSpec
+from pairsim_chaos.spec.embedded_specs import FIELD_OF, UNSUPPORTED_FIELDS, EmbeddedSpec
 from pairsim_chaos.spec.field_path import Field, quote
+from pairsim_chaos.spec.listed_objects import is_list
 from pairsim_chaos.spec.quantities import is_dns_name
-from pairsim_chaos.spec.schema import API_VERSION, KINDS, validator
+from pairsim_chaos.spec.schema import API_GROUP, API_VERSION, FAULTS, KINDS, VERSION, validator
 
 _ARTICLES = {
     "string": "a text in quotes",
@@ -29,9 +30,10 @@ def kind_problem(document: Field) -> Problem | None:
     if not isinstance(document.value, dict):
         return Problem(document, "the document is not a mapping", "write apiVersion, kind, metadata and spec")
     kind, version = document.at("kind"), document.at("apiVersion")
+    if is_list(document):
+        return Problem(document.at("items"), "the list has no experiment", "write at least one experiment as an item")
     if kind.text not in KINDS:
-        wrong = f"{quote(kind.value)} is not a kind that this linter checks" if kind.exists else "the kind is missing"
-        return Problem(kind, wrong, f"write one of {_by_similarity(kind.text, KINDS)}")
+        return _unknown_kind(kind, version)
     if version.text != API_VERSION:
         wrong = (
             f"{quote(version.value)} is not the API version of Chaos Mesh"
@@ -40,6 +42,17 @@ def kind_problem(document: Field) -> Problem | None:
         )
         return Problem(version, wrong, f"write {API_VERSION}")
     return None
+
+
+def _unknown_kind(kind: Field, version: Field) -> Problem:
+    if kind.text and version.text and version.text.partition("/")[0] != API_GROUP:
+        wrong = f"{quote(kind.text)} of {quote(version.text)} is not an experiment"
+        return Problem(kind, wrong, "move the object to a file of its own")
+    if kind.text.lower() in {name.lower() for name in UNSUPPORTED_FIELDS}:
+        wrong = f"{quote(kind.text)} is a kind that pairsim neither checks nor runs"
+        return Problem(kind, wrong, "move the object to a file of its own, and apply that with kubectl")
+    wrong = f"{quote(kind.value)} is not a kind that this linter checks" if kind.exists else "the kind is missing"
+    return Problem(kind, wrong, f"write one of {_by_similarity(kind.text, KINDS)}")
 
 
 def schema_problems(document: Field) -> Iterator[Problem]:
@@ -55,11 +68,7 @@ def _problems_of(document: Field, error: ValidationError) -> Iterator[Problem]:
         known = _names(error.schema)
         for each in field.fields:
             if each.name not in known:
-                yield Problem(
-                    each,
-                    "the field does not exist, and the API server would drop it",
-                    _field_suggestion(each.name, known),
-                )
+                yield _unknown_field(document, each, known)
     elif error.validator == "required":
         for name in limit if isinstance(limit, list) else ():
             if isinstance(value, dict) and name not in value and f"'{name}'" in error.message:
@@ -95,9 +104,34 @@ def _texts(values: object) -> tuple[str, ...]:
     return tuple(str(value) for value in values) if isinstance(values, list) else ()
 
 
-def _field_suggestion(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name[:60], known, n=1, cutoff=0.6)
-    return f"write {near[0]}" if near else f"remove the field; known are {', '.join(sorted(known))}"
+def _unknown_field(document: Field, field: Field, known: tuple[str, ...]) -> Problem:
+    """Returns the problem of a field that the schema does not have: an old one, a typing error, or a newer one."""
+    around, kind = field.path[:-1], document.at("kind").text
+    if field.name == "scheduler" and kind in FAULTS and around == document.at("spec").path:
+        return _old_scheduler(field, kind)
+    if field.name == "scheduler" and around and around[-1] in FIELD_OF.values():
+        wrong = "the field is one of Chaos Mesh 1.x, and the API server would drop it"
+        return Problem(field, wrong, "remove the field, and write when the fault runs into a Schedule around it")
+    near = difflib.get_close_matches(field.name[:60], known, n=1, cutoff=0.6)
+    if near:
+        return Problem(field, "the field does not exist, and the API server would drop it", f"write {near[0]}")
+    return Problem(
+        field,
+        f"the field is unknown to Chaos Mesh {VERSION}, whose API server would drop it",
+        f"remove the field, unless it is newer than {VERSION} and your Chaos Mesh has it; known are "
+        f"{', '.join(sorted(known))}",
+    )
+
+
+def _old_scheduler(field: Field, kind: str) -> Problem:
+    """Returns the problem of a schedule in a fault, as Chaos Mesh 1.x had it; without it, the fault runs only once."""
+    cron = field.at("cron").text
+    schedule = quote(cron).replace("'", '"') if cron else '"@every 5m"'
+    return Problem(
+        field,
+        "Chaos Mesh 2.x has no schedule in a fault, the API server would drop it, and the fault would run only once",
+        f"use kind Schedule, with schedule: {schedule}, type: {kind}, and this spec as {FIELD_OF[kind]}",
+    )
 
 
 def _by_similarity(text: str, known: tuple[str, ...]) -> str:

@@ -12,10 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from pairsim_chaos.spec.schema import CRDS, Schema
-
-VERSION = "2.8"
-"""The version of Chaos Mesh; its API version is chaos-mesh.org/v1alpha1."""
+from pairsim_chaos.spec.schema import CRDS, VERSION, Schema
 
 NOTICE = (
     "From the CustomResourceDefinitions of Chaos Mesh. Copyright Chaos Mesh Authors. Licensed under the Apache License,"

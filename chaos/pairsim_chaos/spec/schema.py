@@ -15,7 +15,10 @@ from jsonschema import Draft4Validator
 
 Schema: TypeAlias = dict[str, object]
 
-API_VERSION = "chaos-mesh.org/v1alpha1"
+VERSION = "2.8"
+"""The version of Chaos Mesh that the schemas come from."""
+API_GROUP = "chaos-mesh.org"
+API_VERSION = f"{API_GROUP}/v1alpha1"
 FAULTS = ("PodChaos", "NetworkChaos", "StressChaos", "TimeChaos", "IOChaos")
 """The kinds that describe a single fault."""
 INSTANT_ACTIONS = ("pod-kill", "container-kill")

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pairsim.model.documents.yaml import YamlDocument, YamlError, YamlLimits, parse_yaml
 
 MAX_BYTES = 512 * 2**10
 """The size of a file. An object of Kubernetes cannot be much larger."""
+
+RENDER_FIRST = "render the template first (helm template CHART), and use the result"
+"""What to do with a file that is a template of Helm, or with a value of such a file."""
+_PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
 LIMITS = YamlLimits(characters=MAX_BYTES, documents=500, values=50_000)
 
@@ -39,4 +44,16 @@ def parse(text: str) -> tuple[YamlDocument, ...]:
     Raises:
         YamlError: The text is not valid YAML, or exceeds a limit.
     """
-    return parse_yaml(text, LIMITS)
+    try:
+        return parse_yaml(text, LIMITS)
+    except YamlError as error:
+        found = _PLACEHOLDER.search(text)
+        if found is None or not error.line:  # a limit concerns the whole file
+            raise
+        line = text.count("\n", 0, found.start()) + 1
+        raise YamlError(f"the file is a template and not yet YAML: {RENDER_FIRST}", line) from error
+
+
+def is_template(text: str) -> bool:
+    """Returns whether a text has a placeholder `{{ ... }}` that a template engine replaces."""
+    return _PLACEHOLDER.search(text) is not None

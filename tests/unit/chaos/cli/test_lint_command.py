@@ -60,6 +60,16 @@ def test_invalid_yaml_is_reported_with_its_line(tmp_path: Path) -> None:
     assert result.stderr.startswith(f"{path}:3: the file is not valid YAML: ")
 
 
+@pytest.mark.parametrize("command", ["lint", "run"])
+def test_a_template_of_helm_is_to_be_rendered_first(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "it.yaml"
+    path.write_text("kind: PodChaos\nmetadata:\n  name: {{ .Release.Name }}-kill\n{{- if .Values.on }}\n{{- end }}\n")
+    result = CliRunner().invoke(main, [command, str(path)])
+    assert result.exit_code == 2
+    assert "is a template and not yet YAML: render the template first (helm template CHART)" in result.stderr
+    assert command == "run" or result.stderr.startswith(f"{path}:3: ")
+
+
 def test_a_folder_is_reported_as_unreadable(tmp_path: Path) -> None:
     assert lint(tmp_path).stderr.startswith(f"{tmp_path}: the file cannot be read: Is a directory\n")
 

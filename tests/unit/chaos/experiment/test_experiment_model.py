@@ -36,6 +36,17 @@ def test_defaults_are_those_of_chaos_mesh() -> None:
     assert (disk.spec.percent, disk.spec.methods) == (100, ())
 
 
+@pytest.mark.parametrize("kind", ["List", "PodChaosList"])
+def test_a_list_is_read_item_by_item(kind: str) -> None:
+    spec = "{action: pod-kill, mode: one, selector: {nodes: [n1]}}"
+    item = f"apiVersion: chaos-mesh.org/v1alpha1, kind: PodChaos, spec: {spec}"
+    listed = "".join(f"  - {{metadata: {{name: {name}}}, {item}}}\n" for name in "ab")
+    last = f"---\n{{metadata: {{name: c}}, {item}}}\n"
+    found = load_experiments(f"apiVersion: v1\nkind: {kind}\nitems:\n{listed}{last}")
+    assert [(each.name, each.line) for each in found] == [("a", 4), ("b", 5), ("c", 7)]
+    assert [each.document["kind"] for each in found] == ["PodChaos"] * 3
+
+
 def test_the_document_for_the_cluster_is_kept() -> None:
     first, second = load_experiments(
         HEAD.format("PodChaos") + WHO + "  action: pod-kill\n---\n"

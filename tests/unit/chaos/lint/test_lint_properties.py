@@ -123,3 +123,8 @@ def test_a_shipped_experiment_with_one_changed_field_is_handled(data: st.DataObj
     else:
         holder[last] = data.draw(values)
     _check(yaml.safe_dump(document))
+
+
+@given(st.lists(st.sampled_from(SHIPPED) | values, max_size=3))
+def test_any_list_is_handled(items: list[object]) -> None:
+    _check(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": items}))

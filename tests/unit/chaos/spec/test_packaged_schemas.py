@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pairsim_chaos.spec.crd_compaction import VERSION, compact, to_json
-from pairsim_chaos.spec.schema import API_VERSION, CRDS, KINDS, Schema, plural, strict, validator
+from pairsim_chaos.spec.crd_compaction import compact, to_json
+from pairsim_chaos.spec.schema import API_VERSION, CRDS, KINDS, VERSION, Schema, plural, strict, validator
 
 ROOT = Path(__file__).parents[4]
 ORIGINALS = Path(os.environ.get("CHAOS_MESH_CRDS", ROOT.parent / "shared" / "chaos-mesh-crds"))

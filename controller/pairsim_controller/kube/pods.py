@@ -12,7 +12,7 @@ from pairsim.model.labels import (
     TERM_ANNOTATION,
 )
 from pairsim.model.status import Role
-from pairsim_controller.kube.api.objects import Pod
+from pairsim_controller.kube.api.objects import ContainerStatus, Pod
 from pairsim_controller.plan.view import Kind, Label, ObservedProcess
 
 _HTTP, _PEER = 8080, 7946
@@ -31,7 +31,8 @@ def process_of(pod: Pod) -> ObservedProcess | None:
         kind = Kind(pod.metadata.labels.get(COMPONENT_LABEL, ""))
     except ValueError:
         return None
-    running = any(c.name == kind.value and c.state.running is not None for c in pod.status.container_statuses)
+    container = next((c for c in pod.status.container_statuses if c.name == kind.value), ContainerStatus(kind.value))
+    running = container.state.running is not None
     address = pod.status.pod_ip
     ports = {port.name: port.container_port for c in pod.spec.containers if c.name == kind.value for port in c.ports}
     return ObservedProcess(
@@ -42,6 +43,7 @@ def process_of(pod: Pod) -> ObservedProcess | None:
         alive=running and bool(address) and pod.status.phase not in FINISHED_PHASES,
         terminating=pod.metadata.deletion_timestamp is not None,
         node=pod.spec.node_name,
+        starts=container.restart_count,
     )
 
 

@@ -130,8 +130,9 @@ class LocalWorld:
     def _observe_processes(self, now: float) -> None:
         for name, process in self.pool.processes.items():
             kind, alive = process.spec.kind, process.pid is not None
+            starts = process.restarts
             self._index.set_process(
-                ObservedProcess(name=name, kind=kind, peer=process.peer, url=process.url, alive=alive)
+                ObservedProcess(name=name, kind=kind, peer=process.peer, url=process.url, alive=alive, starts=starts)
             )
             watcher = self.watchers.get(name)
             if watcher is not None:

@@ -5,8 +5,8 @@ its effect.
 
 Invariants (numbers 1 to 5 have property tests, number 6 has rule tests):
     1. It never acts on a guess. A member that cannot be reached is not lost. A member is lost when the backend says
-       that its process ended, or when it was silent for `LOST_AFTER_SECONDS` while the active and the third member
-       agree on the generation in force.
+       that its process ended (and the one started in its place is not heard yet), or when it was silent for
+       `LOST_AFTER_SECONDS` while the active and the third member agree on the generation in force.
     2. With all members of an area out of reach it only reports that.
     3. An area is created once. Afterwards its members change one at a time, to the next generation, and only through
        its active.

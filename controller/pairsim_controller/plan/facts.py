@@ -101,9 +101,13 @@ class Facts:
         return process is not None and process.leaving
 
     def unfit(self, name: str, current: Assignment) -> bool:
-        """Returns whether the area cannot count on a member, or on a process that is to become one."""
+        """Returns whether the area cannot count on a member, or on a process that is to become one.
+
+        A process that ended and was started again is as lost as one that ended, until it is heard: on a busy machine a
+        start takes many seconds, in which a spare may turn up.
+        """
         process = self._view.processes.get(name)
-        if process is None or not process.alive:
+        if process is None or not process.alive or process.restarted:
             return True
         if process.status is None:
             return process.silent_seconds > LOST_AFTER_SECONDS and self.confirmed(current, without=name)

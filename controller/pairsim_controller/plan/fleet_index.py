@@ -34,11 +34,12 @@ class DesiredArea(msgspec.Struct, frozen=True):
 class _ProcessEntry:
     """A process with its labels and, by area, the parts of its status that decisions depend on."""
 
-    __slots__ = ("groups", "keys", "label", "process", "status_at")
+    __slots__ = ("groups", "heard_start", "keys", "label", "process", "status_at")
 
     def __init__(self, process: ObservedProcess) -> None:
         self.process = process
         self.status_at = 0.0
+        self.heard_start: int | None = None
         self.label: Label | None = None
         self.groups: dict[str, WitnessGroup] = {}
         self.keys: dict[str, Hashable] = {}
@@ -111,6 +112,8 @@ class FleetIndex:
         turned = (status is None) != (was.status is None) or entry.process.leaving != was.leaving
         if status is not None or entry.status_at == 0.0:
             entry.status_at = now
+        if status is not None and status is not was.status:
+            entry.heard_start = was.starts
         if isinstance(status, ReplicaStatus):
             keys: dict[str, Hashable] = {status.area: status.significant()}
         elif status is not None:
@@ -240,7 +243,11 @@ class FleetIndex:
             narrowed = msgspec.structs.replace(process.status, areas=(group,) if group else ())
             return msgspec.structs.replace(process, status=narrowed)
         if process.status is None:
-            return msgspec.structs.replace(process, silent_seconds=now - entry.status_at if entry.status_at else 0.0)
+            return msgspec.structs.replace(
+                process,
+                silent_seconds=now - entry.status_at if entry.status_at else 0.0,
+                restarted=entry.heard_start is not None and entry.heard_start != process.starts,
+            )
         return process
 
     def _reported_members(self, name: str, area: str) -> tuple[str, ...]:

@@ -32,9 +32,12 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
         alive: Whether the backend (operating system, Kubernetes) says that the process runs.
         terminating: Whether the backend says that the process will end soon; it works until then.
         node: The machine that it runs on; empty if unknown.
+        starts: A number that the backend raises when it starts the process again after an end.
         status: The last status that the process sent; None while the process cannot be reached. The status of a witness
             holds only the area of the view.
         silent_seconds: Seconds since the last status; 0 while the process can be reached.
+        restarted: Whether the process that sent the last status has ended, and the one that was started in its place
+            has not been heard yet.
     """
 
     name: str
@@ -44,8 +47,10 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool
     terminating: bool = False
     node: str = ""
+    starts: int = 0
     status: ReplicaStatus | WitnessStatus | None = None
     silent_seconds: float = 0.0
+    restarted: bool = False
 
     @property
     def leaving(self) -> bool:

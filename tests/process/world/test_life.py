@@ -21,6 +21,7 @@ MESSAGES = re.compile(
     | west:\ generation\ \d+:\ sim-\d\ and\ sim-\d,\ witness\ witness-1
     | west:\ redundant(\ again)?(\ after\ \d+\.\d\d\ s)?:\ sim-\d\ \(active\)\ and\ sim-\d\ \(passive\),\ 5\d\ entities
     | west:\ not\ redundant\ for\ \d+\ s:\ .*
+    | west:\ sim-\d\ is\ lost\ and\ no\ spare\ is\ available:\ it\ is\ being\ restarted\ with\ its\ data
     | \w+-\d\ was\ ended\ by\ signal\ \d+\ \(\w+\);\ it\ is\ started\ again\ in\ 0\.\d\ s\ \(log:\ \S+/log\)
     | the\ world\ is\ ready:\ console\ at\ http://127\.0\.0\.1:\d+/,\ `pairsim\ status\ --port\ \d+`;\ Ctrl-C\ stops\ it
     | stopping:\ every\ area\ is\ written\ to\ disk(;\ Ctrl-C\ again\ does\ not\ wait\ for\ it)?

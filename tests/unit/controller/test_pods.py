@@ -49,6 +49,12 @@ def test_a_running_pod_is_alive() -> None:
     assert (seen.name, seen.kind, seen.peer, seen.url, seen.alive, seen.leaving, seen.node) == (
         "sim-1", Kind.SIMULATOR, "10.0.0.1:9", "http://10.0.0.1:80", True, False, "node-1",
     )  # fmt: skip
+    assert seen.starts == 0
+    again = process_of(
+        pod(containerStatuses=[{"name": "simulator", "state": {"running": {}}, "restartCount": 3}, {"name": "other"}])
+    )
+    assert again is not None
+    assert (again.alive, again.starts) == (True, 3)
     witness = process_of(pod("witness"))
     assert witness is not None
     assert witness.kind is Kind.WITNESS

@@ -97,11 +97,12 @@ class ContainerState(msgspec.Struct, frozen=True):
     terminated: dict[str, object] | None = None
 
 
-class ContainerStatus(msgspec.Struct, frozen=True):
+class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     """A container in a pod's status."""
 
     name: str
     state: ContainerState = ContainerState()
+    restart_count: int = 0
 
 
 class PodStatus(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ from pairsim import AreaClient, Command, new_id
 BATCH = 25
 DEADLINE_SECONDS = 30.0
 """The time limit of a call, long enough for a takeover on a busy machine."""
-FIRST_ENTITY = time.time_ns()
+FIRST_ENTITY = time.time_ns() // 1000
 """The first id of this run: a run that was interrupted left entities with other ids."""
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
 
-from pairsim.simulator import AreaSpec, Batch, Command, Component, ParameterError, Schema, Table
+from pairsim.simulator import AreaSpec, Batch, Command, Component, ParameterError, Schema, Table, first_entity
 
 
 class Drift:
@@ -27,8 +26,8 @@ class Drift:
     def populate(self, table: Table, rng: np.random.Generator) -> None:
         low, high = (np.array(corner, np.float32) for corner in (self._area.bounds.min, self._area.bounds.max))
         place = low + rng.random((self._area.entities, 3), np.float32) * np.float32(0.99) * (high - low)
-        first = zlib.crc32(self._area.area.encode()) << 31  # ids are unique in the world
-        table.spawn(first + np.arange(self._area.entities, dtype=np.int64), {"position": place})
+        ids = first_entity(self._area) + np.arange(self._area.entities, dtype=np.int64)  # unique in the world
+        table.spawn(ids, {"position": place})
 
     def step(self, table: Table, batch: Batch, tick: int, rng: np.random.Generator) -> None:
         east = table.column("position")[:, 0]

@@ -62,8 +62,9 @@ def build() -> str:
         graph("Replayed and diverged", "none", "Ticks that takeovers ran again, and digests that differed.",
               Query(f"sum by (area) (pairsim_replayed_ticks_total{{{AREA}}})", "{{area}} replayed"),
               Query(f"sum by (area) (pairsim_divergences_total{{{AREA}}})", "{{area}} diverged")),
-        graph("Entities", "short", "Entities in the state of each replica.",
-              Query(f"max by (area, pod) (pairsim_entities{{{AREA}}})", _PODS), span=12),
+        graph("Entities", "short", "Entities in the state of each replica, and those of them outside of the area.",
+              Query(f"max by (area, pod) (pairsim_entities{{{AREA}}})", _PODS),
+              Query(f"max by (area, pod) (pairsim_outside_entities{{{AREA}}})", f"{_PODS} outside"), span=12),
         graph("WebSockets", "none", "Open WebSockets: observers, sessions and watchers.",
               *(Query(f"sum by (area, pod) (pairsim_{kind}{{{AREA}}})", f"{_PODS} {kind}")
                 for kind in ("observers", "sessions", "watchers")), span=12),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -129,12 +130,11 @@ def simulator(**options: object) -> None:
     """Runs one simulator process. It is a spare until the controller assigns it an area."""
     with _prepared_process(options) as settings:
         from pairsim.replication.process.simulator import SimulatorProcess  # noqa: PLC0415
-        from pairsim.server.event_loop import run  # noqa: PLC0415
         from pairsim.server.run import run_simulator  # noqa: PLC0415 - a failed start need not load it
 
         host = SimulatorProcess(settings)
         try:
-            run(run_simulator(settings, host))
+            asyncio.run(run_simulator(settings, host))
         finally:
             host.close()
 
@@ -145,12 +145,11 @@ def witness(**options: object) -> None:
     """Runs one witness process, the third vote of many areas."""
     with _prepared_process(options) as settings:
         from pairsim.replication.process.witness import WitnessProcess  # noqa: PLC0415
-        from pairsim.server.event_loop import run  # noqa: PLC0415
         from pairsim.server.run import run_witness  # noqa: PLC0415 - a failed start need not load it
 
         port = WitnessProcess(settings)
         try:
-            run(run_witness(settings, port))
+            asyncio.run(run_witness(settings, port))
         finally:
             port.close()
 

@@ -134,8 +134,8 @@ class AreaClient:
         the content of the box.
 
         Args:
-            low: The lower corner in metres, 2 or 3 axes; None for everything.
-            high: The upper corner in metres, 2 or 3 axes; None for everything.
+            low: The lower corner in metres, 2 or 3 axes; None for all entities of the area, wherever they are.
+            high: The upper corner in metres, 2 or 3 axes; None likewise.
             components: Names of the components that are wanted; all if empty.
             hz: Frames per second at most; None for a frame at every tick.
 
@@ -189,8 +189,8 @@ class AreaClient:
         """Returns entities in the box [low, high), a page ordered by id.
 
         Args:
-            low: The lower corner in metres, 2 or 3 axes; None for everything.
-            high: The upper corner in metres, 2 or 3 axes; None for everything.
+            low: The lower corner in metres, 2 or 3 axes; None for all entities of the area, wherever they are.
+            high: The upper corner in metres, 2 or 3 axes; None likewise.
             limit: The largest number of entities, 1 to 10,000.
             after: The page begins after this id: the `next` of the page before. None for the first page.
 

@@ -21,6 +21,10 @@ class NotSentError(Exception):
     """The attempt did not reach the replica, or surely had no effect: try another replica."""
 
 
+class MisdirectedError(NotSentError):
+    """The process has another area or none, so its answer says nothing about this area."""
+
+
 class UnknownOutcomeError(Exception):
     """The attempt may have taken effect: ask again with the same ids."""
 
@@ -101,7 +105,7 @@ class BatchAttempt:
         self._retry_at: dict[str, float] = {}
         self._pause: dict[str, float] = {}
         self._hedge_at = 0.0
-        self._last = "no replica was asked"
+        self._last = self._misdirected = ""
 
     async def run(self, urls: list[str], seconds: float) -> tuple[str, list[Result]]:
         """Returns the URL that answered first, and its results.
@@ -125,7 +129,9 @@ class BatchAttempt:
                 await asyncio.sleep(max(min(end, next_at) - now, 0.0))
         unknown = [c.id for c in self._commands] if self._unknown or self._running else []
         outcome = "it is not known whether it was applied" if unknown else "nothing of it was applied"
-        raise Unavailable(f"the batch was not committed within {seconds:g} s, {outcome}: {self._last}", unknown)
+        silent = f"no answer came from {' and '.join(sorted(self._running.values()))}" if self._running else ""
+        reason = self._last or silent or self._misdirected or "no replica was asked"
+        raise Unavailable(f"the batch was not committed within {seconds:g} s, {outcome}: {reason}", unknown)
 
     def cancel(self) -> None:
         """Cancels the attempts that are still running."""
@@ -164,6 +170,8 @@ class BatchAttempt:
             self._last = str(error)
         except UnknownOutcomeError as error:
             self._unknown, self._last = True, str(error)
+        except MisdirectedError as error:
+            self._misdirected = str(error)
         except NotSentError as error:
             self._last = str(error)
         self._delivery.deprioritise(url)

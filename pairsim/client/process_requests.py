@@ -65,7 +65,9 @@ async def read(
             except StatusError as error:
                 if error.status not in {_MISDIRECTED, 503}:
                     raise RequestRefused(error.status, str(error)) from error
-                last, again = error, True
+                if last is None or error.status != _MISDIRECTED:
+                    last = error
+                again = True
             except ResponseLostError as error:
                 last, again = error, True
             except UnreachableError as error:

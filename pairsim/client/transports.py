@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pairsim.client.delivery import BusyError, NotSentError, UnknownOutcomeError
+from pairsim.client.delivery import BusyError, MisdirectedError, NotSentError, UnknownOutcomeError
 from pairsim.client.errors import CommandsRefused
 from pairsim.client.http import HttpClient, ResponseLostError, StatusError, UnreachableError
 from pairsim.client.session_connection import (
@@ -18,6 +18,8 @@ from pairsim.client.session_connection import (
 )
 from pairsim.model.commands import Command, Result
 from pairsim.protocol.frames import CommandAnswer, CommandBatch, SessionAnswer
+
+_MISDIRECTED = 421
 
 
 class HttpTransport:
@@ -96,4 +98,6 @@ def _attempt_error(status: int, sentence: str, *, unknown: bool) -> Exception:
         return UnknownOutcomeError(sentence)
     if status == 429:
         return BusyError(sentence)
+    if status == _MISDIRECTED:
+        return MisdirectedError(sentence)
     return NotSentError(sentence)

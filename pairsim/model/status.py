@@ -28,6 +28,46 @@ class Succession(enum.StrEnum):
     SILENT = "nothing was heard of it"
 
 
+class SimulatorPhase(enum.StrEnum):
+    """The ways in which the code of a simulator keeps its process from simulating an area."""
+
+    COMPILING = "compiling"
+    """The process has the area and waits for the simulator to compile and load what it needs."""
+
+    REFUSED = "refused"
+    """The simulator raised before the replica voted, so the process refused the area; it is asked again later."""
+
+    STUCK = "stuck"
+    """The simulator does not return from a call, so the area does not go on."""
+
+
+class SimulatorState(msgspec.Struct, frozen=True):
+    """What the code of a simulator keeps its process from.
+
+    Attributes:
+        area: The name of the area.
+        phase: The way.
+        seconds: How long it has lasted.
+        about: The error, or the call that does not return, with its tick and commands; empty while it compiles.
+    """
+
+    area: str
+    phase: SimulatorPhase
+    seconds: float
+    about: str = ""
+
+    @property
+    def predicate(self) -> str:
+        """The sentence whose subject is the process, such as "has been compiling for 12 s"."""
+        match self.phase:
+            case SimulatorPhase.COMPILING:
+                return f"has been compiling for {self.seconds:.0f} s"
+            case SimulatorPhase.REFUSED:
+                return f"cannot simulate {self.area}: {self.about}"
+            case SimulatorPhase.STUCK:
+                return f"has been stuck for {self.seconds:.0f} s in {self.about}"
+
+
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of a simulator process to `GET /v1/status`.
 
@@ -55,6 +95,9 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         pace: On the active, the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
         tick_ms: On the active, milliseconds per tick over the last seconds; 0 until that is known.
         problem: Why the process cannot do its part in the area, as a sentence; empty if nothing prevents it.
+        outside: How many of its entities are at a position outside of the area's bounds, about a second ago at most.
+        simulator: What the code of a simulator keeps the process from, also of an area that it does not have yet; None
+            if nothing.
     """
 
     plane: str
@@ -81,6 +124,17 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     pace: float = 1.0
     tick_ms: float = 0.0
     problem: str = ""
+    outside: int = 0
+    simulator: SimulatorState | None = None
+
+    @property
+    def without_area(self) -> str:
+        """A sentence for a request that needs an area, if the process has none."""
+        return (
+            f"{self.replica} {self.simulator.predicate}"
+            if self.simulator
+            else "this process is a spare: it has no area"
+        )
 
     def significant(self) -> Hashable:
         """Returns everything in the status that decisions, labels and verdicts depend on.
@@ -102,6 +156,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             self.tick > 0,
             self.pace < SLOW_PACE,
             self.problem,
+            self.simulator is not None and (self.simulator.area, self.simulator.phase, self.simulator.about),
         )
 
 

@@ -23,6 +23,7 @@ class ReplicaRow(msgspec.Struct, frozen=True):
         pid: The process id; None while the process does not run, and for a pod.
         divergences: How often its state differed from the active's since its start. A divergence means that the step of
             its simulator is not deterministic, or that its machine is faulty.
+        outside: How many of its entities are at a position outside of the area's bounds.
     """
 
     replica: str
@@ -34,6 +35,7 @@ class ReplicaRow(msgspec.Struct, frozen=True):
     url: str
     pid: int | None
     divergences: int = 0
+    outside: int = 0
 
 
 class ProcessRow(msgspec.Struct, frozen=True):

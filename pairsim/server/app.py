@@ -70,7 +70,7 @@ class SimulatorApi:
         middlewares = [
             answer_errors(to_http_error),
             require_process(lambda: service.status().replica),
-            require_area(lambda: service.status().area),
+            require_area(service.status),
         ]
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
         control = ControlHandlers(service, self._control_threads)

@@ -14,9 +14,18 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import structlog
-import xxhash
 
-from pairsim.simulator import AreaSpec, Batch, Command, Component, Operation, ParameterError, Schema, Table
+from pairsim.simulator import (
+    AreaSpec,
+    Batch,
+    Command,
+    Component,
+    Operation,
+    ParameterError,
+    Schema,
+    Table,
+    first_entity,
+)
 from pairsim.simulators import reference
 
 MAX_SPEED = 10_000.0
@@ -75,12 +84,12 @@ class Physics:
     def populate(self, table: Table, rng: np.random.Generator) -> None:
         """Creates entities evenly over the area, with ids that are unique in the world."""
         count = self._area.entities
-        first = (xxhash.xxh3_64_intdigest(self._area.area.encode()) & 0x7FFFFFFF) << 32
         low, high = (np.array(corner, np.float32) for corner in (self._area.bounds.min, self._area.bounds.max))
         place = low + rng.random((count, 3), np.float32) * (high - low)
         place = np.minimum(place, np.nextafter(high, low))  # rounding may reach the edge, which is not the area's
         speed = (rng.random((count, 3), np.float32) * np.float32(2) - np.float32(1)) * np.float32(self._speed)
-        table.spawn(first + np.arange(count, dtype=np.int64), {"position": place, "velocity": speed})
+        ids = first_entity(self._area) + np.arange(count, dtype=np.int64)
+        table.spawn(ids, {"position": place, "velocity": speed})
 
     def step(self, table: Table, batch: Batch, tick: int, rng: np.random.Generator) -> None:
         """Applies impulses, then motion, then collisions.

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -23,12 +23,12 @@ from pairsim_chaos.cli.options import SECONDS, RunOptions, run_options
 from pairsim_chaos.experiment.loader import ExperimentError, load_experiments
 from pairsim_chaos.experiment.model import Experiment
 from pairsim_chaos.run.random_plan import faults, plan
-from pairsim_chaos.run.runner import Runner, seed_or_new
+from pairsim_chaos.run.runner import Runner, seed_or_new, title
 from pairsim_chaos.run.verdict_server import VerdictServer
 from pairsim_chaos.spec.yaml_source import read
 from pairsim_chaos.target import WorldError
-from pairsim_chaos.verdict.checks import Verdict
-from pairsim_chaos.verdict.report import all_held, as_json, as_junit, explanations, summary, table
+from pairsim_chaos.verdict.checks import Outcome, Verdict
+from pairsim_chaos.verdict.report import all_held, as_json, as_junit, explanations, in_short, summary, table
 
 _TABLE_WIDTH = 140
 _EXIT_ABORTED = 130
@@ -59,7 +59,7 @@ def run_command(context: click.Context, files: tuple[Path, ...], max_duration: f
     experiments = read_all(files)
     check_writable(options)
     seed = seed_or_new(options.seed)
-    options.log(f"{len(experiments)} experiment(s), seed {seed}")
+    options.log(f"{_counted(len(experiments), 'experiment')}, seed {seed}")
     with _world_errors():
         ended = asyncio.run(_run(iter(experiments), options, max_duration, seed))
     context.exit(_finish(*ended, options))
@@ -89,7 +89,7 @@ def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float
         known = faults(asyncio.run(_supported(experiments, options, seed)))
     if not known:
         raise CannotRunError("this machine supports no fault of these files: `pairsim-chaos run` reports the reasons")
-    options.log(f"{len(known)} fault(s) for {seconds:g} s, seed {seed}")
+    options.log(f"{_counted(len(known), 'fault')} for {seconds:g} s, seed {seed}")
     rng, end = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - an order of tests needs no secrecy
 
     def planned() -> Iterator[tuple[Path, Experiment]]:
@@ -218,35 +218,44 @@ async def _run(
     """Returns the verdicts, and whether a signal ended the run early."""
     if not options.quiet:  # a JSON document is written as a whole, however slowly it is read
         use_reliable_output()
-    _cancel_at_signal(options)
+    runners: list[Runner] = []
+    _cancel_at_signal(options, lambda: any(runner.injecting for runner in runners))
     verdicts: list[Verdict] = []
     unfinished: list[Verdict] = []
     async with options.target(max_duration, seed, injects=True) as target:
         runner = Runner(target, timing=options.timing, log=options.log)
+        runners.append(runner)
         try:
             for path, experiment in experiments:
-                aborted = "the run was aborted before its end"
-                unfinished = [Verdict(experiment=experiment.name, file=str(path), failed=aborted)]
-                options.log(f"{experiment.name}{f': {path}' if path != Path() else ''}")
+                aborted, name = "the run was aborted before its end", title(experiment, path)
+                unfinished = [Verdict(experiment=name, file=str(path), failed=aborted)]
+                options.log(f"{name}{f': {path}' if path != Path() else ''}")
                 verdict = await runner.run(experiment, path)
-                options.log(f"{experiment.name}: {_in_short(verdict)}")
+                options.log(f"{name}: {in_short(verdict)}")
                 verdicts.append(verdict)
-                if stop_at_failure and not verdict.held:
+                unfinished = []
+                if stop_at_failure and verdict.outcome in (Outcome.NOT_HELD, Outcome.NO_VERDICT):
                     break
         except asyncio.CancelledError:
             return verdicts + unfinished, True
     return verdicts, False
 
 
-def _cancel_at_signal(options: RunOptions) -> None:
-    """Makes the first signal cancel the run; further signals do not stop the removal of injected faults."""
+def _cancel_at_signal(options: RunOptions, injecting: Callable[[], bool]) -> None:
+    """Makes the first signal cancel the run; further signals do not stop the removal of injected faults.
+
+    Args:
+        options: The options of the run.
+        injecting: Returns whether a fault may be in place.
+    """
     task = asyncio.current_task()
     received: list[bool] = []
 
     def on_signal() -> None:
         if task is not None and not received:
             task.cancel()
-        options.log("removing the fault, please wait" if received else "aborted: the injected fault is being removed")
+        state = "the injected fault is being removed" if injecting() else "no fault is in place, the run ends"
+        options.log(f"{state}, please wait" if received else f"aborted: {state}")
         received.append(True)
 
     restore_child_reports()
@@ -279,7 +288,5 @@ def _finish(verdicts: Sequence[Verdict], aborted: bool, options: RunOptions) -> 
     return _EXIT_ABORTED if aborted else exit_code(verdicts)
 
 
-def _in_short(verdict: Verdict) -> str:
-    if verdict.refused:
-        return f"not supported here: {verdict.refused}"
-    return "held" if verdict.held else "NOT HELD"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

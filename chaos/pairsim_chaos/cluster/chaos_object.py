@@ -19,6 +19,7 @@ import msgspec
 
 from pairsim.model.documents.yaml import YamlValue
 from pairsim.model.labels import CHAOS_RUN_ANNOTATION
+from pairsim_chaos.cluster.failures import unknown_collection
 from pairsim_chaos.cluster.force_delete import manual_commands
 from pairsim_chaos.cluster.objects import GROUP, ChaosObject
 from pairsim_chaos.cluster.pod_records import release
@@ -76,9 +77,7 @@ class ManagedChaosObject:
         except ApiError as error:
             self._may_exist = False
             if isinstance(error, ObjectGoneError):
-                raise UnsupportedFaultError(
-                    f"the cluster does not know the kind of the experiment: install Chaos Mesh 2.x ({error})"
-                ) from error
+                raise UnsupportedFaultError(unknown_collection(self._namespace, error)) from error
             if isinstance(error, ConflictError):
                 await self._note_failed_pods()
                 raise WorldError(

@@ -50,7 +50,8 @@ class SingleInjection:
         duration = self._fault.duration_seconds or self._max_duration
         await asyncio.sleep(min(duration, self._max_duration))
         if duration <= self._max_duration:
-            await self._object.wait_for_condition("AllRecovered", _RECOVERY_SECONDS)
+            if (await self._object.wait_for_condition("AllRecovered", _RECOVERY_SECONDS)).has("Paused"):
+                raise WorldError("another client paused the fault, which removed it before its end")
         else:
             await self._check_still_injected()
 

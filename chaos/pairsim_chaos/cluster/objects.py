@@ -13,6 +13,7 @@ import msgspec
 
 from pairsim.addresses import http_url
 from pairsim.model.labels import APP_NAME, AREA_LABEL, COMPONENT_LABEL, NAME_LABEL, ROLE_LABEL
+from pairsim_chaos.cluster.failures import injection_failures
 from pairsim_chaos.target import AreaView, TargetPod
 from pairsim_controller.kube.api.objects import AreaObject, ObjectMeta, Pod
 
@@ -91,10 +92,18 @@ class ChaosStatus(CamelStruct, frozen=True):
     experiment: ExperimentStatus = ExperimentStatus()
 
 
+class ChaosSpec(CamelStruct, frozen=True):
+    """The fields of a fault's spec that explain why its injection failed."""
+
+    action: str = ""
+    target: dict[str, object] | None = None
+
+
 class ChaosObject(CamelStruct, frozen=True):
     """An experiment that Chaos Mesh carries out: a fault, a workflow or a schedule."""
 
     metadata: ObjectMeta
+    spec: ChaosSpec = ChaosSpec()
     status: ChaosStatus = ChaosStatus()
 
     def has(self, condition: str) -> bool:
@@ -142,8 +151,8 @@ class ChaosObject(CamelStruct, frozen=True):
     @property
     def complaint(self) -> str:
         """Returns the messages of Chaos Mesh about failed injections; empty without such messages."""
-        messages = [f"{each.id}: {each.failure}" for each in self.status.experiment.container_records if each.failure]
-        return "; ".join(dict.fromkeys(messages))
+        failures = [(each.id, each.failure) for each in self.status.experiment.container_records if each.failure]
+        return injection_failures(failures, self.spec.action, with_target=self.spec.target is not None)
 
     @property
     def not_injected_reason(self) -> str:

@@ -100,7 +100,11 @@ class CompositeProgress:
             reasons = _joined(fault.not_injected_reason for fault in self._created.values())
             return reasons or "the time ended before any fault was injected"
         missing = ((name, self._missing_in(name)) for name in _certain(self._spec))
-        return "; ".join(f"{name}: {reason}" for name, reason in missing if reason)
+        named = "; ".join(f"{name}: {reason}" for name, reason in missing if reason)
+        has_faults = any(isinstance(each.job, Fault | Schedule) for each in self._spec.templates.values())
+        if named or not has_faults or any(fault.injected for fault in self._created.values()):
+            return named
+        return "no fault of the workflow was injected, because its tasks chose other branches"
 
     def _missing_in(self, template: str) -> str:
         """Returns why a fault of a template was not injected in one of its runs; empty if it always was."""

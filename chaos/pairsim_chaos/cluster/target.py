@@ -14,6 +14,7 @@ import msgspec
 
 from pairsim.model.labels import API_VERSION
 from pairsim_chaos.cluster.chaos_object import ManagedChaosObject
+from pairsim_chaos.cluster.failures import refused_experiment, refused_world
 from pairsim_chaos.cluster.injections import CompositeInjection, SingleInjection
 from pairsim_chaos.cluster.min_duration import min_duration
 from pairsim_chaos.cluster.objects import GROUP, area_of, pod_of
@@ -23,7 +24,7 @@ from pairsim_chaos.experiment.model import Experiment, Schedule, StatusCheck, Wo
 from pairsim_chaos.run.cleanup import roll_back, run_to_completion
 from pairsim_chaos.spec.cron import every
 from pairsim_chaos.target import Injection, StatusCheckHandler, UnsupportedFaultError, WorldError, WorldSnapshot
-from pairsim_controller.kube.api.connection import Connection, ObjectGoneError
+from pairsim_controller.kube.api.connection import ApiRefusedError, Connection, ObjectGoneError
 from pairsim_controller.kube.api.objects import AreaObject, Pod
 from pairsim_controller.kube.api.port import ApiError
 
@@ -106,6 +107,9 @@ class ClusterTarget:
                 await self._opened().request("GET", self._path(experiment, plural), query={"limit": "1"})
             except ObjectGoneError:
                 return f"the cluster does not know {plural}.chaos-mesh.org: install Chaos Mesh 2.x"
+            except ApiRefusedError as error:
+                namespace = experiment.namespace or self.namespace
+                raise WorldError(refused_experiment(namespace, self.namespace, error)) from error
             except ApiError as error:
                 raise WorldError(str(error)) from error
         return ""
@@ -146,5 +150,7 @@ class ClusterTarget:
         try:
             answer = await self._opened().request("GET", path, query=query)
             return msgspec.convert(answer.get("items", []), list[kind])  # type: ignore[valid-type]
+        except ApiRefusedError as error:
+            raise WorldError(refused_world(self.namespace, error)) from error
         except (ApiError, msgspec.MsgspecError) as error:
             raise WorldError(str(error)) from error

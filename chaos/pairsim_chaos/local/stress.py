@@ -123,7 +123,7 @@ async def _keep_running(group: ControlGroup, program: str, argument: str) -> Non
     try:
         while True:
             process = await asyncio.create_subprocess_exec(
-                *("setpriv", "--pdeathsig", "TERM", sys.executable, "-S", "-c", program, argument),
+                *("setpriv", "--pdeathsig", "TERM", sys.executable, "-P", "-S", "-c", program, argument),
                 stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True,
             )  # fmt: skip
             with contextlib.suppress(WorldError):

@@ -26,6 +26,8 @@ class AreaFindings(msgspec.Struct, frozen=True):
     """The findings of a probe in one area.
 
     Attributes:
+        acknowledged: The number of commands that were answered as applied.
+        silent_since_fault: Whether a fault was injected, and no command was acknowledged after it.
         reconciliation: The comparison of the state with the acknowledged commands; None if the state could not be read.
         unread_reason: Why the state could not be read; empty if it could.
         frames: The number of frames that observers received.
@@ -43,6 +45,8 @@ class AreaFindings(msgspec.Struct, frozen=True):
     """
 
     area: str
+    acknowledged: int
+    silent_since_fault: bool
     reconciliation: Reconciliation | None
     unread_reason: str
     frames: int
@@ -100,6 +104,8 @@ class AreaEvidence:
         """Returns the findings so far, with the result of comparing the state."""
         return AreaFindings(
             area=self.area,
+            acknowledged=self.ledger.acknowledged,
+            silent_since_fault=self.availability.silent_since_fault,
             reconciliation=reconciliation,
             unread_reason=unread_reason,
             frames=self.ticks.seen,

@@ -21,6 +21,7 @@ class Availability:
     def __init__(self, began: float) -> None:
         """Creates a record that starts at `began`, without an acknowledgement."""
         self._began, self._last = began, began
+        self._fault_at: float | None = None
         self._slices = 0
         self._slice = -1
         self._pauses: deque[tuple[float, float]] = deque(maxlen=_MAX_PAUSES)
@@ -41,6 +42,15 @@ class Availability:
     def on_end(self, now: float) -> None:
         """Records the end of sending; the time since the last acknowledgement counts as a pause."""
         self.longest_pause = max(self.longest_pause, now - self._last)
+
+    def on_fault(self, now: float) -> None:
+        """Records that a fault was injected."""
+        self._fault_at = now
+
+    @property
+    def silent_since_fault(self) -> bool:
+        """Returns whether a fault was injected, and no command was acknowledged after it."""
+        return self._fault_at is not None and self._last <= self._fault_at
 
     def silence(self, now: float) -> float:
         """Returns the seconds since the last acknowledgement."""

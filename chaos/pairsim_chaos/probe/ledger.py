@@ -21,7 +21,8 @@ MAX_LIVE = 2000
 """The number of entities that a probe keeps in an area; the oldest ones beyond it are despawned again."""
 
 _ID_COUNT = 2**24
-_FIRST_ID = 2**62
+_FIRST_ID = 2**52
+"""Areas create entities below this id, and up to twice as much every id is exact in JSON (see `entity_ids`)."""
 
 
 class EntityState(enum.Enum):
@@ -39,7 +40,6 @@ class Reconciliation(msgspec.Struct, frozen=True):
     """The result of comparing the state of an area with the ledger.
 
     Attributes:
-        acknowledged: The number of commands that were answered as applied.
         unknown: The number of commands without an answer in time; nothing is expected of them.
         lost: Entities that are missing although their spawn was acknowledged.
         revived: Entities that exist although their despawn was acknowledged.
@@ -47,7 +47,6 @@ class Reconciliation(msgspec.Struct, frozen=True):
         refused: Commands that were refused although they were valid, with the reasons.
     """
 
-    acknowledged: int
     unknown: int
     lost: tuple[int, ...]
     revived: tuple[int, ...]
@@ -146,7 +145,6 @@ class WriteLedger:
         listed = Counter(entity for entity in read if self.first <= entity <= self.last)
         newer = self.first + expected.next_number
         return Reconciliation(
-            acknowledged=self.acknowledged,
             unknown=sum(state is not EntityState.PRESENT for state in self._states.values()),
             lost=tuple(
                 sorted(

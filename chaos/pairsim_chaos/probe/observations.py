@@ -181,7 +181,11 @@ class DivergenceObservations:
         before = self._known.setdefault(key, 0 if status.started_at > self._began else status.divergences)
         if status.divergences > before:
             self.found.add(
-                f"{status.replica} found {status.divergences - before} state(s) that differ from the log's digest,"
+                f"{status.replica} found {_states_that_differ(status.divergences - before)} from the log's digest,"
                 f" until tick {status.synced_tick}"
             )
             self._known[key] = status.divergences
+
+
+def _states_that_differ(count: int) -> str:
+    return "1 state that differs" if count == 1 else f"{count} states that differ"

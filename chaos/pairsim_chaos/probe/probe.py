@@ -76,6 +76,11 @@ class Probe:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def on_fault(self) -> None:
+        """Notes that a fault is injected now; an area that acknowledges nothing after it has proved nothing."""
+        for evidence in self._evidence.values():
+            evidence.availability.on_fault(asyncio.get_running_loop().time())
+
     async def findings(self) -> tuple[AreaFindings, ...]:
         """Compares the state of each area with the acknowledged commands while commands go on.
 

@@ -24,6 +24,7 @@ from pairsim_chaos.run.cleanup import roll_back, run_to_completion
 from pairsim_chaos.run.status_check import request_status
 from pairsim_chaos.target import Target, UnsupportedFaultError, WorldError
 from pairsim_chaos.verdict.checks import Verdict, checks, takeovers
+from pairsim_chaos.verdict.notes import notes
 
 _POLL_SECONDS = 0.1
 _VERDICT_PATH = "/verdict"
@@ -47,17 +48,21 @@ class RunTiming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Runner:
-    """Runs experiments against one target."""
+    """Runs experiments against one target.
+
+    Attributes:
+        injecting: Whether a fault is being injected, is in place, or is being removed.
+    """
 
     def __init__(self, target: Target, *, timing: RunTiming, log: Callable[[str], None]) -> None:
         """Creates a runner that passes a sentence to `log` at every step."""
         self._target, self._timing, self._log = target, timing, log
         self._probe: Probe | None = None
+        self.injecting = False
 
     async def run(self, experiment: Experiment, file: Path) -> Verdict:
         """Runs an experiment; the verdict holds the errors of the world, which are never raised."""
-        name = experiment.name or f"{file.stem} (line {experiment.line})"
-        verdict = Verdict(experiment=name, file=str(file))
+        verdict = Verdict(experiment=title(experiment, file), file=str(file))
         try:
             reason = await self._target.unsupported_reason(experiment)
             if reason:
@@ -86,7 +91,7 @@ class Runner:
             try:
                 await asyncio.sleep(self._timing.warm_up)
                 try:
-                    targets = await self._inject(experiment)
+                    targets = await self._inject(experiment, verdict.experiment)
                 except UnsupportedFaultError:
                     raise
                 except WorldError as error:
@@ -109,10 +114,18 @@ class Runner:
             longest=max((one.longest_pause for one in found), default=0.0),
             redundant_after=max(0.0, probe.redundant_at - probe.lost_at) if probe.lost_at else 0.0,
             takeovers=takeovers(found),
+            notes=notes(experiment.spec, found),
         )
 
-    async def _inject(self, experiment: Experiment) -> tuple[str, ...]:
+    async def _inject(self, experiment: Experiment, name: str) -> tuple[str, ...]:
         """Injects the fault, waits for its end, and removes it; returns the processes that it was injected into."""
+        self.injecting = True
+        try:
+            return await self._inject_and_remove(experiment, name)
+        finally:
+            self.injecting = False
+
+    async def _inject_and_remove(self, experiment: Experiment, name: str) -> tuple[str, ...]:
         try:
             async with asyncio.timeout(self._timing.injection_timeout):
                 injection = await self._target.inject(experiment, self._handle_status_check)
@@ -120,7 +133,10 @@ class Runner:
             seconds = self._timing.injection_timeout
             raise WorldError(f"the fault could not be injected within {seconds:g} s") from None
         try:
-            self._log(f"{experiment.name}: injected into {', '.join(injection.targets) or 'the world'}")
+            if self._probe is not None:
+                self._probe.on_fault()
+            targets = ", ".join(injection.targets)  # those of a workflow are chosen later
+            self._log(f"{name}: injected into {targets}" if targets else f"{name}: started")
             await injection.wait()
         except BaseException as error:
             await roll_back(injection.recover(), error)
@@ -130,19 +146,20 @@ class Runner:
 
     async def _await_healthy(self) -> None:
         """Waits until the world is healthy, because a fault proves nothing in a world that is already degraded."""
-        reason = "the world was not observed"
+        reason = "the world was not observed before it"
         deadline = asyncio.get_running_loop().time() + self._timing.recovery_timeout
         while asyncio.get_running_loop().time() < deadline:
             try:
                 snapshot = await self._target.snapshot()
             except WorldError as error:
-                reason = str(error)
+                reason = f"the world could not be observed before it: {error}"
             else:
-                reason = redundancy_gap(snapshot) or ("" if snapshot.areas else "the world has no areas")
-            if not reason:
-                return
+                gap = redundancy_gap(snapshot)
+                if snapshot.areas and not gap:
+                    return
+                reason = f"the world was not redundant before it: {gap}" if gap else "the world has no areas"
             await asyncio.sleep(_POLL_SECONDS)
-        raise WorldError(f"the fault was not injected because the world was not redundant before it: {reason}")
+        raise WorldError(f"the fault was not injected because {reason}")
 
     async def _await_recovery(self, probe: Probe) -> str:
         """Waits until the world has recovered; returns why it has not recovered in time, else an empty string.
@@ -160,6 +177,11 @@ class Runner:
                 return ""
             await asyncio.sleep(_POLL_SECONDS)
         return f"the world was not redundant within {self._timing.recovery_timeout:g} s: {reason}"
+
+
+def title(experiment: Experiment, file: Path) -> str:
+    """Returns the name of an experiment for reports; an experiment without a name gets that of its file."""
+    return experiment.name or f"{file.stem} (line {experiment.line})"
 
 
 def _cancelled() -> bool:

@@ -1,11 +1,12 @@
 """Judges the findings of a probe; pure functions.
 
 A check without evidence has not held: a probe that received no acknowledgement, saw no tick or compared no digest
-proves nothing.
+proves nothing. Neither does an experiment that did not run, or whose fault was not injected.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
@@ -13,6 +14,18 @@ import msgspec
 from pairsim_chaos.probe.area_evidence import AreaFindings
 from pairsim_chaos.probe.ledger import Reconciliation
 from pairsim_chaos.probe.violations import Violations
+
+UNKNOWN = "-"
+"""Stands for a count of an area whose state cannot be compared."""
+
+
+class Outcome(enum.Enum):
+    """What came of an experiment, in the words of all reports."""
+
+    HELD = "held"
+    NOT_HELD = "NOT HELD"
+    NO_VERDICT = "NO VERDICT"
+    UNSUPPORTED = "not supported"
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -64,6 +77,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         longest: The longest time without an acknowledgement in any area, in seconds.
         redundant_after: Seconds from the first loss of redundancy until all areas stayed redundant; 0 without a loss.
         takeovers: The takeovers of all areas.
+        notes: Sentences that explain figures of the experiment.
     """
 
     experiment: str
@@ -78,11 +92,21 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     longest: float = 0.0
     redundant_after: float = 0.0
     takeovers: tuple[TakeoverReport, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Returns the outcome; an experiment without checks has proved nothing."""
+        if self.refused:
+            return Outcome.UNSUPPORTED
+        if not self.made or not self.checks:
+            return Outcome.NO_VERDICT
+        return Outcome.NOT_HELD if self.failed or not all(check.held for check in self.checks) else Outcome.HELD
 
     @property
     def held(self) -> bool:
         """Returns whether the experiment ran as written and all its invariants held."""
-        return not self.failed and all(check.held for check in self.checks)
+        return self.outcome is Outcome.HELD
 
 
 def checks(found: Sequence[AreaFindings], not_redundant: str) -> tuple[Check, ...]:
@@ -130,10 +154,10 @@ def takeovers(found: Iterable[AreaFindings]) -> tuple[TakeoverReport, ...]:
 def _durable(found: Sequence[AreaFindings]) -> Check:
     reconciled = _reconciliations(found)
     lost = sum(len(each.lost) for _, each in reconciled)
-    acknowledged = sum(each.acknowledged for _, each in reconciled)
+    known = lost or len(reconciled) == len(found)
     return _check(
         "no acknowledged command is lost",
-        f"{lost} of {acknowledged:,} lost",
+        f"{lost if known else UNKNOWN} of {sum(one.acknowledged for one in found):,} lost",
         [
             *([] if found else ["no area was probed"]),
             *(
@@ -141,7 +165,12 @@ def _durable(found: Sequence[AreaFindings]) -> Check:
                 for one in found
                 if one.reconciliation is None
             ),
-            *(f"{area}: no command was acknowledged" for area, each in reconciled if not each.acknowledged),
+            *(f"{one.area}: no command was acknowledged" for one in found if not one.acknowledged),
+            *(
+                f"{one.area}: no command was acknowledged after the fault was injected"
+                for one in found
+                if one.acknowledged and one.silent_since_fault
+            ),
         ],
         [f"{area}: {_shorten(each.lost)} missing from the state" for area, each in reconciled if each.lost],
     )
@@ -152,7 +181,7 @@ def _conserved(found: Sequence[AreaFindings]) -> Check:
     wrong = sum(len(each.doubled) + len(each.revived) + each.refused.count for _, each in reconciled)
     return _check(
         "nothing is done twice",
-        f"{wrong} wrong",
+        f"{wrong if wrong or len(reconciled) == len(found) else UNKNOWN} wrong",
         [f"{one.area}: the state cannot be compared" for one in found if one.reconciliation is None],
         [
             *(f"{area}: {_shorten(each.doubled)} present more than once" for area, each in reconciled if each.doubled),

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 from rich.table import Table
 
-from pairsim_chaos.verdict.checks import Verdict
+from pairsim_chaos.verdict.checks import Outcome, Verdict
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
@@ -24,24 +24,26 @@ def table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def explanations(verdicts: Sequence[Verdict]) -> list[str]:
-    """Returns a sentence for every refusal, every failure and every reason of an invariant that did not hold."""
+    """Returns a sentence for each refusal, failure, note, and reason of an invariant that did not hold."""
     sentences = []
     for verdict in verdicts:
         if verdict.refused:
-            sentences.append(f"{verdict.experiment}: not supported here: {verdict.refused}")
+            sentences.append(f"{verdict.experiment}: {in_short(verdict)}")
         if verdict.failed:
-            sentences.append(f"{verdict.experiment}: FAILED: {verdict.failed}")
+            sentences.append(f"{verdict.experiment}: {verdict.outcome.value}: {verdict.failed}")
         for check in verdict.checks:
             sentences += [f"{verdict.experiment}: NOT HELD: {check.name}: {reason}" for reason in check.reasons]
+        sentences += [f"{verdict.experiment}: {note}" for note in verdict.notes]
     return sentences
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     """Returns the result of all experiments in one line."""
-    tried = [verdict for verdict in verdicts if not verdict.refused]
-    bad, not_run = sum(v.made and not v.held for v in tried), sum(not v.made for v in tried)
+    outcomes = [verdict.outcome for verdict in verdicts]
+    tried = [each for each in outcomes if each is not Outcome.UNSUPPORTED]
     refused = len(verdicts) - len(tried)
-    wrong = [f"{count} {label}" for count, label in ((bad, "NOT HELD"), (not_run, "WITHOUT A VERDICT")) if count]
+    bad = (Outcome.NOT_HELD, Outcome.NO_VERDICT)
+    wrong = [f"{tried.count(each)} {each.value}" for each in bad if each in tried]
     text = f"{len(tried)} experiment{'s' * (len(tried) != 1)}: {', '.join(wrong) or 'all held'}"
     if not tried:
         text = "no experiment ran"
@@ -49,8 +51,17 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 
 def all_held(verdicts: Sequence[Verdict]) -> bool:
-    """Returns whether at least one experiment ran, and all experiments held."""
-    return any(verdict.made for verdict in verdicts) and all(verdict.held for verdict in verdicts)
+    """Returns whether at least one experiment ran, and all experiments held that are supported here."""
+    outcomes = {verdict.outcome for verdict in verdicts} - {Outcome.UNSUPPORTED}
+    return outcomes == {Outcome.HELD}
+
+
+def in_short(verdict: Verdict) -> str:
+    """Returns the outcome of an experiment for the line that reports its end, with the reason if it did not run."""
+    word = verdict.outcome.value
+    if verdict.outcome is Outcome.UNSUPPORTED:
+        return f"{word} here: {verdict.refused}"
+    return f"{word}: {verdict.failed}" if verdict.outcome is Outcome.NO_VERDICT else word
 
 
 def as_json(verdicts: Sequence[Verdict]) -> bytes:
@@ -90,14 +101,15 @@ def _document(verdict: Verdict) -> dict[str, object]:
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
-    if verdict.refused:
-        return ("not supported", *("",) * 6)
-    if not verdict.made:
-        return ("[bold red]NO VERDICT[/bold red]", *("",) * 6)
+    word = verdict.outcome.value
+    if verdict.outcome is Outcome.UNSUPPORTED:
+        return (word, *("",) * 6)
+    if verdict.outcome is Outcome.NO_VERDICT:
+        return (f"[bold red]{word}[/bold red]", *("",) * 6)
     durable = verdict.checks[0].figure if verdict.checks else ""
     lost, _, acknowledged = durable.removesuffix(" lost").partition(" of ")
     return (
-        "[green]held[/green]" if verdict.held else "[bold red]NOT HELD[/bold red]",
+        f"[green]{word}[/green]" if verdict.held else f"[bold red]{word}[/bold red]",
         acknowledged,
         lost,
         f"{100 * verdict.availability:.1f} %",

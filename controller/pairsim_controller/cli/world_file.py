@@ -5,7 +5,6 @@ What defines an area cannot change once its pair runs, so a mistake has to be re
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from pairsim.model.simulation.error_location import error_with_location, source_
 from pairsim.model.simulation.foreign_text import foreign_text
 from pairsim.model.simulation.simulator import ParameterError, SimulatorNotFoundError, load_simulator
 from pairsim.model.state.schema import Schema
+from pairsim.system.module_search import search_current_folder_last
 
 
 def read_world(path: Path) -> tuple[AreaSpec, ...]:
@@ -52,9 +52,8 @@ def area_schema(spec: AreaSpec) -> Schema | None:
 
 def _simulator_error(spec: AreaSpec) -> str:
     """Returns why no process can simulate an area; empty if a process can."""
-    here = str(Path.cwd())
-    if ":" in spec.simulator and here not in sys.path:
-        sys.path.insert(0, here)  # its processes, which are started by `python -m`, find the module there too
+    if ":" in spec.simulator:
+        search_current_folder_last()  # as its processes do
     own: frozenset[str] = frozenset()
     try:
         kind = load_simulator(spec.simulator)

@@ -21,7 +21,8 @@ from pairsim_controller.local.netns import NetworkNamespaces
 from pairsim_controller.local.process import LocalProcess, ProcessSpec
 from pairsim_controller.plan.view import Kind
 
-PAIRSIM = (sys.executable, "-m", "pairsim")
+PAIRSIM = (sys.executable, "-P", "-m", "pairsim")
+"""`-P`: `python -m` would search the current folder before the standard library, as it starts already."""
 _SPECS_FILE = "pool.json"
 _PORTS = range(15_000, 32_000)
 """Ports below the range that the kernel assigns to outgoing connections."""

@@ -41,6 +41,8 @@ def redundancy_gap(area: str, statuses: Statuses) -> RedundancyGap | None:
     active = active_of(area, statuses.values())
     if active is None:
         return RedundancyGap("NoActive", _without_active(area, statuses))
+    if active.simulator is not None:
+        return RedundancyGap("SimulatorStuck", f"{active.replica} {active.simulator.predicate}")
     *pair, third = active.members
     peer, witness = next((name for name in pair if name != active.replica), ""), statuses.get(third)
     if not isinstance(witness, WitnessStatus):
@@ -56,7 +58,12 @@ def redundancy_gap(area: str, statuses: Statuses) -> RedundancyGap | None:
 
 
 def _without_active(area: str, statuses: Statuses) -> str:
-    found = [s for _name, s in sorted(statuses.items()) if isinstance(s, ReplicaStatus) and s.area == area]
+    replicas = [s for _name, s in sorted(statuses.items()) if isinstance(s, ReplicaStatus)]
+    if reasons := [
+        f"{s.replica} {s.simulator.predicate}" for s in replicas if s.simulator and s.simulator.area == area
+    ]:
+        return "; ".join(reasons)
+    found = [s for s in replicas if s.area == area]
     if not found:
         return "no replica can be reached"
     first = next((s for s in found if s.problem), found[0])

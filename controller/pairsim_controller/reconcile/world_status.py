@@ -80,6 +80,7 @@ def area_status_view(
             url=endpoints.get(name, unknown).url,
             pid=endpoints.get(name, unknown).pid,
             divergences=one.status.divergences,
+            outside=one.status.outside,
         )
         for name, one in statuses.items()
     ]

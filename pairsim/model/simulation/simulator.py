@@ -19,6 +19,7 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command
 from pairsim.model.simulation.foreign_text import error_text, foreign_text
+from pairsim.model.simulation.module_names import check_name
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 
@@ -140,6 +141,7 @@ def load_simulator(name: str) -> type[Simulator]:
     module, colon, attribute = name.partition(":")
     try:
         if colon:
+            check_name(module)
             found = getattr(importlib.import_module(module), attribute)
         elif name in installed:
             found = installed[name].load()

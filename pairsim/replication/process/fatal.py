@@ -19,10 +19,11 @@ log = structlog.get_logger()
 EXIT_CODE = 70
 
 
-def exit_process(what: str, error: BaseException, own: Collection[str] = ()) -> None:
+def exit_process(what: str, error: BaseException, own: Collection[str] = (), during: str = "") -> None:
     """Logs `what` failed and ends the process without clean-up; half a replica or witness would hinder its peers.
 
-    The last line of standard error names the error and its innermost line in the files of `own` (see `raised`).
+    The last line of standard error names the error, its innermost line in the files of `own` (see
+    `error_with_location`), and the work during which it was raised.
     """
     try:
         with contextlib.suppress(Exception):  # a simulator may have put anything in its place
@@ -30,7 +31,7 @@ def exit_process(what: str, error: BaseException, own: Collection[str] = ()) -> 
         log.critical("process failed: its peers go on without it", reason=what, error=error_text(error))
         traceback.print_exception(error, file=STDERR)
         STDERR.write(
-            f"{what}: {error_with_location(error, own)}\n"
+            f"{what}: {error_with_location(error, own)}{during and f' in {during}'}\n"
         )  # the last line is what the keeper of the process reports
         STDERR.flush()
     finally:

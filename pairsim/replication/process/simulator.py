@@ -14,7 +14,9 @@ from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
 from pairsim.model.status import ReplicaStatus
+from pairsim.replication.clock import monotonic
 from pairsim.replication.measurements import ReplicaMeasurements
+from pairsim.replication.process.preparation import Preparation
 from pairsim.replication.process.shell import ProcessShell
 from pairsim.replication.process.status import replica_status, spare_status
 from pairsim.replication.service import (
@@ -42,6 +44,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         """Listens at the peer port and resumes the membership that the data folder holds, if any."""
         super().__init__(settings)
         self._runtime: AreaRuntime | None = None
+        self._preparation = Preparation(self._report_change)
         self._resume(at_most=1)
 
     # --- ReplicaService
@@ -50,7 +53,12 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         """Returns a snapshot of the status; cheap enough for every request."""
         runtime = self._runtime
         if runtime is None:
-            return spare_status(self.settings, started_at=self.started_at, leaving=self._leaving)
+            return spare_status(
+                self.settings,
+                started_at=self.started_at,
+                leaving=self._leaving,
+                simulator=self._preparation.state(monotonic()),
+            )
         return replica_status(runtime.node, self.settings, started_at=self.started_at, leaving=self._leaving)
 
     def command_schema(self) -> CommandSchema | None:
@@ -93,7 +101,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         """
         runtime = self._runtime
         if runtime is None:
-            raise NoStateError("this process is a spare: it has no area")
+            raise NoStateError(self.status().without_area)
         return runtime.node.replica.state.read(query, runtime.node.log, timeout)
 
     def digests(self, first: int, last: int) -> dict[int, str]:
@@ -171,13 +179,14 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         with self._moving:
             if self._runtime is not None:
                 raise RefusedError("this process got another area just now")
-            self._runtime = AreaRuntime(
-                self.settings,
-                assignment,
-                self._router,
-                on_change=self._notify,
-                on_retired=lambda: self._retire(assignment.spec.area),
-            )
+            with self._preparation.of(assignment.spec.area):
+                self._runtime = AreaRuntime(
+                    self.settings,
+                    assignment,
+                    self._router,
+                    on_change=self._notify,
+                    on_retired=lambda: self._retire(assignment.spec.area),
+                )
         gc.collect()
         gc.freeze()  # what an area loads lives as long as the process: no collection need look at it again
         self._report_change()

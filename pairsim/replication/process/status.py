@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pairsim.model.status import ReplicaStatus, Role
+from pairsim.model.status import ReplicaStatus, Role, SimulatorState
+from pairsim.replication.clock import monotonic
 from pairsim.settings import ProcessSettings
 
 if TYPE_CHECKING:
     from pairsim.replication.replica.node import AreaNode
 
 
-def spare_status(settings: ProcessSettings, *, started_at: float, leaving: bool) -> ReplicaStatus:
-    """Returns the status of a process that has no area."""
+def spare_status(
+    settings: ProcessSettings, *, started_at: float, leaving: bool, simulator: SimulatorState | None
+) -> ReplicaStatus:
+    """Returns the status of a process that has no area (yet); `simulator` says what keeps it from one."""
     return ReplicaStatus(
         plane="",
         area="",
@@ -34,6 +37,7 @@ def spare_status(settings: ProcessSettings, *, started_at: float, leaving: bool)
         pid=os.getpid(),
         peer=settings.peer_address,
         leaving=leaving,
+        simulator=simulator,
     )
 
 
@@ -48,6 +52,7 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
     # The replica thread of an active that wakes from a stall steps down a moment after the log went to the next term.
     leading = active is not None and active.term >= term
     leader = node.leader()
+    simulator = replica.calls.state(monotonic())
     return ReplicaStatus(
         plane=node.spec.plane,
         area=node.spec.area,
@@ -60,6 +65,7 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         synced_tick=synced,
         digest=state.digest_text(synced),
         entities=len(state.table),
+        outside=replica.outside.count,
         leader=leader.replica if leader else None,
         members=tuple(m.replica for m in assignment.members()),
         in_sync=can_simulate,
@@ -70,7 +76,8 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         divergences=state.divergences,
         leaving=leaving,
         succession=replica.succession if leading else None,
-        pace=round(monitor.share, 2),
+        pace=round(monitor.share, 2) if simulator is None else 0.0,
         tick_ms=round(monitor.tick_ms, 1),
+        simulator=simulator,
         problem=node.problem,
     )

@@ -18,8 +18,6 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.simulation.simulator import Simulator
-from pairsim.model.simulation.tick import advance
 from pairsim.replication.log.records import Rejection, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -30,6 +28,7 @@ from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import RefusedError
 from pairsim.replication.sync.publisher import StatePublisher
+from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
 
 MAX_AHEAD = 3
@@ -49,7 +48,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
     """What every leadership of a replica works with."""
 
     spec: AreaSpec
-    simulator: Simulator
+    calls: SimulatorCalls
     perception: Perception
     state: ReplicaState
     log: TickLog
@@ -115,7 +114,8 @@ class Active:
         context, state = self._context, self._context.state
         tick = state.tick + 1
         commands = self.in_flight.admit(context.inbox.take(), tick)
-        commands.extend(context.perception.commands(state.table, tick))
+        with context.calls.under_way("perceive", tick):
+            commands.extend(context.perception.commands(state.table, tick))
         digest = state.digest(tick - 1)
         if digest is None:
             raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed outside the replica thread")
@@ -130,7 +130,7 @@ class Active:
         self._submitted[tick] = time.perf_counter()
         context.consensus.submit(self.term, record)
         with state.lock:
-            self.last_rejected = advance(context.simulator, state.table, commands, tick, context.spec)
+            self.last_rejected = context.calls.advance(state.table, commands, tick)
             state.mark_tick(tick)
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)
         self._publish()

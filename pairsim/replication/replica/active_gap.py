@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pairsim.replication.clock import monotonic
-from pairsim.replication.service import SwitchoverResult
-from pairsim.replication.waiting import Broadcast
+import threading
 
-_LOOK_SECONDS = 0.01
+from pairsim.replication.service import SwitchoverResult
 
 
 class ActiveGap:
     """The time from the last commit of one term to the first committed tick of the next term."""
 
     def __init__(self) -> None:
-        self._changed = Broadcast()
+        self._changed = threading.Condition()
         self._last = 0.0
         self._newest = SwitchoverResult(gap_ms=0.0, term=0)
 
@@ -27,8 +25,9 @@ class ActiveGap:
         change, before = None, self._newest.term
         if term != before:
             gap = now - self._last if before else 0.0
-            self._newest = SwitchoverResult(gap_ms=gap * 1e3, term=term)
-            self._changed.notify_all()
+            with self._changed:
+                self._newest = SwitchoverResult(gap_ms=gap * 1e3, term=term)
+                self._changed.notify_all()
             change = (before, gap) if before else None
         self._last = now
         return change
@@ -39,10 +38,7 @@ class ActiveGap:
         Raises:
             TimeoutError: The first tick of such a term was not committed in time.
         """
-        deadline = monotonic() + timeout
-        while (newest := self._newest).term <= beyond:
-            left = deadline - monotonic()
-            if left <= 0:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._newest.term > beyond, timeout):
                 raise TimeoutError("the new active has not committed a tick in time")
-            self._changed.wait(min(left, _LOOK_SECONDS))
-        return newest
+            return self._newest

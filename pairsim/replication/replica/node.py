@@ -129,7 +129,7 @@ class AreaNode:
         """
         self.membership.turn(wait)
         group = self.membership.group
-        ready = self.replica.can_simulate(), self.peer_in_sync()
+        ready = self.replica.can_simulate(), self.peer_in_sync(), self.replica.calls.observe(monotonic())
         return group.leader, group.term, group.open_term, group.links, group.voter, ready, self.problem
 
     def wake_replica(self) -> None:

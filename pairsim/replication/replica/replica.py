@@ -19,7 +19,7 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema
 from pairsim.model.simulation.simulator import Simulator
-from pairsim.model.simulation.tick import advance, populate_initial
+from pairsim.model.simulation.tick import populate_initial
 from pairsim.model.state.table import Table
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
@@ -29,6 +29,7 @@ from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
 from pairsim.replication.replica.active_gap import ActiveGap
 from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.outside_counter import OutsideCounter
 from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
 from pairsim.replication.replica.tick_rate_monitor import TickRateMonitor
@@ -36,6 +37,7 @@ from pairsim.replication.service import Published
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
+from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
 
 log = structlog.get_logger()
@@ -81,8 +83,10 @@ class Replica:
         self.state = ReplicaState(Table(simulator.components))
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
+        self.outside = OutsideCounter(spec.world)
         self.publisher = StatePublisher(simulator.components, self.measurements)
-        audit = SelfCheck(spec, simulator, ticks, self.state)
+        self.calls = SimulatorCalls(spec, simulator)
+        audit = SelfCheck(self.calls, ticks, self.state)
         self.follower = Follower(self.state, ticks, lambda: disk.durable, audit, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
@@ -90,7 +94,7 @@ class Replica:
         self._listener, self._disk = listener, disk
         self._context = ReplicaContext(
             spec,
-            simulator,
+            self.calls,
             Perception(simulator, self.command_schema),
             self.state,
             ticks,
@@ -189,6 +193,7 @@ class Replica:
         else:
             self._follow(now)
             due = now + _IDLE_SECONDS
+        self.outside.update(now, self.state.table, self.log.authority.bounds)
         self._show_committed(now)
         return due
 
@@ -251,7 +256,7 @@ class Replica:
             self.state.divergences += 1
             log.error("the state diverged before the takeover", tick=record.tick - 1)
         with self.state.lock:
-            rejected = advance(self.simulator, self.state.table, record.commands, record.tick, self.spec)
+            rejected = self.calls.advance(self.state.table, record.commands, record.tick)
             self.state.mark_tick(record.tick)
         self._rejected = record.tick, rejected
 

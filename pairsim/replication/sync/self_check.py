@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import structlog
 
-from pairsim.model.area import AreaSpec
-from pairsim.model.simulation.simulator import Simulator
-from pairsim.model.simulation.tick import advance
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.sync.codec import find_differences
+from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
 
 log = structlog.get_logger()
@@ -31,9 +29,9 @@ class SelfCheck:
     Only a delta over a single tick can be checked, and only while the log still holds the tick's record.
     """
 
-    def __init__(self, spec: AreaSpec, simulator: Simulator, ticks: TickLog, state: ReplicaState) -> None:
+    def __init__(self, calls: SimulatorCalls, ticks: TickLog, state: ReplicaState) -> None:
         """Checks the first tick that is applied, then one tick in `INTERVAL_TICKS`."""
-        self._spec, self._simulator, self._log, self._state = spec, simulator, ticks, state
+        self._calls, self._log, self._state = calls, ticks, state
         self._due = 0
         self._before: Table | None = None
 
@@ -51,8 +49,9 @@ class SelfCheck:
             return
         self._due = state.tick + INTERVAL_TICKS
         try:
-            advance(self._simulator, before, record.commands, record.tick, self._spec)
+            self._calls.advance(before, record.commands, record.tick)
         except (Exception, SystemExit) as error:
+            self._calls.forget()
             state.divergences += 1
             log.error("step is not deterministic: it failed only here", tick=record.tick, exc_info=error)  # noqa: TRY400
             return

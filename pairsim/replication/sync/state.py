@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from pairsim.model.state.digest import hex16
 from pairsim.model.state.table import Table
-from pairsim.replication.clock import monotonic
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import NoStateError, Published
-from pairsim.replication.waiting import Broadcast
 
 T = TypeVar("T")
 
@@ -51,7 +50,7 @@ class ReplicaState:
         self._digests: dict[int, int] = {}
         self._digests_lock = threading.Lock()
         """Held only for moments, unlike `lock`. A copy needs it: not even `list()` of a dictionary is atomic."""
-        self._changed = Broadcast()
+        self._changed = threading.Condition()
 
     @property
     def confirmed(self) -> bool:
@@ -116,7 +115,8 @@ class ReplicaState:
 
     def notify(self) -> None:
         """Wakes readers that wait for a commit."""
-        self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
     def read(self, query: Callable[[Table, Published], T], log: TickLog, timeout: float) -> T:
         """Runs a query while the table is at a committed tick, and returns its result.
@@ -125,15 +125,20 @@ class ReplicaState:
             NoStateError: The table is not valid.
             TimeoutError: The table was not at a committed tick within `timeout` seconds.
         """
-        deadline = monotonic() + timeout
+        deadline = time.monotonic() + timeout
         while True:
-            with self.lock:
+            if not self.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                raise TimeoutError("a tick is being computed for longer than a reader waits")
+            try:
                 if not self.valid:
                     raise NoStateError("this replica has no state of the area yet")
                 term, committed = log.position()
                 if self.tick <= committed and self.confirmed:
                     return query(self.table, Published(term, self.tick))
-            left = deadline - monotonic()
-            if left <= 0:
-                raise TimeoutError("the state was not at a committed tick in time")
-            self._changed.wait(min(left, _POLL_SECONDS))
+            finally:
+                self.lock.release()
+            with self._changed:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError("the state was not at a committed tick in time")
+                self._changed.wait(min(left, _POLL_SECONDS))

@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Sequence
 
 from pairsim.model.commands import Command, collapse_retries
+from pairsim.model.status import SimulatorPhase
 from pairsim.replication.service import (
     BatchInterruptedError,
     Committed,
@@ -70,11 +71,13 @@ class Gateway:
         self._commands = self._batches = 0
         self._held: collections.deque[asyncio.Future[None]] = collections.deque()
         self._poll: asyncio.TimerHandle | None = None
-        hub.changes.listeners.append(self._wake_held)
+        self._stuck = False
+        self._submitted: set[asyncio.Future[Committed]] = set()
+        hub.changes.listeners.append(self._on_change)
 
     async def close(self) -> None:
         """Stops the gateway; held batches are not sent any more."""
-        self._hub.changes.listeners.remove(self._wake_held)
+        self._hub.changes.listeners.remove(self._on_change)
         if self._poll is not None:
             self._poll.cancel()
         await self._relay.close()
@@ -89,9 +92,13 @@ class Gateway:
         Raises:
             InboxFullError: Too many commands are under way.
             NotActiveError, BatchInterruptedError: Only for a relayed batch.
-            HttpError: 503 when no active appeared in time, or the batch was not committed in time.
+            HttpError: 503 when no active appeared in time, when the batch was not committed in time, or when the
+                simulator of this process does not return from a call.
         """
         size = len(commands)
+        if self._stuck and (reason := self._simulator_state()):
+            self._metrics.refused(size, full=False)
+            raise HttpError(503, f"{reason}: try again with the same ids")
         if self._commands + size > self._limit or self._batches >= MAX_BATCHES:
             self._metrics.refused(size, full=True)
             raise InboxFullError(
@@ -134,16 +141,30 @@ class Gateway:
                 if not unknown:  # otherwise the error would say that nothing was applied
                     raise
             except TimeoutError:
-                raise HttpError(503, f"not committed within {ANSWER_SECONDS:g} s", unknown=True) from None
+                reason = self._simulator_state()
+                sentence = f"not committed within {ANSWER_SECONDS:g} s{reason and f': {reason}'}"
+                raise HttpError(503, sentence, unknown=True) from None
             else:
                 return Committed(answer.term, collapse_retries(answer.results, floor)) if unknown else answer
             if not held_until:
                 held_until = min(now() + self._hold_seconds, end)
                 self._metrics.held()
             if not await self._hold(held_until):
-                raise HttpError(
-                    503, "the area has no active at the moment: try again with the same ids", unknown=unknown
-                )
+                reason = self._simulator_state() or "the area has no active at the moment"
+                raise HttpError(503, f"{reason}: try again with the same ids", unknown=unknown)
+
+    def _simulator_state(self) -> str:
+        """Returns a sentence about what the simulator of this process does in place of its work; empty if it works."""
+        state = self._service.status().simulator
+        return f"{self._name} {state.predicate}" if state is not None else ""
+
+    def _on_change(self) -> None:
+        state = self._service.status().simulator
+        self._stuck = state is not None and state.phase is SimulatorPhase.STUCK
+        if self._stuck:
+            for future in [future for future in self._submitted if not future.done()]:
+                future.set_exception(HttpError(503, self._simulator_state(), unknown=True))
+        self._wake_held()
 
     async def _attempt(self, commands: Sequence[Command]) -> Committed:
         """Submits the batch here, or relays it if another replica is the active."""
@@ -172,7 +193,11 @@ class Gateway:
             call_in_loop(loop, resolve, outcome)
 
         self._service.submit(commands, on_done)
-        return await future
+        self._submitted.add(future)
+        try:
+            return await future
+        finally:
+            self._submitted.discard(future)
 
     async def _hold(self, until: float) -> bool:
         """Waits until another attempt may succeed; returns False when the time is over."""
@@ -193,7 +218,8 @@ class Gateway:
     def _wake_held(self) -> None:
         """Wakes the held batches in their order if there is an active.
 
-        Called on every change of status, so that the first command after a takeover loses no time.
+        Called on every change of status and again and again while batches are held, so that the first command after a
+        takeover loses no time.
         """
         leader = self._service.leader()
         if leader is not None:

@@ -21,7 +21,7 @@ class CommandHandler:
     async def handle(self, request: web.Request) -> web.Response:
         """Handles one batch."""
         batch = await read_json(request, CommandBatch)
-        check_batch(batch.commands, self._service.command_schema())
+        check_batch(batch.commands, self._service)
         committed = await self._gateway.commit(batch.commands)
         body = msgspec.json.encode(CommandAnswer(committed.term, committed.results))
         return web.Response(body=body, content_type="application/json")

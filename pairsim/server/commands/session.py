@@ -161,7 +161,7 @@ class ServerSession:
 
     async def _commit(self, batch: SessionBatch) -> SessionAnswer:
         try:
-            check_batch(batch.commands, self._service.command_schema())
+            check_batch(batch.commands, self._service)
             committed = await self._gateway.commit(batch.commands, relayed=self._relayed)
         except Exception as error:  # noqa: BLE001 - the last resort: every batch is answered
             return _failure(batch.seq, error)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pairsim.model.commands import MAX_BATCH, Command
+from pairsim.replication.service import ReplicaService
 from pairsim.server.http.errors import HttpError
 
-if TYPE_CHECKING:
-    from pairsim.model.command_schema import CommandSchema
 
-
-def check_batch(commands: Sequence[Command], command_schema: CommandSchema | None) -> None:
-    """Checks a batch against the limits and the area's command schema.
+def check_batch(commands: Sequence[Command], service: ReplicaService) -> None:
+    """Checks a batch against the limits and the command schema of the process's area.
 
     Args:
         commands: The batch.
-        command_schema: The operations and components of the area; None while the process has no area.
+        service: The process.
 
     Raises:
         HttpError: 400, 413, or 503 while this process has no area.
@@ -30,8 +27,9 @@ def check_batch(commands: Sequence[Command], command_schema: CommandSchema | Non
     if len({command.id for command in commands}) < len(commands):
         duplicate = _first_duplicate(commands)
         raise HttpError(400, f"the id {duplicate!a} is used twice in one batch: an id names one command")
+    command_schema = service.command_schema()
     if command_schema is None:
-        raise HttpError(503, "this process is a spare: it has no area to send commands to")
+        raise HttpError(503, service.status().without_area)
     for command in commands:
         command_schema.check(command)
 

@@ -17,26 +17,32 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from pairsim.model.status import ReplicaStatus
 from pairsim.protocol.frames import AREA_HEADER, REPLICA_HEADER
 from pairsim.server.http.errors import HttpError
 
 MISDIRECTED = 421
 
 
-def require_area(current_area: Callable[[], str]) -> Middleware:
+def require_area(status: Callable[[], ReplicaStatus]) -> Middleware:
     """Returns a middleware that refuses requests for another area than the process has.
 
+    A request for the area that the process is about to simulate, or could not simulate, is answered with the reason.
+
     Args:
-        current_area: Returns the name of the process's area; an empty string for a spare.
+        status: Returns the status of the process.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         wanted = request.headers.get(AREA_HEADER)
         if wanted is not None:
-            area = current_area()
-            if area != wanted:
-                has = f"simulates {area}" if area else "is a spare"
+            current = status()
+            if current.area != wanted:
+                state = current.simulator
+                if state is not None and state.area == wanted:
+                    raise HttpError(MISDIRECTED, f"{current.replica} {state.predicate}")
+                has = f"simulates {current.area}" if current.area else "is a spare"
                 raise HttpError(MISDIRECTED, f"this process {has}, not {wanted}: ask another one")
         return await handler(request)
 

@@ -133,6 +133,7 @@ class ReplicaMetrics(MetricsEndpoint):
                 ("pairsim_tick", _TICK, now.tick),
                 ("pairsim_synced_tick", "The tick of the state here.", now.synced_tick),
                 ("pairsim_entities", "Entities in the state here.", now.entities),
+                ("pairsim_outside_entities", "Entities here that are outside of the area's bounds.", now.outside),
                 ("pairsim_in_sync", "1 if this replica could take over.", int(now.in_sync)),
             ):
                 yield GaugeMetricFamily(name, text, value=value)

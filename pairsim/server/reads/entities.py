@@ -53,7 +53,7 @@ class EntityHandlers:
             raise HttpError(400, f"limit must be within 1 to {MAX_PAGE:,}")
         after = query_int(request, "after", -1)
         selection = Selection(parse_box(request), ())
-        selection.check(self._service.command_schema())
+        selection.check(self._service)
         body = await self._read(functools.partial(_encoded_page, selection, after, limit))
         return web.Response(body=body, content_type="application/json")
 

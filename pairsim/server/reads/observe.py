@@ -147,7 +147,7 @@ class Observers:
         reject_unknown_query(request, "min", "max", "components", "hz")
         selection = parse_selection(request)
         rate = _parse_rate(request)
-        selection.check(self._service.command_schema())
+        selection.check(self._service)
 
         async def work(socket: web.WebSocketResponse) -> None:
             group = self._groups.get(selection)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 
 from pairsim.model.geometry import Point
 from pairsim.protocol.bounds import POSITION, Bounds
+from pairsim.replication.service import ReplicaService
 from pairsim.server.http.errors import HttpError
 from pairsim.server.http.requests import parse_float
-
-if TYPE_CHECKING:
-    from pairsim.model.command_schema import CommandSchema
 
 _MAX_COMPONENTS = 64
 
@@ -30,14 +27,15 @@ class Selection(msgspec.Struct, frozen=True):
     box: Bounds | None
     components: tuple[str, ...]
 
-    def check(self, command_schema: CommandSchema | None) -> None:
-        """Checks that the area has the components that the selection names, and a position if there is a box.
+    def check(self, service: ReplicaService) -> None:
+        """Checks that the process's area has the components that the selection names, and a position if there is a box.
 
         Raises:
             HttpError: 400, or 503 while this process has no area.
         """
+        command_schema = service.command_schema()
         if command_schema is None:
-            raise HttpError(503, "this process is a spare: it has no entities")
+            raise HttpError(503, service.status().without_area)
         schema = command_schema.schema
         for name in self.components:
             if name not in schema:

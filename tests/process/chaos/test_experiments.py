@@ -103,7 +103,7 @@ def test_an_aborted_run_removes_its_fault_despite_repeated_signals(up: RunningWo
     assert process.returncode == 130, output
     assert "the injected fault is being removed" in answers[0]
     assert "please wait" in answers[2]
-    assert "1 WITHOUT A VERDICT" in output
+    assert "1 NO VERDICT" in output
     assert "PAIRSIM" not in rules(up)
 
 
@@ -183,5 +183,5 @@ def test_a_missing_world_is_reported() -> None:
     command = [*CHAOS, "run", "--port", "1", "--recovery-timeout", "0.5", str(EXPERIMENTS / "kill-active.yaml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert "1 experiment: 1 WITHOUT A VERDICT" in done.stdout
+    assert "1 experiment: 1 NO VERDICT" in done.stdout
     assert "no world answers at http://127.0.0.1:1" in done.stdout

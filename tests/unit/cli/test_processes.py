@@ -7,7 +7,6 @@ import fcntl
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from pairsim.cli import processes
 from pairsim.replication.raft.storage import JournalError
 from pairsim.settings import ProcessSettings
 from pairsim.system.listening import listen
+from pairsim_controller.local.process_pool import PAIRSIM
 from tests.harness import ROOT, free_ports
 from tests.unit.cli.local_world import pairsim
 from tests.unit.controller.builders import assignment, spec
@@ -276,6 +276,8 @@ def test_the_lock_on_the_data_folder_is_held_while_the_process_runs(folder: Path
 def test_a_simulator_that_fails_when_its_area_is_resumed_is_named_in_the_last_line(folder: Path) -> None:
     code = "import pairsim.simulators.physics as p\nclass Mine(p.Physics):\n    def prepare(self):\n        {}['a']\n"
     (folder / "mine.py").write_text(code)
+    for module in ("queue", "random", "typing", "click"):
+        (folder / f"{module}.py").write_text("raise SystemExit('a file of the current folder replaces a module')")
     resumed = folder / "data" / "areas" / "west" / "assignment.json"
     resumed.parent.mkdir(parents=True)
     mine = msgspec.structs.replace(spec("west"), simulator="mine:Mine", parameters={})
@@ -284,9 +286,9 @@ def test_a_simulator_that_fails_when_its_area_is_resumed_is_named_in_the_last_li
     )
     http, peer = (f"127.0.0.1:{port}" for port in free_ports(2))
     done = subprocess.run(
-        [sys.executable, "-m", "pairsim", "simulator", *words(folder, http=http, peer=peer)],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
-        check=False,
+        [*PAIRSIM, "simulator", *words(folder, http=http, peer=peer)],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"},
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     *before, last = done.stderr.splitlines()
     assert (done.returncode, last) == (

@@ -169,9 +169,10 @@ def test_a_simulator_that_cannot_be_loaded_is_reported_with_the_line(
 def test_a_simulator_in_the_current_folder_is_found(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (world.parent / "yours_for_a_test.py").write_text("from pairsim.simulators.physics import Physics as Yours")
     monkeypatch.chdir(world.parent)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "path", before := [*sys.path])
     monkeypatch.delitem(sys.modules, "yours_for_a_test", raising=False)
     assert len(read_world(changed(world, "simulator: physics", "simulator: yours_for_a_test:Yours"))) == 2
+    assert before[-1] == str(world.parent), "installed modules come first, as in the processes of the world"
 
 
 def test_a_simulator_that_raises_in_init_is_reported_with_the_line(monkeypatch: pytest.MonkeyPatch) -> None:

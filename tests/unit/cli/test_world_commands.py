@@ -102,7 +102,7 @@ def test_status_prints_json_for_programs(shared: Running) -> None:
     area = shown["areas"][0]
     assert set(area) >= {"area", "plane", "bounds", "redundant", "replicas", "witness"}
     assert set(area["replicas"][0]) == {
-        "replica", "role", "term", "tick", "lag_ticks", "entities", "url", "pid", "divergences",
+        "replica", "role", "term", "tick", "lag_ticks", "entities", "url", "pid", "divergences", "outside",
     }  # fmt: skip
     assert set(area["witness"]) == set(shown["spares"][0]) == {"url", "pid", "name"}
     assert (area["witness"]["name"], shown["spares"][0]["name"]) == ("w", "c")

@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pairsim.client import CommandsRefused, Overloaded, Unavailable
-from pairsim.client.delivery import BatchAttempt, BusyError, Delivery, NotSentError, UnknownOutcomeError
+from pairsim.client.delivery import (
+    BatchAttempt,
+    BusyError,
+    Delivery,
+    MisdirectedError,
+    NotSentError,
+    UnknownOutcomeError,
+)
 from pairsim.model.commands import Command, Result, Status
 from tests.unit.server.fakes import commands
 from tests.unit.server.http_servers import soon
@@ -157,3 +164,18 @@ async def test_the_error_at_the_deadline_names_commands_with_an_unknown_outcome(
         with pytest.raises(Unavailable) as caught:
             await deliver(Replicas(a=list(steps)), seconds=0.05)
         assert caught.value.unknown == unknown
+
+
+@pytest.mark.parametrize(
+    ("replica", "reason"),
+    [
+        (NotSentError("a has been stuck for 4 s in tick 812"), "a has been stuck for 4 s in tick 812"),
+        (None, "no answer came from a"),
+        (MisdirectedError("a is a spare"), "is a spare"),
+    ],
+)
+async def test_the_error_at_the_deadline_does_not_come_from_a_process_of_another_area(
+    replica: Step, reason: str
+) -> None:
+    with pytest.raises(Unavailable, match=f"{reason}$"):
+        await deliver(Replicas(a=[replica], b=[MisdirectedError("b is a spare")]), seconds=0.05)

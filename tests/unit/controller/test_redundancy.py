@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, SimulatorState, WitnessStatus
 from pairsim_controller.plan.redundancy import RedundancyGap, active_of, redundancy_gap
+from pairsim_controller.plan.slow_time import slow_message
 from tests.unit.controller.builders import assignment, replica, witness
 
 PAIR = assignment("sim-1", "sim-2", "witness-1")
@@ -80,3 +81,49 @@ def test_the_active_with_the_higher_term_counts() -> None:
     assert active_of("west", [ACTIVE, newer]) is newer
     assert active_of("east", [ACTIVE, newer]) is None
     assert of(ACTIVE, newer, WITNESS) == RedundancyGap("PassiveNotInSync", "sim-1 is active")
+
+
+STUCK = SimulatorState("west", SimulatorPhase.STUCK, 4.2, "tick 812, with command 9f (push of entity 7)")
+
+
+def simulating(state: SimulatorState, status: ReplicaStatus) -> ReplicaStatus:
+    return msgspec.structs.replace(status, simulator=state)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "reason", "sentence"),
+    [
+        (
+            [simulating(STUCK, ACTIVE), PASSIVE, WITNESS],
+            "SimulatorStuck",
+            "sim-1 has been stuck for 4 s in tick 812, with command 9f (push of entity 7)",
+        ),
+        (
+            [simulating(STUCK, PASSIVE), WITNESS],
+            "NoActive",
+            "sim-2 has been stuck for 4 s in tick 812, with command 9f (push of entity 7)",
+        ),
+        (
+            [
+                simulating(SimulatorState("west", SimulatorPhase.COMPILING, 12.3), replica("sim-1")),
+                simulating(SimulatorState("west", SimulatorPhase.REFUSED, 1.0, "KeyError at f.py:3"), replica("sim-2")),
+                simulating(SimulatorState("east", SimulatorPhase.COMPILING, 3.0), replica("sim-3")),
+                WITNESS,
+            ],
+            "NoActive",
+            "sim-1 has been compiling for 12 s; sim-2 cannot simulate west: KeyError at f.py:3",
+        ),
+    ],
+)
+def test_what_a_simulator_keeps_its_process_from_is_the_reason(
+    statuses: list[Status], reason: str, sentence: str
+) -> None:
+    assert of(*statuses) == RedundancyGap(reason, sentence)
+
+
+def test_time_that_stands_still_has_the_stuck_call_as_its_reason() -> None:
+    spec = PAIR.spec
+    active = msgspec.structs.replace(simulating(STUCK, ACTIVE), pace=0.0)
+    assert slow_message(spec, active) == (
+        "time stands still: sim-1 has been stuck for 4 s in tick 812, with command 9f (push of entity 7)"
+    )

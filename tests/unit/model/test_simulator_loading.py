@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from pairsim.model.simulation.simulator import Simulator, SimulatorNotFoundError, load_simulator
@@ -47,3 +50,18 @@ def test_a_name_without_a_simulator_is_explained(name: str, words: list[str]) ->
         load_simulator(name)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_file_with_the_name_of_an_installed_module_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("class Mine: pass")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    with pytest.raises(SimulatorNotFoundError) as caught:
+        load_simulator("queue:Mine")
+    assert f"{tmp_path}/queue.py has the name of an installed module" in str(caught.value)
+    assert "rename the file" in str(caught.value)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
+    with pytest.raises(SimulatorNotFoundError, match="has no attribute 'Mine'"):
+        load_simulator("queue:Mine")  # the folder is not searched, so its files do not matter

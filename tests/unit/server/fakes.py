@@ -17,7 +17,7 @@ from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
-from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
+from pairsim.model.status import ReplicaStatus, Role, SimulatorState, WitnessGroup, WitnessStatus
 from pairsim.replication.service import (
     BatchCallback,
     BatchInterruptedError,
@@ -78,6 +78,7 @@ class FakeReplica:
         self.refuse: Exception | None = None
         self.broken = self.leaving = False
         self.pace = 1.0
+        self.simulator: SimulatorState | None = None
         self._listeners: list[Callable[[Published | None], None]] = []
         self._lock = threading.RLock()
 
@@ -158,6 +159,7 @@ class FakeReplica:
             leaving=self.leaving,
             pace=self.pace,
             tick_ms=121.0,
+            simulator=self.simulator,
         )
 
     def command_schema(self) -> CommandSchema | None:

@@ -191,6 +191,24 @@ async def test_a_box_is_half_open_in_full_precision(
     assert len(page["entities"]) == 1
 
 
+async def test_ids_of_old_worlds_above_53_bits_stay_valid(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
+    old = [2**53 + 1, 2**62 + 5, 2**63 - 1]
+    for entity in old:
+        service.spawn(entity, [[1.0, 2.0, 3.0]])
+    found, after = [], 2**53
+    while after is not None:
+        _, page = await get(http, f"{url}/v1/entities?limit=1&after={after}")
+        found += [entity["id"] for entity in page["entities"]]  # type: ignore[attr-defined]
+        after = page["next"]  # type: ignore[assignment]
+    assert found == old
+    for entity in old:
+        assert (await get(http, f"{url}/v1/entities/{entity}"))[1]["id"] == entity
+    moved = {"id": "a", "op": "set", "entity": old[1], "components": {"position": [4, 5, 6]}}
+    assert (await post(http, url, msgspec.json.encode({"commands": [moved]})))[0] == 200
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from pairsim.model.commands import CommandError, Result, Status
-from pairsim.model.status import Role
+from pairsim.model.status import Role, SimulatorPhase, SimulatorState
 from pairsim.protocol.frames import RELAY_HEADER
 from pairsim.replication.service import BatchInterruptedError, Committed, InboxFullError, NotActiveError
 from pairsim.server.commands import session
@@ -236,3 +237,44 @@ async def test_a_session_marked_as_a_relay_is_answered_503_by_a_passive(http: ai
         answer = msgspec.msgpack.decode(await soon(socket.receive_bytes()))
         assert (answer["seq"], answer["code"], answer["retry"]) == (4, 503, True)
         assert third.seen == {}
+
+
+# --- a simulator that does not return
+
+STUCK = SimulatorState("north", SimulatorPhase.STUCK, 2.4, "tick 812, with command 9f (push of entity 7)")
+STUCK_SENTENCE = "a has been stuck for 2 s in tick 812, with command 9f (push of entity 7)"
+
+
+async def test_a_batch_under_way_is_answered_when_the_simulator_is_stuck() -> None:
+    service = FakeReplica(auto=False)
+    async with gateway(service) as way:
+        waiting = asyncio.ensure_future(way.commit(commands(1)))
+        await until(lambda: service.submitted)
+        service.simulator = STUCK
+        service.notify(None)
+        with pytest.raises(HttpError, match=re.escape(STUCK_SENTENCE)) as caught:
+            await soon(waiting)
+    assert (caught.value.status, caught.value.unknown) == (503, True)
+
+
+async def test_a_batch_for_a_stuck_simulator_is_refused_until_it_returns() -> None:
+    service = FakeReplica()
+    async with gateway(service) as way:
+        service.simulator = STUCK
+        service.notify(None)
+        await until(lambda: way._stuck)
+        with pytest.raises(HttpError, match=re.escape(STUCK_SENTENCE)) as caught:
+            await soon(way.commit(commands(1)))
+        assert (caught.value.status, caught.value.unknown, service.seen) == (503, False, {})
+        service.simulator = None
+        service.notify(None)
+        await until(lambda: not way._stuck)
+        assert fates(await soon(way.commit(commands(1)))) == [Status.APPLIED]
+
+
+async def test_a_batch_that_waited_in_vain_for_an_active_reads_what_the_simulator_does() -> None:
+    service = FakeReplica(role=Role.PASSIVE)
+    service.simulator = STUCK
+    async with gateway(service, hold=0.05) as way:
+        with pytest.raises(HttpError, match=re.escape(STUCK_SENTENCE)):
+            await soon(way.commit(commands(1)))

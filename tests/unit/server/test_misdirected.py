@@ -9,7 +9,7 @@ import pytest
 
 from pairsim.client import AreaClient, ProcessClient, RequestRefused, Unavailable
 from pairsim.model.commands import Status
-from pairsim.model.status import Role
+from pairsim.model.status import Role, SimulatorPhase, SimulatorState
 from pairsim.protocol.frames import AREA_HEADER
 from pairsim.server.commands.gateway import Gateway
 from pairsim.server.http.errors import HttpError
@@ -113,3 +113,28 @@ async def test_a_batch_held_for_the_old_area_is_not_sent_to_the_new_one() -> Non
     assert not service.seen
     await way.close()
     unwatch()
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (SimulatorState("north", SimulatorPhase.COMPILING, 12.3), "a has been compiling for 12 s"),
+        (
+            SimulatorState("north", SimulatorPhase.REFUSED, 1.0, "KeyError at f.py:3"),
+            "a cannot simulate north: KeyError",
+        ),
+        (SimulatorState("south", SimulatorPhase.COMPILING, 12.3), "is a spare, not north"),
+    ],
+)
+async def test_a_process_that_does_not_have_the_area_yet_says_why(state: SimulatorState, sentence: str) -> None:
+    service = FakeReplica(role=Role.SPARE)
+    service.simulator = state
+    async with serve_replica(service) as url:
+        async with AreaClient([url], area="north", deadline=0.3) as client:
+            with pytest.raises(Unavailable, match=sentence):
+                await soon(client.send(commands(1)))
+            with pytest.raises(Unavailable, match=sentence):
+                await soon(client.entities())
+        async with AreaClient([url], deadline=0.3) as client:
+            with pytest.raises(Unavailable, match=f"a {state.predicate}"):
+                await soon(client.send(commands(1)))

@@ -163,7 +163,7 @@ class NetworkInjection:
 
     async def _start_shaper(self, process: TargetProcess, shape_: Shape) -> None:
         words = (str(self._number), msgspec.json.encode(shape_).decode(), str(self._duration + _SHAPER_GRACE_SECONDS))
-        command = (*_nsenter(process), sys.executable, "-m", "pairsim_chaos.local.network.packet_shaper", *words)
+        command = (*_nsenter(process), sys.executable, "-P", "-m", "pairsim_chaos.local.network.packet_shaper", *words)
         self._shapers.append(await start(*command, ready="ready"))
 
     def _rule(self, link: NetworkLink) -> tuple[str, ...]:

@@ -91,7 +91,9 @@ export class Pairs {
     card.state.className = `state ${how}`;
     card.state.textContent = WORDS[how] + (area.missing ? `: ${area.missing}` : "");
     const entities = Math.max(0, ...area.replicas.map((replica) => replica.entities));
-    card.about.textContent = `${area.plane} · ${entities.toLocaleString("en")} entities · generation ${area.generation}`;
+    const outside = Math.max(0, ...area.replicas.map((replica) => replica.outside));
+    const some = `${entities.toLocaleString("en")} entities` + (outside ? ` (${outside.toLocaleString("en")} outside)` : "");
+    card.about.textContent = `${area.plane} · ${some} · generation ${area.generation}`;
     const diverged = area.replicas.filter((replica) => replica.divergences).map((replica) => replica.replica);
     const warnings = diverged.length
       ? [`${diverged.join(" and ")} computed another state than the active: the simulator's step is not deterministic`] : [];

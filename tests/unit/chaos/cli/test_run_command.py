@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from pairsim_chaos.cli.commands import write_report
 from pairsim_chaos.cli.main import main
-from pairsim_chaos.verdict.checks import Verdict
+from pairsim_chaos.verdict.checks import Check, Verdict
 
 FILE = Path(__file__).parents[4] / "chaos" / "experiments" / "kill-active.yaml"
-GOOD = [Verdict(experiment="good", made=True)]
+GOOD = [Verdict(experiment="good", made=True, checks=(Check("it", held=True, figure="yes"),))]
 
 
 @pytest.mark.parametrize(

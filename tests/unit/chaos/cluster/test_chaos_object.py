@@ -196,7 +196,8 @@ def deletions(cluster: FakeCluster) -> list[str]:
 
 async def test_a_fault_that_cannot_be_injected_is_deleted_before_its_pod_records(failing: FakeCluster) -> None:
     with pytest.raises(
-        WorldError, match=r"^the experiment was not AllInjected within .*: unable to set tcs for pod b$"
+        WorldError,
+        match=r"^the experiment was not AllInjected within .*: pairsim/a, pairsim/b: .* netem \(unable to set tcs\)$",
     ):
         await cut(failing)
     assert failing.names == ["c"]
@@ -308,6 +309,21 @@ async def test_an_injection_is_looked_for_once_more_after_the_deadline(
     cluster.on_read = lambda: setattr(clock, "now", clock.now + 31.0)
     injection = await cluster.target().inject(FAULT, None)  # type: ignore[arg-type]
     assert injection.targets == ("a",)
+
+
+async def test_a_namespace_that_does_not_exist_is_named(cluster: FakeCluster) -> None:
+    cluster.trouble = {"POST": [(ObjectGoneError('namespaces "pairsim" not found (404)'), False)]}
+    with pytest.raises(UnsupportedFaultError, match=r"^the namespace pairsim of the experiment does not exist: write"):
+        await inject(cluster)
+
+
+async def test_a_fault_that_another_client_paused_has_not_lasted(cluster: FakeCluster) -> None:
+    made = experiment("NetworkChaos", f"  action: loss\n  loss: {{loss: '20'}}\n  duration: 1ms\n{SELECTED}")
+    injection = await cluster.target().inject(made, None)  # type: ignore[arg-type]
+    conditions = [{"type": kind, "status": "True"} for kind in ("AllRecovered", "Paused")]
+    cluster.objects[f"{GROUP}/networkchaos/it"]["status"]["conditions"] = conditions
+    with pytest.raises(WorldError, match="another client paused the fault"):
+        await injection.wait()
 
 
 async def test_a_fault_that_ends_before_its_removal_is_an_error(cluster: FakeCluster) -> None:

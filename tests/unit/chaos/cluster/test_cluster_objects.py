@@ -62,7 +62,7 @@ def test_an_object_shows_targets_conditions_and_complaints() -> None:
                             "phase": "Not Injected",
                             "events": [
                                 {"type": "Succeeded", "operation": "Apply"},
-                                {"type": "Failed", "operation": "Apply", "message": "unable to set tcs"},
+                                {"type": "Failed", "operation": "Apply", "message": "it broke"},
                             ],
                         },
                         {"id": "pairsim/b/simulator", "selectorKey": ".", "events": [{"type": "Succeeded"}]},
@@ -76,7 +76,7 @@ def test_an_object_shows_targets_conditions_and_complaints() -> None:
     assert found.has("Selected")
     assert not found.has("AllInjected")
     assert found.targets == ("a", "b")
-    assert found.complaint == "pairsim/a: unable to set tcs"
+    assert found.complaint == "pairsim/a: it broke"
 
 
 def test_a_removed_fault_counts_as_injected_if_it_was_in_all_its_pods() -> None:

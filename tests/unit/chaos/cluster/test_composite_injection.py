@@ -172,6 +172,20 @@ async def test_a_template_that_runs_twice_needs_two_injections(cluster: FakeClus
         await wait(injection)
 
 
+async def test_a_workflow_whose_tasks_skip_all_faults_is_an_error(cluster: FakeCluster) -> None:
+    branching = (
+        "  entry: look\n  templates:\n    - name: look\n      templateType: Task\n      deadline: 9s\n"
+        "      task: {container: {name: look, image: any}}\n"
+        "      conditionalBranches: [{target: kill, expression: exitCode == 0}]\n"
+        f"    - {{name: kill, templateType: PodChaos, deadline: 9s, podChaos: {KILL}}}\n"
+    )
+    injection, mesh = await start(cluster, experiment("Workflow", branching))
+    mesh.node("look", "Task")
+    mesh.accomplish()
+    with pytest.raises(WorldError, match=r"^no fault of the workflow was injected"):
+        await wait(injection)
+
+
 async def test_faults_of_others_do_not_count(cluster: FakeCluster) -> None:
     injection, mesh = await start(cluster, WORKFLOW)
     other = cluster.put("workflows", "other")

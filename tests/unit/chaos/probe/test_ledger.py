@@ -19,7 +19,7 @@ def test_an_acknowledged_spawn_that_is_missing_is_lost() -> None:
     answer(ledger, [first, second])
     result = ledger.reconcile([first.entity], ledger.expectation())
     assert result.lost == (second.entity,)
-    assert (result.acknowledged, result.unknown) == (2, 0)
+    assert (ledger.acknowledged, result.unknown) == (2, 0)
 
 
 def test_nothing_is_expected_of_unanswered_commands() -> None:

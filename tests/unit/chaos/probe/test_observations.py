@@ -118,3 +118,13 @@ def test_availability_finds_the_pause_around_a_moment() -> None:
     assert availability.longest_pause == pytest.approx(1.25)
     assert availability.share(1.0) == pytest.approx(0.4)
     assert availability.silence(2.0) == pytest.approx(1.25)
+
+
+def test_an_area_that_acknowledges_nothing_after_a_fault_is_silent_since_then() -> None:
+    availability = Availability(0.0)
+    availability.on_acknowledged(1.0)
+    assert not availability.silent_since_fault  # there was no fault
+    availability.on_fault(2.0)
+    assert availability.silent_since_fault
+    availability.on_acknowledged(3.0)
+    assert not availability.silent_since_fault

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from pairsim.model.geometry import Box
 from pairsim_chaos.experiment.model import Experiment
-from pairsim_chaos.run.runner import Runner, RunTiming
-from pairsim_chaos.target import Target, WorldError
+from pairsim_chaos.run.runner import Runner, RunTiming, title
+from pairsim_chaos.target import AreaView, Target, WorldError, WorldSnapshot
+from pairsim_chaos.verdict.checks import Outcome
 from tests.unit.chaos.cluster.fake_cluster import experiment
 
 KILL = experiment(
@@ -19,9 +23,10 @@ KILL = experiment(
 class FakeTarget:
     """A target and its only injection, which fails at the given steps."""
 
-    targets = ("a",)
+    injecting: Callable[[], bool]
 
-    def __init__(self, *, wait: str = "", recover: str = "") -> None:
+    def __init__(self, *, wait: str = "", recover: str = "", targets: tuple[str, ...] = ("a",)) -> None:
+        self.targets = targets
         self.reasons, self.done = {"wait": wait, "recover": recover}, list[str]()
 
     async def inject(self, _experiment: Experiment, _handler: object) -> FakeTarget:
@@ -35,12 +40,18 @@ class FakeTarget:
 
     def _do(self, step: str) -> None:
         self.done.append(step)
+        assert self.injecting()
         if self.reasons[step]:
             raise WorldError(self.reasons[step])
 
 
-async def inject(target: FakeTarget) -> tuple[str, ...]:
-    return await Runner(cast("Target", target), timing=RunTiming(), log=lambda _sentence: None)._inject(KILL)
+async def inject(target: FakeTarget, log: Callable[[str], None] = lambda _sentence: None) -> tuple[str, ...]:
+    runner = Runner(cast("Target", target), timing=RunTiming(), log=log)
+    target.injecting = lambda: runner.injecting
+    try:
+        return await runner._inject(KILL, "kill")
+    finally:
+        assert not runner.injecting
 
 
 async def test_a_fault_is_awaited_and_removed() -> None:
@@ -61,3 +72,60 @@ async def test_a_failed_fault_is_removed_and_its_error_comes_first(target: FakeT
     with pytest.raises(WorldError, match=f"^{message}$"):
         await inject(target)
     assert target.done == ["wait", "recover"]
+
+
+@pytest.mark.parametrize(("targets", "sentence"), [(("a", "b"), "kill: injected into a, b"), ((), "kill: started")])
+async def test_the_progress_names_targets_only_if_they_are_known(targets: tuple[str, ...], sentence: str) -> None:
+    sentences: list[str] = []
+    await inject(FakeTarget(targets=targets), sentences.append)
+    assert sentences == [sentence]
+
+
+def test_an_experiment_without_a_name_is_called_after_its_file() -> None:
+    unnamed = experiment(
+        "PodChaos",
+        "  action: pod-kill\n  mode: one\n  selector: {labelSelectors: {pairsim.io/role: active}}\n",
+        "{generateName: it-}",
+    )
+    assert title(unnamed, Path("files/kill.yaml")) == "kill (line 1)"
+    assert title(KILL, Path("files/kill.yaml")) == "it"
+
+
+class UnhealthyTarget:
+    """A target without a healthy world."""
+
+    def __init__(self, snapshot: WorldSnapshot | WorldError) -> None:
+        self._snapshot = snapshot
+
+    async def unsupported_reason(self, _experiment: Experiment) -> str:
+        return ""
+
+    async def snapshot(self) -> WorldSnapshot:
+        if isinstance(self._snapshot, WorldError):
+            raise self._snapshot
+        return self._snapshot
+
+
+LAME = AreaView(
+    "west", "physics", Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), redundant=False, redundancy_gap="b is joining"
+)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "reason"),
+    [
+        (WorldSnapshot((LAME,), ()), "the world was not redundant before it: west: b is joining"),
+        (WorldSnapshot((), ()), "the world has no areas"),
+        (WorldError("no permission"), "the world could not be observed before it: no permission"),
+    ],
+)
+async def test_a_fault_is_not_injected_into_an_unhealthy_world(
+    snapshot: WorldSnapshot | WorldError, reason: str
+) -> None:
+    timing = RunTiming(recovery_timeout=0.01)
+    runner = Runner(cast("Target", UnhealthyTarget(snapshot)), timing=timing, log=lambda _sentence: None)
+    verdict = await runner.run(KILL, Path("kill.yaml"))
+    assert (verdict.outcome, verdict.failed) == (
+        Outcome.NO_VERDICT,
+        f"the fault was not injected because {reason}",
+    )

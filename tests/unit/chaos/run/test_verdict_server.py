@@ -13,7 +13,7 @@ from pairsim_chaos.probe.probe import Probe
 from pairsim_chaos.run.verdict_server import FRESH_SECONDS, LiveVerdict, VerdictServer
 from pairsim_chaos.target import Target
 from pairsim_chaos.verdict.checks import checks
-from tests.unit.chaos.verdict.test_checks_and_report import bad, findings, reconciliation
+from tests.unit.chaos.verdict.test_checks_and_report import bad, findings
 
 GOOD = checks([findings()], "")
 
@@ -55,7 +55,7 @@ async def test_the_status_shows_the_current_verdict(monkeypatch: pytest.MonkeyPa
     [
         [],
         [findings(reconciliation=None, unread_reason="nobody answers")],
-        [findings(reconciliation=reconciliation(acknowledged=0))],
+        [findings(acknowledged=0)],
         [findings(), findings(area="east", digests_compared=0)],
         [findings(frames=0)],
         [findings(active_reports=0)],

@@ -15,8 +15,8 @@ from pairsim_chaos.probe.area_evidence import AreaFindings
 from pairsim_chaos.probe.ledger import Reconciliation
 from pairsim_chaos.probe.observations import ObservedTakeover
 from pairsim_chaos.probe.violations import Violations
-from pairsim_chaos.verdict.checks import Verdict, checks, takeovers
-from pairsim_chaos.verdict.report import as_json, as_junit, explanations, summary, table
+from pairsim_chaos.verdict.checks import Outcome, Verdict, checks, takeovers
+from pairsim_chaos.verdict.report import as_json, as_junit, explanations, in_short, summary, table
 
 
 def bad(sentence: str = "a violation was seen") -> Violations:
@@ -26,13 +26,14 @@ def bad(sentence: str = "a violation was seen") -> Violations:
 
 
 def reconciliation(**changes: object) -> Reconciliation:
-    good = Reconciliation(acknowledged=100, unknown=0, lost=(), revived=(), doubled=(), refused=Violations())
+    good = Reconciliation(unknown=0, lost=(), revived=(), doubled=(), refused=Violations())
     return msgspec.structs.replace(good, **changes)
 
 
 def findings(**changes: object) -> AreaFindings:
     good = AreaFindings(
-        area="west", reconciliation=reconciliation(), unread_reason="", frames=50, undone_ticks=Violations(),
+        area="west", acknowledged=100, silent_since_fault=False,
+        reconciliation=reconciliation(), unread_reason="", frames=50, undone_ticks=Violations(),
         double_actives=Violations(), active_reports=9, double_labels=Violations(), label_observations=30,
         digests_compared=20, unequal_digests=Violations(), divergences=Violations(), availability=0.98,
         longest_pause=0.2, takeovers=((ObservedTakeover(1.0, 2, "a", "b"), 0.2),),
@@ -50,7 +51,8 @@ def test_all_invariants_hold_in_a_good_run() -> None:
     ("changes", "name", "violated"),
     [
         ({"reconciliation": reconciliation(lost=(7,))}, "no acknowledged command is lost", True),
-        ({"reconciliation": reconciliation(acknowledged=0)}, "no acknowledged command is lost", False),
+        ({"acknowledged": 0}, "no acknowledged command is lost", False),
+        ({"silent_since_fault": True}, "no acknowledged command is lost", False),
         ({"reconciliation": reconciliation(doubled=(7,))}, "nothing is done twice", True),
         ({"reconciliation": reconciliation(revived=(7,))}, "nothing is done twice", True),
         ({"reconciliation": reconciliation(refused=bad())}, "nothing is done twice", True),
@@ -92,6 +94,47 @@ def test_the_figure_of_a_check_counts_every_kind_of_violation(
     assert found[name] == figure
 
 
+@pytest.mark.parametrize(
+    ("changes", "lost", "wrong"),
+    [
+        ({}, "0 of 200 lost", "0 wrong"),
+        ({"reconciliation": None}, "- of 200 lost", "- wrong"),
+        ({"reconciliation": reconciliation(lost=(7,))}, "1 of 200 lost", "0 wrong"),
+    ],
+)
+def test_the_figure_of_a_state_that_cannot_be_compared_is_unknown(
+    changes: dict[str, object], lost: str, wrong: str
+) -> None:
+    found = {check.name: check.figure for check in checks([findings(), findings(area="east", **changes)], "")}
+    assert (found["no acknowledged command is lost"], found["nothing is done twice"]) == (lost, wrong)
+
+
+def test_the_table_shows_no_loss_where_the_state_cannot_be_compared() -> None:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(table([Verdict(experiment="gone", made=True, checks=checks([findings(reconciliation=None)], ""))]))
+    (line,) = (line for line in console.export_text().splitlines() if "│" in line)
+    assert [cell.strip() for cell in line.split("│")[2:5]] == ["NOT HELD", "100", "-"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        (0, "held"),
+        (1, "NOT HELD"),
+        (2, "not supported here: there is no clock"),
+        (3, "NOT HELD"),
+        (4, "NO VERDICT: no world answers"),
+    ],
+)
+def test_the_progress_has_the_words_of_the_table(verdict: int, sentence: str) -> None:
+    assert in_short(VERDICTS[verdict]) == sentence
+
+
+def test_an_experiment_without_checks_has_not_held() -> None:
+    assert Verdict(experiment="empty", made=True).outcome is Outcome.NO_VERDICT
+    assert not Verdict(experiment="empty").held
+
+
 def test_an_unreadable_state_proves_neither_durability_nor_conservation() -> None:
     found = checks([findings(reconciliation=None, unread_reason="nobody answers")], "")
     failed = {check.name for check in found if not check.held}
@@ -120,12 +163,12 @@ VERDICTS = [
 
 
 def test_the_table_and_the_sentences_name_failures_and_reasons() -> None:
-    assert summary(VERDICTS) == "4 experiments: 2 NOT HELD, 1 WITHOUT A VERDICT, 1 not supported here"
+    assert summary(VERDICTS) == "4 experiments: 2 NOT HELD, 1 NO VERDICT, 1 not supported here"
     assert explanations(VERDICTS) == [
         "bad: NOT HELD: no acknowledged command is lost: west: 2 entities (7, 8) missing from the state",
         "missing: not supported here: there is no clock",
-        "broken: FAILED: no end",
-        "lonely: FAILED: no world answers",
+        "broken: NOT HELD: no end",
+        "lonely: NO VERDICT: no world answers",
     ]
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(table(VERDICTS))
@@ -157,7 +200,7 @@ def test_the_exit_code_and_the_document_show_whether_experiments_ran_and_held(
 def test_the_json_document_has_the_same_results() -> None:
     document = json.loads(as_json(VERDICTS))
     assert document["held"] is False
-    assert [each["held"] for each in document["experiments"]] == [True, False, True, False, False]
+    assert [each["held"] for each in document["experiments"]] == [True, False, False, False, False]
     assert document["experiments"][0]["takeovers"] == [
         {"area": "west", "term": 2, "before": "a", "after": "b", "pause": 0.2}
     ]

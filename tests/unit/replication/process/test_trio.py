@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.commands import Command, Status
+from pairsim.model.simulation.error_location import error_with_location
+from pairsim.model.simulation.simulator import Batch
+from pairsim.model.state.table import Table
 from pairsim.model.status import Role
 from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.process.witness import WitnessProcess
 from pairsim.replication.service import Committed, NotActiveError, RefusedError, ReplicaError
 from tests import builders
 from tests.harness import spec
+from tests.unit.model.counting import Counting
 from tests.unit.replication.process.processes import settings
 
 TIMEOUT_SECONDS = 60.0
@@ -32,14 +39,15 @@ def until(condition: Callable[[], object]) -> None:
 class ThreadedTrio:
     """The processes `a`, `b` and `c` (a spare at first) and the witness `w`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, area: AreaSpec | None = None) -> None:
+        self._area = area or spec(entities=20)
         self._settings = {name: settings(name, folder / name) for name in "abcw"}
         self.simulators = {name: SimulatorProcess(self._settings[name]) for name in "abc"}
         self.witness = WitnessProcess(self._settings["w"])
 
     def assignment(self, generation: int, first: str, second: str, joins: tuple[str, ...] = ()) -> Assignment:
         members = (builders.member(name, peer=self._settings[name].peer) for name in (first, second, "w"))
-        return builders.assignment(*members, spec=spec(entities=20), generation=generation, joins=joins)
+        return builders.assignment(*members, spec=self._area, generation=generation, joins=joins)
 
     def assign(self, assignment: Assignment) -> None:
         for member in assignment.replicas:
@@ -120,3 +128,47 @@ def test_a_replaced_member_retires_and_a_restarted_member_returns(trio: Threaded
         process.release("area")
     assert {process.status().role for process in trio.simulators.values()} == {Role.SPARE}
     assert trio.witness.status().areas == ()
+
+
+class Failing(Counting):
+    """A simulator that raises for one of its commands."""
+
+    def step(self, table: Table, batch: Batch, tick: int, rng: np.random.Generator) -> None:
+        if batch.commands:
+            raise KeyError(batch.commands[0].op)
+
+    def perceive(self, table: Table, tick: int) -> Iterable[Command]:
+        return ()
+
+
+def test_both_replicas_report_the_tick_and_the_command_for_which_step_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(
+        "pairsim.replication.process.area_runtime.exit_process",
+        lambda what, error, own, during: reported.append((what, error_with_location(error, own), during)),
+    )
+    simulator = f"{__name__}:Failing"
+    trio = ThreadedTrio(tmp_path, spec(entities=20, simulator=simulator))
+    try:
+        trio.assign(trio.assignment(1, "a", "b"))
+        until(trio.active)
+        active = trio.active()
+        assert active is not None
+        trio.simulators[active].submit([Command("9f", "add", 7, {"amount": 1.0})], lambda _answer: None)
+        until(lambda: reported)
+        until(lambda: min(p.status().tick for n, p in trio.simulators.items() if n in "ab") >= tick_of(reported[0]))
+        trio.simulators[active].close()
+        until(lambda: len(reported) == 2)
+    finally:
+        trio.close()
+    line = inspect.getsourcelines(Failing.step)[1] + 2
+    for what, error, during in reported:
+        assert what == f"the simulator {simulator} raised"
+        assert error == f"KeyError: 'add' at {__file__}:{line}"
+        assert during == f"tick {tick_of(reported[0])}, with command 9f (add of entity 7)"
+
+
+def tick_of(report: tuple[str, str, str]) -> int:
+    return int(report[2].split()[1].rstrip(","))

@@ -15,6 +15,7 @@ from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Open, Tick, encode_record
 from pairsim.replication.sync.self_check import INTERVAL_TICKS, SelfCheck
+from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
 from tests.harness import spec
 from tests.unit.replication.log.test_tick_log import new
@@ -56,7 +57,7 @@ class CheckedPair:
         self.log.apply(encode_record(Open(1)))
         self.state.table.spawn(np.arange(3, dtype=np.int64), {})
         self.state.mark_tick(0)
-        self.check = SelfCheck(self.spec, passive, self.log, self.state)
+        self.check = SelfCheck(SimulatorCalls(self.spec, passive), self.log, self.state)
 
     def tick(self, number: int, base: int | None = None) -> None:
         command = Command(f"c{number}", "set", 2, {"value": float(number)})

@@ -118,3 +118,10 @@ def test_digests_are_read_while_another_thread_adds_some() -> None:
     assert state.digest_text(98) == ""
     state.unconfirmed_term = 1
     assert state.digest_text(99) == ""
+
+
+def test_a_read_ends_in_time_although_a_tick_does_not() -> None:
+    log, state = new(), state_at(1)
+    apply(log, Open(1), tick(1, 1))
+    with state.lock, pytest.raises(TimeoutError, match="a tick is being computed"):
+        state.read(lambda _table, published: published, log, 0.05)

@@ -1,0 +1,134 @@
+"""The calls of a simulator's code in the replica thread: which one is under way, since when, and with which commands.
+
+A step that never returns keeps its replica from working, while its Raft thread goes on as if nothing had happened. So
+the Raft thread observes the calls, and a call that takes too long is logged and becomes a part of the status. When a
+call raises, it stays the current one, so that the report of the error can name its tick and its commands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import structlog
+
+from pairsim.model.area import AreaSpec
+from pairsim.model.commands import Command
+from pairsim.model.simulation.simulator import Simulator
+from pairsim.model.simulation.tick import advance
+from pairsim.model.state.table import Table
+from pairsim.model.status import SimulatorPhase, SimulatorState
+from pairsim.replication.clock import monotonic
+
+log = structlog.get_logger()
+
+STUCK_AFTER_SECONDS = 2.0
+"""Seconds after which a call counts as stuck."""
+
+_STUCK_FACTOR = 3.0
+"""A call also has to take this many times as long as the one before: a large area may need seconds for each tick."""
+
+_MAX_TURN_SECONDS = 0.5
+"""The most that counts of the time between two observations: while the whole process stood still, no call was stuck."""
+
+_MAX_COMMANDS_SHOWN = 3
+
+
+class SimulatorCall(msgspec.Struct, frozen=True):
+    """A call of a simulator's code.
+
+    Attributes:
+        method: `step` or `perceive`.
+        tick: The tick that it computes.
+        commands: The commands of the tick; none for `perceive`.
+        began: When it began, in monotonic seconds.
+    """
+
+    method: str
+    tick: int
+    commands: Sequence[Command]
+    began: float
+
+    @property
+    def phrase(self) -> str:
+        """The call in words, such as "tick 812, with command 9f (push of entity 7)"."""
+        if self.method != "step":
+            return f"tick {self.tick}, in {self.method}"
+        return f"tick {self.tick}, {commands_phrase(self.commands)}"
+
+
+def commands_phrase(commands: Sequence[Command]) -> str:
+    """Returns the first commands of a tick in words, and how many more there are."""
+    shown = [f"{command.id} ({command.op} of entity {command.entity})" for command in commands[:_MAX_COMMANDS_SHOWN]]
+    if not shown:
+        return "without commands"
+    more = f" and {len(commands) - len(shown)} more" if len(commands) > len(shown) else ""
+    return f"with command{'s' if len(commands) > 1 else ''} {', '.join(shown)}{more}"
+
+
+class SimulatorCalls:
+    """The calls for one area. The replica thread makes them, the Raft thread observes them, any thread reads.
+
+    Attributes:
+        current: The call that is under way, or the one that raised; None between calls.
+    """
+
+    def __init__(self, spec: AreaSpec, simulator: Simulator) -> None:
+        """Starts without a call."""
+        self.current: SimulatorCall | None = None
+        self._spec, self._simulator = spec, simulator
+        self._last_seconds = 0.0
+        self._observed: SimulatorCall | None = None
+        self._observed_at = self._observed_seconds = 0.0
+        self._stuck: SimulatorCall | None = None
+
+    # --- replica thread
+
+    def advance(self, table: Table, commands: Sequence[Command], tick: int) -> dict[int, str]:
+        """Advances a table from tick - 1 to `tick`, as `pairsim.model.simulation.tick.advance` does."""
+        with self.under_way("step", tick, commands):
+            return advance(self._simulator, table, commands, tick, self._spec)
+
+    @contextlib.contextmanager
+    def under_way(self, method: str, tick: int, commands: Sequence[Command] = ()) -> Iterator[None]:
+        """Marks a call of the simulator's code as under way; it stays marked if the body raises."""
+        call = self.current = SimulatorCall(method, tick, commands, monotonic())
+        yield
+        self._last_seconds = monotonic() - call.began
+        self.current = None
+
+    def forget(self) -> None:
+        """Forgets a call that raised, when its replica works on."""
+        self.current = None
+
+    # --- Raft thread
+
+    def observe(self, now: float) -> bool:
+        """Returns whether the current call is stuck, and logs when a call begins or ceases to be stuck."""
+        call = self.current
+        if call is None or call is not self._observed:
+            self._observed, self._observed_seconds = call, 0.0
+        else:
+            self._observed_seconds += min(now - self._observed_at, _MAX_TURN_SECONDS)
+        self._observed_at = now
+        stuck = self._observed_seconds >= max(STUCK_AFTER_SECONDS, _STUCK_FACTOR * self._last_seconds)
+        before, self._stuck = self._stuck, call if stuck else None
+        if call is not None and self._stuck is not before and stuck:
+            log.error(
+                "the simulator does not return from a call",
+                method=call.method, tick=call.tick, commands=commands_phrase(call.commands),
+                seconds=round(now - call.began, 1),
+            )  # fmt: skip
+        elif before is not None and not stuck:
+            log.warning("the simulator returned from the call", method=before.method, tick=before.tick)
+        return stuck
+
+    # --- any thread
+
+    def state(self, now: float) -> SimulatorState | None:
+        """Returns what the status says about a stuck call; None while the simulator works."""
+        call = self._stuck
+        if call is None or call is not self.current:
+            return None
+        return SimulatorState(self._spec.area, SimulatorPhase.STUCK, round(now - call.began, 1), call.phrase)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
@@ -25,6 +24,7 @@ from pairsim.replication.raft.storage import JournalError
 from pairsim.replication.service import SimulatorError
 from pairsim.settings import ProcessSettings
 from pairsim.system.output import use_reliable_output
+from pairsim.system.port_users import port_user
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -130,11 +130,12 @@ def simulator(**options: object) -> None:
     """Runs one simulator process. It is a spare until the controller assigns it an area."""
     with _prepared_process(options) as settings:
         from pairsim.replication.process.simulator import SimulatorProcess  # noqa: PLC0415
+        from pairsim.server.event_loop import run  # noqa: PLC0415
         from pairsim.server.run import run_simulator  # noqa: PLC0415 - a failed start need not load it
 
         host = SimulatorProcess(settings)
         try:
-            asyncio.run(run_simulator(settings, host))
+            run(run_simulator(settings, host))
         finally:
             host.close()
 
@@ -145,11 +146,12 @@ def witness(**options: object) -> None:
     """Runs one witness process, the third vote of many areas."""
     with _prepared_process(options) as settings:
         from pairsim.replication.process.witness import WitnessProcess  # noqa: PLC0415
+        from pairsim.server.event_loop import run  # noqa: PLC0415
         from pairsim.server.run import run_witness  # noqa: PLC0415 - a failed start need not load it
 
         port = WitnessProcess(settings)
         try:
-            asyncio.run(run_witness(settings, port))
+            run(run_witness(settings, port))
         finally:
             port.close()
 
@@ -187,7 +189,7 @@ def _address_error(error: OSError, settings: ProcessSettings) -> str:
         if repr((host, port)) not in str(error):
             continue
         if error.errno == errno.EADDRINUSE:
-            return f"another program listens at {address}: give another address with {option}"
+            return f"{address} is taken by {port_user(host, port)}: give another address with {option}"
         if error.errno == errno.EADDRNOTAVAIL:
             return f"{host} is not an address of this machine: give another one with {option}"
     if isinstance(error, socket.gaierror):

@@ -6,6 +6,7 @@ each member does whatever is missing to make it true.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -60,6 +61,35 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Returns the two replicas and the witness."""
         return (*self.replicas, self.witness)
 
+    def has_members_of(self, other: Assignment) -> bool:
+        """Returns whether both are the same generation of one area with the same members, whatever their addresses."""
+        return (self.spec.area, self.generation, self.witness.replica, {m.replica for m in self.replicas}) == (
+            other.spec.area,
+            other.generation,
+            other.witness.replica,
+            {m.replica for m in other.replicas},
+        )
+
+    def readdressed(self, known: Iterable[Member]) -> Assignment:
+        """Returns the same generation with the addresses of the members in `known`; other members keep theirs.
+
+        An address may have passed from a member to another one. The member that is not in `known`, or comes later, gets
+        an address then that can never be in use.
+        """
+        present = {m.replica: m for m in known}
+        found: dict[str, Member] = {}
+        for member in sorted(self.members(), key=lambda m: m.replica not in present):
+            now = present.get(member.replica, member)
+            taken = {other.peer for other in found.values()}
+            found[member.replica] = unreachable_member(member.replica) if now.peer in taken else now
+        first, second, third = (found[m.replica] for m in self.members())
+        return msgspec.structs.replace(self, replicas=(first, second), witness=third)
+
     def member(self, replica: str) -> Member | None:
         """Returns the member of that name, or None."""
         return next((m for m in self.members() if m.replica == replica), None)
+
+
+def unreachable_member(replica: str) -> Member:
+    """Returns a member of which no address is known: its addresses can never be in use."""
+    return Member(replica=replica, peer=f"{replica}.invalid:1", url=f"http://{replica}.invalid")

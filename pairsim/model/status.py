@@ -84,6 +84,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         entities: The number of entities in its state.
         leader: The name of the active, or None while the area has no active.
         members: The names of the three members.
+        addresses: The peer addresses of the members as this replica knows them, in the order of `members`.
         in_sync: Whether this replica could take over with what it has.
         peer_in_sync: On the active, whether the passive could take over; elsewhere False.
         started_at: When the process started, Unix time in seconds.
@@ -125,6 +126,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     tick_ms: float = 0.0
     problem: str = ""
     outside: int = 0
+    addresses: tuple[str, ...] = ()
     simulator: SimulatorState | None = None
 
     @property
@@ -156,6 +158,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             self.tick > 0,
             self.pace < SLOW_PACE,
             self.problem,
+            self.addresses,
             self.simulator is not None and (self.simulator.area, self.simulator.phase, self.simulator.about),
         )
 
@@ -170,6 +173,7 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
         tick: The newest committed tick that the witness knows.
         leader: The name of the active, or None while the area has no active.
         members: The names of the three members.
+        addresses: The peer addresses of the members as the witness knows them, in the order of `members`.
         votes: Whether the witness votes. A new witness does not vote at once, because it may have given a vote that it
             has forgotten, and that vote must not count twice.
     """
@@ -181,10 +185,20 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
     leader: str | None
     members: tuple[str, ...]
     votes: bool = True
+    addresses: tuple[str, ...] = ()
 
     def significant(self) -> Hashable:
         """Returns everything in the group that decisions and verdicts depend on; of the tick, whether there was one."""
-        return self.area, self.generation, self.term, self.leader, self.members, self.votes, self.tick > 0
+        return (
+            self.area,
+            self.generation,
+            self.term,
+            self.leader,
+            self.members,
+            self.votes,
+            self.tick > 0,
+            self.addresses,
+        )
 
 
 class WitnessStatus(msgspec.Struct, frozen=True, kw_only=True):

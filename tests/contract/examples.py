@@ -26,10 +26,11 @@ STATUS = {
     "tick": 10, "synced_tick": 9, "digest": "00000000000000ff", "entities": 3, "leader": "a",
     "members": ["a", "b", "w"], "in_sync": True, "peer_in_sync": True, "started_at": 1.5, "pid": 7,
     "peer": "127.0.0.1:1", "divergences": 0, "leaving": False, "succession": "it handed over", "pace": 1.0,
-    "tick_ms": 2.5, "problem": "",
+    "tick_ms": 2.5, "problem": "", "addresses": ["a:1", "b:2", "w:3"],
 }  # fmt: skip
 GROUP = {
     "area": "north", "generation": 1, "term": 2, "tick": 10, "leader": None, "members": ["a", "b", "w"], "votes": True,
+    "addresses": ["a:1", "b:2", "w:3"],
 }  # fmt: skip
 REPLICA = {
     "replica": "a", "role": "active", "term": 2, "tick": 10, "lag_ticks": 1, "entities": 3,
@@ -99,7 +100,7 @@ JSON: dict[str, object] = {
     "order to start a process": {"process": "a"},
     "console: event": {
         "number": 1, "at": 2.0, "area": "north", "kind": "takeover", "replica": "a", "before": "b", "term": 2,
-        "tick": 10, "seconds": 0.5, "about": "why",
+        "tick": 10, "seconds": 0.5, "about": "why", "sentence": "a is active in place of b (why)",
     },
     "console: sample": {"area": "north", "tick": 10, "points": [1.0, 2.0], "entities": 1},
     "line of a backup": {**COMMAND, "op": "spawn"},

@@ -121,26 +121,25 @@ def _condition(kind: str, status: str = "True", reason: str = "Because") -> Obje
 
 
 def events() -> dict[str, object]:
-    """Returns the reasons of the events between two statuses of an Area, and which of them are warnings."""
+    """Returns the reasons of the events about an Area, and which of them are warnings."""
     none: Object = {}
     founded = {"assignment": examples.STORED | {"generation": 1, "joins": []}}
     second, adopted = {"assignment": examples.STORED}, {"assignment": examples.STORED | {"joins": []}}
-    change = examples.AREA_STATUS["lastTakeover"]
-    assert isinstance(change, dict)
     steps: dict[str, tuple[Object, Object]] = {
         "founded": (none, founded),
         "replacing": (founded, second),
         "adopted": (founded, adopted),
         "released": (founded, none),
         "backed up": (none, {"backup": "x"}),
-        "takeover": (none, {"lastTakeover": change}),
-        "switchover": (none, {"lastTakeover": change | {"reason": "Switchover"}}),
     }
-    for kind in ("Ready", "Redundant"):
-        good, bad = ({"conditions": [_condition(kind, status)]} for status in ("True", "False"))
-        steps |= {kind: (bad, good), f"not {kind}": (good, bad)}
     plain = {"conditions": [_condition("Degraded", "False", "Whole")]}
     for reason in ("Waiting", "Slow", "Paused", "Repairing"):
         steps[reason] = plain, {"conditions": [_condition("Degraded", "True", reason)]}
     steps["resumed"] = steps["Paused"][1], plain
-    return {name: product_cluster.told(*step) for name, step in steps.items()}
+    entries = {
+        "takeover": "takeover", "switchover": "switchover", "Ready": "founded", "not Ready": "standstill",
+        "Ready again": "resumed", "Redundant": "redundant", "not Redundant": "lost", "Redundant again": "restored",
+        "diverged": "diverged",
+    }  # fmt: skip
+    told = {name: product_cluster.told(*step) for name, step in steps.items()}
+    return told | {name: product_cluster.entry_told(kind) for name, kind in entries.items()}

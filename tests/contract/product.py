@@ -43,7 +43,6 @@ from pairsim_chaos.verdict.checks import Verdict
 from pairsim_chaos.verdict.report import as_json, as_junit
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.cli.main import probes
-from pairsim_controller.console.history import Event
 from pairsim_controller.console.sampling import Sample
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, PlaneStatus, StoredAssignment, body_of
 from pairsim_controller.kube.manager import Manager, new_secret
@@ -53,6 +52,8 @@ from pairsim_controller.local.api import AreaAction, world_app
 from pairsim_controller.local.process import ProcessSpec
 from pairsim_controller.local.processes_api import EndProcessRequest, StartProcessRequest
 from pairsim_controller.local.world import LocalWorld
+from pairsim_controller.story.entry import HistoryEntry
+from pairsim_controller.story.history import History
 from tests.unit.controller.local_worlds import local_world
 from tests.unit.manifests.rendered import build as kustomized
 from tests.unit.monitoring.exposed import GROUP, everything
@@ -88,7 +89,7 @@ JSON_DOCUMENTS: dict[str, object] = {
     "order to kill or to switch over": AreaAction,
     "order to end a process": EndProcessRequest,
     "order to start a process": StartProcessRequest,
-    "console: event": Event,
+    "console: event": HistoryEntry,
     "console: sample": Sample,
     "line of a backup": Command,
     "status of an Area": AreaStatus,
@@ -209,7 +210,7 @@ def controller(*, ready: bool) -> web.Application:
 
 def controller_console() -> web.Application:
     """Returns the console of a controller that waits for the Lease."""
-    return console_app(cast("Manager", SimpleNamespace(cluster=None)))
+    return console_app(cast("Manager", SimpleNamespace(cluster=None, history=History())))
 
 
 def local_service(world: LocalWorld) -> web.Application:

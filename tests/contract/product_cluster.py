@@ -23,8 +23,10 @@ from pairsim_controller.kube.api.writes import KubeApi
 from pairsim_controller.kube.plane_reconciler import plane_status
 from pairsim_controller.kube.pods import label_patch
 from pairsim_controller.kube.status.conditions import area_status
-from pairsim_controller.kube.status.status_events import events_between
+from pairsim_controller.kube.status.status_events import event_of, events_between
 from pairsim_controller.plan.view import Kind, Label, Report, View
+from pairsim_controller.story.entry import EntryKind, plain_entry
+from pairsim_controller.story.membership import membership_entry
 from tests.contract.product_bytes import lease_name
 from tests.unit.controller.builders import assignment, dead, pair, process, replica, silent, spare, view
 
@@ -110,9 +112,16 @@ def kinds() -> list[str]:
 
 def told(before: Body, after: Body) -> list[tuple[str, bool]]:
     """Returns the events between two statuses: each reason, and whether it is a warning."""
-    return [
-        (s.reason, s.warning) for s in events_between(*(msgspec.convert(one, AreaStatus) for one in (before, after)))
-    ]
+    statuses = [msgspec.convert(one, AreaStatus) for one in (before, after)]
+    entry = membership_entry("north", statuses[0].assignment, statuses[1].assignment, 0.0)
+    members = [event] if entry is not None and (event := event_of(entry)) is not None else []
+    return [(s.reason, s.warning) for s in (*members, *events_between(*statuses))]
+
+
+def entry_told(kind: str) -> list[tuple[str, bool]]:
+    """Returns the event that an entry of the history becomes: its reason, and whether it is a warning."""
+    event = event_of(plain_entry(cast("EntryKind", kind), "north", "a sentence", 0.0))
+    return [(event.reason, event.warning)] if event is not None else []
 
 
 def conditions() -> dict[str, list[tuple[str, str, str]]]:

@@ -67,7 +67,9 @@ async def streams(folder: Path) -> dict[str, object]:
         "console of a controller": await _first(product.controller_console(), "/v1/console"),
     }
     async with product.local_world(folder) as made:
-        await made.known()
+        async with asyncio.timeout(10):
+            while not made.announced:  # the history has an entry
+                await asyncio.sleep(0.005)
         found["console of a local world"] = await _first(product.local_service(made.world), "/v1/console")
     return found
 

@@ -113,6 +113,9 @@ class SimGroupResources:
     def has_journal(self, generation: int) -> bool:
         return generation in self.storages
 
+    def redirect(self, assignment: Assignment) -> None:
+        """Does nothing: the simulated network knows its processes by name."""
+
     def save_assignment(self, assignment: Assignment) -> None:
         self.saved = self.assignments[assignment.generation] = assignment
 

@@ -12,7 +12,6 @@ from pairsim.client import ClientError
 from pairsim.model.world_status import WorldStatus
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
-from pairsim_controller.console.history import History
 from pairsim_controller.console.page import add_page
 from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, error_response
 from pairsim_controller.kube.manager import Manager
@@ -61,7 +60,7 @@ def console_app(manager: Manager) -> web.Application:
             return error_response(409, str(error))
 
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_console_errors(_UNKNOWN_PATH)])
-    feed = Feed(_ClusterSource(manager), History())
+    feed = Feed(_ClusterSource(manager), manager.history)
     add_page(app)
     feed.add_to(app)
     app.router.add_post("/v1/switchover", switchover)

@@ -1,39 +1,24 @@
-"""The progress messages of `pairsim up`: when an area becomes redundant, and why it is not redundant for a while."""
+"""When a world is ready: every area has been redundant once."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 
-from pairsim.model.world_status import AreaStatusView, WorldStatus
-from pairsim_controller.reconcile.redundancy_tracker import RedundancyChange, RedundancyEvent, RedundancyTracker
+from pairsim_controller.story.entry import HistoryEntry
 
 
-class ProgressReporter:
-    """Finds new messages in the statuses of a world. Sans-I/O; times are in seconds of any clock that goes forward."""
+class ReadinessReporter:
+    """Reads the history of a world, and says once that every area has been redundant."""
 
-    def __init__(self, began: float, ready: str) -> None:
-        """Measures from `began`; `ready` is the message when every area has been redundant once."""
-        self._began, self._ready = began, ready
-        self._areas: defaultdict[str, RedundancyTracker] = defaultdict(RedundancyTracker)
-        self._redundant_once: set[str] = set()
+    def __init__(self, areas: Iterable[str], on_ready: Callable[[], None]) -> None:
+        """Waits for the areas of these names, and calls `on_ready` then; call `read` with each entry."""
+        self._waiting, self._on_ready = set(areas), on_ready
+        self._ready = False
 
-    def new_messages(self, status: WorldStatus, now: float) -> Iterator[str]:
-        """Yields the messages since the last call."""
-        for area in status.areas:
-            event = self._areas[area.area].observe(area, now)
-            if event is not None:
-                yield f"{area.area}: {self._message(area, event, now)}"
-        if self._ready and len(self._redundant_once) == len(status.areas):
-            yield self._ready
-            self._ready = ""
-
-    def _message(self, area: AreaStatusView, event: RedundancyEvent, now: float) -> str:
-        if event.change is RedundancyChange.LOST:
-            return f"not redundant for {event.seconds:.0f} s: {area.missing}"
-        names = " and ".join(f"{replica.replica} ({replica.role})" for replica in area.replicas)
-        pair = f"{names}, {max(replica.entities for replica in area.replicas)} entities"
-        if event.change is RedundancyChange.BEGUN:
-            self._redundant_once.add(area.area)
-            return f"redundant after {now - self._began:.2f} s: {pair}"
-        return f"redundant again after {event.seconds:.2f} s: {pair}" if event.seconds else f"redundant: {pair}"
+    def read(self, entry: HistoryEntry) -> None:
+        """Takes in an entry of the history."""
+        if entry.kind == "redundant":
+            self._waiting.discard(entry.area)
+        if not self._waiting and not self._ready:
+            self._ready = True
+            self._on_ready()

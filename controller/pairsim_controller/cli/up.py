@@ -8,7 +8,6 @@ import errno
 import logging
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,19 +23,22 @@ from pairsim.server.http.origins import AccessRules, parse_origin
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
 from pairsim.system.listening import listen
 from pairsim.system.output import print_line, use_reliable_output
-from pairsim_controller.cli.progress import ProgressReporter
+from pairsim.system.port_users import port_user
+from pairsim_controller.cli.progress import ReadinessReporter
 from pairsim_controller.cli.world_file import area_schema, read_world
-from pairsim_controller.console.history import History
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.data_folder import DataFolder, FolderError
 from pairsim_controller.local.netns import NetworkError, NetworkNamespaces
 from pairsim_controller.local.process_pool import PoolError, ProcessPool, recorded_network
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.local.world_status import world_status
+from pairsim_controller.story.entry import HistoryEntry
+from pairsim_controller.story.history import History
+from pairsim_controller.story.history_file import HistoryFile
 from pairsim_controller.timestamps import time_of_day
 
 _FIRST_UNPRIVILEGED_PORT = 1024
-_PROGRESS_POLL_SECONDS = 0.02
+_HISTORY_FILE = "history.jsonl"
 
 
 def _origins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ def _check_address(host: str, port: int) -> None:
 
 def _os_error_message(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken: give another one with --port"
+        return f"port {port} is taken by {port_user(host, port)}: give another one with --port"
     if isinstance(error, PermissionError) and port < _FIRST_UNPRIVILEGED_PORT:
         return f"port {port} needs root: give one of {_FIRST_UNPRIVILEGED_PORT} or above with --port"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
@@ -142,12 +144,17 @@ async def _run(
     networks: NetworkNamespaces | None,
 ) -> None:
     restore_child_reports()
-    stop, history = _StopRequest(), History()
+    file = HistoryFile(folder.path / _HISTORY_FILE)
+    history = History(file.read())
+    history.readers += (_print, file.write)
+    stop = _StopRequest(history)
     world: LocalWorld | None = None
 
+    def say(sentence: str) -> None:
+        history.note("world", "", sentence)
+
     def on_process_end(message: str) -> None:
-        _print(message)
-        history.add_ended(message, time.time())
+        history.note("ended", "", message)
 
     def on_process_change() -> None:
         if world is not None:
@@ -161,23 +168,24 @@ async def _run(
         options=[word for origin in allow_origins for word in ("--allow-origin", origin)],
         networks=networks,
     )
-    world = LocalWorld(areas, pool, folder, _print)
+    world = LocalWorld(areas, pool, folder, history)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
     access = AccessRules(frozenset({host.lower(), "localhost"}))  # pages of allowed origins must not kill processes
-    async with serve_app(world_app(world, history), format_address(host, port), access=access) as bound:
-        began = time.monotonic()
+    async with serve_app(world_app(world), format_address(host, port), access=access) as bound:
+        history.readers.append(
+            ReadinessReporter((a.area for a in areas), lambda: say(_ready_message(host, bound))).read
+        )
         pool.start(2 * len(areas) + spares, members=members)
-        _print(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")
+        say(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")
         loop = asyncio.create_task(world.run())
-        reporter = asyncio.create_task(_report_progress(world, host, bound, began))
         waiter = asyncio.create_task(stop.requested.wait())
-        tasks = (loop, reporter, waiter)
+        tasks = (loop, waiter)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.on_second = pool.kill
             hint = "; press Ctrl-C again to stop without waiting" if stop.by_key else ""
-            _print(f"stopping: every area is written to disk{hint}")
+            say(f"stopping: every area is written to disk{hint}")
             last = frozenset(
                 r.replica for area in world_status(world).areas for r in area.replicas if r.role == "active"
             )
@@ -185,10 +193,9 @@ async def _run(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await pool.stop(last)
-            _print("stopped")
-    for task in (loop, reporter):
-        if not task.cancelled():
-            task.result()  # raises the error of a task that failed
+            say("stopped")
+    if not loop.cancelled():
+        loop.result()  # raises the error of a loop that failed
 
 
 class _StopRequest:
@@ -200,7 +207,8 @@ class _StopRequest:
         on_second: Called by the second signal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: History) -> None:
+        self._history = history
         self.requested = asyncio.Event()
         self.by_key = False
         self.on_second: Callable[[], None] | None = None
@@ -209,21 +217,16 @@ class _StopRequest:
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self.requested.is_set() and self.on_second is not None:
-            _print("stopping at once")
+            self._history.note("world", "", "stopping at once")
             self.on_second()
         self.by_key = number == signal.SIGINT
         self.requested.set()
 
 
-async def _report_progress(world: LocalWorld, host: str, port: int, began: float) -> None:
+def _ready_message(host: str, port: int) -> str:
     options = f" --host {host}" * (host != HOST) + f" --port {port}" * (port != PORT)
-    ready = f"the world is ready: console at {http_url(host, port)}/, `pairsim status{options}`; Ctrl-C stops it"
-    reporter = ProgressReporter(began, ready)
-    while True:
-        for message in reporter.new_messages(world_status(world), time.monotonic()):
-            _print(message)
-        await asyncio.sleep(_PROGRESS_POLL_SECONDS)
+    return f"the world is ready: console at {http_url(host, port)}/, `pairsim status{options}`; Ctrl-C stops it"
 
 
-def _print(message: str) -> None:
-    print_line(f"{time_of_day(time.time())}  {message}")
+def _print(entry: HistoryEntry) -> None:
+    print_line(f"{time_of_day(entry.at)}  {entry.line}")

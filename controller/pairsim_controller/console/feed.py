@@ -17,11 +17,10 @@ from aiohttp import WSCloseCode, web
 
 from pairsim.model.world_status import AreaStatusView, WorldStatus
 from pairsim.server.http.websockets import WebSockets, run_pusher, send
-from pairsim_controller.console.history import History
 from pairsim_controller.console.sampling import Sample, Sampler
+from pairsim_controller.story.history import History
 
 MAX_VIEWERS = 8
-_POLL_SECONDS = 0.1
 _MIN_IDLE_SHARE = 20.0
 """The pause after a poll is at least this many times as long as the poll, so polls take at most 5 % of a core."""
 
@@ -69,7 +68,7 @@ class Feed:
     """The WebSocket endpoint for all viewers of a world."""
 
     def __init__(self, source: WorldSource, history: History) -> None:
-        """Shows `source` and adds what happens in it to `history`, once `add_to` has added it to an application."""
+        """Shows `source` and the entries of `history`, once `add_to` has added the endpoint to an application."""
         self._source, self._history = source, history
         self._viewers: set[ViewerOutbox] = set()
         # The world of a thousand areas is a large text, and a port may be forwarded to a far browser.
@@ -93,7 +92,7 @@ class Feed:
         await self._sockets.close()
 
     async def _running(self, _app: web.Application) -> AsyncIterator[None]:
-        """Polls the world while the application runs, so the timeline is complete before the first viewer comes."""
+        """Polls the world while the application runs."""
         polling = asyncio.create_task(self._poll())
         yield
         polling.cancel()
@@ -101,17 +100,13 @@ class Feed:
             await polling
 
     async def _poll(self) -> None:
-        published = 0.0
         try:
             while True:
-                now, began = time.time(), time.perf_counter()
-                world = self._source.world_status()
-                self._history.observe(world.areas, now)
-                if self._viewers and now - published >= 1 / _MAX_HZ:
-                    published = now
-                    self._publish(self._encode(world))
+                began = time.perf_counter()
+                if self._viewers:
+                    self._publish(self._encode(self._source.world_status()))
                 # A world of a thousand areas is polled less often: a poll takes its time from the reconciler.
-                await asyncio.sleep(max(_POLL_SECONDS, _MIN_IDLE_SHARE * (time.perf_counter() - began)))
+                await asyncio.sleep(max(1 / _MAX_HZ, _MIN_IDLE_SHARE * (time.perf_counter() - began)))
         finally:
             self._stop_sampling()
 
@@ -142,7 +137,7 @@ class Feed:
     def _encode(self, world: WorldStatus) -> bytes:
         source = self._source
         body = {"kind": "world", "kill": source.can_kill, "note": source.note, "world": world}
-        return msgspec.json.encode({**body, "events": list(self._history.events)})
+        return msgspec.json.encode({**body, "events": list(self._history.entries)})
 
     def _publish(self, world: bytes) -> None:
         if world == self._last:

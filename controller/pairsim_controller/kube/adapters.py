@@ -19,6 +19,7 @@ from pairsim_controller.kube.area_writer import AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
 from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.pods import label_patch
+from pairsim_controller.kube.status.takeovers import last_takeover
 from pairsim_controller.plan.view import (
     Assign,
     BackUp,
@@ -32,6 +33,7 @@ from pairsim_controller.plan.view import (
 )
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from pairsim_controller.reconcile.dispatcher import Dispatcher
+from pairsim_controller.story.entry import plain_entry
 
 STATUS_DELAY_SECONDS = 0.3
 """Seconds that a status sync waits, so that a takeover is written once."""
@@ -161,9 +163,6 @@ class ClusterProcessGateway:
     def dispatch(self, request: Request) -> None:
         """Sends a request in the background."""
         self._fence.check()
-        context = self._cache.contexts.get(request.area) if isinstance(request, Switchover) else None
-        if context is not None:
-            context.takeovers.on_switchover_requested(time.monotonic())
         self._metrics.orders.labels(order=_METRIC_NAMES[type(request)]).inc()
         self._dispatcher.dispatch(request)
 
@@ -173,24 +172,33 @@ class ClusterProcessGateway:
 
 
 class ClusterReporter:
-    """Reports as conditions and events; the status sync writes them later."""
+    """What happens and what lasts: entries of the history, conditions and events; the status sync writes them later."""
 
-    def __init__(self, cache: ClusterCache, metrics: ControllerMetrics, status_queue: KeyQueue) -> None:
-        self._cache, self._metrics, self._status_queue = cache, metrics, status_queue
+    def __init__(
+        self, cache: ClusterCache, writer: AreaWriter, metrics: ControllerMetrics, status_queue: KeyQueue
+    ) -> None:
+        self._cache, self._writer, self._metrics, self._status_queue = cache, writer, metrics, status_queue
 
     def observe(self, view: View, now: float) -> None:
-        """Counts a change of the active."""
+        """Adds what follows from a view of an area to the history, and counts a change of the active."""
         context = self._cache.contexts.get(view.area)
-        if context is not None:
-            change = context.takeovers.observe(view, now, time.time())
-            if change is not None:
-                self._metrics.count_change(change)
+        if context is None:
+            return
+        wall = time.time()
+        found = context.story.observe(view, now, wall)
+        self._writer.tell(context, found.entries)
+        change = last_takeover(found.change, wall)
+        if change is not None:
+            context.last_takeover = change
+            self._metrics.count_change(change)
 
     def publish(self, area: str, reports: Sequence[Report], now: float) -> None:
         """Takes in the problems of an area, and queues a status sync."""
         context = self._cache.contexts.get(area)
         if context is not None:
-            context.warnings.new_warnings(reports, now)
+            wall = time.time()
+            new = context.warnings.new_warnings(reports, now)
+            self._writer.tell(context, [plain_entry("problem", area, report.message, wall) for report in new])
         self._status_queue.add_after(area, STATUS_DELAY_SECONDS)
 
 

@@ -7,6 +7,8 @@ the version of the object that was read, so that the change of another writer is
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
 
 import msgspec
 
@@ -17,13 +19,21 @@ from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Object, 
 from pairsim_controller.kube.api.port import AREAS, BUDGETS, SERVICES, Api, Body, Resource
 from pairsim_controller.kube.owned_objects import is_subset, owned_objects
 from pairsim_controller.kube.status.conditions import area_status, significant_status
-from pairsim_controller.kube.status.status_events import events_between
-from pairsim_controller.kube.status.takeovers import Takeovers
+from pairsim_controller.kube.status.status_events import AreaEvent, event_of, events_between
 from pairsim_controller.plan.view import View
 from pairsim_controller.reconcile.warning_debouncer import WarningDebouncer
+from pairsim_controller.story.active_tracker import ActiveTracker
+from pairsim_controller.story.area_story import AreaStory
+from pairsim_controller.story.entry import HistoryEntry
+from pairsim_controller.story.history import History
+from pairsim_controller.story.membership import membership_entry
+from pairsim_controller.story.redundancy_tracker import RedundancyTracker
 
 _STARTUP_SECONDS = 1.0
 """Seconds in which a controller that has just started may not have heard all processes."""
+
+_MAX_UNSENT_ENTRIES = 100
+"""Entries of one area that may wait to become events; the oldest are left out."""
 
 _RESOURCES = {"Service": SERVICES, "PodDisruptionBudget": BUDGETS}
 
@@ -33,7 +43,9 @@ class AreaContext:
 
     Attributes:
         uid: The uid of the object.
-        takeovers: The changes of its active.
+        story: Its history.
+        last_takeover: The last change of its active.
+        unsent: The entries of its history that have not become events yet.
         warnings: Its problems, and how long they have lasted.
         written: The status that the API server has.
         announced: The status up to which all changes were emitted as events.
@@ -45,8 +57,16 @@ class AreaContext:
 
     def __init__(self, area: AreaObject) -> None:
         """Continues from the status of the object."""
+        status = area.status
         self.uid = area.metadata.uid
-        self.takeovers = Takeovers(area.status)
+        roles = {status.active: "active", status.passive: "passive"} if status.active and status.passive else {}
+        self.story = AreaStory(
+            area.metadata.name,
+            actives=ActiveTracker(status.active, status.term, status.tick),
+            redundancy=RedundancyTracker(roles),
+        )
+        self.last_takeover = status.last_takeover
+        self.unsent: deque[HistoryEntry] = deque(maxlen=_MAX_UNSENT_ENTRIES)
         self.warnings = WarningDebouncer(_STARTUP_SECONDS)
         self.written = self.announced = area.status
         self.written_at = 0.0
@@ -58,8 +78,8 @@ class AreaContext:
 class AreaWriter:
     """The one writer of `Area` objects and of the objects that they own."""
 
-    def __init__(self, api: Api, areas: ObjectStore[AreaObject]) -> None:
-        self._api, self._areas = api, areas
+    def __init__(self, api: Api, areas: ObjectStore[AreaObject], history: History) -> None:
+        self._api, self._areas, self._history = api, areas, history
         self._owned: dict[Resource, dict[str, Body]] = {SERVICES: {}, BUDGETS: {}}
 
     # --- the status
@@ -81,8 +101,11 @@ class AreaWriter:
         if area is None:
             return
         status = self._status(context, view, area, wall)
+        while context.unsent:
+            entry = context.unsent.popleft()
+            self._emit(area, event_of(entry), entry.at)
         for event in events_between(context.announced, status):
-            self._api.emit(reference(area), event.reason, event.note, warning=event.warning)
+            self._emit(area, event, wall)
         context.announced = status
         if context.refresh_due or significant_status(status) != significant_status(context.written):
             context.refresh_due = False
@@ -99,7 +122,20 @@ class AreaWriter:
             self._areas.apply_response(
                 await self._api.apply(AREAS, body | {"status": body_of(status)}, subresource="status")
             )
+            entry = membership_entry(view.area, context.written.assignment, status.assignment, wall)
             context.written, context.written_at = status, now
+            if entry is not None:
+                self.tell(context, [entry])
+
+    def tell(self, context: AreaContext, entries: Iterable[HistoryEntry]) -> None:
+        """Adds entries to the history of the world; `write_status` makes events of them."""
+        found = list(entries)
+        self._history.extend(found)
+        context.unsent.extend(found)
+
+    def _emit(self, area: AreaObject, event: AreaEvent | None, at: float) -> None:
+        if event is not None:
+            self._api.emit(reference(area), event.reason, event.note, warning=event.warning, at=at)
 
     @staticmethod
     def _status(context: AreaContext, view: View, area: AreaObject, wall: float) -> AreaStatus:
@@ -107,7 +143,7 @@ class AreaWriter:
             view,
             context.written,
             warnings=context.warnings.active,
-            last=context.takeovers.last,
+            last=context.last_takeover,
             generation=area.metadata.generation,
             wall=wall,
             backup=context.backup,

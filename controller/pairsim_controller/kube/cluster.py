@@ -48,6 +48,7 @@ from pairsim_controller.reconcile.backup_folder import BackupFolder
 from pairsim_controller.reconcile.dispatcher import Dispatcher
 from pairsim_controller.reconcile.reconciler import Reconciler
 from pairsim_controller.reconcile.world_status import cluster_status
+from pairsim_controller.story.history import History
 
 log = structlog.get_logger()
 
@@ -75,6 +76,7 @@ class Cluster:
         metrics: ControllerMetrics,
         holds: Callable[[], bool],
         backups: BackupFolder | None = None,
+        history: History | None = None,
     ) -> None:
         """Starts empty: `on_event` must receive everything that a watch lists before the queues are worked on.
 
@@ -86,6 +88,7 @@ class Cluster:
             metrics: The metrics to update.
             holds: Returns whether the lease is still held; called before every write and every request.
             backups: The folder for the states of deleted areas; None if they are not kept.
+            history: Receives what happens.
         """
         self._reconcile_queue, self._status_queue = reconcile_queue, status_queue
         self._fence = LeaseFence(holds)
@@ -94,7 +97,7 @@ class Cluster:
         self._cache = cache = ClusterCache(
             index, token, on_active=self._activations.on_active, backups=backups is not None
         )
-        self._writer = AreaWriter(api, cache.areas)
+        self._writer = AreaWriter(api, cache.areas, history if history is not None else History())
         self._planes = PlaneReconciler(api, cache.planes, cache.areas_of)
         self._dispatcher = Dispatcher(cache.client, ClusterBackupStore(cache, backups, status_queue))
         self._reconciler = Reconciler(
@@ -102,7 +105,7 @@ class Cluster:
             records=ClusterRecordStore(cache, self._writer, self._fence),
             labels=ClusterLabelWriter(api, cache, self._activations, metrics, self._fence),
             processes=ClusterProcessGateway(cache, self._dispatcher, metrics, self._fence),
-            reports=ClusterReporter(cache, metrics, status_queue),
+            reports=ClusterReporter(cache, self._writer, metrics, status_queue),
         )
 
     def on_event(self, resource: Resource, name: str, body: Body | None) -> None:
@@ -176,8 +179,12 @@ class Cluster:
             log.info("conflict", area=area, reason=str(error))
             self._reconcile_queue.add_after(area, _CONFLICT_SECONDS)
         else:
+            context = self._cache.contexts.get(area)
+            due_at = context.story.due_at if context is not None else None
             if not settled:
                 self._reconcile_queue.add_after(area, RECHECK_SECONDS)
+            elif due_at is not None:
+                self._reconcile_queue.add_after(area, max(0.0, due_at - time.monotonic()))
 
     async def sync_status(self, key: str) -> None:
         """Writes the status of an area (and the objects that it owns) or of a plane. Raises as `reconcile` does."""

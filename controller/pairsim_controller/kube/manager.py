@@ -33,6 +33,7 @@ from pairsim_controller.kube.api.writes import SECRETS, KubeApi
 from pairsim_controller.kube.cluster import Cluster
 from pairsim_controller.kube.metrics import RECONCILE_QUEUE, STATUS_QUEUE, ControllerMetrics
 from pairsim_controller.reconcile.backup_folder import BackupFolder
+from pairsim_controller.story.history import History
 
 log = structlog.get_logger()
 
@@ -50,6 +51,7 @@ class Manager:
     Attributes:
         ready: Whether the API server has answered.
         cluster: The reconciler of the cluster while this controller holds the lease, else None.
+        history: What happened while this controller held the lease.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Manager:
         self._api = KubeApi(connection, namespace, self._events)
         self._lease = Lease(self._api, FIELD_MANAGER, identity)
         self.ready = False
+        self.history = History()
         self.cluster: Cluster | None = None
 
     async def run(self) -> None:
@@ -116,6 +119,7 @@ class Manager:
             metrics=self._metrics,
             holds=self._lease.holds,
             backups=self._backups,
+            history=self.history,
         )
         self._metrics.area_counts = cluster.counts
         self.cluster = cluster

@@ -1,26 +1,23 @@
-"""The adapters of the reconciler on one machine: a data folder, labels in memory, and sentences for the terminal.
+"""The adapters of the reconciler on one machine: a data folder, labels in memory, and entries of the history.
 
 They implement `reconcile.ports`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from pairsim.client import ProcessClient
-from pairsim.model.assignment import Assignment
-from pairsim.model.status import ReplicaStatus, Role
 from pairsim_controller.local.data_folder import DataFolder
-from pairsim_controller.local.process_pool import ProcessPool
-from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
 from pairsim_controller.plan.view import Report, Request, SetLabel, View
 from pairsim_controller.reconcile.backup_folder import BackupError
 from pairsim_controller.reconcile.dispatcher import Dispatcher
 from pairsim_controller.reconcile.warning_debouncer import WarningDebouncer
-
-Announce = Callable[[str], None]
-"""Shows a sentence to the user."""
+from pairsim_controller.story.area_story import AreaStory
+from pairsim_controller.story.history import History
+from pairsim_controller.story.membership import membership_entry
 
 
 class LocalRecordStore:
@@ -31,13 +28,13 @@ class LocalRecordStore:
         backups: The file with the last state of each area that is being released, as it is on disk.
     """
 
-    def __init__(self, folder: DataFolder, index: FleetIndex, announce: Announce) -> None:
+    def __init__(self, folder: DataFolder, index: FleetIndex, history: History) -> None:
         """Reads the files.
 
         Raises:
             FolderError: The records in the folder cannot be read.
         """
-        self._folder, self._index, self._announce = folder, index, announce
+        self._folder, self._index, self._history = folder, index, history
         self.stored = folder.assignments()
         self.backups = {area: file for area, file in folder.backup_files().items() if area in self.stored}
 
@@ -62,10 +59,8 @@ class LocalRecordStore:
             stored[area] = recorded
         self._folder.write_assignments(stored)
         self.stored = stored
-        if recorded is None:
-            self._announce(f"{area}: no process holds it any more")
-        elif before is None or recorded.generation > before.generation:
-            self._announce(f"{area}: {_membership(recorded)}")
+        entry = membership_entry(area, before, recorded, time.time())
+        self._history.extend([entry] if entry is not None else [])
 
     async def forget(self, area: str) -> None:
         """Removes an area from the desired state, and the name of its backup from disk. Raises OSError."""
@@ -83,39 +78,15 @@ class LocalRecordStore:
             self.backups = backups
 
 
-def _membership(assignment: Assignment) -> str:
-    names = " and ".join(m.replica for m in assignment.replicas)
-    kind = "founded with" if assignment.generation == 1 else f"generation {assignment.generation}:"
-    return f"{kind} {names}, witness {assignment.witness.replica}"
-
-
 class LocalLabelWriter:
-    """Labels that exist only in the index; a change of the active is announced."""
+    """Labels that exist only in the index."""
 
-    def __init__(self, index: FleetIndex, watchers: StatusWatchers, announce: Announce) -> None:
-        self._index, self._watchers, self._announce = index, watchers, announce
-        self._actives: dict[str, str] = {}
+    def __init__(self, index: FleetIndex) -> None:
+        self._index = index
 
     async def apply(self, change: SetLabel) -> None:
         """Sets the labels of a process."""
         self._index.set_label(change.replica, change.label)
-        if change.label.role is Role.ACTIVE:
-            self._announce_active(change)
-
-    def _announce_active(self, change: SetLabel) -> None:
-        label, name = change.label, change.replica
-        before = self._actives.get(label.area)
-        self._actives[label.area] = name
-        status = self._watchers.replica_status(name)
-        if status is not None and status.term != label.term:
-            status = None
-        at = f" at tick {status.tick}" if status is not None else ""
-        if before == name:
-            self._announce(f"{label.area}: {name} stays active, in term {label.term}{at}")
-        else:
-            why = f" ({status.succession})" if status is not None and status.succession is not None else ""
-            place = f" in place of {before}{why}" if before is not None else ""
-            self._announce(f"{label.area}: {name} is active{place}, in term {label.term}{at}")
 
 
 class LocalProcessGateway:
@@ -138,29 +109,31 @@ class LocalProcessGateway:
 
 
 class LocalReporter:
-    """Problems as sentences for the terminal: each once, and only if it lasts."""
+    """What happens, and problems that last, as entries of the history.
 
-    def __init__(self, pool: ProcessPool, announce: Announce) -> None:
-        self._pool, self._announce = pool, announce
+    Attributes:
+        warnings: The problems of all areas.
+    """
+
+    def __init__(self, history: History, log_of: Callable[[str], str]) -> None:
+        """`log_of` returns the path of the log of a process."""
+        self._history, self._log_of = history, log_of
+        self._began = time.monotonic()
         self.warnings = WarningDebouncer()
         self._reports: dict[str, list[Report]] = {}
-        self._divergences: dict[str, tuple[int, int]] = {}
+        self._stories: dict[str, AreaStory] = {}
+
+    @property
+    def due_at(self) -> float | None:
+        """The monotonic time at which an area has to be observed although nothing changes; None if none has to."""
+        return min((at for story in self._stories.values() if (at := story.due_at) is not None), default=None)
 
     def observe(self, view: View, now: float) -> None:
-        """Announces replicas of an area whose state differed from that of the active."""
-        for name, process in view.processes.items():
-            if process.replica is not None:
-                self._observe_replica(name, process.replica)
-
-    def _observe_replica(self, name: str, status: ReplicaStatus) -> None:
-        pid, before = self._divergences.get(name, (0, 0))
-        self._divergences[name] = status.pid, status.divergences
-        if status.divergences > (before if pid == status.pid else 0):
-            folder = self._pool.processes[name].folder
-            self._announce(
-                f"{status.area}: {name} came to another state than the active: its simulator's step is not"
-                f" deterministic (log: {folder / 'log'})"
-            )
+        """Adds what follows from a view of an area to the history."""
+        story = self._stories.get(view.area)
+        if story is None:
+            story = self._stories[view.area] = AreaStory(view.area, began=self._began, log_of=self._log_of)
+        self._history.extend(story.observe(view, now, time.time()).entries)
 
     def publish(self, area: str, reports: Sequence[Report], now: float) -> None:
         """Takes in the problems of an area; `announce_warnings` announces them."""
@@ -174,14 +147,14 @@ class LocalReporter:
         """Announces the problems of all areas that have lasted long enough."""
         reports = [report for reports in self._reports.values() for report in reports]
         for warning in self.warnings.new_warnings(reports, now):
-            self._announce(f"{warning.area}: {warning.message}")
+            self._history.note("problem", warning.area, warning.message)
 
 
 class LocalBackupStore:
     """Backups of released areas in the data folder."""
 
-    def __init__(self, folder: DataFolder, records: LocalRecordStore, announce: Announce) -> None:
-        self._folder, self._records, self._announce = folder, records, announce
+    def __init__(self, folder: DataFolder, records: LocalRecordStore, history: History) -> None:
+        self._folder, self._records, self._history = folder, records, history
 
     async def back_up(self, client: ProcessClient, area: str) -> None:
         """Writes the backup, then its name; members are released after that.
@@ -194,4 +167,4 @@ class LocalBackupStore:
             self._records.write_backup(area, file)
         except OSError as error:
             raise BackupError(f"cannot write {self._folder.path}: {error.strerror}") from error
-        self._announce(f"{area}: its last state is kept in {self._folder.backups.path / file}")
+        self._history.note("backup", area, f"its last state is kept in {self._folder.backups.path / file}")

@@ -9,7 +9,6 @@ from pairsim.client import ClientError
 from pairsim.model.world_status import WorldStatus, unknown_area_message
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
-from pairsim_controller.console.history import History
 from pairsim_controller.console.page import add_page
 from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, error_response
 from pairsim_controller.local.processes_api import EndProcessRequest, ProcessesApi, StartProcessRequest
@@ -92,16 +91,15 @@ class _LocalSource:
         return world_status(self._world)
 
 
-def world_app(world: LocalWorld, history: History | None = None) -> web.Application:
+def world_app(world: LocalWorld) -> web.Application:
     """Returns the application.
 
     Args:
         world: The world.
-        history: The console's timeline.
     """
     api = _WorldApi(world)
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_console_errors(_UNKNOWN_PATH)])
-    prometheus, feed = PrometheusApi(world), Feed(_LocalSource(world), history or History())
+    prometheus, feed = PrometheusApi(world), Feed(_LocalSource(world), world.history)
     add_page(app)
     feed.add_to(app)
     app.router.add_get("/v1/world", api.show)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from pairsim.system.listening import listen
+from pairsim.system.port_choice import read_port_ranges
+from pairsim.system.port_users import port_user
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.local.netns import NetworkNamespaces
 from pairsim_controller.local.process import LocalProcess, ProcessSpec
@@ -24,9 +26,8 @@ from pairsim_controller.plan.view import Kind
 PAIRSIM = (sys.executable, "-P", "-m", "pairsim")
 """`-P`: `python -m` would search the current folder before the standard library, as it starts already."""
 _SPECS_FILE = "pool.json"
-_PORTS = range(15_000, 32_000)
-"""Ports below the range that the kernel assigns to outgoing connections."""
 _MAX_PORT_ATTEMPTS = 200
+"""How many ports of a group are tried."""
 _LOG_CHECK_SECONDS = 0.25
 
 
@@ -100,8 +101,8 @@ class ProcessPool:
             taken = [port for port in (spec.http_port, spec.peer_port) if not _is_free(self._host, port)]
             if taken and spec.name in members:
                 raise PoolError(
-                    f"port {taken[0]}, by which the peers of {spec.name} know it, is taken by another program:"
-                    " stop that program, or use another --data folder"
+                    f"port {taken[0]}, by which the peers of {spec.name} know it, is taken by"
+                    f" {port_user(self._host, taken[0])}: stop that program, or use another --data folder"
                 )
             if taken:
                 specs[spec.name] = ProcessSpec(spec.name, spec.kind, *self._free_ports(specs.values()))
@@ -124,18 +125,19 @@ class ProcessPool:
     def _free_ports(self, specs: Iterable[ProcessSpec]) -> tuple[int, int]:
         """Returns two free ports.
 
-        They are outside the kernel's range for outgoing connections, so they stay free while their process restarts.
+        They are outside the kernel's range for outgoing connections, unless that has all ports, so they stay free
+        while their process restarts.
         """
         reserved = {port for spec in specs for port in (spec.http_port, spec.peer_port)}
         found: list[int] = []
-        for port in random.sample(_PORTS, _MAX_PORT_ATTEMPTS):
-            if port not in reserved and _is_free(self._host, port):
-                found.append(port)
-            if len(found) == 2:
-                return found[0], found[1]
-        raise PoolError(
-            f"no free ports at {self._host} between {_PORTS.start} and {_PORTS.stop}: is it this machine's address?"
-        )
+        for group in read_port_ranges().port_groups():
+            for port in random.sample(group, min(len(group), _MAX_PORT_ATTEMPTS)):
+                if port not in reserved and _is_free(self._host, port):
+                    found.append(port)
+                    reserved.add(port)
+                if len(found) == 2:
+                    return found[0], found[1]
+        raise PoolError(f"no free ports at {self._host}: is it this machine's address?")
 
     def kill(self) -> None:
         """Sends SIGKILL to all processes, which are not started again."""

@@ -13,7 +13,6 @@ import time
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim_controller.local.adapters import (
-    Announce,
     LocalBackupStore,
     LocalLabelWriter,
     LocalProcessGateway,
@@ -27,6 +26,7 @@ from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
 from pairsim_controller.plan.view import Label, ObservedProcess, Report
 from pairsim_controller.reconcile.dispatcher import Dispatcher
 from pairsim_controller.reconcile.reconciler import Reconciler
+from pairsim_controller.story.history import History
 
 RECHECK_SECONDS = 0.5
 """Seconds between two rounds of an area if no event comes in between."""
@@ -38,24 +38,25 @@ class LocalWorld:
     Attributes:
         areas: The areas of the world file.
         pool: The processes.
+        history: What happens in the world.
         changed: Set when a round may be due.
         watchers: The status watcher of each process, by name.
     """
 
-    def __init__(self, areas: tuple[AreaSpec, ...], pool: ProcessPool, folder: DataFolder, announce: Announce) -> None:
-        """Reads the records; `announce` receives what happens, in sentences for the user.
+    def __init__(self, areas: tuple[AreaSpec, ...], pool: ProcessPool, folder: DataFolder, history: History) -> None:
+        """Reads the records; `history` receives what happens.
 
         Raises:
             FolderError: The records in the folder cannot be read.
         """
-        self.areas, self.pool = areas, pool
+        self.areas, self.pool, self.history = areas, pool, history
         self.changed = asyncio.Event()
         self.watchers = StatusWatchers()
         self._folder = folder
         self._due: set[str] = set()
         self._all_due_at = 0.0
         self._index = index = FleetIndex(self._on_area_change)
-        self._records = records = LocalRecordStore(folder, index, announce)
+        self._records = records = LocalRecordStore(folder, index, history)
         for spec in areas:
             index.set_desired(spec.area, DesiredArea(spec))
         wanted = {spec.area for spec in areas}
@@ -63,12 +64,12 @@ class LocalWorld:
             index.set_record(area, assignment)
             if area not in wanted:
                 index.set_desired(area, DesiredArea(None, backup_pending=area not in records.backups))
-        self._dispatcher = Dispatcher(self.watchers.client, LocalBackupStore(folder, records, announce))
-        self._reports = LocalReporter(pool, announce)
+        self._dispatcher = Dispatcher(self.watchers.client, LocalBackupStore(folder, records, history))
+        self._reports = LocalReporter(history, self._log_of)
         self._reconciler = Reconciler(
             index,
             records=records,
-            labels=LocalLabelWriter(index, self.watchers, announce),
+            labels=LocalLabelWriter(index),
             processes=LocalProcessGateway(self._dispatcher),
             reports=self._reports,
         )
@@ -104,17 +105,23 @@ class LocalWorld:
             while True:
                 await self._reconcile_due()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(RECHECK_SECONDS):
+                    async with asyncio.timeout(self._pause_seconds(time.monotonic())):
                         await self.changed.wait()
                 self.changed.clear()
         finally:
             await self._dispatcher.close()
             await self.watchers.close()
 
+    def _pause_seconds(self, now: float) -> float:
+        """Returns the seconds until the next round if nothing changes before."""
+        due_at = self._reports.due_at
+        return min(RECHECK_SECONDS, max(0.0, due_at - now)) if due_at is not None else RECHECK_SECONDS
+
     async def _reconcile_due(self) -> None:
         now = time.monotonic()
         self._observe_processes(now)
-        if now >= self._all_due_at:
+        due_at = self._reports.due_at
+        if now >= self._all_due_at or (due_at is not None and now >= due_at):
             self._all_due_at = now + RECHECK_SECONDS
             self._due |= self._index.areas() | {NO_AREA}
         due, self._due = self._due, set()
@@ -141,3 +148,7 @@ class LocalWorld:
     def _on_area_change(self, area: str) -> None:
         self._due.add(area)
         self.changed.set()
+
+    def _log_of(self, name: str) -> str:
+        process = self.pool.processes.get(name)
+        return str(process.folder / "log") if process is not None else ""

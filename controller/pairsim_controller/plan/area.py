@@ -73,6 +73,11 @@ class _Decision:
 
     def _maintain(self, recorded: Assignment) -> Iterator[Action]:
         area = recorded.spec.area
+        yield from self._readdress(recorded)
+        present = self._facts.readdressed(recorded)
+        if present != recorded:
+            yield AdoptReported(present)
+            recorded = present
         current = self._facts.current_generation(recorded)
         if current is None:
             yield Report(
@@ -99,6 +104,16 @@ class _Decision:
         active = self._facts.active(current)
         if active is not None and (message := slow_message(current.spec, active)):
             yield Report(area, message, reason="Slow")
+
+    def _readdress(self, recorded: Assignment) -> Iterator[Action]:
+        """Sends the addresses at which the members answer now to members that know other ones.
+
+        An address does not identify a member: a link is accepted for a name, a generation and the secret. So the
+        members of a generation may learn of addresses whatever is in force, and without a majority, which they may lack
+        because of the addresses.
+        """
+        for name, assignment in self._facts.misaddressed(recorded):
+            yield ResendAssignment(assignment, (name,))
 
     # --- creation
 
@@ -252,6 +267,7 @@ class _Decision:
     def _retire_area(self) -> Iterator[Action]:
         view = self._view
         if view.recorded is not None and view.backup_pending and self._may_have_state(view.recorded):
+            yield from self._readdress(view.recorded)
             yield self._backup_first(view.recorded)
             return
         holders = self._facts.holders(view.area)

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
 from pairsim.model.area import AreaSpec
-from pairsim.model.assignment import Assignment, Member
-from pairsim.model.status import ReplicaStatus, Role
+from pairsim.model.assignment import Assignment, Member, unreachable_member
+from pairsim.model.status import ReplicaStatus, Role, WitnessGroup
 from pairsim_controller.plan.view import ObservedProcess, View
 
 LOST_AFTER_SECONDS = 10.0
@@ -62,9 +66,32 @@ class Facts:
     def _member_named(self, name: str) -> Member:
         """Returns a member by name; a process that is gone for good gets an address that can never be in use."""
         process = self._view.processes.get(name)
-        return (
-            member(process) if process else Member(replica=name, peer=f"{name}.invalid:1", url=f"http://{name}.invalid")
-        )
+        return member(process) if process else unreachable_member(name)
+
+    def readdressed(self, assignment: Assignment) -> Assignment:
+        """Returns an assignment with the addresses at which its members answer now.
+
+        A member that cannot be reached keeps its address: it may come back there.
+        """
+        processes = (self._view.processes.get(m.replica) for m in assignment.members())
+        return assignment.readdressed([member(p) for p in processes if p is not None and p.reachable and p.peer])
+
+    def misaddressed(self, recorded: Assignment) -> Iterator[tuple[str, Assignment]]:
+        """Yields each member that knows another address of a member, with its generation as it should know it."""
+        for name, process in self._view.processes.items():
+            groups: tuple[ReplicaStatus | WitnessGroup, ...] = process.witness.areas if process.witness else ()
+            for group in (process.replica,) if process.replica is not None else groups:
+                if group.area == recorded.spec.area and len(set(group.addresses)) == len(set(group.members)) == 3:
+                    first, second, third = map(self._addressed, group.members, group.addresses)
+                    known = Assignment(
+                        spec=recorded.spec, generation=group.generation, replicas=(first, second), witness=third
+                    )
+                    present = self.readdressed(known)
+                    if tuple(m.peer for m in present.members()) != group.addresses:
+                        yield name, present
+
+    def _addressed(self, name: str, peer: str) -> Member:
+        return msgspec.structs.replace(self._member_named(name), peer=peer)
 
     def reachable(self, name: str) -> bool:
         """Returns whether a process can be asked."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 
 Statuses = Mapping[str, ReplicaStatus | WitnessStatus]
@@ -36,8 +37,14 @@ def active_of(area: str, statuses: Iterable[ReplicaStatus | WitnessStatus]) -> R
     return max((s for s in replicas if s.role is Role.ACTIVE), key=lambda s: s.term, default=None)
 
 
-def redundancy_gap(area: str, statuses: Statuses) -> RedundancyGap | None:
-    """Returns the reason why an area is not redundant; None if it is redundant."""
+def redundancy_gap(area: str, statuses: Statuses, recorded: Assignment | None = None) -> RedundancyGap | None:
+    """Returns the reason why an area is not redundant; None if it is redundant.
+
+    Args:
+        area: The name of the area.
+        statuses: The statuses of the processes that can be reached.
+        recorded: The newest assignment that was decided, which may replace a member that is lost.
+    """
     active = active_of(area, statuses.values())
     if active is None:
         return RedundancyGap("NoActive", _without_active(area, statuses))
@@ -53,8 +60,21 @@ def redundancy_gap(area: str, statuses: Statuses) -> RedundancyGap | None:
     if not joined.votes:
         return RedundancyGap("NoWitness", f"{third}, its witness, is new and does not vote yet")
     if not active.peer_in_sync:
-        return RedundancyGap("PassiveNotInSync", _passive_message(area, peer, statuses.get(peer)))
+        return RedundancyGap("PassiveNotInSync", _passive_message(active, peer, statuses, recorded))
     return None
+
+
+def replica_message(name: str, status: ReplicaStatus | WitnessStatus | None, active: ReplicaStatus) -> str:
+    """Returns why a replica of the pair does not count yet; empty if it reports that it is the passive."""
+    if status is None:
+        return f"{name} cannot be reached"
+    if isinstance(status, ReplicaStatus) and status.simulator is not None and status.simulator.area == active.area:
+        return f"{name} {status.simulator.predicate}"
+    if not isinstance(status, ReplicaStatus) or status.area != active.area:
+        return f"{name} has not joined yet"
+    if status.role is Role.ACTIVE and name != active.replica:
+        return f"{name} does not know yet that {active.replica} is active"
+    return f"{name} is {status.role}{_because(status)}" if status.role is Role.JOINING else ""
 
 
 def _without_active(area: str, statuses: Statuses) -> str:
@@ -70,12 +90,27 @@ def _without_active(area: str, statuses: Statuses) -> str:
     return f"{first.replica} is {first.role}{_because(first)}, and no replica is active"
 
 
-def _passive_message(area: str, name: str, status: ReplicaStatus | WitnessStatus | None) -> str:
-    if not isinstance(status, ReplicaStatus) or status.area != area:
-        return f"{name}, its passive, cannot be reached"
-    role = str(status.role) if status.role is not Role.PASSIVE else "not in sync"
-    return f"{name} is {role}{_because(status)}"
-
-
 def _because(status: ReplicaStatus) -> str:
     return f" ({status.problem})" if status.problem else ""
+
+
+def _passive_message(active: ReplicaStatus, peer: str, statuses: Statuses, recorded: Assignment | None) -> str:
+    """Returns what the pair lacks.
+
+    The generation in force may still name a replica that is lost; the recorded one names the replica that takes its
+    place, which is the one that the area waits for.
+    """
+    newcomer = _newcomer(active, peer, recorded)
+    name = newcomer or peer
+    status = statuses.get(name)
+    message = replica_message(name, status, active)
+    if not message:
+        message = f"{name} is not in sync{_because(status) if isinstance(status, ReplicaStatus) else ''}"
+    return f"{message}; it takes the place of {peer}" if newcomer else message
+
+
+def _newcomer(active: ReplicaStatus, peer: str, recorded: Assignment | None) -> str:
+    """Returns the replica that takes the place of `peer` in a generation that is prepared; empty without one."""
+    if recorded is None or recorded.generation <= active.generation or recorded.member(peer) is not None:
+        return ""
+    return next((m.replica for m in recorded.replicas if m.replica not in active.members), "")

@@ -10,9 +10,9 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
-from pairsim_controller.plan.redundancy import active_of, redundancy_gap
+from pairsim_controller.plan.redundancy import active_of, redundancy_gap, replica_message
 from pairsim_controller.plan.slow_time import slow_message
 from pairsim_controller.plan.view import View
 
@@ -25,11 +25,19 @@ def cluster_status(views: Iterable[View], now: float) -> WorldStatus:
     areas, spares = [], {}
     for view in views:
         spares.update({process.name: ProcessRow(process.url, None, process.name) for process in view.spares})
-        if view.spec is not None:
-            observed = {name: ObservedStatus(p.status, now - p.silent_seconds) for name, p in view.processes.items()}
-            endpoints = {name: Endpoint(process.url, None) for name, process in view.processes.items()}
-            areas.append(area_status_view(view.spec, view.recorded, observed, endpoints))
+        area = status_of_view(view, now)
+        if area is not None:
+            areas.append(area)
     return WorldStatus(areas, [spares[name] for name in sorted(spares)])
+
+
+def status_of_view(view: View, now: float) -> AreaStatusView | None:
+    """Returns the status of one area from a view of it, without process ids; None for an area that is not wanted."""
+    if view.spec is None:
+        return None
+    observed = {name: ObservedStatus(p.status, now - p.silent_seconds) for name, p in view.processes.items() if p.alive}
+    endpoints = {name: Endpoint(process.url, None) for name, process in view.processes.items()}
+    return area_status_view(view.spec, view.recorded, observed, endpoints)
 
 
 class ObservedStatus(NamedTuple):
@@ -86,9 +94,12 @@ def area_status_view(
     ]
     witness = recorded.witness.replica if recorded else ""
     reached = {name: one.status for name, one in observed.items() if one.status is not None}
-    active, gap = active_of(spec.area, reached.values()), redundancy_gap(spec.area, reached)
-    unseen = next((text for m in members if (text := _unseen_reason(m.replica, statuses.get(m.replica), active))), "")
-    missing = gap.message if gap is not None else unseen
+    active, gap = active_of(spec.area, reached.values()), redundancy_gap(spec.area, reached, recorded)
+    missing = gap.message if gap is not None else ""
+    if active is not None and gap is None:
+        # The active may know more about its passive than the passive has reported.
+        unseen = (replica_message(m.replica, reached.get(m.replica), active) for m in members)
+        missing = next(filter(None, unseen), "")
     return AreaStatusView(
         area=spec.area,
         plane=spec.plane,
@@ -101,16 +112,6 @@ def area_status_view(
         pace=active.pace if active is not None else 1.0,
         slow=slow_message(spec, active) if active is not None else "",
     )
-
-
-def _unseen_reason(name: str, one: MemberStatus | None, active: ReplicaStatus | None) -> str:
-    """Returns why a member does not show as active or passive yet; empty if it does.
-
-    The active may know more about its passive than the passive has reported.
-    """
-    if one is None:
-        return f"{name} cannot be reached"
-    return "" if one.status is active or one.status.role is Role.PASSIVE else f"{name} is {one.status.role}"
 
 
 def lag_ticks(one: MemberStatus, pair: Iterable[MemberStatus], tick_rate: float) -> int:

@@ -12,6 +12,7 @@ from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.checkpoint.folder import CheckpointError, CheckpointFolder
 from pairsim.replication.checkpoint.format import Checkpoint, PendingCheckpoint
+from pairsim.replication.waiting import join
 
 log = structlog.get_logger()
 
@@ -69,7 +70,7 @@ class CheckpointStore:
     def close(self) -> None:
         """Waits up to 5 seconds for the checkpoint that is being written."""
         if self._writer is not None:
-            self._writer.join(_JOIN_SECONDS)
+            join(self._writer, _JOIN_SECONDS)
 
     def _write(self, pending: PendingCheckpoint) -> None:
         try:

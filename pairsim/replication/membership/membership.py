@@ -59,6 +59,9 @@ class GroupResources(Protocol):
     def delete_generation(self, generation: int) -> None:
         """Deletes the journal and the member list of a generation."""
 
+    def redirect(self, assignment: Assignment) -> None:
+        """Dials these members at these addresses from now on, in every group of the area."""
+
 
 class Membership:
     """A member of one area. The Raft thread drives it, except where a method says otherwise.
@@ -92,6 +95,7 @@ class Membership:
         self._listeners, self._on_retired = listeners, on_retired
         self._next: Assignment | None = None
         self._superseded_by: Assignment | None = None
+        self._readdressed: Assignment | None = None
         self._draining: DrainingGroup | None = None
         self._retired = False
         self._published = 0
@@ -129,6 +133,14 @@ class Membership:
         The next turn acts on it: a group cannot be closed in the middle of its own turn.
         """
         self._superseded_by = assignment
+        self.wake()
+
+    def readdress(self, assignment: Assignment) -> None:
+        """Notes the present addresses of the members of this generation. Any thread; the next turn acts on it.
+
+        Nothing but addresses is taken from the assignment.
+        """
+        self._readdressed = assignment
         self.wake()
 
     def wake(self) -> None:
@@ -178,6 +190,24 @@ class Membership:
         if self._superseded_by is not None:
             named, self._superseded_by = self._superseded_by, None
             self._compare_with(named)
+        if self._readdressed is not None:
+            told, self._readdressed = self._readdressed, None
+            self._take_addresses(told)
+
+    def _take_addresses(self, told: Assignment) -> None:
+        """Stores the addresses of members, and dials the members there.
+
+        An address does not identify a member: the process that answers there proves the secret and its name.
+        """
+        following = self.assignment.readdressed(told.members())
+        if self._retired or not self.assignment.has_members_of(told) or following == self.assignment:
+            return
+        self._resources.save_assignment(following)
+        self.assignment = following
+        self._resources.redirect(following)
+        if self._published == following.generation:
+            self._resources.publish_generation(following)
+        log.info("members have other addresses", area=following.spec.area, generation=following.generation)
 
     def _publish(self) -> None:
         """Publishes the generation once it is known to be in force: a newcomer joins before the seal is committed."""
@@ -252,6 +282,7 @@ class Membership:
     def _reopen_sealed(self, old: Assignment) -> None:
         """Opens a sealed group again after a restart: a survivor may not have learned of the seal."""
         if self._draining is None and self._resources.has_journal(old.generation):
+            old = old.readdressed(self.assignment.members())
             # With a tick log of its own: the group applies again what this member's log is past, the seal above all.
             group = self._open_group(old, self._resources.open_journal(old), TickLog(self._ticks.authority))
             self._draining = DrainingGroup(group, old.generation)

@@ -59,7 +59,7 @@ class WitnessNode:
         """Runs one turn, which waits at most `wait` seconds; returns the values whose change is a change of status."""
         self.membership.turn(wait)
         group = self.membership.group
-        return group.leader, group.voter, self.log.term, self.membership.assignment.generation
+        return group.leader, group.voter, self.log.term, self.membership.assignment
 
     def status(self) -> WitnessGroup:
         """Returns the area's part of the witness's status."""
@@ -72,6 +72,7 @@ class WitnessNode:
             leader=group.leader if group.leader in group.links else None,
             members=tuple(m.replica for m in assignment.members()),
             votes=group.voter,
+            addresses=tuple(m.peer for m in assignment.members()),
         )
 
     def can_simulate(self) -> bool:

@@ -7,7 +7,6 @@ active's state; a thread for each subscriber sends the own state. Everything tha
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import structlog
@@ -26,6 +25,7 @@ from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.replica.warmup import load_simulator_warm
 from pairsim.replication.service import Published, SwitchoverResult
 from pairsim.replication.sync.stream import StreamClient, serve_stream
+from pairsim.replication.waiting import Wakeup, join, sleep
 from pairsim.settings import ProcessSettings
 
 log = structlog.get_logger()
@@ -63,7 +63,7 @@ class AreaRuntime:
         spec = assignment.spec
         self._settings, self._router = settings, router
         self._on_change, self._on_retired = on_change, on_retired
-        self._awake, self._closed = threading.Event(), threading.Event()
+        self._awake, self._closed = Wakeup(), threading.Event()
         folder = area_folder(settings.data, spec.area)
         simulator = load_simulator_warm(spec)
         verify_schema(folder, spec, simulator.components)
@@ -121,7 +121,7 @@ class AreaRuntime:
         self._raft.stop()
         self._raft.join()
         if self._replica_thread is not threading.current_thread():
-            self._replica_thread.join(JOIN_SECONDS)
+            join(self._replica_thread, JOIN_SECONDS)
         self.node.membership.close()
         self._stream.close()
         self._checkpoints.close()
@@ -173,8 +173,8 @@ class AreaRuntime:
             TimeoutError: The grant was not committed within `timeout` seconds.
         """
         self.node.submit_grant(authority)
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         while self.node.log.authority != authority:
-            if time.monotonic() > deadline:
+            if monotonic() > deadline:
                 raise TimeoutError("the grant was not committed in time")
-            time.sleep(_POLL_SECONDS)
+            sleep(_POLL_SECONDS)

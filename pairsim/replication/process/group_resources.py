@@ -49,6 +49,13 @@ class PeerRouter:
         with self._lock:
             self._current[assignment.spec.area] = assignment
 
+    def redirect(self, assignment: Assignment) -> None:
+        """Dials the members at their present addresses, in the groups of all generations of the area."""
+        with self._lock:
+            found = [transport for (area, _), transport in self._transports.items() if area == assignment.spec.area]
+        for transport in found:
+            transport.redirect({m.replica: m.peer for m in assignment.members()})
+
     def set_stream(self, area: str, serve: Callable[[PeerLink, Hello], None]) -> None:
         """Accepts subscribers of an area's state from now on; `serve` runs in a thread for each of them."""
         with self._lock:
@@ -149,6 +156,10 @@ class FileGroupResources:
         journal = self._journal_path(generation)
         for path in (journal, self._members_path(generation), journal.with_suffix(".lock")):
             path.unlink(missing_ok=True)
+
+    def redirect(self, assignment: Assignment) -> None:
+        """Dials these members at these addresses from now on, in every group of the area that is open here."""
+        self._router.redirect(assignment)
 
     def _journal_path(self, generation: int) -> Path:
         return self.folder / f"generation-{generation}.journal"

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pairsim.replication.membership.membership import Membership
 from pairsim.replication.process.fatal import exit_process
+from pairsim.replication.waiting import join
 
 JOIN_SECONDS = 5.0
 """The longest wait for a thread of an area that is being closed."""
@@ -54,7 +55,7 @@ class RaftLoop:
     def join(self) -> None:
         """Waits for the end of the thread, for a limited time; does nothing in the thread itself."""
         if self._thread is not threading.current_thread():
-            self._thread.join(JOIN_SECONDS)
+            join(self._thread, JOIN_SECONDS)
 
     def _run(self) -> None:
         before: tuple[object, ...] = ()

@@ -130,7 +130,8 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         current = runtime.node.membership.assignment
         if assignment.spec.area != current.spec.area:
             raise RefusedError(f"this process simulates {current.spec.area}: release that area first")
-        if assignment == current:
+        if assignment.has_members_of(current):
+            runtime.node.membership.readdress(assignment)
             return
         if assignment.generation <= current.generation:
             raise RefusedError(f"generation {current.generation} is in force, {assignment.generation} is over")

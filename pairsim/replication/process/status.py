@@ -80,4 +80,5 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         tick_ms=round(monitor.tick_ms, 1),
         simulator=simulator,
         problem=node.problem,
+        addresses=tuple(m.peer for m in assignment.members()),
     )

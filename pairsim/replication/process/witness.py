@@ -89,6 +89,8 @@ class WitnessProcess(ProcessShell[[]]):
             area = self._areas.get(assignment.spec.area)
             if area is None:
                 self._start(assignment)
+            elif assignment.has_members_of(area.node.membership.assignment):
+                area.node.membership.readdress(assignment)
             elif assignment.generation < area.node.membership.assignment.generation:
                 raise RefusedError(
                     f"generation {area.node.membership.assignment.generation} is in force,"

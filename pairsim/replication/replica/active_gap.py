@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-
+from pairsim.replication.clock import monotonic
 from pairsim.replication.service import SwitchoverResult
+from pairsim.replication.waiting import Broadcast
+
+_LOOK_SECONDS = 0.01
 
 
 class ActiveGap:
     """The time from the last commit of one term to the first committed tick of the next term."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = Broadcast()
         self._last = 0.0
         self._newest = SwitchoverResult(gap_ms=0.0, term=0)
 
@@ -25,9 +27,8 @@ class ActiveGap:
         change, before = None, self._newest.term
         if term != before:
             gap = now - self._last if before else 0.0
-            with self._changed:
-                self._newest = SwitchoverResult(gap_ms=gap * 1e3, term=term)
-                self._changed.notify_all()
+            self._newest = SwitchoverResult(gap_ms=gap * 1e3, term=term)
+            self._changed.notify_all()
             change = (before, gap) if before else None
         self._last = now
         return change
@@ -38,7 +39,10 @@ class ActiveGap:
         Raises:
             TimeoutError: The first tick of such a term was not committed in time.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._newest.term > beyond, timeout):
+        deadline = monotonic() + timeout
+        while (newest := self._newest).term <= beyond:
+            left = deadline - monotonic()
+            if left <= 0:
                 raise TimeoutError("the new active has not committed a tick in time")
-            return self._newest
+            self._changed.wait(min(left, _LOOK_SECONDS))
+        return newest

@@ -6,9 +6,9 @@ The active first brings the area to rest (`Active._quiesce_for`), then sends the
 from __future__ import annotations
 
 import enum
-import threading
 
 from pairsim.model.assignment import Assignment
+from pairsim.replication.waiting import Wakeup
 
 
 class HandoverOutcome(enum.Enum):
@@ -41,7 +41,7 @@ class HandoverRequest:
         self.sent = False
         self.not_before_tick: int | None = None
         self.outcome = HandoverOutcome.PENDING
-        self.finished = threading.Event()
+        self.finished = Wakeup()
 
     def survivors_linked(self, voters: frozenset[str]) -> bool:
         """Returns whether all survivors but this replica are among `voters`, the linked peers that vote.

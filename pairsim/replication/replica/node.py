@@ -130,7 +130,16 @@ class AreaNode:
         self.membership.turn(wait)
         group = self.membership.group
         ready = self.replica.can_simulate(), self.peer_in_sync(), self.replica.calls.observe(monotonic())
-        return group.leader, group.term, group.open_term, group.links, group.voter, ready, self.problem
+        return (
+            group.leader,
+            group.term,
+            group.open_term,
+            group.links,
+            group.voter,
+            ready,
+            self.problem,
+            self.membership.assignment,
+        )
 
     def wake_replica(self) -> None:
         """Ends the pause of the replica thread."""

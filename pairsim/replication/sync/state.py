@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from pairsim.model.state.digest import hex16
 from pairsim.model.state.table import Table
+from pairsim.replication.clock import monotonic
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import NoStateError, Published
+from pairsim.replication.waiting import Broadcast
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class ReplicaState:
         self._digests: dict[int, int] = {}
         self._digests_lock = threading.Lock()
         """Held only for moments, unlike `lock`. A copy needs it: not even `list()` of a dictionary is atomic."""
-        self._changed = threading.Condition()
+        self._changed = Broadcast()
 
     @property
     def confirmed(self) -> bool:
@@ -115,8 +116,7 @@ class ReplicaState:
 
     def notify(self) -> None:
         """Wakes readers that wait for a commit."""
-        with self._changed:
-            self._changed.notify_all()
+        self._changed.notify_all()
 
     def read(self, query: Callable[[Table, Published], T], log: TickLog, timeout: float) -> T:
         """Runs a query while the table is at a committed tick, and returns its result.
@@ -125,9 +125,9 @@ class ReplicaState:
             NoStateError: The table is not valid.
             TimeoutError: The table was not at a committed tick within `timeout` seconds.
         """
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         while True:
-            if not self.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            if not self.lock.acquire(timeout=max(0.0, deadline - monotonic())):
                 raise TimeoutError("a tick is being computed for longer than a reader waits")
             try:
                 if not self.valid:
@@ -137,8 +137,7 @@ class ReplicaState:
                     return query(self.table, Published(term, self.tick))
             finally:
                 self.lock.release()
-            with self._changed:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError("the state was not at a committed tick in time")
-                self._changed.wait(min(left, _POLL_SECONDS))
+            left = deadline - monotonic()
+            if left <= 0:
+                raise TimeoutError("the state was not at a committed tick in time")
+            self._changed.wait(min(left, _POLL_SECONDS))

@@ -29,6 +29,7 @@ from pairsim.replication.transport.dial import RefusedByPeerError, dial
 from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.sockets import PeerError
+from pairsim.replication.waiting import Wakeup, join
 from pairsim.settings import Timing
 
 log = structlog.get_logger()
@@ -46,6 +47,7 @@ class StreamWriter:
         """Starts the thread; `name` is the thread's name."""
         self._link = link
         self._queue: queue.Queue[tuple[bytes, PackedFrame | None] | None] = queue.Queue(_QUEUED_MESSAGES)
+        self._offered = Wakeup()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -63,21 +65,25 @@ class StreamWriter:
             self._queue.put_nowait((head, body))
         except queue.Full:
             self._link.close()
+        self._offered.set()
 
     def close(self) -> None:
         """Ends the thread and the link."""
         self._link.close()
         with contextlib.suppress(queue.Full):  # then the thread is sending, and fails at the closed link
             self._queue.put_nowait(None)
-        self._thread.join(_JOIN_SECONDS)
+        self._offered.set()
+        join(self._thread, _JOIN_SECONDS)
 
     def _run(self) -> None:
         try:
             while True:
+                self._offered.clear()
                 try:
-                    item = self._queue.get(timeout=_KEEPALIVE_SECONDS)
+                    item = self._queue.get_nowait()
                 except queue.Empty:
-                    self._link.send(b"")
+                    if not self._offered.wait(_KEEPALIVE_SECONDS):
+                        self._link.send(b"")
                     continue
                 if item is None:
                     return
@@ -130,7 +136,7 @@ class StreamClient:
         """
         self._follower, self._me, self._area, self._secret = follower, me, area, secret
         self._timing, self._source, self._wake = timing, source, wake
-        self._closed = threading.Event()
+        self._closed = Wakeup()
         self._link: PeerLink | None = None
         self._thread = threading.Thread(target=self._run, name="state-stream", daemon=True)
         self._thread.start()
@@ -142,7 +148,7 @@ class StreamClient:
         if link is not None:
             link.close()
         if self._thread is not threading.current_thread():
-            self._thread.join(_JOIN_SECONDS)
+            join(self._thread, _JOIN_SECONDS)
 
     def _run(self) -> None:
         while not self._closed.is_set():

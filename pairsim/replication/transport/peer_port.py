@@ -23,6 +23,7 @@ from pairsim.replication.transport.handshake import MAX_HANDSHAKE_FRAME, PROOF, 
 from pairsim.replication.transport.key_exchange import Hello, respond
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.sockets import Deadline, PeerError, configure
+from pairsim.replication.waiting import Wakeup, join
 from pairsim.system.listening import listen
 
 log = structlog.get_logger()
@@ -85,7 +86,7 @@ class PeerPort:
         self._thread_ended = threading.Condition(self._lock)
         self._pending: dict[socket.socket, None] = {}
         self._threads: set[threading.Thread] = set()
-        self._closed = threading.Event()
+        self._closed = Wakeup()
         host, port = parse_address(address)
         self._listener = listen(host, port, backlog=_BACKLOG)
         self.address = format_address(host, self._listener.getsockname()[1])
@@ -111,7 +112,7 @@ class PeerPort:
         for thread in threads:
             if thread is not threading.current_thread():
                 with contextlib.suppress(TimeoutError):
-                    thread.join(deadline.remaining())
+                    join(thread, deadline.remaining())
 
     def _accept_all(self) -> None:
         while not self._closed.is_set():

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from concurrent.futures import Future
 
 from pairsim.addresses import AddressError, parse_address
+from pairsim.replication.clock import monotonic
+from pairsim.replication.waiting import Wakeup
 
 SocketAddress = tuple[str | int, int] | tuple[str, int, int, int] | tuple[int, bytes]
 Target = tuple[socket.AddressFamily, SocketAddress]
@@ -27,7 +28,7 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         """Starts the clock."""
-        self._seconds, self._end = seconds, time.monotonic() + seconds
+        self._seconds, self._end = seconds, monotonic() + seconds
 
     def remaining(self) -> float:
         """Returns the seconds that are left.
@@ -35,7 +36,7 @@ class Deadline:
         Raises:
             TimeoutError: The deadline has passed.
         """
-        left = self._end - time.monotonic()
+        left = self._end - monotonic()
         if left <= 0:
             raise TimeoutError(f"no answer within {self._seconds:g} s")
         return left
@@ -61,10 +62,14 @@ class _NameResolver:
             if future is None:
                 future = self._running[host, port] = Future()
                 threading.Thread(target=self._run, args=(host, port, future), name="resolve", daemon=True).start()
+        resolved = Wakeup()
+        future.add_done_callback(lambda _future: resolved.set())
         try:
-            return future.result(deadline.remaining())
+            while not future.done():
+                resolved.wait(deadline.remaining())
         except TimeoutError:
             raise PeerError(f"the name {host} was not resolved in time") from None
+        return future.result()
 
     def _run(self, host: str, port: int, future: Future[list[Target]]) -> None:
         try:

@@ -21,6 +21,7 @@ from pairsim.replication.transport.channel import ChannelError
 from pairsim.replication.transport.dial import RefusedByPeerError, dial
 from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.waiting import Wakeup
 from pairsim.settings import Timing
 
 log = structlog.get_logger()
@@ -119,11 +120,15 @@ class TcpTransport:
         self._refusals: collections.deque[bytes] = collections.deque(maxlen=8)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake_fd, select.POLLIN)
-        self._closed = threading.Event()
+        self._closed = Wakeup()
         self._wake_lock = threading.Lock()
         """Guards `_wake_fd` against closing while another thread writes: the system soon reuses a closed number."""
         self._lost = {name: threading.Event() for name in peers}
         self._handler: TransportHandler | None = None
+
+    def redirect(self, addresses: Mapping[str, str]) -> None:
+        """Dials peers of these names at these addresses from now on; other names are ignored. Any thread."""
+        self._peers |= {name: address for name, address in addresses.items() if name in self._peers}
 
     @property
     def closed(self) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,8 +19,11 @@ MESSAGES = re.compile(
     starting\ 4\ processes\ for\ 1\ area\(s\);\ state\ in\ \S+
     | west:\ founded\ with\ sim-\d\ and\ sim-\d,\ witness\ witness-1
     | west:\ sim-\d\ is\ active(\ in\ place\ of\ sim-\d(\ \([\w\ ]+\))?)?,\ in\ term\ \d+\ at\ tick\ \d+
-    | west:\ sim-\d\ stays\ active,\ in\ term\ \d+\ at\ tick\ \d+
-    | west:\ generation\ \d+:\ sim-\d\ and\ sim-\d,\ witness\ witness-1
+    | west:\ sim-\d\ stays\ active,\ in\ term\ \d+\ at\ tick\ \d+:\ generation\ \d+\ has\ begun
+    | west:\ sim-\d\ stays\ active,\ in\ term\ \d+\ at\ tick\ \d+:\ (.*;\ )?the\ cause\ is\ unknown
+    | west:\ no\ active\ for\ \d+\ s:\ .*
+    | west:\ active\ again\ after\ \d+\.\d\d\ s\ without\ an\ active:\ sim-\d
+    | west:\ generation\ \d+(\ is\ in\ force)?:\ sim-\d\ and\ sim-\d,\ witness\ witness-1
     | west:\ redundant(\ again)?(\ after\ \d+\.\d\d\ s)?:\ sim-\d\ \(active\)\ and\ sim-\d\ \(passive\),\ 5\d\ entities
     | west:\ not\ redundant\ for\ \d+\ s:\ .*
     | west:\ sim-\d\ is\ lost\ and\ no\ spare\ is\ available:\ it\ is\ being\ restarted\ with\ its\ data
@@ -83,7 +88,10 @@ def test_a_second_world_on_the_same_data_is_refused(world: RunningWorld) -> None
 def test_a_second_world_on_the_same_port_is_refused(world: RunningWorld) -> None:
     second = command("up", str(world.file), "--data", str(world.data.parent / "other"), "--port", world.port)
     assert second.returncode == 1
-    assert second.stderr == f"Error: port {world.port} is taken: give another one with --port\n"
+    taken = (
+        rf"Error: port {world.port} is taken by \S+ \(pid \d+\), which listens at it: give another one with --port\n"
+    )
+    assert re.fullmatch(taken, second.stderr), second.stderr
 
 
 def test_a_takeover_is_reported_with_replica_and_term(world: RunningWorld) -> None:
@@ -132,6 +140,13 @@ def test_a_switchover_is_reported(world: RunningWorld) -> None:
     )
     assert int(found[1]) > term
     world.wait_until_redundant()
+
+
+def test_the_history_on_disk_has_the_lines_with_their_times(world: RunningWorld) -> None:
+    kept = [json.loads(line) for line in (world.data / "history.jsonl").read_text().splitlines()]
+    times = [f"{time.strftime('%H:%M:%S', time.localtime(e['at']))}.{int(1000 * e['at']) % 1000:03d}" for e in kept]
+    lines = [f"{e['area']}: {e['sentence']}" if e["area"] else e["sentence"] for e in kept]
+    assert [f"{at}  {line}" for at, line in zip(times, lines, strict=True)][: len(world.output())] == world.output()
 
 
 def test_sigterm_stops_the_world_in_order_and_the_next_start_resumes_it(world: RunningWorld) -> None:

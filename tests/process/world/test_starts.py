@@ -74,15 +74,16 @@ def test_a_second_start_of_a_process_fails_with_the_reason(tmp_path: Path, kind:
         assert first.stderr is not None
         while "listening" not in first.stderr.readline():
             assert first.poll() is None
+        who = f"{Path(f'/proc/{first.pid}/comm').read_text().strip()} (pid {first.pid}), which listens at it"
         for words, sentence in (
             ((other_http, other_peer), f"the data folder {tmp_path}/data is in use by another process"),
             (
                 (http, other_peer, "other"),
-                f"cannot start: another program listens at 127.0.0.1:{http}: give another address with --http",
+                f"cannot start: 127.0.0.1:{http} is taken by {who}: give another address with --http",
             ),
             (
                 (other_http, peer, "other"),
-                f"cannot start: another program listens at 127.0.0.1:{peer}: give another address with --peer",
+                f"cannot start: 127.0.0.1:{peer} is taken by {who}: give another address with --peer",
             ),
         ):
             second = command(*process(kind, tmp_path, *words))

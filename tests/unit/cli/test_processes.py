@@ -24,6 +24,7 @@ from tests.harness import ROOT, free_ports
 from tests.unit.cli.local_world import pairsim
 from tests.unit.controller.builders import assignment, spec
 
+ME = f"{Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"
 SECRET, TOKEN = b"a-secret-of-sixteen-bytes", b"token\n"
 
 both = pytest.mark.parametrize("kind", ["simulator", "witness"])
@@ -238,7 +239,7 @@ def test_a_taken_port_is_reported_with_its_option(folder: Path, option: str) -> 
         with pytest.raises(click.ClickException) as told, starting(folder, **{option: address}) as made:
             socket.create_server(("127.0.0.1", int(getattr(made, option).rpartition(":")[2])))
     assert told.value.message == (
-        f"cannot start: another program listens at {address}: give another address with --{option}"
+        f"cannot start: {address} is taken by {ME}, which listens at it: give another address with --{option}"
     )
 
 

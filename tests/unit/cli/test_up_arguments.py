@@ -205,7 +205,9 @@ def test_invalid_options_are_a_usage_error(world: Path, words: list[str]) -> Non
 def test_a_taken_port_is_reported(world: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert up(world, "--port", port) == (1, f"Error: port {port} is taken: give another one with --port\n")
+        me = f"{Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"
+        sentence = f"Error: port {port} is taken by {me}, which listens at it: give another one with --port\n"
+        assert up(world, "--port", port) == (1, sentence)
     assert not (world.parent / "data").exists()
 
 

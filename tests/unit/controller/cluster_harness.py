@@ -16,6 +16,7 @@ from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, ApiError
 from pairsim_controller.kube.cluster import Cluster
 from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.reconcile.backup_folder import BackupFolder
+from pairsim_controller.story.history import History
 from tests.unit.controller.fake_processes import TOKEN, FakeProcesses
 from tests.unit.controller.memory_api import MemoryApi
 
@@ -82,7 +83,7 @@ class Controller:
     def __init__(self, api: MemoryApi, backups: BackupFolder | None = None) -> None:
         self.api, self.holds = api, True
         self.reconcile_queue, self.status_queue = FakeQueue(), FakeQueue()
-        self.meters = ControllerMetrics()
+        self.meters, self.history = ControllerMetrics(), History()
         self.cluster = Cluster(
             api,
             self.reconcile_queue,
@@ -91,6 +92,7 @@ class Controller:
             metrics=self.meters,
             holds=lambda: self.holds,
             backups=backups,
+            history=self.history,
         )
         self._task: asyncio.Task[None] | None = None
 

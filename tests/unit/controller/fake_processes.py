@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
+from pairsim.model.status import ReplicaStatus, Role, Succession, WitnessGroup, WitnessStatus
 
 TOKEN = "token"
 
@@ -57,6 +57,7 @@ class FakeProcess:
             in_sync=role in {Role.ACTIVE, Role.PASSIVE},
             peer_in_sync=role is Role.ACTIVE and self.world.whole(area),
             started_at=0, pid=1, peer="",
+            succession=self.world.successions.get(area) if role is Role.ACTIVE else None,
         )  # fmt: skip
 
     def _group(self, mine: Assignment) -> WitnessGroup:
@@ -165,6 +166,7 @@ class FakeProcesses:
     def __init__(self) -> None:
         self.fakes: dict[str, FakeProcess] = {}
         self.actives: dict[str, str] = {}
+        self.successions: dict[str, Succession] = {}
         self._hung: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -202,6 +204,9 @@ class FakeProcesses:
         term = max(fake.terms.get(area, 0) for fake in self.fakes.values()) + 1
         before = self.fakes.get(self.actives.get(area, ""))
         self.actives[area] = name
+        if before is not None:
+            runs = before._runner is not None
+            self.successions[area] = Succession.HANDED_OVER if runs else Succession.CLOSED
         for m in mine.members():
             fake = self.fakes[m.replica]
             if fake._runner is not None:

@@ -14,7 +14,7 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.geometry import Box
-from pairsim.model.status import ReplicaStatus, Role, WitnessGroup
+from pairsim.model.status import ReplicaStatus, Role, Succession, WitnessGroup
 from pairsim.server.http.listener import serve_app
 from pairsim.server.witness_app import witness_app
 from pairsim_controller.local.data_folder import DataFolder
@@ -22,6 +22,7 @@ from pairsim_controller.local.process import ProcessSpec, Termination
 from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.plan.view import Kind
+from pairsim_controller.story.history import History
 from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness
 from tests.unit.server.http_servers import api_of
 
@@ -42,12 +43,14 @@ class FakeSimulator(FakeReplica):
     def __init__(self, name: str, role: Role = Role.SPARE) -> None:
         super().__init__(name, role)
         self.peer_synced, self.lag, self.divergences = True, 0, 0
+        self.succession: Succession | None = None
 
     def status(self) -> ReplicaStatus:
         return msgspec.structs.replace(
             super().status(),
             synced_tick=self.tick - self.lag,
             divergences=self.divergences,
+            succession=self.succession if self.role is Role.ACTIVE else None,
             peer_in_sync=self.role is Role.ACTIVE and self.peer_synced,
             members=() if self.role is Role.SPARE else ("a", "b", "w"),
         )
@@ -105,7 +108,9 @@ class WorldHarness:
     def run(self) -> None:
         """Starts the world from the records in the folder."""
         pool = cast("ProcessPool", SimpleNamespace(processes=self.places))
-        self.world = LocalWorld(self.areas, pool, self.folder, self.announced.append)
+        history = History()
+        history.readers.append(lambda entry: self.announced.append(entry.line))
+        self.world = LocalWorld(self.areas, pool, self.folder, history)
         self.task = asyncio.create_task(self.world.run())
 
     async def known(self) -> None:

@@ -96,7 +96,7 @@ class MemoryApi:
         if "spec" in given:
             found["spec"] = {**found.get("spec", {}), **given["spec"]}
 
-    def emit(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
+    def emit(self, about: Body, reason: str, note: str, *, warning: bool, at: float | None = None) -> None:
         self.events.append((str(about["name"]), reason, note))
 
     # --- what others do

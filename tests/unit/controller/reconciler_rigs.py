@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -34,8 +34,6 @@ from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.pods import label_of
 from pairsim_controller.local.adapters import LocalLabelWriter, LocalRecordStore, LocalReporter
 from pairsim_controller.local.data_folder import DataFolder
-from pairsim_controller.local.process_pool import ProcessPool
-from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
 from pairsim_controller.plan.view import (
     Assign,
@@ -50,6 +48,7 @@ from pairsim_controller.plan.view import (
 )
 from pairsim_controller.reconcile.ports import LabelWriter, RecordStore, Reporter
 from pairsim_controller.reconcile.reconciler import Reconciler
+from pairsim_controller.story.history import History
 from tests.unit.controller.builders import observe, spec
 from tests.unit.controller.memory_api import MemoryApi
 from tests.unit.controller.model_world import ModelWorld
@@ -247,13 +246,13 @@ class LocalRig(Rig):
         self._folder.write_assignments = may_fail  # type: ignore[method-assign]
 
     def make_ports(self) -> tuple[RecordStore, LabelWriter, Reporter]:
-        records = LocalRecordStore(self._folder, self.index, lambda _sentence: None)
+        history = History()
+        records = LocalRecordStore(self._folder, self.index, history)
         for area in self.world.areas:
             self.index.set_desired(area, DesiredArea(spec(area)))
             self.index.set_record(area, records.stored.get(area))
-        pool = cast("ProcessPool", SimpleNamespace(processes={}))
-        labels = _CheckedLabels(LocalLabelWriter(self.index, StatusWatchers(), lambda _sentence: None), self)
-        return records, labels, LocalReporter(pool, lambda _sentence: None)
+        labels = _CheckedLabels(LocalLabelWriter(self.index), self)
+        return records, labels, LocalReporter(history, lambda _name: "")
 
     def durable(self) -> dict[str, Assignment]:
         return self._folder.assignments()
@@ -336,8 +335,8 @@ class ClusterRig(Rig):
         self.api.watch(cache.on_event)
         queue = SimpleNamespace(add=lambda _key: None, add_after=lambda _key, _seconds: None)
         labels = ClusterLabelWriter(self.api, cache, activations, metrics, fence)
-        records = ClusterRecordStore(cache, AreaWriter(self.api, cache.areas), fence)
-        return records, labels, ClusterReporter(cache, metrics, queue)
+        writer = AreaWriter(self.api, cache.areas, History())
+        return ClusterRecordStore(cache, writer, fence), labels, ClusterReporter(cache, writer, metrics, queue)
 
     def durable(self) -> dict[str, Assignment]:
         found = {}

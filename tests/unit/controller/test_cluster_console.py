@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.kube.manager import Manager
+from pairsim_controller.story.history import History
 from tests.unit.controller.cluster_harness import cluster_harness
 
 
@@ -30,7 +31,7 @@ async def test_the_console_shows_a_cluster_like_a_local_world() -> None:
         assert [spare.name for spare in seen.spares] == ["sim-3"]
 
 
-async def responses(manager: object) -> tuple[dict[str, object], dict[str, int]]:
+async def responses(manager: object) -> tuple[dict[str, Any], dict[str, int]]:
     """Returns the first message to a viewer, and the statuses of requests."""
     statuses = {}
     async with (
@@ -52,7 +53,7 @@ async def responses(manager: object) -> tuple[dict[str, object], dict[str, int]]
 
 
 async def test_a_waiting_controller_names_the_lease() -> None:
-    message, statuses = await responses(SimpleNamespace(cluster=None))
+    message, statuses = await responses(SimpleNamespace(cluster=None, history=History()))
     assert "waits for the Lease" in str(message["note"])
     assert statuses == {"page": 200, "switchover": 409, "plain": 415, "kill": 404, "other": 403}
 
@@ -62,6 +63,9 @@ async def test_the_leader_shows_the_world_and_cannot_kill() -> None:
         controller = await at.controller()
         await at.paired()
         message, statuses = await responses(controller)
+        kinds = [event["kind"] for event in message["events"]]
+        assert kinds[:2] == ["members", "founded"]
+        assert "redundant" in kinds
         assert (message["note"], message["kill"]) == ("", False)
         assert statuses == {"page": 200, "switchover": 200, "plain": 415, "kill": 404, "other": 403}
         await at.until(lambda: any("switchover" in str(fake.orders) for fake in at.replicas.fakes.values()))

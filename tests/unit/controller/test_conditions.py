@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 
-from pairsim.model.status import Role
+from pairsim.model.status import Role, Succession
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, LastTakeover, body_of
 from pairsim_controller.kube.owned_objects import is_subset, owned_objects
 from pairsim_controller.kube.status.conditions import area_status, significant_status
-from pairsim_controller.kube.status.status_events import events_between
-from pairsim_controller.kube.status.takeovers import Takeovers
+from pairsim_controller.kube.status.status_events import event_of, events_between
+from pairsim_controller.kube.status.takeovers import last_takeover
 from pairsim_controller.plan.view import Report, View
+from pairsim_controller.story.active_tracker import ActiveTracker
+from pairsim_controller.story.area_story import AreaStory
+from pairsim_controller.story.membership import membership_entry
 from tests.unit.controller.builders import (
     assignment,
     dead,
@@ -135,8 +138,10 @@ def test_a_written_status_can_be_read() -> None:
 
 
 def takeover(*looks: tuple[float, View], before: AreaStatus | None = None) -> list[Any]:
-    watch = Takeovers(before or AreaStatus())
-    return [found for now, look in looks if (found := watch.observe(look, now, WALL)) is not None]
+    known = before or AreaStatus()
+    story = AreaStory("west", actives=ActiveTracker(known.active, known.term, known.tick))
+    changes = [story.observe(look, now, WALL).change for now, look in looks]
+    return [found for change in changes if (found := last_takeover(change, WALL)) is not None]
 
 
 NEW = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=2, tick=6))
@@ -150,17 +155,19 @@ def test_a_takeover_is_measured_from_the_first_sign_of_the_loss() -> None:
         (11.5, view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))),
         (12.0, view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))),
     )
-    assert (found.reason, found.duration_ms, found.ticks_lost, found.from_, found.to) == (
-        "Takeover", 500.0, 0, "sim-1", "sim-2",
+    assert (found.time, found.reason, found.duration_ms, found.ticks_lost, found.from_, found.to) == (
+        "2023-11-14T22:13:20.000Z", "Takeover", 500.0, 0, "sim-1", "sim-2",
     )  # fmt: skip
 
 
-def test_a_change_that_the_old_active_reports_is_a_switchover() -> None:
-    old = process("sim-1", replica("sim-1", FIRST, Role.PASSIVE, term=2))
-    (found,) = takeover((10.0, WHOLE), (10.0, view(old, NEW, WITNESS, recorded=(FIRST,))))
-    assert found.reason == "Switchover"
-    (found,) = takeover((10.0, WHOLE), (10.0, view(ACTIVE, NEW, WITNESS, recorded=(FIRST,))))
-    assert found.reason == "Takeover", "an old active that does not know of the change was not asked to hand over"
+def test_the_new_active_says_whether_it_was_a_switchover() -> None:
+    status = NEW.replica
+    assert status is not None
+    for why, reason in ((Succession.HANDED_OVER, "Switchover"), (Succession.CLOSED, "Takeover"), (None, "Takeover")):
+        for old in (process("sim-1", replica("sim-1", FIRST, Role.PASSIVE, term=2)), dead("sim-1")):
+            new = process("sim-2", msgspec.structs.replace(status, succession=why))
+            (found,) = takeover((10.0, WHOLE), (10.0, view(old, new, WITNESS, recorded=(FIRST,))))
+            assert found.reason == reason
 
 
 def test_lost_ticks_are_counted() -> None:
@@ -187,40 +194,49 @@ def test_a_returned_active_resets_the_measured_gap() -> None:
     assert found.duration_ms == 500.0
 
 
-def test_a_takeover_long_after_a_requested_switchover_is_a_takeover() -> None:
-    for later, reason in ((14.0, "Switchover"), (16.0, "Takeover")):
-        watch = Takeovers(AreaStatus())
-        watch.observe(WHOLE, 10.0, WALL)
-        watch.on_switchover_requested(10.0)
-        found = watch.observe(view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,)), 10.0 + later, WALL)
-        assert found is not None
-        assert found.reason == reason
-
-
-def test_a_second_active_in_the_same_term_is_not_a_takeover() -> None:
-    same = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=1))
-    assert takeover((10.0, WHOLE), (11.0, view(dead("sim-1"), same, WITNESS, recorded=(FIRST,)))) == []
-
-
 def reasons(before: AreaStatus, after: AreaStatus) -> list[str]:
-    return [story.reason for story in events_between(before, after)]
+    return [event.reason for event in events_between(before, after)]
 
 
-def test_each_transition_is_one_event() -> None:
-    nothing, whole = AreaStatus(), status(WHOLE)
-    assert reasons(nothing, whole) == ["Founded", "Ready", "Redundant"]
-    assert reasons(whole, whole) == []
-    watch = Takeovers(whole)
-    after = view(dead("sim-1"), NEW, WITNESS, recorded=(FIRST,))
-    change = watch.observe(after, 1.0, WALL)
-    assert change is not None
-    lost = area_status(after, whole, warnings=[Report("west", "no spare")], last=change, generation=3, wall=WALL)
-    assert reasons(whole, lost) == ["Takeover", "NotRedundant", "Waiting"]
-    assert reasons(lost, lost) == []
-    assert reasons(lost, status(view(NEW, WITNESS, recorded=(NEXT,)), lost)) == ["Replacing"]
+def test_what_lasts_becomes_an_event_when_it_changes() -> None:
+    whole = status(WHOLE)
+    assert reasons(AreaStatus(), whole) == reasons(whole, whole) == []
+    waiting = status(WHOLE, said=("no spare",))
+    assert reasons(whole, waiting) == ["Waiting"]
+    assert reasons(waiting, waiting) == []
+    assert reasons(waiting, status(WHOLE, waiting, said=("no witness",))) == ["Waiting"]
+
+
+def test_what_happens_becomes_an_event_with_the_sentence_of_the_history() -> None:
+    story = AreaStory("west")
+    found = [*story.observe(WHOLE, 10.0, WALL).entries]
+    lost, taken = (view(dead("sim-1"), p, WITNESS, recorded=(FIRST,)) for p in (PASSIVE, NEW))
+    for now, look in ((11.0, lost), (14.0, lost), (14.5, taken)):
+        found += story.observe(look, now, WALL).entries
+    change = "sim-2 is active in place of sim-1 (the cause is unknown)"
+    assert [(event.reason, event.note, event.warning) for e in found if (event := event_of(e)) is not None] == [
+        ("Ready", "sim-1 is active, in term 1 at tick 5", False),
+        ("Redundant", "redundant: sim-1 (active) and sim-2 (passive), 0 entities", False),
+        ("NotReady", "no active for 3 s: sim-2 is passive, and no replica is active", True),
+        ("NotRedundant", "not redundant for 3 s: sim-2 is passive, and no replica is active", True),
+        ("Takeover", f"{change}, in term 2 at tick 6, after 3500.0 ms", True),
+        ("Ready", "active again after 3.50 s without an active: sim-2", False),
+    ]  # fmt: skip
+
+
+def test_each_change_of_the_members_is_an_event() -> None:
     sealed = without_joins(NEXT)
-    assert reasons(lost, status(view(NEW, WITNESS, recorded=(sealed,)), lost)) == ["Adopted"]
-    assert reasons(whole, status(view(areas=()), whole)) == ["Released", "NotReady", "NotRedundant"]
+    steps = (None, FIRST), (FIRST, FIRST), (FIRST, NEXT), (FIRST, sealed), (NEXT, FIRST), (NEXT, None), (None, NEXT)
+    found = [(e.kind, e.sentence) for step in steps if (e := membership_entry("west", *step, WALL)) is not None]
+    names = "sim-2 and sim-3, witness witness-1"
+    assert found == [
+        ("members", "founded with sim-1 and sim-2, witness witness-1"),
+        ("replacing", f"generation 2: {names}"),
+        ("adopted", f"generation 2 is in force: {names}"),
+        ("adopted", "generation 1 is in force: sim-1 and sim-2, witness witness-1"),
+        ("released", "no process holds it any more"),
+        ("adopted", f"generation 2 is in force: {names}"),
+    ]
 
 
 # --- Services and budget

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.status import Role
+from pairsim.model.status import Role, Succession
 from pairsim_controller.timestamps import time_of_day
 from tests.unit.controller.local_worlds import NORTH, WorldHarness, group, local_world, until
 
@@ -53,34 +53,51 @@ async def test_no_request_is_sent_while_the_disk_is_full(tmp_path: Path, monkeyp
         assert made.announced.count(sentence) == 1
 
 
-async def test_a_takeover_is_announced_with_replica_term_and_tick(tmp_path: Path) -> None:
+REDUNDANT = re.compile(r"north: redundant( again)? after \d+\.\d\d s: a \(active\) and b \(passive\), 0 entities")
+
+
+async def test_a_takeover_is_announced_with_replica_cause_term_and_tick(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
-        await until(lambda: made.announced)
-        made.replicas["b"].tick = 77
+        await until(lambda: len(made.announced) >= 2)
+        assert made.announced[0] == "north: a is active, in term 1 at tick 10"
+        assert REDUNDANT.fullmatch(made.announced[1])
+        made.replicas["b"].tick, made.replicas["b"].succession = 77, Succession.SILENT
         made.replicas["a"].become(Role.PASSIVE, term=2)
         made.replicas["b"].become(Role.ACTIVE, term=2)
-        await until(lambda: len(made.announced) >= 2)
-        assert made.announced == [
-            "north: a is active, in term 1 at tick 10",
-            "north: b is active in place of a, in term 2 at tick 77",
-        ]
+        await until(lambda: len(made.announced) >= 4)
+        assert made.announced[2] == "north: b is active in place of a (nothing was heard of it), in term 2 at tick 77"
+        assert re.fullmatch(r"north: redundant.*: b \(active\) and a \(passive\), 0 entities", made.announced[3])
         assert made.world.labels["b"].role is Role.ACTIVE
         assert made.world.labels["a"].role is Role.PASSIVE
 
 
 async def test_a_new_term_of_the_same_active_is_not_announced_as_a_takeover(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
-        await until(lambda: made.announced)
-        made.replicas["a"].become(Role.ACTIVE, term=2)
         await until(lambda: len(made.announced) >= 2)
-        assert made.announced[1:] == ["north: a stays active, in term 2 at tick 10"]
+        made.replicas["a"].become(Role.ACTIVE, term=2)
+        await until(lambda: len(made.announced) >= 3)
+        assert made.announced[2:] == [
+            "north: a stays active, in term 2 at tick 10: it was elected again; the cause is unknown"
+        ]
+
+
+async def test_a_time_without_an_active_is_announced_when_it_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairsim_controller.story.active_tracker.STANDSTILL_SECONDS", 0.1)
+    async with local_world(tmp_path) as made:
+        await until(lambda: len(made.announced) >= 2)
+        made.replicas["a"].become(Role.PASSIVE)
+        await until(lambda: any("no active for 0 s: a is passive, and no replica" in told for told in made.announced))
+        made.replicas["a"].become(Role.ACTIVE, term=2)
+        await until(lambda: any(re.search(r"active again after \d+\.\d\d s.*: a$", told) for told in made.announced))
 
 
 async def test_an_active_of_an_old_term_is_not_announced(tmp_path: Path) -> None:
     async with local_world(tmp_path) as made:
         await until(lambda: made.announced)
         made.replicas["b"].become(Role.ACTIVE, term=5)
-        await until(lambda: len(made.announced) >= 2)
+        await until(lambda: any("b is active in place of a" in told for told in made.announced))
         made.replicas["a"].become(Role.ACTIVE, term=4)
         await until(lambda: (status := made.world.watchers["a"].status) is not None and status.term == 4)  # type: ignore[union-attr]
         assert [sentence for sentence in made.announced if "a is active" in sentence] == made.announced[:1]
@@ -170,4 +187,4 @@ async def test_each_divergence_of_a_step_is_announced_once(tmp_path: Path) -> No
             slipping.divergences = number
             slipping.notify(None)
             await until(lambda number=number: sum("not deterministic" in told for told in made.announced) == number)
-        assert "north: b came to another state than the active" in made.announced[-1]
+        assert "north: b came to another state than the active a" in made.announced[-1]

@@ -13,6 +13,7 @@ from typing import cast
 
 import pytest
 
+from pairsim.system.port_choice import PortRanges
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.local.netns import NetworkNamespaces
 from pairsim_controller.local.process import ProcessSpec, Termination
@@ -110,11 +111,25 @@ async def test_a_taken_port_is_replaced_unless_peers_know_it(tmp_path: Path) -> 
         taken = first.processes["sim-1"].spec.peer_port
     with socket.create_server((HOST, taken)):
         async with pool(folder) as second:
-            with pytest.raises(PoolError, match=f"port {taken}, by which the peers of sim-1 know it"):
+            with pytest.raises(
+                PoolError,
+                match=rf"port {taken}, by which the peers of sim-1 know it, is taken by \S+ \(pid {os.getpid()}\)",
+            ):
                 second.start(1, members=frozenset({"sim-1"}))
             assert not second.processes
             second.start(1)
             assert second.processes["sim-1"].spec.peer_port != taken
+
+
+async def test_ports_are_outside_the_range_of_outgoing_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranges = PortRanges(range(1024, 30_000), frozenset({30_000}))
+    monkeypatch.setattr("pairsim_controller.local.process_pool.read_port_ranges", lambda: ranges)
+    async with pool(DataFolder(tmp_path)) as one:
+        one.start(2)
+        specs = [process.spec for process in one.processes.values()]
+        assert all(30_000 < port < 32_000 for spec in specs for port in (spec.http_port, spec.peer_port))
 
 
 async def test_an_address_of_another_machine_is_reported(tmp_path: Path) -> None:

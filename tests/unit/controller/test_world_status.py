@@ -101,7 +101,9 @@ def test_an_area_with_an_unseen_member_is_not_redundant() -> None:
     late = area_status_view(PAIR.spec, PAIR, said, {})
     assert (late.redundant, late.missing) == (False, "sim-2 is joining"), "the active says first that it is in sync"
     said["sim-2"] = ObservedStatus(msgspec.structs.replace(ACTIVE, replica="sim-2", term=0), 0.0)
-    assert area_status_view(PAIR.spec, PAIR, said, {}).missing == "sim-2 is active"
+    assert area_status_view(PAIR.spec, PAIR, said, {}).missing == "sim-2 does not know yet that sim-1 is active"
+    said["sim-2"] = ObservedStatus(replica("sim-2"), 0.0)
+    assert area_status_view(PAIR.spec, PAIR, said, {}).missing == "sim-2 has not joined yet"
     del said["sim-2"]
     seen = area_status_view(PAIR.spec, PAIR, said, {})
     assert (seen.redundant, seen.missing) == (False, "sim-2 cannot be reached")

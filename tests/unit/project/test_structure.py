@@ -58,3 +58,16 @@ def test_a_class_has_few_public_methods() -> None:
     }
     large = {name: count for name, count in counts.items() if count > MAX_PUBLIC_METHODS}
     assert not large, f"these classes have more than {MAX_PUBLIC_METHODS} public methods, so divide them: {large}"
+
+
+def test_replication_reads_no_clock_and_sleeps_by_no_clock_that_can_be_shifted() -> None:
+    """`pairsim.replication.clock` and `pairsim.replication.waiting` are the steady ones."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules("pairsim/replication")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) in {("time", "sleep"), ("time", "monotonic"), ("asyncio", "run")}
+    ]
+    assert not found, f"use pairsim.replication.clock and pairsim.replication.waiting there: {found}"

@@ -65,7 +65,7 @@ async def test_an_experiment_goes_on_at_such_a_hangup(keep_hangup: object) -> No
     keep_hangup()  # type: ignore[operator]
 
     async def run() -> None:
-        _cancel_at_signal(cast("RunOptions", SimpleNamespace(log=lambda _: None)))
+        _cancel_at_signal(cast("RunOptions", SimpleNamespace(log=lambda _: None)), lambda: False)
         signal.raise_signal(signal.SIGHUP)
         await asyncio.sleep(0.01)
         survived.append(True)

@@ -94,9 +94,10 @@ export class Pairs {
     const outside = Math.max(0, ...area.replicas.map((replica) => replica.outside));
     const some = `${entities.toLocaleString("en")} entities` + (outside ? ` (${outside.toLocaleString("en")} outside)` : "");
     card.about.textContent = `${area.plane} · ${some} · generation ${area.generation}`;
-    const diverged = area.replicas.filter((replica) => replica.divergences).map((replica) => replica.replica);
-    const warnings = diverged.length
-      ? [`${diverged.join(" and ")} computed another state than the active: the simulator's step is not deterministic`] : [];
+    const diverged = area.replicas.filter((replica) => replica.divergences).map(({ replica, role }) => role === "active"
+      ? `${replica}, the active now, had computed another state than the active before it`
+      : `${replica} computed another state than the active`);
+    const warnings = diverged.length ? [`${diverged.join(" and ")}: the simulator's step is not deterministic`] : [];
     if (area.slow) warnings.push(area.slow);
     card.warnings.textContent = warnings.length ? `⚠ ${warnings.join("; ")}` : "";
     const rows = area.replicas.map((r) => [r.role, r.replica, r.term, r.tick.toLocaleString("en"), r.lag_ticks]);

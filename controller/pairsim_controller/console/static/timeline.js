@@ -1,19 +1,9 @@
 // The timeline: events, the newest first.
 
-const MARKS = { founded: "✦", takeover: "⚡", switchover: "⇄", renewed: "↻", lost: "◐", restored: "●", ended: "✕" };
-
-function describe(event) {
-  const at = event.tick ? ` at tick ${event.tick.toLocaleString("en")}` : "";
-  switch (event.kind) {
-    case "founded": return `${event.replica} is active, in term ${event.term}${at}`;
-    case "switchover": return `${event.replica} is active, handed over by ${event.before}, in term ${event.term}${at}`;
-    case "takeover": return `${event.replica} is active in place of ${event.before}, in term ${event.term}${at}`;
-    case "renewed": return `${event.replica} stays active, in term ${event.term}${at}`;
-    case "lost": return `not redundant for ${event.seconds.toFixed(0)} s: ${event.about}`;
-    case "restored": return `redundant again${event.seconds ? ` after ${event.seconds.toFixed(1)} s` : ""}: ${event.about}`;
-    default: return event.about;
-  }
-}
+const MARKS = {
+  founded: "✦", takeover: "⚡", switchover: "⇄", renewed: "↻", standstill: "■", resumed: "▶", redundant: "●", swapped: "●",
+  lost: "◐", restored: "●", diverged: "≠", members: "+", released: "−", backup: "↓", problem: "!", ended: "✕", world: "○",
+};
 
 export class Timeline {
   constructor(root) {
@@ -23,7 +13,7 @@ export class Timeline {
   }
 
   show(events) {
-    // A restarted world numbers its events from 1 again, and this page may be older than the world.
+    // A world without its history numbers its events from 1 again, and this page may be older than the world.
     if (!events.length || events.at(-1).number < this.last) { this.root.replaceChildren(); this.last = 0; }
     for (const event of events) {
       if (event.number <= this.last) continue;
@@ -32,8 +22,9 @@ export class Timeline {
       const time = document.createElement("time");
       const moment = new Date(1000 * event.at);
       time.dateTime = moment.toISOString();
-      time.textContent = `${moment.toLocaleTimeString("en-GB")}.${String(moment.getMilliseconds()).padStart(3, "0")}`;
-      const parts = [[`mark ${event.kind}`, MARKS[event.kind]], ["where", event.area], ["what", describe(event)]];
+      const day = moment.toDateString() === new Date().toDateString() ? "" : `${moment.toLocaleDateString("en-CA")} `;
+      time.textContent = `${day}${moment.toLocaleTimeString("en-GB")}.${String(moment.getMilliseconds()).padStart(3, "0")}`;
+      const parts = [[`mark ${event.kind}`, MARKS[event.kind] ?? ""], ["where", event.area], ["what", event.sentence]];
       item.append(time, ...parts.map(([kind, text]) => {
         const part = document.createElement("span");
         part.className = kind;

@@ -50,11 +50,11 @@ class EventRecorder:
         """Writes to `namespace`; `identity` becomes the reporting instance."""
         self._connection, self._identity = connection, identity
         self._path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
-        self._waiting: asyncio.Queue[tuple[SeriesKey, Body, str, str, bool]] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[tuple[SeriesKey, Body, str, str, bool, float]] = asyncio.Queue(MAX_WAITING)
         self._series: dict[SeriesKey, _EventSeries] = {}
         self.dropped = 0
 
-    def emit(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
+    def emit(self, about: Body, reason: str, note: str, *, warning: bool, at: float | None = None) -> None:
         """Queues an event; drops it when `MAX_WAITING` events wait.
 
         Args:
@@ -62,10 +62,12 @@ class EventRecorder:
             reason: The reason in one word.
             note: A sentence.
             warning: Whether the event has type `Warning` instead of `Normal`.
+            at: When it happened, Unix time in seconds; None for now.
         """
+        at = at if at is not None else time.time()
         key = str(about.get("uid")), str(about.get("name")), reason, note
         try:
-            self._waiting.put_nowait((key, about, reason, note, warning))
+            self._waiting.put_nowait((key, about, reason, note, warning, at))
         except asyncio.QueueFull:
             self.dropped += 1
             log.warning("event dropped: queue full", about=about.get("name"), dropped=reason, note=note)
@@ -73,16 +75,16 @@ class EventRecorder:
     async def run(self) -> None:
         """Writes events until it is cancelled."""
         while True:
-            key, about, reason, note, warning = await self._waiting.get()
+            key, about, reason, note, warning, at = await self._waiting.get()
             try:
-                await self._write(key, about, reason, note, warning=warning)
+                await self._write(key, about, reason, note, at, warning=warning)
             except ApiError as error:
                 self.dropped += 1
                 self._series.pop(key, None)
                 log.warning("event dropped", about=about.get("name"), dropped=reason, reason=str(error))
 
-    async def _write(self, key: SeriesKey, about: Body, reason: str, note: str, *, warning: bool) -> None:
-        now, wall = time.monotonic(), time.time()
+    async def _write(self, key: SeriesKey, about: Body, reason: str, note: str, wall: float, *, warning: bool) -> None:
+        now = time.monotonic()
         self._series = {k: s for k, s in self._series.items() if now - s.last < SERIES_SECONDS}
         series = self._series.get(key)
         if series is None:

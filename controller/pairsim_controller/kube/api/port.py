@@ -59,8 +59,16 @@ class Api(Protocol):
             ApiError: Any other failure.
         """
 
-    def emit(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
-        """Queues an Event about an object; an event that cannot be written in time is dropped and counted."""
+    def emit(self, about: Body, reason: str, note: str, *, warning: bool, at: float | None = None) -> None:
+        """Queues an Event about an object; an event that cannot be written in time is dropped and counted.
+
+        Args:
+            about: The reference to the object.
+            reason: The reason in one word.
+            note: A sentence.
+            warning: Whether the event has type `Warning` instead of `Normal`.
+            at: When it happened, Unix time in seconds; None for now.
+        """
 
 
 class KeyQueue(Protocol):

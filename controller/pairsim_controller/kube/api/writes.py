@@ -57,9 +57,9 @@ class KubeApi:
         except ObjectGoneError:
             return
 
-    def emit(self, about: Body, reason: str, note: str, *, warning: bool) -> None:
+    def emit(self, about: Body, reason: str, note: str, *, warning: bool, at: float | None = None) -> None:
         """Queues an Event about an object."""
-        self._events.emit(about, reason, note, warning=warning)
+        self._events.emit(about, reason, note, warning=warning, at=at)
 
     async def get(self, resource: Resource, name: str) -> Body | None:
         """Returns an object; None if it does not exist. Raises ApiError."""

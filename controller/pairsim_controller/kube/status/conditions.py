@@ -110,7 +110,7 @@ def _ready(view: View, active: ReplicaStatus | None, warnings: Sequence[Report])
 
 
 def _redundant(view: View) -> Verdict:
-    gap = redundancy_gap(view.area, view.statuses)
+    gap = redundancy_gap(view.area, view.statuses, view.recorded)
     return (False, gap.reason, gap.message) if gap else (True, "InSync", "the passive can take over")
 
 

@@ -1,4 +1,9 @@
-"""The Kubernetes events that follow from the difference between two statuses of an area; pure."""
+"""The Kubernetes events of an area; pure.
+
+What happens to an area are entries of its history (`story`), which become events with the same sentences. What lasts
+(a problem, a pause, the backup of an area that is deleted) is a part of the status, and becomes an event when the
+status changes: so a controller that takes over the work does not repeat it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from pairsim_controller.kube.api.objects import AreaStatus, Condition
+from pairsim_controller.story.entry import EntryKind, HistoryEntry
 
 
 class AreaEvent(msgspec.Struct, frozen=True):
@@ -17,49 +23,42 @@ class AreaEvent(msgspec.Struct, frozen=True):
     warning: bool = False
 
 
+_EVENTS: dict[EntryKind, tuple[str, bool]] = {
+    "founded": ("Ready", False),
+    "takeover": ("Takeover", True),
+    "switchover": ("Switchover", False),
+    "standstill": ("NotReady", True),
+    "resumed": ("Ready", False),
+    "redundant": ("Redundant", False),
+    "lost": ("NotRedundant", True),
+    "restored": ("Redundant", False),
+    "diverged": ("Diverged", True),
+    "members": ("Founded", False),
+    "replacing": ("Replacing", False),
+    "adopted": ("Adopted", False),
+    "released": ("Released", False),
+}
+"""The reason of the event for each kind of entry that becomes one, and whether it is a warning."""
+
+
+def event_of(entry: HistoryEntry) -> AreaEvent | None:
+    """Returns an entry of the history as an event; None for a kind that is not worth one."""
+    if entry.kind not in _EVENTS:
+        return None
+    reason, warning = _EVENTS[entry.kind]
+    took = f", after {1000 * entry.seconds:.1f} ms" if entry.before and entry.seconds else ""
+    return AreaEvent(reason, entry.sentence + took, warning=warning)
+
+
 def events_between(before: AreaStatus, after: AreaStatus) -> Iterator[AreaEvent]:
     """Yields the events that lead from one status to the next."""
     if after.backup and after.backup != before.backup:
         yield AreaEvent("BackedUp", f"its last state is kept in {after.backup}")
-    yield from _membership(before, after)
-    last = after.last_takeover
-    if last is not None and last != before.last_takeover:
-        took = "" if last.duration_ms is None else f", after {last.duration_ms:g} ms"
-        note = f"{last.to} is active in place of {last.from_}, in term {after.term}{took}"
-        yield AreaEvent(last.reason, note, warning=last.reason == "Takeover")
-    yield from _transition(before, after, "Ready", "Ready", "NotReady")
-    yield from _transition(before, after, "Redundant", "Redundant", "NotRedundant")
     old, new = before.condition("Degraded"), after.condition("Degraded")
     if new is not None and new.reason in {"Waiting", "Slow", "Paused"} and not _is_same(old, new):
         yield AreaEvent(new.reason, new.message, warning=new.reason != "Paused")
     if old is not None and old.reason == "Paused" and new is not None and new.reason != "Paused":
         yield AreaEvent("Resumed", "it is no longer paused")
-
-
-def _membership(before: AreaStatus, after: AreaStatus) -> Iterator[AreaEvent]:
-    old, new = before.assignment, after.assignment
-    if new is None:
-        if old is not None:
-            yield AreaEvent("Released", "no process holds it any more")
-        return
-    if old == new:
-        return
-    names = " and ".join(m.replica for m in new.replicas)
-    if old is None and new.generation == 1:
-        yield AreaEvent("Founded", f"founded with {names}, witness {new.witness.replica}")
-    elif old is None or new.generation < old.generation or not new.joins:
-        yield AreaEvent("Adopted", f"generation {new.generation} is in force: {names}, witness {new.witness.replica}")
-    else:
-        yield AreaEvent("Replacing", f"generation {new.generation}: {names}, witness {new.witness.replica}")
-
-
-def _transition(before: AreaStatus, after: AreaStatus, kind: str, good: str, bad: str) -> Iterator[AreaEvent]:
-    """Yields an event if the condition of this kind became true or stopped being true."""
-    old, new = before.condition(kind), after.condition(kind)
-    if new is None or (old is None and new.status != "True") or (old is not None and old.status == new.status):
-        return
-    fine = new.status == "True"
-    yield AreaEvent(good if fine else bad, new.message, warning=not fine)
 
 
 def _is_same(old: Condition | None, new: Condition) -> bool:

@@ -7,6 +7,7 @@ is not reported.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -14,6 +15,9 @@ from pairsim.model.world_status import AreaStatusView
 
 REPORT_AFTER_SECONDS = 1.0
 """Seconds without redundancy before the loss is reported."""
+
+STARTUP_SECONDS = 10.0
+"""Seconds for which a controller that continues with an area waits for the pair that was known last."""
 
 
 class RedundancyChange(enum.Enum):
@@ -47,17 +51,30 @@ class RedundancyEvent(msgspec.Struct, frozen=True):
 class RedundancyTracker:
     """The redundancy of one area over time; does no I/O. Times are seconds of any clock that never goes back."""
 
-    def __init__(self) -> None:
-        """Starts with an area that has not been redundant yet."""
-        self._pair: dict[str, str] = {}
+    def __init__(self, pair: Mapping[str, str] | None = None) -> None:
+        """Starts with an area that has not been redundant yet, or that was redundant last with this pair.
+
+        Args:
+            pair: The role of each replica by its name.
+        """
+        self._pair: dict[str, str] = dict(pair or {})
+        self._observed = False
         self._since: float | None = None
         self._reported = False
+
+    @property
+    def due_at(self) -> float | None:
+        """When `observe` has to be called although nothing changes; None if it need not be."""
+        if self._since is None or self._reported:
+            return None
+        return self._since + (REPORT_AFTER_SECONDS if self._observed else STARTUP_SECONDS)
 
     def observe(self, area: AreaStatusView, now: float) -> RedundancyEvent | None:
         """Takes in the current status of the area; returns the change to report, or None."""
         return self._redundant(area, now) if area.redundant else self._missing(now)
 
     def _redundant(self, area: AreaStatusView, now: float) -> RedundancyEvent | None:
+        self._observed = True
         before, self._pair = self._pair, {replica.replica: replica.role for replica in area.replicas}
         seconds = now - self._since if self._since is not None else 0.0
         reported, self._reported, self._since = self._reported, False, None
@@ -72,7 +89,8 @@ class RedundancyTracker:
             return None  # the area has not begun; the reports of `decide` say what it waits for
         if self._since is None:
             self._since = now
-        if self._reported or now - self._since < REPORT_AFTER_SECONDS:
+        due_at = self.due_at
+        if due_at is None or now < due_at:
             return None
         self._reported = True
         return RedundancyEvent(RedundancyChange.LOST, now - self._since)

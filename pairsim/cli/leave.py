@@ -20,6 +20,7 @@ import click
 import msgspec
 
 from pairsim.addresses import is_http_url
+from pairsim.wording import duration
 
 _POLL_SECONDS = 0.2
 _ANSWER_SECONDS = 2.0
@@ -97,7 +98,7 @@ def leave(url: str, token_file: Path | None, seconds: float) -> None:
     state = "does not answer" if last is None else f"is still {last}"
     if last is not None and last.active:
         state = f"was active of {last.area}, and {_hand_over(url, token_file)}"
-    raise click.ClickException(f"this process was not replaced within {seconds:g} s: it {state}")
+    raise click.ClickException(f"this process was not replaced within {duration(seconds)}: it {state}")
 
 
 def _wait_until_replaced(url: str, deadline: float) -> ProcessMembership | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Never
+from typing import Literal, NamedTuple, Never
 
 import click
 import msgspec
@@ -16,21 +16,25 @@ from rich.text import Text
 
 from pairsim.cli.local_api import WorldAddress, fetch_world, world_options
 from pairsim.model.world_status import WorldStatus
+from pairsim.wording import counted
 
 _REFRESH_SECONDS = 0.5
 _UNLIMITED_WIDTH = 1000
 """The width in columns without a terminal: wide enough that nothing is cut off, so that a user can copy all of it."""
 
-_HIDDEN_COLUMNS: tuple[frozenset[str], ...] = (frozenset(), frozenset({"url"}), frozenset({"url", "pid"}))
+_HIDDEN_COLUMNS = tuple(map(frozenset, ((), ("url",), ("url", "outside"), ("url", "outside", "pid"))))
 """The columns that a narrow terminal leaves out, step by step; `--json` has all of them."""
 
-_NUMBERS = ("term", "tick", "lag", "entities", "pid")
+_WATCHED_WIDTHS = {"area": 15, "role": 7, "replica": 13, "tick": 7, "entities": 8}
+"""Room for texts and numbers that come later, so that the columns of `--watch` stay where they are."""
+
+_NUMBERS = ("term", "tick", "lag", "entities", "outside", "pid")
 _COLUMNS = ("area", "role", "replica", *_NUMBERS, "url")
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Prints JSON for programs; with --watch, one document per line.")
-@click.option("--watch", is_flag=True, help="Repeats until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Repeats until Ctrl-C, also while the world is gone.")
 @world_options
 def status(as_json: bool, watch: bool, address: WorldAddress) -> None:
     """Shows the areas, their members and the spares."""
@@ -43,18 +47,56 @@ def status(as_json: bool, watch: bool, address: WorldAddress) -> None:
         return
     with contextlib.suppress(KeyboardInterrupt):
         if as_json:
-            _show_repeatedly(address, lambda world: click.echo(_json(world)))
+            _watch(address, lambda world: click.echo(_json(world)), _warn)
         elif not Console().is_terminal:
-            _show_repeatedly(address, _print)
+            _watch(address, _print, _warn)
         else:
             with Live(auto_refresh=False) as live:
-                _show_repeatedly(address, lambda world: live.update(render(world, live.console.width), refresh=True))
+                screen = _Screen(live)
+                _watch(address, screen.show, screen.show_gone)
 
 
-def _show_repeatedly(address: WorldAddress, show: Callable[[WorldStatus], None]) -> Never:
+def _watch(address: WorldAddress, show: Callable[[WorldStatus], None], show_gone: Callable[[str], None]) -> Never:
+    """Shows the world again and again; while it cannot be reached, says so once and goes on.
+
+    Raises:
+        click.ClickException: The world cannot be reached at the start, so that the address may be a mistake.
+    """
+    show(fetch_world(address))
+    gone = ""
     while True:
-        show(fetch_world(address))
         time.sleep(_REFRESH_SECONDS)
+        try:
+            world = fetch_world(address)
+        except click.ClickException as error:
+            if error.message != gone:
+                show_gone(f"{time.strftime('%H:%M:%S')}  {error.message}; waiting for the world")
+            gone = error.message
+        else:
+            gone = ""
+            show(world)
+
+
+def _warn(sentence: str) -> None:
+    click.echo(sentence, err=True)
+
+
+class _Screen:
+    """A terminal that shows the newest table, and below it why it cannot show a newer one."""
+
+    def __init__(self, live: Live) -> None:
+        self._live, self._widths = live, dict(_WATCHED_WIDTHS)
+        self._world = WorldStatus([], [])
+
+    def show(self, world: WorldStatus) -> None:
+        """Shows a world."""
+        self._world = world
+        self._live.update(render(world, self._live.console.width, self._widths), refresh=True)
+
+    def show_gone(self, sentence: str) -> None:
+        """Shows the last world, and that the world cannot be reached."""
+        last = render(self._world, self._live.console.width, self._widths)
+        self._live.update(Group(last, Text(sentence, style="bold")), refresh=True)
 
 
 def _json(world: WorldStatus, *, indented: bool = False) -> str:
@@ -69,10 +111,21 @@ def _print(world: WorldStatus) -> None:
     console.print(render(world, console.width))
 
 
-def render(world: WorldStatus, width: int) -> Group:
-    """Returns a table that fits into `width` columns, with warnings as sentences below it."""
-    measuring = Console(width=_UNLIMITED_WIDTH)
-    tables = [_table(world, left_out) for left_out in _HIDDEN_COLUMNS]
+def render(world: WorldStatus, width: int, widths: dict[str, int] | None = None) -> Group:
+    """Returns a table that fits into `width` columns, with warnings as sentences below it.
+
+    Args:
+        world: The world.
+        width: The width of the terminal.
+        widths: The least widths of the columns by name; grows with the table's content, so that a caller that passes
+            it again gets columns that never become narrower.
+    """
+    measuring, widths = Console(width=_UNLIMITED_WIDTH), {} if widths is None else widths
+    rows = list(_rows(world))
+    for place, name in enumerate(_COLUMNS):
+        longest = max((row.cells[place].cell_len for row in rows), default=0)
+        widths[name] = max(widths.get(name, 0), longest)
+    tables = [_table(world, rows, widths, left_out) for left_out in _HIDDEN_COLUMNS]
     table = next((table for table in tables if measuring.measure(table).maximum <= width), tables[-1])
     return Group(table, *(Text(sentence) for sentence in _warnings(world)))
 
@@ -86,29 +139,45 @@ def _warnings(world: WorldStatus) -> Iterator[str]:
         for replica in area.replicas:
             if replica.divergences:
                 yield (
-                    f"{area.area}: the state of {replica.replica} differed from the active's {replica.divergences} "
-                    "time(s) since its start: the step of its simulator is not deterministic"
+                    f"{area.area}: the state of {replica.replica} differed from the active's "
+                    f"{counted(replica.divergences, 'time')} since its start: the step of its simulator is not "
+                    "deterministic"
                 )
 
 
-def _table(world: WorldStatus, left_out: frozenset[str]) -> Table:
-    table = Table(title=f"{len(world.areas)} area(s), {len(world.spares)} spare(s)", title_justify="left")
-    columns = {name: place for place, name in enumerate(_COLUMNS) if name not in left_out}
-    for name in columns:
-        # A long text continues in the next line: an ellipsis would hide a part of it.
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
+class _Row(NamedTuple):
+    """The cells of a row, one for each of `_COLUMNS`; as texts, since markup would take `[fd00::5]` for a style."""
 
-    def row(*cells: object, last: bool = False) -> None:
-        table.add_row(*(str(cells[place]) for place in columns.values()), end_section=last)
+    cells: tuple[Text, ...]
+    ends_section: bool = False
 
+
+def _row(*cells: object, ends_section: bool = False) -> _Row:
+    return _Row(tuple(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells), ends_section)
+
+
+def _rows(world: WorldStatus) -> Iterator[_Row]:
     for area in world.areas:
         for place, r in enumerate(area.replicas):
             name = area.area if place == 0 else ""
-            row(name, r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.pid or "-", r.url)
+            yield _row(name, r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.outside, r.pid or "-", r.url)
         if not area.replicas:
-            row(area.area, "-", "not reachable", *[""] * 6)
-        state = "  redundant" if area.redundant else "  [bold]NOT redundant[/bold]"
-        row(state, "witness", area.witness.name, *[""] * 4, area.witness.pid or "-", area.witness.url, last=True)
+            yield _row(area.area, "-", "not reachable", *[""] * 7)
+        state = Text("  redundant") if area.redundant else Text("  ").append("NOT redundant", style="bold")
+        witness = area.witness
+        yield _row(state, "witness", witness.name, *[""] * 5, witness.pid or "-", witness.url, ends_section=True)
     for spare in world.spares:
-        row("", "spare", spare.name, *[""] * 4, spare.pid or "-", spare.url)
+        yield _row("", "spare", spare.name, *[""] * 5, spare.pid or "-", spare.url)
+
+
+def _table(world: WorldStatus, rows: list[_Row], widths: dict[str, int], left_out: frozenset[str]) -> Table:
+    title = f"{counted(len(world.areas), 'area')}, {counted(len(world.spares), 'spare')}"
+    table = Table(title=title, title_justify="left")
+    columns = {name: place for place, name in enumerate(_COLUMNS) if name not in left_out}
+    for name in columns:
+        # A long text continues in the next line: an ellipsis would hide a part of it.
+        justify: Literal["left", "right"] = "right" if name in _NUMBERS else "left"
+        table.add_column(name, justify=justify, overflow="fold", min_width=widths[name])
+    for row in rows:
+        table.add_row(*(row.cells[place] for place in columns.values()), end_section=row.ends_section)
     return table

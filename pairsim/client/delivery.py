@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from pairsim.client.errors import CommandsRefused, Overloaded, Unavailable
 from pairsim.model.commands import Command, Result, collapse_retries
+from pairsim.wording import duration
 
 _PAUSE_SECONDS = 0.01
 _MAX_PAUSE_SECONDS = 0.2
@@ -131,7 +132,7 @@ class BatchAttempt:
         outcome = "it is not known whether it was applied" if unknown else "nothing of it was applied"
         silent = f"no answer came from {' and '.join(sorted(self._running.values()))}" if self._running else ""
         reason = self._last or silent or self._misdirected or "no replica was asked"
-        raise Unavailable(f"the batch was not committed within {seconds:g} s, {outcome}: {reason}", unknown)
+        raise Unavailable(f"the batch was not committed within {duration(seconds)}, {outcome}: {reason}", unknown)
 
     def cancel(self) -> None:
         """Cancels the attempts that are still running."""

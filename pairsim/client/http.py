@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from pairsim.protocol.frames import AREA_HEADER, REPLICA_HEADER, Failure
+from pairsim.wording import duration
 
 _CONNECTIONS_PER_HOST = 100
 _CONNECT_SECONDS = 0.5
@@ -137,7 +138,7 @@ class HttpClient:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise UnreachableError(f"no connection to {url}: {error}") from error
         except TimeoutError as error:
-            raise ResponseLostError(f"{url} did not answer within {seconds:g} s") from error
+            raise ResponseLostError(f"{url} did not answer within {duration(seconds)}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ResponseLostError(f"the connection to {url} broke: {error}") from error
 

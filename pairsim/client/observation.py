@@ -17,6 +17,7 @@ from pairsim.client.errors import RequestRefused, Unavailable
 from pairsim.client.http import WS_TIMEOUT
 from pairsim.protocol.frames import MAX_FRAME, Frame
 from pairsim.protocol.interest import AreaSnapshot, apply, diff
+from pairsim.wording import duration
 
 _CONNECT_SECONDS = 0.5
 _PAUSE_SECONDS = 0.02
@@ -110,7 +111,7 @@ async def observe(
                 raise RequestRefused(413, "the box holds more entities than a frame may: choose a smaller one")
             last = f"{url} sent no more new frames"
         if loop.time() >= end:
-            raise Unavailable(f"no new frame came for {silence:g} s: {last}")
+            raise Unavailable(f"no new frame came for {duration(silence)}: {last}")
         await asyncio.sleep(_PAUSE_SECONDS)
 
 

@@ -17,6 +17,7 @@ import msgspec
 from pairsim.client.errors import ClientError, RequestRefused, Unavailable
 from pairsim.client.http import WS_TIMEOUT, HttpClient, ResponseLostError, StatusError, UnreachableError
 from pairsim.protocol.frames import ENTITIES_HEADER, TICK_HEADER
+from pairsim.wording import duration
 
 T = TypeVar("T")
 
@@ -199,7 +200,7 @@ async def watch(
                 async with asyncio.timeout(_WATCH_SILENCE_SECONDS):
                     message = await socket.receive()
             except TimeoutError as error:
-                raise Unavailable(f"{url} has sent nothing for {_WATCH_SILENCE_SECONDS:g} s") from error
+                raise Unavailable(f"{url} has sent nothing for {duration(_WATCH_SILENCE_SECONDS)}") from error
             if message.type is not aiohttp.WSMsgType.TEXT:
                 raise Unavailable(f"the connection to {url} is closed")
             yield msgspec.json.decode(message.data, type=kind)

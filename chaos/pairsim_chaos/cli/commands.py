@@ -19,6 +19,7 @@ from pairsim.model.documents.yaml import YamlError
 from pairsim.server.http.listener import serve_app
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
 from pairsim.system.output import print_line, use_reliable_output
+from pairsim.wording import counted, duration
 from pairsim_chaos.cli.options import SECONDS, RunOptions, run_options
 from pairsim_chaos.experiment.loader import ExperimentError, load_experiments
 from pairsim_chaos.experiment.model import Experiment
@@ -59,7 +60,7 @@ def run_command(context: click.Context, files: tuple[Path, ...], max_duration: f
     experiments = read_all(files)
     check_writable(options)
     seed = seed_or_new(options.seed)
-    options.log(f"{_counted(len(experiments), 'experiment')}, seed {seed}")
+    options.log(f"{counted(len(experiments), 'experiment')}, seed {seed}")
     with _world_errors():
         ended = asyncio.run(_run(iter(experiments), options, max_duration, seed))
     context.exit(_finish(*ended, options))
@@ -89,7 +90,7 @@ def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float
         known = faults(asyncio.run(_supported(experiments, options, seed)))
     if not known:
         raise CannotRunError("this machine supports no fault of these files: `pairsim-chaos run` reports the reasons")
-    options.log(f"{_counted(len(known), 'fault')} for {seconds:g} s, seed {seed}")
+    options.log(f"{counted(len(known), 'fault')} for {duration(seconds)}, seed {seed}")
     rng, end = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - an order of tests needs no secrecy
 
     def planned() -> Iterator[tuple[Path, Experiment]]:
@@ -286,7 +287,3 @@ def _finish(verdicts: Sequence[Verdict], aborted: bool, options: RunOptions) -> 
     if not write_report(verdicts, options.json_file, options.junit_file):
         return _EXIT_NOT_WRITTEN
     return _EXIT_ABORTED if aborted else exit_code(verdicts)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"

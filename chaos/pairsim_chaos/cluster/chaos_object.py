@@ -19,6 +19,7 @@ import msgspec
 
 from pairsim.model.documents.yaml import YamlValue
 from pairsim.model.labels import CHAOS_RUN_ANNOTATION
+from pairsim.wording import duration
 from pairsim_chaos.cluster.failures import unknown_collection
 from pairsim_chaos.cluster.force_delete import manual_commands
 from pairsim_chaos.cluster.objects import GROUP, ChaosObject
@@ -134,7 +135,7 @@ class ManagedChaosObject:
                 complaint = found.not_injected_reason
             await asyncio.sleep(_POLL_SECONDS)
         reason = complaint or "Chaos Mesh does not report a reason"
-        raise WorldError(f"the experiment was not {condition} within {seconds:g} s: {reason}")
+        raise WorldError(f"the experiment was not {condition} within {duration(seconds)}: {reason}")
 
     async def delete(self) -> None:
         """Deletes the object and waits until it is gone; failed requests are repeated.
@@ -157,7 +158,7 @@ class ManagedChaosObject:
             if self._may_exist:
                 if late:
                     raise WorldError(
-                        f"the experiment was not gone within {_DELETION_SECONDS:g} s, delete it by hand with "
+                        f"the experiment was not gone within {duration(_DELETION_SECONDS)}, delete it by hand with "
                         f"{self._manual_commands}: {trouble}"
                     )
                 await asyncio.sleep(_POLL_SECONDS)

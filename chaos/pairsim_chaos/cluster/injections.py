@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 
+from pairsim.wording import duration
 from pairsim_chaos.cluster.chaos_object import LAST_REQUEST_SECONDS, ManagedChaosObject
 from pairsim_chaos.cluster.force_delete import manual_commands
 from pairsim_chaos.cluster.objects import ChaosObject, WorkflowNode
@@ -59,8 +60,9 @@ class SingleInjection:
         """Checks the fault; Chaos Mesh counts its duration from the creation, so a slow injection may leave little."""
         if not (await self._object.read_with_retry()).has("AllInjected"):
             raise WorldError(
-                f"the fault ended by itself before the {self._max_duration:g} s of --max-duration were over: its "
-                f"duration of {self._fault.duration_seconds:g} s began at its creation, and its injection took long"
+                f"the fault ended by itself before the {duration(self._max_duration)} of --max-duration were over: its "
+                f"duration of {duration(self._fault.duration_seconds or 0.0)} began at its creation, and its injection "
+                "took long"
             )
 
     async def recover(self) -> None:
@@ -119,7 +121,7 @@ class CompositeInjection:
                 break
             await asyncio.sleep(_POLL_SECONDS)
         if is_workflow and not ended and not self._progress.aborted:
-            raise WorldError(f"the workflow was not Accomplished within {self._max_duration:g} s: {complaint}")
+            raise WorldError(f"the workflow was not Accomplished within {duration(self._max_duration)}: {complaint}")
         reason = self._progress.missing_injections()
         if reason:
             raise WorldError(reason)
@@ -166,7 +168,7 @@ class CompositeInjection:
         )
         faults, them = ("1 fault exists", "it") if len(left) == 1 else (f"{len(left)} faults exist", "them")
         return (
-            f"{faults} {_DELETION_SECONDS:g} s after the deletion of the experiment, delete {them} by hand with "
+            f"{faults} {duration(_DELETION_SECONDS)} after the deletion of the experiment, delete {them} by hand with "
             f"{', '.join(commands)}"
         )
 

@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from pairsim.model.labels import API_VERSION
+from pairsim.wording import duration
 from pairsim_chaos.cluster.chaos_object import ManagedChaosObject
 from pairsim_chaos.cluster.failures import refused_experiment, refused_world
 from pairsim_chaos.cluster.injections import CompositeInjection, SingleInjection
@@ -94,13 +95,13 @@ class ClusterTarget:
         spec = experiment.spec
         if isinstance(spec, StatusCheck):
             return _CHECK_ALONE
-        given = f"{self._max_duration:g} s: raise --max-duration"
+        given = f"{duration(self._max_duration)}: raise --max-duration"
         first = every(spec.schedule) if isinstance(spec, Schedule) else None
         if first is not None and first >= self._max_duration:
-            return f"its first fault comes after {first:g} s, but it lasts only {given}"
+            return f"its first fault comes after {duration(first)}, but it lasts only {given}"
         needs = min_duration(spec) if isinstance(spec, Workflow) else 0.0
         if needs >= self._max_duration:
-            return f"the workflow takes at least {needs:g} s, but it may take only {given}"
+            return f"the workflow takes at least {duration(needs)}, but it may take only {given}"
         created = collections(spec) if isinstance(spec, Schedule | Workflow) else ()
         for plural in (experiment.plural, *created):
             try:

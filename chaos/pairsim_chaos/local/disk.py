@@ -13,6 +13,7 @@ from asyncio.subprocess import Process
 from collections.abc import Sequence
 from pathlib import Path
 
+from pairsim.wording import duration
 from pairsim_chaos.experiment.faults import IOFault
 from pairsim_chaos.local.selection import TargetProcess
 from pairsim_chaos.local.subprocesses import end
@@ -42,7 +43,7 @@ def unsupported_reason(fault: IOFault) -> str:
         return f"a local process has only the volume {VOLUME}, not the volumePath {fault.volume_path}"
     unknown = [method for method in fault.methods if method not in _CALLS]
     if unknown:
-        return f"strace cannot affect the method(s) {', '.join(unknown)}; it can affect {', '.join(_CALLS)}"
+        return f"strace cannot affect {', '.join(unknown)}; it can affect {', '.join(_CALLS)}"
     if shutil.which("strace") is None:
         return "the command strace is missing"
     if _PTRACE_SCOPE.exists() and _PTRACE_SCOPE.read_text().strip() == "3":
@@ -136,7 +137,7 @@ async def _await_attached(tracer: Process, target: TargetProcess) -> None:
         if _all_threads_traced(target.pid):
             return
         await asyncio.sleep(_POLL_SECONDS)
-    raise WorldError(f"{target.process} cannot be traced: strace did not attach within {_ATTACH_SECONDS:g} s")
+    raise WorldError(f"{target.process} cannot be traced: strace did not attach within {duration(_ATTACH_SECONDS)}")
 
 
 def _all_threads_traced(pid: int | None) -> bool:

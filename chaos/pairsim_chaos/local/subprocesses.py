@@ -8,6 +8,7 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 
 from pairsim.system.parent_death import request_signal_on_parent_death
+from pairsim.wording import duration
 from pairsim_chaos.target import WorldError
 
 _TIMEOUT_SECONDS = 20.0
@@ -30,7 +31,7 @@ async def run(*command: str) -> str:
     except TimeoutError:
         process.kill()
         await process.wait()
-        raise WorldError(f"{' '.join(command)}: did not end within {_TIMEOUT_SECONDS:g} s") from None
+        raise WorldError(f"{' '.join(command)}: did not end within {duration(_TIMEOUT_SECONDS)}") from None
     if process.returncode:
         raise WorldError(f"{' '.join(command)}: {errors.decode(errors='replace').strip() or process.returncode}")
     return output.decode(errors="replace")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pairsim.wording import duration
 from pairsim_chaos.experiment.faults import Fault, IOFault, PodFault, StressFault
 from pairsim_chaos.experiment.model import Experiment, Template, Workflow
 
@@ -38,7 +39,7 @@ def plan(rng: random.Random, known: Sequence[tuple[str, Fault]], number: int) ->
         templates[name] = Template(name, type(fault).__name__, deadline, (), untimed, abort=False)
     children = tuple(templates)
     templates[_ENTRY] = Template(_ENTRY, "Parallel", None, children, None, abort=False)
-    title = " and ".join(f"{each.name} for {each.deadline:g} s" for each in templates.values() if each.deadline)
+    title = " and ".join(f"{each.name} for {duration(each.deadline)}" for each in templates.values() if each.deadline)
     return Experiment(
         kind="Workflow", name=f"{number}: {title}", namespace="", spec=Workflow(_ENTRY, templates), document={}, line=0
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from pairsim.wording import duration
 from pairsim_chaos.experiment.model import Experiment, HttpCheck
 from pairsim_chaos.probe.probe import Probe, redundancy_gap
 from pairsim_chaos.run.cleanup import roll_back, run_to_completion
@@ -131,7 +132,7 @@ class Runner:
                 injection = await self._target.inject(experiment, self._handle_status_check)
         except TimeoutError:
             seconds = self._timing.injection_timeout
-            raise WorldError(f"the fault could not be injected within {seconds:g} s") from None
+            raise WorldError(f"the fault could not be injected within {duration(seconds)}") from None
         try:
             if self._probe is not None:
                 self._probe.on_fault()
@@ -176,7 +177,7 @@ class Runner:
             elif now() - since >= self._timing.settle:
                 return ""
             await asyncio.sleep(_POLL_SECONDS)
-        return f"the world was not redundant within {self._timing.recovery_timeout:g} s: {reason}"
+        return f"the world was not redundant within {duration(self._timing.recovery_timeout)}: {reason}"
 
 
 def title(experiment: Experiment, file: Path) -> str:

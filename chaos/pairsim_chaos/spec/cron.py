@@ -7,6 +7,7 @@ points in time.
 
 from __future__ import annotations
 
+from pairsim.wording import counted
 from pairsim_chaos.spec.quantities import parse_duration
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -33,7 +34,7 @@ def cron_problem(text: str) -> str:
         return "" if text in _DESCRIPTORS or every(text) is not None else f"has an unknown descriptor {text!r}"
     fields = text.split()
     if len(fields) not in (5, 6):
-        return f"has {len(fields)} fields, not 5, or 6 with seconds first"
+        return f"has {counted(len(fields), 'field')}, not 5, or 6 with seconds first"
     for field, (name, low, high, names) in zip(reversed(fields), reversed(_FIELDS), strict=False):
         if not all(_part_fits(part, low, high, names) for part in field.split(",") if part):
             return f"has {field!r} as its {name}, which must be within {low} and {high}"

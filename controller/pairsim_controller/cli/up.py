@@ -24,6 +24,7 @@ from pairsim.system.inherited_signals import accepted_stop_signals, restore_chil
 from pairsim.system.listening import listen
 from pairsim.system.output import print_line, use_reliable_output
 from pairsim.system.port_users import port_user
+from pairsim.wording import counted
 from pairsim_controller.cli.progress import ReadinessReporter
 from pairsim_controller.cli.world_file import area_schema, read_world
 from pairsim_controller.local.api import world_app
@@ -176,7 +177,7 @@ async def _run(
             ReadinessReporter((a.area for a in areas), lambda: say(_ready_message(host, bound))).read
         )
         pool.start(2 * len(areas) + spares, members=members)
-        say(f"starting {len(pool.processes)} processes for {len(areas)} area(s); state in {folder.path}")
+        say(f"starting {len(pool.processes)} processes for {counted(len(areas), 'area')}; state in {folder.path}")
         loop = asyncio.create_task(world.run())
         waiter = asyncio.create_task(stop.requested.wait())
         tasks = (loop, waiter)

@@ -13,6 +13,7 @@ import msgspec
 
 from pairsim.model.documents.manifests import Area, areas_of_plane
 from pairsim.model.labels import PLANE_LABEL
+from pairsim.wording import counted
 from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import (
     AreaObject,
@@ -76,7 +77,7 @@ def _degraded(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[bool, st
         return (
             True,
             "CutAlready",
-            f"it has {len(areas)} areas, and {wanted} are wanted: a running area is not divided again",
+            f"it has {counted(len(areas), 'area')}, and {wanted} are wanted: a running area is not divided again",
         )
     waiting = [area.metadata.name for area in areas if area.status.holds("Degraded")]
     if waiting:

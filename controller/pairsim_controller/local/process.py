@@ -17,6 +17,7 @@ from pairsim.addresses import format_address, http_url
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
 from pairsim.system.bounded_log import BoundedLog
 from pairsim.system.parent_death import request_signal_on_parent_death
+from pairsim.wording import duration
 from pairsim_controller.local.restart_backoff import FIRST_DELAY_SECONDS, RestartBackoff
 from pairsim_controller.plan.view import Kind
 
@@ -194,7 +195,9 @@ class LocalProcess:
             else:
                 seconds, message = termination.downtime or FIRST_DELAY_SECONDS, reason
             if message:
-                self._report(f"{self.spec.name} {message}; it is started again in {seconds:g} s (log: {self.log.path})")
+                self._report(
+                    f"{self.spec.name} {message}; it is started again in {duration(seconds)} (log: {self.log.path})"
+                )
             if termination is not None and termination.wipe:
                 await asyncio.to_thread(self._wipe)
             await self._wait_for_start(seconds)

@@ -19,6 +19,7 @@ from pairsim.model.documents.manifests import (
 from pairsim.model.documents.validation_errors import abbreviated, field_errors, struct_error
 from pairsim.model.documents.yaml import YamlDocument, YamlError, YamlLimits, YamlValue, parse_yaml
 from pairsim.model.labels import API_VERSION
+from pairsim.wording import counted
 
 MAX_BYTES = 4 * 2**20
 _LIMITS = YamlLimits(characters=MAX_BYTES, documents=20_000, values=400_000)
@@ -69,8 +70,8 @@ def load_world(text: str) -> WorldDocuments:
     for plane in planes:
         if plane.spec.areas and plane.metadata.name in split:
             problems.append(
-                f"Plane {plane.metadata.name}: `areas` splits it into {plane.spec.areas} areas, and the file has "
-                "documents of its areas as well: leave out `areas`, or the documents"
+                f"Plane {plane.metadata.name}: `areas` splits it into {counted(plane.spec.areas, 'area')}, and the file"
+                " has documents of its areas as well: leave out `areas`, or the documents"
             )
         else:
             areas += areas_of_plane(plane.metadata.name, plane.spec)

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from pairsim.addresses import AddressError, parse_address
 from pairsim.replication.clock import monotonic
 from pairsim.replication.waiting import Wakeup
+from pairsim.wording import duration
 
 SocketAddress = tuple[str | int, int] | tuple[str, int, int, int] | tuple[int, bytes]
 Target = tuple[socket.AddressFamily, SocketAddress]
@@ -38,7 +39,7 @@ class Deadline:
         """
         left = self._end - monotonic()
         if left <= 0:
-            raise TimeoutError(f"no answer within {self._seconds:g} s")
+            raise TimeoutError(f"no answer within {duration(self._seconds)}")
         return left
 
 

@@ -26,6 +26,7 @@ from pairsim.server.commands.relay import Relay
 from pairsim.server.http.errors import HttpError
 from pairsim.server.metrics.registry import ReplicaMetrics
 from pairsim.server.notifications import NotificationHub, call_in_loop
+from pairsim.wording import duration
 
 HOLD_SECONDS = 2.0
 """How long a batch waits for an active."""
@@ -142,7 +143,7 @@ class Gateway:
                     raise
             except TimeoutError:
                 reason = self._simulator_state()
-                sentence = f"not committed within {ANSWER_SECONDS:g} s{reason and f': {reason}'}"
+                sentence = f"not committed within {duration(ANSWER_SECONDS)}{reason and f': {reason}'}"
                 raise HttpError(503, sentence, unknown=True) from None
             else:
                 return Committed(answer.term, collapse_retries(answer.results, floor)) if unknown else answer

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.server.http.errors import HttpError
+from pairsim.wording import duration
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ async def read_body(request: web.Request) -> bytes:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
     except TimeoutError:
-        raise HttpError(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
+        raise HttpError(408, f"the body did not arrive within {duration(BODY_SECONDS)}") from None
     except (aiohttp.ClientPayloadError, web.RequestPayloadError, ConnectionError) as error:
         raise HttpError(400, "the body is incomplete") from error
 
@@ -154,7 +155,7 @@ class BoundedExecutor:
         except TimeoutError as error:
             if task.done():
                 raise
-            raise TimeoutError(f"no answer within {timeout:g} s: try again in a moment") from error
+            raise TimeoutError(f"no answer within {duration(timeout)}: try again in a moment") from error
 
     def _on_finished(self, task: asyncio.Future[T]) -> None:
         self._left += 1

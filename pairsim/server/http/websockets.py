@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from aiohttp import WSCloseCode, web
 
 from pairsim.server.http.errors import RETRY_AFTER_SECONDS, HttpError
+from pairsim.wording import duration
 
 SEND_SECONDS = 5.0
 """A peer that does not read for that long is disconnected."""
@@ -115,7 +116,9 @@ class WebSockets:
         if asyncio.get_running_loop().time() - used < self._idle:
             return False
         del self._open[socket]
-        await close(socket, WSCloseCode.TRY_AGAIN_LATER, f"nothing was sent for {self._idle:g} s, and room is needed")
+        await close(
+            socket, WSCloseCode.TRY_AGAIN_LATER, f"nothing was sent for {duration(self._idle)}, and room is needed"
+        )
         return True
 
     async def close(self) -> None:
@@ -163,7 +166,7 @@ async def send(socket: web.WebSocketResponse, data: bytes | str, seconds: float 
     sending.add_done_callback(_retrieve_exception)
     await asyncio.wait((sending,), timeout=seconds)
     if not sending.done():
-        raise TooSlowError(f"nothing was read for {seconds:g} s")
+        raise TooSlowError(f"nothing was read for {duration(seconds)}")
     sending.result()
 
 

@@ -22,6 +22,7 @@ from pairsim.server.http.requests import BoundedExecutor, parse_float, reject_un
 from pairsim.server.http.websockets import WebSockets, close, run_pusher, send
 from pairsim.server.notifications import NotificationHub
 from pairsim.server.reads.selection import Selection, parse_selection
+from pairsim.wording import duration
 
 if TYPE_CHECKING:
     from pairsim.model.state.table import Table
@@ -78,7 +79,7 @@ class ObserverGroup:
             if snapshot is not None and (than is None or (snapshot.tick > than.tick and snapshot.term >= than.term)):
                 return snapshot
             await self._hub.ticks.after(seen, end - loop.time())
-        raise TimeoutError(f"no tick was committed for {TICK_SECONDS:g} s: try again later")
+        raise TimeoutError(f"no tick was committed for {duration(TICK_SECONDS)}: try again later")
 
     async def frame(self, base: AreaSnapshot | None, snapshot: AreaSnapshot) -> bytes:
         """Returns the encoded difference; computed once for all observers that were sent the same snapshot last."""

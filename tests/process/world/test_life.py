@@ -16,7 +16,7 @@ from tests.process.world.running_worlds import PAIRSIM, ROOT, RunningWorld, comm
 
 MESSAGES = re.compile(
     r"""
-    starting\ 4\ processes\ for\ 1\ area\(s\);\ state\ in\ \S+
+    starting\ 4\ processes\ for\ 1\ area;\ state\ in\ \S+
     | west:\ founded\ with\ sim-\d\ and\ sim-\d,\ witness\ witness-1
     | west:\ sim-\d\ is\ active(\ in\ place\ of\ sim-\d(\ \([\w\ ]+\))?)?,\ in\ term\ \d+\ at\ tick\ \d+
     | west:\ sim-\d\ stays\ active,\ in\ term\ \d+\ at\ tick\ \d+:\ generation\ \d+\ has\ begun
@@ -157,7 +157,7 @@ def test_sigterm_stops_the_world_in_order_and_the_next_start_resumes_it(world: R
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert watching.stdout is not None
-    assert "1 area(s)" in watching.stdout.readline()
+    assert "1 area, " in watching.stdout.readline()
     world.signal(signal.SIGTERM)
     assert world.wait_for_exit() == 0
     assert world.messages()[-2:] == ["stopping: every area is written to disk", "stopped"]

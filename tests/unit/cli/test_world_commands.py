@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 
 from pairsim.cli import local_api, status
 from pairsim.cli.local_api import WorldAddress
@@ -65,7 +68,7 @@ def answer(body: bytes, code: str = "200 OK") -> bytes:
 def test_status_shows_the_role_of_every_process(shared: Running) -> None:
     result = shared.run("status")
     assert result.exit_code == 0, result.output
-    assert "1 area(s), 1 spare(s)" in result.stdout
+    assert "1 area, 1 spare" in result.stdout
     rows = [[cell.strip() for cell in line.split("│")[1:5]] for line in result.stdout.splitlines() if line[0] == "│"]
     assert rows == [
         ["north", "active", "a", "1"],
@@ -164,7 +167,7 @@ def test_a_step_that_is_not_deterministic_is_in_the_status(tmp_path: Path) -> No
             lambda: any(replica.divergences for replica in world_status(world.made.world).areas[0].replicas),
         )
         assert (
-            "north: the state of b differed from the active's 3 time(s) since its start: the step of its simulator is"
+            "north: the state of b differed from the active's 3 times since its start: the step of its simulator is"
             " not deterministic"
         ) in world.run("status").stdout
 
@@ -251,30 +254,93 @@ def test_a_proxy_of_the_environment_is_ignored(shared: Running, monkeypatch: pyt
 # --- watching
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, seen: WorldStatus, looks: int) -> Callable[[WorldAddress], WorldStatus]:
-    """Makes `pairsim status` see a world that is gone after some looks."""
-    left = iter(range(looks))
+def seen_by(world: Running) -> WorldStatus:
+    return local_api.fetch_world(WorldAddress("127.0.0.1", world.port))
 
-    def look(address: WorldAddress) -> WorldStatus:
-        if next(left, None) is None:
-            return local_api.fetch_world(WorldAddress("127.0.0.1", int(NOBODY)))
+
+def watched(monkeypatch: pytest.MonkeyPatch, *looks: WorldStatus | str) -> None:
+    """Makes `pairsim status` see worlds and, for a text, no world; after them the user presses Ctrl-C."""
+    left = iter(looks)
+
+    def look(_address: WorldAddress) -> WorldStatus:
+        seen = next(left, None)
+        if seen is None:
+            raise KeyboardInterrupt
+        if isinstance(seen, str):
+            raise click.ClickException(seen)
         return seen
 
     monkeypatch.setattr(status, "fetch_world", look)
     monkeypatch.setattr(status, "_REFRESH_SECONDS", 0.0)
-    return look
 
 
-def test_a_world_that_ends_while_it_is_watched_is_reported(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, local_api.fetch_world(WorldAddress("127.0.0.1", shared.port)), 3)
-    result = shared.run("status", "--watch")
-    assert result.exit_code == 1
-    assert result.stdout.count("1 area(s), 1 spare(s)") == 3
-    assert result.stderr.startswith("Error: no world runs on port 9")
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_watching_goes_on_while_the_world_is_gone_and_says_so_once(
+    shared: Running, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    world = seen_by(shared)
+    watched(monkeypatch, world, "no world runs", "no world runs", "it does not answer", world, "no world runs")
+    result = shared.run("status", "--watch", *words)
+    assert result.exit_code == 0
+    assert result.stdout.count('{"areas":[' if words else "1 area, 1 spare") == 2
+    assert re.sub(r"\d\d:\d\d:\d\d  ", "", result.stderr).splitlines() == [
+        f"{reason}; waiting for the world" for reason in ("no world runs", "it does not answer", "no world runs")
+    ]
+
+
+def lines(shown: RenderableType) -> list[str]:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(shown)
+    return console.export_text().splitlines()
+
+
+def edges(shown: RenderableType) -> list[int]:
+    """Returns the places of the borders between the columns."""
+    return [place for place, sign in enumerate(lines(shown)[1]) if sign in "┏┳┓"]
+
+
+def test_the_columns_stay_where_they_are_while_a_world_is_watched(shared: Running) -> None:
+    seen, change = seen_by(shared), msgspec.structs.replace
+    area = seen.areas[0]
+    grown = change(area, redundant=False, replicas=[change(r, tick=1_000_000, entities=2_000) for r in area.replicas])
+    widths = dict(status._WATCHED_WIDTHS)
+    shapes = [
+        edges(status.render(change(seen, areas=[each]), 200, widths))
+        for each in (area, grown, change(area, replicas=[]), area)
+    ]
+    assert shapes == [shapes[0]] * 4
+    long = change(area, replicas=[change(area.replicas[0], replica="a-name-that-is-longer-than-the-room")])
+    wider = edges(status.render(change(seen, areas=[long]), 200, widths))
+    assert wider != shapes[0]
+    assert edges(status.render(seen, 200, widths)) == wider
+
+
+def test_the_terminal_keeps_the_last_table_while_the_world_is_gone(shared: Running) -> None:
+    live = Live(console=Console(file=io.StringIO(), width=200), auto_refresh=False)
+    screen = status._Screen(live)
+    screen.show(seen_by(shared))
+    before = lines(live.renderable)
+    screen.show_gone("10:00:00  no world runs; waiting for the world")
+    assert lines(live.renderable) == [*before, "10:00:00  no world runs; waiting for the world"]
+
+
+def test_an_ipv6_address_is_shown_in_its_brackets(shared: Running) -> None:
+    seen, change = seen_by(shared), msgspec.structs.replace
+    spare = change(seen.spares[0], url="http://[fd00::5]:8080")
+    assert "http://[fd00::5]:8080" in "".join(lines(status.render(change(seen, spares=[spare]), 200)))
+
+
+def test_entities_outside_of_their_area_have_a_column(shared: Running) -> None:
+    seen, change = seen_by(shared), msgspec.structs.replace
+    area = seen.areas[0]
+    strayed = change(area, replicas=[change(area.replicas[0], entities=4321, outside=1234)])
+    shown = "".join(lines(status.render(change(seen, areas=[strayed]), 200)))
+    assert re.search(r"┃ entities ┃ outside ┃.*│ +4321 │ +1234 │", shown)
 
 
 def test_watch_prints_one_json_document_per_line(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched(monkeypatch, local_api.fetch_world(WorldAddress("127.0.0.1", shared.port)), 2)
+    world = seen_by(shared)
+    watched(monkeypatch, world, world)
     result = shared.run("status", "--watch", "--json")
     assert [len(json.loads(line)["areas"]) for line in result.stdout.splitlines()] == [1, 1]
 

@@ -92,7 +92,7 @@ export class Pairs {
     card.state.textContent = WORDS[how] + (area.missing ? `: ${area.missing}` : "");
     const entities = Math.max(0, ...area.replicas.map((replica) => replica.entities));
     const outside = Math.max(0, ...area.replicas.map((replica) => replica.outside));
-    const some = `${entities.toLocaleString("en")} entities` + (outside ? ` (${outside.toLocaleString("en")} outside)` : "");
+    const some = `${entities.toLocaleString("en")} ${entities === 1 ? "entity" : "entities"}` + (outside ? ` (${outside.toLocaleString("en")} outside)` : "");
     card.about.textContent = `${area.plane} · ${some} · generation ${area.generation}`;
     const diverged = area.replicas.filter((replica) => replica.divergences).map(({ replica, role }) => role === "active"
       ? `${replica}, the active now, had computed another state than the active before it`

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pairsim.replication.checkpoint.folder import CheckpointError, CheckpointFolder
+from pairsim.replication.checkpoint.format import decode_checkpoint, encode_checkpoint
+from tests.unit.replication.raft.journals import Crash
 from tests.unit.replication.tables import SCHEMA, same, table
 
 REJECTED = {3: "entity 7 does not exist"}
@@ -78,3 +80,63 @@ def test_a_full_disk_is_reported_and_the_older_file_stays(tmp_path: Path, monkey
     loaded = CheckpointFolder(tmp_path, "west", SCHEMA).load_newest()
     assert loaded is not None
     assert loaded.tick == 1
+
+
+def crash_in_the_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_bytes
+
+    def torn(path: Path, data: bytes) -> int:
+        write(path, data[: len(data) // 2])
+        raise Crash
+
+    monkeypatch.setattr(Path, "write_bytes", torn)
+
+
+@pytest.mark.parametrize("tick", [1, 2])
+def test_a_process_that_is_killed_in_a_write_leaves_only_whole_checkpoints(
+    tick: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 1)
+    crash_in_the_write(monkeypatch)
+    with pytest.raises(Crash):
+        save(tmp_path, tick)
+    monkeypatch.undo()
+    folder = CheckpointFolder(tmp_path, "west", SCHEMA)
+    loaded = folder.load_newest()
+    assert loaded is not None
+    assert loaded.tick == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000000000001.bin"]
+
+
+def test_a_state_that_does_not_have_its_digest_is_not_loaded(tmp_path: Path) -> None:
+    """The memory of the process that wrote the file may have been damaged, and the file is whole."""
+    folder = CheckpointFolder(tmp_path, "west", SCHEMA)
+    state = table(100)
+    folder.write(folder.begin(state, 1, 3, state.digest() ^ 1, REJECTED))
+    assert folder.load_newest() is None
+
+
+def test_damage_at_any_byte_is_noticed(tmp_path: Path) -> None:
+    state = table(3)
+    folder = CheckpointFolder(tmp_path, "west", SCHEMA)
+    data = encode_checkpoint(folder.begin(state, 1, 3, state.digest(), REJECTED))
+    for at in range(len(data)):
+        damaged = bytearray(data)
+        damaged[at] ^= 0x10
+        with pytest.raises(ValueError, match="its checksum is wrong"):
+            decode_checkpoint(bytes(damaged), "west", SCHEMA)
+
+
+def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may be full, and its room is needed."""
+    save(tmp_path, 1)
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        write(path, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CheckpointError):
+        save(tmp_path, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000000000001.bin"]

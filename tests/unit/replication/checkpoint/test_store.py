@@ -59,3 +59,34 @@ def test_checkpoints_are_periodic_and_urgent_ones_come_sooner(tmp_path: Path) ->
     assert newest_after(3, 105.0, urgent=True) == 3
     assert newest_after(4, 105.5, urgent=True) == 3, "a full disk is tried at most once a second"
     assert newest_after(5, 116.0) == 5
+
+
+def test_one_checkpoint_is_written_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_write, written = threading.Event(), list[int]()
+
+    def slow(_self: CheckpointFolder, pending: PendingCheckpoint) -> None:
+        assert may_write.wait(10)
+        written.append(pending.tick)
+
+    monkeypatch.setattr(CheckpointFolder, "write", slow)
+    store = CheckpointStore(tmp_path, "west", SCHEMA, period=10.0)
+    write(store, 5, 1.0)
+    write(store, 6, 100.0)
+    may_write.set()
+    store.close()
+    write(store, 7, 100.0)
+    store.close()
+    assert written == [5, 7]
+
+
+def test_a_state_that_is_on_disk_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = CheckpointStore(tmp_path, "west", SCHEMA, period=10.0)
+    write(store, 5, 1.0)
+    store.close()
+    again = CheckpointStore(tmp_path, "west", SCHEMA, period=10.0)
+    assert again.durable == 0
+    loaded = again.load()
+    assert loaded is not None
+    assert again.durable == loaded.tick == 5
+    monkeypatch.setattr(CheckpointFolder, "begin", lambda *_given: pytest.fail("it is on disk"))
+    write(again, 5, 100.0)

@@ -109,3 +109,22 @@ def test_equal_windows_dump_equal_bytes() -> None:
         for command_id in rejected:
             window.reject(command_id, "no such entity")
     assert one.dump() == other.dump()
+
+
+def test_an_id_that_is_read_or_added_again_stays_as_old_as_it_is() -> None:
+    """Replicas are asked for different ids, and all of them must forget the same ones."""
+    asked, other = CommandWindow(3), CommandWindow(3)
+    for window in (asked, other):
+        _run(window, [("add", "a", 1), ("add", "b", 2), ("add", "c", 3)])
+    assert asked.get("a") == KnownCommand(1)
+    asked.add("a", 9)
+    for window in (asked, other):
+        window.add("d", 4)
+    assert asked.get("a") is None
+    assert asked.dump() == other.dump()
+
+
+def test_the_reason_of_a_forgotten_id_is_forgotten() -> None:
+    window = CommandWindow(1)
+    _run(window, [("add", "a", 1), ("reject", "a", 0), ("add", "b", 2), ("add", "a", 3)])
+    assert window.get("a") == KnownCommand(3)

@@ -134,3 +134,54 @@ def test_a_snapshot_holds_the_moment_at_which_it_began() -> None:
     assert (again.tick, again.sealed, again.payloads_after(0)) == (3, None, log.payloads_after(0)[:3])
     assert again.window.get("d") is None
     assert again.snapshot() == at_once
+
+
+class Heard:
+    """A listener that records what it hears."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def on_open(self, term: int) -> None:
+        self.events.append(("open", term))
+
+    def on_tick(self, record: Tick, payload: bytes) -> None:
+        self.events.append(("tick", record.tick))
+
+    def on_grant(self, authority: Authority) -> None:
+        self.events.append(("grant", authority.epoch))
+
+    def on_seal(self, seal: Seal) -> None:
+        self.events.append(("seal", seal.tick))
+
+
+def test_the_listener_hears_only_what_counts() -> None:
+    log = new()
+    log.listener = heard = Heard()
+    grant = Grant(1, Authority(area="area", epoch=2, bounds=BOX))
+    apply(log, Open(1), Open(1), tick(1, 1), tick(1, 1), grant, grant, tick(2, 2), seal(1, 1), seal(1, 1), Open(2))
+    assert heard.events == [("open", 1), ("tick", 1), ("grant", 2), ("seal", 1)]
+
+
+def test_a_seal_in_a_snapshot_is_heard() -> None:
+    """A survivor that the log does not reach any more learns of the seal in this way only."""
+    sealed, log = new(), new()
+    apply(sealed, Open(1), tick(1, 1), seal(1, 1))
+    log.listener = heard = Heard()
+    log.restore(sealed.snapshot())
+    assert heard.events == [("seal", 1)]
+
+
+def test_a_rejection_beyond_the_commands_of_its_tick_is_ignored() -> None:
+    log = new()
+    apply(log, Open(1), tick(1, 1, "a"), tick(1, 2, rejected=(0, 5)))
+    assert log.tick == 2
+    assert log.window.get("a").reason == "no"  # type: ignore[union-attr]
+
+
+def test_rejections_reach_the_window_after_a_snapshot() -> None:
+    log, other = new(), new()
+    apply(log, Open(1), tick(1, 1, "a", "b"))
+    other.restore(log.snapshot())
+    apply(other, tick(1, 2, rejected=(1,)))
+    assert other.window.get("b").reason == "no"  # type: ignore[union-attr]

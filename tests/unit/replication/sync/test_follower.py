@@ -13,8 +13,8 @@ from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Open, Rejection
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.sync.follower import Follower
-from pairsim.replication.sync.messages import Ack, Resend, ToActive, ToSubscriber, Watermark
-from pairsim.replication.sync.publisher import PackedFrame, StatePublisher
+from pairsim.replication.sync.messages import KEYFRAME, Ack, FrameHeader, Resend, ToActive, ToSubscriber, Watermark
+from pairsim.replication.sync.publisher import WINDOW_FRAMES, PackedFrame, StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
 from pairsim.replication.sync.state import ReplicaState
 from tests.unit.replication.log.test_tick_log import apply, new, tick
@@ -230,3 +230,83 @@ def test_a_stream_may_end_while_its_frame_is_applied(pair: Pair, damaged: bool) 
     assert pair.replies == [Resend(compare=False) if damaged else Ack(1, 0)]
     pair.commit(2)
     pair.passive.apply_committed()
+
+
+def synced(pair: Pair, number: int = 1) -> None:
+    """Lets the passive have the state of a tick."""
+    pair.send(number)
+    pair.commit(number)
+    assert pair.passive.apply_committed()
+
+
+def test_a_divergence_is_noticed_while_a_frame_waits_for_its_commit(pair: Pair) -> None:
+    """On a busy area a frame always waits."""
+    synced(pair)
+    pair.send(2)
+    pair.passive.expect_digest(1, 4711)
+    pair.passive.apply_committed()
+    assert pair.state.divergences == 1
+    assert pair.replies[-1] == Resend(compare=True)
+
+
+def test_a_divergence_is_counted_once_until_it_is_repaired(pair: Pair) -> None:
+    synced(pair)
+    synced(pair, 2)
+    for number in (1, 2):
+        pair.passive.expect_digest(number, 4711)
+    pair.passive.apply_committed()
+    assert pair.state.divergences == 1
+
+
+def test_an_unconfirmed_state_is_not_compared(pair: Pair) -> None:
+    """It may be undone: then its digests differ, and nothing diverged."""
+    synced(pair)
+    pair.state.unconfirmed_term = 1
+    pair.passive.expect_digest(1, 4711)
+    pair.passive.apply_committed()
+    assert pair.state.divergences == 0
+
+
+def test_a_delta_does_not_continue_an_unconfirmed_state(pair: Pair) -> None:
+    synced(pair)
+    pair.state.unconfirmed_term = 1
+    pair.send(2)
+    pair.commit(2)
+    assert not pair.passive.apply_committed()
+    assert pair.replies[-1] == Resend(compare=False)
+    pair.send(3)
+    pair.commit(3)
+    assert pair.passive.apply_committed()
+    assert (pair.state.confirmed, same(pair.state.table, pair.table)) == (True, True)
+
+
+def test_a_keyframe_is_requested_once_until_it_comes(pair: Pair) -> None:
+    synced(pair)
+    pair.publisher.on_message = lambda *_given: None  # type: ignore[method-assign] # the request is lost
+    pair.state.tick = 0
+    for number in (2, 3):
+        pair.send(number)
+        pair.commit(number)
+        pair.passive.apply_committed()
+    assert [reply for reply in pair.replies if isinstance(reply, Resend)] == [Resend(compare=False)]
+
+
+def test_frames_of_an_ended_stream_are_dropped(pair: Pair) -> None:
+    """The next stream begins with a keyframe, and may be of another process."""
+    pair.send(1)
+    pair.passive.on_disconnected()
+    pair.commit(1)
+    assert not pair.passive.apply_committed()
+    assert not pair.state.valid
+
+
+def test_an_active_that_sends_more_frames_than_it_may_is_noticed(pair: Pair) -> None:
+    frame = FrameHeader(1, 9, KEYFRAME, 0, [])
+    taken = [pair.passive.receive(frame, memoryview(b"")) for _frame in range(2 * WINDOW_FRAMES + 1)]
+    assert taken == [True] * 2 * WINDOW_FRAMES + [False]
+
+
+def test_the_acknowledgement_names_the_newest_checkpoint(pair: Pair) -> None:
+    pair.passive._durable = lambda: 17
+    synced(pair)
+    assert pair.replies == [Ack(1, 17)]

@@ -10,6 +10,7 @@ import pytest
 from pairsim.replication.log.records import Open
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import NoStateError, Published
+from pairsim.replication.sync import state as state_module
 from pairsim.replication.sync.state import ReplicaState
 from tests.unit.replication.log.test_tick_log import apply, new, tick
 from tests.unit.replication.tables import table
@@ -125,3 +126,35 @@ def test_a_read_ends_in_time_although_a_tick_does_not() -> None:
     apply(log, Open(1), tick(1, 1))
     with state.lock, pytest.raises(TimeoutError, match="a tick is being computed"):
         state.read(lambda _table, published: published, log, 0.05)
+
+
+def test_the_digests_of_ticks_that_were_undone_are_forgotten() -> None:
+    state = state_at(1)
+    with state.lock:
+        state.mark_tick(2)
+    state.unconfirmed_term = 1
+    state.replace(table(3, seed=5), 1)
+    assert state.digests(0, 10).keys() == {1}
+
+
+def test_a_confirmed_state_keeps_its_digests_when_a_keyframe_replaces_it() -> None:
+    state = state_at(1)
+    state.replace(table(3, seed=5), 2)
+    assert state.digests(0, 10).keys() == {1, 2}
+
+
+def test_the_oldest_digests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_module, "DIGESTS_KEPT", 3)
+    state = state_at(1)
+    for number in (2, 3, 1, 4):
+        with state.lock:
+            state.mark_tick(number)
+    assert state.digests(0, 10).keys() == {3, 1, 4}
+
+
+def test_no_digests_outside_of_the_asked_ticks_are_returned() -> None:
+    state = state_at(1)
+    for number in (2, 3, 4):
+        with state.lock:
+            state.mark_tick(number)
+    assert state.digests(2, 3).keys() == {2, 3}

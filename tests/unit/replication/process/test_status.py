@@ -1,0 +1,81 @@
+"""What the status of a replica says while leaderships change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pairsim.model.status import ReplicaStatus, Role
+from pairsim.replication.log.records import Open, encode_record
+from pairsim.replication.process.status import replica_status
+from pairsim.replication.replica.node import AreaNode
+from tests.simulation.conftest import virtual_time  # noqa: F401 - the fixture puts the clock back
+from tests.simulation.world import World
+from tests.unit.replication.process.processes import settings
+from tests.unit.replication.replica.test_handover_request import active_of
+
+
+@pytest.fixture
+def world() -> World:
+    world = World(4)
+    world.settle(lambda: None)
+    return world
+
+
+def status(node: AreaNode, folder: Path) -> ReplicaStatus:
+    return replica_status(node, settings("a", folder), started_at=1.0, leaving=False)
+
+
+def test_an_active_that_slept_through_an_election_is_not_reported_as_active(world: World, tmp_path: Path) -> None:
+    """It reads the next term in the log before it notices that it does not lead any more."""
+    node, active = active_of(world)
+    before = status(node, tmp_path)
+    assert (before.role, before.term) == (Role.ACTIVE, active.term)
+    assert before.succession == node.replica.succession
+    node.log.apply(encode_record(Open(active.term + 1)))
+    after = status(node, tmp_path)
+    assert (after.role, after.term, after.succession) == (Role.PASSIVE, active.term + 1, None)
+
+
+def test_a_replica_with_ticks_that_may_be_undone_is_joining_and_has_no_state_to_show(
+    world: World, tmp_path: Path
+) -> None:
+    node, active = active_of(world)
+    passive = world.processes[node.other_replica().replica].node
+    assert isinstance(passive, AreaNode)
+    assert (status(passive, tmp_path).role, status(passive, tmp_path).in_sync) == (Role.PASSIVE, True)
+    passive.replica.state.unconfirmed_term = active.term
+    shown = status(passive, tmp_path)
+    assert (shown.role, shown.in_sync, shown.synced_tick, shown.digest) == (Role.JOINING, False, 0, "")
+
+
+def test_a_replica_that_does_not_vote_is_joining(world: World, tmp_path: Path) -> None:
+    node, _active = active_of(world)
+    passive = world.processes[node.other_replica().replica].node
+    assert isinstance(passive, AreaNode)
+    passive.membership.group._quarantine.active = True
+    assert status(passive, tmp_path).role is Role.JOINING
+
+
+def test_a_state_ahead_of_the_commit_counts_as_synced_up_to_the_commit(world: World, tmp_path: Path) -> None:
+    node, _active = active_of(world)
+    node.replica.state.tick = node.log.tick + 2
+    shown = status(node, tmp_path)
+    assert shown.synced_tick == shown.tick == node.log.tick
+
+
+def test_the_pair_is_in_sync_only_with_a_passive_that_could_take_over_and_a_witness_that_votes(world: World) -> None:
+    node, _active = active_of(world)
+    group, peer = node.membership.group, node.other_replica().replica
+    assert node.peer_in_sync()
+    for member, changes in ((peer, {"capable": False}), (peer, {"quarantined": True}), ("w", {"quarantined": True})):
+        ping = group.peer_ping(member)
+        assert ping is not None
+        before = {name: getattr(ping, name) for name in changes}
+        for name, value in changes.items():
+            setattr(ping, name, value)
+        assert not node.peer_in_sync(), (member, changes)
+        for name, value in before.items():
+            setattr(ping, name, value)
+    assert node.peer_in_sync()

@@ -23,6 +23,7 @@ from pairsim.model.names import Name
 from pairsim.replication.raft.storage import JournalError
 from pairsim.replication.service import SimulatorError
 from pairsim.settings import ProcessSettings
+from pairsim.system.open_files import raise_file_limit
 from pairsim.system.output import use_reliable_output
 from pairsim.system.port_users import port_user
 
@@ -160,6 +161,7 @@ def witness(**options: object) -> None:
 def _prepared_process(options: dict[str, object]) -> Iterator[ProcessSettings]:
     """Reads the settings, configures logging and locks the data folder; turns errors into sentences."""
     settings = _read_settings(options)
+    raise_file_limit()
     use_reliable_output()  # a simulator prints in the middle of a tick
     logs.configure(str(options["log_level"]))
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)  # the Raft thread must not wait 5 ms for the interpreter

@@ -1,6 +1,6 @@
 """Connections of a server: bounded in number, so that files are always left for journals and peers.
 
-A connection over the limit is closed at once, and a connection that sends no request is closed after a while. So a
+A connection over the limit is answered 503, and a connection that sends no request is closed after a while. So a
 client that opens thousands of connections and leaves them open cannot keep other clients out for long, and cannot bring
 the process down.
 """
@@ -8,8 +8,10 @@ the process down.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
-import resource
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,7 +22,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from pairsim.addresses import format_address, parse_address
 from pairsim.server.http.origins import AccessRules, add_origin_check
+from pairsim.server.http.rejection import RejectedConnection
 from pairsim.system.listening import listen
+from pairsim.system.open_files import raise_file_limit
 
 log = structlog.get_logger()
 
@@ -35,46 +39,97 @@ DRAIN_SECONDS = 3.0
 """How long requests that are under way may take after the server began to stop."""
 
 _RESERVED_FILES = 256
+"""Files for journals, peers, and connections that wait for their rejection."""
+
+_MIN_LINGERING, _MAX_LINGERING = 8, 64
+"""The fewest and the most rejected connections that may be open; in between, a quarter of the limit."""
+
+_ROOM_CHECK_SECONDS = 0.05
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_EXHAUSTED_SECONDS = 0.5
+"""How long no connection is accepted after the system has refused one for lack of resources."""
+
 _BACKLOG = 512
 
 
-def connection_limit() -> int:
-    """Raises the limit of open files as far as the system allows, and returns how many connections may be open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + _RESERVED_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(16, min(MAX_CONNECTIONS, soft - _RESERVED_FILES))
+def connection_limit(files: int) -> int:
+    """Returns how many connections may be open if `files` files may be open; a quarter of a low limit."""
+    return max(1, min(MAX_CONNECTIONS, max(files - _RESERVED_FILES, files // 4)))
 
 
-class _Rejected(asyncio.Protocol):
-    """The protocol of a connection that is closed at once."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+def _limit_of_system() -> int:
+    """Raises the limit of open files, and returns how many connections may be open."""
+    files = raise_file_limit()
+    limit = connection_limit(files)
+    if limit < MAX_CONNECTIONS:
+        log.warning(
+            "few files may be open, so fewer connections are accepted: raise the hard limit (ulimit -Hn)",
+            files=files,
+            connections=limit,
+            full=MAX_CONNECTIONS,
+        )
+    return limit
 
 
 class _ConnectionLimiter:
-    """Makes the protocol of every connection, and rejects connections over the limit."""
+    """Accepts connections, and rejects those over the limit.
+
+    A connection waits to be accepted while many rejected ones are open, so that these cannot exhaust the open files.
+    """
 
     def __init__(self, runner: web.AppRunner, limit: int, silence: float) -> None:
         self._runner, self._limit, self._silence = runner, limit, silence
         self._silent: set[web.RequestHandler] = set()
+        self._lingering: set[RejectedConnection] = set()
+        self._max_lingering = max(_MIN_LINGERING, min(_MAX_LINGERING, limit // 4))
+        self._has_room = asyncio.Event()
         self._is_full = False
 
-    def __call__(self) -> asyncio.BaseProtocol:
+    async def accept(self, listener: socket.socket) -> None:
+        """Accepts connections until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wait_for_room()
+            try:
+                connection, _peer = await loop.sock_accept(listener)
+            except OSError as error:  # no file is left, or the peer has gone
+                if error.errno in _EXHAUSTED:
+                    log.warning("a connection waits", reason=error.strerror)
+                    await asyncio.sleep(_EXHAUSTED_SECONDS)
+                continue
+            try:
+                await loop.connect_accepted_socket(self._make_protocol, connection)
+            except OSError:
+                connection.close()
+
+    async def _wait_for_room(self) -> None:
+        while self._over_limit() and len(self._lingering) >= self._max_lingering:
+            self._has_room.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ROOM_CHECK_SECONDS):
+                    await self._has_room.wait()
+
+    def _over_limit(self) -> bool:
         server = self._runner.server
-        if server is None or len(server.connections) >= self._limit:
+        return server is None or len(server.connections) >= self._limit
+
+    def _make_protocol(self) -> asyncio.BaseProtocol:
+        server = self._runner.server
+        if server is None or self._over_limit():
             if not self._is_full:
                 log.warning("connection limit reached", limit=self._limit)
             self._is_full = True
-            return _Rejected()
+            return RejectedConnection(self._lingering, self._has_room)
         self._is_full = False
         protocol = server()
         self._silent.add(protocol)
         asyncio.get_running_loop().call_later(self._silence, self._close_if_silent, protocol)
         return protocol
+
+    def close(self) -> None:
+        """Closes the rejected connections that are still open."""
+        for rejection in list(self._lingering):
+            rejection.close()
 
     def middleware(self) -> Middleware:
         """Returns a middleware that notes which connections have sent a request."""
@@ -125,17 +180,20 @@ async def serve_app(
     host, port = parse_address(f"[::]{address}" if address.startswith(":") else address)
     logging.getLogger("aiohttp.server").addFilter(_is_not_client_mistake)
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=drain, keepalive_timeout=idle)
-    limiter = _ConnectionLimiter(runner, connection_limit() if limit is None else limit, silence)
+    limiter = _ConnectionLimiter(runner, _limit_of_system() if limit is None else limit, silence)
     add_origin_check(app, access or AccessRules.of_listener(format_address(host, port)))
     app.middlewares.insert(0, limiter.middleware())
     await runner.setup()
     try:
-        loop, listener = asyncio.get_running_loop(), listen(host, port, backlog=_BACKLOG)
-        server = await loop.create_server(limiter, sock=listener, backlog=_BACKLOG)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
+        with listen(host, port, backlog=_BACKLOG) as listener:
+            listener.setblocking(False)
+            accepting = asyncio.create_task(limiter.accept(listener), name="accept")
+            try:
+                yield listener.getsockname()[1]
+            finally:
+                accepting.cancel()
+                await asyncio.gather(accepting, return_exceptions=True)
+                limiter.close()
     finally:
         await runner.cleanup()
 

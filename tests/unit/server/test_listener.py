@@ -10,12 +10,14 @@ import socket
 import aiohttp
 import msgspec
 import pytest
+import structlog
 
 from pairsim.protocol.frames import RELAY_HEADER
 from pairsim.server.commands import session
 from pairsim.server.control import watch
 from pairsim.server.http import listener
 from pairsim.server.http.listener import connection_limit, serve_app
+from pairsim.system.open_files import raise_file_limit
 from tests.unit.server.fakes import TOKEN, FakeReplica, commands
 from tests.unit.server.http_servers import api_of, serve_replica, soon
 
@@ -26,6 +28,31 @@ async def ended(reader: asyncio.StreamReader) -> None:
     """Waits until the server closes the connection."""
     with contextlib.suppress(ConnectionError):
         assert await soon(reader.read()) == b""
+
+
+async def test_a_connection_over_the_limit_is_answered_503(http: aiohttp.ClientSession) -> None:
+    async with serve_app(api_of(FakeReplica("a")).app(), "127.0.0.1:0", limit=0) as port:
+        url = f"http://127.0.0.1:{port}"
+        async with http.post(f"{url}/v1/commands", data=b"x" * 100_000) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            assert await answer.json() == {"error": "too many connections are open: try again"}
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(f"{url}/v1/observe")
+        assert refused.value.status == 503
+
+
+async def test_a_connection_waits_while_many_rejected_ones_are_open() -> None:
+    request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with serve_app(api_of(FakeReplica("a")).app(), "127.0.0.1:0", limit=0) as port:
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(listener._MIN_LINGERING + 20)]
+        for _reader, writer in opened[-20:]:
+            writer.write(request)
+        for reader, writer in opened[-20:]:
+            assert await soon(reader.readline()) == b"HTTP/1.1 503 Service Unavailable\r\n"
+            writer.close()
+        for reader, writer in opened[:-20]:
+            await ended(reader)
+            writer.close()
 
 
 async def test_connections_over_the_limit_are_closed_and_the_others_served() -> None:
@@ -92,16 +119,26 @@ def test_the_connection_limit_leaves_files_for_journals_and_peers() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
-        assert connection_limit() == listener.MAX_CONNECTIONS
+        raise_file_limit()
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > listener.MAX_CONNECTIONS
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_the_connection_limit_follows_the_limit_of_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _which: (1024, 1024))
-    monkeypatch.setattr(resource, "setrlimit", lambda _which, _limits: None)
-    assert connection_limit() == 1024 - 256
+@pytest.mark.parametrize(
+    ("files", "connections"), [(64, 16), (290, 72), (1024, 1024 - 256), (65_536, listener.MAX_CONNECTIONS)]
+)
+def test_the_connection_limit_follows_the_limit_of_open_files(files: int, connections: int) -> None:
+    assert connection_limit(files) == connections
+
+
+async def test_a_low_limit_of_open_files_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "raise_file_limit", lambda: 128)
+    with structlog.testing.capture_logs() as lines:
+        async with serve_app(api_of(FakeReplica("a")).app(), "127.0.0.1:0"):
+            pass
+    low = next(line for line in lines if line["event"].startswith("few files may be open"))
+    assert (low["files"], low["connections"]) == (128, 32)
 
 
 async def test_an_idle_session_is_closed_for_a_new_one_and_a_busy_session_is_not(

@@ -17,6 +17,7 @@ from pairsim.system.parent_death import request_signal_on_parent_death
 from pairsim_chaos.cli.commands import _cancel_at_signal
 from pairsim_chaos.cli.options import RunOptions
 from pairsim_controller.cli.up import _StopRequest
+from pairsim_controller.story.history import History
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NUMBERS = (*STOP, signal.SIGUSR1, signal.SIGCHLD)
@@ -51,7 +52,7 @@ def test_all_stop_signals_are_accepted_by_default() -> None:
 @pytest.mark.parametrize("keep_hangup", [ignore_hangup, block_hangup])
 async def test_a_world_goes_on_at_a_hangup_that_its_parent_ignored_or_blocked(keep_hangup: object) -> None:
     keep_hangup()  # type: ignore[operator]
-    stop = _StopRequest()
+    stop = _StopRequest(History())
     signal.raise_signal(signal.SIGHUP)
     await asyncio.sleep(0.01)
     assert not stop.requested.is_set()
@@ -80,7 +81,7 @@ async def test_an_experiment_goes_on_at_such_a_hangup(keep_hangup: object) -> No
 
 async def test_blocked_stop_signals_arrive() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    stop = _StopRequest()
+    stop = _StopRequest(History())
     signal.raise_signal(signal.SIGTERM)
     async with asyncio.timeout(10):
         await stop.requested.wait()

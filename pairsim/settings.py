@@ -51,6 +51,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
             that they are the same.
         data: The folder for journal, checkpoints and assignment; only one process at a time may use it.
         secret: The secret that all processes of the world share; the keys of the peer port are derived from it.
+        previous_secret: A secret that is accepted as well, while the world changes from it to `secret`; empty for none.
         token: The bearer token of the control paths.
         allow_origins: Origins whose web pages may use the HTTP API, as `pairsim.server.http.origins` parses them.
         checkpoint_seconds: The seconds from one checkpoint of a replica to the next.
@@ -64,6 +65,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     data: Path
     secret: bytes
     token: str
+    previous_secret: bytes = b""
     advertise_http: str = ""
     advertise_peer: str = ""
     allow_origins: tuple[str, ...] = ()
@@ -74,8 +76,15 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if len(self.secret) < MIN_SECRET_BYTES:
             raise ValueError(f"the secret needs at least {MIN_SECRET_BYTES} bytes")
+        if self.previous_secret and len(self.previous_secret) < MIN_SECRET_BYTES:
+            raise ValueError(f"the previous secret needs at least {MIN_SECRET_BYTES} bytes")
         if not self.token:
             raise ValueError("the token of the control paths must not be empty")
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The secrets that this process accepts from peers, in the order in which it tries them itself."""
+        return (self.secret, self.previous_secret) if self.previous_secret else (self.secret,)
 
     @property
     def peer_address(self) -> str:

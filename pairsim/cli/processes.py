@@ -105,6 +105,11 @@ def _process_options(function: F) -> F:
                 help="File with the secret that all members of the world share; at least 16 bytes.",
             ),
             click.option(
+                "--previous-secret-file", default=None, type=click.Path(path_type=Path),
+                envvar="PAIRSIM_PREVIOUS_SECRET_FILE",
+                help="File with a secret that is accepted as well, while the secret is being replaced; may be missing.",
+            ),
+            click.option(
                 "--token-file", required=True, type=click.Path(path_type=Path), envvar="PAIRSIM_TOKEN_FILE",
                 help="File with the bearer token of the control paths.",
             ),
@@ -205,13 +210,24 @@ def _read_settings(options: dict[str, object]) -> ProcessSettings:
         token = Path(str(options["token_file"])).read_bytes().strip()
     except OSError as error:
         raise click.ClickException(f"cannot read {error.filename}: {error.strerror}") from error
+    previous = _read_previous_secret(options["previous_secret_file"])
     if re.fullmatch(rb"[!-~]*", token) is None:
         raise click.ClickException(f"the token in {options['token_file']} must be a single word of ASCII")
     try:
         return msgspec.convert(
             {name: options[name] for name in _SETTING_OPTIONS if name in options}
-            | {"secret": secret, "token": token.decode()},
+            | {"secret": secret, "previous_secret": previous, "token": token.decode()},
             ProcessSettings,
         )
     except (msgspec.ValidationError, ValueError) as error:
         raise click.ClickException(f"invalid settings: {error}") from error
+
+
+def _read_previous_secret(path: object) -> bytes:
+    """Returns the content of the file; empty without a file, since most of the time no secret is being replaced."""
+    try:
+        return Path(str(path)).read_bytes().strip() if path is not None else b""
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise click.ClickException(f"cannot read {error.filename}: {error.strerror}") from error

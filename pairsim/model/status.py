@@ -176,6 +176,7 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
         addresses: The peer addresses of the members as the witness knows them, in the order of `members`.
         votes: Whether the witness votes. A new witness does not vote at once, because it may have given a vote that it
             has forgotten, and that vote must not count twice.
+        problem: Why the witness cannot do its part in the area, as a sentence; empty if nothing prevents it.
     """
 
     area: str
@@ -186,6 +187,7 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[str, ...]
     votes: bool = True
     addresses: tuple[str, ...] = ()
+    problem: str = ""
 
     def significant(self) -> Hashable:
         """Returns everything in the group that decisions and verdicts depend on; of the tick, whether there was one."""
@@ -198,6 +200,7 @@ class WitnessGroup(msgspec.Struct, frozen=True, kw_only=True):
             self.votes,
             self.tick > 0,
             self.addresses,
+            self.problem,
         )
 
 

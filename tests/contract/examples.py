@@ -30,7 +30,7 @@ STATUS = {
 }  # fmt: skip
 GROUP = {
     "area": "north", "generation": 1, "term": 2, "tick": 10, "leader": None, "members": ["a", "b", "w"], "votes": True,
-    "addresses": ["a:1", "b:2", "w:3"],
+    "addresses": ["a:1", "b:2", "w:3"], "problem": "",
 }  # fmt: skip
 REPLICA = {
     "replica": "a", "role": "active", "term": 2, "tick": 10, "lag_ticks": 1, "entities": 3,

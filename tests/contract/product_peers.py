@@ -65,7 +65,7 @@ def handshakes() -> dict[str, object]:
     def refuse(_hello: Hello) -> Acceptor:
         raise LinkRefusedError("no", b"detail")
 
-    port = PeerPort("127.0.0.1:0", _SECRET, 2.0, name="b")
+    port = PeerPort("127.0.0.1:0", (_SECRET,), 2.0, name="b")
     port.register("raft", judge)
     port.register("sync", refuse)
     try:

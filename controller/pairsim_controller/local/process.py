@@ -227,6 +227,7 @@ class LocalProcess:
                 "--peer", self.peer,
                 "--data", str(self.folder),
                 "--secret-file", str(self._data / "secret"),
+                "--previous-secret-file", str(self._data / "previous-secret"),
                 "--token-file", str(self._data / "token"),
                 *self._options,
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,

@@ -73,6 +73,7 @@ class _Decision:
 
     def _maintain(self, recorded: Assignment) -> Iterator[Action]:
         area = recorded.spec.area
+        yield from (Report(area, f"{name}: {problem}") for name, problem in self._facts.problems(area))
         yield from self._readdress(recorded)
         present = self._facts.readdressed(recorded)
         if present != recorded:
@@ -100,7 +101,6 @@ class _Decision:
         elif leaving := self._facts.leaving(current):
             yield from self._replace_leaving(current, leaving[0])
         yield from self._release_strays(current, recorded)
-        yield from (Report(area, f"{name}: {problem}") for name, problem in self._facts.problems(current, recorded))
         active = self._facts.active(current)
         if active is not None and (message := slow_message(current.spec, active)):
             yield Report(area, message, reason="Slow")

@@ -78,17 +78,15 @@ class Facts:
 
     def misaddressed(self, recorded: Assignment) -> Iterator[tuple[str, Assignment]]:
         """Yields each member that knows another address of a member, with its generation as it should know it."""
-        for name, process in self._view.processes.items():
-            groups: tuple[ReplicaStatus | WitnessGroup, ...] = process.witness.areas if process.witness else ()
-            for group in (process.replica,) if process.replica is not None else groups:
-                if group.area == recorded.spec.area and len(set(group.addresses)) == len(set(group.members)) == 3:
-                    first, second, third = map(self._addressed, group.members, group.addresses)
-                    known = Assignment(
-                        spec=recorded.spec, generation=group.generation, replicas=(first, second), witness=third
-                    )
-                    present = self.readdressed(known)
-                    if tuple(m.peer for m in present.members()) != group.addresses:
-                        yield name, present
+        for name, group in self._memberships(recorded.spec.area):
+            if len(set(group.addresses)) == len(set(group.members)) == 3:
+                first, second, third = map(self._addressed, group.members, group.addresses)
+                known = Assignment(
+                    spec=recorded.spec, generation=group.generation, replicas=(first, second), witness=third
+                )
+                present = self.readdressed(known)
+                if tuple(m.peer for m in present.members()) != group.addresses:
+                    yield name, present
 
     def _addressed(self, name: str, peer: str) -> Member:
         return msgspec.structs.replace(self._member_named(name), peer=peer)
@@ -178,11 +176,17 @@ class Facts:
         replicas = [p.replica for p in self._view.processes.values()]
         return any(s is not None and s.area == area and max(s.term, s.tick) > 0 for s in replicas)
 
-    def problems(self, *assignments: Assignment) -> list[tuple[str, str]]:
-        """Returns the members that say why they cannot do their part, by name, with what they say."""
-        names = sorted({m.replica for assignment in assignments for m in assignment.members()})
-        statuses = ((name, self._status(name, assignments[0])) for name in names)
-        return [(name, status.problem) for name, status in statuses if status is not None and status.problem]
+    def problems(self, area: str) -> list[tuple[str, str]]:
+        """Returns the holders of the area that say why they cannot do their part, by name, with what they say."""
+        return [(name, group.problem) for name, group in self._memberships(area) if group.problem]
+
+    def _memberships(self, area: str) -> Iterator[tuple[str, ReplicaStatus | WitnessGroup]]:
+        """Yields the holders of the area that can be reached, by name, with what they report of it."""
+        for name, process in sorted(self._view.processes.items()):
+            groups: tuple[ReplicaStatus | WitnessGroup, ...] = process.witness.areas if process.witness else ()
+            for group in (process.replica,) if process.replica is not None else groups:
+                if group.area == area:
+                    yield name, group
 
     def holders(self, area: str) -> list[str]:
         """Returns the processes that hold the area, whether they are members or not."""

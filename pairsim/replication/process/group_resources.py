@@ -23,6 +23,7 @@ from pairsim.replication.raft.storage import FileStorage
 from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError
+from pairsim.replication.transport.secret_mismatches import SecretMismatches, mismatch_message
 from pairsim.replication.transport.tcp_transport import TcpTransport
 from pairsim.settings import ProcessSettings
 
@@ -30,9 +31,14 @@ log = structlog.get_logger()
 
 
 class PeerRouter:
-    """Routes a connection at the peer port to the Raft group or the state stream that it is for. Any thread."""
+    """Routes a connection at the peer port to the Raft group or the state stream that it is for. Any thread.
+
+    Attributes:
+        mismatches: The peers that have another secret.
+    """
 
     def __init__(self) -> None:
+        self.mismatches = SecretMismatches()
         self._lock = threading.Lock()
         self._transports: dict[tuple[str, int], TcpTransport] = {}
         self._current: dict[str, Assignment] = {}
@@ -66,6 +72,17 @@ class PeerRouter:
         with self._lock:
             self._current.pop(area, None)
             self._streams.pop(area, None)
+
+    def on_unproven(self, hello: Hello) -> None:
+        """Notes that a process which calls itself a member of a group here does not know the secret."""
+        with self._lock:
+            transport = self._transports.get((hello.area, hello.generation))
+        if transport is not None and not transport.closed and transport.expects(hello.sender):
+            self.mismatches.on_failure(hello.area, hello.sender)
+
+    def secret_problem(self, area: str, linked: frozenset[str]) -> str:
+        """Returns which peers in an area have another secret; empty if none has. A linked peer has the same one."""
+        return mismatch_message(self.mismatches.peers(area) - linked)
 
     def accept_raft(self, hello: Hello) -> Acceptor:
         """Returns the function that takes a link for the group of `hello`.
@@ -120,7 +137,8 @@ class FileGroupResources:
             {m.replica: m.peer for m in assignment.members() if m.replica != me},
             area=spec.area,
             generation=assignment.generation,
-            secret=self._settings.secret,
+            secrets=self._settings.secrets,
+            mismatches=self._router.mismatches,
             timing=self._settings.timing,
             superseded=lambda detail: on_superseded(msgspec.json.decode(detail, type=Assignment)),
         )

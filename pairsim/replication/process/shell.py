@@ -49,7 +49,13 @@ class ProcessShell(abc.ABC, Generic[P]):
         self._leaving = False
         self._listeners_lock = threading.Lock()
         self._listeners: list[Callable[P, None]] = []
-        self._peer_port = PeerPort(settings.peer, settings.secret, settings.timing.connect_timeout, name=settings.name)
+        self._peer_port = PeerPort(
+            settings.peer,
+            settings.secrets,
+            settings.timing.connect_timeout,
+            name=settings.name,
+            on_unproven=self._router.on_unproven,
+        )
         self._peer_port.register("raft", self._router.accept_raft)
         self._peer_port.register("sync", self._router.accept_stream)
 

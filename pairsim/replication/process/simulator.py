@@ -59,7 +59,14 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
                 leaving=self._leaving,
                 simulator=self._preparation.state(monotonic()),
             )
-        return replica_status(runtime.node, self.settings, started_at=self.started_at, leaving=self._leaving)
+        node = runtime.node
+        return replica_status(
+            node,
+            self.settings,
+            started_at=self.started_at,
+            leaving=self._leaving,
+            secret_problem=self._router.secret_problem(node.spec.area, node.membership.group.links),
+        )
 
     def command_schema(self) -> CommandSchema | None:
         """Returns which commands and components are valid here; None for a spare."""

@@ -41,8 +41,10 @@ def spare_status(
     )
 
 
-def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: float, leaving: bool) -> ReplicaStatus:
-    """Returns the status of a replica."""
+def replica_status(
+    node: AreaNode, settings: ProcessSettings, *, started_at: float, leaving: bool, secret_problem: str
+) -> ReplicaStatus:
+    """Returns the status of a replica; `secret_problem` says which of its peers have another secret."""
     replica, assignment = node.replica, node.membership.assignment
     state, ticks, monitor = replica.state, node.log, replica.tick_rate_monitor
     can_simulate = replica.can_simulate() and node.membership.group.voter
@@ -79,6 +81,6 @@ def replica_status(node: AreaNode, settings: ProcessSettings, *, started_at: flo
         pace=round(monitor.share, 2) if simulator is None else 0.0,
         tick_ms=round(monitor.tick_ms, 1),
         simulator=simulator,
-        problem=node.problem,
+        problem="; ".join(filter(None, (node.problem, secret_problem))),
         addresses=tuple(m.peer for m in assignment.members()),
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import msgspec
+
 from pairsim.model.assignment import Assignment
-from pairsim.model.status import WitnessStatus
+from pairsim.model.status import WitnessGroup, WitnessStatus
 from pairsim.replication.membership.witness_node import WitnessNode
 from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
 from pairsim.replication.process.raft_loop import RaftLoop
@@ -73,9 +75,13 @@ class WitnessProcess(ProcessShell[[]]):
             started_at=self.started_at,
             pid=os.getpid(),
             peer=self.settings.peer_address,
-            areas=tuple(area.node.status() for _name, area in sorted(self._areas.items())),
+            areas=tuple(self._group_status(name, area) for name, area in sorted(self._areas.items())),
             leaving=self._leaving,
         )
+
+    def _group_status(self, name: str, area: WitnessArea) -> WitnessGroup:
+        problem = self._router.secret_problem(name, area.node.membership.group.links)
+        return msgspec.structs.replace(area.node.status(), problem=problem)
 
     def assign(self, assignment: Assignment) -> None:
         """Joins a generation of an area; idempotent; blocks.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -25,9 +25,10 @@ from pairsim.replication.sync.messages import (
 )
 from pairsim.replication.sync.publisher import WINDOW_FRAMES, PackedFrame, StatePublisher, Subscriber
 from pairsim.replication.transport.channel import ChannelError
-from pairsim.replication.transport.dial import RefusedByPeerError, dial
+from pairsim.replication.transport.dial import RefusedByPeerError, UnprovenError, dial_with_any
 from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.secret_mismatches import SecretMismatches
 from pairsim.replication.transport.sockets import PeerError
 from pairsim.replication.waiting import Wakeup, join
 from pairsim.settings import Timing
@@ -118,7 +119,8 @@ class StreamClient:
         *,
         me: str,
         area: str,
-        secret: bytes,
+        secrets: Sequence[bytes],
+        mismatches: SecretMismatches,
         timing: Timing,
         source: Callable[[], tuple[str, str, int] | None],
         wake: Callable[[], None],
@@ -129,12 +131,14 @@ class StreamClient:
             follower: Takes the messages.
             me: The name of this process.
             area: The name of the area.
-            secret: The secret of the world.
+            secrets: The secrets of the world, in the order in which they are tried.
+            mismatches: Learns of each handshake that the other replica ended at the proof of the secret.
             timing: The limits of a connection attempt and the pause between two.
             source: Returns name, address (host:port) and generation of the replica to follow; None to wait.
             wake: Called when the follower has a frame to apply.
         """
-        self._follower, self._me, self._area, self._secret = follower, me, area, secret
+        self._follower, self._me, self._area, self._secrets = follower, me, area, tuple(secrets)
+        self._mismatches = mismatches
         self._timing, self._source, self._wake = timing, source, wake
         self._closed = Wakeup()
         self._link: PeerLink | None = None
@@ -160,13 +164,16 @@ class StreamClient:
                 self._follow(source)
             except (OSError, PeerError, RefusedByPeerError, ChannelError, StreamMessageError) as error:
                 log.debug("state stream ended", source=source[0], reason=str(error))
+                if isinstance(error, UnprovenError):
+                    self._mismatches.on_failure(self._area, source[0])
             self._follower.on_disconnected()
             self._closed.wait(self._timing.retry)
 
     def _follow(self, source: tuple[str, str, int]) -> None:
         name, address, generation = source
         hello = Hello(kind="sync", area=self._area, generation=generation, sender=self._me, receiver=name)
-        link = self._link = dial(address, self._secret, hello, self._timing.connect_timeout)
+        link = self._link = dial_with_any(address, self._secrets, hello, self._timing.connect_timeout)
+        self._mismatches.on_success(self._area, name)
         writer = StreamWriter(link, "state-acks")
 
         def reply(message: ToActive) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -29,11 +29,27 @@ class RefusedByPeerError(PeerError):
         self.reason, self.detail = reason, detail
 
 
+class UnprovenError(PeerError):
+    """The peer ended the handshake: it does not know the secret, or too many processes try to connect to it."""
+
+
+def dial_with_any(address: str, secrets: Sequence[bytes], hello: Hello, timeout: float) -> PeerLink:
+    """Does what `dial` does, and tries the secrets one after the other, each on a connection of its own.
+
+    `timeout` is the limit of one attempt. Raises what `dial` raises.
+    """
+    for secret in secrets[:-1]:
+        with contextlib.suppress(UnprovenError):
+            return dial(address, secret, hello, timeout)
+    return dial(address, secrets[-1], hello, timeout)
+
+
 def dial(address: str, secret: bytes, hello: Hello, timeout: float) -> PeerLink:
     """Connects to host:port and authenticates both sides within `timeout` seconds.
 
     Raises:
-        PeerError: The connection failed, the handshake did not finish in time, or the listener rejected the proof.
+        PeerError: The connection failed, or the handshake did not finish in time.
+        UnprovenError: The listener rejected the proof.
         RefusedByPeerError: The peer refuses the connection.
         ChannelError: The listener does not know the secret, or does not speak the peer protocol.
     """
@@ -64,7 +80,7 @@ def _explain_failure(sock: socket.socket, address: str) -> Iterator[None]:
             raise PeerError(f"{address} did not finish the handshake in time") from error
         if isinstance(error, OSError):
             reason = "it has another secret, or too many try to connect"
-            raise PeerError(f"{address} ended the handshake ({error.strerror or error}): {reason}") from error
+            raise UnprovenError(f"{address} ended the handshake ({error.strerror or error}): {reason}") from error
         if isinstance(error, UNDECODABLE):
             raise ChannelError(f"{address} sent an answer that cannot be decoded") from error
         raise

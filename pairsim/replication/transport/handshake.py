@@ -8,6 +8,7 @@ preceded by their length (4 bytes, little-endian).
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 import msgspec
 
@@ -74,6 +75,30 @@ class Handshake:
         while frame is None:
             frame = channel.open_next(receive_exactly(self._sock, channel.bytes_needed, self._deadline))
         return frame
+
+    def receive_frame_of_any(self, channels: Sequence[Channel]) -> tuple[bytearray, Channel]:
+        """Returns the peer's first frame, and the only one of the channels that opens it.
+
+        Raises:
+            ChannelError: The peer knows none of the secrets.
+            OSError: The connection ended, or the deadline has passed.
+        """
+        candidates = list(channels)
+        while True:
+            data = receive_exactly(self._sock, candidates[0].bytes_needed, self._deadline)
+            failure = ChannelError("no channel opens the first frame")
+            opened: list[tuple[Channel, bytearray | None]] = []
+            for channel in candidates:
+                try:
+                    opened.append((channel, channel.open_next(data)))
+                except ChannelError as error:
+                    failure = error
+            if not opened:
+                raise failure
+            for channel, frame in opened:
+                if frame is not None:
+                    return frame, channel
+            candidates = [channel for channel, _ in opened]
 
     def link(self, channel: Channel, hello: Hello) -> PeerLink:
         """Returns the link; an authenticated peer may send large frames and is no longer bound by the deadline."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -93,11 +94,25 @@ def respond(secret: bytes, greeting: bytes, max_frame: int = MAX_FRAME) -> tuple
     Raises:
         ChannelError: `greeting` is not a valid greeting.
     """
+    hello, reply, (channel,) = respond_to_any((secret,), greeting, max_frame)
+    return hello, reply, channel
+
+
+def respond_to_any(
+    secrets: Sequence[bytes], greeting: bytes, max_frame: int = MAX_FRAME
+) -> tuple[Hello, bytes, tuple[Channel, ...]]:
+    """Does what `respond` does for an initiator that may know any of these secrets, and returns a channel for each.
+
+    The initiator's first frame opens in the channel of the secret that the initiator knows.
+
+    Raises:
+        ChannelError: `greeting` is not a valid greeting.
+    """
     greeted = _decode(greeting, _Greeting)
     private = X25519PrivateKey.generate()
     reply = _encode(_Reply(os.urandom(32), private.public_key().public_bytes_raw()))
-    inbound, outbound = _derive_keys(secret, private, greeted.key, greeting, reply)
-    return greeted.hello, reply, Channel(outbound, inbound, max_frame)
+    keys = [_derive_keys(secret, private, greeted.key, greeting, reply) for secret in secrets]
+    return greeted.hello, reply, tuple(Channel(outbound, inbound, max_frame) for inbound, outbound in keys)
 
 
 def _encode(message: _Greeting | _Reply) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -20,7 +20,7 @@ import structlog
 from pairsim.addresses import format_address, parse_address
 from pairsim.replication.transport.channel import ChannelError
 from pairsim.replication.transport.handshake import MAX_HANDSHAKE_FRAME, PROOF, Handshake, HandshakeAnswer
-from pairsim.replication.transport.key_exchange import Hello, respond
+from pairsim.replication.transport.key_exchange import Hello, respond_to_any
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.sockets import Deadline, PeerError, configure
 from pairsim.replication.waiting import Wakeup, join
@@ -64,23 +64,32 @@ class PeerPort:
     """
 
     def __init__(
-        self, address: str, secret: bytes, timeout: float, max_pending: int = MAX_PENDING, *, name: str | None = None
+        self,
+        address: str,
+        secrets: Sequence[bytes],
+        timeout: float,
+        max_pending: int = MAX_PENDING,
+        *,
+        name: str | None = None,
+        on_unproven: Callable[[Hello], None] = lambda _hello: None,
     ) -> None:
         """Binds at once and serves until `close`.
 
         Args:
             address: host:port to listen at; the system chooses the number for port 0.
-            secret: The secret that peers must prove to know.
+            secrets: The secrets of which peers must prove to know one.
             timeout: The seconds that a handshake may take.
             max_pending: The limit of simultaneous handshakes; at most twice as many threads run.
             name: The name of this process. Connections to another name are refused, since an address may have been
                 reused by another process. None accepts every name.
+            on_unproven: Called in the connection's thread with the claim of a peer that knows none of the secrets.
 
         Raises:
             AddressError: The address does not have the form host:port.
             OSError: The address is in use or cannot be bound.
         """
-        self._secret, self._timeout, self._max_pending, self._name = secret, timeout, max_pending, name
+        self._secrets, self._timeout, self._max_pending, self._name = tuple(secrets), timeout, max_pending, name
+        self._on_unproven = on_unproven
         self._handlers: dict[str, Handler] = {}
         self._lock = threading.Lock()
         self._thread_ended = threading.Condition(self._lock)
@@ -171,9 +180,14 @@ class PeerPort:
         """Authenticates a connection and passes it on; returns whether an acceptor took it."""
         configure(sock)
         handshake = Handshake(sock, Deadline(self._timeout))
-        hello, reply, channel = respond(self._secret, handshake.receive_greeting(), MAX_HANDSHAKE_FRAME)
+        hello, reply, channels = respond_to_any(self._secrets, handshake.receive_greeting(), MAX_HANDSHAKE_FRAME)
         handshake.send_greeting(reply)
-        if handshake.receive_frame(channel) != PROOF:
+        try:
+            proof, channel = handshake.receive_frame_of_any(channels)
+        except ChannelError:
+            self._on_unproven(hello)
+            raise
+        if proof != PROOF:
             raise ChannelError("the peer sent another first frame than the proof")
         with self._lock:
             if self._pending.pop(sock, self) is self:

@@ -11,16 +11,17 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from pairsim.replication.clock import monotonic
 from pairsim.replication.raft.ports import SILENT_LINK_SECONDS, TransportHandler
 from pairsim.replication.transport.channel import ChannelError
-from pairsim.replication.transport.dial import RefusedByPeerError, dial
+from pairsim.replication.transport.dial import RefusedByPeerError, UnprovenError, dial_with_any
 from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.secret_mismatches import SecretMismatches
 from pairsim.replication.waiting import Wakeup
 from pairsim.settings import Timing
 
@@ -101,17 +102,19 @@ class TcpTransport:
         *,
         area: str,
         generation: int,
-        secret: bytes,
+        secrets: Sequence[bytes],
         timing: Timing,
+        mismatches: SecretMismatches,
         superseded: Callable[[bytes], None],
     ) -> None:
         """Takes the addresses (host:port) of the peers by name.
 
+        `mismatches` learns of each handshake that a peer ended at the proof of the secret, and of each new link.
         During `poll`, `superseded` gets the detail of each refusal that carries one: what a peer says about another
         generation.
         """
         self._me, self._peers = me, dict(peers)
-        self._area, self._generation, self._secret = area, generation, secret
+        self._area, self._generation, self._secrets, self._mismatches = area, generation, tuple(secrets), mismatches
         self._timing, self._superseded = timing, superseded
         self._poll = select.poll()
         self._connections: dict[str, _PeerConnection] = {}
@@ -148,6 +151,7 @@ class TcpTransport:
 
     def accept(self, peer: str, link: PeerLink) -> None:
         """Takes ownership of a link that either side dialled; closes it if the transport is closed. Any thread."""
+        self._mismatches.on_success(self._area, peer)
         with self._wake_lock:
             if not self._closed.is_set():
                 self._arrived.append((peer, link))
@@ -258,7 +262,7 @@ class TcpTransport:
         while not self._closed.is_set():
             self._lost[name].clear()
             try:
-                link = dial(self._peers[name], self._secret, hello, self._timing.connect_timeout)
+                link = dial_with_any(self._peers[name], self._secrets, hello, self._timing.connect_timeout)
             except RefusedByPeerError as refusal:
                 if refusal.detail:
                     self._refusals.append(refusal.detail)
@@ -268,6 +272,8 @@ class TcpTransport:
                 continue
             except (OSError, ChannelError) as error:
                 log.debug("dial failed", peer=name, reason=str(error))
+                if isinstance(error, UnprovenError):
+                    self._mismatches.on_failure(self._area, name)
                 self._closed.wait(self._timing.retry)
                 continue
             refusals = 0

@@ -94,6 +94,24 @@ def test_a_short_secret_is_refused(folder: Path, kind: str, secret: bytes) -> No
 
 
 @both
+def test_a_short_previous_secret_is_refused(folder: Path, kind: str) -> None:
+    (folder / "previous").write_bytes(b"fifteen-bytes-x\n")
+    code, sentence = refused(kind, folder, previous_secret_file=str(folder / "previous"))
+    assert (code, "the previous secret needs at least 16 bytes" in sentence) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "secrets"),
+    [(None, (SECRET,)), (b"\n", (SECRET,)), (b"the-secret-before-it\n", (SECRET, b"the-secret-before-it"))],
+)
+def test_the_previous_secret_is_optional(folder: Path, content: bytes | None, secrets: tuple[bytes, ...]) -> None:
+    if content is not None:
+        (folder / "previous").write_bytes(content)
+    read = processes._read_settings(settings(folder, previous_secret_file=str(folder / "previous")))
+    assert read.secrets == secrets
+
+
+@both
 @pytest.mark.parametrize("token", [b"", b" \n", b"two words", b"two\nlines", b"\xff\xfe", "tökän".encode(), b"a\0b"])
 def test_a_token_that_no_header_can_carry_is_refused(folder: Path, kind: str, token: bytes) -> None:
     (folder / "token").write_bytes(token)

@@ -154,7 +154,14 @@ def test_a_process_gets_all_that_its_command_asks_for(component: str) -> None:
     assert secret["secretName"] == "pairsim"
     paths = {f"/etc/pairsim/{item['path']}": item["key"] for item in secret["items"]}
     assert paths == {values["PAIRSIM_SECRET_FILE"]: "secret", values["PAIRSIM_TOKEN_FILE"]: "token"}
-    assert not secret["defaultMode"] & 0o007
+    previous = volumes[mounts["/etc/pairsim-previous"]["name"]]["secret"]
+    (item,) = previous["items"]
+    assert previous["optional"], "the key is there only while the secret is being replaced"
+    assert (item["key"], f"/etc/pairsim-previous/{item['path']}") == (
+        "previous-secret",
+        values["PAIRSIM_PREVIOUS_SECRET_FILE"],
+    )
+    assert not (secret["defaultMode"] | previous["defaultMode"]) & 0o007
 
 
 @pytest.mark.parametrize("component", ["simulator", "witness"])

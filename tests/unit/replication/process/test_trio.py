@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -22,7 +23,7 @@ from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.process.witness import WitnessProcess
 from pairsim.replication.service import Committed, NotActiveError, RefusedError, ReplicaError
 from tests import builders
-from tests.harness import spec
+from tests.harness import SECRET, spec
 from tests.unit.model.counting import Counting
 from tests.unit.replication.process.processes import settings
 
@@ -73,6 +74,15 @@ class ThreadedTrio:
                 self.witness = WitnessProcess(self._settings[name])
             else:
                 self.simulators[name] = SimulatorProcess(self._settings[name])
+
+    def renew(self, name: str, **changes: object) -> None:
+        """Restarts a process on its folder and address with other settings."""
+        self._settings[name] = msgspec.structs.replace(self._settings[name], **changes)
+        if name == "w":
+            self.witness.close()
+            self.witness = WitnessProcess(self._settings[name])
+        else:
+            self.restart(name)
 
     def close(self) -> None:
         for process in (*self.simulators.values(), self.witness):
@@ -136,6 +146,32 @@ def test_members_that_come_back_at_other_addresses_go_on_with_their_state(trio: 
     assert trio.simulators["a"].status().entities == trio.simulators["b"].status().entities == 21
     trio.restart("a")
     assert trio.simulators["a"].status().addresses == addresses, "the addresses are on disk"
+
+
+NEW_SECRET = b"the-secret-that-follows-the-first"
+
+
+def test_a_process_with_another_secret_is_named_by_all_members(trio: ThreadedTrio) -> None:
+    trio.renew("b", secret=NEW_SECRET)
+
+    def problems() -> list[str]:
+        witness = trio.witness.status().areas[0]
+        return [trio.simulators[name].status().problem for name in "ab"] + [witness.problem]
+
+    until(lambda: problems() == ["b has another secret", "a and w have another secret", "b has another secret"])
+    trio.renew("b", secret=SECRET.encode())
+    until(trio.active)
+    until(lambda: problems() == ["", "", ""])
+
+
+def test_the_secret_is_replaced_without_a_stop(trio: ThreadedTrio) -> None:
+    """First each process learns of the new secret beside the old one, then each forgets the old one."""
+    for previous in (SECRET.encode(), b""):
+        for name in "bwa":
+            trio.renew(name, secret=NEW_SECRET, previous_secret=previous)
+            until(trio.active)
+            assert not any(trio.simulators[other].status().problem for other in "ab")
+    assert trio.simulators["a"].status().generation == 1
 
 
 def test_an_assignment_with_other_members_changes_no_addresses(trio: ThreadedTrio) -> None:

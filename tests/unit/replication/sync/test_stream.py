@@ -18,6 +18,7 @@ from pairsim.replication.transport.channel import Channel
 from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.peer_port import Acceptor, PeerPort
+from pairsim.replication.transport.secret_mismatches import SecretMismatches
 from pairsim.settings import Timing
 from tests.unit.replication.tables import SCHEMA, table
 
@@ -118,14 +119,15 @@ class FakeFollower:
 
 def test_a_message_wakes_the_passive_when_a_frame_can_be_applied() -> None:
     publisher, passive, woken = StatePublisher(SCHEMA, ReplicaMeasurements()), FakeFollower(), threading.Event()
-    port = PeerPort("127.0.0.1:0", SECRET, TIMEOUT_SECONDS, name="a")
+    port = PeerPort("127.0.0.1:0", (SECRET,), TIMEOUT_SECONDS, name="a")
 
     def answer(hello: Hello) -> Acceptor:
         return lambda link: serve_stream(link, hello, publisher)
 
     port.register("sync", answer)
     client = StreamClient(
-        cast("Follower", passive), me="b", area="north", secret=SECRET, timing=Timing(connect_timeout=TIMEOUT_SECONDS),
+        cast("Follower", passive), me="b", area="north", secrets=(SECRET,), mismatches=SecretMismatches(),
+        timing=Timing(connect_timeout=TIMEOUT_SECONDS),
         source=lambda: ("a", port.address, 1), wake=woken.set,
     )  # fmt: skip
     try:

@@ -36,7 +36,7 @@ class ListeningPort:
     def __init__(self, timeout: float = TIMEOUT_SECONDS, max_pending: int = 32, address: str = "127.0.0.1:0") -> None:
         self.links: queue.Queue[PeerLink] = queue.Queue()
         self.seen: list[Hello] = []
-        self.port = PeerPort(address, SECRET, timeout, max_pending, name="b")
+        self.port = PeerPort(address, (SECRET,), timeout, max_pending, name="b")
         for kind in ("raft", "sync"):
             self.port.register(kind, self.accept)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import struct
 import threading
@@ -13,9 +14,10 @@ import pytest
 import structlog.testing
 
 from pairsim.replication.transport.channel import LENGTH, Channel, ChannelError
-from pairsim.replication.transport.dial import RefusedByPeerError, dial
+from pairsim.replication.transport.dial import RefusedByPeerError, UnprovenError, dial, dial_with_any
 from pairsim.replication.transport.key_exchange import Hello, respond
-from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError, PeerPort
 from pairsim.replication.transport.sockets import PeerError
 from tests.unit.replication.transport.peers import SECRET, TIMEOUT_SECONDS, ListeningPort, framed, hello, is_closed
 
@@ -60,6 +62,35 @@ def test_another_secret_and_a_closed_port_raise_different_errors(port: Listening
     port.close()
     with pytest.raises(PeerError, match=f"cannot connect to {address}: Connection refused"):
         dial(address, SECRET, hello(), TIMEOUT_SECONDS)
+
+
+def test_a_process_that_knows_several_secrets_is_accepted_for_any_of_them(port: ListeningPort) -> None:
+    for secrets in ((SECRET,), (SECRET, b"another secret"), (b"another secret", SECRET)):
+        dial_with_any(port.port.address, secrets, hello(), TIMEOUT_SECONDS).close()
+    with pytest.raises(UnprovenError, match="it has another secret"):
+        dial_with_any(port.port.address, (b"another secret", b"a third secret"), hello(), TIMEOUT_SECONDS)
+    assert len(port.seen) == 3
+
+
+def test_a_port_accepts_each_of_its_secrets_and_says_who_knows_none() -> None:
+    unproven: list[Hello] = []
+    port = PeerPort("127.0.0.1:0", (b"the new secret", SECRET), TIMEOUT_SECONDS, name="b", on_unproven=unproven.append)
+    links: queue.Queue[PeerLink] = queue.Queue()
+    port.register("raft", lambda _hello: links.put)
+    try:
+        for secret in (b"the new secret", SECRET):
+            mine = dial(port.address, secret, hello(), TIMEOUT_SECONDS)
+            mine.send(b"ping")
+            theirs = links.get(timeout=TIMEOUT_SECONDS)
+            assert theirs.receive(TIMEOUT_SECONDS) == b"ping"
+            mine.close()
+            theirs.close()
+        assert unproven == []
+        with pytest.raises(UnprovenError):
+            dial(port.address, b"another secret", hello(), TIMEOUT_SECONDS)
+        assert unproven == [hello()]
+    finally:
+        port.close()
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from pairsim.replication.transport.channel import Channel
 from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError, PeerPort
+from pairsim.replication.transport.secret_mismatches import SecretMismatches
 from pairsim.replication.transport.tcp_transport import TcpTransport
 from pairsim.settings import Timing
 from tests.unit.replication.transport.peers import SECRET, TIMEOUT_SECONDS
@@ -35,7 +36,7 @@ class IgnoringHandler:
 @contextlib.contextmanager
 def dialling(answer: Callable[[Hello], Acceptor]) -> Iterator[TcpTransport]:
     """A transport that dials a peer whose port decides with `answer`."""
-    port = PeerPort("127.0.0.1:0", SECRET, TIMEOUT_SECONDS, name="b")
+    port = PeerPort("127.0.0.1:0", (SECRET,), TIMEOUT_SECONDS, name="b")
     port.register("raft", answer)
     timing = Timing(connect_timeout=TIMEOUT_SECONDS)
     transport = TcpTransport(
@@ -43,7 +44,8 @@ def dialling(answer: Callable[[Hello], Acceptor]) -> Iterator[TcpTransport]:
         {"b": port.address},
         area="north",
         generation=1,
-        secret=SECRET,
+        secrets=(SECRET,),
+        mismatches=SecretMismatches(),
         timing=timing,
         superseded=lambda _: None,
     )
@@ -97,7 +99,14 @@ def test_a_refusal_after_the_close_writes_to_no_reused_descriptor() -> None:
 
 def test_a_closed_transport_ignores_wakes_and_closes_new_links() -> None:
     transport = TcpTransport(
-        "b", {"a": "127.0.0.1:1"}, area="north", generation=1, secret=SECRET, timing=Timing(), superseded=lambda _: None
+        "b",
+        {"a": "127.0.0.1:1"},
+        area="north",
+        generation=1,
+        secrets=(SECRET,),
+        mismatches=SecretMismatches(),
+        timing=Timing(),
+        superseded=lambda _: None,
     )
     mine, theirs = socket.socketpair()
     number = transport._wake_fd

@@ -84,6 +84,8 @@ def soak_command(context: click.Context, files: tuple[Path, ...], seconds: float
     if options.cluster:
         raise click.UsageError("a soak needs a world on this machine: in a cluster, apply a Schedule or a Workflow")
     experiments = [experiment for _, experiment in read_all(files)]
+    if not faults(experiments):
+        raise CannotRunError("these files hold no single fault: a soak runs neither workflows nor schedules")
     check_writable(options)
     seed = seed_or_new(options.seed)
     with _world_errors():
@@ -164,7 +166,11 @@ def check_writable(options: RunOptions) -> None:
     if options.junit_file == Path("-"):
         raise click.UsageError("--junit needs a file; only --json can write to standard output")
     for path in (options.json_file, options.junit_file):
-        if path is not None and path != Path("-") and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
+        if path is None or path == Path("-"):
+            continue
+        if path.is_dir():
+            raise CannotRunError(f"{path} cannot be written: it is a folder")
+        if not os.access(path.absolute().parent, os.W_OK):
             raise CannotRunError(f"{path} cannot be written: the folder does not exist, or you may not write to it")
 
 

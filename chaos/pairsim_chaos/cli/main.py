@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pairsim.model.documents.yaml import YamlError
+from pairsim.wording import counted
 from pairsim_chaos.cli.commands import probe_command, run_command, soak_command
 from pairsim_chaos.lint.lint import lint
 from pairsim_chaos.spec.yaml_source import read
@@ -46,8 +47,8 @@ def lint_command(context: click.Context, files: tuple[Path, ...]) -> None:
         for line, field, wrong, suggestion, rule in findings:
             click.echo(_printable(f"{path}:{line}: {field}: {wrong}; {suggestion} [{rule}]"))
     if found or unreadable:
-        counts = [f"{found} finding{'s' * (found != 1)}"] if found else []
-        counts += [f"{unreadable} of {len(files)} files cannot be read"] if unreadable else []
+        counts = [counted(found, "finding")] if found else []
+        counts += [f"{unreadable} of {counted(len(files), 'file')} cannot be read"] if unreadable else []
         click.echo(", ".join(counts), err=True)
         context.exit(2 if unreadable else 1)
 

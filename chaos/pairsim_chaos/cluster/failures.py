@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pairsim_chaos.experiment.faults import Fault
+
 _POD = re.compile(r"failed to apply for pod \S+: | for pod \S+")
 """The places at which Chaos Mesh's messages name the pod."""
 _TRAFFIC = "unable to set tcs"
@@ -44,6 +46,26 @@ def _explained(message: str, action: str, *, with_target: bool) -> str:
     if action == "partition":
         return f"another fault in the pod needs what the node's kernel lacks, delete that fault first ({message})"
     return f"the node's kernel cannot shape traffic in this way ({message})"
+
+
+def foreign_selection(faults: Iterable[Fault], namespace: str, world: str) -> str:
+    """Returns what to write if a fault takes no pod from the namespace of the world; empty if each may take one.
+
+    The verdict on the world would say nothing about a fault in other pods.
+
+    Args:
+        faults: The faults of the experiment.
+        namespace: The namespace of the experiment, which a selector without namespaces means.
+        world: The namespace of the world.
+    """
+    for fault in faults:
+        chosen = tuple(fault.selector.pods) or fault.selector.namespaces or (namespace,)
+        if world not in chosen:
+            return (
+                f"the experiment selects pods of {', '.join(chosen)}, but the world is in {world}: write namespace: "
+                f"{world} in its metadata, and {world} in the namespaces of its selectors"
+            )
+    return ""
 
 
 def refused_experiment(namespace: str, world: str, error: Exception) -> str:

@@ -99,10 +99,11 @@ class CompositeProgress:
                 return complaints  # a fault that was created a moment ago has no complaint yet
             reasons = _joined(fault.not_injected_reason for fault in self._created.values())
             return reasons or "the time ended before any fault was injected"
-        missing = ((name, self._missing_in(name)) for name in _certain(self._spec))
+        certain, begun = _certain(self._spec), set(self._nodes.values())
+        names = (name for name in _with_faults(self._spec) if name in certain or name in begun)
+        missing = ((name, self._missing_in(name)) for name in names)
         named = "; ".join(f"{name}: {reason}" for name, reason in missing if reason)
-        has_faults = any(isinstance(each.job, Fault | Schedule) for each in self._spec.templates.values())
-        if named or not has_faults or any(fault.injected for fault in self._created.values()):
+        if named or not _with_faults(self._spec) or any(fault.injected for fault in self._created.values()):
             return named
         return "no fault of the workflow was injected, because its tasks chose other branches"
 
@@ -130,13 +131,17 @@ def _joined(sentences: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(filter(None, sentences)))
 
 
-def _certain(workflow: Workflow) -> list[str]:
-    """Returns the templates with faults that run in any case; branches of a `Task` may be skipped."""
+def _with_faults(workflow: Workflow) -> list[str]:
+    """Returns the templates that inject faults."""
+    return [each.name for each in workflow.templates.values() if isinstance(each.job, Fault | Schedule)]
+
+
+def _certain(workflow: Workflow) -> set[str]:
+    """Returns the templates that run in any case; branches of a `Task` may be skipped."""
     reached, todo = {workflow.entry}, [workflow.entry]
     while todo:
         for child in workflow.templates[todo.pop()].children:
             if child not in reached:
                 reached.add(child)
                 todo.append(child)
-    templates = workflow.templates.values()
-    return [each.name for each in templates if each.name in reached and isinstance(each.job, Fault | Schedule)]
+    return reached

@@ -15,13 +15,13 @@ import msgspec
 from pairsim.model.labels import API_VERSION
 from pairsim.wording import duration
 from pairsim_chaos.cluster.chaos_object import ManagedChaosObject
-from pairsim_chaos.cluster.failures import refused_experiment, refused_world
+from pairsim_chaos.cluster.failures import foreign_selection, refused_experiment, refused_world
 from pairsim_chaos.cluster.injections import CompositeInjection, SingleInjection
 from pairsim_chaos.cluster.min_duration import min_duration
 from pairsim_chaos.cluster.objects import GROUP, area_of, pod_of
 from pairsim_chaos.cluster.pod_labels import PODS, OnLabels, watch_pod_labels
 from pairsim_chaos.cluster.progress import collections
-from pairsim_chaos.experiment.model import Experiment, Schedule, StatusCheck, Workflow
+from pairsim_chaos.experiment.model import Experiment, Schedule, StatusCheck, Workflow, faults_of
 from pairsim_chaos.run.cleanup import roll_back, run_to_completion
 from pairsim_chaos.spec.cron import every
 from pairsim_chaos.target import Injection, StatusCheckHandler, UnsupportedFaultError, WorldError, WorldSnapshot
@@ -90,11 +90,14 @@ class ClusterTarget:
         """Returns why this cluster cannot run the experiment in time, or an empty string if it can.
 
         Raises:
-            WorldError: The API server does not answer.
+            WorldError: The API server does not answer or refuses, or the experiment cannot concern this world.
         """
         spec = experiment.spec
         if isinstance(spec, StatusCheck):
             return _CHECK_ALONE
+        foreign = foreign_selection(faults_of(spec), experiment.namespace or self.namespace, self.namespace)
+        if foreign:
+            raise WorldError(foreign)
         given = f"{duration(self._max_duration)}: raise --max-duration"
         first = every(spec.schedule) if isinstance(spec, Schedule) else None
         if first is not None and first >= self._max_duration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -105,6 +106,17 @@ class Workflow(msgspec.Struct, frozen=True):
 
 Job: TypeAlias = Fault | StatusCheck | Schedule
 Spec: TypeAlias = Fault | Schedule | Workflow | StatusCheck
+
+
+def faults_of(spec: Spec | Job | None) -> Iterator[Fault]:
+    """Yields all faults that a spec may inject, at any depth."""
+    if isinstance(spec, Fault):
+        yield spec
+    elif isinstance(spec, Schedule):
+        yield from faults_of(spec.job)
+    elif isinstance(spec, Workflow):
+        for template in spec.templates.values():
+            yield from faults_of(template.job)
 
 
 class Experiment(msgspec.Struct, frozen=True):

@@ -80,11 +80,11 @@ def remove_leftovers(prefix: str) -> int:
     found = 0
     for root in {Path(line.split()[1]) for line in _MOUNTS.read_text().splitlines() if line.split()[2][:6] == "cgroup"}:
         for folder in root.glob(f"{prefix}-*"):
-            found += 1
             with contextlib.suppress(OSError):
                 for pid in (folder / "cgroup.procs").read_text().split():
                     (root / "cgroup.procs").write_text(pid)
                 folder.rmdir()
+                found += 1
     return found
 
 

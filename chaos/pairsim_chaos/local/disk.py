@@ -101,7 +101,7 @@ class DiskInjection:
                 raise WorldError(f"{target.process} is not running")
             found = matching_files(self._fault, Path(target.folder))
             if not found:
-                raise WorldError(f"{target.process} has no file that matches {self._fault.path}")
+                raise WorldError(f"{target.process} has no file that matches {self._fault.path or VOLUME}")
             command = ("setpriv", "--pdeathsig", "TERM", *strace_command(self._fault, found, target.pid))
             tracer = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,

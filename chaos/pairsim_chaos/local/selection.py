@@ -59,6 +59,15 @@ def choose(
     return tuple(rng.sample(found, count))
 
 
+def nothing_chosen(selection: PodSelection, processes: Sequence[TargetProcess]) -> str:
+    """Returns why no process was chosen."""
+    count = len(candidates(selection, processes))
+    if not count:
+        return "the selector matches no process of the world"
+    matches = "1 process that matches" if count == 1 else f"{count} processes that match"
+    return f"mode {selection.mode} chose none of the {matches}: write another mode, or run the experiment again"
+
+
 def unsupported_selector(selection: PodSelection) -> str:
     """Returns why a local world cannot evaluate the selector; empty if it can."""
     fields = selection.selector.beyond_labels()

@@ -102,7 +102,8 @@ class StressInjection:
     def failure_reason(self) -> str:
         """Returns how many workers could not be kept running; a worker that ends is normally started again."""
         ended = [worker for worker in self._workers if worker.done()]
-        return f"{len(ended)} of {len(self._workers)} workers could not be kept running" if ended else ""
+        of = "the worker" if len(self._workers) == 1 else f"{len(ended)} of {len(self._workers)} workers"
+        return f"{of} could not be kept running" if ended else ""
 
     async def revert(self) -> None:
         """Ends the workers and removes the control groups."""
@@ -118,7 +119,10 @@ def _controllers(fault: StressFault) -> tuple[str, ...]:
 
 
 async def _keep_running(group: ControlGroup, program: str, argument: str) -> None:
-    """Runs a worker, and starts it again whenever the kernel has killed it for memory, as stress-ng does."""
+    """Runs a worker, and starts it again whenever the kernel has killed it for memory, as stress-ng does.
+
+    A worker that ends by itself stresses nothing, and is not started again.
+    """
     process: Process | None = None
     try:
         while True:
@@ -128,7 +132,8 @@ async def _keep_running(group: ControlGroup, program: str, argument: str) -> Non
             )  # fmt: skip
             with contextlib.suppress(WorldError):
                 group.add(process.pid)
-            await process.wait()
+            if await process.wait() >= 0:
+                return
             await asyncio.sleep(_RESTART_SECONDS)
     finally:
         if process is not None:

@@ -20,7 +20,14 @@ from pairsim_chaos.local import cgroups, disk, stress
 from pairsim_chaos.local.active_fault import ActiveFault, ReversibleFault
 from pairsim_chaos.local.network import injection as network
 from pairsim_chaos.local.run_lock import RunLock
-from pairsim_chaos.local.selection import TargetProcess, candidates, choose, missing_container, unsupported_selector
+from pairsim_chaos.local.selection import (
+    TargetProcess,
+    candidates,
+    choose,
+    missing_container,
+    nothing_chosen,
+    unsupported_selector,
+)
 from pairsim_chaos.local.workflow_run import WorkflowRun
 from pairsim_chaos.run.cleanup import run_to_completion
 from pairsim_chaos.target import (
@@ -157,7 +164,7 @@ class LocalTarget:
             raise UnsupportedFaultError(reason)
         sources = choose(fault, processes, self._random)
         if not sources:
-            raise WorldError("the selector matches no process of the world")
+            raise WorldError(nothing_chosen(fault, processes))
         reason = missing_container(fault, sources)
         if reason:
             raise UnsupportedFaultError(reason)
@@ -189,7 +196,10 @@ class LocalTarget:
         match fault:
             case NetworkFault():
                 targets = None if fault.target is None else choose(fault.target, processes, self._random)
-                return network.NetworkInjection(fault, network.links(fault, sources, targets), duration)
+                affected = network.links(fault, sources, targets)
+                if not affected:
+                    raise WorldError("the fault affects no link: its target has to be another process of the world")
+                return network.NetworkInjection(fault, affected, duration)
             case StressFault():
                 return stress.StressInjection(fault, sources, self._group_prefix)
             case IOFault():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from types import TracebackType
 from typing import Self
@@ -89,7 +88,12 @@ class Probe:
         return tuple(await asyncio.gather(*map(self._reconcile, self._evidence.values())))
 
     async def conclude(self) -> tuple[AreaFindings, ...]:
-        """Stops the writers, returns the final findings, and removes the probe's entities."""
+        """Stops the writers, returns the final findings, and removes the probe's entities.
+
+        Raises:
+            WorldError: A part of the probe has failed before, so that the findings would lack its evidence.
+        """
+        self.check_running()
         await self._stop_writers()
         now = asyncio.get_running_loop().time()
         for evidence in self._evidence.values():
@@ -123,8 +127,10 @@ class Probe:
 
     @property
     def redundancy_gap(self) -> str:
-        """Returns why the world was not redundant in the newest snapshot; empty if it was."""
-        return redundancy_gap(self.snapshot)
+        """Returns why the probed areas were not redundant in the newest snapshot; empty if they were."""
+        gone = sorted(self.areas - {view.area for view in self.snapshot.areas})
+        gaps = [redundancy_gap(self.snapshot), *(f"{area}: the area does not exist any more" for area in gone)]
+        return "; ".join(filter(None, gaps))
 
     def current_violation(self) -> str:
         """Returns a violation that is known without reading the state; empty if all invariants hold."""
@@ -135,10 +141,26 @@ class Probe:
                 return violation
         return ""
 
-    async def refresh(self) -> None:
-        """Takes a snapshot now; the old snapshot stays if the world does not answer."""
-        with contextlib.suppress(WorldError):
+    async def refresh(self) -> str:
+        """Takes a snapshot now, and returns why that failed; the old snapshot stays if the world does not answer."""
+        try:
             self._on_snapshot(await self._target.snapshot())
+        except WorldError as error:
+            return str(error)
+        return ""
+
+    def check_running(self) -> None:
+        """Checks that nothing has stopped to send or to observe, because the findings would lack its evidence.
+
+        Raises:
+            WorldError: A task of the probe failed.
+        """
+        tasks = [*self._writer_tasks, *self._observers.values(), *self._watches]
+        errors = [task.exception() for task in tasks if task.done() and not task.cancelled()]
+        errors += [writer.failure for writer in self._writers.values()]
+        for error in errors:
+            if error is not None:
+                raise WorldError(f"the probe failed, so that nothing is known: {error!r}") from error
 
     async def _stop_writers(self) -> None:
         for task in self._writer_tasks:

@@ -25,13 +25,18 @@ _CLEANUP_SECONDS = 30.0
 
 
 class Writer:
-    """Sends commands to one area; two writers send them through both of its replicas."""
+    """Sends commands to one area; two writers send them through both of its replicas.
+
+    Attributes:
+        failure: The first error of a delivery that was not expected; None without such an error.
+    """
 
     def __init__(self, evidence: AreaEvidence, urls: Sequence[str], seed: int) -> None:
         """Creates a writer for the simulators at `urls`; the first one that has the area is preferred."""
         self._evidence = evidence
         self._route = _Route(urls, evidence.area)
         self._closing: set[asyncio.Task[None]] = set()
+        self.failure: BaseException | None = None
         self._random = random.Random(seed)  # noqa: S311 - positions in a world need no secure randomness
 
     def update_urls(self, urls: Sequence[str]) -> None:
@@ -66,6 +71,11 @@ class Writer:
         task = asyncio.create_task(self._deliver(route.client, commands))
         route.batches.add(task)
         task.add_done_callback(route.batches.discard)
+        task.add_done_callback(self._note_failure)
+
+    def _note_failure(self, delivery: asyncio.Task[None]) -> None:
+        if not delivery.cancelled() and self.failure is None:
+            self.failure = delivery.exception()
 
     async def _deliver(self, client: AreaClient, commands: list[Command]) -> None:
         try:

@@ -169,15 +169,18 @@ class Runner:
         """
         now = asyncio.get_running_loop().time
         deadline = now() + self._timing.recovery_timeout + self._timing.settle
-        since, reason = now(), ""
+        since, reason, unknown = now(), "", ""
         while now() < deadline:
-            await probe.refresh()
-            if probe.redundancy_gap:
-                since, reason = now(), probe.redundancy_gap
+            unknown = await probe.refresh()
+            if unknown or probe.redundancy_gap:
+                since, reason = now(), unknown or probe.redundancy_gap
             elif now() - since >= self._timing.settle:
                 return ""
             await asyncio.sleep(_POLL_SECONDS)
-        return f"the world was not redundant within {duration(self._timing.recovery_timeout)}: {reason}"
+        within = f"within {duration(self._timing.recovery_timeout)}"
+        if unknown:
+            return f"it is unknown whether the world was redundant {within}: {unknown}"
+        return f"the world was not redundant for {duration(self._timing.settle)} {within}: {reason}"
 
 
 def title(experiment: Experiment, file: Path) -> str:

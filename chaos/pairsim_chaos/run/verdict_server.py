@@ -100,6 +100,7 @@ class VerdictServer:
         try:
             while {view.area for view in probe.snapshot.areas} == probe.areas:
                 await asyncio.sleep(_COMPARE_SECONDS)
+                probe.check_running()
                 self._verdict.on_compared(checks(await probe.findings(), ""), asyncio.get_running_loop().time())
         finally:
             self._probe = None

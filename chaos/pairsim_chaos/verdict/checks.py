@@ -15,6 +15,8 @@ from pairsim_chaos.probe.area_evidence import AreaFindings
 from pairsim_chaos.probe.ledger import Reconciliation
 from pairsim_chaos.probe.violations import Violations
 
+REDUNDANT = "redundant at the end"
+"""The name of the check that the controller reports all areas as redundant after the experiment."""
 UNKNOWN = "-"
 """Stands for a count of an area whose state cannot be compared."""
 
@@ -134,7 +136,7 @@ def checks(found: Sequence[AreaFindings], not_redundant: str) -> tuple[Check, ..
         ),
         _digests(found),
         Check(
-            "redundant at the end",
+            REDUNDANT,
             held=not not_redundant,
             figure="no" if not_redundant else "yes",
             reasons=(not_redundant,) if not_redundant else (),

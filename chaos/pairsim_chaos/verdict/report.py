@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 import msgspec
 from rich.table import Table
 
-from pairsim_chaos.verdict.checks import Outcome, Verdict
+from pairsim.wording import counted
+from pairsim_chaos.verdict.checks import REDUNDANT, Outcome, Verdict
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
@@ -44,7 +45,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     refused = len(verdicts) - len(tried)
     bad = (Outcome.NOT_HELD, Outcome.NO_VERDICT)
     wrong = [f"{tried.count(each)} {each.value}" for each in bad if each in tried]
-    text = f"{len(tried)} experiment{'s' * (len(tried) != 1)}: {', '.join(wrong) or 'all held'}"
+    text = f"{counted(len(tried), 'experiment')}: {', '.join(wrong) or 'all held'}"
     if not tried:
         text = "no experiment ran"
     return text + (f", {refused} not supported here" if refused else "")
@@ -115,5 +116,12 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         f"{100 * verdict.availability:.1f} %",
         f"{1000 * verdict.longest:.0f} ms",
         str(len(verdict.takeovers)),
-        f"{verdict.redundant_after:.1f} s" if verdict.redundant_after else "-",
+        _redundant_after(verdict),
     )
+
+
+def _redundant_after(verdict: Verdict) -> str:
+    """Returns the time until the world stayed redundant; "-" if it was never seen without redundancy."""
+    if any(check.name == REDUNDANT and not check.held for check in verdict.checks):
+        return "never"
+    return f"{verdict.redundant_after:.1f} s" if verdict.redundant_after else "-"

@@ -140,7 +140,8 @@ class NetworkInjection:
     def failure_reason(self) -> str:
         """Returns how many shapers have ended; rules of iptables stay by themselves."""
         ended = [shaper.pid for shaper in self._shapers if shaper.returncode is not None]
-        return f"{len(ended)} of {len(self._shapers)} processes that shape packets ended" if ended else ""
+        of = "the process" if len(self._shapers) == 1 else f"{len(ended)} of {len(self._shapers)} processes"
+        return f"{of} that shaped packets ended" if ended else ""
 
     async def revert(self) -> None:
         """Removes all rules and ends the shapers; a network namespace that is gone needs no cleanup.

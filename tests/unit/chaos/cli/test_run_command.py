@@ -22,7 +22,7 @@ GOOD = [Verdict(experiment="good", made=True, checks=(Check("it", held=True, fig
         (["/dev/zero"], "the file has over 512 KiB"),
         (["/nowhere.yaml"], "the file cannot be read"),
         ([str(FILE), "--json", "/nowhere/v.json"], "/nowhere/v.json cannot be written"),
-        ([str(FILE), "--junit", "/"], "/ cannot be written"),
+        ([str(FILE), "--junit", "/"], "/ cannot be written: it is a folder"),
         ([str(FILE), "--junit", "-"], "--junit needs a file"),
         ([str(FILE), "--recovery-timeout", "nan"], "is not a number of seconds"),
         ([str(FILE), "--whole", "nan"], "is not a number of seconds"),
@@ -39,6 +39,11 @@ def test_unusable_files_and_options_are_reported_at_once(words: list[str], messa
 def test_a_soak_in_a_cluster_is_refused() -> None:
     done = CliRunner().invoke(main, ["soak", "--cluster", str(FILE)])
     assert (done.exit_code, "a soak needs a world on this machine" in done.stderr) == (2, True), done.output
+
+
+def test_a_soak_of_files_without_a_single_fault_is_refused() -> None:
+    done = CliRunner().invoke(main, ["soak", "--port", "1", str(FILE.with_name("game-day.yaml"))])
+    assert (done.exit_code, "these files hold no single fault" in done.stderr) == (2, True), done.output
 
 
 def test_a_verdict_replaces_an_older_file(tmp_path: Path) -> None:

@@ -172,17 +172,35 @@ async def test_a_template_that_runs_twice_needs_two_injections(cluster: FakeClus
         await wait(injection)
 
 
-async def test_a_workflow_whose_tasks_skip_all_faults_is_an_error(cluster: FakeCluster) -> None:
-    branching = (
-        "  entry: look\n  templates:\n    - name: look\n      templateType: Task\n      deadline: 9s\n"
-        "      task: {container: {name: look, image: any}}\n"
-        "      conditionalBranches: [{target: kill, expression: exitCode == 0}]\n"
-        f"    - {{name: kill, templateType: PodChaos, deadline: 9s, podChaos: {KILL}}}\n"
-    )
-    injection, mesh = await start(cluster, experiment("Workflow", branching))
-    mesh.node("look", "Task")
+BRANCHING = experiment(
+    "Workflow",
+    "  entry: look\n  templates:\n    - name: look\n      templateType: Task\n      deadline: 9s\n"
+    "      task: {container: {name: look, image: any}}\n"
+    "      conditionalBranches: [{target: kill, expression: exitCode == 0}]\n"
+    f"    - {{name: kill, templateType: PodChaos, deadline: 9s, podChaos: {KILL}}}\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (None, "no fault of the workflow was injected, because its tasks chose other branches"),
+        (FAILED, "kill: pairsim/a: netem"),
+        (injected("a"), ""),
+    ],
+)
+async def test_a_fault_in_a_branch_has_to_be_injected_if_the_branch_is_chosen(
+    cluster: FakeCluster, status: Item | None, message: str
+) -> None:
+    injection, mesh = await start(cluster, BRANCHING)
+    look = mesh.node("look", "Task")
+    if status is not None:
+        mesh.fault(mesh.node("kill", under=look), **status)
     mesh.accomplish()
-    with pytest.raises(WorldError, match=r"^no fault of the workflow was injected"):
+    if not message:
+        await wait(injection)
+        return
+    with pytest.raises(WorldError, match=f"^{message}$"):
         await wait(injection)
 
 

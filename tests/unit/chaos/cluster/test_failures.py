@@ -62,8 +62,9 @@ def test_different_failures_keep_their_messages() -> None:
 async def test_a_refusal_says_what_to_write(metadata: str, sentence: str) -> None:
     cluster = FakeCluster()
     cluster.trouble = {"GET": [(FORBIDDEN, False)]}
+    made = experiment("PodChaos", KILL.replace("{labelSelectors", "{namespaces: [pairsim], labelSelectors"), metadata)
     with pytest.raises(WorldError) as caught:
-        await cluster.target().unsupported_reason(experiment("PodChaos", KILL, metadata))
+        await cluster.target().unsupported_reason(made)
     assert str(caught.value) == f"{sentence} ({FORBIDDEN})"
 
 
@@ -72,3 +73,30 @@ async def test_a_world_that_must_not_be_read_is_named() -> None:
     cluster.trouble = {"GET": [(FORBIDDEN, False)]}
     with pytest.raises(WorldError, match="pass the namespace of the world with --namespace"):
         await cluster.target().snapshot()
+
+
+@pytest.mark.parametrize(
+    ("selector", "metadata", "chosen"),
+    [
+        ("namespaces: [games, shop]", "{name: it}", "games, shop"),
+        ("pods: {games: [sim-1]}", "{name: it}", "games"),
+        ("labelSelectors: {pairsim.io/role: active}", "{name: it, namespace: games}", "games"),
+        ("namespaces: [games, pairsim]", "{name: it}", ""),
+        ("labelSelectors: {pairsim.io/role: active}", "{name: it}", ""),
+        ("labelSelectors: {pairsim.io/role: active}", "{name: it, namespace: pairsim}", ""),
+    ],
+)
+async def test_a_fault_in_pods_of_other_namespaces_proves_nothing_about_the_world(
+    selector: str, metadata: str, chosen: str
+) -> None:
+    inner = selector if "pods" in selector else f"{selector}, nodes: [n1]"
+    made = experiment("PodChaos", f"  action: pod-kill\n  mode: one\n  selector: {{{inner}}}\n", metadata)
+    if not chosen:
+        assert await FakeCluster().target().unsupported_reason(made) == ""
+        return
+    with pytest.raises(WorldError) as caught:
+        await FakeCluster().target().unsupported_reason(made)
+    assert str(caught.value) == (
+        f"the experiment selects pods of {chosen}, but the world is in pairsim: write namespace: pairsim in its "
+        "metadata, and pairsim in the namespaces of its selectors"
+    )

@@ -9,7 +9,9 @@ import pytest
 
 from pairsim_chaos.experiment.faults import NetworkFault, PodFault, PodSelection
 from pairsim_chaos.local.network.injection import NetworkLink, links, shape, unsupported_reason
-from pairsim_chaos.local.selection import TargetProcess, choose, missing_container, unsupported_selector
+from pairsim_chaos.local.selection import TargetProcess, choose, missing_container, nothing_chosen, unsupported_selector
+from pairsim_chaos.local.target import LocalTarget
+from pairsim_chaos.target import WorldError
 
 
 def process(
@@ -117,3 +119,26 @@ def test_unsupported_network_faults_are_reported(monkeypatch: pytest.MonkeyPatch
     assert "externalTargets" in unsupported_reason(network(externalTargets=["1.1.1.1"]), WORLD)
     monkeypatch.setattr("pairsim_chaos.local.network.injection.os.geteuid", lambda: 1000)
     assert "root" in unsupported_reason(network(), WORLD)
+
+
+@pytest.mark.parametrize(
+    ("role", "reason"),
+    [
+        ("nobody", "the selector matches no process of the world"),
+        ("spare", "mode random-max-percent chose none of the 1 process that matches: write another mode, or "),
+        ("active", "mode random-max-percent chose none of the 2 processes that match: write another mode, or "),
+    ],
+)
+def test_the_reason_of_an_empty_choice_is_the_selector_or_the_mode(role: str, reason: str) -> None:
+    chosen = selection("random-max-percent", "50", labelSelectors={"pairsim.io/role": role})
+    assert nothing_chosen(chosen, WORLD).startswith(reason)
+
+
+@pytest.mark.parametrize("role", ["nobody", "active"])
+def test_a_fault_that_affects_no_link_is_not_injected(role: str) -> None:
+    target = {"mode": "all", "selector": {"labelSelectors": {"pairsim.io/role": role}}}
+    selector = {"labelSelectors": {"pairsim.io/role": "active"}}
+    cut = {"action": "partition", "mode": "all", "selector": selector, "target": target}
+    world = LocalTarget("127.0.0.1", 1, max_duration=1.0, seed=0, injects=False, log=lambda _sentence: None)
+    with pytest.raises(WorldError, match=r"^the fault affects no link"):
+        world._reversible(msgspec.convert(cut, NetworkFault), WORLD[:1], WORLD[:1], 1.0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from pairsim_chaos.experiment.faults import Memory, StressFault, Stressors
 from pairsim_chaos.experiment.loader import load_experiments
-from pairsim_chaos.local.stress import MEMORY_LIMIT, unsupported_reason, workers
+from pairsim_chaos.local.cgroups import ControlGroup
+from pairsim_chaos.local.stress import MEMORY_LIMIT, StressInjection, _keep_running, unsupported_reason, workers
 
 FILE = Path(__file__).parents[4] / "chaos" / "experiments" / "stress-memory-active.yaml"
 
@@ -37,3 +40,19 @@ def test_the_experiment_takes_the_memory_that_a_simulator_leaves_in_its_containe
     (made,) = load_experiments(FILE.read_text())
     assert isinstance(made.spec, StressFault)
     assert sum(memory_of(made.spec)) > 0.9 * MEMORY_LIMIT
+
+
+class FakeGroup:
+    """A control group that takes any process."""
+
+    def add(self, _pid: int) -> None:
+        pass
+
+
+async def test_a_worker_that_ends_by_itself_is_not_started_again() -> None:
+    worker = asyncio.create_task(_keep_running(cast("ControlGroup", FakeGroup()), "raise SystemExit(1)", ""))
+    async with asyncio.timeout(20):
+        await worker
+    injection = StressInjection(fault("512MB"), (), "it")
+    injection._workers = [worker]
+    assert injection.failure_reason() == "the worker could not be kept running"

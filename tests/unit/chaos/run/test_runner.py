@@ -10,6 +10,7 @@ import pytest
 
 from pairsim.model.geometry import Box
 from pairsim_chaos.experiment.model import Experiment
+from pairsim_chaos.probe.probe import Probe
 from pairsim_chaos.run.runner import Runner, RunTiming, title
 from pairsim_chaos.target import AreaView, Target, WorldError, WorldSnapshot
 from pairsim_chaos.verdict.checks import Outcome
@@ -129,3 +130,19 @@ async def test_a_fault_is_not_injected_into_an_unhealthy_world(
         Outcome.NO_VERDICT,
         f"the fault was not injected because {reason}",
     )
+
+
+class FakeProbe:
+    """A probe of a world that was redundant, and does not answer any more."""
+
+    redundancy_gap = ""
+
+    async def refresh(self) -> str:
+        return "no answer"
+
+
+async def test_a_world_that_does_not_answer_is_not_redundant_because_it_was() -> None:
+    timing = RunTiming(recovery_timeout=0.01, settle=0.0)
+    runner = Runner(cast("Target", None), timing=timing, log=lambda _sentence: None)
+    reason = await runner._await_recovery(cast("Probe", FakeProbe()))
+    assert reason == "it is unknown whether the world was redundant within 0.01 s: no answer"

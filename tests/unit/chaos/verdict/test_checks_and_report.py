@@ -116,6 +116,14 @@ def test_the_table_shows_no_loss_where_the_state_cannot_be_compared() -> None:
     assert [cell.strip() for cell in line.split("│")[2:5]] == ["NOT HELD", "100", "-"]
 
 
+def test_the_table_does_not_show_a_recovery_that_never_came() -> None:
+    gap = checks([findings()], "west: no replica")
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(table([Verdict(experiment="gone", made=True, checks=gap), VERDICTS[0]]))
+    lines = [line for line in console.export_text().splitlines() if "│" in line]
+    assert [line.split("│")[-2].strip() for line in lines] == ["never", "-"]
+
+
 @pytest.mark.parametrize(
     ("verdict", "sentence"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from selenium import webdriver
@@ -16,13 +17,18 @@ from tests.process.world.running_worlds import RunningWorld
 BROWSER, DRIVER = "chromium", "chromedriver"
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
+def require_browser() -> None:
+    """Skips the test where a program is missing."""
     for tool in (BROWSER, DRIVER):
         if shutil.which(tool) is None:
             pytest.skip(
                 f"the console's tests need a browser, and {tool} is missing: apt-get install chromium chromium-driver"
             )
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
+    require_browser()
     made = RunningWorld(tmp_path_factory.mktemp("world"))
     made.start()
     try:
@@ -33,8 +39,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
         made.close()
 
 
-@pytest.fixture
-def browser() -> Iterator[webdriver.Chrome]:
+@contextmanager
+def opened_browser() -> Iterator[webdriver.Chrome]:
+    """Yields a headless browser, and ends it."""
     options = Options()
     options.binary_location = str(shutil.which(BROWSER))
     for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
@@ -45,6 +52,12 @@ def browser() -> Iterator[webdriver.Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    with opened_browser() as driver:
+        yield driver
 
 
 def requested(driver: webdriver.Chrome) -> set[str]:

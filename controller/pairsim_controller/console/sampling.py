@@ -30,12 +30,14 @@ class Sample(msgspec.Struct, frozen=True):
         tick: The tick that the positions belong to.
         points: Coordinates in metres: x, y, x, y and so on.
         entities: The number of entities in the area, most of which are not in the sample.
+        unplaced: Whether the area's entities have no position, so that the sample has no points.
     """
 
     area: str
     tick: int
     points: list[float]
     entities: int
+    unplaced: bool = False
 
 
 class Sampler:
@@ -73,7 +75,8 @@ class Sampler:
             position = entity.components.get("position")
             if isinstance(position, list) and len(position) >= 2:
                 points += (round(position[0], 2), round(position[1], 2))
-        self._show(Sample(area.area, page.tick, points, max(r.entities for r in area.replicas)))
+        unplaced = bool(page.entities) and not points
+        self._show(Sample(area.area, page.tick, points, max(r.entities for r in area.replicas), unplaced))
 
     async def _close_unused(self, areas: list[AreaStatusView]) -> None:
         """Closes the clients of pairs that changed or no longer exist."""

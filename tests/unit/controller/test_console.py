@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import numpy as np
 import pytest
 import pytest_asyncio
 
+from pairsim.model.state.schema import Component, Schema
+from pairsim.model.state.table import Table
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.console import feed, sampling
 from pairsim_controller.console.feed import MAX_VIEWERS, ViewerOutbox
@@ -176,3 +179,19 @@ async def test_samples_come_from_the_passive_and_are_bounded(made: WorldHarness)
     assert made.replicas["b"].reads >= 3
     assert {len(sample.points) for sample in shown} == {2 * sampling.MAX_ENTITIES}
     assert shown[0].points[:4] == [0.0, 2.0, 1.0, 2.0]
+
+
+async def test_a_sample_says_that_entities_have_no_position(made: WorldHarness) -> None:
+    for replica in made.replicas.values():
+        replica.table = Table(Schema((Component("mass", "float64"),)))
+        replica.table.spawn(np.arange(80), {})
+    shown: list[sampling.Sample] = []
+    sampler = sampling.Sampler(lambda: world_status(made.world).areas, shown.append)
+    task = asyncio.create_task(sampler.run())
+    await until(lambda: len(shown) >= 2)
+    for replica in made.replicas.values():
+        replica.table = Table(replica.table.schema)
+    await until(lambda: not shown[-1].unplaced)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (shown[0].points, shown[0].unplaced) == ([], True)

@@ -7,17 +7,19 @@ import { Timeline } from "./timeline.js";
 
 const MESSAGE_MS = 8000;
 const byId = (id) => document.getElementById(id);
+const box = byId("message");
 let hiding = 0;
 
-function notify(message, bad = false) {
-  const box = byId("message");
+// Shows a message above the buttons that it is about: there it covers no button, and no button moves.
+function notify(message, near, bad = false) {
+  if (box.parentElement !== near) near.prepend(box);
   box.textContent = message;
   box.classList.toggle("bad", bad);
   clearTimeout(hiding);
   hiding = setTimeout(() => { box.textContent = ""; }, MESSAGE_MS);
 }
 
-const map = new WorldMap(byId("map"), byId("sampled"));
+const map = new WorldMap(byId("map"), byId("sampled"), byId("unnamed"), byId("planes"));
 const pairs = new Pairs(byId("pairs"), notify);
 const timeline = new Timeline(byId("timeline"));
 

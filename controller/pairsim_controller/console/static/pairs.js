@@ -66,7 +66,7 @@ export class Pairs {
         button.classList.add("sure");
         button.textContent = `Really kill the ${role}?`;
         timer = setTimeout(reset, CONFIRM_MS);
-        this.notify(`Press again to kill the ${role} of ${name}.`);
+        this.notify(`Press again to kill the ${role} of ${name}.`, button.parentElement);
         return;
       }
       reset();
@@ -79,9 +79,9 @@ export class Pairs {
   async send(button, path, body, message) {
     button.setAttribute("aria-busy", "true");
     try {
-      this.notify(message(await post(path, body)));
+      this.notify(message(await post(path, body)), button.parentElement);
     } catch (error) {
-      this.notify(error.message, true);
+      this.notify(error.message, button.parentElement, true);
     }
     button.removeAttribute("aria-busy");
   }

@@ -9,7 +9,7 @@ controller may be at work, and `LeaseLostError` ends the round.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from pairsim.client import ProcessClient
 from pairsim.model.labels import PLANE_LABEL, RELEASE_FINALIZER
@@ -166,9 +166,9 @@ class ClusterProcessGateway:
         self._metrics.orders.labels(order=_METRIC_NAMES[type(request)]).inc()
         self._dispatcher.dispatch(request)
 
-    def failing(self, area: str, now: float) -> Iterable[Report]:
+    def failing(self, area: str, now: float, busy: Collection[str]) -> Iterable[Report]:
         """Returns a report for each request about an area that fails again and again."""
-        return self._dispatcher.failing(area, now)
+        return self._dispatcher.failing(area, now, busy)
 
 
 class ClusterReporter:

@@ -6,7 +6,7 @@ They implement `reconcile.ports`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from pairsim.client import ProcessClient
 from pairsim_controller.local.data_folder import DataFolder
@@ -103,9 +103,9 @@ class LocalProcessGateway:
         """Sends a request in the background."""
         self._dispatcher.dispatch(request)
 
-    def failing(self, area: str, now: float) -> Iterable[Report]:
+    def failing(self, area: str, now: float, busy: Collection[str]) -> Iterable[Report]:
         """Returns a report for each request about an area that fails again and again."""
-        return self._dispatcher.failing(area, now)
+        return self._dispatcher.failing(area, now, busy)
 
 
 class LocalReporter:

@@ -12,7 +12,10 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, WitnessStatus
+
+_START_SECONDS = 30.0
+"""How long a process may load its code on a busy machine before it sends its first status."""
 
 
 class Kind(enum.StrEnum):
@@ -61,6 +64,16 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
     def reachable(self) -> bool:
         """Whether the process runs and can be asked."""
         return self.alive and self.status is not None
+
+    @property
+    def busy_starting(self) -> bool:
+        """Whether it has just been started, or compiles the simulator of an area: it cannot answer requests yet."""
+        if not self.alive:
+            return False
+        if self.status is None:
+            return self.silent_seconds < _START_SECONDS
+        simulator = self.status.simulator if isinstance(self.status, ReplicaStatus) else None
+        return simulator is not None and simulator.phase is SimulatorPhase.COMPILING
 
     @property
     def replica(self) -> ReplicaStatus | None:
@@ -118,6 +131,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     def statuses(self) -> dict[str, ReplicaStatus | WitnessStatus]:
         """The statuses of all processes that can be reached, by name."""
         return {name: p.status for name, p in self.processes.items() if p.alive and p.status is not None}
+
+    @property
+    def busy_starting(self) -> frozenset[str]:
+        """The names of the processes that cannot answer requests yet."""
+        seen = (*self.processes.values(), *self.spares, *self.witnesses)
+        return frozenset(process.name for process in seen if process.busy_starting)
 
     def with_record(self, recorded: Assignment | None) -> View:
         """Returns this view with another recorded assignment and the processes that it brings in."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 
 import msgspec
 import structlog
@@ -69,10 +69,16 @@ class Dispatcher:
                 key = request.target, "backup", request.area, 0
                 self._send(key, lambda client: backups.back_up(client, request.area), BACKUP_SECONDS)
 
-    def failing(self, area: str, now: float) -> Iterator[Report]:
-        """Yields a report for each request about an area that fails again and again; `now` is a monotonic time."""
+    def failing(self, area: str, now: float, busy: Collection[str] = ()) -> Iterator[Report]:
+        """Yields a report for each request about an area that fails again and again.
+
+        Args:
+            area: The name of the area.
+            now: A monotonic time in seconds.
+            busy: The processes that cannot answer yet, since they start or compile; their failures are forgotten.
+        """
         for key, failure in list(self._failures.items()):
-            if now - failure.at > _FAILURE_TTL_SECONDS:  # nobody decides it any more, and its target may be gone
+            if key[0] in busy or now - failure.at > _FAILURE_TTL_SECONDS:  # too old: its target may be gone
                 del self._failures[key]
             elif key[2] == area and failure.times >= _MIN_FAILURES and now - failure.at < _REQUEST_SECONDS:
                 target, name, _area = key

@@ -7,7 +7,7 @@ adapter that called it, and takes no further step in that round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from pairsim.client import ProcessClient
@@ -58,8 +58,11 @@ class ProcessGateway(Protocol):
     def dispatch(self, request: Request) -> None:
         """Sends a request in the background; the same request to the same process is in flight at most once."""
 
-    def failing(self, area: str, now: float) -> Iterable[Report]:
-        """Returns a report for each request about an area that fails again and again."""
+    def failing(self, area: str, now: float, busy: Collection[str]) -> Iterable[Report]:
+        """Returns a report for each request about an area that fails again and again.
+
+        Failures at the processes of `busy`, which cannot answer yet, are forgotten.
+        """
 
 
 class Reporter(Protocol):

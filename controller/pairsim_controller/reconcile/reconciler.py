@@ -83,7 +83,7 @@ class Reconciler:
             return await self._carry_out(view, self._decide(view), problems)
         finally:
             now = self._clock()
-            problems += self._processes.failing(area, now)
+            problems += self._processes.failing(area, now, view.busy_starting)
             self._reports.publish(area, problems, now)
             self._index.await_capacity(area, [report.needs for report in problems if report.needs is not None])
 

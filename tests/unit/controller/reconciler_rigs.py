@@ -10,7 +10,7 @@ import asyncio
 import errno
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,7 +88,7 @@ class Gateway:
         if not self._rig.fails():
             self._rig.world.receive(request)
 
-    def failing(self, area: str, now: float) -> Iterable[Report]:
+    def failing(self, area: str, now: float, busy: Collection[str]) -> Iterable[Report]:
         return ()
 
 

@@ -193,6 +193,62 @@ def test_a_promised_spare_is_not_offered_until_the_promise_ends() -> None:
     assert [p.name for p in world.view("west", NOW).spares] == ["sim-7"]
 
 
+def test_a_process_stays_promised_while_one_of_its_areas_has_it() -> None:
+    """Two records may name it for a moment, when one of them was adopted from what processes reported."""
+    world, _touched = two_areas()
+    observe(world, spare("sim-7"))
+    for area in ("west", "east"):
+        world.set_record(area, assignment("sim-5", "sim-7", "witness-1", area=area, generation=2, joins=("sim-7",)))
+    world.set_record("west", FIRST)
+    assert world.view("north", NOW).spares == ()
+    world.set_record("east", EAST)
+    assert [p.name for p in world.view("north", NOW).spares] == ["sim-7"]
+
+
+def test_a_new_witness_notifies_every_area_that_waits_for_one() -> None:
+    world, touched = two_areas()
+    for area in ("west", "east"):
+        world.await_capacity(area, [Kind.WITNESS])
+    observe(world, spare("sim-7"))
+    assert touched.take() == {NO_AREA}
+    observe(world, process("witness-2", witness("witness-2")))
+    assert touched.take() >= {"west", "east"}
+
+
+def test_an_area_that_waits_no_more_is_not_notified() -> None:
+    world, touched = two_areas()
+    world.await_capacity("west", [Kind.SIMULATOR])
+    world.await_capacity("west", [])
+    world.await_capacity("east", [Kind.SIMULATOR])
+    observe(world, spare("sim-7"))
+    assert touched.take() == {"east", NO_AREA}
+
+
+def test_a_view_shows_the_members_that_a_member_reports_without_a_record() -> None:
+    world = fleet_index(ACTIVE, silent("sim-2", 1), process("witness-1", witness("witness-1")))
+    assert world.view("west", NOW).processes.keys() == {"sim-1", "sim-2", "witness-1"}
+
+
+def test_a_removed_process_leaves_nothing_behind() -> None:
+    world, touched = two_areas()
+    world.set_label("sim-1", Label("west", Role.ACTIVE, 1))
+    touched.take()
+    world.remove_process("sim-1")
+    assert touched.take() == {"west"}
+    assert (world.label("sim-1"), world.labels()) == (None, {})
+    view = world.view("west", NOW)
+    assert ("sim-1" in view.processes, view.labels) == (False, {})
+    observe(world, spare("sim-1"))
+    assert world.view("west", NOW).spares == (), "it is promised to the area until the record changes"
+
+
+def test_a_status_of_an_unknown_process_is_ignored() -> None:
+    world, touched = two_areas()
+    world.on_status("sim-9", replica("sim-9"), NOW)
+    assert not touched
+    assert world.view("west", NOW).spares == ()
+
+
 def test_a_hundred_leader_losses_in_a_world_of_a_thousand_areas() -> None:
     """Counts rounds, and bounds the processor time so that only quadratic work exceeds it."""
     areas = [f"area-{n}" for n in range(1000)]

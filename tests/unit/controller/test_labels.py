@@ -108,3 +108,33 @@ def test_the_term_of_a_label_does_not_fall_when_its_role_changes() -> None:
     before = {"sim-1": Label("west", Role.PASSIVE, 5), "sim-2": Label("west", Role.JOINING, 5)}
     found = steps(fleet_index(silent("sim-1", 1), behind, WITNESS, recorded=(FIRST,), labels=before))
     assert [step["sim-2"] for step in found] == [Label("west", Role.PASSIVE, 5)]
+
+
+def test_of_two_that_report_to_be_active_the_higher_term_is_labelled() -> None:
+    stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=5))
+    newer = process("sim-2", replica("sim-2", FIRST, Role.ACTIVE, term=6))
+    found = steps(fleet_index(stale, newer, WITNESS, recorded=(FIRST,), labels={"sim-1": active("sim-1", 5)}))
+    assert found[-1] == {"sim-1": Label("west", Role.PASSIVE, 6), "sim-2": active("sim-2", 6)}
+    assert all(sum(label.role is Role.ACTIVE for label in step.values()) <= 1 for step in found)
+
+
+def test_labels_that_are_right_are_not_written_again() -> None:
+    before = {"sim-1": active("sim-1", 1), "sim-2": Label("west", Role.PASSIVE, 1)}
+    assert steps(fleet_index(*pair(FIRST), recorded=(FIRST,), labels=before)) == []
+
+
+def test_the_label_of_a_process_with_another_area_is_that_areas_affair() -> None:
+    other = process("sim-5", replica("sim-5", EAST, Role.PASSIVE))
+    before = {
+        "sim-1": active("sim-1", 1),
+        "sim-2": Label("west", Role.PASSIVE, 1),
+        "sim-5": Label("east", Role.JOINING, 1),
+    }
+    assert steps(fleet_index(*pair(FIRST), other, recorded=(FIRST,), labels=before)) == []
+
+
+def test_a_status_of_a_later_term_is_a_fence_before_any_label() -> None:
+    stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
+    later = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=5))
+    for labels in steps(fleet_index(stale, later, WITNESS, recorded=(FIRST,))):
+        assert all(label.role is not Role.ACTIVE for label in labels.values())

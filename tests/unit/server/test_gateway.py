@@ -15,6 +15,7 @@ from pairsim.model.commands import CommandError, Result, Status
 from pairsim.model.status import Role, SimulatorPhase, SimulatorState
 from pairsim.protocol.frames import RELAY_HEADER
 from pairsim.replication.service import BatchInterruptedError, Committed, InboxFullError, NotActiveError
+from pairsim.server.commands import gateway as gateway_module
 from pairsim.server.commands import session
 from pairsim.server.commands.gateway import Gateway
 from pairsim.server.http.errors import HttpError
@@ -278,3 +279,97 @@ async def test_a_batch_that_waited_in_vain_for_an_active_reads_what_the_simulato
     async with gateway(service, hold=0.05) as way:
         with pytest.raises(HttpError, match=re.escape(STUCK_SENTENCE)):
             await soon(way.commit(commands(1)))
+
+
+async def test_the_own_first_run_is_no_duplicate_although_its_tick_is_known_by_now() -> None:
+    """What was known when the batch came decides, not what is known when it is sent again."""
+    service = FakeReplica(auto=False)
+    async with gateway(service) as way:
+        waiting = asyncio.ensure_future(way.commit(commands(1)))
+        await until(lambda: len(service.submitted) == 1)
+        (item,), done = service.submitted.pop()
+        service.publish()
+        service._result(item)  # it was committed after all
+        await until(lambda: way._hub.tick == service.tick)
+        service.role = Role.PASSIVE
+        done(BatchInterruptedError("the leadership was lost"))
+        await until(lambda: len(way._held) == 1)
+        service.become(Role.ACTIVE, term=2)
+        await until(lambda: len(service.submitted) == 1)
+        service.commit()
+        assert fates(await soon(waiting)) == [Status.APPLIED]
+
+
+async def test_a_batch_that_is_not_committed_in_time_has_an_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_module, "ANSWER_SECONDS", 0.05)
+    service = FakeReplica(auto=False)
+    async with gateway(service) as way:
+        with pytest.raises(HttpError, match="not committed within") as caught:
+            await soon(way.commit(commands(1)))
+        assert (caught.value.status, caught.value.unknown) == (503, True)
+        assert (way._commands, way._batches) == (0, 0)
+        service.commit()
+
+
+async def test_without_a_new_active_an_interrupted_batch_has_an_unknown_outcome() -> None:
+    service = FakeReplica(auto=False)
+    async with gateway(service, hold=0.05) as way:
+        waiting = asyncio.ensure_future(way.commit(commands(1)))
+        await until(lambda: len(service.submitted) == 1)
+        service.role = Role.PASSIVE
+        service.interrupt()
+        with pytest.raises(HttpError, match="no active") as caught:
+            await soon(waiting)
+    assert caught.value.unknown
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_a_held_batch_is_not_sent_to_another_area(interrupted: bool) -> None:
+    """The process was given another area, which has other entities."""
+    service = FakeReplica(auto=False)
+    service.role = Role.ACTIVE if interrupted else Role.PASSIVE
+    async with gateway(service) as way:
+        waiting = asyncio.ensure_future(way.commit(commands(1)))
+        if interrupted:
+            await until(lambda: len(service.submitted) == 1)
+            service.role = Role.PASSIVE
+            service.interrupt()
+        await until(lambda: len(way._held) == 1)
+        service.move("south")
+        service.become(Role.ACTIVE)
+        with pytest.raises(HttpError, match="another area") as caught:
+            await soon(waiting)
+    assert (caught.value.unknown, service.submitted) == (interrupted, [])
+
+
+async def test_a_cancelled_batch_is_not_held_any_more() -> None:
+    service = FakeReplica(role=Role.PASSIVE)
+    async with gateway(service) as way:
+        waiting = asyncio.ensure_future(way.commit(commands(1)))
+        await until(lambda: len(way._held) == 1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert (len(way._held), way._commands, way._batches) == (0, 0, 0)
+
+
+async def test_batches_over_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_module, "MAX_BATCHES", 2)
+    service = FakeReplica(auto=False)
+    async with gateway(service) as way:
+        waiting = [asyncio.ensure_future(way.commit(commands(1, name))) for name in "xy"]
+        await until(lambda: len(service.submitted) == 2)
+        with pytest.raises(InboxFullError):
+            await way.commit(commands(1, "z"))
+        service.commit()
+        await soon(asyncio.gather(*waiting))
+
+
+async def test_held_batches_look_for_an_active_without_a_change_of_status() -> None:
+    """No change of status announces that a relay works again."""
+    service = FakeReplica(role=Role.PASSIVE, auto=True)
+    async with gateway(service) as way:
+        waiting = asyncio.ensure_future(way.commit(commands(1)))
+        await until(lambda: len(way._held) == 1)
+        service.role = Role.ACTIVE  # and nobody is notified
+        assert fates(await soon(waiting)) == [Status.APPLIED]

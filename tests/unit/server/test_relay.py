@@ -9,7 +9,8 @@ import pytest
 
 from pairsim.client.session_connection import SessionConnection, SessionNotOpenError
 from pairsim.model.commands import Status
-from pairsim.replication.service import BatchInterruptedError
+from pairsim.model.status import Role
+from pairsim.replication.service import BatchInterruptedError, NotActiveError
 from pairsim.server.commands import relay
 from pairsim.server.commands.relay import Relay
 from tests.unit.server.fakes import TOKEN, FakeReplica, commands, member
@@ -64,3 +65,43 @@ async def test_a_failed_dial_to_a_former_leader_delays_nothing(way: Relay, monke
     await asyncio.sleep(0)
     assert not way.is_pausing()
     assert way.is_ready(leader)
+
+
+async def test_after_a_failed_dial_the_relay_pauses(way: Relay) -> None:
+    gone = member("gone")
+    with pytest.raises(NotActiveError):
+        await soon(way.send(gone, commands(1)))
+    assert way.is_pausing()
+    assert not way.is_ready(gone)
+    opening = way._opening
+    way.prepare(gone)
+    assert way._opening is opening, "it is not dialled again yet"
+
+
+async def test_a_passive_that_is_taken_for_the_active_refuses_and_the_relay_pauses(way: Relay) -> None:
+    async with serve_replica(FakeReplica("b", Role.PASSIVE)) as url:
+        with pytest.raises(NotActiveError):
+            await soon(way.send(member("b", url), commands(1)))
+        assert way.is_pausing()
+
+
+async def test_batches_at_a_former_leader_fail_at_once(way: Relay) -> None:
+    silent = FakeReplica("a", auto=False)
+    async with serve_replica(silent) as url:
+        sending = asyncio.ensure_future(way.send(member("a", url), commands(1)))
+        await until(lambda: len(silent.submitted) == 1)
+        assert way.follow_leader(member("b", "http://elsewhere"))
+        with pytest.raises(BatchInterruptedError):
+            await soon(sending)
+        assert not way.follow_leader(member("b", "http://elsewhere")), "there is no session any more"
+        silent.commit()
+
+
+async def test_a_broken_session_is_opened_again(way: Relay) -> None:
+    async with serve_replica(FakeReplica("a")) as url:
+        leader = member("a", url)
+        await soon(way.send(leader, commands(1)))
+        assert way._opening is not None
+        (await way._opening).drop()
+        assert not way.is_ready(leader)
+        assert (await soon(way.send(leader, commands(1, "d")))).results[0].status is Status.APPLIED

@@ -127,3 +127,110 @@ async def test_a_holder_stops_before_another_controller_may_take_the_lease() -> 
 def test_contradictory_times_are_refused() -> None:
     with pytest.raises(ValueError, match="retry_period < renew_deadline < duration"):
         Lease(Store().view(0), "l", "a", duration=5, retry_period=1, renew_deadline=6)
+
+
+class Time:
+    """A clock that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def timed(store: Store, who: int, clock: Time) -> Lease:
+    return Lease(store.view(who), "l", f"c{who}", duration=10.0, retry_period=3.0, renew_deadline=7.0, clock=clock)
+
+
+async def test_a_lease_is_held_from_the_beginning_of_its_renewal() -> None:
+    """The others count from when they see the write, which may be long before its answer arrives."""
+    store, clock = Store(), Time()
+    lease = timed(store, 0, clock)
+
+    async def slow(_who: int) -> None:
+        clock.now += 5.0
+
+    store._disturb = slow  # type: ignore[method-assign]
+    assert await lease._try()
+    assert clock.now > 1007.0
+    assert not lease.holds(), "the renewal took longer than a renewal counts"
+
+
+async def test_another_controller_waits_for_the_whole_duration_by_its_own_clock() -> None:
+    store, mine, other = Store(), Time(), Time()
+    other.now = 50.0
+    assert await timed(store, 0, mine)._try()
+    waiting = timed(store, 1, other)
+    for now, taken in ((50.0, False), (55.0, False), (59.9, False), (60.0, True)):
+        other.now = now
+        assert await waiting._try() is taken
+    assert waiting.holds()
+
+
+async def test_a_renewal_starts_the_wait_of_the_others_again() -> None:
+    store, clock = Store(), Time()
+    holder, waiting = timed(store, 0, clock), timed(store, 1, clock)
+    assert await holder._try()
+    for _renewal in range(5):
+        assert not await waiting._try()
+        clock.now += 6.0
+        assert await holder._try()
+    assert not await waiting._try()
+
+
+async def test_a_lease_that_another_controller_took_is_given_up_as_soon_as_it_is_read() -> None:
+    store, clock = Store(), Time()
+    lease = timed(store, 0, clock)
+    assert await lease._try()
+    assert store.body is not None
+    store.view(1)._put({**store.body, "spec": {**store.body["spec"], "holderIdentity": "another"}})
+    assert await lease._try(), "the write is refused, and the lease is not read yet"
+    assert not await lease._try()
+    assert not lease.holds()
+
+
+async def test_a_renewal_with_an_unknown_outcome_is_read_before_the_next() -> None:
+    store, clock = Store(), Time()
+    lease = timed(store, 0, clock)
+    assert await lease._try()
+    replace, disturbed = lease._api.replace, False
+
+    async def lost(resource: Resource, body: Body) -> Body:
+        nonlocal disturbed
+        made = await replace(resource, body)
+        if not disturbed:
+            disturbed = True
+            raise ApiError("the answer was lost")
+        return made
+
+    lease._api.replace = lost  # type: ignore[method-assign]
+    clock.now += 1.0
+    assert await lease._try(), "it is held by the renewal before"
+    clock.now += 1.0
+    assert await lease._try()
+    clock.now += 6.9
+    assert lease.holds()
+
+
+async def test_a_controller_that_does_not_hold_the_lease_does_not_release_it() -> None:
+    store, clock = Store(), Time()
+    holder, waiting = timed(store, 0, clock), timed(store, 1, clock)
+    assert await holder._try()
+    assert not await waiting._try()
+    await waiting.release()
+    clock.now += 8.0
+    await holder.release()
+    assert store.body is not None
+    assert store.body["spec"]["holderIdentity"] == "c0", "it expires by itself"
+
+
+async def test_only_a_change_of_the_holder_is_a_transition() -> None:
+    store, clock = Store(), Time()
+    first, second = timed(store, 0, clock), timed(store, 1, clock)
+    for _renewal in range(3):
+        assert await first._try()
+    assert store.body is not None
+    assert store.body["spec"]["leaseTransitions"] == 1
+    await first.release()
+    assert await second._try()
+    assert store.body["spec"]["leaseTransitions"] == 2

@@ -100,7 +100,8 @@ async def requests() -> list[Body]:
 
 def pod_patches() -> dict[str, Body]:
     """Returns what is written on a pod in each role."""
-    pod = msgspec.convert({"metadata": {"name": "a", "uid": "u", "resourceVersion": "1"}}, Pod)
+    head = {"name": "a", "uid": "u", "resourceVersion": "1"}
+    pod = msgspec.convert({"metadata": head, "spec": {"containers": [{"name": "simulator"}]}}, Pod)
     return {role.value: label_patch(pod, Label("" if role is Role.SPARE else "north", role, 3), "physics")
             for role in Role}  # fmt: skip
 

@@ -11,18 +11,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+import structlog
+
 from pairsim.client import ProcessClient
 from pairsim.model.labels import PLANE_LABEL, RELEASE_FINALIZER
 from pairsim.model.status import ReplicaStatus, Role
+from pairsim_controller.kube.api.objects import Pod
 from pairsim_controller.kube.api.port import PODS, Api, KeyQueue
 from pairsim_controller.kube.area_writer import AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
 from pairsim_controller.kube.metrics import ControllerMetrics
-from pairsim_controller.kube.pods import label_patch
+from pairsim_controller.kube.pods import is_mislabelled, label_of, label_patch
 from pairsim_controller.kube.status.takeovers import last_takeover
 from pairsim_controller.plan.view import (
     Assign,
     BackUp,
+    Label,
     Release,
     Report,
     Request,
@@ -34,6 +38,8 @@ from pairsim_controller.plan.view import (
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from pairsim_controller.reconcile.dispatcher import Dispatcher
 from pairsim_controller.story.entry import plain_entry
+
+log = structlog.get_logger()
 
 STATUS_DELAY_SECONDS = 0.3
 """Seconds that a status sync waits, so that a takeover is written once."""
@@ -137,15 +143,25 @@ class ClusterLabelWriter:
         pod, label = self._cache.pods.get(change.replica), change.label
         if pod is None:
             return
-        area = self._cache.areas.get(label.area)
-        plane = area.spec.plane if area is not None else pod.metadata.labels.get(PLANE_LABEL, "")
-        self._fence.check()
-        body = await self._api.apply(PODS, label_patch(pod, label, plane))
-        self._cache.on_label_written(change.replica, body)
+        await self._write(pod, label)
         self._metrics.labels.labels(role=label.role.value).inc()
         since = self._activations.since(change.replica, label.term) if label.role is Role.ACTIVE else None
         if since is not None:
             self._metrics.label_seconds.observe(time.monotonic() - since)
+
+    async def restore(self, name: str) -> None:
+        """Writes the labels of a pod's manifest if they were edited, and leaves its role. Raises ApiError."""
+        pod = self._cache.pods.get(name)
+        if pod is not None and is_mislabelled(pod):
+            log.warning("labels of a pod were edited: restored", pod=name)
+            await self._write(pod, label_of(pod))
+
+    async def _write(self, pod: Pod, label: Label | None) -> None:
+        area = self._cache.areas.get(label.area) if label is not None else None
+        plane = area.spec.plane if area is not None else pod.metadata.labels.get(PLANE_LABEL, "")
+        self._fence.check()
+        body = await self._api.apply(PODS, label_patch(pod, label, plane))
+        self._cache.on_label_written(pod.metadata.name, body)
 
 
 class ClusterProcessGateway:

@@ -42,6 +42,7 @@ from pairsim_controller.kube.area_writer import AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
 from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.plane_reconciler import PlaneReconciler
+from pairsim_controller.kube.pods import is_mislabelled
 from pairsim_controller.plan.fleet_index import FleetIndex
 from pairsim_controller.reconcile.area_counts import AreaCounts, count_areas
 from pairsim_controller.reconcile.backup_folder import BackupFolder
@@ -57,6 +58,9 @@ RECHECK_SECONDS = 0.5
 
 _PLANE_PREFIX = "plane/"
 """Marks the names of planes in the status queue."""
+
+_POD_PREFIX = "pod/"
+"""Marks the names of pods in the reconcile queue."""
 
 _CONFLICT_SECONDS = 0.02
 _REFRESH_SECONDS = 8.0
@@ -100,10 +104,11 @@ class Cluster:
         self._writer = AreaWriter(api, cache.areas, history if history is not None else History())
         self._planes = PlaneReconciler(api, cache.planes, cache.areas_of)
         self._dispatcher = Dispatcher(cache.client, ClusterBackupStore(cache, backups, status_queue))
+        self._labels = ClusterLabelWriter(api, cache, self._activations, metrics, self._fence)
         self._reconciler = Reconciler(
             index,
             records=ClusterRecordStore(cache, self._writer, self._fence),
-            labels=ClusterLabelWriter(api, cache, self._activations, metrics, self._fence),
+            labels=self._labels,
             processes=ClusterProcessGateway(cache, self._dispatcher, metrics, self._fence),
             reports=ClusterReporter(cache, self._writer, metrics, status_queue),
         )
@@ -114,6 +119,9 @@ class Cluster:
         self._cache.on_event(resource, name, body)
         if resource == PODS and body is None:
             self._activations.remove(name)
+        elif resource == PODS and (pod := self._cache.pods.get(name)) is not None and is_mislabelled(pod):
+            # The delay bounds the writes if another client edits the labels again and again.
+            self._reconcile_queue.add_after(_POD_PREFIX + name, STATUS_DELAY_SECONDS)
         if resource == PLANES:
             self._status_queue.add_after(_PLANE_PREFIX + name, STATUS_DELAY_SECONDS)
         elif resource == AREAS and (of := self._cache.areas.get(name) or before) is not None:
@@ -166,13 +174,16 @@ class Cluster:
     # --- work
 
     async def reconcile(self, area: str) -> None:
-        """Runs one round of an area.
+        """Runs one round of an area, or restores the labels of a pod whose name follows the prefix of pods.
 
         Raises:
             ApiError: The queue repeats the round later.
             LeaseLostError: Nothing may be written any more.
         """
         try:
+            if area.startswith(_POD_PREFIX):
+                await self._labels.restore(area.removeprefix(_POD_PREFIX))
+                return
             settled = await self._reconciler.reconcile(area)
         except ChangedError as error:
             # The watch delivers the present version within milliseconds.

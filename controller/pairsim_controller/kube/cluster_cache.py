@@ -16,7 +16,7 @@ from pairsim_controller.kube.api.objects import AreaObject, PlaneObject, Pod
 from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, Body, Resource
 from pairsim_controller.kube.area_writer import AreaContext
 from pairsim_controller.kube.desired import desired_area, spec_of
-from pairsim_controller.kube.pods import FINISHED_PHASES, label_of, process_of
+from pairsim_controller.kube.pods import FINISHED_PHASES, belongs_to_world, label_of, process_of
 from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
 from pairsim_controller.plan.view import ObservedProcess
 from pairsim_controller.reconcile.status_watcher import StatusWatcher
@@ -49,7 +49,9 @@ class ClusterCache:
             on_active: Called with each status of an active, and with its monotonic time.
             backups: Whether deleted areas are backed up.
         """
-        self.pods, self.areas, self.planes = ObjectStore(Pod), ObjectStore(AreaObject), ObjectStore(PlaneObject)
+        # All pods of the namespace are watched, since labels may be edited; those of other programs are not kept.
+        self.pods = ObjectStore(Pod, accepts=belongs_to_world)
+        self.areas, self.planes = ObjectStore(AreaObject), ObjectStore(PlaneObject)
         self.contexts: dict[str, AreaContext] = {}
         self._index, self._token, self._on_active, self._backups = index, token, on_active, backups
         self._areas_of: defaultdict[str, set[str]] = defaultdict(set)

@@ -26,7 +26,7 @@ from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.lease import Lease
 from pairsim_controller.kube.api.objects import world_labels
-from pairsim_controller.kube.api.port import BUDGETS, PODS, SERVICES, WATCHED, ApiError, Body, ChangedError, Resource
+from pairsim_controller.kube.api.port import BUDGETS, SERVICES, WATCHED, ApiError, Body, ChangedError, Resource
 from pairsim_controller.kube.api.reflector import Reflector
 from pairsim_controller.kube.api.workqueue import WorkQueue
 from pairsim_controller.kube.api.writes import SECRETS, KubeApi
@@ -42,7 +42,8 @@ _SECRET_RETRY_SECONDS = 1.0
 _YIELD_POLL_SECONDS, _MAX_YIELD_POLLS = 0.05, 40
 """Work of lower priority waits for 2 s at most."""
 
-_SELECTED_BY_LABEL = {PODS, SERVICES, BUDGETS}
+_SELECTED_BY_LABEL = {SERVICES, BUDGETS}
+"""The kinds of object that are watched by the label of the world. A pod whose labels were edited must stay in sight."""
 
 
 class Manager:

@@ -19,6 +19,7 @@ from pairsim_controller.reconcile.backup_folder import BackupFolder
 from pairsim_controller.story.history import History
 from tests.unit.controller.fake_processes import TOKEN, FakeProcesses
 from tests.unit.controller.memory_api import MemoryApi
+from tests.unit.controller.test_pods import base_labels
 
 DEADLINE = 8.0
 _RETRY = 0.02
@@ -139,7 +140,7 @@ class ClusterHarness:
                 "kind": "Pod",
                 "metadata": {
                     "name": name,
-                    "labels": {"app.kubernetes.io/part-of": "pairsim", "app.kubernetes.io/component": kind},
+                    "labels": base_labels(kind),
                 },
                 "spec": {
                     "nodeName": node or f"node-{next(self._numbers)}",

@@ -52,6 +52,7 @@ from pairsim_controller.story.history import History
 from tests.unit.controller.builders import observe, spec
 from tests.unit.controller.memory_api import MemoryApi
 from tests.unit.controller.model_world import ModelWorld
+from tests.unit.controller.test_pods import base_labels
 
 
 class Chance:
@@ -316,7 +317,7 @@ class ClusterRig(Rig):
         return {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": name, "labels": {"app.kubernetes.io/component": kind.value}},
+            "metadata": {"name": name, "labels": base_labels(kind.value)},
             "spec": {"containers": [{"name": kind.value}]},
             "status": self._pod_status(name),
         }

@@ -13,13 +13,21 @@ from pairsim_controller.kube.pods import label_of, label_patch, process_of
 from pairsim_controller.plan.view import Kind, Label
 
 
+def base_labels(component: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "pairsim",
+        "app.kubernetes.io/part-of": "pairsim",
+        "app.kubernetes.io/component": component,
+    }
+
+
 def pod(component: str = "simulator", **changes: Any) -> Pod:
     body: dict[str, Any] = {
         "metadata": {
             "name": "sim-1",
             "uid": "u1",
             "resourceVersion": "7",
-            "labels": {"app.kubernetes.io/component": component, **changes.pop("labels", {})},
+            "labels": {**base_labels(component), **changes.pop("labels", {})},
             "annotations": changes.pop("annotations", {}),
             "managedFields": [{"manager": "kubelet"}],
             **changes.pop("metadata", {}),

@@ -8,7 +8,7 @@ that the object is deleted; such an answer does not bring the object back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 import msgspec
@@ -25,15 +25,15 @@ T = TypeVar("T", bound=Object)
 class ObjectStore(Generic[T]):
     """Objects of one kind, by name."""
 
-    def __init__(self, kind: type[T]) -> None:
-        """Stores objects as `kind`."""
-        self._kind = kind
+    def __init__(self, kind: type[T], *, accepts: Callable[[T], bool] = lambda _found: True) -> None:
+        """Stores objects as `kind`; one that is not stored yet only if `accepts` returns True for it."""
+        self._kind, self._accepts = kind, accepts
         self._objects: dict[str, T] = {}
 
     def apply_event(self, body: Body) -> T | None:
         """Stores an object of a list or a watch.
 
-        Returns the object; None if a newer version is stored, or if the object cannot be read.
+        Returns the object; None if a newer version is stored, if it is not accepted, or if it cannot be read.
         """
         found = self._read(body)
         return self._store(found) if found is not None else None
@@ -59,7 +59,10 @@ class ObjectStore(Generic[T]):
 
     def _store(self, found: T) -> T | None:
         before = self._objects.get(found.metadata.name)
-        if before is not None and before.metadata.uid == found.metadata.uid and _version(before) > _version(found):
+        known = before is not None and before.metadata.uid == found.metadata.uid
+        if before is not None and known and _version(before) > _version(found):
+            return None
+        if not known and not self._accepts(found):
             return None
         self._objects[found.metadata.name] = found
         return found

@@ -18,7 +18,7 @@ from pairsim.server.http.listener import serve_app
 from pairsim_controller.cli.main import main, probes
 from pairsim_controller.kube import manager
 from pairsim_controller.kube.api.connection import Connection
-from pairsim_controller.kube.api.port import AREAS, ApiError
+from pairsim_controller.kube.api.port import AREAS, PODS, ApiError
 from pairsim_controller.kube.api.writes import LEASES, SECRETS
 from pairsim_controller.kube.manager import Manager, new_secret, token_of, yield_to
 from pairsim_controller.kube.metrics import ControllerMetrics
@@ -74,6 +74,17 @@ async def test_a_controller_makes_a_pair_follows_its_roles_and_counts_its_work(t
         assert "pairsim_controller_leading 1.0" in text
         assert "pairsim_controller_label_seconds_count 2.0" in text
         assert 'pairsim_controller_api_requests_total{status="200",verb="patch"}' in text
+
+
+async def test_a_pod_whose_labels_were_edited_stays_in_sight(tmp_path: Path) -> None:
+    """A watch by label would report that the pod is gone, while the area's Service still selects it."""
+    async with cluster(tmp_path) as (at, _server, file), running_manager(file, "one"):
+        await at.paired()
+        at.api.change(PODS, "sim-1", lambda pod: pod["metadata"]["labels"].pop("app.kubernetes.io/part-of"))
+        at.replicas.lead("west", "sim-2")
+        await at.until(lambda: at.label("sim-2") == ("active", "west", "2"))
+        await at.until(lambda: "app.kubernetes.io/part-of" in at.api.get(PODS, "sim-1")["metadata"]["labels"])
+        assert at.label("sim-1")[:2] == ("passive", "west")
 
 
 async def test_the_second_controller_takes_over_when_the_first_stops(tmp_path: Path) -> None:

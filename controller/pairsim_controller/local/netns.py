@@ -1,7 +1,10 @@
 """A network namespace for each local process, on a bridge, so that links can be cut as between machines.
 
-The names of namespaces and bridges contain the pid and the start time of the process that made them. So a later run
-finds and removes the namespaces and bridges of a run that was killed.
+A firewall of the machine may drop the packets between the namespaces. A rule for the bridge accepts them where they go
+through iptables, and a connection between the first two namespaces shows whether that is enough.
+
+The names of namespaces and bridges, and the comment of the rule, contain the pid and the start time of the process that
+made them. So a later run finds and removes those of a run that was killed.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import subprocess
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+
+from pairsim.system.bridged_traffic import BridgeAdmission, blocking_rules, connects, remove_stale
 
 _COMMANDS = ("ip", "nsenter")
 _MARK = "pairsim-world"
@@ -49,7 +54,9 @@ class NetworkNamespaces:
         self._net = _free_net(net)
         self._bridge = f"ps{os.getpid()}"
         self._owner = f"{_MARK}-{os.getpid()}.{_start_time(os.getpid())}"
+        self._admission = BridgeAdmission(self._bridge, self._owner)
         self._made: list[str] = []
+        self._numbers: list[int] = []
         self.net = str(self._net)
         self.gateway = str(self._net[1])
         try:
@@ -57,6 +64,7 @@ class NetworkNamespaces:
             _run("ip", "link", "set", self._bridge, "alias", self._owner)
             _run("ip", "address", "add", f"{self.gateway}/{self._net.prefixlen}", "dev", self._bridge)
             _run("ip", "link", "set", self._bridge, "up")
+            self._admission.add()
         except NetworkError:
             self.close()
             raise
@@ -75,7 +83,7 @@ class NetworkNamespaces:
         """Makes the namespace of a process and returns the path by which it can be entered.
 
         Raises:
-            NetworkError: The kernel refuses it.
+            NetworkError: The kernel refuses it, or a firewall drops the packets between the first two namespaces.
         """
         namespace, outer = f"{self._owner}-{name}", f"{self._bridge}-{number}"
         _run("ip", "netns", "add", namespace)
@@ -85,17 +93,35 @@ class NetworkNamespaces:
         _run("ip", "-netns", namespace, "address", "add", f"{self.host(number)}/{self._net.prefixlen}", "dev", "eth0")
         _run("ip", "-netns", namespace, "link", "set", "eth0", "up")
         _run("ip", "-netns", namespace, "link", "set", "lo", "up")
+        self._numbers.append(number)
+        if len(self._made) == 2:
+            self._check_connection()
         return NAMESPACES / namespace
+
+    def _check_connection(self) -> None:
+        first, second = (NAMESPACES / name for name in self._made)
+        try:
+            if connects(first, second, self.host(self._numbers[1])):
+                return
+        except OSError as error:
+            raise NetworkError(f"a network namespace cannot be entered: {error}") from error
+        rules = " and ".join(blocking_rules(admitted=self._admission.added)) or "its rules do not show why"
+        raise NetworkError(
+            "--isolate does not work here: a firewall of this machine drops the packets between network namespaces on a"
+            f" bridge ({rules}). Accept them there for the bridges `ps+`, or keep bridges out of iptables with"
+            " `sysctl net.bridge.bridge-nf-call-iptables=0`"
+        )
 
     def close(self) -> None:
         """Removes the bridge and all namespaces; a namespace takes its end of the link with it."""
         for namespace in self._made:
             _try("ip", "netns", "delete", namespace)
         _try("ip", "link", "delete", self._bridge)
+        self._admission.remove()
 
 
 def remove_leftovers() -> None:
-    """Removes the namespaces and bridges of runs that were killed.
+    """Removes the namespaces, bridges and rules of runs that were killed.
 
     Raises:
         NetworkError: The kernel refuses it.
@@ -106,6 +132,7 @@ def remove_leftovers() -> None:
     for link in _listed("ip", "-json", "link", "show", "type", "bridge"):
         if _is_leftover(str(link.get("ifalias", ""))):
             _run("ip", "link", "delete", str(link["ifname"]))
+    remove_stale(_is_leftover)
 
 
 def _is_leftover(name: str) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,3 +87,56 @@ def test_a_folder_of_a_shared_network_cannot_be_isolated_later(world: RunningWor
     assert world.wait_for_exit() == 1
     assert "start them without --isolate, or use another --data folder" in "".join(world.output())
     assert namespaces() == before
+
+
+# --- firewalls that drop the packets on bridges
+
+PAIR = """
+import os, sys
+from pairsim_controller.local import netns
+from pairsim_controller.local.netns import NetworkError, NetworkNamespaces
+if "refused" in sys.argv:
+    netns.connects = lambda *_: False
+made = NetworkNamespaces()
+try:
+    made.make("a", 0), made.make("b", 1)
+    print("connected", flush=True)
+    if "killed" in sys.argv:
+        os._exit(0)
+except NetworkError as error:
+    print(error)
+finally:
+    made.close()
+"""
+
+
+def behind_a_firewall(*runs: str) -> list[str]:
+    """Makes two namespaces once per run on a machine that drops forwarded packets; returns output and last rules."""
+    if not Path("/proc/sys/net/bridge/bridge-nf-call-iptables").exists() or shutil.which("iptables") is None:
+        pytest.skip("bridges do not go through iptables here")
+    begin = "sysctl -qw net.bridge.bridge-nf-call-iptables=1 && iptables -P FORWARD DROP"
+    each = "; ".join(f"{shlex.join([sys.executable, '-c', PAIR, run])}" for run in runs)
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", f"{begin} && {{ {each}; }} && iptables -S FORWARD"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_firewall_that_drops_forwarded_packets_is_passed_by_a_rule_that_goes_with_the_world() -> None:
+    assert behind_a_firewall("") == ["connected", "-P FORWARD DROP"]
+
+
+def test_the_rule_of_a_killed_run_is_removed_by_the_next_one() -> None:
+    output = behind_a_firewall("killed")
+    assert output[:2] == ["connected", "-P FORWARD DROP"]
+    assert " --comment " in output[2]
+    remove_leftovers()
+    assert behind_a_firewall("killed", "") == ["connected", "connected", "-P FORWARD DROP"]
+
+
+def test_a_firewall_that_cannot_be_passed_is_refused_with_its_rule() -> None:
+    sentence, *rules = behind_a_firewall("refused")
+    assert sentence.startswith("--isolate does not work here: a firewall of this machine drops the packets")
+    assert rules == ["-P FORWARD DROP"]

@@ -113,6 +113,13 @@ def test_a_leaving_process_is_offered_to_no_area() -> None:
     assert [p.name for p in seen.witnesses] == ["witness-1"]
 
 
+def test_a_witness_that_is_shutting_down_notifies_all_its_areas() -> None:
+    world, touched = two_areas()
+    assert WITNESS.status is not None
+    observe(world, msgspec.structs.replace(WITNESS, status=msgspec.structs.replace(WITNESS.status, leaving=True)))
+    assert touched.take() == {"west", "east"}
+
+
 def test_a_lost_witness_notifies_all_its_areas() -> None:
     world, touched = two_areas()
     world.on_status("witness-1", None, NOW)
@@ -240,6 +247,16 @@ def test_a_removed_process_leaves_nothing_behind() -> None:
     assert ("sim-1" in view.processes, view.labels) == (False, {})
     observe(world, spare("sim-1"))
     assert world.view("west", NOW).spares == (), "it is promised to the area until the record changes"
+
+
+def test_a_process_that_comes_back_is_not_seen_where_it_was_labelled_before() -> None:
+    world, _touched = two_areas()
+    observe(world, spare("sim-7"))
+    world.set_label("sim-7", Label("north", Role.PASSIVE, 1))
+    assert world.view("north", NOW).processes.keys() == {"sim-7"}
+    world.remove_process("sim-7")
+    observe(world, spare("sim-7"))
+    assert world.view("north", NOW).processes == {}
 
 
 def test_a_status_of_an_unknown_process_is_ignored() -> None:

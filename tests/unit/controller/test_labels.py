@@ -73,7 +73,9 @@ def test_a_lower_term_does_not_get_the_label_after_a_higher_one_lost_it() -> Non
 def test_an_unreachable_active_loses_the_label_to_a_higher_term() -> None:
     newer = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=6))
     seen = fleet_index(newer, silent("sim-2", 1), WITNESS, recorded=(FIRST,), labels={"sim-2": active("sim-2", 5)})
-    assert [step.get("sim-1") for step in steps(seen)] == [None, active("sim-1", 6)], "demoted first"
+    found = steps(seen)
+    assert [step.get("sim-1") for step in found] == [None, active("sim-1", 6)], "demoted first"
+    assert [step["sim-2"] for step in found] == [Label("west", Role.PASSIVE, 6)] * 2
 
 
 def test_an_unreachable_active_keeps_the_label_while_no_other_replica_is_active() -> None:
@@ -118,23 +120,40 @@ def test_of_two_that_report_to_be_active_the_higher_term_is_labelled() -> None:
     assert all(sum(label.role is Role.ACTIVE for label in step.values()) <= 1 for step in found)
 
 
+def test_a_promotion_is_planned_alone() -> None:
+    """Changes of one plan are made side by side, and some of them may fail."""
+    roles = (Role.ACTIVE, Role.PASSIVE, Role.JOINING)
+    for old, new in itertools.product(itertools.product(roles, repeat=2), repeat=2):
+        names = ("sim-1", "sim-2")
+        now = [process(n, replica(n, FIRST, role, term=2)) for n, role in zip(names, new, strict=True)]
+        before = {n: Label("west", role, 1) for n, role in zip(names, old, strict=True)}
+        changes = plan_labels(fleet_index(*now, WITNESS, recorded=(FIRST,), labels=before).view("west", NOW))
+        promoted = [change for change in changes if change.label.role is Role.ACTIVE]
+        assert not promoted or len(changes) == 1
+    world = fleet_index(*pair(FIRST), recorded=(FIRST,), labels={"sim-2": Label("west", Role.PASSIVE, 1)})
+    assert [change.replica for change in plan_labels(world.view("west", NOW))] == ["sim-1"]
+
+
 def test_labels_that_are_right_are_not_written_again() -> None:
     before = {"sim-1": active("sim-1", 1), "sim-2": Label("west", Role.PASSIVE, 1)}
     assert steps(fleet_index(*pair(FIRST), recorded=(FIRST,), labels=before)) == []
 
 
 def test_the_label_of_a_process_with_another_area_is_that_areas_affair() -> None:
+    following = assignment("sim-1", "sim-5", "witness-1", generation=2, joins=("sim-5",))
     other = process("sim-5", replica("sim-5", EAST, Role.PASSIVE))
     before = {
         "sim-1": active("sim-1", 1),
         "sim-2": Label("west", Role.PASSIVE, 1),
         "sim-5": Label("east", Role.JOINING, 1),
     }
-    assert steps(fleet_index(*pair(FIRST), other, recorded=(FIRST,), labels=before)) == []
+    world = fleet_index(*pair(FIRST), other, recorded=(following,), labels=before)
+    assert "sim-5" in world.view("west", NOW).processes
+    assert steps(world) == []
 
 
 def test_a_status_of_a_later_term_is_a_fence_before_any_label() -> None:
     stale = process("sim-1", replica("sim-1", FIRST, Role.ACTIVE, term=3))
     later = process("sim-2", replica("sim-2", FIRST, Role.PASSIVE, term=5))
-    for labels in steps(fleet_index(stale, later, WITNESS, recorded=(FIRST,))):
-        assert all(label.role is not Role.ACTIVE for label in labels.values())
+    before = {name: Label("west", Role.PASSIVE, 3) for name in ("sim-1", "sim-2")}
+    assert steps(fleet_index(stale, later, WITNESS, recorded=(FIRST,), labels=before)) == []

@@ -25,7 +25,7 @@ def lone() -> LoneReplica:
 def later_log() -> TickLog:
     """Returns a log that does not retain its first records."""
     log = new()
-    apply(log, Open(9), *(Tick(9, n, 0, n, [], []) for n in range(1, 50)))
+    apply(log, Open(1), *(Tick(1, n, 0, n, [], []) for n in range(1, 50)))
     return log
 
 

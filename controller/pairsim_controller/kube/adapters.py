@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+import msgspec
 import structlog
 
 from pairsim.client import ProcessClient
@@ -213,9 +214,16 @@ class ClusterReporter:
         context = self._cache.contexts.get(area)
         if context is not None:
             wall = time.time()
-            new = context.warnings.new_warnings(reports, now)
+            new = context.warnings.new_warnings(map(self._explained, reports), now)
             self._writer.tell(context, [plain_entry("problem", area, report.message, wall) for report in new])
         self._status_queue.add_after(area, STATUS_DELAY_SECONDS)
+
+    def _explained(self, report: Report) -> Report:
+        """Adds to a report about a missing process why its pod is missing."""
+        problem = self._cache.pool_problems.message(report.needs) if report.needs is not None else ""
+        if not problem:
+            return report
+        return msgspec.structs.replace(report, message=f"{report.message}; {problem}", blocked=problem)
 
 
 class ClusterBackupStore:

@@ -44,6 +44,7 @@ from pairsim_controller.kube.metrics import ControllerMetrics
 from pairsim_controller.kube.plane_reconciler import PlaneReconciler
 from pairsim_controller.kube.pods import is_mislabelled
 from pairsim_controller.plan.fleet_index import FleetIndex
+from pairsim_controller.plan.view import Kind
 from pairsim_controller.reconcile.area_counts import AreaCounts, count_areas
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from pairsim_controller.reconcile.dispatcher import Dispatcher
@@ -99,7 +100,11 @@ class Cluster:
         self._index = index = FleetIndex(reconcile_queue.add)
         self._activations = ActivationTimes()
         self._cache = cache = ClusterCache(
-            index, token, on_active=self._activations.on_active, backups=backups is not None
+            index,
+            token,
+            on_active=self._activations.on_active,
+            on_pool_change=self._on_pool_change,
+            backups=backups is not None,
         )
         self._writer = AreaWriter(api, cache.areas, history if history is not None else History())
         self._planes = PlaneReconciler(api, cache.planes, cache.areas_of)
@@ -131,6 +136,10 @@ class Cluster:
             area = self._writer.on_owned_object(resource, name, body)
         if area is not None and self._cache.areas.get(area) is not None:
             self._status_queue.add_after(area, STATUS_DELAY_SECONDS)
+
+    def _on_pool_change(self, kind: Kind) -> None:
+        for area in self._index.waiting_areas(kind):
+            self._reconcile_queue.add(area)
 
     async def run(self) -> None:
         """Refreshes the numbers in the statuses; ends by cancellation.

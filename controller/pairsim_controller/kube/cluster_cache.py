@@ -12,13 +12,14 @@ import msgspec
 from pairsim.client import ProcessClient
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim_controller.kube.api.object_store import ObjectStore
-from pairsim_controller.kube.api.objects import AreaObject, PlaneObject, Pod
-from pairsim_controller.kube.api.port import AREAS, PLANES, PODS, Body, Resource
+from pairsim_controller.kube.api.objects import AreaObject, DeploymentObject, PlaneObject, Pod
+from pairsim_controller.kube.api.port import AREAS, DEPLOYMENTS, PLANES, PODS, Body, Resource
 from pairsim_controller.kube.area_writer import AreaContext
 from pairsim_controller.kube.desired import desired_area, spec_of
 from pairsim_controller.kube.pods import FINISHED_PHASES, belongs_to_world, label_of, process_of
+from pairsim_controller.kube.pool_problems import PoolProblems
 from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
-from pairsim_controller.plan.view import ObservedProcess
+from pairsim_controller.plan.view import Kind, ObservedProcess
 from pairsim_controller.reconcile.status_watcher import StatusWatcher
 
 _FIRST_STATUS_SECONDS = 3.0
@@ -30,6 +31,7 @@ class ClusterCache:
 
     Attributes:
         pods, areas, planes: The newest known version of each object.
+        pool_problems: Why pods are missing.
         contexts: The state that the controller keeps for each area, by name.
     """
 
@@ -39,6 +41,7 @@ class ClusterCache:
         token: str,
         *,
         on_active: Callable[[ReplicaStatus, float], None],
+        on_pool_change: Callable[[Kind], None] = lambda _kind: None,
         backups: bool = False,
     ) -> None:
         """Creates an empty cache.
@@ -47,11 +50,14 @@ class ClusterCache:
             index: Receives everything that the cache learns.
             token: The token of the simulators' control paths.
             on_active: Called with each status of an active, and with its monotonic time.
+            on_pool_change: Called when another problem keeps processes of a kind from starting, or none any more.
             backups: Whether deleted areas are backed up.
         """
         # All pods of the namespace are watched, since labels may be edited; those of other programs are not kept.
         self.pods = ObjectStore(Pod, accepts=belongs_to_world)
         self.areas, self.planes = ObjectStore(AreaObject), ObjectStore(PlaneObject)
+        self._deployments = ObjectStore(DeploymentObject)
+        self.pool_problems = PoolProblems(on_pool_change)
         self.contexts: dict[str, AreaContext] = {}
         self._index, self._token, self._on_active, self._backups = index, token, on_active, backups
         self._areas_of: defaultdict[str, set[str]] = defaultdict(set)
@@ -70,6 +76,8 @@ class ClusterCache:
             self._on_area(name, body)
         elif resource == PLANES:
             self._on_plane(name, body)
+        elif resource == DEPLOYMENTS:
+            self._on_deployment(name, body)
 
     def on_label_written(self, name: str, body: Body) -> None:
         """Takes in the answer to a write of a pod's labels, unless the pod was deleted in the meantime."""
@@ -78,14 +86,23 @@ class ClusterCache:
     def _on_pod(self, name: str, body: Body | None) -> None:
         if body is None:
             self.pods.remove(name)
+            self.pool_problems.on_pod(name, None)
             self._index.remove_process(name)
             self._watch(name, None)
         else:
             self._set_pod(name, self.pods.apply_event(body))
 
+    def _on_deployment(self, name: str, body: Body | None) -> None:
+        if body is None:
+            self._deployments.remove(name)
+            self.pool_problems.on_deployment(name, None)
+        elif (found := self._deployments.apply_event(body)) is not None:
+            self.pool_problems.on_deployment(name, found)
+
     def _set_pod(self, name: str, pod: Pod | None) -> None:
         process = process_of(pod) if pod is not None else None
         if pod is not None and process is not None:
+            self.pool_problems.on_pod(name, pod)
             self._index.set_process(process)
             self._index.set_label(name, label_of(pod))
             # Also before its container is known to run: the API server knows that later than the process reports it.

@@ -26,7 +26,16 @@ from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.events import EventRecorder
 from pairsim_controller.kube.api.lease import Lease
 from pairsim_controller.kube.api.objects import world_labels
-from pairsim_controller.kube.api.port import BUDGETS, SERVICES, WATCHED, ApiError, Body, ChangedError, Resource
+from pairsim_controller.kube.api.port import (
+    BUDGETS,
+    DEPLOYMENTS,
+    SERVICES,
+    WATCHED,
+    ApiError,
+    Body,
+    ChangedError,
+    Resource,
+)
 from pairsim_controller.kube.api.reflector import Reflector
 from pairsim_controller.kube.api.workqueue import WorkQueue
 from pairsim_controller.kube.api.writes import SECRETS, KubeApi
@@ -42,7 +51,7 @@ _SECRET_RETRY_SECONDS = 1.0
 _YIELD_POLL_SECONDS, _MAX_YIELD_POLLS = 0.05, 40
 """Work of lower priority waits for 2 s at most."""
 
-_SELECTED_BY_LABEL = {SERVICES, BUDGETS}
+_SELECTED_BY_LABEL = {SERVICES, BUDGETS, DEPLOYMENTS}
 """The kinds of object that are watched by the label of the world. A pod whose labels were edited must stay in sight."""
 
 
@@ -130,9 +139,10 @@ class Manager:
             group.create_task(cluster.run())
             group.create_task(self._events.run())
             # In the order of WATCHED: planes before their areas, and areas before the pods that are assigned to them.
-            for reflector in reflectors:
+            for resource, reflector in zip(WATCHED, reflectors, strict=True):
                 group.create_task(reflector.run())
-                await reflector.listed.wait()
+                if resource != DEPLOYMENTS:  # they only explain; an older Role does not allow to read them
+                    await reflector.listed.wait()
             log.info("became leader", namespace=self._namespace)
             group.create_task(reconcile_queue.run())
             group.create_task(status_queue.run())

@@ -33,7 +33,7 @@ def process_of(pod: Pod) -> ObservedProcess | None:
     The process is alive while its container runs, also after its deletion was requested. A pod whose node is cut off
     is alive, as the API server says, and silent. The process itself reports when only its container is about to end.
     """
-    kind = _kind_of(pod)
+    kind = kind_of(pod)
     if kind is None:
         return None
     container = next((c for c in pod.status.container_statuses if c.name == kind.value), ContainerStatus(kind.value))
@@ -58,7 +58,7 @@ def belongs_to_world(pod: Pod) -> bool:
     The labels that the controller writes count as well: a controller that starts must see such a pod although its other
     labels were edited, because a Service may select it.
     """
-    labels, kind = pod.metadata.labels, _kind_of(pod)
+    labels, kind = pod.metadata.labels, kind_of(pod)
     if kind is None:
         return False
     return (
@@ -70,11 +70,11 @@ def belongs_to_world(pod: Pod) -> bool:
 
 def is_mislabelled(pod: Pod) -> bool:
     """Returns whether a process of the world lacks a label that its manifest gave it, as after an edit by hand."""
-    kind = _kind_of(pod)
+    kind = kind_of(pod)
     return kind is not None and not _base_labels(kind).items() <= pod.metadata.labels.items()
 
 
-def _kind_of(pod: Pod) -> Kind | None:
+def kind_of(pod: Pod) -> Kind | None:
     """Returns the kind of process that a pod runs, by the name of its container."""
     names = {container.name for container in pod.spec.containers}
     return next((kind for kind in Kind if kind.value in names), None)
@@ -106,7 +106,7 @@ def label_patch(pod: Pod, label: Label | None, plane: str) -> dict[str, object]:
         label: Its role labels; None for a pod without a role, such as a witness.
         plane: The name of the plane of its area.
     """
-    kind = _kind_of(pod)
+    kind = kind_of(pod)
     labels = _base_labels(kind) if kind is not None else {}
     annotations: dict[str, str] = {}
     if label is not None:

@@ -180,6 +180,10 @@ class FleetIndex:
 
     # --- queries
 
+    def waiting_areas(self, kind: Kind) -> list[str]:
+        """Returns the areas that wait for a process of this kind."""
+        return list(self._waiting[kind])
+
     def view(self, area: str, now: float, *, may_bootstrap: bool = True) -> View:
         """Returns the view of one area; `View` explains `may_bootstrap`."""
         desired = self._desired.get(area, DesiredArea(None))

@@ -209,12 +209,14 @@ class Report(msgspec.Struct, frozen=True, tag=True):
         message: A sentence for the operator.
         needs: The kind of process that would help; None if another process would not help.
         reason: The problem in one word if the message holds numbers that change while the problem lasts; else empty.
+        blocked: Why the backend does not start such a process, as a part of the message; empty if that is unknown.
     """
 
     area: str
     message: str
     needs: Kind | None = None
     reason: str = ""
+    blocked: str = ""
 
 
 Request = Assign | ResendAssignment | Release | BackUp | Switchover

@@ -35,7 +35,8 @@ class WarningDebouncer:
     def new_warnings(self, reports: Iterable[Report], now: float) -> list[Report]:
         """Takes in all problems of the moment; returns those to warn of now.
 
-        A problem that ends is forgotten, and may be reported again later.
+        A problem that ends is forgotten, and may be reported again later. If something else blocks it now, it is
+        reported again at once.
         """
         problems = {_key(report): report for report in reports}
         if self._start_at is None:
@@ -50,10 +51,13 @@ class WarningDebouncer:
         new = {
             key: (report, now)
             for key, report in problems.items()
-            if key not in self._warned and self._since[key] <= begun_before and now >= self._start_at
+            if self._is_new(key, report) and self._since[key] <= begun_before and now >= self._start_at
         }
         self._warned |= new
         return [report for report, _at in new.values()]
+
+    def _is_new(self, key: _Key, report: Report) -> bool:
+        return key not in self._warned or self._warned[key][0].blocked != report.blocked
 
     @property
     def active(self) -> list[Report]:
@@ -62,4 +66,4 @@ class WarningDebouncer:
 
 
 def _key(report: Report) -> _Key:
-    return report.area, report.reason or report.message
+    return report.area, report.reason or report.message.removesuffix(f"; {report.blocked}")

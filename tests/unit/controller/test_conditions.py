@@ -12,7 +12,7 @@ from pairsim_controller.kube.owned_objects import is_subset, owned_objects
 from pairsim_controller.kube.status.conditions import area_status, significant_status
 from pairsim_controller.kube.status.status_events import event_of, events_between
 from pairsim_controller.kube.status.takeovers import last_takeover
-from pairsim_controller.plan.view import Report, View
+from pairsim_controller.plan.view import Kind, Report, View
 from pairsim_controller.story.active_tracker import ActiveTracker
 from pairsim_controller.story.area_story import AreaStory
 from pairsim_controller.story.membership import membership_entry
@@ -108,6 +108,20 @@ def test_warnings_and_a_pause_are_conditions() -> None:
     assert verdicts(status(WHOLE, said=("no spare", "no spare")))["Degraded"] == ("True", "Waiting")
     paused = msgspec.structs.replace(WHOLE, paused=True)
     assert verdicts(status(paused))["Degraded"] == ("False", "Paused")
+
+
+def test_a_pool_without_pods_is_the_reason_of_an_area_that_waits_for_one() -> None:
+    quota = "the Deployment pairsim-simulator cannot create pods: exceeded quota"
+    waits = Report("west", f"no spare; {quota}", Kind.SIMULATOR, blocked=quota)
+    alone = view(process("sim-1", replica("sim-1", FIRST, Role.ACTIVE)), dead("sim-2"), WITNESS, recorded=(FIRST,))
+    for seen, expected in ((alone, ("False", "PoolBlocked")), (WHOLE, ("True", "InSync"))):
+        found = area_status(seen, AreaStatus(), warnings=[waits], last=None, generation=3, wall=WALL)
+        assert verdicts(found)["Redundant"] == expected
+        assert verdicts(found)["Degraded"] == ("True", "Waiting")
+        if seen is alone:
+            assert [c.message for c in found.conditions if c.type == "Redundant"] == [
+                f"sim-2 cannot be reached; {quota}"
+            ]
 
 
 def test_a_transition_has_its_time_and_ticks_are_not_significant() -> None:

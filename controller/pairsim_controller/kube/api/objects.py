@@ -90,9 +90,26 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     node_name: str = ""
 
 
+class ForeignCondition(msgspec.Struct, frozen=True):
+    """A condition of an object that another controller writes."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerWaiting(msgspec.Struct, frozen=True):
+    """Why a container does not run."""
+
+    reason: str = ""
+    message: str = ""
+
+
 class ContainerState(msgspec.Struct, frozen=True):
     """The state of a container: at most one of the fields is set."""
 
+    waiting: ContainerWaiting | None = None
     running: dict[str, object] | None = None
     terminated: dict[str, object] | None = None
 
@@ -111,6 +128,7 @@ class PodStatus(msgspec.Struct, frozen=True):
     phase: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
     container_statuses: tuple[ContainerStatus, ...] = msgspec.field(default=(), name="containerStatuses")
+    conditions: tuple[ForeignCondition, ...] = ()
 
 
 class Pod(Object, frozen=True, kw_only=True):
@@ -118,6 +136,18 @@ class Pod(Object, frozen=True, kw_only=True):
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True):
+    """The status of a Deployment."""
+
+    conditions: tuple[ForeignCondition, ...] = ()
+
+
+class DeploymentObject(Object, frozen=True, kw_only=True):
+    """A Deployment: the pool of simulators or of witnesses."""
+
+    status: DeploymentStatus = DeploymentStatus()
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -23,7 +23,8 @@ SERVICES = Resource("v1", "services", "Service")
 BUDGETS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
 AREAS = Resource(API_VERSION, "areas", "Area")
 PLANES = Resource(API_VERSION, "planes", "Plane")
-WATCHED = (PLANES, AREAS, PODS, SERVICES, BUDGETS)
+DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment")
+WATCHED = (PLANES, AREAS, PODS, SERVICES, BUDGETS, DEPLOYMENTS)
 
 
 class ApiError(Exception):

@@ -40,7 +40,7 @@ def area_status(
     shown = active or passive
     verdicts = {
         "Ready": _ready(view, active, warnings),
-        "Redundant": _redundant(view),
+        "Redundant": _redundant(view, warnings),
         "Degraded": _degraded(view, warnings),
     }
     return AreaStatus(
@@ -109,8 +109,11 @@ def _ready(view: View, active: ReplicaStatus | None, warnings: Sequence[Report])
     return False, "NoActive", "no active can be reached"
 
 
-def _redundant(view: View) -> Verdict:
+def _redundant(view: View, warnings: Sequence[Report]) -> Verdict:
     gap = redundancy_gap(view.area, view.statuses, view.recorded)
+    blocked = next((report.blocked for report in warnings if report.blocked), "")
+    if gap and blocked:
+        return False, "PoolBlocked", f"{gap.message}; {blocked}"
     return (False, gap.reason, gap.message) if gap else (True, "InSync", "the passive can take over")
 
 
@@ -119,7 +122,7 @@ def _degraded(view: View, warnings: Sequence[Report]) -> Verdict:
         return True, "Waiting", "; ".join(_messages(waiting))
     if view.paused:
         return False, "Paused", "it is paused: members are not replaced"
-    redundant, _reason, message = _redundant(view)
+    redundant, _reason, message = _redundant(view, warnings)
     if not redundant:
         return True, "Repairing", message
     if warnings:

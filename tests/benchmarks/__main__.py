@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import etcd, load, sentinel, takeover
+from tests.benchmarks import etcd, load, sentinel, starved, takeover
 from tests.benchmarks.figures import Figure, report
 
 Part = Callable[[Path], Awaitable[list[Figure]]]
@@ -33,6 +33,7 @@ def parts(quick: bool) -> dict[str, Part]:
         "capacity": lambda folder: load.capacity(folder, seconds),
         "memory": load.memory,
         "calm": lambda folder: load.calm(folder, minutes),
+        "starved": lambda folder: starved.starved(folder, minutes),
     }
 
 

@@ -90,6 +90,7 @@ class Nemesis:
 
     def halt_one(self) -> None:
         name = self.rng.choice(self._members())
+        self.world.processes[name].resources.starved = self.rng.random() < 0.5
         self.world.halt(name)
         self.later(self.rng.uniform(0.03, 2.0), lambda: self.world.resume(name))
 

@@ -13,6 +13,7 @@ from pairsim.replication.log.records import Seal, Tick
 from pairsim.replication.log.tick_log import TickLogListener
 from pairsim.replication.membership.membership import Membership
 from pairsim.replication.membership.witness_node import WitnessNode
+from pairsim.replication.patience import ProcessorWaits
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.storage import MemoryStorage
 from pairsim.replication.replica.node import AreaNode
@@ -78,6 +79,7 @@ class SimGroupResources:
         saved: The generation that a restart resumes.
         published: The generation that the process names to others as the one in force.
         transports: The newest transport of each generation.
+        starved: Whether the process waits for a processor whenever it does not run; otherwise it is stopped.
     """
 
     def __init__(self, network: Network, name: str, published_by: Callable[[str], Assignment | None]) -> None:
@@ -88,6 +90,7 @@ class SimGroupResources:
         self.saved: Assignment | None = None
         self.published: Assignment | None = None
         self.transports: dict[int, SimTransport] = {}
+        self.starved = False
 
     def lose_disk(self) -> None:
         """Loses all that survives a crash."""
@@ -127,6 +130,14 @@ class SimGroupResources:
 
     def delete_generation(self, generation: int) -> None:
         self.storages.pop(generation, None)
+
+    def processor_waits(self) -> ProcessorWaits:
+        return self
+
+    def since(self, then: float) -> float:
+        return self._network.clock.now - then if self.starved else 0.0
+
+    def keep_current(self, now: float) -> None: ...
 
 
 class ReaderDuringApply:

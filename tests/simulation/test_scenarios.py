@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from pairsim.replication import patience
 from pairsim.replication.log.records import Record, Seal, decode_record
 from pairsim.replication.membership.draining import DRAIN_SECONDS
 from pairsim.replication.raft import journal, node, replicator, snapshots
@@ -369,3 +370,29 @@ def test_a_leadership_that_is_lost_during_a_look_at_the_commit_publishes_nothing
     monkeypatch.setattr(replica.log, "position", lose)
     replica._show_committed(world.clock.now)
     assert replica.published == published
+
+
+def takeovers_of_a_starved_pair() -> int:
+    """Keeps each replica from a processor for a while, in turn, as a busy machine does; returns the takeovers."""
+    world = World(3)
+    world.run(2.0)
+    before = world.oracle.takeovers
+    for round_number in range(24):
+        name = ("a", "b")[round_number % 2]
+        world.processes[name].resources.starved = True
+        world.halt(name)
+        world.run(0.3)
+        world.resume(name)
+        world.run(0.2)
+    world.settle(lambda: None)
+    world.check_end()
+    return world.oracle.takeovers - before
+
+
+def test_an_active_that_waits_for_a_processor_is_deposed_at_most_once() -> None:
+    assert takeovers_of_a_starved_pair() <= 1
+
+
+def test_it_is_deposed_again_and_again_if_nobody_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_FACTOR", 0.0)
+    assert takeovers_of_a_starved_pair() > 5

@@ -24,6 +24,7 @@ from pairsim.model.authority import Authority
 from pairsim.replication.log.records import Seal, Tick
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.membership.draining import DRAINING_TURN_SECONDS, DrainingGroup
+from pairsim.replication.patience import ProcessorWaits
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.node import RaftNode
 from pairsim.replication.raft.ports import LeadershipListener, Transport
@@ -61,6 +62,9 @@ class GroupResources(Protocol):
 
     def redirect(self, assignment: Assignment) -> None:
         """Dials these members at these addresses from now on, in every group of the area."""
+
+    def processor_waits(self) -> ProcessorWaits:
+        """Returns the meter of this process's waits for a processor."""
 
 
 class Membership:
@@ -118,6 +122,7 @@ class Membership:
             leadership=self._leadership,
             timing=self._timing,
             witness=assignment.witness.replica == self.me,
+            waits=self._resources.processor_waits(),
         )
 
     def commit_known_from_log(self) -> bool:

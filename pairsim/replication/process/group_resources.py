@@ -18,6 +18,7 @@ import structlog
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.decode_errors import UNDECODABLE
+from pairsim.replication.clock import monotonic
 from pairsim.replication.raft.journal import Journal, boot_id
 from pairsim.replication.raft.storage import FileStorage
 from pairsim.replication.transport.key_exchange import Hello
@@ -26,6 +27,7 @@ from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError
 from pairsim.replication.transport.secret_mismatches import SecretMismatches, mismatch_message
 from pairsim.replication.transport.tcp_transport import TcpTransport
 from pairsim.settings import ProcessSettings
+from pairsim.system.run_delay import RunDelay
 
 log = structlog.get_logger()
 
@@ -179,11 +181,20 @@ class FileGroupResources:
         """Dials these members at these addresses from now on, in every group of the area that is open here."""
         self._router.redirect(assignment)
 
+    def processor_waits(self) -> RunDelay:
+        """Returns the run delay of this process, which all of its areas share."""
+        return _run_delay()
+
     def _journal_path(self, generation: int) -> Path:
         return self.folder / f"generation-{generation}.journal"
 
     def _members_path(self, generation: int) -> Path:
         return self.folder / f"generation-{generation}.json"
+
+
+@functools.cache
+def _run_delay() -> RunDelay:
+    return RunDelay(monotonic)
 
 
 def saved_assignments(data: Path) -> list[Assignment]:

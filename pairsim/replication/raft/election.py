@@ -34,6 +34,7 @@ class Election:
     Attributes:
         prevote_granted: Whether a majority granted this member's pre-vote, so that it may raise its term.
         loss_reason: Why the leader before this member's term was lost, if this member becomes the leader now.
+        patience: How much longer than on an idle machine a leader may be silent, in seconds.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class Election:
         self.prevote_granted = False
         self.loss_reason = Succession.SILENT
         self._others, self._raft, self._send, self._witness = others, raft, send, witness
-        self._lease = _LEASE_FACTOR * timing.election_min
+        self._shortest_timeout = timing.election_min
+        self.patience = 0.0
         self._leader_heard = self._fast_until = self._campaign_until = _LONG_AGO
         self._round = random.getrandbits(31) << 16
         self._granted: set[str] = set()
@@ -69,7 +71,11 @@ class Election:
 
     def on_turn(self, now: float) -> None:
         """Requests pre-votes if the election timeout is over."""
-        if self._raft.due <= now and not self.prevote_granted:
+        if self._raft.due > now or self.prevote_granted:
+            return
+        if self.patience and now - self._leader_heard < self._shortest_timeout + self.patience:
+            self._raft.postpone()  # the timeout was set before this member knew how busy the machines are
+        else:
             self._request_prevotes(now)
 
     def on_link_up(self) -> None:
@@ -147,7 +153,8 @@ class Election:
 
     def _hears_leader(self, now: float) -> bool:
         """Returns whether a leader is well as far as this member knows; a leader is if a peer answered it lately."""
+        lease = _LEASE_FACTOR * (self._shortest_timeout + self.patience)
         if self._raft.state == RaftState.LEADER:
             newest = max(self._raft.last_response(peer) for peer in self._others)
-            return now - newest < self._lease
-        return now - self._leader_heard < self._lease
+            return now - newest < lease
+        return now - self._leader_heard < lease

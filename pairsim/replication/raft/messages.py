@@ -117,12 +117,14 @@ class Ping(msgspec.Struct, tag="ping", tag_field="type"):
         incarnation: The number of the sender's journal, drawn when the journal was created.
         founders: Incarnations of the group's initial members, by name; empty if the sender does not know them.
         capable: Whether the sender could simulate if it led: it is a replica, and it has the state.
+        starved: The longest time that the sender recently waited for a processor, in seconds (`patience.py`).
     """
 
     quarantined: bool
     incarnation: int
     founders: dict[str, int]
     capable: bool
+    starved: float = 0.0
 
 
 Message = AppendEntries | NextNodeIdx | RequestVote | ResponseVote | TimeoutNow | PreVote | PreVoteGranted | Ping

@@ -15,6 +15,7 @@ thread may use.
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Callable
 
 import structlog
@@ -22,6 +23,7 @@ import structlog
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Record, encode_record
+from pairsim.replication.patience import NoProcessorWaits, Patience, ProcessorWaits
 from pairsim.replication.raft.election import Election
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.messages import (
@@ -74,6 +76,7 @@ class RaftNode:
         leadership: LeadershipListener,
         timing: Timing,
         witness: bool,
+        waits: ProcessorWaits | None = None,
     ) -> None:
         """Starts from the journal's content; the member is in quarantine if the journal does not say that it votes.
 
@@ -86,6 +89,7 @@ class RaftNode:
             leadership: Is called when this member becomes the active, and when it stops being the active.
             timing: Raft's timeouts.
             witness: Whether this member is the witness; its election timeout is `timing.witness_factor` times longer.
+            waits: The waits of this process for a processor; None if it always has one.
         """
         self.me, self.others, self.witness = me, tuple(sorted(others)), witness
         self.links: frozenset[str] = frozenset()
@@ -95,6 +99,8 @@ class RaftNode:
         self._seen: tuple[object, ...] = ()
         self._soon: collections.deque[Callable[[], None]] = collections.deque()
         self._next_ping = _LONG_AGO
+        self._patience = Patience(waits or NoProcessorWaits())
+        self._planned = math.inf
         self._pinged_capable = False
         self._opening = TermOpening(leadership)
         self._raft = Raft(
@@ -185,18 +191,22 @@ class RaftNode:
         while self._soon:
             self._soon.popleft()()
         now = monotonic()
+        self._patience.on_turn(now, self._planned)
+        self._election.patience = patience = self._patience.seconds(self._quarantine.starved())
         if self._raft.state != RaftState.LEADER:
             if self._raft.due <= now:
                 self._transport.poll(0)  # after a pause: read what the leader sent before judging it dead
             self._follow(now)
         asked_to_campaign = self.voter and self._raft.transfer_pending
-        self._raft.turn(may_campaign=self._election.prevote_granted or asked_to_campaign)
+        self._raft.turn(may_campaign=self._election.prevote_granted or asked_to_campaign, patience=patience)
         if self._raft.state != RaftState.FOLLOWER:
             self._election.prevote_granted = False
         self._lead_or_step_down(now)
         self._ping(now)
         called = called or bool(self._soon)  # the first poll may have consumed the wake that came with the call
-        self._transport.poll(0 if self._changed() or called else min(wait, self._idle_seconds(now)))
+        pause = 0.0 if self._changed() or called else min(wait, self._idle_seconds(now))
+        self._planned = monotonic() + pause
+        self._transport.poll(pause)
 
     def _follow(self, now: float) -> None:
         """Decides, on a member that does not lead, whether to end the quarantine or to ask for votes."""
@@ -237,7 +247,7 @@ class RaftNode:
         if now >= self._next_ping or capable != self._pinged_capable:
             self._next_ping, self._pinged_capable = now + self._timing.ping, capable
             for peer in self.others:
-                self._send(peer, self._quarantine.ping(can_simulate=capable))
+                self._send(peer, self._quarantine.ping(can_simulate=capable, starved=self._patience.longest_wait))
 
     def _idle_seconds(self, now: float) -> float:
         """Returns the seconds until the next timer; an overdue timer that could not fire waits for an event."""

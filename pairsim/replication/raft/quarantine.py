@@ -60,18 +60,23 @@ class Quarantine:
         self._target: int | None = None
         self._since: float | None = None
 
-    def ping(self, *, can_simulate: bool) -> Ping:
-        """Returns the ping that this member sends to its peers."""
+    def ping(self, *, can_simulate: bool, starved: float = 0.0) -> Ping:
+        """Returns the ping that this member sends to its peers; `starved` is its longest wait for a processor."""
         return Ping(
             quarantined=self.active,
             incarnation=self._incarnation,
             founders=dict(self.initial_members),
             capable=can_simulate,
+            starved=starved,
         )
 
     def ping_of(self, peer: str) -> Ping | None:
         """Returns the last ping that a peer sent over its present link; None before the first ping."""
         return self._pings.get(peer)
+
+    def starved(self) -> list[float]:
+        """Returns the longest waits for a processor that the linked peers report, in seconds."""
+        return [ping.starved for ping in self._pings.values()]
 
     def on_ping(self, peer: str, ping: Ping) -> bool:
         """Records a peer's ping; returns True when this ends the quarantine by rule 1."""

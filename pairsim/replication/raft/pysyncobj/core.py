@@ -18,6 +18,8 @@ from pairsim.settings import Timing
 
 _QUEUED_COMMANDS = 1_000
 _NEVER_SECONDS = 1e9
+_FALLBACK_SHARE = 0.9
+"""A leader that no majority answers steps down after this part of the shortest election timeout."""
 
 
 class Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
@@ -46,6 +48,7 @@ class Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
         """
         self.apply_record: Callable[[bytes], None] = lambda _payload: None
         self.replicate: Callable[[], None] = lambda: None
+        self._timing, self._timeout_factor = timing, timeout_factor
         low, high = timing.election_min * timeout_factor, timing.election_max * timeout_factor
         conf = SyncObjConf(
             autoTick=False,
@@ -54,7 +57,7 @@ class Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
             raftMinTimeout=low,
             raftMaxTimeout=high,
             connectionTimeout=high,
-            leaderFallbackTimeout=timing.election_min * 0.9,
+            leaderFallbackTimeout=timing.election_min * _FALLBACK_SHARE,
             commandsWaitLeader=False,
             commandsQueueSize=_QUEUED_COMMANDS,
             logCompactionMinEntries=sys.maxsize,
@@ -69,6 +72,13 @@ class Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
         super().__init__(NamedNode(me), nodes, conf, nodeClass=NamedNode, transport=links)
         check_library(VERSION, self, SyncObj)
         self._SyncObj__needLoadDumpFile = False
+
+    def set_patience(self, seconds: float) -> None:
+        """Makes all timeouts longer by so many seconds, or as they were for 0."""
+        conf, timing, factor = self._SyncObj__conf, self._timing, self._timeout_factor
+        conf.raftMinTimeout = (timing.election_min + seconds) * factor
+        conf.raftMaxTimeout = (timing.election_max + seconds) * factor
+        conf.leaderFallbackTimeout = (timing.election_min + seconds) * _FALLBACK_SHARE
 
     def _SyncObj__sendAppendEntries(self) -> None:
         self.replicate()

@@ -84,6 +84,7 @@ class Raft:
         self._snapshots = Snapshots(journal, state_machine.begin_snapshot, self._install)
         self._replicator = LogReplicator(journal, self._snapshots, transport)
         self._heartbeat = timing.heartbeat
+        self._patience = 0.0
         self._core = Core(
             me,
             others,
@@ -199,12 +200,17 @@ class Raft:
         """Asks, on a leader, a peer that holds the whole log to campaign at once."""
         self._core.transferLeadership(NamedNode(peer))
 
-    def turn(self, *, may_campaign: bool = True) -> None:
+    def turn(self, *, may_campaign: bool = True, patience: float = 0.0) -> None:
         """Does everything that is due: commits, applies, sends, compacts.
 
         Args:
             may_campaign: Whether the member starts an election if its election timeout is over.
+            patience: How much longer than on an idle machine this member waits, in seconds: for a leader, and as a
+                leader for answers.
         """
+        if patience != self._patience:
+            self._patience = patience
+            self._core.set_patience(patience)
         core, deadline = self._core, self._core._SyncObj__raftElectionDeadline
         if self._compacts and self._snapshots.compaction_due(self.term):
             core.forceLogCompaction()

@@ -1,0 +1,72 @@
+"""How long the threads of this process waited for a processor while they could have run.
+
+The kernel counts this run delay per thread (`/proc/PID/task/TID/schedstat`, Documentation/scheduler/sched-stats). A
+stopped or sleeping thread does not wait for a processor; a thread of a starved process does.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+_TASKS = Path("/proc/self/task")
+_FRESH_SECONDS = 0.02
+"""A sample this old still counts as new, which bounds how often all threads are read."""
+
+_PERIOD_SECONDS = 1.0
+"""The longest time between two samples, so that a wait can be distinguished from earlier ones."""
+
+_SAMPLES = 64
+
+
+class RunDelay:
+    """Samples of the run delay of one process, for any thread."""
+
+    def __init__(self, clock: Callable[[], float], total: Callable[[], float] | None = None) -> None:
+        """Starts with a sample.
+
+        Args:
+            clock: Returns the time in seconds.
+            total: Returns the run delay of all threads so far, in seconds; the kernel's by default.
+        """
+        self._clock, self._total = clock, total or total_run_delay
+        self._lock = threading.Lock()
+        self._samples: collections.deque[tuple[float, float]] = collections.deque(maxlen=_SAMPLES)
+        self._sample(clock())
+
+    def since(self, then: float) -> float:
+        """Returns an upper bound of the run delay since a time in the last second, in seconds."""
+        now = self._clock()
+        with self._lock:
+            self._sample_if_older(now, _FRESH_SECONDS)
+            newest = self._samples[-1][1]
+            before = next((total for when, total in reversed(self._samples) if when <= then), self._samples[0][1])
+        return max(0.0, newest - before)
+
+    def keep_current(self, now: float) -> None:
+        """Takes a sample if the last one is a second old; cheap enough for every turn of a thread."""
+        if now - self._samples[-1][0] >= _PERIOD_SECONDS and self._lock.acquire(blocking=False):
+            try:
+                self._sample_if_older(now, _PERIOD_SECONDS)
+            finally:
+                self._lock.release()
+
+    def _sample_if_older(self, now: float, seconds: float) -> None:
+        if now - self._samples[-1][0] >= seconds:
+            self._sample(now)
+
+    def _sample(self, now: float) -> None:
+        self._samples.append((now, self._total()))
+
+
+def total_run_delay() -> float:
+    """Returns the run delay of all living threads of this process, in seconds; 0.0 if the kernel does not count."""
+    nanoseconds = 0
+    with contextlib.suppress(OSError):
+        for task in _TASKS.iterdir():
+            with contextlib.suppress(OSError, IndexError, ValueError):  # a thread may have ended meanwhile
+                nanoseconds += int((task / "schedstat").read_bytes().split()[1])
+    return nanoseconds * 1e-9

@@ -1,0 +1,75 @@
+"""The run delay since a time is never less than the true one, and all threads are rarely read."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pairsim.system.run_delay import RunDelay, total_run_delay
+
+
+class Kernel:
+    """Time and run delay as a test sets them; counts how often all threads are read."""
+
+    def __init__(self) -> None:
+        self.now = self.total = 0.0
+        self.reads = 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def read(self) -> float:
+        self.reads += 1
+        return self.total
+
+    def run_delay(self) -> RunDelay:
+        return RunDelay(self.clock, self.read)
+
+
+def test_a_wait_is_told_from_earlier_ones() -> None:
+    kernel = Kernel()
+    delay = kernel.run_delay()
+    kernel.now, kernel.total = 1.5, 7.0
+    delay.keep_current(kernel.now)
+    kernel.now, kernel.total = 2.0, 7.3
+    assert delay.since(1.6) == pytest.approx(0.3)
+    assert delay.since(1.0) == pytest.approx(7.3), "no sample tells the part before it"
+
+
+def test_all_threads_are_read_once_in_a_while_only() -> None:
+    kernel = Kernel()
+    delay = kernel.run_delay()
+    for step in range(100):
+        kernel.now = 2.0 + step / 1000
+        delay.keep_current(kernel.now)
+        delay.since(kernel.now - 0.1)
+    assert kernel.reads <= 8
+
+
+def test_a_turn_does_not_wait_for_a_sample_of_another_thread() -> None:
+    inside, leave = threading.Event(), threading.Event()
+    leave.set()
+
+    def slow() -> float:
+        inside.set()
+        leave.wait(10)
+        return 0.0
+
+    kernel = Kernel()
+    delay = RunDelay(kernel.clock, slow)
+    inside.clear()
+    leave.clear()
+    kernel.now = 5.0
+    thread = threading.Thread(target=delay.since, args=(4.0,))
+    thread.start()
+    assert inside.wait(10)
+    delay.keep_current(kernel.now)
+    leave.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_the_kernel_counts_what_this_process_waited() -> None:
+    before = total_run_delay()
+    assert 0.0 <= before <= total_run_delay() + 1e-9

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import cast
 
+import click
 import yaml
 
+from pairsim.addresses import is_http_url
+
 RULES = Path(__file__).parent / "rules"
+_WORLD = "http://127.0.0.1:8080"
 
 Rule = dict[str, object]
 Group = dict[str, object]
@@ -47,16 +50,23 @@ def write(folder: Path, world: str, interval: str = "5s", groups: list[Group] | 
     return path
 
 
-def main() -> None:
-    """Writes the files and prints the command that starts Prometheus."""
-    if not 2 <= len(sys.argv) <= 3:
-        sys.exit("usage: python -m grafana.local FOLDER [http://127.0.0.1:8080]")
-    world = sys.argv[2] if len(sys.argv) > 2 else "http://127.0.0.1:8080"
-    path = write(Path(sys.argv[1]), world.rstrip("/"))
+def _checked_url(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if not is_http_url(value):
+        raise click.BadParameter(f"{value!r} is not a URL such as {_WORLD}")
+    return value.rstrip("/")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("world", default=_WORLD, callback=_checked_url)
+def main(folder: Path, world: str) -> None:
+    """Writes the configuration of a Prometheus to FOLDER, and prints the command that starts it.
+
+    WORLD is the address of `pairsim up`, http://127.0.0.1:8080 by default.
+    """
+    path = write(folder, world)
     data = path.parent / "data"
-    sys.stdout.write(
-        f"prometheus --config.file={path} --storage.tsdb.path={data} --web.listen-address=127.0.0.1:9090\n"
-    )
+    click.echo(f"prometheus --config.file={path} --storage.tsdb.path={data} --web.listen-address=127.0.0.1:9090")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
 from grafana.dashboards import area, chaos, controller, world
 
 FOLDER = Path(__file__).parent
@@ -15,6 +17,13 @@ ALL: dict[str, Callable[[], str]] = {
     "chaos": chaos.build,
 }
 
-if __name__ == "__main__":
+
+@click.command()
+def main() -> None:
+    """Writes the JSON files of all dashboards beside their code."""
     for name, build in ALL.items():
         (FOLDER / f"{name}.json").write_text(build(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import click
 import msgspec
 
 from pairsim.model.area import AreaSpec
@@ -42,5 +43,12 @@ def _run(spec: AreaSpec, seconds: float) -> float:
     return spent / ticks * 1e3
 
 
+@click.command()
+@click.argument("seconds", type=float)
+def main(seconds: float) -> None:
+    """Runs the area that standard input holds as JSON, and prints the milliseconds of a tick."""
+    click.echo(_run(msgspec.json.decode(sys.stdin.buffer.read(), type=AreaSpec), seconds))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(str(_run(msgspec.json.decode(sys.stdin.buffer.read(), type=AreaSpec), float(sys.argv[1]))))
+    main()

@@ -7,9 +7,9 @@ needs: a spec embedded in another kind is replaced by its name, and a kind that 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
+import click
 import yaml
 
 from pairsim_chaos.spec.schema import CRDS, VERSION, Schema
@@ -93,6 +93,13 @@ def to_json(schema: Schema) -> str:
     return json.dumps(schema, separators=(",", ":"), sort_keys=True) + "\n"
 
 
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def main(folder: Path) -> None:
+    """Writes the schemas of this package from the CRDs of Chaos Mesh in FOLDER."""
+    for kind, schema in compact(folder).items():
+        (CRDS / f"{kind}.json").write_text(to_json(schema))
+
+
 if __name__ == "__main__":
-    for _kind, _schema in compact(Path(sys.argv[1])).items():
-        (CRDS / f"{_kind}.json").write_text(to_json(_schema))
+    main()

@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+import click
+
 from tests.cluster.native import images, network, node, tools
 from tests.cluster.native.controlplane import ControlPlane
 from tests.cluster.native.network import Network
@@ -128,6 +130,7 @@ def clean(*, logs: bool = False) -> None:
     remove_files(logs=logs)
 
 
+@click.command()
 def main() -> None:
     """Keeps a cluster running until interrupted, to try things by hand: `python -m tests.cluster.native.cluster`."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})

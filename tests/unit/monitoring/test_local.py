@@ -36,5 +36,12 @@ def test_it_writes_what_the_command_that_it_prints_needs(tmp_path: Path) -> None
 
 def test_without_a_folder_it_says_what_it_wants() -> None:
     done = run()
-    assert done.returncode == 1
-    assert done.stderr == "usage: python -m grafana.local FOLDER [http://127.0.0.1:8080]\n"
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: python -m grafana.local [OPTIONS] FOLDER [WORLD]\n")
+
+
+def test_a_world_that_is_no_url_is_a_usage_error(tmp_path: Path) -> None:
+    done = run(str(tmp_path / "here"), "127.0.0.1:8080")
+    assert done.returncode == 2
+    assert "'127.0.0.1:8080' is not a URL such as http://127.0.0.1:8080" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ parent is gone. Copies of packets carry a mark that the rules of iptables exempt
 
 from __future__ import annotations
 
+import argparse
 import heapq
 import random
 import select
@@ -76,5 +77,14 @@ class DelayedPackets:
                 self._raw.sendto(copy, (socket.inet_ntoa(copy[16:20]), 0))
 
 
+def _parse_shape(text: str) -> Shape:
+    return msgspec.json.decode(text, type=Shape)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Shape), float(sys.argv[3]))
+    _parser = argparse.ArgumentParser(description="Degrades the links of this network namespace.")
+    _parser.add_argument("queue", type=int, help="number of the queue that receives the packets")
+    _parser.add_argument("shape", type=_parse_shape, help="the shape of the links as JSON")
+    _parser.add_argument("seconds", type=float, help="the longest time that the links stay so")
+    _given = _parser.parse_args()
+    main(_given.queue, _given.shape, _given.seconds)

@@ -5,7 +5,7 @@
 
 A client spawns 500 entities per second in each area, through the replicas. Every acknowledged spawn must be in the
 state afterwards, an observer must never see a tick go back, the digests of both replicas must agree at the same ticks,
-and the pair must be redundant again after every kill. The script removes its entities at the end.
+and the pair must be redundant again after every kill. The script removes its entities at the end, also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pairsim import AreaClient, Command, new_id
+from pairsim import AreaClient, ClientError, Command, new_id
 
 BATCH = 25
 DEADLINE_SECONDS = 30.0
 """The time limit of a call, long enough for a takeover on a busy machine."""
-FIRST_ENTITY = time.time_ns() // 1000
-"""The first id of this run: a run that was interrupted left entities with other ids."""
+FIRST_ENTITY = 2**52 + time.time_ns() // 1000
+"""The first id of this run, above the ids that areas create and below 2**53; another run has other ids."""
+MOST_ENTITIES = 10**9
 
 
 @dataclass
@@ -38,6 +39,8 @@ class AreaRecord:
 
     area: str
     urls: list[str]
+    ids: range
+    spawned: int = 0
     acknowledged: set[int] = field(default_factory=set)
     rejected: list[str] = field(default_factory=list)
     longest: float = 0.0
@@ -69,7 +72,7 @@ def kill(port: int, name: str) -> None:
 
 async def spawn(record: AreaRecord, bounds: dict, rate: float, stop: asyncio.Event) -> None:
     """Sends spawns at a steady rate; the client sends a batch without an answer again, with the same ids."""
-    number, begun = 0, time.perf_counter()
+    begun = time.perf_counter()
     pending: set[asyncio.Task[None]] = set()
     async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
 
@@ -82,17 +85,19 @@ async def spawn(record: AreaRecord, bounds: dict, rate: float, stop: asyncio.Eve
                     record.rejected.append(f"{result.status}: {result.reason}")
             record.longest = max(record.longest, time.perf_counter() - began)
 
-        while not stop.is_set():
-            batch = []
-            for _ in range(BATCH):
-                place = [random.uniform(low, high) for low, high in zip(bounds["min"], bounds["max"], strict=True)]
-                entity = FIRST_ENTITY + number
-                batch.append(Command(f"{new_id()[:8]}-{entity}", "spawn", entity, {"position": place}))
-                number += 1
-            pending.add(task := asyncio.create_task(send(batch)))
-            task.add_done_callback(pending.discard)
-            await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
-        await asyncio.gather(*pending)
+        try:
+            while not stop.is_set():
+                batch = []
+                for _ in range(BATCH):
+                    place = [random.uniform(low, high) for low, high in zip(bounds["min"], bounds["max"], strict=True)]
+                    entity = record.ids[record.spawned]
+                    batch.append(Command(f"{new_id()[:8]}-{entity}", "spawn", entity, {"position": place}))
+                    record.spawned += 1
+                pending.add(task := asyncio.create_task(send(batch)))
+                task.add_done_callback(pending.discard)
+                await asyncio.sleep(max(0.0, begun + record.spawned / rate - time.perf_counter()))
+        finally:  # also after Ctrl-C: batches under way end, so that their entities are removed, too
+            await asyncio.gather(*pending)
 
 
 async def observe(record: AreaRecord, stop: asyncio.Event) -> None:
@@ -114,18 +119,22 @@ async def redundant(port: int, name: str, seconds: float = 60.0) -> None:
             await asyncio.sleep(0.02)
 
 
+async def present(client: AreaClient, record: AreaRecord) -> set[int]:
+    """Returns the entities of this run that an area has."""
+    found: set[int] = set()
+    after: int | None = FIRST_ENTITY - 1
+    while after is not None and after < record.ids.stop:
+        page = await client.entities(limit=1000, after=after)
+        found.update(entity.id for entity in page.entities if entity.id in record.ids)
+        after = page.next
+    return found
+
+
 async def check(port: int, record: AreaRecord) -> None:
     """Compares the acknowledged spawns with the state, and the replicas with each other."""
-    present: set[int] = set()
-    after = FIRST_ENTITY - 1
     async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
-        while True:
-            page = await client.entities(limit=1000, after=after)
-            present.update(entity.id for entity in page.entities)
-            if page.next is None:
-                break
-            after = page.next
-    record.missing = len(record.acknowledged - present)
+        found = await present(client, record)
+    record.missing = len(record.acknowledged - found)
     digests = []
     for replica in (await area(port, record.area))["replicas"]:
         async with AreaClient([replica["url"]], area=record.area, deadline=DEADLINE_SECONDS) as client:
@@ -137,11 +146,14 @@ async def check(port: int, record: AreaRecord) -> None:
 
 
 async def clean_up(record: AreaRecord) -> None:
-    """Removes the entities of this run from an area."""
-    entities = sorted(record.acknowledged)
-    async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
-        for first in range(0, len(entities), 1000):
-            await client.send([Command(new_id(), "despawn", entity) for entity in entities[first : first + 1000]])
+    """Removes the entities of this run from an area, also those whose spawn was not acknowledged."""
+    try:
+        async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
+            found = sorted(await present(client, record))
+            for first in range(0, len(found), 1000):
+                await client.send([Command(new_id(), "despawn", entity) for entity in found[first : first + 1000]])
+    except ClientError as error:
+        print(f"{record.area}: up to {record.spawned} entities of this run stay in the area, because {error}")
 
 
 async def run(port: int, kills: int, rate: float) -> bool:
@@ -149,7 +161,21 @@ async def run(port: int, kills: int, rate: float) -> bool:
     seen = world(port)
     # Any process may have any area later: the client gets the URLs of all, and the name of the area that it wants.
     urls = [r["url"] for a in seen["areas"] for r in a["replicas"]] + [spare["url"] for spare in seen["spares"]]
-    records = [AreaRecord(a["area"], urls) for a in seen["areas"]]
+    count = len(seen["areas"])  # an entity is in one area at a time, so the areas take turns with the ids
+    ids = [range(FIRST_ENTITY + number, FIRST_ENTITY + MOST_ENTITIES, count) for number in range(count)]
+    records = [AreaRecord(a["area"], urls, own) for a, own in zip(seen["areas"], ids, strict=True)]
+    try:
+        await attack(port, records, kills, rate)
+        for record in records:
+            await check(port, record)
+    finally:
+        for record in records:
+            await clean_up(record)
+    return show(records)
+
+
+async def attack(port: int, records: list[AreaRecord], kills: int, rate: float) -> None:
+    """Kills the active of every area, one after the other, while clients spawn and observe."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for record in records:
@@ -171,10 +197,6 @@ async def run(port: int, kills: int, rate: float) -> bool:
             )
         await asyncio.sleep(1.0)
         stop.set()
-    for record in records:
-        await check(port, record)
-        await clean_up(record)
-    return show(records)
 
 
 def show(records: list[AreaRecord]) -> bool:
@@ -218,6 +240,8 @@ def main(port: int, kills: int, rate: float) -> None:
     """
     try:
         sys.exit(0 if asyncio.run(run(port, kills, rate)) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except urllib.error.URLError as error:
         raise click.ClickException(
             f"no world answers at port {port}: start one with `make up` ({error.reason})"

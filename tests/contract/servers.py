@@ -153,7 +153,11 @@ def simulators() -> dict[str, Callable[[], Case]]:
 
 def others() -> dict[str, Callable[[], Case]]:
     """Returns the servers that are no simulators, but for that of a local world."""
-    common = [Ask("GET", "/livez"), Ask("GET", "/readyz"), Ask("GET", "/metrics"), Ask("GET", "/nothing")]
+    foreign = [
+        Ask("GET", "/livez", "another host name on loopback", {"Host": "evil.example"}),
+        Ask("GET", "/livez", "a page of another origin", {"Origin": "http://evil.example"}),
+    ]
+    common = [Ask("GET", "/livez"), Ask("GET", "/readyz"), Ask("GET", "/metrics"), Ask("GET", "/nothing"), *foreign]
     order = {"area": "north"}
     return {
         "witness": lambda: Case(
@@ -177,7 +181,7 @@ def others() -> dict[str, Callable[[], Case]]:
             ],
         ),
         "verdict": lambda: Case(
-            product.verdict_service(), [Ask("GET", "/verdict"), Ask("GET", "/livez"), Ask("POST", "/verdict")]
+            product.verdict_service(), [Ask("GET", "/verdict"), Ask("GET", "/livez"), Ask("POST", "/verdict"), *foreign]
         ),
     }  # fmt: skip
 

@@ -71,3 +71,17 @@ def test_replication_reads_no_clock_and_sleeps_by_no_clock_that_can_be_shifted()
         and (node.value.id, node.attr) in {("time", "sleep"), ("time", "monotonic"), ("asyncio", "run")}
     ]
     assert not found, f"use pairsim.replication.clock and pairsim.replication.waiting there: {found}"
+
+
+def test_every_server_checks_hosts_and_origins() -> None:
+    """`serve_app` adds the check, so no other module may open an HTTP server."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules(*PRODUCT)
+        if path != ROOT / "pairsim/server/http/listener.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr
+        in {"AppRunner", "ServerRunner", "TCPSite", "SockSite", "UnixSite", "run_app", "start_http_server"}
+    ]
+    assert not found, f"serve with pairsim.server.http.listener.serve_app there: {found}"

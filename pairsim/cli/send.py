@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -103,7 +105,7 @@ def send(
             asyncio.run(run_load(area, found, rate, count or max(1, round(rate * seconds))))
         else:
             numbered = [(0, command)] if command is not None else read_commands(path)
-            asyncio.run(_send(area, found, numbered))
+            asyncio.run(_send(area, found, numbered, lambda: "" if urls else _area_state(address, area)))
     except (ClientError, CommandError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -117,12 +119,21 @@ def _process_urls(world: WorldStatus, area: str) -> list[str]:
     if found is None:
         raise click.ClickException(unknown_area_message(area, (a.area for a in world.areas)))
     if not found.replicas:
-        raise click.ClickException(f"{area} has no replica that can be reached at the moment: try again")
+        reason = found.missing or "no replica can be reached"
+        raise click.ClickException(f"{area} takes no commands at the moment: {reason}; try again")
     others = [r.url for a in world.areas if a is not found for r in a.replicas] + [s.url for s in world.spares]
     return [r.url for r in found.replicas] + others
 
 
-async def _send(area: str, urls: list[str], numbered: list[tuple[int, Command]]) -> None:
+def _area_state(address: WorldAddress, area: str) -> str:
+    """Returns what the world says about an area that took no commands; empty if it says nothing."""
+    with contextlib.suppress(click.ClickException):
+        found = next((a for a in fetch_world(address).areas if a.area == area), None)
+        return found.missing if found is not None else ""
+    return ""
+
+
+async def _send(area: str, urls: list[str], numbered: list[tuple[int, Command]], area_state: Callable[[], str]) -> None:
     """Sends batch after batch and prints the outcomes, also of the batches before one that fails."""
     outcome = SendOutcome()
     async with AreaClient(urls, area=area) as client:
@@ -132,7 +143,11 @@ async def _send(area: str, urls: list[str], numbered: list[tuple[int, Command]])
                 outcome.add(await client.send([command for _number, command in batch]))
             except (ClientError, CommandError) as error:
                 outcome.end()
-                raise click.ClickException(_error_message(error, batch, first, len(numbered))) from error
+                sentence = _error_message(error, batch, first, len(numbered))
+                state = area_state() if isinstance(error, Unavailable) else ""
+                if state and state not in sentence:
+                    sentence += f"\n{area}: {state}"
+                raise click.ClickException(sentence) from error
     outcome.end()
     if outcome.counts["rejected"]:
         raise SystemExit(1)

@@ -162,7 +162,7 @@ def _rows(world: WorldStatus) -> Iterator[_Row]:
             name = area.area if place == 0 else ""
             yield _row(name, r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.outside, r.pid or "-", r.url)
         if not area.replicas:
-            yield _row(area.area, "-", "not reachable", *[""] * 7)
+            yield _row(area.area, "-", "none", *[""] * 7)
         state = Text("  redundant") if area.redundant else Text("  ").append("NOT redundant", style="bold")
         witness = area.witness
         yield _row(state, "witness", witness.name, *[""] * 5, witness.pid or "-", witness.url, ends_section=True)

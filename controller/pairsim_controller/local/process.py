@@ -21,7 +21,7 @@ from pairsim.wording import duration
 from pairsim_controller.local.restart_backoff import FIRST_DELAY_SECONDS, RestartBackoff
 from pairsim_controller.plan.view import Kind
 
-_TAIL_BYTES, _MAX_SHOWN_CHARACTERS = 4096, 300
+_TAIL_BYTES, _MAX_SHOWN_CHARACTERS = 4096, 800
 _LOG = "log"
 
 
@@ -72,6 +72,7 @@ class LocalProcess:
         peer: Its address for peers, HOST:PORT.
         url: The URL of its HTTP API.
         restarts: How often it was started again; -1 before the first start.
+        failure: How it ended the last time, if it ended by itself; else empty.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class LocalProcess:
         self.log = BoundedLog(self.folder / _LOG)
         self.peer, self.url = format_address(host, spec.peer_port), http_url(host, spec.http_port)
         self.restarts = -1
+        self.failure = ""
         self._termination: Termination | None = None
         self._backoff = RestartBackoff()
         self._wanted = asyncio.Event()
@@ -111,6 +113,12 @@ class LocalProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
+        self._began = 0.0
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the process was started; 0 while it does not run."""
+        return time.monotonic() - self._began if self.pid is not None else 0.0
 
     @property
     def pid(self) -> int | None:
@@ -177,7 +185,7 @@ class LocalProcess:
 
     async def _keep_running(self) -> None:
         while not self._stopping:
-            began = time.monotonic()
+            began = self._began = time.monotonic()
             try:
                 self._process = await self._spawn()
             except OSError as error:  # no memory or a full disk: the next attempt may succeed
@@ -190,6 +198,7 @@ class LocalProcess:
             termination, self._termination = self._termination, None
             if self._stopping:
                 return
+            self.failure = reason if termination is None else ""
             if termination is None:
                 seconds, message = self._backoff.on_end(reason, time.monotonic() - began)
             else:

@@ -21,6 +21,7 @@ from pairsim_controller.local.adapters import (
 )
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.local.process_pool import ProcessPool
+from pairsim_controller.local.restart_backoff import HEALTHY_SECONDS
 from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
 from pairsim_controller.plan.view import Label, ObservedProcess, Report
@@ -54,6 +55,7 @@ class LocalWorld:
         self.watchers = StatusWatchers()
         self._folder = folder
         self._due: set[str] = set()
+        self._heard: dict[str, int] = {}
         self._all_due_at = 0.0
         self._index = index = FleetIndex(self._on_area_change)
         self._records = records = LocalRecordStore(folder, index, history)
@@ -137,13 +139,27 @@ class LocalWorld:
     def _observe_processes(self, now: float) -> None:
         for name, process in self.pool.processes.items():
             kind, alive = process.spec.kind, process.pid is not None
-            starts = process.restarts
+            starts, note = process.restarts, self.note(name)
             self._index.set_process(
-                ObservedProcess(name=name, kind=kind, peer=process.peer, url=process.url, alive=alive, starts=starts)
+                ObservedProcess(
+                    name=name, kind=kind, peer=process.peer, url=process.url, alive=alive, starts=starts, note=note
+                )
             )
             watcher = self.watchers.get(name)
             if watcher is not None:
                 self._index.on_status(name, watcher.status, now - watcher.silent_seconds)
+
+    def note(self, name: str) -> str:
+        """Returns a predicate about a process that starts or has ended lately; empty for any other process."""
+        process, watcher = self.pool.processes.get(name), self.watchers.get(name)
+        if process is None or watcher is None:
+            return ""
+        if watcher.status is not None and process.pid is not None:
+            self._heard[name] = process.restarts
+        starting = process.pid is not None and self._heard.get(name) != process.restarts
+        if process.failure and (starting or process.uptime < HEALTHY_SECONDS):
+            return process.failure
+        return "is starting" if starting else ""
 
     def _on_area_change(self, area: str) -> None:
         self._due.add(area)

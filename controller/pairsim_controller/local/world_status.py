@@ -34,4 +34,5 @@ def _area(world: LocalWorld, spec: AreaSpec, observed: Mapping[str, ObservedStat
         for member in members
         if (process := world.pool.processes.get(name := member.replica)) is not None
     }
-    return area_status_view(spec, recorded, observed, endpoints)
+    notes = {name: note for member in members if (note := world.note(name := member.replica))}
+    return area_status_view(spec, recorded, observed, endpoints, notes)

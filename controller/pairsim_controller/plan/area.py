@@ -101,6 +101,7 @@ class _Decision:
         elif leaving := self._facts.leaving(current):
             yield from self._replace_leaving(current, leaving[0])
         yield from self._release_strays(current, recorded)
+        yield from self._report_simulators(current, recorded)
         active = self._facts.active(current)
         if active is not None and (message := slow_message(current.spec, active)):
             yield Report(area, message, reason="Slow")
@@ -114,6 +115,11 @@ class _Decision:
         """
         for name, assignment in self._facts.misaddressed(recorded):
             yield ResendAssignment(assignment, (name,))
+
+    def _report_simulators(self, *assignments: Assignment) -> Iterator[Action]:
+        """Reports members that the code of a simulator keeps from their work."""
+        for name, state in self._facts.kept_from_work(*assignments):
+            yield Report(assignments[0].spec.area, f"{name} {state.predicate}", reason=state.phase.value.title())
 
     # --- creation
 
@@ -155,6 +161,7 @@ class _Decision:
                 yield Report(area, f"{leaving[0]} leaves before the area has begun: it is replaced when it is gone")
             elif blank:
                 yield ResendAssignment(current, blank)
+            yield from self._report_simulators(current)
         elif holders := self._facts.holders(area):
             yield from (Release(name, area) for name in holders)
         else:

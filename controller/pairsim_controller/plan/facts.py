@@ -11,7 +11,7 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member, unreachable_member
-from pairsim.model.status import ReplicaStatus, Role, WitnessGroup
+from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, SimulatorState, WitnessGroup
 from pairsim_controller.plan.view import ObservedProcess, View
 
 LOST_AFTER_SECONDS = 10.0
@@ -187,6 +187,17 @@ class Facts:
             for group in (process.replica,) if process.replica is not None else groups:
                 if group.area == area:
                     yield name, group
+
+    def kept_from_work(self, *assignments: Assignment) -> list[tuple[str, SimulatorState]]:
+        """Returns the members whose simulator compiles, or does not return from a call, by name; never the active."""
+        area = assignments[0].spec.area
+        names = sorted({m.replica for assignment in assignments for m in assignment.members()})
+        replicas = ((n, p.replica) for n in names if (p := self._view.processes.get(n)) is not None)
+        return [
+            (name, status.simulator) for name, status in replicas
+            if status is not None and status.simulator is not None and status.simulator.area == area
+            and status.role is not Role.ACTIVE and status.simulator.phase is not SimulatorPhase.REFUSED
+        ]  # fmt: skip
 
     def holders(self, area: str) -> list[str]:
         """Returns the processes that hold the area, whether they are members or not."""

@@ -9,6 +9,7 @@ later generation that is being prepared does not count yet.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -17,6 +18,9 @@ from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 
 Statuses = Mapping[str, ReplicaStatus | WitnessStatus]
 """The statuses of the processes that can be reached, by name."""
+
+
+_UNREACHABLE = "cannot be reached"
 
 
 class RedundancyGap(msgspec.Struct, frozen=True):
@@ -37,37 +41,49 @@ def active_of(area: str, statuses: Iterable[ReplicaStatus | WitnessStatus]) -> R
     return max((s for s in replicas if s.role is Role.ACTIVE), key=lambda s: s.term, default=None)
 
 
-def redundancy_gap(area: str, statuses: Statuses, recorded: Assignment | None = None) -> RedundancyGap | None:
+def redundancy_gap(
+    area: str, statuses: Statuses, recorded: Assignment | None = None, notes: Mapping[str, str] = MappingProxyType({})
+) -> RedundancyGap | None:
     """Returns the reason why an area is not redundant; None if it is redundant.
 
     Args:
         area: The name of the area.
         statuses: The statuses of the processes that can be reached.
         recorded: The newest assignment that was decided, which may replace a member that is lost.
+        notes: What the backend knows about members that start or have ended lately, by name.
     """
     active = active_of(area, statuses.values())
     if active is None:
-        return RedundancyGap("NoActive", _without_active(area, statuses))
+        return RedundancyGap("NoActive", _without_active(area, statuses, notes))
     if active.simulator is not None:
         return RedundancyGap("SimulatorStuck", f"{active.replica} {active.simulator.predicate}")
     *pair, third = active.members
     peer, witness = next((name for name in pair if name != active.replica), ""), statuses.get(third)
     if not isinstance(witness, WitnessStatus):
-        return RedundancyGap("NoWitness", f"{third}, its witness, cannot be reached")
+        return RedundancyGap("NoWitness", f"{third}, its witness, {notes.get(third, _UNREACHABLE)}")
     joined = next((g for g in witness.areas if (g.area, g.generation) == (area, active.generation)), None)
     if joined is None:
         return RedundancyGap("NoWitness", f"{third}, its witness, has not joined yet")
     if not joined.votes:
         return RedundancyGap("NoWitness", f"{third}, its witness, is new and does not vote yet")
     if not active.peer_in_sync:
-        return RedundancyGap("PassiveNotInSync", _passive_message(active, peer, statuses, recorded))
+        return RedundancyGap("PassiveNotInSync", _passive_message(active, peer, statuses, recorded, notes))
     return None
 
 
-def replica_message(name: str, status: ReplicaStatus | WitnessStatus | None, active: ReplicaStatus) -> str:
-    """Returns why a replica of the pair does not count yet; empty if it reports that it is the passive."""
+def replica_message(
+    name: str, status: ReplicaStatus | WitnessStatus | None, active: ReplicaStatus, note: str = ""
+) -> str:
+    """Returns why a replica of the pair does not count yet; empty if it reports that it is the passive.
+
+    Args:
+        name: The name of the replica.
+        status: Its status; None if it cannot be reached.
+        active: The status of the active.
+        note: What the backend knows about it.
+    """
     if status is None:
-        return f"{name} cannot be reached"
+        return f"{name} {note or _UNREACHABLE}"
     if isinstance(status, ReplicaStatus) and status.simulator is not None and status.simulator.area == active.area:
         return f"{name} {status.simulator.predicate}"
     if not isinstance(status, ReplicaStatus) or status.area != active.area:
@@ -77,11 +93,11 @@ def replica_message(name: str, status: ReplicaStatus | WitnessStatus | None, act
     return f"{name} is {status.role}{_because(status)}" if status.role is Role.JOINING else ""
 
 
-def _without_active(area: str, statuses: Statuses) -> str:
+def _without_active(area: str, statuses: Statuses, notes: Mapping[str, str]) -> str:
     replicas = [s for _name, s in sorted(statuses.items()) if isinstance(s, ReplicaStatus)]
-    if reasons := [
-        f"{s.replica} {s.simulator.predicate}" for s in replicas if s.simulator and s.simulator.area == area
-    ]:
+    reasons = [f"{' and '.join(names)} {note}" for note, names in _names_by_note(statuses, notes).items()]
+    reasons += [f"{s.replica} {s.simulator.predicate}" for s in replicas if s.simulator and s.simulator.area == area]
+    if reasons:
         return "; ".join(reasons)
     found = [s for s in replicas if s.area == area]
     if not found:
@@ -90,11 +106,22 @@ def _without_active(area: str, statuses: Statuses) -> str:
     return f"{first.replica} is {first.role}{_because(first)}, and no replica is active"
 
 
+def _names_by_note(statuses: Statuses, notes: Mapping[str, str]) -> dict[str, list[str]]:
+    """Returns the replicas that the backend knows something about: both often end in the same way."""
+    found: dict[str, list[str]] = {}
+    for name, note in sorted(notes.items()):
+        if not isinstance(statuses.get(name), WitnessStatus):
+            found.setdefault(note, []).append(name)
+    return found
+
+
 def _because(status: ReplicaStatus) -> str:
     return f" ({status.problem})" if status.problem else ""
 
 
-def _passive_message(active: ReplicaStatus, peer: str, statuses: Statuses, recorded: Assignment | None) -> str:
+def _passive_message(
+    active: ReplicaStatus, peer: str, statuses: Statuses, recorded: Assignment | None, notes: Mapping[str, str]
+) -> str:
     """Returns what the pair lacks.
 
     The generation in force may still name a replica that is lost; the recorded one names the replica that takes its
@@ -103,7 +130,7 @@ def _passive_message(active: ReplicaStatus, peer: str, statuses: Statuses, recor
     newcomer = _newcomer(active, peer, recorded)
     name = newcomer or peer
     status = statuses.get(name)
-    message = replica_message(name, status, active)
+    message = replica_message(name, status, active, notes.get(name, ""))
     if not message:
         message = f"{name} is not in sync{_because(status) if isinstance(status, ReplicaStatus) else ''}"
     return f"{message}; it takes the place of {peer}" if newcomer else message

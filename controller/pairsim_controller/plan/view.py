@@ -39,6 +39,8 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
         status: The last status that the process sent; None while the process cannot be reached. The status of a witness
             holds only the area of the view.
         silent_seconds: Seconds since the last status; 0 while the process can be reached.
+        note: What the backend knows about a process that starts or has ended lately, to follow its name: "is starting",
+            "ended with exit code 70 (...)"; empty if it knows nothing of interest.
         restarted: Whether the process that sent the last status has ended, and the one that was started in its place
             has not been heard yet.
     """
@@ -53,6 +55,7 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
     starts: int = 0
     status: ReplicaStatus | WitnessStatus | None = None
     silent_seconds: float = 0.0
+    note: str = ""
     restarted: bool = False
 
     @property
@@ -137,6 +140,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         """The names of the processes that cannot answer requests yet."""
         seen = (*self.processes.values(), *self.spares, *self.witnesses)
         return frozenset(process.name for process in seen if process.busy_starting)
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What the backend knows about members that start or have ended lately, by name."""
+        members = self.recorded.members() if self.recorded is not None else ()
+        return {m.replica: p.note for m in members if (p := self.processes.get(m.replica)) is not None and p.note}
 
     def with_record(self, recorded: Assignment | None) -> View:
         """Returns this view with another recorded assignment and the processes that it brings in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -37,7 +38,7 @@ def status_of_view(view: View, now: float) -> AreaStatusView | None:
         return None
     observed = {name: ObservedStatus(p.status, now - p.silent_seconds) for name, p in view.processes.items() if p.alive}
     endpoints = {name: Endpoint(process.url, None) for name, process in view.processes.items()}
-    return area_status_view(view.spec, view.recorded, observed, endpoints)
+    return area_status_view(view.spec, view.recorded, observed, endpoints, view.notes)
 
 
 class ObservedStatus(NamedTuple):
@@ -66,8 +67,12 @@ def area_status_view(
     recorded: Assignment | None,
     observed: Mapping[str, ObservedStatus],
     endpoints: Mapping[str, Endpoint],
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> AreaStatusView:
-    """Returns the status of one area, from the statuses and endpoints of its members and other processes, by name."""
+    """Returns the status of one area, from the statuses and endpoints of its members and other processes, by name.
+
+    `notes` are what the backend knows about members that start or have ended lately.
+    """
     unknown = Endpoint("", None)
     members = recorded.replicas if recorded else ()
     statuses = {
@@ -94,11 +99,11 @@ def area_status_view(
     ]
     witness = recorded.witness.replica if recorded else ""
     reached = {name: one.status for name, one in observed.items() if one.status is not None}
-    active, gap = active_of(spec.area, reached.values()), redundancy_gap(spec.area, reached, recorded)
+    active, gap = active_of(spec.area, reached.values()), redundancy_gap(spec.area, reached, recorded, notes)
     missing = gap.message if gap is not None else ""
     if active is not None and gap is None:
         # The active may know more about its passive than the passive has reported.
-        unseen = (replica_message(m.replica, reached.get(m.replica), active) for m in members)
+        unseen = (replica_message(n, reached.get(n), active, notes.get(n, "")) for n in (m.replica for m in members))
         missing = next(filter(None, unseen), "")
     return AreaStatusView(
         area=spec.area,

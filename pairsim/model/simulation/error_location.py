@@ -8,7 +8,8 @@ from collections.abc import Collection
 
 from pairsim.model.simulation.foreign_text import error_text
 
-_MAX_ERROR_CHARACTERS = 1000
+_MAX_ERROR_CHARACTERS = 250
+"""The location follows the error, and readers of the whole sentence cut its end off."""
 
 
 def class_file(kind: type) -> str:

@@ -29,9 +29,10 @@ def exit_process(what: str, error: BaseException, own: Collection[str] = (), dur
         with contextlib.suppress(Exception):  # a simulator may have put anything in its place
             sys.stdout.flush()
         log.critical("process failed: its peers go on without it", reason=what, error=error_text(error))
+        described = error_with_location(error, own)
         traceback.print_exception(error, file=STDERR)
         STDERR.write(
-            f"{what}: {error_with_location(error, own)}{during and f' in {during}'}\n"
+            f"{what}{f' {described} in {during}' if during else f': {described}'}\n"
         )  # the last line is what the keeper of the process reports
         STDERR.flush()
     finally:

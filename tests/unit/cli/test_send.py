@@ -13,7 +13,7 @@ import pytest
 from pairsim.cli import command_parser, load
 from pairsim.client.client import AreaClient, Session
 from pairsim.client.errors import Overloaded, Unavailable
-from pairsim.model.commands import Command, CommandError
+from pairsim.model.commands import Command, CommandError, Result
 from pairsim.model.status import Role
 from pairsim_controller.local.world_status import world_status
 from tests.unit.cli.local_world import Running, pairsim, running
@@ -150,7 +150,24 @@ def test_an_area_without_replicas_is_reported(tmp_path: Path) -> None:
         )
         result = world.run("send", "north", "despawn", "1")
         assert result.exit_code == 1
-        assert "north has no replica that can be reached at the moment: try again" in result.stderr
+        assert "north takes no commands at the moment: no replica can be reached; try again" in result.stderr
+
+
+def test_a_batch_that_was_not_committed_is_explained_by_the_state_of_the_area(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_client: AreaClient, _commands: list[Command]) -> list[Result]:
+        raise Unavailable("not committed")
+
+    monkeypatch.setattr(AreaClient, "send", fail)
+    with running(tmp_path) as world:
+        world.do(
+            lambda: [r.become(Role.PASSIVE) for r in world.made.replicas.values()],
+            lambda: world.made.world.find_replica("north", "active") is None,
+        )
+        result = world.run("send", "north", "despawn", "1")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: not committed\nnorth: a is passive, and no replica is active\n"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class FakeLocalProcess:
         self.url, self.peer = f"http://127.0.0.1:{number}", f"127.0.0.1:{1 + len(name)}"
         self.pid: int | None = number
         self.killed: list[int] = []
-        self.restarts = 0
+        self.restarts, self.failure, self.uptime = 0, "", 60.0
         self.network: Path | None = None
         self.folder = Path("/nowhere") / name
         self.endings: list[Termination] = []

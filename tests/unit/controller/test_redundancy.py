@@ -148,3 +148,28 @@ def test_time_that_stands_still_has_the_stuck_call_as_its_reason() -> None:
     assert slow_message(spec, active) == (
         "time stands still: sim-1 has been stuck for 4 s in tick 812, with command 9f (push of entity 7)"
     )
+
+
+NOTES = {"sim-1": "ended with exit code 70 (step raised)", "sim-2": "is starting", "witness-1": "is starting"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "notes", "sentence"),
+    [
+        ([WITNESS], NOTES, "sim-1 ended with exit code 70 (step raised); sim-2 is starting"),
+        ([WITNESS], dict.fromkeys(NOTES, "ended"), "sim-1 and sim-2 ended"),
+        (
+            [replica("sim-1", PAIR, Role.JOINING), WITNESS],
+            NOTES,
+            "sim-1 ended with exit code 70 (step raised); sim-2 is starting",
+        ),
+        ([ALONE, WITNESS], NOTES, "sim-2 is starting"),
+        ([ALONE], NOTES, "witness-1, its witness, is starting"),
+    ],
+)
+def test_what_the_backend_knows_about_a_member_is_the_reason(
+    statuses: list[Status], notes: dict[str, str], sentence: str
+) -> None:
+    gap = redundancy_gap("west", {s.replica: s for s in statuses}, PAIR, notes)
+    assert gap is not None
+    assert gap.message == sentence

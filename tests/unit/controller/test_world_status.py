@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 from hypothesis import given
@@ -10,10 +12,16 @@ from hypothesis import strategies as st
 
 from pairsim.model.status import Role
 from pairsim.model.world_status import WorldStatus
+from pairsim_controller.local.data_folder import DataFolder
+from pairsim_controller.local.process_pool import ProcessPool
+from pairsim_controller.local.status_watchers import StatusWatchers
+from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.local.world_status import world_status
+from pairsim_controller.plan.view import Kind
 from pairsim_controller.reconcile.world_status import MemberStatus, ObservedStatus, area_status_view, lag_ticks
+from pairsim_controller.story.history import History
 from tests.unit.controller.builders import assignment, replica, witness
-from tests.unit.controller.local_worlds import group, local_world, until
+from tests.unit.controller.local_worlds import FakeLocalProcess, group, local_world, until
 
 RATE = 20.0
 PAIR = assignment("sim-1", "sim-2", "witness-1")
@@ -124,3 +132,27 @@ async def test_the_status_contains_an_area_without_members(tmp_path: Path) -> No
     async with local_world(tmp_path, working=False) as made:
         area = world_status(made.world).areas[0]
         assert (area.redundant, area.replicas, area.generation, area.witness.pid) == (False, [], 0, None)
+
+
+def test_a_member_that_starts_or_has_failed_is_not_only_out_of_reach(tmp_path: Path) -> None:
+    process, watcher = FakeLocalProcess("b", Kind.SIMULATOR, 7), SimpleNamespace(status=PASSIVE)
+    world = LocalWorld(
+        (), cast("ProcessPool", SimpleNamespace(processes={"b": process})), DataFolder(tmp_path), History()
+    )
+    world.watchers = cast("StatusWatchers", {"b": watcher})
+    assert world.note("b") == world.note("nobody") == ""
+    process.pid, process.uptime, watcher.status = None, 0.0, None
+    process.failure = "ended with exit code 70 (step raised)"
+    assert world.note("b") == process.failure
+    process.pid, process.restarts, process.uptime = 8, 1, 60.0
+    assert world.note("b") == process.failure, "it has not answered since its start, however long that takes"
+    watcher.status, process.uptime = PASSIVE, 0.5
+    assert world.note("b") == process.failure, "it has not worked for long since then"
+    process.uptime = 60.0
+    assert world.note("b") == ""
+    process.restarts, process.failure, watcher.status = 2, "", None
+    assert world.note("b") == "is starting"
+    watcher.status = PASSIVE
+    assert world.note("b") == ""
+    watcher.status = None
+    assert world.note("b") == "", "it has answered, and does so no more"

@@ -110,7 +110,7 @@ def _ready(view: View, active: ReplicaStatus | None, warnings: Sequence[Report])
 
 
 def _redundant(view: View, warnings: Sequence[Report]) -> Verdict:
-    gap = redundancy_gap(view.area, view.statuses, view.recorded)
+    gap = redundancy_gap(view.area, view.statuses, view.recorded, view.notes)
     blocked = next((report.blocked for report in warnings if report.blocked), "")
     if gap and blocked:
         return False, "PoolBlocked", f"{gap.message}; {blocked}"

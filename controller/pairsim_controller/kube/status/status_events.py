@@ -50,12 +50,16 @@ def event_of(entry: HistoryEntry) -> AreaEvent | None:
     return AreaEvent(reason, entry.sentence + took, warning=warning)
 
 
+_CONDITIONS = frozenset({"Waiting", "Slow", "Compiling", "Stuck", "Paused"})
+"""The reasons of the condition `Degraded` that are events."""
+
+
 def events_between(before: AreaStatus, after: AreaStatus) -> Iterator[AreaEvent]:
     """Yields the events that lead from one status to the next."""
     if after.backup and after.backup != before.backup:
         yield AreaEvent("BackedUp", f"its last state is kept in {after.backup}")
     old, new = before.condition("Degraded"), after.condition("Degraded")
-    if new is not None and new.reason in {"Waiting", "Slow", "Paused"} and not _is_same(old, new):
+    if new is not None and new.reason in _CONDITIONS and not _is_same(old, new):
         yield AreaEvent(new.reason, new.message, warning=new.reason != "Paused")
     if old is not None and old.reason == "Paused" and new is not None and new.reason != "Paused":
         yield AreaEvent("Resumed", "it is no longer paused")

@@ -14,7 +14,7 @@ def step():
 try:
     step()
 except AssertionError as error:
-    exit_process("the replica thread failed", error, during="tick 812, with command 9f (push of entity 7)")
+    exit_process("the simulator walker:Walker raised", error, during="tick 812, with command 9f (push of entity 7)")
 """
 
 
@@ -28,7 +28,7 @@ def test_the_last_line_names_the_error_and_its_place() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 70
     assert done.stderr.splitlines()[-1] == (
-        "the replica thread failed: AssertionError: a long story at <string>:5"
+        "the simulator walker:Walker raised AssertionError: a long story at <string>:5"
         " in tick 812, with command 9f (push of entity 7)"
     )
     assert "Traceback (most recent call last)" in done.stderr, "the traceback stands above the last line"

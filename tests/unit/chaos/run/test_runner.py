@@ -46,6 +46,16 @@ class FakeTarget:
             raise WorldError(self.reasons[step])
 
 
+class FaultProbe:
+    """A probe that counts faults."""
+
+    def __init__(self) -> None:
+        self.faults = 0
+
+    def on_fault(self) -> None:
+        self.faults += 1
+
+
 async def inject(target: FakeTarget, log: Callable[[str], None] = lambda _sentence: None) -> tuple[str, ...]:
     runner = Runner(cast("Target", target), timing=RunTiming(), log=log)
     target.injecting = lambda: runner.injecting
@@ -53,6 +63,14 @@ async def inject(target: FakeTarget, log: Callable[[str], None] = lambda _senten
         return await runner._inject(KILL, "kill")
     finally:
         assert not runner.injecting
+
+
+async def test_the_probe_knows_when_the_fault_was_injected() -> None:
+    runner = Runner(cast("Target", FakeTarget()), timing=RunTiming(), log=lambda _sentence: None)
+    target, probe = cast("FakeTarget", runner._target), FaultProbe()
+    target.injecting, runner._probe = lambda: probe.faults == 1, cast("Probe", probe)
+    await runner._inject(KILL, "kill")
+    assert probe.faults == 1
 
 
 async def test_a_fault_is_awaited_and_removed() -> None:

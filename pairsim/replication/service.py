@@ -44,6 +44,10 @@ class InboxFullError(ReplicaError):
     """The batch does not fit into the inbox, because too many commands wait for a tick; try again later."""
 
 
+class MemoryFullError(InboxFullError):
+    """The replica has no memory for more entities; it has when entities are despawned."""
+
+
 class BatchTooLargeError(ReplicaError):
     """The batch does not fit into the record of one tick; send it in parts."""
 
@@ -64,7 +68,10 @@ class RefusedError(ReplicaError):
 
 
 class SimulatorError(RefusedError):
-    """The area's simulator cannot be found, or it raised before the replica voted; the text says which and where."""
+    """The simulator cannot simulate the area here; the text says why.
+
+    It cannot be found, raised before the replica voted, does not fit the stored state, or lacks memory.
+    """
 
 
 class Committed(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
@@ -22,11 +22,12 @@ from pairsim.server.http.listener import serve_app
 from pairsim.server.http.origins import AccessRules, parse_origin
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
 from pairsim.system.listening import listen
+from pairsim.system.memory import read_memory
 from pairsim.system.output import print_line, use_reliable_output
 from pairsim.system.port_users import port_user
 from pairsim.wording import counted
 from pairsim_controller.cli.progress import ReadinessReporter
-from pairsim_controller.cli.world_file import area_schema, read_world
+from pairsim_controller.cli.world_file import area_schema, memory_error, read_world
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.data_folder import DataFolder, FolderError
 from pairsim_controller.local.netns import NetworkError, NetworkNamespaces
@@ -104,9 +105,12 @@ def up(
     try:
         if not data.exists():  # an existing folder is locked first: another `up` on it is the more likely reason
             _check_address(host, port)
+            _check_memory(areas)
         folder = DataFolder(data)
         folder.check(areas, release=release)
-        for assignment in folder.assignments().values():
+        recorded = folder.assignments()
+        _check_memory(spec for spec in areas if spec.area not in recorded)
+        for assignment in recorded.values():
             if (schema := area_schema(assignment.spec)) is not None:
                 folder.check_schema(assignment.spec, schema)
         with contextlib.ExitStack() as stack:
@@ -123,6 +127,13 @@ def up(
 def _check_address(host: str, port: int) -> None:
     """Raises OSError if a server cannot listen there: a mistyped address must not leave a data folder behind."""
     listen(host, port, backlog=1).close()
+
+
+def _check_memory(areas: Iterable[AreaSpec]) -> None:
+    """Refuses new areas whose states cannot fit into the memory of this machine. Raises ClickException."""
+    memory = read_memory()
+    if memory is not None and (reason := memory_error(areas, memory.limit)):
+        raise click.ClickException(reason)
 
 
 def _os_error_message(error: OSError, host: str, port: int) -> str:

@@ -5,6 +5,7 @@ What defines an area cannot change once its pair runs, so a mistake has to be re
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from pairsim.model.documents.world import MAX_BYTES, DocumentError, load_world
 from pairsim.model.simulation.error_location import error_with_location, source_files
 from pairsim.model.simulation.foreign_text import foreign_text
 from pairsim.model.simulation.simulator import ParameterError, SimulatorNotFoundError, load_simulator
+from pairsim.model.state.memory_need import row_bytes, state_bytes, world_refusal
 from pairsim.model.state.schema import Schema
 from pairsim.system.module_search import search_current_folder_last
 
@@ -48,6 +50,13 @@ def area_schema(spec: AreaSpec) -> Schema | None:
         return load_simulator(spec.simulator)(spec).components
     except (Exception, SystemExit):  # noqa: BLE001 - a simulator is foreign code
         return None
+
+
+def memory_error(areas: Iterable[AreaSpec], limit: int) -> str:
+    """Returns why new areas cannot fit into `limit` bytes of memory; empty if they can."""
+    schemas = ((spec, area_schema(spec)) for spec in areas if spec.entities)
+    needs = {spec.area: state_bytes(spec.entities, row_bytes(schema)) for spec, schema in schemas if schema is not None}
+    return world_refusal(needs, limit)
 
 
 def _simulator_error(spec: AreaSpec) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from pairsim.addresses import format_address, http_url
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
 from pairsim.system.bounded_log import BoundedLog
+from pairsim.system.memory import oom_kills
 from pairsim.system.parent_death import request_signal_on_parent_death
 from pairsim.wording import duration
 from pairsim_controller.local.restart_backoff import FIRST_DELAY_SECONDS, RestartBackoff
@@ -187,6 +188,7 @@ class LocalProcess:
         while not self._stopping:
             began = self._began = time.monotonic()
             try:
+                kills = oom_kills()
                 self._process = await self._spawn()
             except OSError as error:  # no memory or a full disk: the next attempt may succeed
                 reason = f"could not be started: {error.strerror}"
@@ -194,6 +196,8 @@ class LocalProcess:
                 self.restarts += 1
                 self._on_change()
                 reason = _reason(await self._process.wait(), self.log)
+                if self._process.returncode == -signal.SIGKILL and self._termination is None and oom_kills() > kills:
+                    reason += ": the kernel has killed processes of this machine since its memory ran out"
                 self._on_change()
             termination, self._termination = self._termination, None
             if self._stopping:

@@ -42,6 +42,11 @@ class Table:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def capacity(self) -> int:
+        """The number of rows that the table holds before its columns are copied into larger ones."""
+        return len(self._ids)
+
     def __contains__(self, entity: object) -> bool:
         return entity in self._rows_by_id()
 

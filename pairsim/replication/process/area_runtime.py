@@ -11,9 +11,12 @@ from collections.abc import Callable
 
 import structlog
 
+from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.model.simulation.error_location import source_files
+from pairsim.model.state.memory_need import area_refusal, row_bytes
+from pairsim.model.state.schema import Schema
 from pairsim.replication.checkpoint.schema_file import verify_schema, write_schema
 from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
@@ -23,10 +26,11 @@ from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
 from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.replica.warmup import load_simulator_warm
-from pairsim.replication.service import Published, SwitchoverResult
+from pairsim.replication.service import Published, SimulatorError, SwitchoverResult
 from pairsim.replication.sync.stream import StreamClient, serve_stream
 from pairsim.replication.waiting import Wakeup, join, sleep
 from pairsim.settings import ProcessSettings
+from pairsim.system.memory import read_memory
 
 log = structlog.get_logger()
 
@@ -67,12 +71,15 @@ class AreaRuntime:
         folder = area_folder(settings.data, spec.area)
         simulator = load_simulator_warm(spec)
         verify_schema(folder, spec, simulator.components)
+        resources = FileGroupResources(folder, settings, router)
+        if assignment.generation == 1 and not resources.has_journal(1):
+            _check_memory(spec, simulator.components)
         self._checkpoints = CheckpointStore(folder, spec.area, simulator.components, settings.checkpoint_seconds)
         self.node = AreaNode(
             settings.name,
             assignment,
             simulator=simulator,
-            resources=FileGroupResources(folder, settings, router),
+            resources=resources,
             checkpoints=self._checkpoints,
             inbox_commands=settings.inbox_commands,
             timing=settings.timing,
@@ -179,3 +186,14 @@ class AreaRuntime:
             if monotonic() > deadline:
                 raise TimeoutError("the grant was not committed in time")
             sleep(_POLL_SECONDS)
+
+
+def _check_memory(spec: AreaSpec, schema: Schema) -> None:
+    """Refuses a new area whose first state cannot fit into the memory of this process.
+
+    Raises:
+        SimulatorError: It cannot.
+    """
+    memory = read_memory()
+    if memory is not None and (refusal := area_refusal(spec.area, spec.entities, row_bytes(schema), memory.limit)):
+        raise SimulatorError(refusal)

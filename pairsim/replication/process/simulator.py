@@ -16,6 +16,7 @@ from pairsim.model.commands import Command
 from pairsim.model.status import ReplicaStatus
 from pairsim.replication.clock import monotonic
 from pairsim.replication.measurements import ReplicaMeasurements
+from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.preparation import Preparation
 from pairsim.replication.process.shell import ProcessShell
 from pairsim.replication.process.status import replica_status, spare_status
@@ -45,6 +46,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         super().__init__(settings)
         self._runtime: AreaRuntime | None = None
         self._preparation = Preparation(self._report_change)
+        self._memory_guard = MemoryGuard()
         self._resume(at_most=1)
 
     # --- ReplicaService
@@ -89,12 +91,14 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         Raises:
             NotActiveError: This replica is not the active.
             InboxFullError: The batch does not fit now.
+            MemoryFullError: The memory does not suffice for the entities that the batch spawns.
             BatchTooLargeError: The batch does not fit into any tick.
         """
         runtime = self._runtime
         if runtime is None or runtime.node.replica.active is None:
             raise NotActiveError(runtime.node.leader() if runtime else None)
         node = runtime.node
+        self._memory_guard.check(commands, node.replica.state.table, node.inbox.waiting)
         node.inbox.put(commands, done)
         if node.replica.active is None:
             node.inbox.interrupt()  # this replica ceased to be the active meanwhile

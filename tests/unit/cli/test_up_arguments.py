@@ -14,6 +14,8 @@ import pytest
 
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.stored_schema import encode_schema
+from pairsim.system.memory import MemoryAllowance
+from pairsim_controller.cli import up as up_command
 from pairsim_controller.cli import world_file
 from pairsim_controller.cli.world_file import area_schema, read_world
 from pairsim_controller.local.data_folder import DataFolder
@@ -132,6 +134,16 @@ def test_an_simulator_error_world_is_refused_before_anything_is_created(
     code, told = up(changed(world, before, after))
     assert code == 1
     assert sentence in told
+    assert not (world.parent / "data").exists()
+
+
+def test_a_world_that_needs_more_memory_than_there_is_is_refused(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up_command, "read_memory", lambda: MemoryAllowance(500_000, 500_000))
+    code, told = up(world)
+    assert code == 1
+    assert (
+        "the areas need at least 2 MB of memory in two replicas each (west 1 MB, east 1 MB), and this machine" in told
+    )
     assert not (world.parent / "data").exists()
 
 

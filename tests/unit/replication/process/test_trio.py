@@ -19,9 +19,11 @@ from pairsim.model.simulation.error_location import error_with_location
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.state.table import Table
 from pairsim.model.status import Role
+from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.process.witness import WitnessProcess
-from pairsim.replication.service import Committed, NotActiveError, RefusedError, ReplicaError
+from pairsim.replication.service import Committed, MemoryFullError, NotActiveError, RefusedError, ReplicaError
+from pairsim.system.memory import MemoryAllowance
 from tests import builders
 from tests.harness import SECRET, spec
 from tests.unit.model.counting import Counting
@@ -146,6 +148,22 @@ def test_members_that_come_back_at_other_addresses_go_on_with_their_state(trio: 
     assert trio.simulators["a"].status().entities == trio.simulators["b"].status().entities == 21
     trio.restart("a")
     assert trio.simulators["a"].status().addresses == addresses, "the addresses are on disk"
+
+
+def test_entities_for_which_there_is_no_memory_are_refused(trio: ThreadedTrio) -> None:
+    active = trio.simulators[trio.active() or ""]
+    active._memory_guard = MemoryGuard(lambda: MemoryAllowance(limit=10**9, available=0))
+    answers: list[Committed | ReplicaError] = []
+    with pytest.raises(MemoryFullError, match="no memory for more entities"):
+        active.submit([Command("c1", "spawn", 7000, {"position": [1.0, 2.0, 3.0]})], answers.append)
+    active.submit([Command("c2", "despawn", active.read(_first_id, 1.0), {})], answers.append)
+    until(lambda: answers)
+    assert isinstance(answers[0], Committed)
+    assert answers[0].results[0].status is Status.APPLIED
+
+
+def _first_id(table: Table, _published: object) -> int:
+    return int(table.ids[0])
 
 
 NEW_SECRET = b"the-secret-that-follows-the-first"

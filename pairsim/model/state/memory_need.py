@@ -1,0 +1,110 @@
+"""The memory that an area's state needs in a replica, and the refusals of areas and entities for the lack of it.
+
+A replica holds each column three times: in the table, in the base of the next frame for the passive, and in the base of
+the next checkpoint. The lookup of rows by entity costs as much as some columns. These are lower bounds: frames and
+checkpoints that are being packed, and the simulator's own memory, come on top. So a refused state would not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pairsim.model.state.schema import Schema
+
+_COPIES = 3
+_LOOKUP_BYTES = 104
+"""Bytes per entity of a dictionary from id to row: two integer objects, and an entry with its share of free slots."""
+
+_RESIZED_ENTRY_BYTES = 36
+"""Bytes per entity that a dictionary writes while it moves into a larger table, before the old one is freed."""
+
+_ID_BYTES = 8
+_AREAS_NAMED = 3
+_RESERVE_SHARE, _MAX_RESERVE_BYTES = 10, 256 * 2**20
+"""The reserve for frames, checkpoints and logs in the making: this part of the limit, and at most so many bytes."""
+
+
+def row_bytes(schema: Schema) -> int:
+    """Returns the bytes of an entity's id and columns."""
+    return _ID_BYTES + sum(
+        int("".join(filter(str.isdigit, component.dtype))) // 8 * component.width for component in schema
+    )
+
+
+def state_bytes(entities: int, row: int) -> int:
+    """Returns how many bytes a replica needs at least for so many entities of `row` bytes."""
+    return entities * (_COPIES * row + _LOOKUP_BYTES)
+
+
+def area_refusal(area: str, entities: int, row: int, limit: int) -> str:
+    """Returns why an area cannot begin with so many entities; empty if it can.
+
+    Args:
+        area: The name of the area.
+        entities: The number of entities at tick 0.
+        row: The bytes of an entity's row.
+        limit: The bytes that the process may use.
+    """
+    needed = state_bytes(entities, row)
+    if needed <= limit:
+        return ""
+    return (
+        f"area {area} with {entities:,} entities of {row} bytes needs at least {size(needed)} of memory in each"
+        f" replica, and this process may use {size(limit)}: give it more memory, or begin with fewer entities"
+    )
+
+
+def world_refusal(areas: Mapping[str, int], limit: int) -> str:
+    """Returns why one machine cannot begin two replicas of each of these areas; empty if it can.
+
+    Args:
+        areas: The bytes that one replica of each area needs at least.
+        limit: The bytes that all processes together may use.
+    """
+    needed = 2 * sum(areas.values())
+    if needed <= limit:
+        return ""
+    largest = sorted(areas, key=lambda area: -areas[area])[:_AREAS_NAMED]
+    named = ", ".join(f"{area} {size(2 * areas[area])}" for area in largest)
+    more = f" and {len(areas) - len(largest)} more" if len(areas) > len(largest) else ""
+    return (
+        f"the areas need at least {size(needed)} of memory in two replicas each ({named}{more}), and this machine lets"
+        f" them use {size(limit)}: begin with fewer entities, or use a larger machine"
+    )
+
+
+def spawn_refusal(entities: int, more: int, capacity: int, row: int, *, limit: int, available: int) -> str:
+    """Returns why no more entities can be spawned; empty if they can.
+
+    Args:
+        entities: The number of entities in the table.
+        more: How many entities come to them: those of the batch, and those that wait for a tick.
+        capacity: The number of rows that the table holds before it grows.
+        row: The bytes of an entity's row.
+        limit: The bytes that the process may use.
+        available: The part of it that is free.
+    """
+    needed = state_bytes(more, row) + min(_MAX_RESERVE_BYTES, limit // _RESERVE_SHARE)
+    if entities + more > capacity:
+        needed += entities * row  # the table is copied into a larger one
+    if entities + more > _dictionary_entries(entities):
+        needed += entities * _RESIZED_ENTRY_BYTES
+    if needed <= available:
+        return ""
+    return (
+        f"no memory for more entities: {entities:,} are there, {more:,} more need {size(needed)} with a reserve,"
+        f" and {size(available)} of {size(limit)} are free: despawn entities, or give the replicas more memory"
+    )
+
+
+def _dictionary_entries(entries: int) -> int:
+    """Returns how many entries a dictionary of CPython takes before it grows: two thirds of a power of two."""
+    slots = 8
+    while slots * 2 // 3 < entries:
+        slots *= 2
+    return slots * 2 // 3
+
+
+def size(count: int) -> str:
+    """Returns a number of bytes for people, such as 1.5 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -42,7 +42,7 @@ def spare_status(
 
 
 def replica_status(
-    node: AreaNode, settings: ProcessSettings, *, started_at: float, leaving: bool, secret_problem: str
+    node: AreaNode, settings: ProcessSettings, *, started_at: float, leaving: bool, secret_problem: str = ""
 ) -> ReplicaStatus:
     """Returns the status of a replica; `secret_problem` says which of its peers have another secret."""
     replica, assignment = node.replica, node.membership.assignment

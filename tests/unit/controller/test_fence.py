@@ -31,6 +31,7 @@ from pairsim_controller.reconcile.dispatcher import Dispatcher
 from pairsim_controller.story.history import History
 from tests.unit.controller.builders import assignment
 from tests.unit.controller.memory_api import MemoryApi
+from tests.unit.controller.test_pods import base_labels
 
 BOUNDS = {"min": [0, 0, 0], "max": [1, 1, 1]}
 RECORDED = assignment("sim-1", "sim-2", "witness-1")
@@ -64,7 +65,8 @@ class AreaInCluster:
                 "spec": {"plane": "physics", "bounds": BOUNDS},
             },
         )
-        self.api.put(PODS, {"metadata": {"name": "sim-1"}, "spec": {"containers": [{"name": "other"}]}, "status": {}})
+        pod = {"name": "sim-1", "labels": base_labels("simulator")}
+        self.api.put(PODS, {"metadata": pod, "spec": {"containers": [{"name": "simulator"}]}, "status": {}})
         fence, metrics = LeaseFence(lambda: self.holds), ControllerMetrics()
         self.cache = ClusterCache(FleetIndex(lambda _area: None), "token", on_active=lambda *_given: None)
         self.api.watch(self.cache.on_event)

@@ -24,7 +24,7 @@ def world() -> World:
 
 
 def status(node: AreaNode, folder: Path) -> ReplicaStatus:
-    return replica_status(node, settings("a", folder), started_at=1.0, leaving=False)
+    return replica_status(node, settings("a", folder), started_at=1.0, leaving=False, secret_problem="")
 
 
 def test_an_active_that_slept_through_an_election_is_not_reported_as_active(world: World, tmp_path: Path) -> None:

@@ -37,3 +37,16 @@ class AreaSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bounds: Box
     world: Box
     entities: Annotated[int, msgspec.Meta(ge=0, le=50_000_000)] = 0
+
+    def changed_fields(self, other: AreaSpec) -> list[str]:
+        """Returns the fields in which two specifications of one area differ, by their names in a world file.
+
+        An area is defined by them once and for all: another value would be another history.
+        """
+        return [label for field, label in _LABELS.items() if getattr(self, field) != getattr(other, field)]
+
+
+_LABELS = {
+    "plane": "plane", "simulator": "simulator", "seed": "seed", "bounds": "bounds", "world": "the plane's bounds",
+    "entities": "entities", "tick_rate": "tickRate", "parameters": "parameters",
+}  # fmt: skip

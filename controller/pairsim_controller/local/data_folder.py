@@ -27,13 +27,6 @@ class FolderError(Exception):
     """The data folder cannot be used; the text is a sentence for the user."""
 
 
-_IMMUTABLE = {
-    "plane": "plane", "simulator": "simulator", "seed": "seed", "bounds": "bounds", "world": "the plane's bounds",
-    "entities": "entities", "tick_rate": "tickRate", "parameters": "parameters",
-}  # fmt: skip
-"""Fields of an area that cannot change once it exists, and their names in the world file."""
-
-
 class DataFolder:
     """A folder that one `pairsim up` at a time has locked.
 
@@ -144,10 +137,7 @@ class DataFolder:
                 )
             if spec is None:
                 continue
-            changed = [
-                label for field, label in _IMMUTABLE.items() if getattr(spec, field) != getattr(assignment.spec, field)
-            ]
-            if changed:
+            if changed := spec.changed_fields(assignment.spec):
                 raise FolderError(
                     f"area {name} lives in {self.path} and was made with other values of: {', '.join(changed)}."
                     " These cannot change; use another --data folder for another world"

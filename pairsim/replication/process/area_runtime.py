@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -69,9 +70,10 @@ class AreaRuntime:
         self._on_change, self._on_retired = on_change, on_retired
         self._awake, self._closed = Wakeup(), threading.Event()
         folder = area_folder(settings.data, spec.area)
+        resources = FileGroupResources(folder, settings, router)
+        _check_definition(spec, resources.saved_generation(assignment.generation), folder)
         simulator = load_simulator_warm(spec)
         verify_schema(folder, spec, simulator.components)
-        resources = FileGroupResources(folder, settings, router)
         if assignment.generation == 1 and not resources.has_journal(1):
             _check_memory(spec, simulator.components)
         self._checkpoints = CheckpointStore(folder, spec.area, simulator.components, settings.checkpoint_seconds)
@@ -197,3 +199,16 @@ def _check_memory(spec: AreaSpec, schema: Schema) -> None:
     memory = read_memory()
     if memory is not None and (refusal := area_refusal(spec.area, spec.entities, row_bytes(schema), memory.limit)):
         raise SimulatorError(refusal)
+
+
+def _check_definition(spec: AreaSpec, saved: Assignment | None, folder: Path) -> None:
+    """Refuses to continue the journal of an area that was defined in another way.
+
+    Raises:
+        SimulatorError: It was.
+    """
+    if saved is not None and (changed := spec.changed_fields(saved.spec)):
+        raise SimulatorError(
+            f"the area {spec.area} in {folder} was made with other values of: {', '.join(changed)}. The data stays as"
+            " it is: give the area its old values, or give another --data folder to begin a new world"
+        )

@@ -144,6 +144,11 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         if assignment.has_members_of(current):
             runtime.node.membership.readdress(assignment)
             return
+        if changed := assignment.spec.changed_fields(current.spec):
+            raise RefusedError(
+                f"this process simulates {current.spec.area} with other values of: {', '.join(changed)}. These cannot"
+                " change: release that area first"
+            )
         if assignment.generation <= current.generation:
             raise RefusedError(f"generation {current.generation} is in force, {assignment.generation} is over")
         if assignment.generation == current.generation + 1:

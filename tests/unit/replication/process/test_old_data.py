@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pairsim.model.state.schema import Component, Schema
@@ -13,7 +14,7 @@ from pairsim.replication.checkpoint.folder import CheckpointFolder
 from pairsim.replication.log.records import Open
 from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
 from pairsim.replication.process.simulator import SimulatorProcess
-from pairsim.replication.service import NoStateError, SimulatorError
+from pairsim.replication.service import NoStateError, RefusedError, SimulatorError
 from tests.unit.model.counting import Counting, area, populated
 from tests.unit.replication.log.test_tick_log import apply, new, tick
 from tests.unit.replication.process.processes import assignment, settings
@@ -95,6 +96,42 @@ def test_files_with_the_same_columns_are_continued_and_get_a_schema(
         assert process.status().area == "a"
         process.close()
         assert schema.read_bytes() == before
+
+
+CHANGED = [
+    ({"parameters": {"pace": 2}}, "parameters"),
+    ({"simulator": "physics", "seed": 9}, "simulator, seed"),
+]
+
+
+@pytest.mark.parametrize(("changes", "fields"), CHANGED)
+def test_files_of_an_area_that_was_defined_in_another_way_are_refused(
+    used: Path, changes: dict[str, object], fields: str
+) -> None:
+    """The file that a restart resumes is gone, so the process is a spare with the old files."""
+    (area_folder(used, "a") / "assignment.json").unlink()
+    before = content(used)
+    process = SimulatorProcess(settings("a", used))
+    try:
+        assert process.status().role is Role.SPARE
+        with pytest.raises(SimulatorError, match=f"was made with other values of: {fields}. The data stays as it is"):
+            process.assign(assignment(process, msgspec.structs.replace(area(), **changes)))
+        assert process.status().role is Role.SPARE
+        assert content(used) == before
+    finally:
+        process.close()
+
+
+@pytest.mark.parametrize(("changes", "fields"), CHANGED)
+def test_a_generation_with_another_definition_is_refused(used: Path, changes: dict[str, object], fields: str) -> None:
+    process = SimulatorProcess(settings("a", used))
+    try:
+        following = assignment(process, msgspec.structs.replace(area(), **changes))
+        following = msgspec.structs.replace(following, generation=2)
+        with pytest.raises(RefusedError, match=f"simulates a with other values of: {fields}. These cannot change"):
+            process.assign(following)
+    finally:
+        process.close()
 
 
 def test_a_log_that_begins_later_is_not_continued_from_the_first_tick(used: Path) -> None:

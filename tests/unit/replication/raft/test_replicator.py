@@ -119,7 +119,7 @@ def test_an_entry_larger_than_a_message_is_sent_alone() -> None:
     leader = Leader(size=0)
     leader.next_index = 11
     for index in (11, 12, 13):
-        leader.journal.add(b"x" * CHUNK, index, 3)
+        leader.journal.add(b"x" * (CHUNK + 1), index, 3)
     assert [entries([m])[0][1] for m in leader.send()] == [11, 12, 13]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from pairsim.model.commands import Command, CommandError, Result
 from pairsim.model.world_status import WorldStatus, unknown_area_message
 
 _BATCH_COMMANDS = 100
+_SECONDS = re.compile(r"\d+ s\b")
 _MAX_SHOWN = 20
 _MAX_RATE = 100_000.0
 _MAX_SECONDS = 7 * 86_400.0
@@ -145,7 +147,7 @@ async def _send(area: str, urls: list[str], numbered: list[tuple[int, Command]],
                 outcome.end()
                 sentence = _error_message(error, batch, first, len(numbered))
                 state = area_state() if isinstance(error, Unavailable) else ""
-                if state and state not in sentence:
+                if state and _SECONDS.sub("", state) not in _SECONDS.sub("", sentence):
                     sentence += f"\n{area}: {state}"
                 raise click.ClickException(sentence) from error
     outcome.end()

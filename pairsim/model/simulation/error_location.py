@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Collection
 
-from pairsim.model.simulation.foreign_text import error_text
+from pairsim.model.simulation.foreign_text import error_text, foreign_text
 
 _MAX_ERROR_CHARACTERS = 250
 """The location follows the error, and readers of the whole sentence cut its end off."""
@@ -32,5 +32,5 @@ def error_with_location(error: BaseException, own: Collection[str] = ()) -> str:
     """
     frames = traceback.extract_tb(error.__traceback__)
     frame = next((frame for frame in reversed(frames) if frame.filename in own), frames[-1] if frames else None)
-    where = f" at {frame.filename}:{frame.lineno}" if frame is not None else ""
+    where = f" at {foreign_text(frame.filename)}:{frame.lineno}" if frame is not None else ""
     return " ".join(error_text(error, _MAX_ERROR_CHARACTERS).split()) + where

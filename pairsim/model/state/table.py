@@ -85,7 +85,8 @@ class Table:
         unknown = columns.keys() - self._columns.keys()
         if unknown:
             raise ValueError(f"the component {min(unknown)!r} is unknown, there are {', '.join(self._columns)}")
-        new = np.asarray(ids).tolist()
+        ids = _whole_ids(ids)
+        new = ids.tolist()
         index = self._rows_by_id()
         if len(set(new)) != len(new) or not index.keys().isdisjoint(new):
             raise ValueError("an entity with one of these ids exists already")
@@ -105,7 +106,7 @@ class Table:
             ValueError: An entity does not exist or is given twice; nothing is removed then.
         """
         index = self._rows_by_id()
-        gone = np.asarray(ids).tolist()
+        gone = _whole_ids(ids).tolist()
         if len(set(gone)) != len(gone) or not index.keys() >= set(gone):
             raise ValueError("an entity with one of these ids does not exist")
         for entity in gone:
@@ -163,6 +164,24 @@ class Table:
         capacity = max(count, 2 * capacity, _MIN_CAPACITY)
         self._ids = _grown(self._ids, capacity, self._count).view(np.int64)
         self._columns = {name: _grown(column, capacity, self._count) for name, column in self._columns.items()}
+
+
+def _whole_ids(ids: npt.ArrayLike) -> Ids:
+    """Returns ids as int64, whatever a simulator gives: the lookup by id and the column of ids must not differ.
+
+    Raises:
+        ValueError: An id is not a whole number.
+    """
+    given = np.asarray(ids)
+    if given.dtype == np.int64:
+        return given
+    if given.size and given.dtype.kind not in "iuf":
+        raise ValueError(f"ids are whole numbers, not {given.dtype}")
+    with np.errstate(invalid="ignore"):
+        whole = given.astype(np.int64)
+    if not np.array_equal(whole, given):
+        raise ValueError("ids are whole numbers below 2**63")
+    return whole
 
 
 def _grown(array: npt.NDArray[np.generic], capacity: int, count: int) -> npt.NDArray[np.generic]:

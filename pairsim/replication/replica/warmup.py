@@ -55,7 +55,9 @@ def as_simulator_error(spec: AreaSpec, kind: type | None = None) -> Iterator[Non
         yield
     except (SimulatorNotFoundError, ParameterError) as error:
         raise SimulatorError(foreign_text(error)) from error  # the text is a sentence already
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         log.error("the simulator cannot simulate this area", area=spec.area, simulator=spec.simulator, exc_info=error)  # noqa: TRY400 - SystemExit has a traceback as well
         own = source_files(kind) if kind is not None else ()
         raise SimulatorError(f"the simulator {spec.simulator} raised {error_with_location(error, own)}") from error

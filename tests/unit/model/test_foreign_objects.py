@@ -14,7 +14,7 @@ from pairsim.model.simulation.error_location import error_with_location
 from pairsim.model.simulation.simulator import MAX_REASON_BYTES, Batch
 from pairsim.model.simulation.tick import advance
 from pairsim.model.state.schema import Component, Schema
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import Ids, Table
 from tests.unit.model.counting import Counting, area
 
 
@@ -111,8 +111,33 @@ def test_an_operation_is_described_with_plain_values() -> None:
 
 def test_ids_may_be_a_list() -> None:
     table = Table(Schema((Component("height", "float32"),)))
-    ids = cast("np.ndarray[tuple[int], np.dtype[np.int64]]", [3, 4])
+    ids = cast("Ids", [3, 4])
     table.spawn(ids, {})
     assert table.rows(ids).tolist() == [0, 1]
     table.despawn(ids)
     assert len(table) == 0
+
+
+@pytest.mark.parametrize("ids", [[1.0, 2.0], np.array([1, 2], np.uint8), np.array([1, 2], np.float32)])
+def test_ids_of_another_type_are_found_as_whole_numbers(ids: object) -> None:
+    table = Table(Schema((Component("height", "float32"),)))
+    table.spawn(cast("Ids", ids), {})
+    assert [type(entity) for entity in table._rows_by_id()] == [int, int]
+    assert (table.row(1), 2 in table) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "ids", [[1.5], [np.nan], ["a"], [None], [True], [2**64], np.array([2**63], np.uint64), [1e30], [1j]]
+)
+def test_ids_that_are_not_whole_numbers_are_refused(ids: object) -> None:
+    """The lookup would hold 1.5 and the column 1: replicas would disagree about the entity after a takeover."""
+    table = Table(Schema((Component("height", "float32"),)))
+    with pytest.raises(ValueError, match="whole numbers"):
+        table.spawn(cast("Ids", ids), {})
+    assert len(table) == 0
+
+
+def test_a_place_in_a_file_of_any_name_can_be_encoded() -> None:
+    with pytest.raises(ValueError, match="x") as raised:
+        exec(compile("raise ValueError('x')", "/srv/\udcff.py", "exec"))  # noqa: S102 - the name of the file matters
+    assert error_with_location(raised.value) == "ValueError: x at /srv/?.py:1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from pathlib import Path
 
@@ -43,6 +44,11 @@ class Clashing(Counting):
     operations = (Operation("set"),)
 
 
+class Cancelled(Counting):
+    def prepare(self) -> None:
+        raise asyncio.CancelledError
+
+
 class Leaving(Counting):
     def prepare(self) -> None:
         raise SystemExit(3)
@@ -71,6 +77,7 @@ def refusal(folder: Path, spec: AreaSpec) -> str:
         (Misspelt, "KeyError: 'sped'", "step", 1),
         (Crowded, "ValueError: an entity with one of these ids exists already", "populate", 2),
         (Leaving, "SystemExit: 3", "prepare", 1),
+        (Cancelled, "CancelledError", "prepare", 1),
     ],
 )
 def test_the_refusal_names_the_error_and_the_simulators_own_line(

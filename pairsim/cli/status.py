@@ -22,13 +22,14 @@ _REFRESH_SECONDS = 0.5
 _UNLIMITED_WIDTH = 1000
 """The width in columns without a terminal: wide enough that nothing is cut off, so that a user can copy all of it."""
 
-_HIDDEN_COLUMNS = tuple(map(frozenset, ((), ("url",), ("url", "outside"), ("url", "outside", "pid"))))
+_HIDEABLE_COLUMNS = ("url", "outside", "tick ms", "pace", "pid")
+_HIDDEN_COLUMNS = tuple(frozenset(_HIDEABLE_COLUMNS[:count]) for count in range(len(_HIDEABLE_COLUMNS) + 1))
 """The columns that a narrow terminal leaves out, step by step; `--json` has all of them."""
 
-_WATCHED_WIDTHS = {"area": 15, "role": 7, "replica": 13, "tick": 7, "entities": 8}
+_WATCHED_WIDTHS = {"area": 15, "role": 7, "replica": 13, "tick": 7, "tick ms": 7, "pace": 4, "entities": 8}
 """Room for texts and numbers that come later, so that the columns of `--watch` stay where they are."""
 
-_NUMBERS = ("term", "tick", "lag", "entities", "outside", "pid")
+_NUMBERS = ("term", "tick", "lag", "tick ms", "pace", "entities", "outside", "pid")
 _COLUMNS = ("area", "role", "replica", *_NUMBERS, "url")
 
 
@@ -137,7 +138,12 @@ def _warnings(world: WorldStatus) -> Iterator[str]:
         if area.slow:
             yield f"{area.area} is slow: {area.slow}"
         for replica in area.replicas:
-            if replica.divergences:
+            if replica.divergences and replica.role == "active":
+                yield (
+                    f"{area.area}: the state of {replica.replica}, the active now, had differed from that of the "
+                    "active before it: the step of its simulator is not deterministic"
+                )
+            elif replica.divergences:
                 yield (
                     f"{area.area}: the state of {replica.replica} differed from the active's "
                     f"{counted(replica.divergences, 'time')} since its start: the step of its simulator is not "
@@ -160,14 +166,17 @@ def _rows(world: WorldStatus) -> Iterator[_Row]:
     for area in world.areas:
         for place, r in enumerate(area.replicas):
             name = area.area if place == 0 else ""
-            yield _row(name, r.role, r.replica, r.term, r.tick, r.lag_ticks, r.entities, r.outside, r.pid or "-", r.url)
+            tick_ms = f"{area.tick_ms:.1f}" if area.tick_ms else "-"
+            times = (tick_ms, f"{area.pace:.0%}") if r.role == "active" else ("", "")
+            numbers = r.term, r.tick, r.lag_ticks, *times, r.entities, r.outside
+            yield _row(name, r.role, r.replica, *numbers, r.pid or "-", r.url)
         if not area.replicas:
-            yield _row(area.area, "-", "none", *[""] * 7)
+            yield _row(area.area, "-", "none", *[""] * 9)
         state = Text("  redundant") if area.redundant else Text("  ").append("NOT redundant", style="bold")
         witness = area.witness
-        yield _row(state, "witness", witness.name, *[""] * 5, witness.pid or "-", witness.url, ends_section=True)
+        yield _row(state, "witness", witness.name, *[""] * 7, witness.pid or "-", witness.url, ends_section=True)
     for spare in world.spares:
-        yield _row("", "spare", spare.name, *[""] * 5, spare.pid or "-", spare.url)
+        yield _row("", "spare", spare.name, *[""] * 7, spare.pid or "-", spare.url)
 
 
 def _table(world: WorldStatus, rows: list[_Row], widths: dict[str, int], left_out: frozenset[str]) -> Table:

@@ -91,6 +91,7 @@ class AreaStatusView(msgspec.Struct, frozen=True):
         missing: Why the area is not redundant; empty if it is.
         pace: The share of its tick rate that it kept over the last seconds, as its active reports; 1.0 if it keeps up.
         slow: A sentence that says how slow the area is and why; empty if it keeps up.
+        tick_ms: Milliseconds per tick over the last seconds, as its active reports; 0 until that is known.
     """
 
     area: str
@@ -103,6 +104,7 @@ class AreaStatusView(msgspec.Struct, frozen=True):
     missing: str = ""
     pace: float = 1.0
     slow: str = ""
+    tick_ms: float = 0.0
 
 
 class WorldStatus(msgspec.Struct, frozen=True):

@@ -42,6 +42,7 @@ PICTURE = {
         {
             "area": "north", "plane": "physics", "bounds": BOX, "redundant": True, "generation": 1,
             "replicas": [REPLICA], "witness": PROCESS, "missing": "", "pace": 1.0, "slow": "",
+            "tick_ms": 2.5,
         }
     ],
     "spares": [PROCESS],

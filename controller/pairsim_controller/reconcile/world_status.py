@@ -116,6 +116,7 @@ def area_status_view(
         missing=missing,
         pace=active.pace if active is not None else 1.0,
         slow=slow_message(spec, active) if active is not None else "",
+        tick_ms=active.tick_ms if active is not None else 0.0,
     )
 
 

@@ -88,7 +88,10 @@ def test_status_shows_that_time_runs_slowly(tmp_path: Path) -> None:
         world.do(slow, lambda: getattr(world.made.world.watchers["a"].status, "pace", 1.0) < 1)
         said = " ".join(world.run("status").stdout.split())
         assert "north is slow: ticks take 121 ms, there are 50 ms for each: time runs at 0.41 of its rate" in said
-        assert json.loads(world.run("status", "--json").stdout)["areas"][0]["pace"] == 0.41
+        area = json.loads(world.run("status", "--json").stdout)["areas"][0]
+        assert (area["pace"], area["tick_ms"]) == (0.41, 121.0)
+        active = next(line for line in world.run("status").stdout.splitlines() if "active" in line)
+        assert "121.0 │  41%" in active
 
 
 def test_the_table_is_complete_without_a_terminal(shared: Running) -> None:
@@ -142,11 +145,13 @@ def seen(**changes: object) -> WorldStatus:
     return WorldStatus([msgspec.structs.replace(area, **changes)], [ProcessRow(url, 1_234_567, "sim-3")])
 
 
-@pytest.mark.parametrize(("width", "left_out"), [(120, ()), (90, ("url",)), (80, ("url", "pid"))])
+@pytest.mark.parametrize(
+    ("width", "left_out"), [(140, ()), (110, ("url",)), (90, ("url", "times")), (80, ("url", "times", "pid"))]
+)
 def test_a_narrow_terminal_shows_fewer_columns_without_cutting_them(width: int, left_out: tuple[str, ...]) -> None:
-    output = on_a_terminal(seen(), width)
+    output = on_a_terminal(seen(tick_ms=31.25, pace=0.94), width)
     assert max(map(len, output.splitlines())) <= width
-    words = {"url": "http://127.0.0.1:24601", "pid": "1234567"}
+    words = {"url": "http://127.0.0.1:24601", "pid": "1234567", "times": "31.2 │  94% │"}
     for word in ("NOT redundant", "sim-1", "sim-3", "witness-1", "passive", "7654321", "123456", *words.values()):
         assert (word in output) == (word not in [words[name] for name in left_out]), word
     assert "west is not redundant: of a test" in output
@@ -170,6 +175,13 @@ def test_a_step_that_is_not_deterministic_is_in_the_status(tmp_path: Path) -> No
             "north: the state of b differed from the active's 3 times since its start: the step of its simulator is"
             " not deterministic"
         ) in world.run("status").stdout
+        world.do(
+            lambda: setattr(world.made.replicas["a"], "divergences", 1),
+            lambda: all(replica.divergences for replica in world_status(world.made.world).areas[0].replicas),
+        )
+        assert "north: the state of a, the active now, had differed from that of the active before it" in (
+            world.run("status").stdout
+        )
 
 
 @pytest.mark.parametrize("command", [("status",), ("status", "--json"), ("status", "--watch"), ("switchover", "north"),

@@ -16,6 +16,7 @@ import msgspec
 
 from pairsim.client import process_requests
 from pairsim.client.delivery import Delivery
+from pairsim.client.entity_answers import E, decode_entities
 from pairsim.client.errors import RequestRefused
 from pairsim.client.http import HttpClient
 from pairsim.client.process_requests import BackupSummary, Save
@@ -172,7 +173,7 @@ class AreaClient:
             Unavailable: No replica answers.
         """
         try:
-            return await self._read(f"/v1/entities/{entity}", EntityAnswer)
+            return await self._read_entities(f"/v1/entities/{entity}", EntityAnswer)
         except RequestRefused as error:
             if error.status == 404:
                 return None
@@ -201,7 +202,7 @@ class AreaClient:
         query = {"limit": str(limit)} | box_query(low, high)
         if after is not None:
             query["after"] = str(after)
-        return await self._read("/v1/entities", EntitiesAnswer, query)
+        return await self._read_entities("/v1/entities", EntitiesAnswer, query)
 
     async def digests(self, first: int, last: int) -> dict[int, str]:
         """Returns digests (16 hex digits) by tick, of the recent committed ticks in [first, last].
@@ -260,6 +261,14 @@ class AreaClient:
 
     async def _read(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
         return await process_requests.read(self._http, self._urls, path, kind, query=query, seconds=self._deadline)
+
+    async def _read_entities(self, path: str, kind: type[E], query: Mapping[str, str] | None = None) -> E:
+        def decode(body: bytes) -> E:
+            return decode_entities(body, kind)
+
+        return await process_requests.read(
+            self._http, self._urls, path, kind, query=query, seconds=self._deadline, decode=decode
+        )
 
     async def _control_active(self, method: str, path: str, body: bytes, token: str | None) -> bytes:
         return await process_requests.control_active(

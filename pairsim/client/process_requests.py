@@ -44,9 +44,18 @@ class BackupSummary(msgspec.Struct, frozen=True):
 
 
 async def read(
-    http: HttpClient, urls: Sequence[str], path: str, kind: type[T], *, query: Mapping[str, str] | None, seconds: float
+    http: HttpClient,
+    urls: Sequence[str],
+    path: str,
+    kind: type[T],
+    *,
+    query: Mapping[str, str] | None,
+    seconds: float,
+    decode: Callable[[bytes], T] | None = None,
 ) -> T:
     """Asks one replica after the other, and all again while one of them answers that it cannot answer yet.
+
+    `decode` decodes the body of an answer in a way of its own; otherwise the body is JSON of the kind.
 
     Raises:
         RequestRefused: The request is not valid, or there is nothing at the path.
@@ -62,7 +71,7 @@ async def read(
             each = min(left, _ATTEMPT_SECONDS) if len(urls) > 1 else left
             try:
                 body = await http.request("GET", url + path, seconds=each, query=query)
-                return msgspec.json.decode(body, type=kind)
+                return decode(body) if decode is not None else msgspec.json.decode(body, type=kind)
             except StatusError as error:
                 if error.status not in {_MISDIRECTED, 503}:
                     raise RequestRefused(error.status, str(error)) from error

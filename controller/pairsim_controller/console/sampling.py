@@ -8,6 +8,7 @@ viewers exist. It runs only while the console has a viewer.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -71,11 +72,13 @@ class Sampler:
         except ClientError:
             return  # the area's card shows its state
         points: list[float] = []
+        unplaced = bool(page.entities)
         for entity in page.entities:
             position = entity.components.get("position")
             if isinstance(position, list) and len(position) >= 2:
-                points += (round(position[0], 2), round(position[1], 2))
-        unplaced = bool(page.entities) and not points
+                unplaced = False
+                if math.isfinite(position[0]) and math.isfinite(position[1]):
+                    points += (round(position[0], 2), round(position[1], 2))
         self._show(Sample(area.area, page.tick, points, max(r.entities for r in area.replicas), unplaced))
 
     async def _close_unused(self, areas: list[AreaStatusView]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
@@ -136,6 +137,24 @@ async def test_reads_go_to_any_replica(service: FakeReplica, url: str) -> None:
         assert await soon(client.digests(10, 11)) == {10: f"{10:016x}"}
         with pytest.raises(RequestRefused):
             await soon(client.entities((0, 0), (0, 0)))
+
+
+async def test_numbers_that_are_not_finite_are_read_as_nan(service: FakeReplica, url: str) -> None:
+    service.spawn(1, [[math.nan, 2.0, math.inf], [4.0, 5.0, 6.0]])
+    service.table.column("mass")[:] = [-math.inf, 7.0]
+    async with AreaClient([url]) as client:
+        page = await soon(client.entities())
+        assert [entity.id for entity in page.entities] == [1, 2]
+        position, mass = page.entities[0].components["position"], page.entities[0].components["mass"]
+        assert isinstance(position, list)
+        assert [math.isnan(number) for number in position] == [True, False, True]
+        assert isinstance(mass, float)
+        assert math.isnan(mass)
+        assert page.entities[1].components == {"position": [4.0, 5.0, 6.0], "mass": 7.0}
+        found = await soon(client.entity(1))
+        assert found is not None
+        assert repr(found.components["position"]) == "[nan, 2.0, nan]"
+        assert (page.tick, page.next, found.tick) == (10, None, 10)
 
 
 async def test_control_requests_to_a_pair_find_the_active(service: FakeReplica, url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -179,6 +180,17 @@ async def test_samples_come_from_the_passive_and_are_bounded(made: WorldHarness)
     assert made.replicas["b"].reads >= 3
     assert {len(sample.points) for sample in shown} == {2 * sampling.MAX_ENTITIES}
     assert shown[0].points[:4] == [0.0, 2.0, 1.0, 2.0]
+
+
+async def test_an_entity_at_no_finite_place_hides_no_other_one(made: WorldHarness) -> None:
+    for replica in made.replicas.values():
+        replica.spawn(1, [[math.nan, 2.0, 3.0], [4.0, math.inf, 6.0], [7.0, 8.0, math.nan]])
+    shown: list[sampling.Sample] = []
+    task = asyncio.create_task(sampling.Sampler(lambda: world_status(made.world).areas, shown.append).run())
+    await until(lambda: bool(shown))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (shown[0].points, shown[0].unplaced) == ([7.0, 8.0], False)
 
 
 async def test_a_sample_says_that_entities_have_no_position(made: WorldHarness) -> None:

@@ -70,3 +70,15 @@ def rules(up: RunningWorld) -> str:
         )
         listed.append(done.stdout)
     return "".join(listed)
+
+
+def reasons(verdicts: dict[str, Any]) -> list[str]:
+    """Returns why experiments did not hold, one short sentence each."""
+    found = [each["failed"] or each["refused"] for each in verdicts.get("experiments", [])]
+    found += [
+        f"{check['name']}: {reason}"
+        for each in verdicts.get("experiments", [])
+        for check in each["checks"]
+        for reason in check["reasons"]
+    ]
+    return list(filter(None, found))

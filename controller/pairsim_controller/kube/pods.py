@@ -20,6 +20,7 @@ from pairsim.model.labels import (
 from pairsim.model.status import Role
 from pairsim_controller.kube.api.objects import ContainerStatus, Pod, world_labels
 from pairsim_controller.plan.view import Kind, Label, ObservedProcess
+from pairsim_controller.reconcile.process_end import exit_reason
 
 _HTTP, _PEER = 8080, 7946
 _COST = {Role.SPARE: 0, Role.JOINING: 50, Role.PASSIVE: 100, Role.ACTIVE: 200}
@@ -49,7 +50,17 @@ def process_of(pod: Pod) -> ObservedProcess | None:
         terminating=pod.metadata.deletion_timestamp is not None,
         node=pod.spec.node_name,
         starts=container.restart_count,
+        note="" if running else _end_of(container),
     )
+
+
+def _end_of(container: ContainerStatus) -> str:
+    """Returns how a container that does not run has failed; empty if it has not failed."""
+    ended = container.state.terminated or container.last_state.terminated
+    if ended is None or not ended.exit_code:
+        return ""
+    known = ended.reason not in {"", "Error"}
+    return exit_reason(ended.exit_code, ended.reason if known else ended.message)
 
 
 def belongs_to_world(pod: Pod) -> bool:

@@ -21,8 +21,9 @@ from pairsim.system.parent_death import request_signal_on_parent_death
 from pairsim.wording import duration
 from pairsim_controller.local.restart_backoff import FIRST_DELAY_SECONDS, RestartBackoff
 from pairsim_controller.plan.view import Kind
+from pairsim_controller.reconcile.process_end import exit_reason
 
-_TAIL_BYTES, _MAX_SHOWN_CHARACTERS = 4096, 800
+_TAIL_BYTES = 4096
 _LOG = "log"
 
 
@@ -257,12 +258,4 @@ def _stop_with_pool() -> None:
 def _reason(code: int, log: BoundedLog) -> str:
     if code < 0:
         return f"was ended by signal {-code} ({signal.strsignal(-code)})"
-    line = _last_log_line(log) if code else ""
-    return f"ended with exit code {code}{f' ({line})' if line else ''}"
-
-
-def _last_log_line(log: BoundedLog) -> str:
-    """Returns the last line of a log if it is a sentence; a structured line begins with its timestamp."""
-    lines = log.tail(_TAIL_BYTES).decode(errors="replace").strip().splitlines()
-    line = lines[-1].strip() if lines else ""
-    return "" if line.startswith("timestamp=") else line[:_MAX_SHOWN_CHARACTERS]
+    return exit_reason(code, log.tail(_TAIL_BYTES).decode(errors="replace"))

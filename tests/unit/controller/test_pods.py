@@ -88,6 +88,36 @@ def test_a_pod_whose_process_does_not_run_is_not_alive(changes: dict[str, Any]) 
     assert not seen.alive
 
 
+RAISED = {"exitCode": 70, "reason": "Error", "message": "a traceback\nstep raised KeyError in tick 812\n"}
+
+
+@pytest.mark.parametrize(
+    ("container", "note"),
+    [
+        ({"state": {"terminated": RAISED}}, "ended with exit code 70 (step raised KeyError in tick 812)"),
+        (
+            {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": RAISED}},
+            "ended with exit code 70 (step raised KeyError in tick 812)",
+        ),
+        (
+            {
+                "state": {
+                    "terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "timestamp='now' level='info'"}
+                }
+            },
+            "ended with exit code 137 (OOMKilled)",
+        ),
+        ({"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}, ""),
+        ({"state": {"waiting": {"reason": "ContainerCreating"}}}, ""),
+        ({"state": {"running": {}}, "lastState": {"terminated": RAISED}}, ""),
+    ],
+)
+def test_a_container_that_does_not_run_shows_how_it_failed(container: dict[str, Any], note: str) -> None:
+    seen = process_of(pod(containerStatuses=[{"name": "simulator", **container}]))
+    assert seen is not None
+    assert seen.note == note
+
+
 def test_a_terminating_pod_is_alive_while_its_container_runs() -> None:
     seen = process_of(pod(metadata={"deletionTimestamp": "2030-01-01T00:00:00Z"}))
     assert seen is not None

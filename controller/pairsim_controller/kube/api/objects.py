@@ -106,12 +106,20 @@ class ContainerWaiting(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class ContainerTerminated(msgspec.Struct, frozen=True, rename="camel"):
+    """How a container ended; the message is the end of its log if it failed."""
+
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
 class ContainerState(msgspec.Struct, frozen=True):
     """The state of a container: at most one of the fields is set."""
 
     waiting: ContainerWaiting | None = None
     running: dict[str, object] | None = None
-    terminated: dict[str, object] | None = None
+    terminated: ContainerTerminated | None = None
 
 
 class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -119,6 +127,7 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     name: str
     state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
     restart_count: int = 0
 
 

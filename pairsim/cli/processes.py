@@ -8,6 +8,7 @@ import fcntl
 import gc
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import msgspec
 from pairsim import logs
 from pairsim.addresses import AddressError, format_address, parse_address
 from pairsim.model.names import Name
+from pairsim.model.stop_signals import WORLD_SHUTDOWN
 from pairsim.replication.raft.storage import JournalError
 from pairsim.replication.service import SimulatorError
 from pairsim.settings import ProcessSettings
@@ -143,6 +145,7 @@ def simulator(**options: object) -> None:
         try:
             run(run_simulator(settings, host))
         finally:
+            signal.signal(WORLD_SHUTDOWN, signal.SIG_IGN)  # the process stops already, and writes its state to disk
             host.close()
 
 
@@ -159,6 +162,7 @@ def witness(**options: object) -> None:
         try:
             run(run_witness(settings, port))
         finally:
+            signal.signal(WORLD_SHUTDOWN, signal.SIG_IGN)  # the process stops already
             port.close()
 
 

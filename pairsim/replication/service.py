@@ -119,6 +119,9 @@ class ReplicaService(Protocol):
     def leader(self) -> Member | None:
         """Returns the active as this replica knows it, which may be the replica itself; None if it knows none."""
 
+    def other_replica(self) -> Member | None:
+        """Returns the other replica of the pair that this replica belongs to; None on a spare."""
+
     def submit(self, commands: Sequence[Command], done: BatchCallback) -> None:
         """Puts validated commands into the inbox, all or none of them.
 

@@ -6,25 +6,20 @@ requests that are under way are answered, and the sockets close.
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import signal
 
 import structlog
 
-from pairsim.model.status import Role
-from pairsim.model.stop_signals import HANDOVER, WORLD_SHUTDOWN
-from pairsim.replication.service import ReplicaError, ReplicaService, WitnessService
+from pairsim.replication.service import ReplicaService, WitnessService
 from pairsim.server.app import SimulatorApi
 from pairsim.server.http.listener import serve_app
 from pairsim.server.http.origins import AccessRules
+from pairsim.server.stopping import StopSignals, hand_over
 from pairsim.server.witness_app import witness_app
 from pairsim.settings import ProcessSettings
-from pairsim.system.inherited_signals import accepted_stop_signals
 
 log = structlog.get_logger()
 
-HANDOVER_SECONDS = 5.0
 _COLLECT_AFTER = 50_000
 """How many objects may be allocated before the garbage collector runs."""
 
@@ -35,11 +30,12 @@ async def run_simulator(settings: ProcessSettings, service: ReplicaService) -> N
     async with serve_app(api.app(), settings.http, access=_access_rules(settings)):
         tune_garbage_collector()
         log.info("listening", replica=settings.name, http=settings.http)
-        number = await _wait_for_stop_signal()
+        signals = StopSignals()
+        await signals.requested.wait()
         api.probes.stopping = True
-        if number != WORLD_SHUTDOWN:
-            await hand_over(service)
-    log.info("stopped with the whole world" if number == WORLD_SHUTDOWN else "stopped", replica=settings.name)
+        if not signals.with_world:
+            await hand_over(service, signals.at_once)
+    log.info("stopped with the whole world" if signals.with_world else "stopped", replica=settings.name)
 
 
 async def run_witness(settings: ProcessSettings, service: WitnessService) -> None:
@@ -47,7 +43,7 @@ async def run_witness(settings: ProcessSettings, service: WitnessService) -> Non
     async with serve_app(witness_app(service, settings.token), settings.http, access=_access_rules(settings)):
         tune_garbage_collector()
         log.info("listening", witness=settings.name, http=settings.http)
-        await _wait_for_stop_signal()
+        await StopSignals().requested.wait()
     log.info("stopped", witness=settings.name)
 
 
@@ -69,39 +65,3 @@ def tune_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
-
-
-async def hand_over(service: ReplicaService) -> None:
-    """Makes the passive the active, if this process is the active; bounded in time.
-
-    A handover that fails is logged and does not keep the process from stopping.
-    """
-    status = service.status()
-    if status.role is not Role.ACTIVE:
-        return
-    try:
-        async with asyncio.timeout(HANDOVER_SECONDS + 1.0):
-            done = await asyncio.to_thread(service.switchover, HANDOVER_SECONDS)
-    except (ReplicaError, TimeoutError) as error:
-        log.warning("handover failed, stopping anyway", area=status.area, reason=str(error))
-    else:
-        log.info("handed over", area=status.area, gap_ms=round(done.gap_ms, 1), term=done.term)
-
-
-async def _wait_for_stop_signal() -> signal.Signals:
-    """Waits for one of the signals of `pairsim.model.stop_signals` and returns it."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[signal.Signals] = loop.create_future()
-    signals = accepted_stop_signals((*HANDOVER, WORLD_SHUTDOWN))
-
-    def on_signal(number: signal.Signals) -> None:
-        if not stopped.done():
-            stopped.set_result(number)
-
-    for number in signals:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        return await stopped
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)

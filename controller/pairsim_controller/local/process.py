@@ -166,6 +166,10 @@ class LocalProcess:
         self._stopping = True
         self.terminate()
 
+    def stop_restarting(self) -> None:
+        """Lets the process run on, and does not start it again when it ends."""
+        self._stopping = True
+
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - a timeout ends in SIGKILL, not in an error
         """Stops the process as part of its world, by SIGKILL after `timeout` seconds; it is not started again."""
         self._stopping = True

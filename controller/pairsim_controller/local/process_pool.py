@@ -149,6 +149,8 @@ class ProcessPool:
 
         The actives (`last`) stop after the others, so that no passive takes over from an active that stops.
         """
+        for process in self.processes.values():
+            process.stop_restarting()
         for names in (self.processes.keys() - last, last & self.processes.keys()):
             await asyncio.gather(*(self.processes[name].stop(timeout) for name in names))
         if self._log_keeper is not None:

@@ -85,6 +85,12 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         runtime = self._runtime
         return runtime.node.leader() if runtime else None
 
+    def other_replica(self) -> Member | None:
+        """Returns the other replica of this replica's pair; None for a spare."""
+        runtime = self._runtime
+        replicas = runtime.node.membership.assignment.replicas if runtime else ()
+        return next((member for member in replicas if member.replica != self.settings.name), None)
+
     def submit(self, commands: Sequence[Command], done: BatchCallback) -> None:
         """Puts validated commands into the inbox, all or none; `done` takes the answer.
 

@@ -224,6 +224,18 @@ async def test_stopping_signals_first_and_kills_after_the_timeout(tmp_path: Path
         assert one.told == []  # type: ignore[attr-defined]
 
 
+async def test_a_process_that_ends_while_the_pool_stops_is_not_started_again(tmp_path: Path) -> None:
+    async with pool(DataFolder(tmp_path), STUBBORN) as one:
+        one.start(1)
+        for process in one.processes.values():
+            await until(lambda log=process.folder / "log": log.exists() and "ready" in log.read_text())
+        last = one.processes["sim-1"]
+        os.kill(last.pid or 0, signal.SIGKILL)
+        await one.stop(frozenset({"sim-1"}), timeout=0.3)
+        assert last.restarts == 0
+        assert one.told == []  # type: ignore[attr-defined]
+
+
 async def test_a_single_end_and_the_end_of_the_world_have_different_signals(tmp_path: Path) -> None:
     async with pool(DataFolder(tmp_path), REPORTS) as one:
         one.start(1)

@@ -66,6 +66,7 @@ class FakeReplica:
         self.name, self.role, self.auto = name, role, auto
         self.term, self.generation, self.tick, self.synced = 1, 1, 10, True
         self.known_leader: Member | None = None
+        self.other: Member | None = None
         self.area, self.area_command_schema = "north", COMMAND_SCHEMA
         self.table = Table(SCHEMA)
         self.submitted: list[tuple[list[Command], BatchCallback]] = []
@@ -170,6 +171,9 @@ class FakeReplica:
 
     def leader(self) -> Member | None:
         return member(self.name) if self.role is Role.ACTIVE else self.known_leader
+
+    def other_replica(self) -> Member | None:
+        return self.other
 
     def submit(self, batch: Sequence[Command], done: BatchCallback) -> None:
         with self._lock:

@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -19,12 +20,15 @@ from structlog.testing import CapturingLogger
 
 from pairsim.model.status import Role
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
-from pairsim.replication.service import RefusedError
+from pairsim.replication.service import RefusedError, SwitchoverResult
 from pairsim.server import run
-from pairsim.server.run import hand_over, run_simulator, run_witness
+from pairsim.server.app import SimulatorApi
+from pairsim.server.http.listener import serve_app
+from pairsim.server.run import run_simulator, run_witness
+from pairsim.server.stopping import hand_over
 from pairsim.settings import ProcessSettings
-from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness, commands
-from tests.unit.server.http_servers import soon, until
+from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness, commands, member
+from tests.unit.server.http_servers import api_of, soon, until
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +60,26 @@ async def listens(http: aiohttp.ClientSession, url: str) -> None:
                 await asyncio.sleep(0.005)
 
 
+@pytest.fixture
+async def passive() -> AsyncIterator[SimulatorApi]:
+    """The API of a passive that stays, at the URL in its attribute `url`."""
+    api = api_of(FakeReplica("b", Role.PASSIVE))
+    async with serve_app(api.app(), "127.0.0.1:0") as port:
+        api.url = f"http://127.0.0.1:{port}"  # type: ignore[attr-defined]
+        yield api
+
+
+def active(passive: SimulatorApi, *, auto: bool = True) -> FakeReplica:
+    service = FakeReplica(auto=auto)
+    service.other = member("b", passive.url)  # type: ignore[attr-defined]
+    return service
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_hands_over_first_and_answers_requests_under_way(
-    settings: ProcessSettings, http: aiohttp.ClientSession, number: signal.Signals
+    settings: ProcessSettings, http: aiohttp.ClientSession, number: signal.Signals, passive: SimulatorApi
 ) -> None:
-    service = FakeReplica(auto=False)
+    service = active(passive, auto=False)
     running = asyncio.ensure_future(run_simulator(settings, service))
     await listens(http, settings.url)
     asked = asyncio.ensure_future(
@@ -75,6 +94,65 @@ async def test_a_stop_hands_over_first_and_answers_requests_under_way(
     await soon(running)
     with pytest.raises(aiohttp.ClientConnectorError):
         await http.get(f"{settings.url}/livez")
+
+
+async def test_an_active_does_not_hand_over_to_a_passive_that_stops_too(
+    settings: ProcessSettings, http: aiohttp.ClientSession, passive: SimulatorApi
+) -> None:
+    service = active(passive)
+    running = asyncio.ensure_future(run_simulator(settings, service))
+    await listens(http, settings.url)
+    passive.probes.stopping = True
+    os.kill(os.getpid(), signal.SIGTERM)
+    await soon(running)
+    assert service.orders == []
+
+
+async def test_an_active_does_not_hand_over_to_a_passive_that_is_gone() -> None:
+    service = FakeReplica()
+    service.other = member("b", "http://127.0.0.1:1")
+    await soon(hand_over(service, asyncio.Event()))
+    assert service.orders == []
+
+
+@pytest.mark.parametrize("end", ["passive", "signal"])
+async def test_a_handover_is_given_up_when_there_is_no_use_in_it_any_more(passive: SimulatorApi, end: str) -> None:
+    service, at_once, ends = active(passive), asyncio.Event(), threading.Event()
+
+    def switch(_timeout: float) -> SwitchoverResult:
+        service.orders.append("switchover")
+        ends.wait(30)
+        raise TimeoutError("the passive did not take over")
+
+    service.switchover = switch  # type: ignore[method-assign]
+    stopping = asyncio.ensure_future(hand_over(service, at_once))
+    await until(lambda: service.orders == ["switchover"])
+    if end == "passive":
+        passive.probes.stopping = True
+    else:
+        at_once.set()
+    await soon(stopping)
+    ends.set()
+
+
+@pytest.mark.parametrize(
+    ("second", "log_end"), [(WORLD_SHUTDOWN, "stopped with the whole world"), (signal.SIGTERM, "stopped")]
+)
+async def test_a_second_signal_ends_the_wait_and_not_the_process(
+    settings: ProcessSettings, http: aiohttp.ClientSession, passive: SimulatorApi, monkeypatch: pytest.MonkeyPatch,
+    second: signal.Signals, log_end: str,
+) -> None:  # fmt: skip
+    service, log, ends = active(passive), CapturingLogger(), threading.Event()
+    monkeypatch.setattr(run, "log", log)
+    service.switchover = lambda _timeout: service.orders.append("switchover") or ends.wait(30)  # type: ignore[method-assign, func-returns-value, return-value]
+    running = asyncio.ensure_future(run_simulator(settings, service))
+    await listens(http, settings.url)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await until(lambda: service.orders == ["switchover"])
+    os.kill(os.getpid(), second)
+    await soon(running)
+    ends.set()
+    assert log.calls[-1].args[0] == log_end
 
 
 async def test_a_passive_stops_without_a_switchover(settings: ProcessSettings, http: aiohttp.ClientSession) -> None:
@@ -101,12 +179,12 @@ async def test_an_active_that_stops_with_the_whole_world_does_not_hand_over(
     ]  # fmt: skip
 
 
-async def test_a_failed_handover_does_not_keep_a_process_from_stopping() -> None:
-    service = FakeReplica()
+async def test_a_failed_handover_does_not_keep_a_process_from_stopping(passive: SimulatorApi) -> None:
+    service = active(passive)
     service.refuse = RefusedError("the passive is not in sync")
-    await soon(hand_over(service))
+    await soon(hand_over(service, asyncio.Event()))
     service.refuse = TimeoutError("it did not happen in time")
-    await soon(hand_over(service))
+    await soon(hand_over(service, asyncio.Event()))
 
 
 async def test_a_witness_stops_at_a_signal(settings: ProcessSettings, http: aiohttp.ClientSession) -> None:

@@ -29,12 +29,14 @@ print('ready', flush=True)
 signal.pause()
 """
 REPORTS = """
-import signal, sys
-signal.signal(signal.SIGTERM, lambda *_: print('stops alone', flush=True))
-signal.signal(signal.SIGUSR1, lambda *_: sys.exit(print('stops with the world', flush=True)))
-print('ready', flush=True)
+import os, signal, sys, time
+def report(text):
+    os.write(1, text)  # print() raises in a handler that interrupts another print()
+signal.signal(signal.SIGTERM, lambda *_: report(b'stops alone\\n'))
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(report(b'stops with the world\\n')))
+report(b'ready\\n')
 while True:
-    signal.pause()
+    time.sleep(0.01)  # a signal just before pause() would be handled only after the next one
 """
 FAILS = "import sys; sys.exit(3)"
 HOST = "127.0.0.1"
@@ -217,6 +219,7 @@ async def test_stopping_signals_first_and_kills_after_the_timeout(tmp_path: Path
         pids = []
         for process in one.processes.values():
             await until(lambda log=process.folder / "log": log.exists() and "ready\n" in log.read_text())
+            await until(lambda process=process: process.pid)
             pids.append(process.pid or 0)
         await one.stop(frozenset({"sim-1"}), timeout=0.1)
         assert not any(map(running, pids))
@@ -230,7 +233,9 @@ async def test_a_process_that_ends_while_the_pool_stops_is_not_started_again(tmp
         for process in one.processes.values():
             await until(lambda log=process.folder / "log": log.exists() and "ready" in log.read_text())
         last = one.processes["sim-1"]
-        os.kill(last.pid or 0, signal.SIGKILL)
+        await until(lambda: last.pid)
+        assert last.pid is not None
+        os.kill(last.pid, signal.SIGKILL)
         await one.stop(frozenset({"sim-1"}), timeout=0.3)
         assert last.restarts == 0
         assert one.told == []  # type: ignore[attr-defined]
@@ -240,7 +245,7 @@ async def test_a_single_end_and_the_end_of_the_world_have_different_signals(tmp_
     async with pool(DataFolder(tmp_path), REPORTS) as one:
         one.start(1)
         process, log = one.processes["sim-1"], tmp_path / "sim-1" / "log"
-        await until(lambda: log.exists() and "ready\n" in log.read_text())
+        await until(lambda: process.pid and log.exists() and "ready\n" in log.read_text())
         process.terminate(Termination(grace=600))
         await until(lambda: "stops alone" in log.read_text())
         await one.stop(frozenset(), timeout=60)

@@ -1,10 +1,17 @@
-"""`make planted`: plants one fault at a time and expects its test to fail."""
+"""`make planted`: plants one fault at a time and expects its test to fail.
+
+Each test runs in a process of its own, which is forked from this one: so the libraries that most modules of the product
+import are loaded once, while the product itself is imported anew for each fault.
+"""
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
 import os
-import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import click
 import pytest
@@ -12,28 +19,44 @@ import pytest
 from tests.planted.faults import ROOT, VARIABLE, PlantedFault, read_faults
 
 _TEST_SECONDS = 120.0
+_LIBRARIES = (
+    "aiohttp.web",
+    "hypothesis",
+    "msgspec",
+    "numpy",
+    "pysyncobj.syncobj",
+    "pytest_asyncio",
+    "structlog",
+    "xxhash",
+)
+
+
+def run_test(name: str, fault: PlantedFault, output: Path) -> None:
+    """Runs the test of a fault in this process, with the fault planted, and exits with pytest's exit code."""
+    file = os.open(output, os.O_WRONLY)
+    for standard in (1, 2):
+        os.dup2(file, standard)
+    os.environ[VARIABLE] = name
+    sys.exit(pytest.main(["-q", "-x", "-p", "tests.planted.plugin", "-p", "no:cacheprovider", fault.test]))
 
 
 def find(name: str, fault: PlantedFault) -> str:
     """Runs the test of a fault with the fault planted; returns an empty text if it fails, else what happened."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.planted.plugin", "-p", "no:cacheprovider"]
-    try:
-        done = subprocess.run(
-            [*command, fault.test],
-            cwd=ROOT,
-            env={**os.environ, VARIABLE: name},
-            capture_output=True,
-            text=True,
-            timeout=_TEST_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return ""  # with the fault the test waits for something that never happens
-    if done.returncode == pytest.ExitCode.TESTS_FAILED:
+    with tempfile.NamedTemporaryFile() as output:
+        path = Path(output.name)
+        process = multiprocessing.get_context("fork").Process(target=run_test, args=(name, fault, path))
+        process.start()
+        process.join(_TEST_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            return ""  # with the fault the test waits for something that never happens
+        printed = path.read_text()
+    if process.exitcode == pytest.ExitCode.TESTS_FAILED:
         return ""
-    if done.returncode == pytest.ExitCode.OK:
+    if process.exitcode == pytest.ExitCode.OK:
         return f"{fault.test} passes with it. {fault.breaks}"
-    return f"its test could not be run:\n{done.stdout}{done.stderr}"
+    return f"its test could not be run:\n{printed}"
 
 
 @click.command()
@@ -43,6 +66,9 @@ def main(names: tuple[str, ...]) -> None:
     faults = {name: fault for name, fault in read_faults().items() if not names or name.startswith(names)}
     if not faults:
         raise click.UsageError("no planted fault has such a name")
+    os.chdir(ROOT)
+    for library in _LIBRARIES:
+        importlib.import_module(library)
     survived = 0
     for name, fault in faults.items():
         problem = find(name, fault)

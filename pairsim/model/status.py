@@ -96,7 +96,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         pace: On the active, the share of its tick rate that it kept over the last seconds; 1.0 if it keeps up.
         tick_ms: On the active, milliseconds per tick over the last seconds; 0 until that is known.
         problem: Why the process cannot do its part in the area, as a sentence; empty if nothing prevents it.
-        outside: How many of its entities are at a position outside of the area's bounds, about a second ago at most.
+        outside: How many of its entities were at a position outside of the area's bounds a second ago or so.
         simulator: What the code of a simulator keeps the process from, also of an area that it does not have yet; None
             if nothing.
     """

@@ -16,7 +16,7 @@ from pairsim.model.geometry import Box
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.replica.outside_counter import COUNT_SECONDS, OutsideCounter, count_outside
+from pairsim.replication.replica.outside_counter import COUNT_SECONDS, ROWS_PER_TURN, OutsideCounter, count_outside
 from tests.unit.model.counting import area
 from tests.unit.replication.process.processes import assignment, simulator_process
 from tests.unit.replication.transport.peers import until
@@ -72,6 +72,32 @@ def test_the_count_is_made_once_a_second() -> None:
     assert counter.count == 1
     counter.update(100.0 + COUNT_SECONDS, at(), AREA)
     assert counter.count == 0
+
+
+def test_a_large_table_is_counted_in_several_turns() -> None:
+    rows = 2 * ROWS_PER_TURN + 5
+    table = Table(SCHEMA)
+    positions = np.ones((rows, 3), np.float32)
+    positions[[0, ROWS_PER_TURN, rows - 1]] = -1
+    table.spawn(np.arange(rows, dtype=np.int64), {"position": positions})
+    counter = OutsideCounter(WORLD)
+    for turn, count in enumerate((0, 0, 3, 3)):
+        counter.update(100.0 + turn / 30, table, AREA)
+        assert counter.count == count
+    positions[:, 0] = -1
+    table.column("position")[:] = positions
+    for turn in range(3):
+        counter.update(100.0 + COUNT_SECONDS + turn / 30, table, AREA)
+    assert counter.count == rows
+
+
+def test_a_table_that_is_replaced_by_a_smaller_one_ends_the_count() -> None:
+    large, counter = Table(SCHEMA), OutsideCounter(WORLD)
+    large.spawn(np.arange(2 * ROWS_PER_TURN, dtype=np.int64), {})
+    counter.update(100.0, large, AREA)
+    counter.update(100.1, at(), AREA)
+    counter.update(100.2 + COUNT_SECONDS, at((-1, 5, 5)), AREA)
+    assert counter.count == 1
 
 
 class Strays:

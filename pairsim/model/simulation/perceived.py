@@ -40,7 +40,8 @@ class PerceivedFieldError(ValueError):
 def plain_command(value: object) -> Command:
     """Returns a copy of a perceived command that has plain values only.
 
-    Whole numbers become int, numbers and truth values become float, and arrays and other sequences become lists.
+    Whole numbers become int, numbers and truth values become float, and arrays and other sequences become lists, or a
+    number if they have one element.
 
     Raises:
         PerceivedFieldError: The object is not a command, or one of its fields cannot be converted.
@@ -101,7 +102,8 @@ def _value(value: object) -> Value:
     to_list = getattr(value, "tolist", None)
     plain: object = to_list() if callable(to_list) else value
     if isinstance(plain, Iterable) and not isinstance(plain, str | bytes | Mapping | AbstractSet):
-        return [_number(number) for number in itertools.islice(plain, _MAX_NUMBERS)]
+        numbers: list[float] = [_number(number) for number in itertools.islice(plain, _MAX_NUMBERS)]
+        return numbers[0] if len(numbers) == 1 else numbers  # no component takes a list of one
     return _number(plain)
 
 

@@ -46,7 +46,9 @@ def perceived(**fields: object) -> object:
         ({"components": collections.OrderedDict({np.str_("amount"): 1})}, Command("a", "add", 3, {"amount": 1.0})),
         *(
             ({"components": {"amount": value}}, Command("a", "add", 3, {"amount": 1.0}))
-            for value in (np.float32(1), np.int8(1), np.True_, True, 1, np.array(1), decimal.Decimal(1))
+            for value in (
+                np.float32(1), np.int8(1), np.True_, True, 1, np.array(1), np.array([1.0]), (1,), decimal.Decimal(1)
+            )
         ),
         *(
             ({"components": {"at": value}}, Command("a", "add", 3, {"at": [1.0, 2.0]}))

@@ -157,6 +157,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             self.leaving,
             self.tick > 0,
             self.pace < SLOW_PACE,
+            self.divergences,
             self.problem,
             self.addresses,
             self.simulator is not None and (self.simulator.area, self.simulator.phase, self.simulator.about),

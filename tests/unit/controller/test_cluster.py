@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from pairsim.model.status import Role
@@ -323,3 +324,30 @@ async def test_an_area_without_reachable_members_is_left_alone() -> None:
             "a label is taken by somebody else only"
         )
         assert cluster.status("west").assignment == status.assignment
+
+
+async def test_a_divergence_is_an_event_at_once() -> None:
+    async with cluster_harness() as cluster:
+        await cluster.controller()
+        await cluster.paired()
+        fake = cluster.replicas.fakes["sim-2"]
+        fake.says = msgspec.structs.replace(fake.status(), divergences=1)  # type: ignore[type-var]
+        fake.push()
+        sentence = "sim-2 came to another state than the active sim-1: its simulator's step is not deterministic"
+        await cluster.until(lambda: ("west", "Diverged", sentence) in cluster.api.events)
+
+
+async def test_a_time_without_an_active_is_an_event_although_nothing_else_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All processes can be reached and nothing is left to do, so no other round is due."""
+    monkeypatch.setattr("pairsim_controller.story.active_tracker.STANDSTILL_SECONDS", 1.2)
+    async with cluster_harness() as cluster:
+        await cluster.controller()
+        await cluster.paired()
+        del cluster.replicas.actives["west"]
+        cluster.replicas.fakes["sim-1"].push()
+        note = "no active for 1 s: sim-1 is passive, and no replica is active"
+        await cluster.until(lambda: ("west", "NotReady", note) in cluster.api.events)
+        cluster.replicas.lead("west", "sim-1")
+        await cluster.until(lambda: any(r == "Ready" and "active again" in note for _a, r, note in cluster.api.events))

@@ -35,7 +35,7 @@ def test_the_groups_of_a_witness_and_its_leaving_are_significant() -> None:
     [
         {"role": Role.PASSIVE}, {"area": "east"}, {"generation": 2}, {"term": 2}, {"epoch": 2}, {"leader": "sim-2"},
         {"members": ("a", "b", "c")}, {"in_sync": False}, {"peer_in_sync": True}, {"leaving": True}, {"tick": 0},
-        {"pace": SLOW_PACE - 0.01},
+        {"pace": SLOW_PACE - 0.01}, {"divergences": 1},
     ],
     ids=str,
 )  # fmt: skip

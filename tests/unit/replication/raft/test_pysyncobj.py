@@ -279,3 +279,77 @@ def test_a_record_over_the_limit_is_refused() -> None:
     leader, _surroundings = member()
     with pytest.raises(ValueError, match="over the limit"):
         leader.append(b"x" * (MAX_COMMAND_BYTES + 1), lambda: None)
+
+
+def begin_install(follower: Raft, size: int, *, offset: int = 0) -> None:
+    """Delivers a chunk of a leader's snapshot, after which more chunks come."""
+    chunk = Chunk(1, 15, offset, bytes(size), None)
+    follower.deliver("b", {"type": "append_entries", "term": 1, "commit_index": 15, "serialized": chunk})
+
+
+def test_each_chunk_of_a_snapshot_is_answered() -> None:
+    """A leader that hears from no member steps down."""
+    follower, surroundings = member()
+    begin_install(follower, 10)
+    begin_install(follower, 10, offset=10)
+    assert [said["type"] for said in surroundings.sent] == ["next_node_idx"] * 2
+
+
+def test_entries_end_the_transfer_of_a_snapshot() -> None:
+    follower, _surroundings = member()
+    begin_install(follower, 10)
+    assert follower._snapshots._incoming is not None
+    follower.deliver("b", append(1, entries(2, 4)))
+    assert follower._snapshots._incoming is None
+
+
+def test_a_lost_link_restarts_the_transfer_of_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "CHUNK_BYTES", 10)
+    leader, _surroundings = member()
+    leader.journal.save_snapshot(bytes(100), *entries(14, 15), keep_tail=False)
+    for _chunk in range(3):
+        leader._snapshots.next_chunk("b", 1)
+    leader.link_down("b")
+    chunk = leader._snapshots.next_chunk("b", 1)
+    assert chunk is not None
+    assert chunk.offset == 0
+
+
+def test_a_vote_is_recorded_as_given_to_the_leader_unless_it_is_given() -> None:
+    follower, _surroundings = member()
+    follower.adopt_term(3, "b")
+    assert (follower.journal.getCurrentTerm(), follower.journal.getVotedForNodeId()) == (3, "b")
+    follower.adopt_term(3, "w")
+    assert follower.journal.getVotedForNodeId() == "b"
+    follower._core._SyncObj__setCurrentTerm(4, None)
+    follower.adopt_term(4, "w")
+    assert (follower.journal.getCurrentTerm(), follower.journal.getVotedForNodeId()) == (4, "w")
+
+
+def test_a_record_of_a_lost_leadership_is_not_forwarded() -> None:
+    """It would be committed in the term of another active."""
+    follower, surroundings = member()
+    follower.deliver("b", append(1, entries(2, 4)))
+    surroundings.sent.clear()
+    follower.append(b"a record", lambda: None)
+    for _turn in range(3):
+        follower.turn(may_campaign=False)
+    assert surroundings.sent == []
+    assert follower.last == (4, 1)
+
+
+def test_an_answer_carries_the_term_of_the_member() -> None:
+    follower, surroundings = member()
+    follower.deliver("b", append(1, entries(2, 4, term=1), term=7))
+    assert [said["term"] for said in surroundings.sent] == [7]
+
+
+def test_records_that_are_queued_can_be_dropped() -> None:
+    leader, _surroundings = member()
+    lead(leader)
+    leader.turn()
+    end, failed = leader.last, list[str]()
+    leader.append(b"a record", lambda: failed.append("a record"))
+    leader.drop_queue()
+    leader.turn()
+    assert (failed, leader.last) == (["a record"], end)

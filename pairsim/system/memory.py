@@ -5,6 +5,7 @@ File pages count as free, since the kernel drops them before it kills a process.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,12 @@ class MemoryAllowance(msgspec.Struct, frozen=True):
     Attributes:
         limit: All that the process may use, together with the other processes of its control group or machine.
         available: The part of it that is free.
+        own: The part of it that this process itself uses.
     """
 
     limit: int
     available: int
+    own: int = 0
 
 
 def read_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> MemoryAllowance | None:
@@ -34,7 +37,8 @@ def read_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup
         return None
     swap = machine.limit - _fields(proc / "meminfo", ":")["MemTotal"] * 1024
     found = [machine, *_of_groups(proc / "self" / "cgroup", cgroups, swap)]
-    return MemoryAllowance(min(memory.limit for memory in found), min(memory.available for memory in found))
+    limit, available = min(memory.limit for memory in found), min(memory.available for memory in found)
+    return MemoryAllowance(limit, available, _resident(proc / "self" / "statm"))
 
 
 def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
@@ -42,6 +46,13 @@ def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
     try:
         return _fields(vmstat, " ").get("oom_kill", 0)
     except (OSError, ValueError):
+        return 0
+
+
+def _resident(path: Path) -> int:
+    try:
+        return int(path.read_text().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
         return 0
 
 

@@ -24,6 +24,10 @@ _RESERVE_SHARE, _MAX_RESERVE_BYTES = 10, 256 * 2**20
 """The reserve for frames, checkpoints and logs in the making: this part of the limit, and at most so many bytes."""
 
 
+_LARGE_SHARE = 4
+"""A process that uses less than this part of the limit is not the one that uses up the memory."""
+
+
 def row_bytes(schema: Schema) -> int:
     """Returns the bytes of an entity's id and columns."""
     return _ID_BYTES + sum(
@@ -73,8 +77,10 @@ def world_refusal(areas: Mapping[str, int], limit: int) -> str:
     )
 
 
-def spawn_refusal(entities: int, more: int, capacity: int, row: int, *, limit: int, available: int) -> str:
+def spawn_refusal(entities: int, more: int, capacity: int, row: int, *, limit: int, available: int, own: int) -> str:
     """Returns why no more entities can be spawned; empty if they can.
+
+    Nothing is refused while other processes use up the memory, since it is not for the entities then that it runs out.
 
     Args:
         entities: The number of entities in the table.
@@ -83,7 +89,10 @@ def spawn_refusal(entities: int, more: int, capacity: int, row: int, *, limit: i
         row: The bytes of an entity's row.
         limit: The bytes that the process may use.
         available: The part of it that is free.
+        own: The part of it that the process itself uses.
     """
+    if own < limit // _LARGE_SHARE:
+        return ""
     needed = state_bytes(more, row) + min(_MAX_RESERVE_BYTES, limit // _RESERVE_SHARE)
     if entities + more > capacity:
         needed += entities * row  # the table is copied into a larger one

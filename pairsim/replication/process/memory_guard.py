@@ -48,6 +48,7 @@ class MemoryGuard:
             row_bytes(table.schema),
             limit=memory.limit,
             available=memory.available,
+            own=memory.own,
         )
         if refusal:
             raise MemoryFullError(refusal)

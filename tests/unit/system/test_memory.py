@@ -71,6 +71,7 @@ def test_this_machine_is_read() -> None:
     memory = read_memory()
     assert memory is not None
     assert 0 < memory.available <= memory.limit
+    assert 0 < memory.own <= memory.limit
 
 
 def test_kills_for_the_lack_of_memory_are_counted(tmp_path: Path) -> None:

@@ -25,11 +25,11 @@ def spawns(count: int) -> list[Command]:
 
 
 def test_the_memory_is_read_again_after_a_while() -> None:
-    found, now = [MemoryAllowance(100 * MB, 50 * MB)], [0.0]
+    found, now = [MemoryAllowance(100 * MB, 50 * MB, 50 * MB)], [0.0]
     guard = MemoryGuard(lambda: found[0], lambda: now[0])
     state = table(1_000)
     guard.check(spawns(100), state, 100)
-    found[0] = MemoryAllowance(100 * MB, 1 * MB)
+    found[0] = MemoryAllowance(100 * MB, 1 * MB, 50 * MB)
     guard.check(spawns(100), state, 100)
     now[0] = 1.0
     with pytest.raises(MemoryFullError, match=r"1,000 are there, 200 more need .* despawn entities, or give"):
@@ -48,7 +48,7 @@ def test_the_sender_is_answered_429() -> None:
 
 def test_only_spawns_are_checked() -> None:
     """Despawns are what frees memory."""
-    guard = MemoryGuard(lambda: MemoryAllowance(100 * MB, 0))
+    guard = MemoryGuard(lambda: MemoryAllowance(100 * MB, 0, 50 * MB))
     guard.check([Command("a", "despawn", 1, {}), Command("b", "set", 1, {"value": 1})], table(10), 50)
     with pytest.raises(MemoryFullError):
         guard.check([Command("c", "despawn", 2, {}), *spawns(1)], table(10), 0)

@@ -6,6 +6,7 @@ A server cannot listen at a port that another server listens at, nor at one that
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import pwd
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from pairsim.addresses import format_address, is_wildcard, parse_host
+from pairsim.addresses import format_address, is_wildcard, parse_address, parse_host
 
 _PROC = Path("/proc")
 _LISTENING, _WAITING = 0x0A, 0x06
@@ -54,6 +55,21 @@ def port_user(host: str, port: int, proc: Path = _PROC) -> str:
     user = min(users, key=lambda socket: socket.state != _LISTENING)
     use = "which listens at it" if user.state == _LISTENING else f"for a connection to {user.remote}"
     return f"{_program(user, proc)}, {use}"
+
+
+def listen_error(error: Exception, *addresses: str) -> str:
+    """Returns why a server cannot listen, and names the program at its port if that is the reason.
+
+    Args:
+        error: An error of `pairsim.system.listening.listen`, whose text has host and port.
+        addresses: The addresses that the error may be about, HOST:PORT.
+    """
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        for address in addresses:
+            host, port = parse_address(f"[::]{address}" if address.startswith(":") else address)
+            if repr((host, port)) in str(error):
+                return f"{address} is taken by {port_user(host, port)}"
+    return str(error)
 
 
 def tcp_sockets(proc: Path = _PROC) -> Iterator[TcpSocket]:

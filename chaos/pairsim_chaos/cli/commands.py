@@ -19,6 +19,7 @@ from pairsim.model.documents.yaml import YamlError
 from pairsim.server.http.listener import serve_app
 from pairsim.system.inherited_signals import accepted_stop_signals, restore_child_reports
 from pairsim.system.output import print_line, use_reliable_output
+from pairsim.system.port_users import listen_error
 from pairsim.wording import counted, duration
 from pairsim_chaos.cli.options import SECONDS, RunOptions, run_options
 from pairsim_chaos.experiment.loader import ExperimentError, load_experiments
@@ -122,7 +123,7 @@ def probe_command(listen: str, options: RunOptions) -> None:
             with _world_errors():
                 asyncio.run(_probe(listen, options))
         except (OSError, ValueError) as error:
-            raise click.ClickException(f"cannot listen at {listen}: {error}") from error
+            raise click.ClickException(f"cannot listen at {listen}: {listen_error(error, listen)}") from error
 
 
 class CannotRunError(click.ClickException):

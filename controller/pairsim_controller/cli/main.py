@@ -18,6 +18,7 @@ from pairsim.server.http.listener import serve_app
 from pairsim.server.http.origins import AccessRules
 from pairsim.system.inherited_signals import accepted_stop_signals
 from pairsim.system.output import use_reliable_output
+from pairsim.system.port_users import listen_error
 from pairsim_controller.cli.cluster_console import console_app
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.port import ApiError
@@ -83,7 +84,8 @@ def main(
         raise click.ClickException(str(error)) from error
     except (OSError, ValueError) as error:
         where = f"{http} and {console}" if console else http
-        raise click.ClickException(f"cannot serve at {where}: {error}") from error
+        reason = listen_error(error, *filter(None, (http, console)))
+        raise click.ClickException(f"cannot serve at {where}: {reason}") from error
 
 
 async def _run(

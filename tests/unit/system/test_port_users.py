@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.system.port_users import port_user
+from pairsim.system.listening import listen
+from pairsim.system.port_users import listen_error, port_user
 
 LINE = "   0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000  {uid}  0 {inode} 1 0 100 0 0 10 0\n"
 ME = Path("/proc/self/comm").read_text().strip()
@@ -79,3 +80,13 @@ def test_a_program_of_another_user_is_described_by_its_user(proc: Path) -> None:
     show(proc, line("0100007F:1F90", inode=78, uid=0), line("0100007F:1F91", inode=79, uid=4_000_000))
     assert port_user("127.0.0.1", 8080, proc).startswith("a program of user root, whose name")
     assert port_user("127.0.0.1", 8081, proc).startswith("a program of user 4000000, whose name")
+
+
+def test_the_error_of_a_server_names_the_program_at_its_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(OSError, match="Address already in use") as caught:
+            listen("127.0.0.1", server.getsockname()[1], backlog=1)
+        sentence = f"{address} is taken by {ME} (pid {os.getpid()}), which listens at it"
+        assert listen_error(caught.value, "127.0.0.1:1", address) == sentence
+    assert listen_error(ValueError("no port"), address) == "no port"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import time
 
 import structlog
@@ -29,7 +30,10 @@ _REQUEST_SECONDS = 5.0
 _MAX_NOTE_CHARACTERS = 1_000
 
 SeriesKey = tuple[str, str, str, str]
-"""Uid and name of the object, reason and note: events with equal keys belong to one series."""
+"""Uid and name of the object, reason, and note without its amounts: events with equal keys belong to one series."""
+
+_AMOUNTS = re.compile(r"\d+(?:\.\d+)? (?:s|ms|entities)\b")
+"""Durations and counts: an area that loses and regains a member again and again gets one event with a count."""
 
 
 class _EventSeries:
@@ -65,7 +69,7 @@ class EventRecorder:
             at: When it happened, Unix time in seconds; None for now.
         """
         at = at if at is not None else time.time()
-        key = str(about.get("uid")), str(about.get("name")), reason, note
+        key = str(about.get("uid")), str(about.get("name")), reason, _AMOUNTS.sub("", note)
         try:
             self._waiting.put_nowait((key, about, reason, note, warning, at))
         except asyncio.QueueFull:

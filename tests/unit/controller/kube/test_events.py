@@ -33,6 +33,26 @@ async def test_repetitions_are_one_event_with_a_count(tmp_path: Path, monkeypatc
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_repetitions_with_other_amounts_are_one_event_at_the_time_when_it_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_SERIES_UPDATE_SECONDS", 0.0)
+    fake = FakeApi()
+    async with connected(fake, tmp_path) as connection:
+        recorder = EventRecorder(connection, "worlds", "me")
+        task = asyncio.create_task(recorder.run())
+        for seconds, entities in (("0.50", 7), ("12.25", 2000)):
+            note = f"redundant again after {seconds} s: sim-1 (active) and sim-2 (passive), {entities} entities"
+            recorder.emit(AREA, "Redundant", note, warning=False, at=7.0)
+        recorder.emit(AREA, "Redundant", "redundant again after 0.50 s: sim-1 (active) and sim-3", warning=False)
+        await until(lambda: len(fake.objects.get(PATH, {})) == 2)
+        counts = {event["note"][-8:]: event.get("series", {}).get("count") for event in fake.objects[PATH].values()}
+        assert counts == {"entities": 2, "nd sim-3": None}
+        assert "1970-01-01T00:00:07.000000Z" in {event["eventTime"] for event in fake.objects[PATH].values()}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_events_that_cannot_be_queued_or_written_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,14 +31,14 @@ class Signal:
     def __init__(self) -> None:
         self.count = 0
         self.listeners: list[Callable[[], None]] = []
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def notify(self) -> None:
         """Increments the counter, calls the listeners, and wakes the waiting coroutines in the order they came."""
         self.count += 1
         for listener in self.listeners:
             listener()
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -48,13 +48,14 @@ class Signal:
         if self.count > seen:
             return self.count
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters[waiter] = None
         try:
             async with asyncio.timeout(max(timeout, 0.0)):
                 await waiter
         except TimeoutError:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            pass
+        finally:  # also when the coroutine is cancelled: a calm area may not notify for days
+            self._waiters.pop(waiter, None)
         return self.count
 
 

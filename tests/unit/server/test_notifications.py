@@ -37,7 +37,19 @@ async def test_a_signal_cannot_be_missed() -> None:
     await asyncio.sleep(0)
     signal.notify()
     assert await soon(waiting) == seen + 2
-    assert signal._waiters == []
+    assert not signal._waiters
+
+
+async def test_a_coroutine_that_is_cancelled_while_it_waits_leaves_nothing_behind() -> None:
+    """Watchers come and go, while an area without changes notifies nobody."""
+    signal = Signal()
+    waiting = [asyncio.create_task(signal.after(signal.count, 60.0)) for _ in range(3)]
+    await until(lambda: len(signal._waiters) == 3)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert await signal.after(signal.count, 0.0) == 0
+    assert not signal._waiters
 
 
 def test_a_notification_after_the_end_of_the_loop_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,11 +132,13 @@ class Sandbox:
         """Runs a command in the sandbox.
 
         Raises:
-            ClusterError: It failed, with what it said.
+            ClusterError: It failed, with what it said, or took too long.
         """
-        done = subprocess.run(
-            self._inside(net, command), input=stdin, capture_output=True, timeout=seconds, check=False
-        )
+        words = self._inside(net, command)
+        try:
+            done = subprocess.run(words, input=stdin, capture_output=True, timeout=seconds, check=False)
+        except subprocess.TimeoutExpired:
+            raise ClusterError(f"{' '.join(str(word) for word in command)}: no answer after {seconds:.0f} s") from None
         if done.returncode:
             said = (done.stderr or done.stdout).decode(errors="replace").strip()
             raise ClusterError(f"{' '.join(str(word) for word in command)}: {said}")

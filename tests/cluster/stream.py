@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pairsim.addresses import format_address
 from tests.cluster.world import BOUNDS, NAMESPACE, World, eventually
 
 _SCRIPT = Path(__file__).with_name("client.py")
@@ -61,7 +62,7 @@ class Stream:
     def stop(self) -> Told:
         """Ends the stream and returns its counts."""
         pods = [self._world.role(self._area, role) for role in ("active", "passive")]
-        urls = json.dumps([f"http://{pod.address}:8080" for pod in pods])
+        urls = json.dumps([f"http://{format_address(pod.address, 8080)}" for pod in pods])
         exec_ = ("exec", self._name, "--", "sh", "-c", f"echo '{urls}' > /tmp/new && mv /tmp/new /tmp/stop")
         self._world.kubectl(*exec_)
         eventually("the client has ended", self._ended, 90)

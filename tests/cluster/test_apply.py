@@ -11,7 +11,7 @@ import pytest
 from pairsim.model.labels import AREA_LABEL, ROLE_LABEL
 from tests.cluster.report import Report
 from tests.cluster.stream import Stream
-from tests.cluster.world import World, eventually
+from tests.cluster.world import World, endpoints, eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -54,14 +54,12 @@ def test_status_and_columns_show_the_pair(world: World, pair: str) -> None:
 def test_the_pair_is_on_two_nodes_and_has_services_and_a_budget(world: World, pair: str) -> None:
     active, passive = world.role(pair, "active"), world.role(pair, "passive")
     assert active.node != passive.node
-    for name, members in ((pair, {active.address}), (f"{pair}-any", {active.address, passive.address})):
-        slices = ("get", "endpointslices", "-l", f"kubernetes.io/service-name={name}", "-o", "json")
-
-        def ready(words: tuple[str, ...] = slices) -> set[str]:
-            found = [e for s in json.loads(world.kubectl(*words))["items"] for e in s["endpoints"] or []]
-            return {e["addresses"][0] for e in found if e["conditions"]["ready"]}
-
-        eventually(f"Service {name} leads to {members}", lambda members=members, ready=ready: ready() == members, 20)
+    for name, members in ((pair, active.addresses), (f"{pair}-any", active.addresses | passive.addresses)):
+        eventually(
+            f"Service {name} leads to {members}",
+            lambda name=name, members=members: endpoints(world, name) == members,
+            20,
+        )
     budget = json.loads(world.kubectl("get", "pdb", pair, "-o", "json"))
     assert budget["spec"]["minAvailable"] == 1
     assert {e["reason"] for e in world.events(pair)} >= {"Founded", "Ready", "Redundant"}

@@ -40,13 +40,20 @@ class Pod:
     node: str
     address: str
     component: str
+    addresses: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, found: Object) -> Pod:
         meta = found["metadata"]
         component = meta["labels"][COMPONENT_LABEL]
+        status = found["status"]
         return cls(
-            meta["name"], meta["uid"], found["spec"].get("nodeName", ""), found["status"].get("podIP", ""), component
+            meta["name"],
+            meta["uid"],
+            found["spec"].get("nodeName", ""),
+            status.get("podIP", ""),
+            component,
+            frozenset(each["ip"] for each in status.get("podIPs", [])),
         )
 
 
@@ -233,6 +240,13 @@ def is_so(found: Object | None, kind: str, value: str) -> bool:
     """Returns whether an area has a condition."""
     conditions = (found or {}).get("status", {}).get("conditions", [])
     return any(c["type"] == kind and c["status"] == value for c in conditions)
+
+
+def endpoints(world: World, service: str) -> set[str]:
+    """Returns the addresses of both families that a Service leads to."""
+    found = world.kubectl("get", "endpointslices", "-l", f"kubernetes.io/service-name={service}", "-o", "json")
+    each = [e for part in json.loads(found)["items"] for e in part["endpoints"] or []]
+    return {e["addresses"][0] for e in each if e["conditions"]["ready"]}
 
 
 def eventually(what: str, holds: Any, seconds: float) -> Any:

@@ -59,7 +59,7 @@ class ControlPlane:
         self._api = self._start(
             "kube-apiserver",
             f"--etcd-servers={_STORE}",
-            "--bind-address=0.0.0.0",
+            "--bind-address=::",
             f"--advertise-address={CONTROL}",
             "--secure-port=6443",
             f"--tls-cert-file={certificate}",

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.cluster.native.controlplane import DNS, ControlPlane
-from tests.cluster.native.network import PODS, address, pods
+from tests.cluster.native.network import PODS, addresses, pods
 from tests.cluster.native.sandbox import HOME, ClusterError, Program, Sandbox, wait
 from tests.cluster.native.tools import CNI
 
@@ -74,7 +74,7 @@ class Node:
             f"--kubeconfig={kubeconfig}",
             f"--root-dir={self._data / 'kubelet'}",
             f"--hostname-override={self.name}",
-            f"--node-ip={address(self.number)}",
+            f"--node-ip={','.join(addresses(self.number))}",
             f"--cgroup-root=/{group}",
         )
         proxy = pki.kubeconfig("proxy", "system:kube-proxy", "kube")
@@ -85,7 +85,7 @@ class Node:
             "--proxy-mode=iptables",
             f"--cluster-cidr={PODS}",
             f"--hostname-override={self.name}",
-            f"--metrics-bind-address={address(self.number)}:10249",
+            "--metrics-bind-address=[::]:10249",
             "--conntrack-max-per-core=0",
             "--conntrack-tcp-timeout-established=0",
             "--conntrack-tcp-timeout-close-wait=0",
@@ -130,8 +130,8 @@ class Node:
             "ipam": {
                 "type": "host-local",
                 "dataDir": f"/run/ipam-{self.name}",
-                "ranges": [[{"subnet": pods(self.number)}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
+                "ranges": [[{"subnet": subnet}] for subnet in pods(self.number)],
+                "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
             },
         }
         ports = {"type": "portmap", "capabilities": {"portMappings": True}}
@@ -140,11 +140,12 @@ class Node:
     def _kubelet(self) -> dict[str, object]:
         pki = self._control.pki
         certificate, key = pki.pair(
-            f"kubelet-{self.name}-server", self.name, "system:nodes", (self.name, address(self.number))
+            f"kubelet-{self.name}-server", self.name, "system:nodes", (self.name, *addresses(self.number))
         )
         return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
+            "address": "::",
             "authentication": {
                 "anonymous": {"enabled": False},
                 "webhook": {"enabled": True},

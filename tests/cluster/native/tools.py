@@ -23,6 +23,7 @@ PACKAGES = {
     "ctr": "containerd",
     "runc": "runc",
     "iptables": "iptables",
+    "ip6tables": "iptables",
     "conntrack": "conntrack",
     "ipset": "ipset",
     "ip": "iproute2",

@@ -40,6 +40,9 @@ class Cluster(Protocol):
     def signal(self, node: str, uid: str, container: str, number: signal.Signals) -> float:
         """Sends a signal to a container's first process from its node; returns the Unix time."""
 
+    def move(self, node: str, uid: str, container: str) -> None:
+        """Kills a pod's process and sandbox; the kubelet starts the pod again with its volumes and another address."""
+
     def cut(self, node: str) -> float:
         """Cuts the network between a node and the rest of the cluster; returns the Unix time."""
 

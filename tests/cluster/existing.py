@@ -39,6 +39,9 @@ class ExistingCluster:
     def signal(self, node: str, uid: str, container: str, number: signal.Signals) -> float:
         return refuse("signals from a node's own shell")
 
+    def move(self, node: str, uid: str, container: str) -> None:
+        refuse("ending a pod's sandbox")
+
     def cut(self, node: str) -> float:
         return refuse("cutting a node off")
 

@@ -18,6 +18,7 @@ kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 nodes: [{role: control-plane}, {role: worker}, {role: worker}]
 """
+_UID_LABEL = "io.kubernetes.pod.uid"
 _API = "kube-apiserver.yaml"
 
 
@@ -52,12 +53,17 @@ class KindCluster:
         run("kind", "load", "docker-image", name, "--name", _NAME, seconds=600)
 
     def signal(self, node: str, uid: str, container: str, number: signal.Signals) -> float:
-        label = f"io.kubernetes.pod.uid={uid}"
+        label = f"{_UID_LABEL}={uid}"
         found = self._on(node, "crictl", "ps", "-q", "--label", label, "--name", container).split()[0]
         pid = self._on(node, "crictl", "inspect", "-o", "go-template", "--template", "{{.info.pid}}", found).strip()
         at = time.time()
         self._on(node, "kill", f"-{number.value}", pid)
         return at
+
+    def move(self, node: str, uid: str, container: str) -> None:
+        self.signal(node, uid, container, signal.SIGKILL)
+        sandbox = self._on(node, "crictl", "pods", "-q", "--label", f"{_UID_LABEL}={uid}").split()[0]
+        self._on(node, "crictl", "stopp", sandbox)
 
     def cut(self, node: str) -> float:
         at = time.time()

@@ -89,6 +89,10 @@ class NativeCluster:
         """Sends a signal to a container's first process from its node."""
         return self._node(node).signal(uid, container, number)
 
+    def move(self, node: str, uid: str, container: str) -> None:
+        """Kills a pod's process and sandbox, so that the pod comes back with another address."""
+        self._node(node).move(uid, container)
+
     def cut(self, name: str) -> float:
         """Cuts the network between a node and the rest of the cluster."""
         at = time.time()

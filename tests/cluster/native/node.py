@@ -97,16 +97,29 @@ class Node:
         Returns:
             The Unix time at which it did.
         """
+        for pid in self._pids(uid, "io.kubernetes.container.name", container):
+            at = time.time()
+            os.kill(pid, number)
+            return at
+        raise ClusterError(f"{self.name} runs no container {container} of the pod {uid}")
+
+    def move(self, uid: str, container: str) -> None:
+        """Kills a pod's process and sandbox at once, so that the kubelet starts both anew and runs no preStop hook."""
+        sandbox = self._pids(uid, "io.cri-containerd.kind", "sandbox")
+        self.signal(uid, container, signal.SIGKILL)
+        for pid in sandbox:
+            os.kill(pid, signal.SIGKILL)
+
+    def _pids(self, uid: str, label: str, value: str) -> list[int]:
+        """Returns the first process of each running container of a pod that has a label."""
         listed = self._ctr("containers", "list", "-q", f'labels."io.kubernetes.pod.uid"=={uid}').split()
         for found in listed:
             about = json.loads(self._ctr("containers", "info", found))
-            if about["Labels"].get("io.kubernetes.container.name") == container:
+            if about["Labels"].get(label) == value:
                 tasks = [line.split() for line in self._ctr("tasks", "list").splitlines()]
-                for pid in (int(task[1]) for task in tasks if task[0] == found and task[2] == "RUNNING"):
-                    at = time.time()
-                    os.kill(pid, number)
-                    return at
-        raise ClusterError(f"{self.name} runs no container {container} of the pod {uid}")
+                if pids := [int(task[1]) for task in tasks if task[0] == found and task[2] == "RUNNING"]:
+                    return pids
+        return []
 
     def _start(self, name: str, program: str | Path, *words: str) -> Program:
         return self._sandbox.start(f"{name}-{self.name}", program, *words, net=self.name)

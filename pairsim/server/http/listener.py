@@ -79,7 +79,7 @@ class _ConnectionLimiter:
 
     def __init__(self, runner: web.AppRunner, limit: int, silence: float) -> None:
         self._runner, self._limit, self._silence = runner, limit, silence
-        self._silent: set[web.RequestHandler] = set()
+        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
         self._lingering: set[RejectedConnection] = set()
         self._max_lingering = max(_MIN_LINGERING, min(_MAX_LINGERING, limit // 4))
         self._has_room = asyncio.Event()
@@ -122,8 +122,8 @@ class _ConnectionLimiter:
             return RejectedConnection(self._lingering, self._has_room)
         self._is_full = False
         protocol = server()
-        self._silent.add(protocol)
-        asyncio.get_running_loop().call_later(self._silence, self._close_if_silent, protocol)
+        loop = asyncio.get_running_loop()
+        self._silent[protocol] = loop.call_later(self._silence, self._close_if_silent, protocol)
         return protocol
 
     def close(self) -> None:
@@ -136,16 +136,16 @@ class _ConnectionLimiter:
 
         @web.middleware
         async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._silent.discard(request.protocol)
+            timer = self._silent.pop(request.protocol, None)
+            if timer is not None:
+                timer.cancel()  # it would keep all objects of a connection that ends soon
             return await handler(request)
 
         return note
 
     def _close_if_silent(self, protocol: web.RequestHandler) -> None:
-        if protocol in self._silent:
-            self._silent.discard(protocol)
-            if protocol.transport is not None:
-                protocol.transport.close()
+        if self._silent.pop(protocol, None) is not None and protocol.transport is not None:
+            protocol.transport.close()
 
 
 @asynccontextmanager

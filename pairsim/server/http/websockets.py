@@ -102,6 +102,9 @@ class WebSockets:
             self._open.pop(socket, None)
             if socket.prepared:
                 await close(socket, WSCloseCode.OK, "")
+            broken = socket.exception()
+            if broken is not None:
+                broken.__traceback__ = None  # its frames refer to the socket, and garbage is rarely collected
         return socket
 
     def mark_used(self, socket: web.WebSocketResponse) -> None:

@@ -74,7 +74,7 @@ class Election:
         if self._raft.due > now or self.prevote_granted:
             return
         if self.patience and now - self._leader_heard < self._shortest_timeout + self.patience:
-            self._raft.postpone()  # the timeout was set before this member knew how busy the machines are
+            self._raft.postpone()  # the leader may only wait for a processor
         else:
             self._request_prevotes(now)
 
@@ -109,10 +109,11 @@ class Election:
     def on_prevote(self, peer: str, question: PreVote, now: float) -> None:
         """Answers a pre-vote.
 
-        A member that hears a leader does not answer. A member with a longer log asks for votes itself: the asker
-        cannot win, so this member must lead (as a caretaker, if it cannot simulate).
+        A member that hears a leader does not answer, unless the leader itself asks, which has stepped down then. A
+        member with a longer log asks for votes itself: the asker cannot win, so this member must lead (as a caretaker,
+        if it cannot simulate).
         """
-        if self._hears_leader(now):
+        if peer != self._raft.leader and self._hears_leader(now):
             return
         index, term = self._raft.last
         if (question.last_term, question.last_index) >= (term, index):

@@ -48,7 +48,7 @@ class Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
         """
         self.apply_record: Callable[[bytes], None] = lambda _payload: None
         self.replicate: Callable[[], None] = lambda: None
-        self._timing, self._timeout_factor = timing, timeout_factor
+        self._shortest_timeout = timing.election_min
         low, high = timing.election_min * timeout_factor, timing.election_max * timeout_factor
         conf = SyncObjConf(
             autoTick=False,
@@ -74,11 +74,8 @@ class Core(SyncObj):  # type: ignore[misc] # pysyncobj has no types
         self._SyncObj__needLoadDumpFile = False
 
     def set_patience(self, seconds: float) -> None:
-        """Makes all timeouts longer by so many seconds, or as they were for 0."""
-        conf, timing, factor = self._SyncObj__conf, self._timing, self._timeout_factor
-        conf.raftMinTimeout = (timing.election_min + seconds) * factor
-        conf.raftMaxTimeout = (timing.election_max + seconds) * factor
-        conf.leaderFallbackTimeout = (timing.election_min + seconds) * _FALLBACK_SHARE
+        """Sets for how many seconds longer than on an idle machine a leader waits for answers."""
+        self._SyncObj__conf.leaderFallbackTimeout = (self._shortest_timeout + seconds) * _FALLBACK_SHARE
 
     def _SyncObj__sendAppendEntries(self) -> None:
         self.replicate()

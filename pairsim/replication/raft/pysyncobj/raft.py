@@ -205,8 +205,7 @@ class Raft:
 
         Args:
             may_campaign: Whether the member starts an election if its election timeout is over.
-            patience: How much longer than on an idle machine this member waits, in seconds: for a leader, and as a
-                leader for answers.
+            patience: How much longer than on an idle machine a leader waits for answers, in seconds.
         """
         if patience != self._patience:
             self._patience = patience

@@ -51,15 +51,22 @@ class AreaStory:
         self._actives = actives if actives is not None else ActiveTracker()
         self._redundancy = redundancy if redundancy is not None else RedundancyTracker()
         self._divergences: dict[str, tuple[int, int]] = {}
+        self._wanted = False
 
     @property
     def due_at(self) -> float | None:
-        """The monotonic time at which `observe` has to be called although nothing changes; None if it need not be."""
+        """The monotonic time at which `observe` has to be called although nothing changes; None if it need not be.
+
+        It is never before the last call. An area that is not wanted may not be observed again, so it is never due.
+        """
+        if not self._wanted:
+            return None
         return min((at for at in (self._actives.due_at, self._redundancy.due_at) if at is not None), default=None)
 
     def observe(self, view: View, now: float, wall: float) -> Observation:
         """Takes in a view of the area; returns the entries that follow from it."""
         status = status_of_view(view, now)
+        self._wanted = status is not None
         entries, change = [], None
         for found in self._actives.observe(view, now):
             if isinstance(found, ActiveChange):

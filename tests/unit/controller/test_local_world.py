@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import Role, Succession
+from pairsim_controller.local.world import RECHECK_SECONDS
 from pairsim_controller.timestamps import time_of_day
 from tests.unit.controller.local_worlds import NORTH, WorldHarness, group, local_world, until
 
@@ -141,6 +143,8 @@ async def test_an_unwanted_area_is_released_and_forgotten(tmp_path: Path) -> Non
         made.witness.become()
         await until(lambda: made.folder.assignments() == {})
         assert made.announced[-1] == "north: no process holds it any more"
+        await until(lambda: made.world._index.areas() == set())
+        assert made.world._pause_seconds(math.inf) == RECHECK_SECONDS
 
 
 def test_announcements_have_the_time_of_day() -> None:

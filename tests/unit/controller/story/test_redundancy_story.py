@@ -85,6 +85,17 @@ def test_a_longer_gap_is_reported_when_it_is_due_with_its_reason_and_its_end() -
     assert story.at(41, PAIR) == []
 
 
+def test_nothing_is_due_of_an_area_that_is_not_wanted_any_more() -> None:
+    """It is released, and not observed after that: a time that stays in the past would keep the world busy."""
+    story, working = begun(), PAIR.processes.values()
+    story.at(10, ALONE)
+    assert story.story.due_at is not None
+    story.at(10.1, view(*working, recorded=(assignment("a", "b", "witness"),), areas=()))
+    assert story.story.due_at is None
+    story.at(10.2, view(areas=()))
+    assert story.story.due_at is None
+
+
 def test_a_change_of_roles_without_a_gap_is_reported() -> None:
     assert begun().at(10, pair("b", "a", generation=2)) == ["redundant: b (active) and a (passive), 7 entities"]
 

@@ -64,6 +64,7 @@ class AreaRuntime:
         Raises:
             SimulatorError: The simulator cannot simulate this area, or cannot continue its files. No generation was
                 joined.
+            OSError: A file cannot be written. Nothing is left open, so that another attempt may succeed.
         """
         spec = assignment.spec
         self._settings, self._router = settings, router
@@ -87,7 +88,12 @@ class AreaRuntime:
             timing=settings.timing,
             listener=self,
         )
-        write_schema(folder, simulator.components)  # before a thread runs, and so before the first vote and state
+        try:
+            write_schema(folder, simulator.components)  # before a thread runs, and so before the first vote and state
+        except BaseException:
+            router.drop(spec.area)
+            self.node.membership.close()  # an open journal would keep this process itself from another attempt
+            raise
         replica = self.node.replica
         self._stream = StreamClient(
             replica.follower,

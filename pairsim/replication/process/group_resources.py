@@ -150,7 +150,12 @@ class FileGroupResources:
     def open_journal(self, assignment: Assignment) -> Journal:
         """Opens the journal file of a generation."""
         identity = f"{assignment.spec.area}/{assignment.generation}/{self._settings.name}"
-        return Journal(FileStorage(self._journal_path(assignment.generation)), boot_id(), identity)
+        storage = FileStorage(self._journal_path(assignment.generation))
+        try:
+            return Journal(storage, boot_id(), identity)
+        except BaseException:
+            storage.close()  # its lock would keep this process itself from another attempt
+            raise
 
     def has_journal(self, generation: int) -> bool:
         """Returns whether the journal file of a generation exists, so that a restart finds this member's votes."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -12,8 +14,10 @@ from pairsim.model.state.schema import Component, Schema
 from pairsim.model.status import Role
 from pairsim.replication.checkpoint.folder import CheckpointFolder
 from pairsim.replication.log.records import Open
+from pairsim.replication.process import area_runtime, group_resources
 from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
 from pairsim.replication.process.simulator import SimulatorProcess
+from pairsim.replication.raft.storage import JournalError
 from pairsim.replication.service import NoStateError, RefusedError, SimulatorError
 from tests.unit.model.counting import Counting, area, populated
 from tests.unit.replication.log.test_tick_log import apply, new, tick
@@ -96,6 +100,23 @@ def test_files_with_the_same_columns_are_continued_and_get_a_schema(
         assert process.status().area == "a"
         process.close()
         assert schema.read_bytes() == before
+
+
+def test_a_start_that_failed_on_a_full_disk_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    process = SimulatorProcess(settings("a", tmp_path))
+    try:
+        for name, error in (("write_schema", full), ("Journal", JournalError("cannot write the journal"))):
+            with monkeypatch.context() as disk:
+                module = group_resources if name == "Journal" else area_runtime
+                disk.setattr(module, name, Mock(side_effect=error))
+                with pytest.raises(type(error)):
+                    process.assign(assignment(process, area()))
+            assert process.status().role is Role.SPARE
+        process.assign(assignment(process, area()))
+        assert process.status().area == "a"
+    finally:
+        process.close()
 
 
 CHANGED = [

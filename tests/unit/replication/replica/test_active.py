@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from pairsim.model.commands import Status
@@ -123,6 +125,27 @@ def test_commits_of_another_term_do_not_answer(lone: LoneReplica) -> None:
     lone.open(2)
     lone.tick(1, 0, term=2)
     assert not answer.got
+
+
+def test_a_commit_of_a_later_term_is_not_sent_with_the_state_of_this_one(
+    lone: LoneReplica, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log of an active that was deposed is ahead of it for a moment; a newcomer would trust undone ticks."""
+    active, publisher, sent = lone.lead(), lone.replica.publisher, Mock()
+    monkeypatch.setattr(publisher, "publish", sent.publish)
+    monkeypatch.setattr(publisher, "send_watermark", sent.send_watermark)
+    active.request_handover("b", None, NOW + 60.0)
+    active.run_once(NOW)
+    run(active, 1)
+    lone.commit()
+    active.run_once(NOW + 2 * STEP)
+    assert [call[0] for call in sent.mock_calls][-2:] == ["publish", "send_watermark"], "the area rests for the passive"
+    sent.reset_mock()
+    lone.open(2)
+    active.run_once(NOW + 2 * STEP)
+    active.handover = None
+    run(active, 1, first=3)
+    assert (lone.state.tick, sent.mock_calls) == (2, [])
 
 
 def test_a_late_active_does_not_run_the_ticks_that_it_missed(lone: LoneReplica) -> None:

@@ -224,3 +224,26 @@ def test_a_commit_wakes_an_active_and_a_replica_without_a_state(lone: LoneReplic
     wakes = leader.listener.wakes
     leader.commit()
     assert leader.listener.wakes == wakes + 1
+
+
+def test_ticks_of_a_lost_leadership_are_not_shown_when_others_are_committed_during_the_turn(
+    lone: LoneReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log may grow between two looks of one turn: neither readers nor a checkpoint may get the undone ticks."""
+    active = lone.lead()
+    for number in range(1, 4):
+        active.run_once(NOW + number)
+    lone.replica.on_leadership_lost()
+    lone.replica.run_once(NOW + 4)
+    assert (lone.state.tick, lone.state.confirmed) == (3, False)
+
+    def commit(*_arguments: object) -> None:
+        lone.open(2)
+        for number in range(1, 4):
+            lone.tick(number, 0, term=2)
+
+    monkeypatch.setattr(lone.replica.outside, "update", commit)
+    lone.listener.published.clear()
+    lone.disk.offered.clear()
+    lone.replica.run_once(NOW + 5)
+    assert (lone.log.tick, lone.listener.published, lone.disk.offered) == (3, [], [])

@@ -43,40 +43,48 @@ class Deadline:
         return left
 
 
+class _Lookup:
+    """The lookup of a name that is under way. All that wait for it share its file descriptor."""
+
+    def __init__(self) -> None:
+        self.future: Future[list[Target]] = Future()
+        self.done = Wakeup()
+
+
 class _NameResolver:
     """Resolves host names; concurrent requests for the same name share one thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], Future[list[Target]]] = {}
+        self._running: dict[tuple[str, int], _Lookup] = {}
 
     def resolve(self, host: str, port: int, deadline: Deadline) -> list[Target]:
         """Returns the addresses of a name.
 
         Raises:
             PeerError: The name cannot be resolved, or not before the deadline.
+            OSError: The process has no file descriptor left.
         """
         with contextlib.suppress(socket.gaierror):
             return _lookup(host, port, socket.AI_NUMERICHOST)
         with self._lock:
-            future = self._running.get((host, port))
-            if future is None:
-                future = self._running[host, port] = Future()
-                threading.Thread(target=self._run, args=(host, port, future), name="resolve", daemon=True).start()
-        resolved = Wakeup()
-        future.add_done_callback(lambda _future: resolved.set())
+            lookup = self._running.get((host, port))
+            if lookup is None:
+                lookup = self._running[host, port] = _Lookup()
+                threading.Thread(target=self._run, args=(host, port, lookup), name="resolve", daemon=True).start()
         try:
-            while not future.done():
-                resolved.wait(deadline.remaining())
+            while not lookup.future.done():
+                lookup.done.wait(deadline.remaining())
         except TimeoutError:
             raise PeerError(f"the name {host} was not resolved in time") from None
-        return future.result()
+        return lookup.future.result()
 
-    def _run(self, host: str, port: int, future: Future[list[Target]]) -> None:
+    def _run(self, host: str, port: int, lookup: _Lookup) -> None:
         try:
-            future.set_result(_lookup(host, port, 0))
+            lookup.future.set_result(_lookup(host, port, 0))
         except (OSError, UnicodeError) as error:
-            future.set_exception(PeerError(f"the name {host} cannot be resolved: {error}"))
+            lookup.future.set_exception(PeerError(f"the name {host} cannot be resolved: {error}"))
+        lookup.done.set()
         with self._lock:
             del self._running[host, port]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_an_invalid_address_is_reported() -> None:
         connect("host", Deadline(TIMEOUT_SECONDS))
 
 
-def test_a_hanging_name_server_delays_no_caller_and_costs_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_name_server_delays_no_caller_and_costs_one_thread_and_file(monkeypatch: pytest.MonkeyPatch) -> None:
     lookup, release, asked = sockets._lookup, threading.Event(), []
 
     def hang(host: str, port: int, flags: int) -> list[sockets.Target]:
@@ -27,10 +28,12 @@ def test_a_hanging_name_server_delays_no_caller_and_costs_one_thread(monkeypatch
         return lookup("127.0.0.1" if not flags else host, port, flags)
 
     monkeypatch.setattr(sockets, "_lookup", hang)
+    monkeypatch.setattr(sockets, "Wakeup", wakeups := Mock(side_effect=sockets.Wakeup))
     for _attempt in range(3):
         with pytest.raises(PeerError, match=r"the name peer\.example was not resolved in time"):
             connect("peer.example:80", Deadline(0.02))
     assert asked == ["peer.example"]
+    assert wakeups.call_count == 1
     release.set()
     until(lambda: not sockets._resolver._running)
 

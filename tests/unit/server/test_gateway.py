@@ -44,6 +44,7 @@ def fates(answer: Committed) -> list[Status]:
 async def test_the_active_commits_a_batch() -> None:
     async with gateway(FakeReplica()) as way:
         assert fates(await soon(way.commit(commands(3)))) == [Status.APPLIED] * 3
+        assert way._submitted == set(), "nothing is kept of a batch that was answered"
 
 
 async def test_without_an_active_a_batch_is_held_and_then_503() -> None:

@@ -21,7 +21,7 @@ from structlog.testing import CapturingLogger
 from pairsim.model.status import Role
 from pairsim.model.stop_signals import WORLD_SHUTDOWN
 from pairsim.replication.service import RefusedError, SwitchoverResult
-from pairsim.server import run
+from pairsim.server import run, stopping
 from pairsim.server.app import SimulatorApi
 from pairsim.server.http.listener import serve_app
 from pairsim.server.run import run_simulator, run_witness
@@ -29,6 +29,9 @@ from pairsim.server.stopping import hand_over
 from pairsim.settings import ProcessSettings
 from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness, commands, member
 from tests.unit.server.http_servers import api_of, soon, until
+
+LONG_SECONDS = 600.0
+"""Longer than any wait of a test: what ends before did not end by its own limit."""
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +119,10 @@ async def test_an_active_does_not_hand_over_to_a_passive_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize("end", ["passive", "signal"])
-async def test_a_handover_is_given_up_when_there_is_no_use_in_it_any_more(passive: SimulatorApi, end: str) -> None:
+async def test_a_handover_is_given_up_when_there_is_no_use_in_it_any_more(
+    passive: SimulatorApi, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "HANDOVER_SECONDS", LONG_SECONDS)
     service, at_once, ends = active(passive), asyncio.Event(), threading.Event()
 
     def switch(_timeout: float) -> SwitchoverResult:
@@ -125,13 +131,13 @@ async def test_a_handover_is_given_up_when_there_is_no_use_in_it_any_more(passiv
         raise TimeoutError("the passive did not take over")
 
     service.switchover = switch  # type: ignore[method-assign]
-    stopping = asyncio.ensure_future(hand_over(service, at_once))
+    handing_over = asyncio.ensure_future(hand_over(service, at_once))
     await until(lambda: service.orders == ["switchover"])
     if end == "passive":
         passive.probes.stopping = True
     else:
         at_once.set()
-    await soon(stopping)
+    await soon(handing_over)
     ends.set()
 
 
@@ -144,6 +150,7 @@ async def test_a_second_signal_ends_the_wait_and_not_the_process(
 ) -> None:  # fmt: skip
     service, log, ends = active(passive), CapturingLogger(), threading.Event()
     monkeypatch.setattr(run, "log", log)
+    monkeypatch.setattr(stopping, "HANDOVER_SECONDS", LONG_SECONDS)
     service.switchover = lambda _timeout: service.orders.append("switchover") or ends.wait(30)  # type: ignore[method-assign, func-returns-value, return-value]
     running = asyncio.ensure_future(run_simulator(settings, service))
     await listens(http, settings.url)

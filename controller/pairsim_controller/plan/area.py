@@ -128,9 +128,9 @@ class _Decision:
         if (current := self._facts.reported(spec)) is not None:
             yield AdoptReported(current)  # the record is lost, the area is not
         elif holders := self._facts.holders(spec.area):
+            know, them = ("knows the area and has", "it") if len(holders) == 1 else ("know the area and have", "them")
             yield Report(
-                spec.area,
-                f"{' and '.join(holders)} knows the area and has no history of it: make it leave, or restart it",
+                spec.area, f"{' and '.join(holders)} {know} no history of it: make {them} leave, or restart {them}"
             )
         elif not view.witnesses:
             yield Report(spec.area, "waits for a witness that can be reached", Kind.WITNESS)

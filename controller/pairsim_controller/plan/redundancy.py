@@ -8,7 +8,7 @@ later generation that is being prepared does not count yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -21,6 +21,7 @@ Statuses = Mapping[str, ReplicaStatus | WitnessStatus]
 
 
 _UNREACHABLE = "cannot be reached"
+_PLURALS = {"is": "are", "was": "were", "has": "have"}
 
 
 class RedundancyGap(msgspec.Struct, frozen=True):
@@ -95,7 +96,7 @@ def replica_message(
 
 def _without_active(area: str, statuses: Statuses, notes: Mapping[str, str]) -> str:
     replicas = [s for _name, s in sorted(statuses.items()) if isinstance(s, ReplicaStatus)]
-    reasons = [f"{' and '.join(names)} {note}" for note, names in _names_by_note(statuses, notes).items()]
+    reasons = [_sentence(names, note) for note, names in _names_by_note(statuses, notes).items()]
     reasons += [f"{s.replica} {s.simulator.predicate}" for s in replicas if s.simulator and s.simulator.area == area]
     if reasons:
         return "; ".join(reasons)
@@ -113,6 +114,14 @@ def _names_by_note(statuses: Statuses, notes: Mapping[str, str]) -> dict[str, li
         if not isinstance(statuses.get(name), WitnessStatus):
             found.setdefault(note, []).append(name)
     return found
+
+
+def _sentence(names: Sequence[str], predicate: str) -> str:
+    """Returns a sentence about one or several processes: "sim-1 was ended", "sim-1 and sim-2 were ended"."""
+    if len(names) == 1:
+        return f"{names[0]} {predicate}"
+    verb, space, rest = predicate.partition(" ")
+    return f"{', '.join(names[:-1])} and {names[-1]} {_PLURALS.get(verb, verb)}{space}{rest}"
 
 
 def _because(status: ReplicaStatus) -> str:

@@ -359,6 +359,10 @@ def test_an_area_without_a_record_is_adopted_as_its_members_report() -> None:
     assert actions(view(*pair(second), spare("sim-4"), spare("sim-5"))) == [AdoptReported(second)]
     joining = process("sim-1", replica("sim-1", FIRST, Role.JOINING, term=0, tick=0))
     assert "knows the area and has no history" in says(view(joining, spare("sim-4"), spare("sim-5"), EMPTY_WITNESS))
+    second_joining = process("sim-2", replica("sim-2", FIRST, Role.JOINING, term=0, tick=0))
+    assert "sim-1 and sim-2 know the area and have no history of it: make them leave" in says(
+        view(joining, second_joining, spare("sim-4"), EMPTY_WITNESS)
+    )
 
 
 def test_a_report_names_the_kind_of_process_that_is_needed() -> None:

@@ -158,6 +158,8 @@ NOTES = {"sim-1": "ended with exit code 70 (step raised)", "sim-2": "is starting
     [
         ([WITNESS], NOTES, "sim-1 ended with exit code 70 (step raised); sim-2 is starting"),
         ([WITNESS], dict.fromkeys(NOTES, "ended"), "sim-1 and sim-2 ended"),
+        ([WITNESS], dict.fromkeys(NOTES, "was ended by signal 9"), "sim-1 and sim-2 were ended by signal 9"),
+        ([], dict.fromkeys(NOTES, "is starting"), "sim-1, sim-2 and witness-1 are starting"),
         (
             [replica("sim-1", PAIR, Role.JOINING), WITNESS],
             NOTES,

@@ -24,6 +24,9 @@ from pairsim.model.world_status import WorldStatus, unknown_area_message
 _BATCH_COMMANDS = 100
 _SECONDS = re.compile(r"\d+ s\b")
 _MAX_SHOWN = 20
+_RETRY_HINT = ": try again with the same ids"
+"""The end of a process's error, which the command replaces by a sentence with the ids."""
+
 _MAX_RATE = 100_000.0
 _MAX_SECONDS = 7 * 86_400.0
 
@@ -177,12 +180,13 @@ class SendOutcome:
 
 def _error_message(error: Exception, batch: list[tuple[int, Command]], before: int, count: int) -> str:
     """Returns the error in the user's terms: with line numbers, and with the number of commands committed before."""
-    sentence = str(error)
+    unknown = error.unknown if isinstance(error, Unavailable) else ()
+    sentence = str(error).removesuffix(_RETRY_HINT) if unknown else str(error)
     for number, command in batch:
         sentence = sentence.replace(f"command {command.id}: ", f"line {number}: " if number else "")
     if count > 1:
         sentence += f"; {before} of {count} commands were committed before"
-    if isinstance(error, Unavailable) and error.unknown:
-        ids = ", ".join(error.unknown[:_MAX_SHOWN]) + ", ..." * (len(error.unknown) > _MAX_SHOWN)
+    if unknown:
+        ids = ", ".join(unknown[:_MAX_SHOWN]) + ", ..." * (len(unknown) > _MAX_SHOWN)
         sentence += f"; send them again with the same ids, so that none is applied twice: {ids}"
     return sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -136,11 +137,21 @@ class HttpClient:
                     raise _status_error(answer.status, await answer.read())
                 yield answer
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-            raise UnreachableError(f"no connection to {url}: {error}") from error
+            raise UnreachableError(f"no connection to {url}: {_connect_failure(error)}") from error
         except TimeoutError as error:
             raise ResponseLostError(f"{url} did not answer within {duration(seconds)}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ResponseLostError(f"the connection to {url} broke: {error}") from error
+
+
+def _connect_failure(error: Exception) -> str:
+    """Returns why no connection was opened, in the system's words, such as "Connection refused"."""
+    if not isinstance(error, aiohttp.ClientConnectorError) or isinstance(error, aiohttp.ClientSSLError):
+        return str(error)
+    reason = error.os_error
+    if reason.errno is not None and reason.errno > 0:  # below zero are the codes of name resolution
+        return os.strerror(reason.errno)
+    return reason.strerror or str(reason)
 
 
 def _status_error(status: int, body: bytes) -> StatusError:

@@ -346,6 +346,13 @@ def test_commands_with_an_unknown_outcome_are_named(world: Running, monkeypatch:
     assert result.stderr.rstrip().endswith("id-119, ...")
 
 
+def test_the_ids_to_send_again_are_asked_for_once(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Unavailable("not committed within 10 s: sim-1 has been stuck for 9 s: try again with the same ids", ["a"])
+    monkeypatch.setattr(AreaClient, "send", failing(stuck))
+    error = world.run("send", "north", "impulse", "1", "impulse=1,0,0").stderr
+    assert "has been stuck for 9 s; send them again with the same ids, so that none is applied twice: a" in error
+
+
 @pytest.mark.parametrize("error", [Overloaded("50000 commands wait for a tick"), CommandError("too many")])
 def test_errors_of_the_client_are_sentences(world: Running, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(AreaClient, "send", failing(error))

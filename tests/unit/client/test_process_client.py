@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 
@@ -69,3 +70,11 @@ async def test_a_process_of_another_kind_is_reported(url: str) -> None:
     async with ProcessClient(url) as client:
         with pytest.raises(RequestRefused, match="not a pairsim process"):
             await soon(client.witness_status())
+
+
+async def test_a_connection_that_cannot_be_opened_has_its_reason_in_plain_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    async with ProcessClient(f"http://127.0.0.1:{port}", token=TOKEN) as client:
+        with pytest.raises(Unavailable, match=r"no connection to http://127\.0\.0\.1:\d+/\S+: Connection refused$"):
+            await soon(client.status())

@@ -9,7 +9,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import cast
 
+import pytest
+
 from pairsim.replication.measurements import ReplicaMeasurements
+from pairsim.replication.sync import stream
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import FrameHeader, Watermark, decode_to_subscriber
 from pairsim.replication.sync.publisher import WINDOW_FRAMES, StatePublisher
@@ -96,6 +99,34 @@ def test_a_watermark_is_sent_as_soon_as_there_is_room() -> None:
             with contextlib.suppress(queue.Empty):
                 received.append(link.sent.get(timeout=0.1))
         assert not link.closed
+
+
+def test_a_message_that_comes_while_the_writer_looks_for_one_is_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    writers: list[StreamWriter] = []
+
+    class Interrupted(queue.Queue[tuple[bytes, None] | None]):
+        """A queue that another thread fills right after the writer has found it empty."""
+
+        def get_nowait(self) -> tuple[bytes, None] | None:
+            try:
+                return super().get_nowait()
+            except queue.Empty:
+                if writers:
+                    writers.pop().offer(Watermark(1, 2), None)
+                raise
+
+    monkeypatch.setattr(stream, "_KEEPALIVE_SECONDS", 60 * TIMEOUT_SECONDS)
+    link = SlowLink()
+    link.resume.set()
+    with monkeypatch.context() as made:
+        made.setattr("pairsim.replication.sync.stream.queue.Queue", Interrupted)
+        writer = StreamWriter(link, "writer")
+    writers.append(writer)
+    writer.offer(Watermark(1, 1), None)
+    try:
+        assert [link.sent.get(timeout=TIMEOUT_SECONDS) for _ in range(2)] == [Watermark(1, 1), Watermark(1, 2)]
+    finally:
+        writer.close()
 
 
 class FakeFollower:

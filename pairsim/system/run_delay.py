@@ -9,12 +9,16 @@ from __future__ import annotations
 import collections
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
 _FRESH_SECONDS = 0.02
 """A sample this old still counts as new, which bounds how often all threads are read."""
+
+_MAX_SHARE = 0.1
+"""The most of a processor that samples may take: a process with thousands of threads needs some 50 ms for one."""
 
 _PERIOD_SECONDS = 1.0
 """The longest time between two samples, so that a wait can be distinguished from earlier ones."""
@@ -25,14 +29,21 @@ _SAMPLES = 64
 class RunDelay:
     """Samples of the run delay of one process, for any thread."""
 
-    def __init__(self, clock: Callable[[], float], total: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        total: Callable[[], float] | None = None,
+        cost: Callable[[], float] = time.thread_time,
+    ) -> None:
         """Starts with a sample.
 
         Args:
             clock: Returns the time in seconds.
             total: Returns the run delay of all threads so far, in seconds; the kernel's by default.
+            cost: Returns the processor time of the calling thread so far, in seconds.
         """
-        self._clock, self._total = clock, total or total_run_delay
+        self._clock, self._total, self._cost = clock, total or total_run_delay, cost
+        self._fresh_seconds = _FRESH_SECONDS
         self._lock = threading.Lock()
         self._samples: collections.deque[tuple[float, float]] = collections.deque(maxlen=_SAMPLES)
         self._sample(clock())
@@ -41,7 +52,7 @@ class RunDelay:
         """Returns an upper bound of the run delay since a time in the last second, in seconds."""
         now = self._clock()
         with self._lock:
-            self._sample_if_older(now, _FRESH_SECONDS)
+            self._sample_if_older(now, self._fresh_seconds)
             newest = self._samples[-1][1]
             before = next((total for when, total in reversed(self._samples) if when <= then), self._samples[0][1])
         return max(0.0, newest - before)
@@ -59,7 +70,10 @@ class RunDelay:
             self._sample(now)
 
     def _sample(self, now: float) -> None:
-        self._samples.append((now, self._total()))
+        began = self._cost()
+        total = self._total()
+        self._fresh_seconds = max(_FRESH_SECONDS, (self._cost() - began) / _MAX_SHARE)
+        self._samples.append((now, total))
 
 
 def total_run_delay() -> float:

@@ -47,6 +47,23 @@ def test_all_threads_are_read_once_in_a_while_only() -> None:
     assert kernel.reads <= 8
 
 
+def test_samples_of_very_many_threads_take_a_small_part_of_a_processor() -> None:
+    """Each sample takes longer than another one counts as new: without a limit a busy process did nothing else."""
+    kernel, spent = Kernel(), 0.0
+
+    def read() -> float:
+        nonlocal spent
+        spent += 0.05
+        return kernel.read()
+
+    delay = RunDelay(kernel.clock, read, lambda: spent)
+    for step in range(1, 501):
+        kernel.now = step / 50
+        delay.since(kernel.now - 0.1)
+    assert spent <= 0.1 * kernel.now + 0.05
+    assert kernel.reads > 10
+
+
 def test_a_turn_does_not_wait_for_a_sample_of_another_thread() -> None:
     inside, leave = threading.Event(), threading.Event()
     leave.set()

@@ -49,3 +49,17 @@ def test_a_leader_that_steps_down_gets_pre_votes_at_once(clock: Clock) -> None:
     assert not granted(recorder), "a leader is well as far as this member knows"
     node.on_message("b", QUESTION)
     assert granted(recorder)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, True), (0.2, False)])
+def test_no_pre_vote_is_granted_while_the_leader_may_wait_for_a_processor(
+    clock: Clock, seconds: float, expected: bool
+) -> None:
+    recorder = Recorder()
+    node = voting(recorder)
+    node.on_message("b", starved(seconds))
+    node.on_message("b", LEADS)
+    node.turn(0)
+    clock.now += 0.5
+    node.on_message("w", QUESTION)
+    assert granted(recorder) is expected

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 
 _DIGITS = 3
+_AMOUNTS = re.compile(r"\d+(?:\.\d+)? (?:s|ms|entities)\b")
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -27,3 +29,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:g} s"
     places = _DIGITS - 1 - math.floor(math.log10(abs(seconds)))
     return f"{round(seconds, max(places, 0)):.15g} s"
+
+
+def without_amounts(sentence: str) -> str:
+    """Returns a sentence without its durations and counts of entities, to compare it with another one.
+
+    They change all the time while a sentence means the same.
+    """
+    return _AMOUNTS.sub("", sentence)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pairsim.model.status import Role, Succession
+from pairsim.model.status import Role, SimulatorPhase, SimulatorState, Succession
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, LastTakeover, body_of
 from pairsim_controller.kube.owned_objects import is_subset, owned_objects
 from pairsim_controller.kube.status.conditions import area_status, significant_status
@@ -137,6 +137,20 @@ def test_a_transition_has_its_time_and_ticks_are_not_significant() -> None:
     assert ready is not None
     assert ready.last_transition_time == "2023-11-14T22:14:20.000Z"
     assert lost.tick == 5, "what is known is not taken back"
+
+
+def test_a_status_is_not_written_for_the_seconds_in_its_sentences() -> None:
+    """Areas wait for their simulators all at once: a write a second for each would be too much for an API server."""
+
+    def stuck(seconds: float, about: str) -> AreaStatus:
+        state = SimulatorState("west", SimulatorPhase.STUCK, seconds, about)
+        kept = process("sim-1", msgspec.structs.replace(replica("sim-1", FIRST, Role.ACTIVE), simulator=state))
+        return status(view(kept, PASSIVE, WITNESS, recorded=(FIRST,)))
+
+    first, later = stuck(4.2, "tick 812"), stuck(5.3, "tick 812")
+    assert first.conditions != later.conditions
+    assert significant_status(first) == significant_status(later)
+    assert significant_status(first) != significant_status(stuck(5.3, "tick 813"))
 
 
 def test_a_written_status_can_be_read() -> None:

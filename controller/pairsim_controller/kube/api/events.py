@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import time
 
 import structlog
 
 from pairsim.model.labels import API_GROUP, FIELD_MANAGER
+from pairsim.wording import without_amounts
 from pairsim_controller.kube.api.connection import ConflictError, Connection
 from pairsim_controller.kube.api.port import ApiError, Body
 from pairsim_controller.timestamps import micro_time
@@ -30,10 +30,9 @@ _REQUEST_SECONDS = 5.0
 _MAX_NOTE_CHARACTERS = 1_000
 
 SeriesKey = tuple[str, str, str, str]
-"""Uid and name of the object, reason, and note without its amounts: events with equal keys belong to one series."""
+"""Uid and name of the object, reason, and note without its amounts: events with equal keys belong to one series.
 
-_AMOUNTS = re.compile(r"\d+(?:\.\d+)? (?:s|ms|entities)\b")
-"""Durations and counts: an area that loses and regains a member again and again gets one event with a count."""
+An area that loses and regains a member again and again gets one event with a count."""
 
 
 class _EventSeries:
@@ -69,7 +68,7 @@ class EventRecorder:
             at: When it happened, Unix time in seconds; None for now.
         """
         at = at if at is not None else time.time()
-        key = str(about.get("uid")), str(about.get("name")), reason, _AMOUNTS.sub("", note)
+        key = str(about.get("uid")), str(about.get("name")), reason, without_amounts(note)
         try:
             self._waiting.put_nowait((key, about, reason, note, warning, at))
         except asyncio.QueueFull:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pairsim.model.status import ReplicaStatus
+from pairsim.wording import without_amounts
 from pairsim_controller.kube.api.objects import AreaStatus, Condition, LastTakeover, StoredAssignment, next_condition
 from pairsim_controller.plan.redundancy import active_of, redundancy_gap
 from pairsim_controller.plan.view import Report, View
@@ -64,12 +65,14 @@ def area_status(
 
 
 def significant_status(status: AreaStatus) -> AreaStatus:
-    """Returns a status without its tick, its entities and its times, which change all the time.
+    """Returns a status without its tick, its entities, its times and the amounts in it, which change all the time.
 
     If this part of two statuses is equal, the later one need not be written at once.
     """
     plain = tuple(
-        Condition(type=c.type, status=c.status, reason=c.reason, message=c.message, last_transition_time="")
+        Condition(
+            type=c.type, status=c.status, reason=c.reason, message=without_amounts(c.message), last_transition_time=""
+        )
         for c in status.conditions
     )
     return AreaStatus(

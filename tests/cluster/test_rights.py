@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from pairsim.model.labels import PAUSED_ANNOTATION
 from tests.cluster.report import Report
-from tests.cluster.world import World
+from tests.cluster.watcher import Object
+from tests.cluster.world import World, eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -27,6 +29,17 @@ def test_an_idle_world_sends_few_requests(world: World, pair: str, report: Repor
     asked = [e for e in world.cluster.audit() if began <= _at(e) <= began + IDLE_SECONDS]
     report.add("API requests of an idle world", len(asked) / IDLE_SECONDS, "1/s")
     report.add("controller's memory with one area", _memory(world), "MB")
+
+
+def test_an_event_that_repeats_becomes_one_event_with_a_count(world: World, pair: str) -> None:
+    def counted() -> bool:
+        world.kubectl("annotate", "area", pair, f"{PAUSED_ANNOTATION}=true")
+        world.areas.wait("it is paused", lambda areas: _degraded(areas[pair]) == "Paused", 30)
+        world.kubectl("annotate", "area", pair, f"{PAUSED_ANNOTATION}-")
+        world.areas.wait("it is not paused", lambda areas: _degraded(areas[pair]) != "Paused", 30)
+        return any(event.get("series", {}).get("count", 0) > 1 for event in world.events(pair))
+
+    eventually("an event has a count", counted, 60)
 
 
 def test_every_right_is_used_and_no_right_is_missing(world: World, pair: str) -> None:
@@ -47,6 +60,10 @@ def test_every_right_is_used_and_no_right_is_missing(world: World, pair: str) ->
     assert allowed - asked == set(), "rights that nothing needs"
     bindings = json.loads(world.cluster.kubectl("get", "clusterrolebindings", "-o", "json"))["items"]
     assert not [b for b in bindings if any(s.get("namespace") == "pairsim" for s in b.get("subjects") or [])]
+
+
+def _degraded(area: Object) -> str:
+    return next(c["reason"] for c in area["status"]["conditions"] if c["type"] == "Degraded")
 
 
 def _rights(event: dict[str, Any]) -> Iterator[Right]:

@@ -32,11 +32,12 @@ class Ledger:
         self.waits: list[float] = []
         self.longest = 0.0
         self.gaps: list[tuple[float, float]] = []
-        self._last = time.time()
+        self._last = 0.0
 
     def answered(self, began: float) -> None:
         """Counts an acknowledged batch."""
         now = time.time()
+        self._last = self._last or now  # before its first answer a client waits for the cluster's DNS and Services
         self.waits.append(now - began)
         if now - self._last > _LONG:
             self.gaps.append((self._last, now - self._last))

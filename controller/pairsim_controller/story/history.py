@@ -35,7 +35,8 @@ class History:
         """Numbers entries, adds them, and passes them to the readers."""
         for entry in entries:
             self._number += 1
-            numbered = msgspec.structs.replace(entry, number=self._number)
+            about, sentence = _encodable(entry.about), _encodable(entry.sentence)
+            numbered = msgspec.structs.replace(entry, number=self._number, about=about, sentence=sentence)
             self.entries.append(numbered)
             for reader in self.readers:
                 reader(numbered)
@@ -43,3 +44,8 @@ class History:
     def note(self, kind: EntryKind, area: str, sentence: str) -> None:
         """Adds an entry that is not about an active, with the present time."""
         self.extend([plain_entry(kind, area, sentence, self._clock())])
+
+
+def _encodable(text: str) -> str:
+    """Returns a text that every reader can encode: a path may hold bytes that are not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()

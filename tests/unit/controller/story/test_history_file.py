@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def write(path: Path, count: int, words: str = "it happened") -> History:
 
 def numbers(path: Path) -> list[int]:
     return [entry.number for entry in HistoryFile(path).read()]
+
+
+def test_a_path_that_is_not_utf_8_can_be_read_in_the_history(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    write(path, 1, f"state in {os.fsdecode(bytes([100, 255]))}")
+    assert [entry.sentence for entry in HistoryFile(path).read()] == [r"state in d\udcff"]
 
 
 def test_the_history_goes_on_after_a_restart(tmp_path: Path) -> None:

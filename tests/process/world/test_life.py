@@ -30,7 +30,7 @@ MESSAGES = re.compile(
     | west:\ sim-\d\ is\ lost\ and\ no\ spare\ is\ available:\ it\ is\ being\ restarted\ with\ its\ data
     | \w+-\d\ was\ ended\ by\ signal\ \d+\ \(\w+\);\ it\ is\ started\ again\ in\ 0\.\d\ s\ \(log:\ \S+/log\)
     | the\ world\ is\ ready:\ console\ at\ http://127\.0\.0\.1:\d+/,\ `pairsim\ status\ --port\ \d+`;\ Ctrl-C\ stops\ it
-    | stopping:\ every\ area\ is\ written\ to\ disk(;\ Ctrl-C\ again\ does\ not\ wait\ for\ it)?
+    | stopping:\ every\ area\ is\ written\ to\ disk(;\ press\ Ctrl-C\ again\ to\ stop\ without\ waiting)?
     | stopping\ at\ once
     | stopped
     """,

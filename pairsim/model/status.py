@@ -60,6 +60,8 @@ class SimulatorState(msgspec.Struct, frozen=True):
     def predicate(self) -> str:
         """The sentence whose subject is the process, such as "has been compiling for 12 s"."""
         match self.phase:
+            case SimulatorPhase.COMPILING if round(self.seconds) < 1:
+                return "has begun to compile"
             case SimulatorPhase.COMPILING:
                 return f"has been compiling for {self.seconds:.0f} s"
             case SimulatorPhase.REFUSED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pairsim.model.status import SLOW_PACE, Role
+from pairsim.model.status import SLOW_PACE, Role, SimulatorPhase, SimulatorState
 from tests.unit.controller.builders import assignment, replica, witness
 
 PAIR = assignment("sim-1", "sim-2", "witness-1")
@@ -50,3 +50,11 @@ def test_ticks_counts_and_times_are_not_significant() -> None:
     assert after.significant() == before.significant()
     group = msgspec.structs.replace(GROUP, tick=5)
     assert msgspec.structs.replace(group, tick=99).significant() == group.significant()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sentence"),
+    [(0.0, "has begun to compile"), (0.5, "has begun to compile"), (0.6, "has been compiling for 1 s")],
+)
+def test_a_duration_of_zero_seconds_is_not_shown(seconds: float, sentence: str) -> None:
+    assert SimulatorState("west", SimulatorPhase.COMPILING, seconds).predicate == sentence

@@ -25,7 +25,7 @@ MESSAGES = re.compile(
     | west:\ active\ again\ after\ \d+\.\d\d\ s\ without\ an\ active:\ sim-\d
     | west:\ generation\ \d+(\ is\ in\ force)?:\ sim-\d\ and\ sim-\d,\ witness\ witness-1
     | west:\ redundant(\ again)?(\ after\ \d+\.\d\d\ s)?:\ sim-\d\ \(active\)\ and\ sim-\d\ \(passive\),\ 5\d\ entities
-    | west:\ sim-\d\ has\ been\ compiling\ for\ \d+\ s
+    | west:\ sim-\d\ has\ (been\ compiling\ for\ \d+\ s|begun\ to\ compile)
     | west:\ not\ redundant\ for\ \d+\ s:\ .*
     | west:\ sim-\d\ is\ lost\ and\ no\ spare\ is\ available:\ it\ is\ being\ restarted\ with\ its\ data
     | \w+-\d\ was\ ended\ by\ signal\ \d+\ \(\w+\);\ it\ is\ started\ again\ in\ 0\.\d\ s\ \(log:\ \S+/log\)

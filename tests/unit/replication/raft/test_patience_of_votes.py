@@ -6,6 +6,7 @@ import pytest
 
 from pairsim.replication.raft.messages import Ping, PreVote, PreVoteGranted, encode_message
 from tests.unit.replication.raft.test_node import LEADS, Clock, Recorder, clock, voting
+from tests.unit.replication.raft.test_node_leads import Listener, elect
 
 __all__ = ["clock"]
 
@@ -63,3 +64,20 @@ def test_no_pre_vote_is_granted_while_the_leader_may_wait_for_a_processor(
     clock.now += 0.5
     node.on_message("w", QUESTION)
     assert granted(recorder) is expected
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(0.0, 1), (0.2, 0)])
+def test_a_leader_waits_longer_for_answers_of_members_that_wait_for_a_processor(
+    clock: Clock, seconds: float, lost: int
+) -> None:
+    listener = Listener()
+    node = voting(listener)
+    clock.now += 1.0
+    elect(node, listener)
+    assert len(listener.gained) == 1
+    node.on_message("b", starved(seconds))
+    node.turn(0)
+    clock.now += 0.5
+    for _turn in range(3):
+        node.turn(0)
+    assert listener.lost == lost

@@ -142,7 +142,14 @@ class LocalWorld:
             starts, note = process.restarts, self.note(name)
             self._index.set_process(
                 ObservedProcess(
-                    name=name, kind=kind, peer=process.peer, url=process.url, alive=alive, starts=starts, note=note
+                    name=name,
+                    kind=kind,
+                    peer=process.peer,
+                    url=process.url,
+                    alive=alive,
+                    starts=starts,
+                    note=note,
+                    starting=self._is_starting(name),
                 )
             )
             watcher = self.watchers.get(name)
@@ -154,12 +161,19 @@ class LocalWorld:
         process, watcher = self.pool.processes.get(name), self.watchers.get(name)
         if process is None or watcher is None:
             return ""
-        if watcher.status is not None and process.pid is not None:
-            self._heard[name] = process.restarts
-        starting = process.pid is not None and self._heard.get(name) != process.restarts
+        starting = self._is_starting(name)
         if process.failure and (starting or process.uptime < HEALTHY_SECONDS):
             return process.failure
         return "is starting" if starting else ""
+
+    def _is_starting(self, name: str) -> bool:
+        """Returns whether a process runs and has not been heard since it was started."""
+        process, watcher = self.pool.processes.get(name), self.watchers.get(name)
+        if process is None or process.pid is None or watcher is None:
+            return False
+        if watcher.status is not None:
+            self._heard[name] = process.restarts
+        return self._heard.get(name) != process.restarts
 
     def _on_area_change(self, area: str) -> None:
         self._due.add(area)

@@ -12,7 +12,7 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member, unreachable_member
 from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, SimulatorState, WitnessGroup
-from pairsim_controller.plan.view import ObservedProcess, View
+from pairsim_controller.plan.view import START_SECONDS, ObservedProcess, View
 
 LOST_AFTER_SECONDS = 10.0
 """Seconds of silence after which a member may count as lost although its process may still run."""
@@ -135,7 +135,8 @@ class Facts:
         if process is None or not process.alive or process.restarted:
             return True
         if process.status is None:
-            return process.silent_seconds > LOST_AFTER_SECONDS and self.confirmed(current, without=name)
+            limit = START_SECONDS if process.starting else LOST_AFTER_SECONDS
+            return process.silent_seconds > limit and self.confirmed(current, without=name)
         return process.replica is not None and process.replica.area not in {"", current.spec.area}
 
     def confirmed(self, current: Assignment, without: str = "") -> bool:

@@ -14,7 +14,7 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, WitnessStatus
 
-_START_SECONDS = 30.0
+START_SECONDS = 30.0
 """How long a process may load its code on a busy machine before it sends its first status."""
 
 
@@ -41,6 +41,8 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
         silent_seconds: Seconds since the last status; 0 while the process can be reached.
         note: What the backend knows about a process that starts or has ended lately, to follow its name: "is starting",
             "ended with exit code 70 (...)"; empty if it knows nothing of interest.
+        starting: Whether the process has not been heard since the backend started it; on a busy machine a process
+            loads its code for many seconds.
         restarted: Whether the process that sent the last status has ended, and the one that was started in its place
             has not been heard yet.
     """
@@ -56,6 +58,7 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
     status: ReplicaStatus | WitnessStatus | None = None
     silent_seconds: float = 0.0
     note: str = ""
+    starting: bool = False
     restarted: bool = False
 
     @property
@@ -74,7 +77,7 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
         if not self.alive:
             return False
         if self.status is None:
-            return self.silent_seconds < _START_SECONDS
+            return self.silent_seconds < START_SECONDS
         simulator = self.status.simulator if isinstance(self.status, ReplicaStatus) else None
         return simulator is not None and simulator.phase is SimulatorPhase.COMPILING
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from pairsim.model.status import Role
 from pairsim_controller.plan.area import decide
@@ -92,3 +93,17 @@ def test_a_process_that_was_never_heard_is_only_silent() -> None:
     assert decided(world) == ()
     observe(world, process("witness-1", witness("witness-1", FIRST)))
     assert decided(world) == ()
+
+
+@pytest.mark.parametrize(
+    ("starting", "seconds", "replaced"), [(False, 11.0, True), (True, 11.0, False), (True, 31.0, True)]
+)
+def test_a_member_that_has_just_been_started_has_the_time_to_load_its_code(
+    *, starting: bool, seconds: float, replaced: bool
+) -> None:
+    """Otherwise each start of a world on a busy machine would replace members that are well."""
+    member = msgspec.structs.replace(process("sim-2", None, silent_seconds=seconds), starting=starting)
+    world = fleet_index(ALONE, WITNESS, spare("sim-3"), recorded=(FIRST,))
+    seen = world.view("west", NOW)
+    seen = msgspec.structs.replace(seen, processes={**seen.processes, "sim-2": member})
+    assert (Assign(NEXT, ("sim-3", "sim-1")) in decide(seen)) is replaced

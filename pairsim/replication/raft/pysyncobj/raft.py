@@ -84,7 +84,6 @@ class Raft:
         self._snapshots = Snapshots(journal, state_machine.begin_snapshot, self._install)
         self._replicator = LogReplicator(journal, self._snapshots, transport)
         self._heartbeat = timing.heartbeat
-        self._patience = 0.0
         self._core = Core(
             me,
             others,
@@ -207,10 +206,8 @@ class Raft:
             may_campaign: Whether the member starts an election if its election timeout is over.
             patience: How much longer than on an idle machine a leader waits for answers, in seconds.
         """
-        if patience != self._patience:
-            self._patience = patience
-            self._core.set_patience(patience)
         core, deadline = self._core, self._core._SyncObj__raftElectionDeadline
+        core.set_patience(patience)
         if self._compacts and self._snapshots.compaction_due(self.term):
             core.forceLogCompaction()
         if not may_campaign:

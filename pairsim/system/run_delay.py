@@ -1,4 +1,4 @@
-"""How long the threads of this process waited for a processor while they could have run.
+"""How long a thread of this process waited for a processor while it could have run.
 
 The kernel counts this run delay per thread (`/proc/PID/task/TID/schedstat`, Documentation/scheduler/sched-stats). A
 stopped or sleeping thread does not wait for a processor; a thread of a starved process does.
@@ -10,7 +10,7 @@ import collections
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
@@ -32,30 +32,34 @@ class RunDelay:
     def __init__(
         self,
         clock: Callable[[], float],
-        total: Callable[[], float] | None = None,
+        read: Callable[[], Mapping[str, float]] | None = None,
         cost: Callable[[], float] = time.thread_time,
     ) -> None:
         """Starts with a sample.
 
         Args:
             clock: Returns the time in seconds.
-            total: Returns the run delay of all threads so far, in seconds; the kernel's by default.
+            read: Returns the run delay of each thread so far, in seconds; the kernel's by default.
             cost: Returns the processor time of the calling thread so far, in seconds.
         """
-        self._clock, self._total, self._cost = clock, total or total_run_delay, cost
+        self._clock, self._read, self._cost = clock, read or run_delays, cost
         self._fresh_seconds = _FRESH_SECONDS
         self._lock = threading.Lock()
-        self._samples: collections.deque[tuple[float, float]] = collections.deque(maxlen=_SAMPLES)
+        self._samples: collections.deque[tuple[float, Mapping[str, float]]] = collections.deque(maxlen=_SAMPLES)
         self._sample(clock())
 
     def since(self, then: float) -> float:
-        """Returns an upper bound of the run delay since a time in the last second, in seconds."""
+        """Returns an upper bound of the run delay of one thread since a time in the last second, in seconds.
+
+        The waits of several threads are not added up: when a stopped process goes on, all of them want a processor at
+        once, and their sum would pass for a starved process.
+        """
         now = self._clock()
         with self._lock:
             self._sample_if_older(now, self._fresh_seconds)
             newest = self._samples[-1][1]
-            before = next((total for when, total in reversed(self._samples) if when <= then), self._samples[0][1])
-        return max(0.0, newest - before)
+            before = next((delays for when, delays in reversed(self._samples) if when <= then), self._samples[0][1])
+        return max((delay - before.get(thread, 0.0) for thread, delay in newest.items()), default=0.0)
 
     def keep_current(self, now: float) -> None:
         """Takes a sample if the last one is a second old; cheap enough for every turn of a thread."""
@@ -71,16 +75,16 @@ class RunDelay:
 
     def _sample(self, now: float) -> None:
         began = self._cost()
-        total = self._total()
+        delays = self._read()
         self._fresh_seconds = max(_FRESH_SECONDS, (self._cost() - began) / _MAX_SHARE)
-        self._samples.append((now, total))
+        self._samples.append((now, delays))
 
 
-def total_run_delay() -> float:
-    """Returns the run delay of all living threads of this process, in seconds; 0.0 if the kernel does not count."""
-    nanoseconds = 0
+def run_delays() -> dict[str, float]:
+    """Returns the run delay of each living thread of this process, in seconds; empty if the kernel does not count."""
+    found = {}
     with contextlib.suppress(OSError):
         for task in _TASKS.iterdir():
             with contextlib.suppress(OSError, IndexError, ValueError):  # a thread may have ended meanwhile
-                nanoseconds += int((task / "schedstat").read_bytes().split()[1])
-    return nanoseconds * 1e-9
+                found[task.name] = int((task / "schedstat").read_bytes().split()[1]) * 1e-9
+    return found

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pairsim.system.run_delay import RunDelay, total_run_delay
+from pairsim.system.run_delay import RunDelay, run_delays
 
 
 class Kernel:
@@ -19,9 +19,9 @@ class Kernel:
     def clock(self) -> float:
         return self.now
 
-    def read(self) -> float:
+    def read(self) -> dict[str, float]:
         self.reads += 1
-        return self.total
+        return {"1": self.total}
 
     def run_delay(self) -> RunDelay:
         return RunDelay(self.clock, self.read)
@@ -51,7 +51,7 @@ def test_samples_of_very_many_threads_take_a_small_part_of_a_processor() -> None
     """Each sample takes longer than another one counts as new: without a limit a busy process did nothing else."""
     kernel, spent = Kernel(), 0.0
 
-    def read() -> float:
+    def read() -> dict[str, float]:
         nonlocal spent
         spent += 0.05
         return kernel.read()
@@ -68,10 +68,10 @@ def test_a_turn_does_not_wait_for_a_sample_of_another_thread() -> None:
     inside, leave = threading.Event(), threading.Event()
     leave.set()
 
-    def slow() -> float:
+    def slow() -> dict[str, float]:
         inside.set()
         leave.wait(10)
-        return 0.0
+        return {}
 
     kernel = Kernel()
     delay = RunDelay(kernel.clock, slow)
@@ -88,5 +88,17 @@ def test_a_turn_does_not_wait_for_a_sample_of_another_thread() -> None:
 
 
 def test_the_kernel_counts_what_this_process_waited() -> None:
-    before = total_run_delay()
-    assert 0.0 <= before <= total_run_delay() + 1e-9
+    before = run_delays()
+    after = run_delays()
+    assert before
+    assert all(0.0 <= delay <= after[thread] for thread, delay in before.items() if thread in after)
+
+
+def test_the_waits_of_several_threads_are_not_added_up() -> None:
+    """All threads of a stopped process want a processor at once when it goes on."""
+    delays = {"1": 0.1, "2": 0.1}
+    now = 1.0
+    delay = RunDelay(lambda: now, lambda: dict(delays))
+    delays.update({"1": 0.13, "2": 0.12, "3": 0.02})
+    now = 1.5
+    assert delay.since(1.0) == pytest.approx(0.03)

@@ -30,9 +30,7 @@ _LARGE_SHARE = 4
 
 def row_bytes(schema: Schema) -> int:
     """Returns the bytes of an entity's id and columns."""
-    return _ID_BYTES + sum(
-        int("".join(filter(str.isdigit, component.dtype))) // 8 * component.width for component in schema
-    )
+    return _ID_BYTES + sum(component.row_bytes for component in schema)
 
 
 def state_bytes(entities: int, row: int) -> int:

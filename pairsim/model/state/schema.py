@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
 from pairsim.model.commands import Value
 from pairsim.model.state.plain_values import plain_item
@@ -35,6 +36,11 @@ class Component(msgspec.Struct, frozen=True):
     width: int = 1
     low: float | None = None
     high: float | None = None
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one entity in the column."""
+        return np.dtype(self.dtype).itemsize * self.width
 
     def __post_init__(self) -> None:
         self._make_plain()

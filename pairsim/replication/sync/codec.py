@@ -127,7 +127,7 @@ def _equal(old: ByteColumn, new: ByteColumn) -> bool:
 @functools.lru_cache(maxsize=8)
 def _row_bytes(schema: Schema) -> Mapping[str, int]:
     """Returns the bytes of one row by column name."""
-    return {_IDS: 8, **{c.name: np.dtype(c.dtype).itemsize * c.width for c in schema}}
+    return {_IDS: 8, **{c.name: c.row_bytes for c in schema}}
 
 
 class Encoder:

@@ -13,11 +13,7 @@ import numpy.typing as npt
 
 from pairsim.model.state.digest import digest_arrays
 from pairsim.model.state.schema import Schema
-
-Ids = npt.NDArray[np.int64]
-Column = npt.NDArray[np.generic]
-
-_MIN_CAPACITY = 64
+from pairsim.model.state.table_memory import Column, Ids, OwnMemory, TableArrays, TableMemory
 
 
 class Table:
@@ -28,15 +24,18 @@ class Table:
         layout: A number that changes whenever the ids or the order of the rows change.
     """
 
-    def __init__(self, schema: Schema) -> None:
-        """Makes an empty table."""
+    def __init__(self, schema: Schema, memory: TableMemory | None = None) -> None:
+        """Makes an empty table.
+
+        Args:
+            schema: The components.
+            memory: Where the arrays are; without it, in the process's own memory.
+        """
         self.schema = schema
         self.layout = 0
         self._count = 0
-        self._ids: Ids = np.empty(0, np.int64)
-        self._columns: dict[str, Column] = {
-            c.name: np.empty((0, c.width) if c.width > 1 else 0, c.dtype) for c in schema
-        }
+        self._memory: TableMemory = OwnMemory(schema) if memory is None else memory
+        self._ids, self._columns = self._memory.reserve(None, 0, 0)
         self._index: dict[int, int] | None = {}
 
     def __len__(self) -> int:
@@ -44,7 +43,7 @@ class Table:
 
     @property
     def capacity(self) -> int:
-        """The number of rows that the table holds before its columns are copied into larger ones."""
+        """The number of rows that the table holds before it reserves more memory."""
         return len(self._ids)
 
     def __contains__(self, entity: object) -> bool:
@@ -127,14 +126,42 @@ class Table:
     def copy(self) -> Table:
         """Returns an independent table with the same content."""
         other = Table(self.schema)
-        other.resize(self._count)
-        other.ids[:] = self.ids
-        for name, column in other.columns().items():
-            column[:] = self.column(name)
-        other.ids_changed()
+        other.assign(self.ids, self.columns())
         return other
 
-    # --- for the state stream, which writes ids and columns in place
+    def assign(self, ids: Ids, columns: Mapping[str, Column]) -> None:
+        """Replaces the whole content by copies of the given values.
+
+        Args:
+            ids: The ids by row, int64 (n,).
+            columns: The values of every component by name, (n,) or (n, width).
+        """
+        count = len(ids)
+        self._reserve(count)
+        self._ids[:count] = ids
+        for name, column in self._columns.items():
+            column[:count] = columns[name]
+        self._count = count
+        self.ids_changed()
+
+    # --- for code that writes ids and columns in place: the state stream, and the other side of shared memory
+
+    def take_over(self, count: int, *, ids_changed: bool) -> None:
+        """Adopts the rows that the other side of the shared memory has left there.
+
+        The lookup by id is kept if the other side changed neither the ids nor their order.
+
+        Args:
+            count: The number of rows.
+            ids_changed: Whether the ids or their order may have changed.
+
+        Raises:
+            TableFullError: The memory does not hold so many rows.
+        """
+        self._reserve(count)
+        if ids_changed or count != self._count:
+            self._count = count
+            self.ids_changed()
 
     def resize(self, count: int) -> None:
         """Drops rows at the end, or appends rows of zeros with id 0, which the caller then overwrites."""
@@ -158,12 +185,9 @@ class Table:
         return self._index
 
     def _reserve(self, count: int) -> None:
-        capacity = len(self._ids)
-        if count <= capacity:
-            return
-        capacity = max(count, 2 * capacity, _MIN_CAPACITY)
-        self._ids = _grown(self._ids, capacity, self._count).view(np.int64)
-        self._columns = {name: _grown(column, capacity, self._count) for name, column in self._columns.items()}
+        if count > len(self._ids):
+            arrays = TableArrays(self._ids, self._columns)
+            self._ids, self._columns = self._memory.reserve(arrays, self._count, count)
 
 
 def _whole_ids(ids: npt.ArrayLike) -> Ids:
@@ -182,10 +206,3 @@ def _whole_ids(ids: npt.ArrayLike) -> Ids:
     if not np.array_equal(whole, given):
         raise ValueError("ids are whole numbers below 2**63")
     return whole
-
-
-def _grown(array: npt.NDArray[np.generic], capacity: int, count: int) -> npt.NDArray[np.generic]:
-    """Returns a larger array that begins with the first `count` rows of the given one."""
-    grown = np.empty((capacity, *array.shape[1:]), array.dtype)
-    grown[:count] = array[:count]
-    return grown

@@ -14,7 +14,8 @@ from pairsim.model.simulation.error_location import error_with_location
 from pairsim.model.simulation.simulator import MAX_REASON_BYTES, Batch
 from pairsim.model.simulation.tick import advance
 from pairsim.model.state.schema import Component, Schema
-from pairsim.model.state.table import Ids, Table
+from pairsim.model.state.table import Table
+from pairsim.model.state.table_memory import Ids
 from tests.unit.model.counting import Counting, area
 
 

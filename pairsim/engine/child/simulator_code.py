@@ -1,0 +1,77 @@
+"""The author's simulator: loaded by name, rehearsed, and called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pairsim.engine.child.perceiving import PerceiveCalls
+from pairsim.model.area import AreaSpec
+from pairsim.model.command_schema import CommandSchema, Operation
+from pairsim.model.commands import Command
+from pairsim.model.simulation.simulator import Simulator
+from pairsim.model.simulation.tick import advance, populate_initial
+from pairsim.model.state.schema import Schema
+from pairsim.model.state.table import Table
+
+_REHEARSED_TICKS, _REHEARSED_ENTITIES = 3, 64
+
+
+class SimulatorCode:
+    """The calls of the simulator of an area. They raise what the author's code raises.
+
+    Attributes:
+        kind: The simulator's class.
+        components: Its components.
+        operations: Its own operations.
+    """
+
+    def __init__(self, simulator: Simulator, spec: AreaSpec) -> None:
+        """Takes a simulator that has been prepared.
+
+        Raises:
+            TypeError: Its components are not a schema.
+            ValueError: Its operations do not fit together.
+        """
+        self.kind = type(simulator)
+        components: object = simulator.components
+        if not isinstance(components, Schema):
+            raise TypeError(f"the components must be a Schema, not {type(components).__name__}")
+        self.components, self.operations = components, tuple[Operation, ...](simulator.operations)
+        CommandSchema(self.components, self.operations)
+        self._simulator, self._spec, self._perceiving = simulator, spec, PerceiveCalls(simulator)
+
+    def populate(self, table: Table) -> None:
+        """Fills an empty table with the entities of tick 0."""
+        populate_initial(self._simulator, table, self._spec)
+
+    def advance(self, table: Table, commands: Sequence[Command], tick: int) -> dict[int, str]:
+        """Advances a table from tick - 1 to `tick`; returns the reasons of rejected commands by place."""
+        return advance(self._simulator, table, commands, tick, self._spec)
+
+    def perceive(self, table: Table, tick: int) -> list[Command]:
+        """Returns the commands for a tick that the simulator perceives, with plain values."""
+        return self._perceiving.commands(table, tick)
+
+
+def prepare_and_rehearse(kind: type[Simulator], spec: AreaSpec) -> Simulator:
+    """Creates the simulator of an area, prepares it, and rehearses it; may take minutes while it compiles."""
+    simulator = kind(spec)
+    simulator.prepare()
+    _rehearse(kind, spec)
+    return simulator
+
+
+def _rehearse(kind: type[Simulator], spec: AreaSpec) -> None:
+    """Runs a few ticks of a small area, so that the first tick after a takeover is not the first tick ever."""
+    scratch = msgspec.structs.replace(spec, entities=min(spec.entities, _REHEARSED_ENTITIES))
+    simulator = kind(scratch)
+    simulator.prepare()
+    code = SimulatorCode(simulator, scratch)
+    table = Table(code.components)
+    code.populate(table)
+    for tick in range(1, 1 + _REHEARSED_TICKS):
+        code.advance(table, [], tick)
+        code.perceive(table, tick)
+        table.digest()

@@ -28,6 +28,8 @@ from pairsim import AreaClient, ClientError, Command, new_id
 BATCH = 25
 DEADLINE_SECONDS = 30.0
 """The time limit of a call, long enough for a takeover on a busy machine."""
+CLEAN_UP_SECONDS = 60.0
+RETRY_SECONDS = 0.05
 FIRST_ENTITY = 2**52 + time.time_ns() // 1000
 """The first id of this run, above the ids that areas create and below 2**53; another run has other ids."""
 MOST_ENTITIES = 10**9
@@ -41,6 +43,7 @@ class AreaRecord:
     urls: list[str]
     ids: range
     spawned: int = 0
+    newest_tick: int = 0
     acknowledged: set[int] = field(default_factory=set)
     rejected: list[str] = field(default_factory=list)
     longest: float = 0.0
@@ -79,6 +82,7 @@ async def spawn(record: AreaRecord, bounds: dict, rate: float, stop: asyncio.Eve
         async def send(batch: list[Command]) -> None:
             began = time.perf_counter()
             for result in await client.send(batch):
+                record.newest_tick = max(record.newest_tick, result.tick)
                 if result.status == "applied":
                     record.acknowledged.add(int(result.id.partition("-")[2]))
                 else:
@@ -120,13 +124,17 @@ async def redundant(port: int, name: str, seconds: float = 60.0) -> None:
 
 
 async def present(client: AreaClient, record: AreaRecord) -> set[int]:
-    """Returns the entities of this run that an area has."""
+    """Returns the entities of this run that an area has after the newest answer, whichever replica is read."""
     found: set[int] = set()
     after: int | None = FIRST_ENTITY - 1
-    while after is not None and after < record.ids.stop:
-        page = await client.entities(limit=1000, after=after)
-        found.update(entity.id for entity in page.entities if entity.id in record.ids)
-        after = page.next
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while after is not None and after < record.ids.stop:
+            page = await client.entities(limit=1000, after=after)
+            if page.tick < record.newest_tick:  # a replica that is behind may lack what the other one acknowledged
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            found.update(entity.id for entity in page.entities if entity.id in record.ids)
+            after = page.next
     return found
 
 
@@ -147,13 +155,25 @@ async def check(port: int, record: AreaRecord) -> None:
 
 async def clean_up(record: AreaRecord) -> None:
     """Removes the entities of this run from an area, also those whose spawn was not acknowledged."""
+    stays, reason = f"up to {record.spawned}", "the area did not answer in time"
     try:
-        async with AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client:
-            found = sorted(await present(client, record))
-            for first in range(0, len(found), 1000):
-                await client.send([Command(new_id(), "despawn", entity) for entity in found[first : first + 1000]])
+        async with (
+            asyncio.timeout(CLEAN_UP_SECONDS),
+            AreaClient(record.urls, area=record.area, deadline=DEADLINE_SECONDS) as client,
+        ):
+            while found := sorted(await present(client, record)):  # until a state after the despawns has none of them
+                stays = str(len(found))
+                for first in range(0, len(found), 1000):
+                    despawns = [Command(new_id(), "despawn", entity) for entity in found[first : first + 1000]]
+                    for result in await client.send(despawns):
+                        record.newest_tick = max(record.newest_tick, result.tick)
+                        reason = result.reason or reason
+            return
     except ClientError as error:
-        print(f"{record.area}: up to {record.spawned} entities of this run stay in the area, because {error}")
+        reason = str(error)
+    except TimeoutError:
+        pass
+    print(f"{record.area}: {stays} entities of this run stay in the area, because {reason}")
 
 
 async def run(port: int, kills: int, rate: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -96,25 +97,52 @@ def test_own_simulator(world: RunningWorld) -> None:
     assert done.stdout.endswith("this cup does not exist\n")
 
 
+def wait_until_whole(world: RunningWorld) -> None:
+    """Waits until all areas are redundant and there is a spare."""
+    until(lambda: all(area.redundant for area in world.status().areas) and world.status().spares, "the world is whole")
+
+
+def entities(world: RunningWorld) -> dict[str, dict[str, set[int]]]:
+    """Returns the ids that each replica of each area has now."""
+    return {area.area: world.entity_ids(area.area) for area in world.status().areas}
+
+
+def wait_until_left_alone(world: RunningWorld, before: dict[str, dict[str, set[int]]]) -> None:
+    """Waits until both replicas of every area have the entities that the area had before, and no other ones."""
+    expected = {name: set.union(*replicas.values()) for name, replicas in before.items()}
+
+    def others() -> dict[str, dict[str, list[int]]]:
+        """Returns the entities of each replica that are new or missing."""
+        return {
+            name: {replica: sorted(ids ^ expected[name]) for replica, ids in replicas.items()}
+            for name, replicas in entities(world).items()
+        }
+
+    def left_alone() -> bool:
+        seen = others()
+        return seen.keys() == expected.keys() and all(list(area.values()) == [[], []] for area in seen.values())
+
+    until(left_alone, "both replicas have the entities from before and no other ones", others)
+
+
 def test_plugin_wheel(world: RunningWorld) -> None:
-    (valley,) = [area for area in world.status().areas if area.area == "valley"]
-    assert valley.redundant
-    assert [replica.entities for replica in valley.replicas] == [100, 100]
+    wait_until_whole(world)
+    seen = functools.partial(world.entity_ids, "valley")
+    until(lambda: [len(ids) for ids in seen().values()] == [100, 100], "both replicas have the 100 balloons", seen)
 
 
 def test_chaos(world: RunningWorld) -> None:
-    until(lambda: all(area.redundant for area in world.status().areas) and world.status().spares, "the world is whole")
+    wait_until_whole(world)
+    before = entities(world)
     (words,) = commands(EXAMPLES / "05-chaos" / "README.md", "pairsim-chaos run")
     program = [sys.executable, "-m", "pairsim_chaos", *words[1:]]
     assert "held" in run(*program, "--port", world.port, "--calm", "0.5")
+    wait_until_left_alone(world, before)
 
 
 def test_ten_kills(world: RunningWorld) -> None:
-    until(lambda: all(area.redundant for area in world.status().areas) and world.status().spares, "the world is whole")
-    before = {area.area: area.replicas[0].entities for area in world.status().areas}
+    wait_until_whole(world)
+    before = entities(world)
     output = run(sys.executable, str(EXAMPLES / "ten_kills.py"), "--port", world.port, "--kills", "1", "--rate", "300")
     assert output.endswith("Nothing was lost.\n")
-    until(
-        lambda: {area.area: area.replicas[0].entities for area in world.status().areas if area.replicas} == before,
-        "the entities of the run are gone",
-    )
+    wait_until_left_alone(world, before)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -94,6 +96,18 @@ class RunningWorld:
         assert done.returncode == 0, done.stderr
         return msgspec.convert(json.loads(done.stdout), WorldStatus)
 
+    def entity_ids(self, area: str) -> dict[str, set[int]]:
+        """Returns the ids of an area's entities as each replica that can be read has them now.
+
+        The number of entities in a status may be a second old.
+        """
+        (found,) = [each for each in self.status().areas if each.area == area]
+        ids = {}
+        for replica in found.replicas:
+            with contextlib.suppress(OSError):
+                ids[replica.replica] = _entity_ids(replica.url)
+        return ids
+
     def wait_until_redundant(self) -> WorldStatus:
         """Waits until the area is redundant and there is a spare; returns the status."""
 
@@ -136,6 +150,18 @@ class RunningWorld:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+def _entity_ids(url: str) -> set[int]:
+    ids: set[int] = set()
+    after: int | None = -1
+    while after is not None:
+        path = f"{url}/v1/entities?limit=10000&after={after}"
+        with urllib.request.urlopen(path, timeout=10) as answer:  # noqa: S310 - a process of the test's own world
+            page = json.load(answer)
+        ids.update(entity["id"] for entity in page["entities"])
+        after = page["next"]
+    return ids
 
 
 def is_running(pid: int) -> bool:

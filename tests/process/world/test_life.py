@@ -70,7 +70,7 @@ def test_the_world_reports_when_it_is_ready_and_where(world: RunningWorld) -> No
     assert all(re.match(r"\d\d:\d\d:\d\d\.\d{3}  ", line) for line in world.output())
     area = world.wait_until_redundant().areas[0]
     assert (area.area, area.generation, area.missing) == ("west", 1, "")
-    assert {r.entities for r in area.replicas} == {50}
+    assert [len(ids) for ids in world.entity_ids("west").values()] == [50, 50]
     assert max(r.lag_ticks for r in area.replicas) < 10
 
 
@@ -153,6 +153,7 @@ def test_the_history_on_disk_has_the_lines_with_their_times(world: RunningWorld)
 def test_sigterm_stops_the_world_in_order_and_the_next_start_resumes_it(world: RunningWorld) -> None:
     """A watching `pairsim status` waits for the world; the next start has the same tick, entities and generation."""
     before, pids, was = tick(world), world.pids(), world.wait_until_redundant().areas[0]
+    entities = set.union(*world.entity_ids("west").values())
     watching = subprocess.Popen(
         [*PAIRSIM, "status", "--watch", "--port", world.port],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -175,12 +176,14 @@ def test_sigterm_stops_the_world_in_order_and_the_next_start_resumes_it(world: R
     world.wait_for("the world is ready: .*")
     area = world.wait_until_redundant().areas[0]
     assert tick(world) >= before
-    assert (area.generation, area.replicas[0].entities) == (was.generation, was.replicas[0].entities)
+    assert area.generation == was.generation
+    assert list(world.entity_ids("west").values()) == [entities, entities]
     assert not [line for line in world.messages() if "founded" in line]
 
 
 def test_sigkill_ends_all_processes_and_the_next_start_resumes_the_world(world: RunningWorld) -> None:
-    entities = world.wait_until_redundant().areas[0].replicas[0].entities
+    world.wait_until_redundant()
+    entities = set.union(*world.entity_ids("west").values())
     before, pids = tick(world), world.pids()
     assert len(pids) == 4
     world.signal(signal.SIGKILL)
@@ -194,7 +197,8 @@ def test_sigkill_ends_all_processes_and_the_next_start_resumes_the_world(world: 
             assert world.process is not None
             assert world.process.poll() is None
     assert tick(world) >= before
-    assert world.wait_until_redundant().areas[0].replicas[0].entities == entities
+    world.wait_until_redundant()
+    assert list(world.entity_ids("west").values()) == [entities, entities]
 
 
 def test_the_world_continues_when_its_output_is_not_read(world: RunningWorld) -> None:

@@ -159,3 +159,7 @@ class WriteLedger:
     def cleanup_commands(self) -> list[Command]:
         """Returns the commands that despawn every entity of the probe that may exist."""
         return [Command(f"e-{entity}", "despawn", entity) for entity in self._states]
+
+    def on_cleaned_up(self, results: Iterable[Result]) -> None:
+        """Takes the results of despawns that clean up; only a state at their ticks or later shows what remains."""
+        self.tick = max([self.tick, *(result.tick for result in results)])

@@ -26,6 +26,7 @@ class Probe:
         lost_at: When an area was first seen without redundancy, in seconds of the loop's clock; 0 if that never
             happened.
         redundant_at: Since when all areas have been seen redundant, in seconds of the loop's clock; 0 if one is not.
+        remains: A sentence for each area in which entities of the probe may remain after its end.
     """
 
     def __init__(self, target: Target) -> None:
@@ -39,6 +40,7 @@ class Probe:
         self._watches: list[asyncio.Task[None]] = []
         self.snapshot = WorldSnapshot((), ())
         self.lost_at = self.redundant_at = 0.0
+        self.remains: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
         """Starts the observers and writers.
@@ -109,7 +111,13 @@ class Probe:
     async def _remove_entities(self) -> None:
         """Removes the probe's entities once, also when the probe is aborted."""
         uncleared, self._uncleared = self._uncleared, []
-        await asyncio.gather(*(remove_entities(self.snapshot.simulator_urls, each) for each in uncleared))
+        urls = self.snapshot.simulator_urls
+        reasons = await asyncio.gather(*(remove_entities(urls, each) for each in uncleared))
+        self.remains += tuple(
+            f"{each.area}: entities of the probe may remain in the area, because {reason}"
+            for each, reason in zip(uncleared, reasons, strict=True)
+            if reason
+        )
 
     async def _reconcile(self, evidence: AreaEvidence) -> AreaFindings:
         expected, reconciliation, unread_reason = evidence.ledger.expectation(), None, ""

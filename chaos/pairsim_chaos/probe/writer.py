@@ -7,9 +7,10 @@ import contextlib
 import random
 from collections.abc import Sequence
 
-from pairsim.client import AreaClient, ClientError, CommandsRefused, Overloaded, Unavailable
+from pairsim.client import AreaClient, ClientError, CommandsRefused, Overloaded, Unavailable, new_id
 from pairsim.model.commands import Command, Value
 from pairsim_chaos.probe.area_evidence import AreaEvidence
+from pairsim_chaos.probe.ledger import WriteLedger
 
 BATCH = 5
 RATE = 100.0
@@ -131,39 +132,56 @@ async def list_entities(urls: Sequence[str], evidence: AreaEvidence) -> list[int
     """
     if not urls:
         raise Unavailable("no simulator can be reached")
-    found: list[int] = []
-    after = evidence.ledger.first - 1
     async with (
         asyncio.timeout(_READ_SECONDS),
         AreaClient(urls, area=evidence.area, deadline=_DEADLINE_SECONDS) as client,
     ):
-        while True:
-            page = await client.entities(limit=_PAGE_SIZE, after=after)
-            if page.tick < evidence.ledger.tick:
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            found += [entity.id for entity in page.entities]
-            if page.next is None or page.next > evidence.ledger.last:
-                return found
-            after = page.next
+        return await _list(client, evidence.ledger)
 
 
-async def remove_entities(urls: Sequence[str], evidence: AreaEvidence) -> None:
-    """Despawns the probe's entities in any state of the world; entities that remain after the deadline are left."""
+async def remove_entities(urls: Sequence[str], evidence: AreaEvidence) -> str:
+    """Despawns the probe's entities in any state of the world, until a newer state has none of them.
+
+    Returns:
+        Why entities may remain after the deadline, as a clause; empty if none remain.
+    """
     if not urls:
-        return
+        return "no simulator can be reached"
+    reason = "the area does not answer"
     commands = evidence.ledger.cleanup_commands()
     with contextlib.suppress(TimeoutError):
         async with (
             asyncio.timeout(_CLEANUP_SECONDS),
             AreaClient(urls, area=evidence.area, deadline=_DEADLINE_SECONDS) as client,
         ):
-            while commands:
+            while True:
                 try:
-                    await client.send(commands[:_CLEANUP_BATCH])
-                except CommandsRefused:
-                    return
-                except ClientError:
+                    while commands:
+                        evidence.ledger.on_cleaned_up(await client.send(commands[:_CLEANUP_BATCH]))
+                        del commands[:_CLEANUP_BATCH]
+                    remaining = await _list(client, evidence.ledger)
+                except CommandsRefused as error:
+                    return str(error)
+                except ClientError as error:
+                    reason = str(error)
                     await asyncio.sleep(_RETRY_SECONDS)  # the retry has the same ids, so nothing is applied twice
                 else:
-                    del commands[:_CLEANUP_BATCH]
+                    if not remaining:
+                        return ""
+                    reason = f"the area still had {len(remaining)} of them after their despawn"
+                    commands = [Command(new_id(), "despawn", entity) for entity in remaining]
+    return reason
+
+
+async def _list(client: AreaClient, ledger: WriteLedger) -> list[int]:
+    found: list[int] = []
+    after = ledger.first - 1
+    while True:
+        page = await client.entities(limit=_PAGE_SIZE, after=after)
+        if page.tick < ledger.tick:  # a replica that is behind
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
+        found += [entity.id for entity in page.entities if entity.id <= ledger.last]
+        if page.next is None or page.next > ledger.last:
+            return found
+        after = page.next

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -87,7 +88,7 @@ class Runner:
         loop = asyncio.get_running_loop()
         began, failed = loop.time(), ""
         targets: tuple[str, ...] = ()
-        async with Probe(self._target) as probe:
+        async with self._run_probe() as probe:
             self._probe = probe
             try:
                 await asyncio.sleep(self._timing.warm_up)
@@ -117,6 +118,17 @@ class Runner:
             takeovers=takeovers(found),
             notes=notes(experiment.spec, found),
         )
+
+    @asynccontextmanager
+    async def _run_probe(self) -> AsyncIterator[Probe]:
+        """Runs a probe; a sentence in the log says when entities of it may remain in the world."""
+        probe = Probe(self._target)
+        try:
+            async with probe:
+                yield probe
+        finally:
+            for sentence in probe.remains:
+                self._log(sentence)
 
     async def _inject(self, experiment: Experiment, name: str) -> tuple[str, ...]:
         """Injects the fault, waits for its end, and removes it; returns the processes that it was injected into."""

@@ -12,12 +12,12 @@ import pytest
 from pairsim.client.errors import Unavailable
 from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
-from pairsim.protocol.frames import EntitiesAnswer
+from pairsim.protocol.frames import EntitiesAnswer, Entity
 from pairsim_chaos.probe import probe as probe_module
 from pairsim_chaos.probe import writer
 from pairsim_chaos.probe.area_evidence import AreaEvidence
 from pairsim_chaos.probe.probe import Probe
-from pairsim_chaos.probe.writer import Writer, list_entities
+from pairsim_chaos.probe.writer import Writer, list_entities, remove_entities
 from pairsim_chaos.target import AreaView, Target, TargetPod, WorldError, WorldSnapshot
 
 BOX = Box(min=(0.0, 0.0, 0.0), max=(1.0, 1.0, 1.0))
@@ -29,6 +29,9 @@ class FakeClient:
     alive: set[str]
     opened: list[FakeClient]
     ticks: Iterator[int]
+    present: set[int]
+    resistance: int
+    """How many despawns of an entity have no effect."""
 
     def __init__(self, urls: Sequence[str], **_: object) -> None:
         assert urls
@@ -46,11 +49,17 @@ class FakeClient:
 
     async def entities(self, **_: object) -> EntitiesAnswer:
         await self._answered()
-        return EntitiesAnswer(tick=1, term=1, entities=[], next=None)
+        present = sorted(FakeClient.present)
+        return EntitiesAnswer(next(FakeClient.ticks), term=1, entities=[Entity(i, {}) for i in present], next=None)
 
     async def send(self, commands: Sequence[Command]) -> list[Result]:
         await self._answered()
         tick = next(FakeClient.ticks)
+        despawned = {each.entity for each in commands if each.op == "despawn"}
+        if despawned & FakeClient.present and FakeClient.resistance:
+            FakeClient.resistance -= 1
+        else:
+            FakeClient.present -= despawned
         return [Result(id=each.id, status=Status.APPLIED, tick=tick) for each in commands]
 
     async def _answered(self) -> None:
@@ -63,6 +72,7 @@ class FakeClient:
 @pytest.fixture(autouse=True)
 def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeClient]]:
     FakeClient.alive, FakeClient.opened, FakeClient.ticks = set(), [], itertools.count(1)
+    FakeClient.present, FakeClient.resistance = set(), 0
     monkeypatch.setattr(writer, "AreaClient", FakeClient)
     monkeypatch.setattr(writer, "RATE", 1000.0)
     yield FakeClient.opened
@@ -118,6 +128,53 @@ async def test_commands_continue_when_every_pod_of_the_first_snapshot_is_gone(mo
 async def test_the_state_of_a_world_without_simulators_cannot_be_read() -> None:
     with pytest.raises(Unavailable, match="no simulator can be reached"):
         await list_entities((), AreaEvidence("west", BOX, now=0.0, unix=0.0))
+
+
+def probed() -> AreaEvidence:
+    """Returns evidence of an area that has three entities of the probe, and one of another client."""
+    evidence = AreaEvidence("west", BOX, now=0.0, unix=0.0)
+    evidence.ledger.next_batch(3, {})
+    FakeClient.present = {evidence.ledger.first + number for number in range(3)} | {evidence.ledger.last + 1}
+    return evidence
+
+
+@pytest.mark.parametrize("resistance", [0, 2])
+async def test_entities_are_removed_until_a_state_has_none_of_them(resistance: int) -> None:
+    evidence = probed()
+    FakeClient.alive, FakeClient.resistance = {"http://a"}, resistance
+    assert await remove_entities(("http://a",), evidence) == ""
+    assert FakeClient.present == {evidence.ledger.last + 1}
+
+
+async def test_a_state_from_before_the_despawns_shows_nothing() -> None:
+    evidence = probed()
+    behind, ids = [1, 2, 3], FakeClient.present
+    FakeClient.alive, FakeClient.ticks = {"http://a"}, iter([9, *behind, 9])
+    assert await remove_entities(("http://a",), evidence) == ""
+    assert (next(FakeClient.ticks, None), len(ids)) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("urls", "resistance", "reason"),
+    [
+        ((), 0, "no simulator can be reached"),
+        (("http://gone",), 0, "nobody answers"),
+        (("http://a",), 10**9, "the area still had 3 of them after their despawn"),
+    ],
+)
+async def test_entities_that_may_remain_are_reported(
+    monkeypatch: pytest.MonkeyPatch, urls: tuple[str, ...], resistance: int, reason: str
+) -> None:
+    monkeypatch.setattr(writer, "_CLEANUP_SECONDS", 0.2)
+    monkeypatch.setattr(probe_module, "ProcessObserver", IdleObserver)
+    target = ReplacedTarget("http://a")
+    FakeClient.alive, FakeClient.resistance = {"http://a"}, resistance
+    probe = Probe(cast("Target", target))
+    async with probe:
+        probe._evidence["west"] = probe._uncleared[0] = probed()
+        target.urls = urls
+        await probe.refresh()
+    assert probe.remains == (f"west: entities of the probe may remain in the area, because {reason}",)
 
 
 async def test_a_world_without_simulators_cannot_be_probed_yet() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import pytest
 
 from pairsim.model.geometry import Box
 from pairsim_chaos.experiment.model import Experiment
 from pairsim_chaos.probe.probe import Probe
+from pairsim_chaos.run import runner as runner_module
 from pairsim_chaos.run.runner import Runner, RunTiming, title
 from pairsim_chaos.target import AreaView, Target, WorldError, WorldSnapshot
 from pairsim_chaos.verdict.checks import Outcome
@@ -91,6 +92,26 @@ async def test_a_failed_fault_is_removed_and_its_error_comes_first(target: FakeT
     with pytest.raises(WorldError, match=f"^{message}$"):
         await inject(target)
     assert target.done == ["wait", "recover"]
+
+
+async def test_the_log_says_when_entities_of_the_probe_may_remain(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LeavingProbe:
+        def __init__(self, _target: Target) -> None:
+            self.remains: tuple[str, ...] = ()
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            self.remains = ("west: entities remain",)
+
+    monkeypatch.setattr(runner_module, "Probe", LeavingProbe)
+    sentences: list[str] = []
+    runner = Runner(cast("Target", FakeTarget()), timing=RunTiming(), log=sentences.append)
+    with pytest.raises(WorldError):
+        async with runner._run_probe():
+            raise WorldError("it broke")
+    assert sentences == ["west: entities remain"]
 
 
 @pytest.mark.parametrize(("targets", "sentence"), [(("a", "b"), "kill: injected into a, b"), ((), "kill: started")])

@@ -17,7 +17,7 @@ from pairsim.protocol.bounds import POSITION, Bounds
 from pairsim.protocol.frames import Column, Frame, Rows
 
 if TYPE_CHECKING:
-    from pairsim.model.state.table import Table
+    from pairsim.model.state.table import TableView
 
 Ids = npt.NDArray[np.int64]
 Index = npt.NDArray[np.intp]
@@ -42,7 +42,7 @@ class AreaSnapshot(msgspec.Struct, frozen=True):
     columns: dict[str, Values]
 
 
-def rows_in_box(table: Table, box: Bounds | None) -> Index:
+def rows_in_box(table: TableView, box: Bounds | None) -> Index:
     """Returns the rows of the entities in a half-open box, intp (n,), ascending; without a box, all rows."""
     if box is None:
         return np.arange(len(table), dtype=np.intp)
@@ -58,7 +58,7 @@ def rows_in_box(table: Table, box: Bounds | None) -> Index:
 
 
 def extract(
-    table: Table, *, tick: int, term: int, box: Bounds | None, components: Sequence[str], limit: int
+    table: TableView, *, tick: int, term: int, box: Bounds | None, components: Sequence[str], limit: int
 ) -> AreaSnapshot | None:
     """Returns a copy of the content of a box; None if the box holds more than `limit` entities.
 

@@ -19,7 +19,7 @@ from pairsim.replication.measurements import ReplicaMeasurements
 
 if TYPE_CHECKING:
     from pairsim.model.command_schema import CommandSchema
-    from pairsim.model.state.table import Table
+    from pairsim.model.state.table import TableView
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class ReplicaService(Protocol):
             BatchTooLargeError: The batch does not fit into one tick.
         """
 
-    def read(self, query: Callable[[Table, Published], T], timeout: float) -> T:
+    def read(self, query: Callable[[TableView, Published], T], timeout: float) -> T:
         """Runs a query on the state at a committed tick and returns its result; blocks.
 
         Args:

@@ -29,8 +29,10 @@ from pairsim.replication.process.witness import WitnessProcess
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.messages import Message, decode_message, encode_message
 from pairsim.replication.raft.storage import MemoryStorage
-from pairsim.replication.sync.codec import Encoder, apply_delta, apply_keyframe, pack
+from pairsim.replication.sync.buffers import BufferPool
+from pairsim.replication.sync.codec import apply_delta, apply_keyframe, delta, keyframe, pack
 from pairsim.replication.sync.messages import ToActive, ToSubscriber, decode_to_subscriber, encode_to_subscriber
+from pairsim.replication.sync.snapshots import SnapshotTaker
 from pairsim.server.reads.backup import packed
 from pairsim_controller.kube.manager import Manager
 from pairsim_controller.kube.metrics import ControllerMetrics as ControllerMeters
@@ -71,18 +73,15 @@ def backup(of: Table, tick: int) -> bytes:
 
 def state_frames() -> tuple[bytes, bytes]:
     """Returns the packed columns of a keyframe and of the delta that follows it."""
-    encoder = Encoder(SCHEMA)
-    encoder.rebase(table())
-    key = pack(encoder.make_keyframe())
-    return key, pack(encoder.make_delta(table(4, 1.0)))
+    before, after = SnapshotTaker().take(table()), SnapshotTaker().take(table(4, 1.0))
+    return pack(keyframe(before)), pack(delta(before, after))
 
 
-def after_frames(key: bytes, delta: bytes) -> str:
+def after_frames(key: bytes, change: bytes) -> str:
     """Returns the digest of the state to which two frames lead."""
     made = Table(SCHEMA)
     apply_keyframe(made, key)
-    encoder_pool = Encoder(SCHEMA)._pool
-    apply_delta(made, delta, encoder_pool)
+    apply_delta(made, change, BufferPool())
     return digest(made)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Seal, Tick
 from pairsim.replication.log.tick_log import TickLogListener
@@ -54,7 +54,7 @@ class SimCheckpoints:
 
     def maybe_write(
         self,
-        table: Table,
+        view: TableView,
         tick: int,
         term: int,
         digest: int,
@@ -67,7 +67,7 @@ class SimCheckpoints:
             self.next_due = now + 2.0
             if tick > 0 and tick not in self._oracle.records:
                 raise Violation(f"tick {tick} is written to disk before it is committed")
-            self.saved = Checkpoint(tick, term, table.copy(), dict(rejected))
+            self.saved = Checkpoint(tick, term, view.copy(), dict(rejected))
 
 
 class SimGroupResources:

@@ -16,38 +16,30 @@ from pairsim.model.state.schema import Schema
 from pairsim.model.state.table_memory import Column, Ids, OwnMemory, TableArrays, TableMemory
 
 
-class Table:
-    """The entities of an area, one per row; row r of every column belongs to the entity `ids[r]`.
+class TableView:
+    """The entities of an area to read, one per row; row r of every column belongs to the entity `ids[r]`.
 
     Attributes:
         schema: The components, one per column.
         layout: A number that changes whenever the ids or the order of the rows change.
     """
 
-    def __init__(self, schema: Schema, memory: TableMemory | None = None) -> None:
-        """Makes an empty table.
+    def __init__(self, schema: Schema, arrays: TableArrays, count: int, layout: int) -> None:
+        """Takes arrays with at least `count` rows.
 
         Args:
             schema: The components.
-            memory: Where the arrays are; without it, in the process's own memory.
+            arrays: The ids and the columns by name.
+            count: The number of rows.
+            layout: The number that stands for the ids and their order.
         """
         self.schema = schema
-        self.layout = 0
-        self._count = 0
-        self._memory: TableMemory = OwnMemory(schema) if memory is None else memory
-        self._ids, self._columns = self._memory.reserve(None, 0, 0)
-        self._index: dict[int, int] | None = {}
+        self.layout = layout
+        self._count = count
+        self._ids, self._columns = arrays
 
     def __len__(self) -> int:
         return self._count
-
-    @property
-    def capacity(self) -> int:
-        """The number of rows that the table holds before it reserves more memory."""
-        return len(self._ids)
-
-    def __contains__(self, entity: object) -> bool:
-        return entity in self._rows_by_id()
 
     @property
     def ids(self) -> Ids:
@@ -61,6 +53,39 @@ class Table:
     def columns(self) -> dict[str, Column]:
         """Returns the values of all components in the schema's order; views."""
         return {name: column[: self._count] for name, column in self._columns.items()}
+
+    def digest(self) -> int:
+        """Returns the xxh3 hash of the whole state, including the order of the rows."""
+        return digest_arrays(self._count, [self.ids, *self.columns().values()])
+
+    def copy(self) -> Table:
+        """Returns an independent table with the same content."""
+        other = Table(self.schema)
+        other.assign(self.ids, self.columns())
+        return other
+
+
+class Table(TableView):
+    """The entities of an area, which a simulator changes."""
+
+    def __init__(self, schema: Schema, memory: TableMemory | None = None) -> None:
+        """Makes an empty table.
+
+        Args:
+            schema: The components.
+            memory: Where the arrays are; without it, in the process's own memory.
+        """
+        self._memory: TableMemory = OwnMemory(schema) if memory is None else memory
+        super().__init__(schema, self._memory.reserve(None, 0, 0), 0, 0)
+        self._index: dict[int, int] | None = {}
+
+    @property
+    def capacity(self) -> int:
+        """The number of rows that the table holds before it reserves more memory."""
+        return len(self._ids)
+
+    def __contains__(self, entity: object) -> bool:
+        return entity in self._rows_by_id()
 
     def row(self, entity: int) -> int | None:
         """Returns the row of an entity, or None if the entity does not exist."""
@@ -118,16 +143,6 @@ class Table:
                 index[moved] = row
             self._count = last
         self.layout += 1
-
-    def digest(self) -> int:
-        """Returns the xxh3 hash of the whole state, including the order of the rows."""
-        return digest_arrays(self._count, [self.ids, *self.columns().values()])
-
-    def copy(self) -> Table:
-        """Returns an independent table with the same content."""
-        other = Table(self.schema)
-        other.assign(self.ids, self.columns())
-        return other
 
     def assign(self, ids: Ids, columns: Mapping[str, Column]) -> None:
         """Replaces the whole content by copies of the given values.

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from pairsim.model.state.schema import Schema
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import (
     Checkpoint,
     PendingCheckpoint,
@@ -22,7 +22,8 @@ from pairsim.replication.checkpoint.format import (
     encode_checkpoint,
     state_difference,
 )
-from pairsim.replication.sync.codec import Encoder
+from pairsim.replication.sync.codec import keyframe
+from pairsim.replication.sync.snapshots import Snapshot, SnapshotTaker
 
 log = structlog.get_logger()
 
@@ -42,16 +43,20 @@ class CheckpointFolder:
     def __init__(self, folder: Path, area: str, schema: Schema) -> None:
         """Creates the folder if necessary, and removes files that a killed process left incomplete."""
         self._folder, self._area, self._schema = folder, area, schema
-        self._encoder = Encoder(schema)
+        self._taker = SnapshotTaker()
         self._unreadable: set[Path] = set()
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("checkpoint-*.tmp"):
             leftover.unlink()
 
-    def begin(self, table: Table, tick: int, term: int, digest: int, rejected: Mapping[int, str]) -> PendingCheckpoint:
-        """Copies the state. This is quick and runs on the thread that owns the table."""
-        self._encoder.rebase(table)
-        return PendingCheckpoint(self._area, tick, term, digest, dict(rejected), self._encoder.make_keyframe())
+    def begin(
+        self, view: TableView, tick: int, term: int, digest: int, rejected: Mapping[int, str]
+    ) -> PendingCheckpoint:
+        """Copies the state, unless it is a snapshot. This is quick and runs on the thread that owns the table."""
+        if not isinstance(view, Snapshot):
+            view = self._taker.take(view)
+            self._taker.forget()
+        return PendingCheckpoint(self._area, tick, term, digest, dict(rejected), keyframe(view))
 
     def write(self, pending: PendingCheckpoint) -> None:
         """Packs and writes a checkpoint. Any thread, one checkpoint at a time.

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from pairsim.model.state.schema import Schema
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.folder import CheckpointError, CheckpointFolder
 from pairsim.replication.checkpoint.format import Checkpoint, PendingCheckpoint
 from pairsim.replication.waiting import join
@@ -46,7 +46,7 @@ class CheckpointStore:
 
     def maybe_write(
         self,
-        table: Table,
+        view: TableView,
         tick: int,
         term: int,
         digest: int,
@@ -63,7 +63,7 @@ class CheckpointStore:
         if now < due or tick == self._durable or (self._writer and self._writer.is_alive()):
             return
         self._next, self._next_urgent = now + self._period, now + _URGENT_PERIOD_SECONDS
-        pending = self._folder.begin(table, tick, term, digest, rejected)
+        pending = self._folder.begin(view, tick, term, digest, rejected)
         self._writer = threading.Thread(target=self._write, args=(pending,), name="checkpoint", daemon=True)
         self._writer.start()
 

@@ -32,7 +32,7 @@ from pairsim.settings import ProcessSettings
 
 if TYPE_CHECKING:
     from pairsim.model.command_schema import CommandSchema
-    from pairsim.model.state.table import Table
+    from pairsim.model.state.table import TableView
     from pairsim.replication.process.area_runtime import AreaRuntime
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         if node.replica.active is None:
             node.inbox.interrupt()  # this replica ceased to be the active meanwhile
 
-    def read(self, query: Callable[[Table, Published], T], timeout: float) -> T:
+    def read(self, query: Callable[[TableView, Published], T], timeout: float) -> T:
         """Runs a query on the state at a committed tick and returns its result; blocks at most `timeout` seconds.
 
         Raises:

@@ -75,6 +75,7 @@ class Active:
         self._handover_lock = threading.Lock()
         self._context = context
         self.last_rejected = rejected
+        self._newest = context.state.take_snapshot(rejected, context.log.tick)
         self._due = now + _FIRST_TICK_DELAY_SECONDS
         self._step = 1.0 / context.spec.tick_rate
         self._submitted: dict[int, float] = {}
@@ -132,6 +133,7 @@ class Active:
         with state.lock:
             self.last_rejected = context.calls.advance(state.table, commands, tick)
             state.mark_tick(tick)
+        self._newest = state.take_snapshot(self.last_rejected, context.log.tick)
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)
         self._publish()
         context.measurements.ticks.observe(time.perf_counter() - began)
@@ -145,9 +147,9 @@ class Active:
         term, committed = context.log.position()
         if term == self.term:
             context.publisher.publish(
-                context.state.table,
+                self._newest.snapshot,
                 term=self.term,
-                tick=context.state.tick,
+                tick=self._newest.tick,
                 committed=committed,
                 rejected=self._last_rejections(),
             )

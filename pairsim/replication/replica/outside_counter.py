@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pairsim.model.geometry import Box
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import TableView
 from pairsim.protocol.bounds import POSITION
 
 COUNT_SECONDS = 1.0
@@ -38,7 +38,7 @@ class OutsideCounter:
         self._due = -math.inf
         self._next_row, self._found = 0, 0
 
-    def update(self, now: float, table: Table, bounds: Box) -> None:
+    def update(self, now: float, table: TableView, bounds: Box) -> None:
         """Goes on with a count, or begins one `COUNT_SECONDS` after the last; `now` is of a monotonic clock."""
         if self._next_row == 0:
             if now < self._due:
@@ -51,7 +51,7 @@ class OutsideCounter:
             self.count = self._found
 
 
-def count_outside(table: Table, bounds: Box, world: Box, rows: slice = slice(None)) -> int:
+def count_outside(table: TableView, bounds: Box, world: Box, rows: slice = slice(None)) -> int:
     """Returns how many entities are outside of a half-open box; positions that are not numbers are outside.
 
     A simulator keeps entities in the world by setting them on its edge, so that edge counts as inside.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Record
 from pairsim.replication.service import Published
@@ -39,7 +39,7 @@ class Disk(Protocol):
 
     def maybe_write(
         self,
-        table: Table,
+        view: TableView,
         tick: int,
         term: int,
         digest: int,

@@ -201,18 +201,24 @@ class Replica:
         """Publishes the state and writes a checkpoint of it, if its tick is committed."""
         state = self.state
         term, committed = self.log.position()
-        if state.tick > committed or not state.confirmed:
+        computed = state.newest_computed(committed)
+        tick = state.tick if computed is None else computed.tick
+        if tick > committed or not state.confirmed:
             return
-        published = Published(term, state.tick)
+        published = Published(term, tick)
         if published != self.published:
             self.published = published
             self._listener.on_publish(published)
-        digest = state.digest(state.tick)
+        digest = state.digest(tick)
         if digest is not None:
             # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
             urgent = not self.log.reaches(self._disk.durable)
-            rejected = self._rejections_at_state()
-            self._disk.maybe_write(state.table, state.tick, term, digest, now, rejected=rejected, urgent=urgent)
+            view, rejected = (
+                (state.table, self._rejections_at_state())
+                if computed is None
+                else (computed.snapshot, computed.rejected)
+            )
+            self._disk.maybe_write(view, tick, term, digest, now, rejected=rejected, urgent=urgent)
 
     def _step_down(self) -> None:
         """Turns the active into a passive."""
@@ -220,6 +226,7 @@ class Replica:
         self.tick_rate_monitor = TickRateMonitor(self.spec.tick_rate)
         if active is not None:
             active.end()
+            self.state.drop_snapshots()
             self._rejected = self.state.tick, active.last_rejected
             self.publisher.reset()
 

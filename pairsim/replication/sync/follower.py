@@ -19,7 +19,8 @@ from pairsim.model.state.schema import Schema
 from pairsim.model.state.stored_schema import schema_difference
 from pairsim.replication.log.records import Rejection
 from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.sync.codec import BufferPool, StateFrameError, apply_delta, apply_keyframe, find_differences
+from pairsim.replication.sync.buffers import BufferPool
+from pairsim.replication.sync.codec import StateFrameError, apply_delta, apply_keyframe, find_differences
 from pairsim.replication.sync.messages import KEYFRAME, Ack, FrameHeader, Resend, ToActive, ToSubscriber
 from pairsim.replication.sync.publisher import WINDOW_FRAMES
 from pairsim.replication.sync.self_check import SelfCheck

@@ -19,10 +19,9 @@ import threading
 from typing import Protocol
 
 from pairsim.model.state.schema import Schema
-from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Rejection
 from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.replication.sync.codec import Encoder, PendingFrame, pack
+from pairsim.replication.sync.codec import PendingFrame, delta, keyframe, pack
 from pairsim.replication.sync.messages import (
     KEYFRAME,
     Ack,
@@ -32,6 +31,7 @@ from pairsim.replication.sync.messages import (
     ToSubscriber,
     Watermark,
 )
+from pairsim.replication.sync.snapshots import Snapshot
 
 WINDOW_FRAMES = 4
 """How many unacknowledged frames a subscriber may have."""
@@ -98,7 +98,8 @@ class StatePublisher:
     """Publishes the state of an area: one chain of frames for many subscribers."""
 
     def __init__(self, schema: Schema, meters: ReplicaMeasurements) -> None:
-        self._encoder, self._columns = Encoder(schema), list(schema)
+        self._columns = list(schema)
+        self._base: Snapshot | None = None
         self._meters = meters
         self._lock = threading.Lock()
         self._subscribers: dict[str, Subscriber] = {}
@@ -158,7 +159,7 @@ class StatePublisher:
         Acknowledgements of the ended leadership do not count for the next one.
         """
         with self._lock:
-            self._chain_tick = KEYFRAME
+            self._base, self._chain_tick = None, KEYFRAME
             for subscriber in self._subscribers.values():
                 subscriber.on_chain = subscriber.compare = False
                 subscriber.acked = KEYFRAME
@@ -173,7 +174,7 @@ class StatePublisher:
             for subscriber in self._subscribers.values():
                 subscriber.outlet.offer(Watermark(term, committed), None)
 
-    def publish(self, table: Table, *, term: int, tick: int, committed: int, rejected: list[Rejection]) -> None:
+    def publish(self, snapshot: Snapshot, *, term: int, tick: int, committed: int, rejected: list[Rejection]) -> None:
         """Sends the state at `tick` to all subscribers that have room for a frame."""
         with self._lock:
             chain = [s for s in self._subscribers.values() if s.on_chain]
@@ -185,18 +186,16 @@ class StatePublisher:
                     late.on_chain = False
                 chain = [s for s in chain if s.on_chain]
             new = [s for s in self._subscribers.values() if not s.on_chain and not s.full]
-            if chain:
+            if chain and self._base is not None:
                 header = FrameHeader(term, tick, self._chain_tick, committed, rejected)
-                self._send(chain, header, self._encoder.make_delta(table))
-            elif new:
-                self._encoder.rebase(table)
-            else:
+                self._send(chain, header, delta(self._base, snapshot))
+            elif not new:
                 return
-            self._chain_tick = tick
+            self._base, self._chain_tick = snapshot, tick
             new += [s for s in chain if s.compare]
             if new:
                 header = FrameHeader(term, tick, KEYFRAME, committed, rejected, self._columns)
-                self._send(new, header, self._encoder.make_keyframe())
+                self._send(new, header, keyframe(snapshot))
 
     def _send(self, subscribers: list[Subscriber], header: FrameHeader, frame: PendingFrame) -> None:
         body = PackedFrame(frame, self._meters)

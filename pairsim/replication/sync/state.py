@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import msgspec
+
 from pairsim.model.state.digest import hex16
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import Table, TableView
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import NoStateError, Published
+from pairsim.replication.sync.snapshots import Snapshot, SnapshotTaker
 from pairsim.replication.waiting import Broadcast
 
 T = TypeVar("T")
@@ -21,8 +24,25 @@ DIGESTS_KEPT = 1_024
 _POLL_SECONDS = 0.01
 
 
+class ComputedTick(msgspec.Struct, frozen=True):
+    """The result of a tick that this replica computed as the active, or that it took over at.
+
+    Attributes:
+        tick: The tick.
+        snapshot: The state.
+        rejected: The reasons of the tick's rejected commands, by their place in the tick.
+    """
+
+    tick: int
+    snapshot: Snapshot
+    rejected: Mapping[int, str]
+
+
 class ReplicaState:
-    """A table with its tick. The replica thread writes it under `lock`; readers take the lock, too.
+    """A table with its tick. The replica thread writes it under `lock`.
+
+    On the active, the table is ahead of the commit most of the time. So the active takes a snapshot of every tick, and
+    readers get the newest committed one, while the next tick is computed. On a passive, readers take the lock.
 
     A leadership that is lost may have computed ticks that were never committed. Until the log settles what became of
     them, the state is unconfirmed: it is neither read nor compared.
@@ -52,6 +72,9 @@ class ReplicaState:
         self._digests_lock = threading.Lock()
         """Held only for moments, unlike `lock`. A copy needs it: not even `list()` of a dictionary is atomic."""
         self._changed = Broadcast()
+        self._taker = SnapshotTaker()
+        self._computed: tuple[ComputedTick, ...] = ()
+        """The newest committed tick and those after it, oldest first; replaced as a whole."""
 
     @property
     def confirmed(self) -> bool:
@@ -69,17 +92,38 @@ class ReplicaState:
                 del self._digests[next(iter(self._digests))]
         return digest
 
-    def replace(self, table: Table, tick: int) -> None:
-        """Replaces the table by another one at `tick`."""
+    def take_snapshot(self, rejected: Mapping[int, str], committed: int) -> ComputedTick:
+        """Takes a snapshot of the table, and drops those that no reader needs beside the tick `committed`.
+
+        The replica thread calls it as the active.
+        """
+        computed = ComputedTick(self.tick, self._taker.take(self.table), rejected)
+        newest = self.newest_computed(committed)
+        kept = [c for c in self._computed if newest is None or c.tick >= newest.tick]
+        self._computed = (*kept, computed)
+        return computed
+
+    def drop_snapshots(self) -> None:
+        """Drops all snapshots: this replica ceased to be the active."""
+        self._computed = ()
+        self._taker.forget()
+
+    def newest_computed(self, committed: int) -> ComputedTick | None:
+        """Returns the newest tick with a snapshot up to the tick `committed`; None on a passive."""
+        return next((c for c in reversed(self._computed) if c.tick <= committed), None)
+
+    def replace(self, table: TableView, tick: int) -> None:
+        """Replaces the table's content by another state, at `tick`."""
         with self.lock:
-            self.table = table
+            self.table.assign(table.ids, table.columns())
             self.clear_unconfirmed()
             self.mark_tick(tick)
 
     def discard(self) -> None:
         """Drops the table's content: nothing is to be read of it, and only a keyframe can replace it."""
         with self.lock:
-            self.table, self.tick, self.valid = Table(self.table.schema), 0, False
+            self.tick, self.valid = 0, False
+            self.table.resize(0)
 
     def clear_unconfirmed(self) -> None:
         """Makes the state confirmed when another one takes its place; drops digests of ticks that may be undone."""
@@ -118,8 +162,8 @@ class ReplicaState:
         """Wakes readers that wait for a commit."""
         self._changed.notify_all()
 
-    def read(self, query: Callable[[Table, Published], T], log: TickLog, timeout: float) -> T:
-        """Runs a query while the table is at a committed tick, and returns its result.
+    def read(self, query: Callable[[TableView, Published], T], log: TickLog, timeout: float) -> T:
+        """Runs a query on the state at a committed tick, and returns its result, which must not refer to the state.
 
         Raises:
             NoStateError: The table is not valid.
@@ -127,6 +171,10 @@ class ReplicaState:
         """
         deadline = monotonic() + timeout
         while True:
+            term, committed = log.position()
+            computed = self.newest_computed(committed)
+            if computed is not None and self.confirmed:
+                return query(computed.snapshot, Published(term, computed.tick))
             if not self.lock.acquire(timeout=max(0.0, deadline - monotonic())):
                 raise TimeoutError("a tick is being computed for longer than a reader waits")
             try:

@@ -25,7 +25,7 @@ from pairsim.server.http.misdirected import MISDIRECTED
 from pairsim.server.http.requests import BoundedExecutor, reject_unknown_query
 
 if TYPE_CHECKING:
-    from pairsim.model.state.table import Table
+    from pairsim.model.state.table import TableView
 
 log = structlog.get_logger()
 
@@ -84,7 +84,7 @@ class BackupHandler:
         return answer
 
 
-def packed(table: Table, tick: int) -> Iterator[bytes]:
+def packed(table: TableView, tick: int) -> Iterator[bytes]:
     """Yields the lines of a backup, compressed; no piece is empty.
 
     A number that is not finite is written as null, which no command accepts: JSON has no word for it.
@@ -103,5 +103,5 @@ def packed(table: Table, tick: int) -> Iterator[bytes]:
     yield gzip.flush()
 
 
-def _copy(table: Table, published: Published) -> tuple[Table, Published]:
+def _copy(table: TableView, published: Published) -> tuple[TableView, Published]:
     return table.copy(), published

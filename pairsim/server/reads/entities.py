@@ -18,7 +18,7 @@ from pairsim.server.reads.selection import Selection, parse_box
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairsim.model.state.table import Table
+    from pairsim.model.state.table import TableView
 
 T = TypeVar("T")
 
@@ -57,12 +57,12 @@ class EntityHandlers:
         body = await self._read(functools.partial(_encoded_page, selection, after, limit))
         return web.Response(body=body, content_type="application/json")
 
-    async def _read(self, query: Callable[[Table, Published], T]) -> T:
+    async def _read(self, query: Callable[[TableView, Published], T]) -> T:
         read = functools.partial(self._service.read, query, READ_SECONDS)
         return await self._executor.run(read, READ_SECONDS + _ANSWER_SECONDS)
 
 
-def read_one(entity: int, table: Table, published: Published) -> EntityAnswer | None:
+def read_one(entity: int, table: TableView, published: Published) -> EntityAnswer | None:
     """Returns an entity of the table, or None if the table does not have it.
 
     Searches the column of ids: for one entity that costs less than to build the table's index.
@@ -75,7 +75,7 @@ def read_one(entity: int, table: Table, published: Published) -> EntityAnswer | 
     return EntityAnswer(entity, published.tick, published.term, components)
 
 
-def read_page(selection: Selection, after: int, limit: int, table: Table, published: Published) -> EntitiesAnswer:
+def read_page(selection: Selection, after: int, limit: int, table: TableView, published: Published) -> EntitiesAnswer:
     """Returns the first `limit` entities of a selection with ids above `after`, ordered by id."""
     import numpy as np  # noqa: PLC0415 - a spare must stay small
 
@@ -93,5 +93,5 @@ def read_page(selection: Selection, after: int, limit: int, table: Table, publis
     return EntitiesAnswer(published.tick, published.term, entities, ids[-1] if more else None)
 
 
-def _encoded_page(selection: Selection, after: int, limit: int, table: Table, published: Published) -> bytes:
+def _encoded_page(selection: Selection, after: int, limit: int, table: TableView, published: Published) -> bytes:
     return msgspec.json.encode(read_page(selection, after, limit, table, published))

@@ -25,7 +25,7 @@ from pairsim.server.reads.selection import Selection, parse_selection
 from pairsim.wording import duration
 
 if TYPE_CHECKING:
-    from pairsim.model.state.table import Table
+    from pairsim.model.state.table import TableView
     from pairsim.protocol.interest import AreaSnapshot
 
 MAX_OBSERVERS = 64
@@ -113,7 +113,7 @@ class ObserverGroup:
             self._taking = None
         return self._snapshot
 
-    def _extract(self, table: Table, published: Published) -> AreaSnapshot | None:
+    def _extract(self, table: TableView, published: Published) -> AreaSnapshot | None:
         from pairsim.protocol.interest import extract  # noqa: PLC0415 - a spare must stay small
 
         return extract(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pairsim.model.state.schema import Component, Schema
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import Table, TableView
+from pairsim.replication.sync.codec import PendingFrame, delta, keyframe
+from pairsim.replication.sync.snapshots import SnapshotTaker
 
 SCHEMA = Schema(
     (
@@ -36,3 +38,20 @@ def table(count: int, seed: int = 0, first: int = 1) -> Table:
 def same(one: Table, other: Table) -> bool:
     """Compares two tables bit for bit, including the order of rows and the index."""
     return one.digest() == other.digest() and all(one.row(int(i)) == other.row(int(i)) for i in one.ids)
+
+
+class FrameChain:
+    """Frames of a table, each based on the state of the one before."""
+
+    def __init__(self, first: TableView) -> None:
+        self._taker = SnapshotTaker()
+        self.base = self._taker.take(first)
+
+    def make_delta(self, view: TableView) -> PendingFrame:
+        """Returns the frame from the base to a state, which becomes the base."""
+        before, self.base = self.base, self._taker.take(view)
+        return delta(before, self.base)
+
+    def make_keyframe(self) -> PendingFrame:
+        """Returns the whole base."""
+        return keyframe(self.base)

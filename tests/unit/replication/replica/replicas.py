@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from pairsim.model.commands import Command
-from pairsim.model.state.table import Table
+from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Open, Record, Seal, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
@@ -57,7 +57,7 @@ class FakeDisk:
 
     def maybe_write(
         self,
-        table: Table,
+        view: TableView,
         tick: int,
         term: int,
         digest: int,

@@ -247,3 +247,18 @@ def test_ticks_of_a_lost_leadership_are_not_shown_when_others_are_committed_duri
     lone.disk.offered.clear()
     lone.replica.run_once(NOW + 5)
     assert (lone.log.tick, lone.listener.published, lone.disk.offered) == (3, [], [])
+
+
+def test_a_passive_reads_its_table_again_after_a_leadership(lone: LoneReplica) -> None:
+    active = lone.lead()
+    run(active, 2)
+    lone.commit()
+    lone.replica.run_once(NOW)
+    lone.replica.on_leadership_lost()
+    lone.replica.run_once(NOW)
+    assert lone.state.confirmed
+    with lone.state.lock:
+        lone.state.mark_tick(3)
+    lone.tick(3, lone.digest(), term=1)
+    seen = lone.state.read(lambda view, published: (published.tick, view is lone.state.table), lone.log, 1.0)
+    assert seen == (3, True)

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsim.model.state.table import Table
+from pairsim.replication.sync.buffers import BufferPool
 from pairsim.replication.sync.codec import (
     MAX_ROWS,
-    BufferPool,
-    Encoder,
     PendingFrame,
     StateFrameError,
     apply_delta,
@@ -23,7 +22,7 @@ from pairsim.replication.sync.codec import (
     find_differences,
     pack,
 )
-from tests.unit.replication.tables import SCHEMA, same, table
+from tests.unit.replication.tables import SCHEMA, FrameChain, same, table
 
 CHANGES = st.lists(
     st.tuples(st.sampled_from(["spawn", "despawn", "move", "toggle", "nothing", "frame"]), st.integers(1, 40)),
@@ -48,8 +47,7 @@ def change(target: Table, what: str, size: int, serial: int) -> None:
 @settings(deadline=None, max_examples=150)
 def test_frames_lead_to_the_same_state_after_any_changes(changes: list[tuple[str, int]], count: int) -> None:
     mine, theirs = table(count), Table(SCHEMA)
-    encoder = Encoder(SCHEMA)
-    encoder.rebase(mine)
+    encoder = FrameChain(mine)
     apply_keyframe(theirs, pack(encoder.make_keyframe()))
     assert same(mine, theirs)
     for serial, (what, size) in enumerate(changes):
@@ -70,8 +68,7 @@ def test_a_frame_that_is_packed_late_holds_the_state_of_its_time(
 ) -> None:
     """Pending frames share copies, whose buffers are reused as soon as no frame needs them."""
     mine, theirs = table(count), Table(SCHEMA)
-    encoder = Encoder(SCHEMA)
-    encoder.rebase(mine)
+    encoder = FrameChain(mine)
     apply_keyframe(theirs, pack(encoder.make_keyframe()))
     waiting: collections.deque[tuple[PendingFrame, PendingFrame | None, int]] = collections.deque()
 
@@ -108,8 +105,7 @@ def test_a_small_column_gets_a_small_buffer() -> None:
 def test_buffers_of_packed_frames_are_reused() -> None:
     """Fresh memory pages cost more than the work on them."""
     mine = table(1_000)
-    encoder = Encoder(SCHEMA)
-    encoder.rebase(mine)
+    encoder = FrameChain(mine)
     used: dict[int, object] = {}
     for _frame in range(20):
         mine.column("value")[:] += 1
@@ -122,8 +118,7 @@ def test_buffers_of_packed_frames_are_reused() -> None:
 
 def test_unchanged_columns_are_not_sent() -> None:
     mine = table(10_000)
-    encoder = Encoder(SCHEMA)
-    encoder.rebase(mine)
+    encoder = FrameChain(mine)
     mine.column("flag")[9_999] ^= 1  # behind the prefix that is compared first
     packed = pack(encoder.make_delta(mine))
     assert len(packed) < 1_000
@@ -132,8 +127,7 @@ def test_unchanged_columns_are_not_sent() -> None:
 
 def test_a_keyframe_holds_the_base_of_the_encoder() -> None:
     mine, theirs = table(50), Table(SCHEMA)
-    encoder = Encoder(SCHEMA)
-    encoder.rebase(mine)
+    encoder = FrameChain(mine)
     before = mine.digest()
     mine.column("value")[:] += 1
     apply_keyframe(theirs, pack(encoder.make_keyframe()))
@@ -142,8 +136,7 @@ def test_a_keyframe_holds_the_base_of_the_encoder() -> None:
 
 def frames() -> tuple[bytes, bytes]:
     mine = table(20)
-    encoder = Encoder(SCHEMA)
-    encoder.rebase(mine)
+    encoder = FrameChain(mine)
     keyframe = pack(encoder.make_keyframe())
     mine.column("place")[:] += 1
     return keyframe, pack(encoder.make_delta(mine))
@@ -193,8 +186,7 @@ def test_a_frame_for_another_schema_is_refused() -> None:
 
 
 def test_a_column_with_damaged_content_is_refused() -> None:
-    encoder = Encoder(SCHEMA)
-    encoder.rebase(table(5_000))  # enough rows for Blosc to compress the ids
+    encoder = FrameChain(table(5_000))  # enough rows for Blosc to compress the ids
     rows, columns = msgspec.msgpack.decode(pack(encoder.make_keyframe()))
     columns["id"] = columns["id"][:16] + b"\xff" * (len(columns["id"]) - 16)
     target = table(20)

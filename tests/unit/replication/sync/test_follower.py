@@ -16,6 +16,7 @@ from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import KEYFRAME, Ack, FrameHeader, Resend, ToActive, ToSubscriber, Watermark
 from pairsim.replication.sync.publisher import WINDOW_FRAMES, PackedFrame, StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
+from pairsim.replication.sync.snapshots import SnapshotTaker
 from pairsim.replication.sync.state import ReplicaState
 from tests.unit.replication.log.test_tick_log import apply, new, tick
 from tests.unit.replication.tables import SCHEMA, same, table
@@ -48,6 +49,7 @@ class Pair:
         self.subscriber = self.publisher.join("passive", self)
         self.passive.on_connected(self._reply)
         self.table = table(20)
+        self.taker = SnapshotTaker()
 
     def _reply(self, message: ToActive) -> None:
         self.replies.append(message)
@@ -60,7 +62,9 @@ class Pair:
         """Publishes the state of a tick that the active has computed."""
         self.table.column("value")[:] += number
         rejections = [Rejection(i, "no") for i in range(rejected)]
-        self.publisher.publish(self.table, term=1, tick=number, committed=self.log.tick, rejected=rejections)
+        self.publisher.publish(
+            self.taker.take(self.table), term=1, tick=number, committed=self.log.tick, rejected=rejections
+        )
 
     def commit(self, number: int) -> None:
         apply(self.log, tick(1, number))
@@ -105,7 +109,7 @@ def test_the_passive_is_ready_when_both_frame_and_commit_have_arrived(pair: Pair
     pair.offer(Watermark(2, 2), None)
     assert not pair.passive.ready()
     pair.commit_known_from_log = True
-    pair.publisher.publish(pair.table, term=3, tick=2, committed=2, rejected=[])
+    pair.publisher.publish(pair.taker.take(pair.table), term=3, tick=2, committed=2, rejected=[])
     assert not pair.passive.ready(), "a frame of a term that is not open yet must wait"
 
 
@@ -176,7 +180,9 @@ def test_a_delta_with_another_base_is_refused_and_a_keyframe_requested(pair: Pai
 def test_frames_of_earlier_leaderships_do_not_pile_up(pair: Pair) -> None:
     for term in range(1, 6):  # the passive learns of leaders but not of their commits
         for number in range(4):
-            pair.publisher.publish(pair.table, term=term, tick=10 * term + number, committed=0, rejected=[])
+            pair.publisher.publish(
+                pair.taker.take(pair.table), term=term, tick=10 * term + number, committed=0, rejected=[]
+            )
         pair.publisher.reset()
     assert not pair.passive.apply_committed()
 

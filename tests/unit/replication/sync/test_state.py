@@ -158,3 +158,43 @@ def test_no_digests_outside_of_the_asked_ticks_are_returned() -> None:
         with state.lock:
             state.mark_tick(number)
     assert state.digests(2, 3).keys() == {2, 3}
+
+
+def computed(state: ReplicaState, *numbers: int, committed: int = 0) -> None:
+    """Lets the active compute ticks, each of which changes the state."""
+    for number in numbers:
+        with state.lock:
+            state.table.column("value")[:] = number
+            state.mark_tick(number)
+        state.take_snapshot({}, committed)
+
+
+def read(state: ReplicaState, log: TickLog) -> tuple[int, int]:
+    """Returns the tick that a reader gets, and the number in the state that it gets."""
+    return state.read(lambda view, published: (published.tick, int(view.column("value")[0])), log, 0.02)
+
+
+def test_the_active_reads_the_newest_committed_snapshot() -> None:
+    log, state = new(), state_at(0)
+    apply(log, Open(1), tick(1, 1), tick(1, 2))
+    computed(state, 1, 2, 3, 4, committed=0)
+    with state.lock:  # the next tick is being computed
+        assert read(state, log) == (2, 2)
+        apply(log, tick(1, 3))
+        assert read(state, log) == (3, 3)
+    computed(state, 5, committed=3)
+    assert read(state, log) == (3, 3)
+    assert state.newest_computed(2) is None, "a snapshot that no reader needs is kept"
+    state.drop_snapshots()
+    with pytest.raises(TimeoutError, match="committed tick"):
+        read(state, log)
+
+
+def test_no_snapshot_is_read_while_the_state_is_unconfirmed() -> None:
+    log, state = new(), state_at(0)
+    apply(log, Open(1), tick(1, 1))
+    computed(state, 1, 2)
+    assert read(state, log) == (1, 1)
+    state.unconfirmed_term = 1
+    with pytest.raises(TimeoutError):
+        read(state, log)

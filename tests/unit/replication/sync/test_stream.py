@@ -16,6 +16,7 @@ from pairsim.replication.sync import stream
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import FrameHeader, Watermark, decode_to_subscriber
 from pairsim.replication.sync.publisher import WINDOW_FRAMES, StatePublisher
+from pairsim.replication.sync.snapshots import SnapshotTaker
 from pairsim.replication.sync.stream import StreamClient, StreamWriter, serve_stream
 from pairsim.replication.transport.channel import Channel
 from pairsim.replication.transport.key_exchange import Hello
@@ -69,7 +70,7 @@ def subscribed() -> Iterator[tuple[StatePublisher, SlowLink]]:
 
 
 def publish(publisher: StatePublisher, tick: int) -> None:
-    publisher.publish(table(3), term=1, tick=tick, committed=tick - 1, rejected=[])
+    publisher.publish(SnapshotTaker().take(table(3)), term=1, tick=tick, committed=tick - 1, rejected=[])
 
 
 def test_watermarks_leave_a_slow_peer_its_link_and_frames_their_room() -> None:

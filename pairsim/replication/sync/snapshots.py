@@ -1,0 +1,73 @@
+"""Snapshots: the state of an area at single ticks, beside the table that the simulator goes on with.
+
+Readers, observers, checkpoints and the state stream use snapshots while the next ticks are computed. A column that did
+not change is shared with the snapshot before, so that a snapshot costs a copy of the changed columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pairsim.model.state.table import TableView
+from pairsim.model.state.table_memory import TableArrays
+from pairsim.replication.sync.buffers import BorrowedBuffer, BufferPool, ByteColumn, bytes_of, copy_column
+
+ID_COLUMN = "id"
+"""The name of the column of ids among the buffers of a snapshot."""
+
+_PREFIX_BYTES = 4096
+
+
+class Snapshot(TableView):
+    """A state that does not change any more. Its arrays are valid only while the snapshot is referenced.
+
+    Attributes:
+        buffers: The bytes of all columns by name, that of the ids first.
+        pool: The pool of the buffers.
+    """
+
+    def __init__(self, view: TableView, buffers: Mapping[str, BorrowedBuffer], pool: BufferPool) -> None:
+        """Takes the copied columns of a state, and that state, whose shapes they have."""
+        ids = buffers[ID_COLUMN].data.view(np.int64)
+        columns = {
+            name: buffers[name].data.view(column.dtype).reshape(column.shape) for name, column in view.columns().items()
+        }
+        for array in (ids, *columns.values()):
+            array.flags.writeable = False
+        super().__init__(view.schema, TableArrays(ids, columns), len(view), view.layout)
+        self.buffers, self.pool = buffers, pool
+
+
+class SnapshotTaker:
+    """Takes snapshots of one table, each of which shares unchanged columns with the one before. For one thread."""
+
+    def __init__(self) -> None:
+        """Starts without a snapshot."""
+        self._pool = BufferPool()
+        self._last: Snapshot | None = None
+
+    def take(self, view: TableView) -> Snapshot:
+        """Returns the state that the table has now."""
+        last = self._last
+        buffers: dict[str, BorrowedBuffer] = {}
+        for name, array in {ID_COLUMN: view.ids, **view.columns()}.items():
+            column = bytes_of(array)
+            before = last.buffers[name] if last is not None else None
+            same_ids = name == ID_COLUMN and last is not None and (view.layout, len(view)) == (last.layout, len(last))
+            unchanged = before is not None and (same_ids or _equal(before.data, column))
+            buffers[name] = before if before is not None and unchanged else copy_column(self._pool, column)
+        self._last = Snapshot(view, buffers, self._pool)
+        return self._last
+
+    def forget(self) -> None:
+        """Drops the reference to the last snapshot; the next one copies all columns."""
+        self._last = None
+
+
+def _equal(old: ByteColumn, new: ByteColumn) -> bool:
+    """Compares two columns; most unequal ones already differ in the prefix, which is compared first."""
+    return np.array_equal(old[:_PREFIX_BYTES], new[:_PREFIX_BYTES]) and np.array_equal(
+        old[_PREFIX_BYTES:], new[_PREFIX_BYTES:]
+    )

@@ -19,7 +19,10 @@ MAX_PERCEIVED, MAX_PERCEIVED_BYTES = 5_000, 2**20
 
 
 class EngineError(Exception):
-    """A call of an engine failed. The content of the engine's tables is undefined until the node restores it."""
+    """A call of an engine failed. The content of the engine's tables is undefined until the node restores it.
+
+    After any other error than `EngineRaisedError` the engine may write into its tables until `close` has returned.
+    """
 
 
 class EngineRaisedError(EngineError):

@@ -18,6 +18,7 @@ def request_signal_on_parent_death(number: signal.Signals) -> None:
     Args:
         number: The signal.
     """
-    signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    if number != signal.SIGKILL:  # which nothing can ignore or block
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import etcd, load, sentinel, starved, takeover
+from tests.benchmarks import engine, etcd, load, sentinel, starved, takeover
 from tests.benchmarks.figures import Figure, report
 
 Part = Callable[[Path], Awaitable[list[Figure]]]
@@ -29,6 +29,7 @@ def parts(quick: bool) -> dict[str, Part]:
         "etcd": lambda folder: etcd.losses(folder, max(n // 2, 5)),
         "sentinel": lambda folder: sentinel.losses(folder, max(n // 2, 5)),
         "commands": lambda folder: load.commands(folder, seconds),
+        "engine": lambda folder: engine.engine(folder / "engine", seconds, max(n // 2, 5)),
         "ticks": lambda folder: load.ticks(folder, seconds),
         "capacity": lambda folder: load.capacity(folder, seconds),
         "memory": load.memory,

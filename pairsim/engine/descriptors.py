@@ -1,0 +1,21 @@
+"""What a node and the program of its engine agree on: file descriptors, variables, and an exit code."""
+
+from __future__ import annotations
+
+SOCKET, MEMORY, REPORT = 3, 4, 5
+"""The connection to the node; the shared memory; and a small file for what an engine leaves behind when it ends."""
+
+REPORT_BYTES = 64 * 2**10
+"""The length of the report. The engine's runtime writes into it where its code was, at a fatal signal or SIGQUIT."""
+
+DISCONNECTED_EXIT_CODE = 76
+"""The exit code of an engine that cannot talk to its node any more."""
+
+NODE_PID = "PAIRSIM_ENGINE_NODE"
+"""The variable with the process id of the node."""
+
+SEARCH_PATH = "PAIRSIM_ENGINE_PATH"
+"""The variable with the folders of the author's modules, which are searched last."""
+
+PYTHON_PATH = "PAIRSIM_ENGINE_PYTHONPATH"
+"""The variable with the PYTHONPATH that programs get which the author's code starts."""

@@ -1,0 +1,1 @@
+"""The node's side: starts the engine, asks it, notices its end, and keeps its output."""

@@ -39,6 +39,10 @@ from pairsim_controller.reconcile.ports import LabelWriter, ProcessGateway, Reco
 _MAX_LABEL_CHANGES = 4
 """Label changes in one round, each of several labels: a demotion and a promotion take two."""
 
+SPARES_AT_ONCE = 16
+"""Spares that are labelled side by side. Each write in flight takes a connection, whose buffers take 256 KiB, and the
+labels of areas and the renewal of the lease must not wait until a thousand new spares are labelled."""
+
 
 class Reconciler:
     """Reconciles areas, one a call, through the ports of an adapter."""
@@ -65,7 +69,7 @@ class Reconciler:
         an event.
         """
         if area == NO_AREA:
-            await self._apply(self._index.missing_spare_labels())
+            await self._label_spares()
             return True
         view = await self._reconcile_labels(area)
         if not self._records.manages(area):
@@ -89,6 +93,20 @@ class Reconciler:
 
     # --- labels
 
+    async def _label_spares(self) -> None:
+        """Tries to label every spare that lacks a label, a few at a time; raises the first error at the end.
+
+        The missing labels are read anew each time: a spare may have become a member of an area meanwhile.
+        """
+        tried: set[str] = set()
+        errors: list[BaseException] = []
+        while missing := [change for change in self._index.missing_spare_labels() if change.replica not in tried]:
+            changes = missing[:SPARES_AT_ONCE]
+            tried.update(change.replica for change in changes)
+            errors += await self._attempt(changes)
+        if errors:
+            raise errors[0]
+
     async def _reconcile_labels(self, area: str) -> View:
         """Changes labels until none remain to be changed; returns a view of the result."""
         for _ in range(_MAX_LABEL_CHANGES):
@@ -105,10 +123,14 @@ class Reconciler:
 
         Waits for all of them, and raises the first error.
         """
+        errors = await self._attempt(changes)
+        if errors:
+            raise errors[0]
+
+    async def _attempt(self, changes: Iterable[SetLabel]) -> list[BaseException]:
+        """Applies changes side by side; returns the errors of those that failed."""
         results = await asyncio.gather(*map(self._labels.apply, changes), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        return [result for result in results if result is not None]
 
     # --- decisions
 

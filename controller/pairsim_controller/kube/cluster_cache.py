@@ -20,6 +20,7 @@ from pairsim_controller.kube.pods import FINISHED_PHASES, belongs_to_world, labe
 from pairsim_controller.kube.pool_problems import PoolProblems
 from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
 from pairsim_controller.plan.view import Kind, ObservedProcess
+from pairsim_controller.reconcile.reconnect_pace import ReconnectPace
 from pairsim_controller.reconcile.status_watcher import StatusWatcher
 
 _FIRST_STATUS_SECONDS = 3.0
@@ -64,6 +65,7 @@ class ClusterCache:
         self._unblocked: set[str] = set()
         self._watchers: dict[str, tuple[str, StatusWatcher]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._pace = ReconnectPace()
         self._started_at = time.monotonic()
 
     # --- objects
@@ -202,7 +204,9 @@ class ClusterCache:
             task.add_done_callback(self._closing.discard)
             self._index.on_status(name, None, time.monotonic())
         if process is not None and name not in self._watchers:
-            watcher = StatusWatcher(name, process.url, process.kind, self._token, lambda: self._on_status(name))
+            watcher = StatusWatcher(
+                name, process.url, process.kind, self._token, lambda: self._on_status(name), self._pace
+            )
             self._watchers[name] = process.url, watcher
             self._index.on_status(name, None, time.monotonic())
 

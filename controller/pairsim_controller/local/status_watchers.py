@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pairsim.client import ProcessClient
 from pairsim.model.status import ReplicaStatus
 from pairsim_controller.local.process_pool import ProcessPool
+from pairsim_controller.reconcile.reconnect_pace import ReconnectPace
 from pairsim_controller.reconcile.status_watcher import StatusWatcher
 
 
@@ -18,8 +19,9 @@ class StatusWatchers(Mapping[str, StatusWatcher]):
 
     def start(self, pool: ProcessPool, token: str, on_change: Callable[[], None]) -> None:
         """Watches every process of the pool; `on_change` is called with each status and lost connection."""
+        pace = ReconnectPace()
         for name, process in pool.processes.items():
-            self._watchers[name] = StatusWatcher(name, process.url, process.spec.kind, token, on_change)
+            self._watchers[name] = StatusWatcher(name, process.url, process.spec.kind, token, on_change, pace)
 
     async def close(self) -> None:
         """Stops to watch."""

@@ -30,7 +30,7 @@ def make(kind: type[MemoryRig | LocalRig | ClusterRig], seed: int, folder: Path,
     if isinstance(rig, ClusterRig):
         watchers = rig.watchers
 
-        def watcher(name: str, _url: str, _kind: object, _token: str, on_change: object) -> FakeWatcher:
+        def watcher(name: str, _url: str, _kind: object, _token: str, on_change: object, _pace: object) -> FakeWatcher:
             watchers.append(FakeWatcher(world, name, on_change))  # type: ignore[arg-type]
             return watchers[-1]
 

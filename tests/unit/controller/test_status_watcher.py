@@ -16,6 +16,7 @@ from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.plan.view import Kind
 from pairsim_controller.reconcile import status_watcher as module
+from pairsim_controller.reconcile.reconnect_pace import ReconnectPace
 from pairsim_controller.reconcile.status_watcher import StatusWatcher
 from tests.unit.controller.builders import assignment, replica, witness
 from tests.unit.controller.local_worlds import until
@@ -64,7 +65,8 @@ async def observed(
     """Yields a watcher of a process, and the status at each change."""
     async with serve_app(process.app(), f"127.0.0.1:{port}", drain=0.1) as number:
         changes: list[object] = []
-        seen = StatusWatcher("sim-1", f"http://127.0.0.1:{number}", kind, "token", lambda: changes.append(seen.status))
+        url, pace = f"http://127.0.0.1:{number}", ReconnectPace()
+        seen = StatusWatcher("sim-1", url, kind, "token", lambda: changes.append(seen.status), pace)
         try:
             yield seen, changes
         finally:
@@ -113,7 +115,7 @@ async def test_a_process_is_found_whenever_it_starts() -> None:
     async with observed(Process(says_it)) as (seen, _):
         address = seen._url.removeprefix("http://")
     async with contextlib.AsyncExitStack() as stack:
-        early = StatusWatcher("sim-1", f"http://{address}", Kind.SIMULATOR, "token", lambda: None)
+        early = StatusWatcher("sim-1", f"http://{address}", Kind.SIMULATOR, "token", lambda: None, ReconnectPace())
         stack.push_async_callback(early.close)
         await asyncio.sleep(0)
         assert early.status is None
@@ -167,7 +169,9 @@ async def test_another_server_has_no_status(answer: bytes) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        seen = StatusWatcher("sim-1", f"http://127.0.0.1:{port}", Kind.SIMULATOR, "token", lambda: None)
+        seen = StatusWatcher(
+            "sim-1", f"http://127.0.0.1:{port}", Kind.SIMULATOR, "token", lambda: None, ReconnectPace()
+        )
         await until(lambda: asked >= 3)
         assert seen.status is None
         await seen.close()
@@ -199,7 +203,7 @@ async def test_a_status_that_is_not_renewed_becomes_stale(monkeypatch: pytest.Mo
 
 
 async def test_silence_counts_from_the_start() -> None:
-    never = StatusWatcher("sim-1", "http://127.0.0.1:9", Kind.SIMULATOR, "token", lambda: None)
+    never = StatusWatcher("sim-1", "http://127.0.0.1:9", Kind.SIMULATOR, "token", lambda: None, ReconnectPace())
     await until(lambda: never.silent_seconds > 0.05)
     assert never.silent_seconds < 60
     await never.close()
@@ -218,3 +222,18 @@ async def test_closing_ends_it_in_any_state() -> None:
             await seen.close()
         assert seen._task.done()
         stuck.set()
+
+
+async def test_a_process_that_is_back_or_not_watched_does_not_slow_the_others() -> None:
+    reached: list[str] = []
+
+    class Pace(ReconnectPace):
+        def reached(self, name: str) -> None:
+            reached.append(name)
+
+    async with serve_app(Process(says_it).app(), "127.0.0.1:0", drain=0.1) as port:
+        seen = StatusWatcher("sim-1", f"http://127.0.0.1:{port}", Kind.SIMULATOR, "token", lambda: None, Pace())
+        await until(lambda: seen.status == STATUS)
+        assert reached == ["sim-1"]
+        await seen.close()
+        assert reached == ["sim-1", "sim-1"]

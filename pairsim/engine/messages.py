@@ -9,6 +9,7 @@ and checked before it is used.
 from __future__ import annotations
 
 import enum
+import math
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -287,7 +288,7 @@ def _decode_done(body: bytes) -> Done:
         place += length
     if place != len(body):
         raise EngineProtocolError(f"sent a DONE with {len(body) - place} bytes too many")
-    return Done(tick, rows, bool(flags & _IDS_CHANGED), seconds, rejected)
+    return Done(tick, rows, bool(flags & _IDS_CHANGED), seconds if 0 <= seconds < math.inf else 0.0, rejected)
 
 
 def _checked_commands(commands: list[Command]) -> list[Command]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import resource
 import signal
 import socket
 import sys
@@ -29,7 +30,8 @@ _STDERR = 2
 def main() -> None:
     """Answers the requests of the node until the node closes the connection; then the process ends."""
     _end_with_node(int(os.environ.pop(NODE_PID, "0")))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_quickly()
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)  # what the author's code starts does not inherit that
     use_reliable_output()
     configure("info")
     faulthandler.enable(REPORT, all_threads=False)
@@ -62,8 +64,16 @@ def _end_with_node(node: int) -> None:
     request_signal_on_parent_death(signal.SIGKILL)
     if node and os.getppid() != node:  # it ended before the request
         os._exit(0)
+
+
+def _end_quickly() -> None:
+    """Lets the kernel end this process before its node, and without writing a core file, which can take seconds.
+
+    The author's code may raise the limit of core files again.
+    """
     with contextlib.suppress(OSError, ValueError):
         _OOM_SCORE.write_text(str(min(1000, int(_OOM_SCORE.read_text()) + _LIKELIER_VICTIM)))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _show_life() -> None:

@@ -1,40 +1,49 @@
-"""Files of the current folder whose names are taken by installed modules, which Python finds first."""
+"""Files of an author whose names are taken by installed modules, which Python finds first."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
 
 def check_name(module: str) -> None:
-    """Checks that a module of the current folder is the one that Python imports by its name.
+    """Checks that a module of the author's folders is the one that Python imports by its name.
+
+    These are the current folder and those of PYTHONPATH.
 
     Raises:
         ImportError: Python imports an installed module instead; the message names both files.
     """
     top = module.partition(".")[0]
-    file = _local_file(top)
-    if file is None:
+    files = _author_files(top)
+    if not files:
         return
     try:
         found = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return
     origin = (found.origin if found is not None else None) or ""
-    if not origin or (Path(origin).exists() and Path(origin).samefile(file)):
+    if not origin or (Path(origin).exists() and any(Path(origin).samefile(file) for file in files)):
         return
     raise ImportError(
-        f"{file} has the name of an installed module, {origin}, which Python finds first: rename the file"
+        f"{files[0]} has the name of an installed module, {origin}, which Python finds first: rename the file"
     )
 
 
-def _local_file(top: str) -> Path | None:
-    """Returns the file of a module in the current folder; None without one, or if the folder is not searched."""
+def _author_files(top: str) -> list[Path]:
+    """Returns the files of a module in the author's folders, as far as these are searched."""
+    folders = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     try:
         here = Path.cwd()
-    except OSError:
-        return None
-    if not top or str(here) not in sys.path:
-        return None
-    return next((file for file in (here / f"{top}.py", here / top / "__init__.py") if file.is_file()), None)
+    except OSError:  # the folder was removed
+        here = None
+    places = [*([here] if here is not None else []), *map(Path, folders)] if top else []
+    return [
+        file
+        for place in places
+        if str(place) in sys.path
+        for file in (place / f"{top}.py", place / top / "__init__.py")
+        if file.is_file()
+    ]

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from pairsim.engine.host.child_process import ChildProcess
 from pairsim.engine.host.process import EngineProcess
 from pairsim.engine.in_process import load_in_process
 from pairsim.engine.port import EngineHungError, EngineLostError, EngineRaisedError
@@ -212,3 +213,17 @@ def test_an_engine_ends_with_its_node(tmp_path: Path) -> None:
     node.kill()
     node.communicate()
     wait_until(lambda: not is_running(pid), "the engine ends")
+
+
+def test_the_end_is_noticed_without_the_word_in_shared_memory(tmp_path: Path) -> None:
+    """As on machines without robust futexes, and with engines that do not use them."""
+    reasons: list[str] = []
+    child = ChildProcess(QUIET, lambda _lines: None, reasons.append)
+    child.on_ready()
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.ended.wait(30)
+    assert child.reason == "was ended by SIGKILL"
+    with pytest.raises(EOFError):
+        child.channel.receive(30)
+    child.close()
+    assert reasons == ["was ended by SIGKILL"]

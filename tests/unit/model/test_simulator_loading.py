@@ -65,3 +65,19 @@ def test_a_file_with_the_name_of_an_installed_module_is_refused(
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
     with pytest.raises(SimulatorNotFoundError, match="has no attribute 'Mine'"):
         load_simulator("queue:Mine")  # the folder is not searched, so its files do not matter
+
+
+def test_a_file_in_a_folder_of_pythonpath_may_not_have_the_name_of_an_installed_module_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "queue.py").write_text("class Mine: pass")
+        (folder / "named_alike.py").write_text("class Mine: pass")
+    monkeypatch.setenv("PYTHONPATH", f"{first}:{second}")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(first), str(second)])
+    with pytest.raises(SimulatorNotFoundError, match=f"{first}/queue.py has the name of an installed module"):
+        load_simulator("queue:Mine")
+    with pytest.raises(SimulatorNotFoundError, match="is not a simulator"):
+        load_simulator("named_alike:Mine")  # both folders are the author's, and the first one counts

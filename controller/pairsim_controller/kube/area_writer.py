@@ -17,7 +17,7 @@ from pairsim.model.labels import AREA_LABEL, RELEASE_FINALIZER
 from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Object, StoredAssignment, body_of
 from pairsim_controller.kube.api.port import AREAS, BUDGETS, SERVICES, Api, Body, Resource
-from pairsim_controller.kube.owned_objects import is_subset, owned_objects
+from pairsim_controller.kube.owned_objects import compared_part, is_subset, owned_objects
 from pairsim_controller.kube.status.conditions import area_status, significant_status
 from pairsim_controller.kube.status.status_events import AreaEvent, event_of, events_between
 from pairsim_controller.plan.view import View
@@ -173,7 +173,7 @@ class AreaWriter:
         objects = self._owned[resource]
         before = objects.pop(name, None)
         if body is not None:
-            objects[name] = body
+            objects[name] = compared_part(body)
         labelled = msgspec.convert(body or before or {"metadata": {"name": name}}, Object)
         return labelled.metadata.labels.get(AREA_LABEL)
 
@@ -184,7 +184,8 @@ class AreaWriter:
             name = msgspec.convert(wanted, Object).metadata.name
             if not is_subset(wanted, self._owned[resource].get(name)):
                 # Without force: an object of this name that another client owns stays as it is.
-                self._owned[resource][name] = await self._api.apply(resource, wanted, force=False)
+                answer = await self._api.apply(resource, wanted, force=False)
+                self._owned[resource][name] = compared_part(answer)
 
 
 def reference(area: AreaObject) -> Body:

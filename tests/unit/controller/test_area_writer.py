@@ -12,6 +12,7 @@ from pairsim_controller.kube.api.object_store import ObjectStore
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus
 from pairsim_controller.kube.api.port import AREAS, BUDGETS, SERVICES, ApiError, Body, ChangedError, Resource
 from pairsim_controller.kube.area_writer import AreaContext, AreaWriter
+from pairsim_controller.kube.owned_objects import compared_part, is_subset, owned_objects
 from pairsim_controller.plan.view import View
 from pairsim_controller.story.entry import plain_entry
 from pairsim_controller.story.history import History
@@ -163,3 +164,16 @@ async def test_owned_objects_are_written_when_they_differ_and_never_taken_from_o
     assert west.writer.on_owned_object(BUDGETS, "west", None) == "west"
     await west.writer.apply_owned(area)
     assert len(forced) == 5
+
+
+async def test_what_the_controller_never_compares_is_not_kept(west: WrittenArea) -> None:
+    area = west.areas.get("west")
+    assert area is not None
+    for wanted in owned_objects(area):
+        managed = {"managedFields": [{"manager": "another"}]}
+        found = {**wanted, "metadata": {**wanted["metadata"], **managed}, "status": {}}  # type: ignore[dict-item]
+        kept = compared_part(found)
+        assert is_subset(wanted, kept) == is_subset(wanted, found)
+        assert not {"status"} & kept.keys()
+        assert "managedFields" not in kept["metadata"]  # type: ignore[operator]
+        assert "managedFields" in found["metadata"], "the reader's object stays whole"

@@ -67,5 +67,7 @@ def load_in_process(spec: AreaSpec) -> InProcessEngine:
 def _as_engine_error(spec: AreaSpec, kind: type | None = None) -> Iterator[None]:
     try:
         yield
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also `SystemExit` and `asyncio.CancelledError`
         raise raised_error(error, spec, kind) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 
+from pairsim.engine.in_process import InProcessEngine
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.model.state.table import TableView
@@ -216,7 +217,7 @@ class SimProcess:
             self.node = AreaNode(
                 self.name,
                 assignment,
-                simulator=Counters(SPEC),
+                engine=InProcessEngine(Counters(SPEC), SPEC),
                 resources=self.resources,
                 checkpoints=self.checkpoints,
                 inbox_commands=_INBOX_COMMANDS,

@@ -6,16 +6,18 @@ active's state; a thread for each subscriber sends the own state. Everything tha
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
 
+from pairsim.engine.in_process import load_in_process
+from pairsim.engine.port import EngineRaisedError
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
-from pairsim.model.simulation.error_location import source_files
 from pairsim.model.state.memory_need import area_refusal, row_bytes
 from pairsim.model.state.schema import Schema
 from pairsim.replication.checkpoint.schema_file import verify_schema, write_schema
@@ -26,7 +28,6 @@ from pairsim.replication.process.group_resources import FileGroupResources, Peer
 from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
 from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.replica.node import AreaNode
-from pairsim.replication.replica.warmup import load_simulator_warm
 from pairsim.replication.service import Published, SimulatorError, SwitchoverResult
 from pairsim.replication.sync.stream import StreamClient, serve_stream
 from pairsim.replication.waiting import Wakeup, join, sleep
@@ -73,23 +74,24 @@ class AreaRuntime:
         folder = area_folder(settings.data, spec.area)
         resources = FileGroupResources(folder, settings, router)
         _check_definition(spec, resources.saved_generation(assignment.generation), folder)
-        simulator = load_simulator_warm(spec)
-        verify_schema(folder, spec, simulator.components)
-        if assignment.generation == 1 and not resources.has_journal(1):
-            _check_memory(spec, simulator.components)
-        self._checkpoints = CheckpointStore(folder, spec.area, simulator.components, settings.checkpoint_seconds)
-        self.node = AreaNode(
-            settings.name,
-            assignment,
-            simulator=simulator,
-            resources=resources,
-            checkpoints=self._checkpoints,
-            inbox_commands=settings.inbox_commands,
-            timing=settings.timing,
-            listener=self,
-        )
+        with _as_simulator_error(spec):
+            engine = load_in_process(spec)
+            verify_schema(folder, spec, engine.components)
+            if assignment.generation == 1 and not resources.has_journal(1):
+                _check_memory(spec, engine.components)
+            self._checkpoints = CheckpointStore(folder, spec.area, engine.components, settings.checkpoint_seconds)
+            self.node = AreaNode(
+                settings.name,
+                assignment,
+                engine=engine,
+                resources=resources,
+                checkpoints=self._checkpoints,
+                inbox_commands=settings.inbox_commands,
+                timing=settings.timing,
+                listener=self,
+            )
         try:
-            write_schema(folder, simulator.components)  # before a thread runs, and so before the first vote and state
+            write_schema(folder, engine.components)  # before a thread runs, and so before the first vote and state
         except BaseException:
             router.drop(spec.area)
             self.node.membership.close()  # an open journal would keep this process itself from another attempt
@@ -126,8 +128,7 @@ class AreaRuntime:
                 self._awake.clear()
         except BaseException as error:  # noqa: BLE001 - also SystemExit: half a replica is worse than none
             call = replica.calls.current
-            what = f"the simulator {replica.spec.simulator} raised" if call else "the replica thread failed"
-            exit_process(what, error, source_files(type(replica.simulator)), call.phrase if call else "")
+            exit_process("the replica thread failed", error, during=call.phrase if call else "")
 
     def close(self) -> None:
         """Leaves the area and ends the threads; the files stay."""
@@ -194,6 +195,23 @@ class AreaRuntime:
             if monotonic() > deadline:
                 raise TimeoutError("the grant was not committed in time")
             sleep(_POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _as_simulator_error(spec: AreaSpec) -> Iterator[None]:
+    """Converts what the engine of an area raised to a `SimulatorError`, and logs the traceback.
+
+    Raises:
+        SimulatorError: The body raised `EngineRaisedError`.
+    """
+    try:
+        yield
+    except EngineRaisedError as error:
+        log.error(  # noqa: TRY400 - the traceback is that of the author's code
+            "the simulator cannot simulate this area",
+            area=spec.area, simulator=spec.simulator, traceback=error.traceback,
+        )  # fmt: skip
+        raise SimulatorError(error.sentence) from error
 
 
 def _check_memory(spec: AreaSpec, schema: Schema) -> None:

@@ -6,10 +6,10 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Collection
 
 import structlog
 
+from pairsim.engine.port import EngineRaisedError
 from pairsim.logs import STDERR
 from pairsim.model.simulation.error_location import error_with_location
 from pairsim.model.simulation.foreign_text import error_text
@@ -19,21 +19,23 @@ log = structlog.get_logger()
 EXIT_CODE = 70
 
 
-def exit_process(what: str, error: BaseException, own: Collection[str] = (), during: str = "") -> None:
+def exit_process(what: str, error: BaseException, during: str = "") -> None:
     """Logs `what` failed and ends the process without clean-up; half a replica or witness would hinder its peers.
 
-    The last line of standard error names the error, its innermost line in the files of `own` (see
-    `error_with_location`), and the work during which it was raised.
+    The last line of standard error names the error, the line of code that raised it, and the work during which it was
+    raised. If the simulator raised, the line and the traceback are those of the author's code.
     """
     try:
         with contextlib.suppress(Exception):  # a simulator may have put anything in its place
             sys.stdout.flush()
         log.critical("process failed: its peers go on without it", reason=what, error=error_text(error))
-        described = error_with_location(error, own)
-        traceback.print_exception(error, file=STDERR)
-        STDERR.write(
-            f"{what}{f' {described} in {during}' if during else f': {described}'}\n"
-        )  # the last line is what the keeper of the process reports
+        if isinstance(error, EngineRaisedError):
+            STDERR.write(f"{error.traceback.rstrip()}\n")
+            last = error.sentence
+        else:
+            traceback.print_exception(error, file=STDERR)
+            last = f"{what}: {error_with_location(error)}"
+        STDERR.write(f"{last}{during and f' in {during}'}\n")  # the keeper of the process reports the last line
         STDERR.flush()
     finally:
         os._exit(EXIT_CODE)

@@ -115,8 +115,7 @@ class Active:
         context, state = self._context, self._context.state
         tick = state.tick + 1
         commands = self.in_flight.admit(context.inbox.take(), tick)
-        with context.calls.under_way("perceive", tick):
-            commands.extend(context.perception.commands(state.table, tick))
+        commands.extend(context.perception.commands(tick))
         digest = state.digest(tick - 1)
         if digest is None:
             raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed outside the replica thread")

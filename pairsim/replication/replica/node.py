@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from pairsim.engine.port import Engine
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
-from pairsim.model.simulation.simulator import Simulator
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Grant, Record
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
@@ -24,7 +24,6 @@ from pairsim.replication.replica.handover_request import HandoverRequest
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.ports import Disk, ReplicaListener
 from pairsim.replication.replica.replica import Replica
-from pairsim.replication.replica.warmup import as_simulator_error
 from pairsim.replication.service import NotActiveError, RefusedError
 from pairsim.replication.sync.messages import KEYFRAME
 from pairsim.settings import Timing
@@ -57,7 +56,7 @@ class AreaNode:
         me: str,
         assignment: Assignment,
         *,
-        simulator: Simulator,
+        engine: Engine,
         resources: GroupResources,
         checkpoints: Disk,
         inbox_commands: int,
@@ -70,7 +69,7 @@ class AreaNode:
         Args:
             me: The name of this process.
             assignment: The generation.
-            simulator: The area's simulator, prepared.
+            engine: The area's simulator.
             resources: The network and the journals.
             checkpoints: The checkpoints on disk.
             inbox_commands: The most commands that may wait for a tick.
@@ -79,7 +78,7 @@ class AreaNode:
             observers: Listeners that learn of each applied record before the replica does.
 
         Raises:
-            SimulatorError: The simulator cannot populate the area. No generation was joined.
+            EngineError: The simulator cannot populate the area. No generation was joined.
         """
         spec = assignment.spec
         self._me, self._listener = me, listener
@@ -88,7 +87,7 @@ class AreaNode:
         self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))
         self.replica = Replica(
             spec,
-            simulator,
+            engine,
             self.log,
             consensus=self,
             disk=checkpoints,
@@ -99,8 +98,7 @@ class AreaNode:
         resuming = resources.has_journal(assignment.generation)
         restored = resuming and self.replica.restore_checkpoint()
         if not restored and assignment.generation == 1:
-            with as_simulator_error(spec, type(simulator)):
-                self.replica.initialise()
+            self.replica.initialise()
         self.membership = Membership(
             me,
             assignment,

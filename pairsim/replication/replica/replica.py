@@ -15,12 +15,10 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from pairsim.engine.port import Engine
 from pairsim.model.area import AreaSpec
 from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema
-from pairsim.model.simulation.simulator import Simulator
-from pairsim.model.simulation.tick import populate_initial
-from pairsim.model.state.table import Table
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Seal, Tick, decode_record
@@ -58,7 +56,7 @@ class Replica:
     def __init__(
         self,
         spec: AreaSpec,
-        simulator: Simulator,
+        engine: Engine,
         ticks: TickLog,
         *,
         consensus: Consensus,
@@ -71,7 +69,7 @@ class Replica:
 
         Args:
             spec: The area.
-            simulator: Its simulator, prepared.
+            engine: Its simulator.
             ticks: The tick log of the group.
             consensus: The Raft group.
             disk: The checkpoints.
@@ -79,23 +77,23 @@ class Replica:
             commit_known_from_log: Returns whether the own log shows the commit (see `Follower`).
             listener: The driver.
         """
-        self.spec, self.simulator, self.log = spec, simulator, ticks
-        self.state = ReplicaState(Table(simulator.components))
+        self.spec, self.engine, self.log = spec, engine, ticks
+        self.state = ReplicaState(engine.table)
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.outside = OutsideCounter(spec.world)
-        self.publisher = StatePublisher(simulator.components, self.measurements)
-        self.calls = SimulatorCalls(spec, simulator)
-        audit = SelfCheck(self.calls, ticks, self.state)
+        self.publisher = StatePublisher(engine.components, self.measurements)
+        self.calls = SimulatorCalls(spec, engine)
+        audit = SelfCheck(self.calls, engine.check_table, ticks, self.state)
         self.follower = Follower(self.state, ticks, lambda: disk.durable, audit, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
-        self.command_schema = CommandSchema(simulator.components, simulator.operations)
+        self.command_schema = CommandSchema(engine.components, engine.operations)
         self._listener, self._disk = listener, disk
         self._context = ReplicaContext(
             spec,
             self.calls,
-            Perception(simulator, self.command_schema),
+            Perception(spec.simulator, self.calls, self.command_schema),
             self.state,
             ticks,
             inbox,
@@ -114,10 +112,9 @@ class Replica:
     # --- before the threads start
 
     def initialise(self) -> None:
-        """Creates the state at tick 0, which is the same on every initial member."""
-        table = Table(self.simulator.components)
-        populate_initial(self.simulator, table, self.spec)
-        self.state.replace(table, 0)
+        """Creates the state at tick 0, which is the same on every initial member. Raises EngineError."""
+        self.engine.populate()
+        self.state.mark_tick(0)
 
     def restore_checkpoint(self) -> bool:
         """Restores the state from the newest checkpoint; returns False without a checkpoint."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import structlog
 
+from pairsim.engine.port import EngineRaisedError
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
@@ -29,34 +30,36 @@ class SelfCheck:
     Only a delta over a single tick can be checked, and only while the log still holds the tick's record.
     """
 
-    def __init__(self, calls: SimulatorCalls, ticks: TickLog, state: ReplicaState) -> None:
-        """Checks the first tick that is applied, then one tick in `INTERVAL_TICKS`."""
-        self._calls, self._log, self._state = calls, ticks, state
+    def __init__(self, calls: SimulatorCalls, table: Table, ticks: TickLog, state: ReplicaState) -> None:
+        """Checks the first tick that is applied, then one tick in `INTERVAL_TICKS`, in the engine's second table."""
+        self._calls, self._table, self._log, self._state = calls, table, ticks, state
         self._due = 0
-        self._before: Table | None = None
+        self._begun = False
 
     def begin(self, base: int, tick: int) -> None:
         """Copies the state if the move from `base` to `tick` is to be checked. Call it under the state's lock."""
-        self._before = self._state.table.copy() if tick == base + 1 and tick >= self._due else None
+        self._begun = tick == base + 1 and tick >= self._due
+        if self._begun:
+            self._table.assign(self._state.table.ids, self._state.table.columns())
 
     def end(self) -> None:
         """Compares the re-executed tick with the applied delta. Call it after the state has moved."""
-        before, self._before = self._before, None
-        state = self._state
-        payload = self._log.payload(state.tick) if before is not None else None
+        begun, self._begun = self._begun, False
+        state, repeated = self._state, self._table
+        payload = self._log.payload(state.tick) if begun else None
         record = decode_record(payload) if payload is not None else None
-        if before is None or not isinstance(record, Tick):
+        if not isinstance(record, Tick):
             return
         self._due = state.tick + INTERVAL_TICKS
         try:
-            self._calls.advance(before, record.commands, record.tick)
-        except (Exception, SystemExit) as error:
+            self._calls.advance(repeated, record.commands, record.tick)
+        except EngineRaisedError as error:
             self._calls.forget()
             state.divergences += 1
-            log.error("step is not deterministic: it failed only here", tick=record.tick, exc_info=error)  # noqa: TRY400
+            log.error("step is not deterministic: it failed only here", tick=record.tick, error=error.sentence)  # noqa: TRY400 - the traceback is the author's
             return
-        if before.digest() != state.digest(record.tick):
+        if repeated.digest() != state.digest(record.tick):
             state.divergences += 1
             log.error("step is not deterministic: its repetition gave another state", tick=record.tick)
-            for component, entity in find_differences(before, state.table)[:_DIFFERENCES_LOGGED]:
+            for component, entity in find_differences(repeated, state.table)[:_DIFFERENCES_LOGGED]:
                 log.error("component differs", tick=record.tick, component=component, entity=entity)

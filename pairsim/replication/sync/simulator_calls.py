@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import structlog
 
+from pairsim.engine.port import Engine
 from pairsim.model.area import AreaSpec
 from pairsim.model.commands import Command
-from pairsim.model.simulation.simulator import Simulator
-from pairsim.model.simulation.tick import advance
 from pairsim.model.state.table import Table
 from pairsim.model.status import SimulatorPhase, SimulatorState
 from pairsim.replication.clock import monotonic
@@ -74,10 +73,10 @@ class SimulatorCalls:
         current: The call that is under way, or the one that raised; None between calls.
     """
 
-    def __init__(self, spec: AreaSpec, simulator: Simulator) -> None:
+    def __init__(self, spec: AreaSpec, engine: Engine) -> None:
         """Starts without a call."""
         self.current: SimulatorCall | None = None
-        self._spec, self._simulator = spec, simulator
+        self._spec, self._engine = spec, engine
         self._last_seconds = 0.0
         self._observed: SimulatorCall | None = None
         self._observed_at = self._observed_seconds = 0.0
@@ -86,20 +85,25 @@ class SimulatorCalls:
     # --- replica thread
 
     def advance(self, table: Table, commands: Sequence[Command], tick: int) -> dict[int, str]:
-        """Advances a table from tick - 1 to `tick`, as `pairsim.model.simulation.tick.advance` does."""
-        with self.under_way("step", tick, commands):
-            return advance(self._simulator, table, commands, tick, self._spec)
+        """Advances a table of the engine from tick - 1 to `tick`; returns the reasons of rejected commands by place."""
+        with self._under_way("step", tick, commands):
+            return self._engine.advance(table, commands, tick)
+
+    def perceive(self, tick: int) -> list[Command]:
+        """Returns the commands for `tick` that the simulator perceives."""
+        with self._under_way("perceive", tick):
+            return self._engine.perceive(tick)
+
+    def forget(self) -> None:
+        """Forgets a call that raised, when its replica works on."""
+        self.current = None
 
     @contextlib.contextmanager
-    def under_way(self, method: str, tick: int, commands: Sequence[Command] = ()) -> Iterator[None]:
+    def _under_way(self, method: str, tick: int, commands: Sequence[Command] = ()) -> Iterator[None]:
         """Marks a call of the simulator's code as under way; it stays marked if the body raises."""
         call = self.current = SimulatorCall(method, tick, commands, monotonic())
         yield
         self._last_seconds = monotonic() - call.began
-        self.current = None
-
-    def forget(self) -> None:
-        """Forgets a call that raised, when its replica works on."""
         self.current = None
 
     # --- Raft thread

@@ -21,7 +21,7 @@ DEADLINE_SECONDS = 10.0
 class Ended(queue.Queue[tuple[str, str]]):
     """Takes the reasons for which the process would have ended."""
 
-    def exit(self, what: str, error: BaseException, *_own: object) -> None:
+    def exit(self, what: str, error: BaseException, during: str = "") -> None:
         self.put((what, str(error)))
 
     def reason(self) -> tuple[str, str]:

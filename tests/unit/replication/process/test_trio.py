@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from pairsim.engine.port import EngineRaisedError
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.commands import Command, Status
-from pairsim.model.simulation.error_location import error_with_location
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.state.table import Table
 from pairsim.model.status import Role
@@ -244,10 +244,10 @@ class Failing(Counting):
 def test_both_replicas_report_the_tick_and_the_command_for_which_step_raises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reported: list[tuple[str, str, str]] = []
+    reported: list[tuple[str, BaseException, str]] = []
     monkeypatch.setattr(
         "pairsim.replication.process.area_runtime.exit_process",
-        lambda what, error, own, during: reported.append((what, error_with_location(error, own), during)),
+        lambda what, error, during: reported.append((what, error, during)),
     )
     simulator = f"{__name__}:Failing"
     trio = ThreadedTrio(tmp_path, spec(entities=20, simulator=simulator))
@@ -265,10 +265,11 @@ def test_both_replicas_report_the_tick_and_the_command_for_which_step_raises(
         trio.close()
     line = inspect.getsourcelines(Failing.step)[1] + 2
     for what, error, during in reported:
-        assert what == f"the simulator {simulator} raised"
-        assert error == f"KeyError: 'add' at {__file__}:{line}"
+        assert what == "the replica thread failed"
+        assert isinstance(error, EngineRaisedError)
+        assert error.sentence == f"the simulator {simulator} raised KeyError: 'add' at {__file__}:{line}"
         assert during == f"tick {tick_of(reported[0])}, with command 9f (add of entity 7)"
 
 
-def tick_of(report: tuple[str, str, str]) -> int:
+def tick_of(report: tuple[str, BaseException, str]) -> int:
     return int(report[2].split()[1].rstrip(","))

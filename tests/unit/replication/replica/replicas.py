@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from pairsim.engine.in_process import InProcessEngine
 from pairsim.model.commands import Command
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
@@ -96,7 +97,7 @@ class LoneReplica:
         self.inbox = Inbox(INBOX_COMMANDS)
         self.replica = Replica(
             SPEC,
-            simulator or Counters(SPEC),
+            InProcessEngine(simulator or Counters(SPEC), SPEC),
             self.log,
             consensus=self.consensus,
             disk=self.disk,

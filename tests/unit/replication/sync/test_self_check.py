@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from pairsim.engine.in_process import InProcessEngine
 from pairsim.model.commands import Command
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.simulation.tick import advance
@@ -53,11 +55,12 @@ class CheckedPair:
 
     def __init__(self, passive: Counting) -> None:
         self.active, self.passive, self.spec = Counting(), passive, spec()
-        self.log, self.state = new(), ReplicaState(Table(SCHEMA))
+        engine = InProcessEngine(passive, self.spec)
+        self.log, self.state = new(), ReplicaState(engine.table)
         self.log.apply(encode_record(Open(1)))
         self.state.table.spawn(np.arange(3, dtype=np.int64), {})
         self.state.mark_tick(0)
-        self.check = SelfCheck(SimulatorCalls(self.spec, passive), self.log, self.state)
+        self.check = SelfCheck(SimulatorCalls(self.spec, engine), engine.check_table, self.log, self.state)
 
     def tick(self, number: int, base: int | None = None) -> None:
         command = Command(f"c{number}", "set", 2, {"value": float(number)})
@@ -94,7 +97,13 @@ def test_a_step_that_raises_only_here_is_counted_and_does_no_harm() -> None:
         pair.tick(1)
         pair.tick(2)
     assert (pair.state.divergences, pair.state.tick) == (1, 2)
-    assert "it failed only here" in logs[0]["event"]
+    line = Path(__file__).read_text().splitlines().index("            raise self.error") + 1
+    assert [(entry["event"], entry["error"]) for entry in logs] == [
+        (
+            "step is not deterministic: it failed only here",
+            f"the simulator {pair.spec.simulator} raised ZeroDivisionError: here alone at {__file__}:{line}",
+        )
+    ]
 
 
 @pytest.mark.parametrize("base", [-1, 0])

@@ -2,106 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
 
+from pairsim.engine.in_process import InProcessEngine
+from pairsim.engine.port import EngineRaisedError
 from pairsim.model.commands import Command
+from pairsim.model.state.table import Table
 from pairsim.model.status import SimulatorPhase, SimulatorState
 from pairsim.replication.sync import simulator_calls
 from pairsim.replication.sync.simulator_calls import STUCK_AFTER_SECONDS, SimulatorCalls, commands_phrase
 from tests.unit.model.counting import populated
 
 PUSH = Command("9f", "push", 7)
+SEEN = Command("seen", "push", 8)
 
 
-class Clock:
-    """A clock that a test moves, and a Raft thread that observes the calls ten times a second."""
+class ScriptedEngine(InProcessEngine):
+    """An engine in whose calls the test goes on."""
 
-    def __init__(self, calls: SimulatorCalls) -> None:
-        self.now, self._calls = 100.0, calls
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+    stepped: Table | None = None
 
-    def __call__(self) -> float:
+    def advance(self, table: Table, commands: Sequence[Command], tick: int) -> dict[int, str]:
+        self.stepped = table
+        self.meanwhile()
+        return {place: f"{command.id} at {tick}" for place, command in enumerate(commands)}
+
+    def perceive(self, tick: int) -> list[Command]:
+        self.meanwhile()
+        return [SEEN]
+
+
+class Calls:
+    """The calls of a replica thread, a clock that a test moves, and a Raft thread that observes ten times a second."""
+
+    def __init__(self) -> None:
+        simulator, _table, spec = populated()
+        self.engine = ScriptedEngine(simulator, spec)
+        self.calls = SimulatorCalls(spec, self.engine)
+        self.now = 100.0
+        self.calls.observe(self.now)
+
+    def clock(self) -> float:
         return self.now
 
     def pass_seconds(self, seconds: float) -> bool:
         stuck = False
         for _ in range(round(10 * seconds)):
             self.now += 0.1
-            stuck = self._calls.observe(self.now)
+            stuck = self.calls.observe(self.now)
         return stuck
+
+    def step(self, tick: int, commands: Sequence[Command], meanwhile: Callable[[], object]) -> dict[int, str]:
+        self.engine.meanwhile = meanwhile
+        return self.calls.advance(self.engine.check_table, commands, tick)
+
+    def perceive(self, tick: int, meanwhile: Callable[[], object]) -> list[Command]:
+        self.engine.meanwhile = meanwhile
+        return self.calls.perceive(tick)
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> SimulatorCalls:
-    simulator, _table, spec = populated()
-    calls = SimulatorCalls(spec, simulator)
-    monkeypatch.setattr(simulator_calls, "monotonic", Clock(calls))
+def made(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    calls = Calls()
+    monkeypatch.setattr(simulator_calls, "monotonic", calls.clock)
     return calls
 
 
-def clock_of(calls: SimulatorCalls) -> Clock:
-    clock = simulator_calls.monotonic
-    assert isinstance(clock, Clock)
-    calls.observe(clock.now)
-    return clock
+def test_the_engine_answers_the_calls(made: Calls) -> None:
+    current: list[str] = []
+
+    def note() -> None:
+        assert made.calls.current is not None
+        current.append(made.calls.current.phrase)
+
+    assert made.step(812, [PUSH], note) == {0: "9f at 812"}
+    assert made.engine.stepped is made.engine.check_table
+    assert made.perceive(813, note) == [SEEN]
+    assert current == ["tick 812, with command 9f (push of entity 7)", "tick 813, in perceive"]
+    assert made.calls.current is None
 
 
-def test_a_call_that_does_not_return_is_stuck_until_it_returns(calls: SimulatorCalls) -> None:
-    clock = clock_of(calls)
+def test_a_call_that_does_not_return_is_stuck_until_it_returns(made: Calls) -> None:
+    passed: list[bool] = []
+
+    def last() -> None:
+        assert not made.pass_seconds(STUCK_AFTER_SECONDS - 0.2)
+        assert made.calls.state(made.now) is None
+        assert made.pass_seconds(1.0), "within three seconds"
+        assert made.calls.state(made.now) == SimulatorState(
+            "a", SimulatorPhase.STUCK, 2.8, "tick 812, with command 9f (push of entity 7)"
+        )
+        passed.append(made.pass_seconds(60.0))
+
     with capture_logs() as logs:
-        with calls.under_way("step", 812, [PUSH]):
-            assert not clock.pass_seconds(STUCK_AFTER_SECONDS - 0.2)
-            assert calls.state(clock.now) is None
-            assert clock.pass_seconds(1.0), "within three seconds"
-            assert calls.state(clock.now) == SimulatorState(
-                "a", SimulatorPhase.STUCK, 2.8, "tick 812, with command 9f (push of entity 7)"
-            )
-            assert clock.pass_seconds(60.0)
-        assert calls.state(clock.now) is None
-        assert not clock.pass_seconds(0.1)
+        made.step(812, [PUSH], last)
+        assert passed == [True]
+        assert made.calls.state(made.now) is None
+        assert not made.pass_seconds(0.1)
     assert [(entry["log_level"], entry["method"], entry["tick"]) for entry in logs] == [
         ("error", "step", 812), ("warning", "step", 812)
     ]  # fmt: skip
     assert logs[0]["commands"] == "with command 9f (push of entity 7)"
 
 
-def test_many_short_calls_are_not_a_stuck_one(calls: SimulatorCalls) -> None:
-    clock = clock_of(calls)
+def test_many_short_calls_are_not_a_stuck_one(made: Calls) -> None:
+    stuck: list[bool] = []
     for tick in range(50):
-        with calls.under_way("step", tick):
-            assert not clock.pass_seconds(0.3)
+        made.step(tick, [], lambda: stuck.append(made.pass_seconds(0.3)))
+    assert stuck == [False] * 50
 
 
-def test_a_process_that_stood_still_has_no_stuck_call(calls: SimulatorCalls) -> None:
-    clock = clock_of(calls)
-    with calls.under_way("perceive", 5):
-        clock.pass_seconds(0.2)
-        clock.now += 30.0
-        assert not calls.observe(clock.now)
-        assert clock.pass_seconds(STUCK_AFTER_SECONDS)
-        state = calls.state(clock.now)
-    assert state is not None
-    assert state.about == "tick 5, in perceive"
+def test_a_process_that_stood_still_has_no_stuck_call(made: Calls) -> None:
+    states: list[SimulatorState | None] = []
+
+    def stand_still() -> None:
+        made.pass_seconds(0.2)
+        made.now += 30.0
+        assert not made.calls.observe(made.now)
+        assert made.pass_seconds(STUCK_AFTER_SECONDS)
+        states.append(made.calls.state(made.now))
+
+    made.perceive(5, stand_still)
+    assert [state and state.about for state in states] == ["tick 5, in perceive"]
 
 
-def test_ticks_that_always_take_long_are_not_stuck(calls: SimulatorCalls) -> None:
-    clock = clock_of(calls)
-    with calls.under_way("step", 1):
-        assert clock.pass_seconds(5.0)
-    with calls.under_way("step", 2):
-        assert not clock.pass_seconds(8.0)
-        assert clock.pass_seconds(8.0)
+def test_ticks_that_always_take_long_are_not_stuck(made: Calls) -> None:
+    stuck: list[bool] = []
+    made.step(1, [], lambda: stuck.append(made.pass_seconds(5.0)))
+    made.step(2, [], lambda: stuck.extend([made.pass_seconds(8.0), made.pass_seconds(8.0)]))
+    assert stuck == [True, False, True]
 
 
-def test_a_call_that_raised_stays_the_current_one(calls: SimulatorCalls) -> None:
-    with pytest.raises(ZeroDivisionError), calls.under_way("step", 3, [PUSH]):
-        raise ZeroDivisionError
-    assert calls.current is not None
-    assert calls.current.phrase == "tick 3, with command 9f (push of entity 7)"
-    calls.forget()
-    assert calls.current is None
+def test_a_call_that_raised_stays_the_current_one(made: Calls) -> None:
+    def fail() -> None:
+        raise EngineRaisedError("the simulator failed")
+
+    with pytest.raises(EngineRaisedError, match="the simulator failed"):
+        made.step(3, [PUSH], fail)
+    assert made.calls.current is not None
+    assert made.calls.current.phrase == "tick 3, with command 9f (push of entity 7)"
+    made.calls.forget()
+    assert made.calls.current is None
 
 
 @pytest.mark.parametrize(

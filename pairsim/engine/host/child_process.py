@@ -18,7 +18,7 @@ from pairsim.engine.channel import MessageChannel
 from pairsim.engine.descriptors import MEMORY, REPORT, REPORT_BYTES, SOCKET
 from pairsim.engine.host.ending import early_status, ending
 from pairsim.engine.host.output import copy_output
-from pairsim.engine.host.session import end_session
+from pairsim.engine.host.session import end_session, wait_for_adopted
 from pairsim.engine.host.spawn import engine_environment, spawn
 from pairsim.engine.layout import HEADER_BYTES
 from pairsim.engine.liveness import LifeWord
@@ -165,7 +165,12 @@ class ChildProcess:
     def _spawn(self) -> None:
         passed = {SOCKET: self._theirs.fileno(), MEMORY: self.memory, REPORT: self._report}
         self.pid = spawn(self._command, engine_environment(os.environ, os.getpid()), self._output_end, passed)
-        self._pidfd = os.pidfd_open(self.pid)
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except OSError:  # a kernel before 5.3, or no descriptor is left
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise
 
     def _await_end(self) -> None:
         """Returns when the process has ended, or has given up its word in the shared memory."""
@@ -210,6 +215,7 @@ class ChildProcess:
         self._has_ended(None)
         end_session(self.pid, _SESSION_SECONDS)
         self._wait(0)
+        wait_for_adopted(self.pid)
         with self._lock:
             os.close(self._pidfd)
             self._pidfd = -1

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Collection
-from pathlib import Path
 
 from pairsim.engine.descriptors import DISCONNECTED_EXIT_CODE
 from pairsim.model.simulation.foreign_text import foreign_text
 
 DISCONNECTED = "closed its connection to the node"
-_PROC = Path("/proc")
+_MAX_STAT_BYTES = 4096
 _FRAME = re.compile(r'^  File "(?P<file>.{1,500})", line (?P<line>\d{1,9}) in (?P<function>.{1,200})$', re.MULTILINE)
 _STATE, _EXIT_CODE = 0, 49
 """Places of fields of /proc/PID/stat behind the program's name; see proc(5)."""
@@ -74,6 +74,12 @@ def stopped_phrase(pid: int) -> str:
 
 def _stat(pid: int) -> list[str]:
     try:
-        return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)  # an area waits for this
     except OSError:
         return []
+    try:
+        return os.read(fd, _MAX_STAT_BYTES).decode(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+    finally:
+        os.close(fd)

@@ -38,6 +38,13 @@ def end_session(leader: int, seconds: float) -> bool:
     return True
 
 
+def wait_for_adopted(leader: int) -> None:
+    """Waits for ended processes of a session that this process has adopted, as the first one of a container does."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitid(os.P_PGID, leader, os.WEXITED | os.WNOHANG) is not None:
+            pass
+
+
 def _members(leader: int) -> list[int]:
     """Returns the processes of a session that have not ended."""
     return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _is_member(entry, leader)]

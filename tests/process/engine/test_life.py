@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import re
@@ -23,7 +24,7 @@ from pairsim.engine.host.process import EngineProcess
 from pairsim.engine.in_process import load_in_process
 from pairsim.engine.port import EngineHungError, EngineLostError, EngineRaisedError
 from pairsim.model.commands import Command
-from tests.process.engine.faulty import area
+from tests.process.engine.faulty import area, command, fork_and_die
 from tests.unit.model.counting import area as counting_area
 
 ROOT = Path(__file__).parents[3]
@@ -213,6 +214,23 @@ def test_an_engine_ends_with_its_node(tmp_path: Path) -> None:
     node.kill()
     node.communicate()
     wait_until(lambda: not is_running(pid), "the engine ends")
+
+
+def test_an_adopted_process_is_waited_for(tmp_path: Path) -> None:
+    """The first process of a container adopts what an engine leaves behind."""
+    prctl, subreaper = ctypes.CDLL(None).prctl, 36
+    engine = EngineProcess(area(), tmp_path / "log")
+    prctl(subreaper, 1)
+    try:
+        engine.start(60)
+        engine.populate()
+        with pytest.raises(EngineLostError, match="was ended by SIGKILL"):
+            engine.advance(engine.table, [command(fork_and_die)], 1)
+    finally:
+        engine.close()
+        prctl(subreaper, 0)
+    with pytest.raises(ChildProcessError):
+        os.waitid(os.P_PGID, engine.pid, os.WEXITED | os.WNOHANG)
 
 
 def test_the_end_is_noticed_without_the_word_in_shared_memory(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def _as_simulator_error(spec: AreaSpec) -> Iterator[None]:
     except EngineRaisedError as error:
         log.error(  # noqa: TRY400 - the traceback is that of the author's code
             "the simulator cannot simulate this area",
-            area=spec.area, simulator=spec.simulator, traceback=error.traceback,
+            area=spec.area, simulator=spec.simulator, exception=error.traceback.rstrip(),
         )  # fmt: skip
         raise SimulatorError(error.sentence) from error
 

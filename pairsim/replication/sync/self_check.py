@@ -56,7 +56,10 @@ class SelfCheck:
         except EngineRaisedError as error:
             self._calls.forget()
             state.divergences += 1
-            log.error("step is not deterministic: it failed only here", tick=record.tick, error=error.sentence)  # noqa: TRY400 - the traceback is the author's
+            log.error(  # noqa: TRY400 - the traceback is that of the author's code
+                "step is not deterministic: it failed only here",
+                tick=record.tick, error=error.sentence, exception=error.traceback.rstrip(),
+            )  # fmt: skip
             return
         if repeated.digest() != state.digest(record.tick):
             state.divergences += 1

@@ -104,6 +104,7 @@ def test_a_step_that_raises_only_here_is_counted_and_does_no_harm() -> None:
             f"the simulator {pair.spec.simulator} raised ZeroDivisionError: here alone at {__file__}:{line}",
         )
     ]
+    assert "    raise self.error" in logs[0]["exception"].splitlines(), "the traceback stands above the line, on lines"
 
 
 @pytest.mark.parametrize("base", [-1, 0])

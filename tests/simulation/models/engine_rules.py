@@ -24,13 +24,13 @@ What the node does about its engine:
  5. Shown. Before the first answer, observation, read or checkpoint of a tick, its number is written to a small mapped
     file in the area's folder. So it survives the process, as the journal does.
  6. Leading needs a state, not an engine: a replica whose engine starts opens its term and serves reads meanwhile.
- 7. Rank. The rank of a replica is (level of its own next attempt; whether its engine is missing; minus its tick). The
-    tick counts only where one cannot compute: without an engine or from level 2 on. An engine with other code than the
-    one in force is at level 2 in every attempt, and a state that is not capable at level 3. A leader hands over if and
-    only if the other replica is linked, capable and of a smaller rank, at rest: no request and no uncommitted record.
-    So a first crash and an idle crash are handed over at once, an exception as well, and a replica that failed for
-    good never gets the leadership back for the same attempt, unless it has the further state. Otherwise the leader
-    tries the tick itself when its engine runs.
+ 7. Rank. The rank of a replica is a tuple: its level, if it is 2 or 3, else 0; whether its engine is missing; minus its
+    tick, if it cannot compute for one of these reasons, else 0; its level otherwise. An engine with other code than
+    the one in force is at level 2 in every attempt, and a state that is not capable at level 3. A leader hands over if
+    and only if the other replica is linked, capable and of a smaller rank, at rest: no request and no uncommitted
+    record. So a first crash and an idle crash are handed over at once, an exception as well, and a replica that failed
+    for good never gets the leadership back for the same attempt, unless it has the further state. Otherwise the leader
+    tries the tick itself when its engine runs: it does not wait for an engine that the other replica is starting.
  8. Pause. A leader at level 2 or 3 that cannot hand over is paused at its snapshot, n - 1. It leads, serves n - 1,
     takes no commands into a tick, and says why. It tries again after 1, 2, 4 ... 60 s, for most causes pass. Each new
     ping may end the pause by a handover.
@@ -185,6 +185,19 @@ class Ping(NamedTuple):
     failure: Failure
 
 
+class Rank(NamedTuple):
+    """How badly a replica is placed to compute its next tick; the first difference decides."""
+
+    failed: int
+    """Level 2 or 3, else 0."""
+    missing: bool
+    """It has no engine now."""
+    behind: int
+    """Minus its tick, if it cannot compute now."""
+    crashes: int
+    """Level 0 or 1, if it can compute now."""
+
+
 class Node(NamedTuple):
     """One replica.
 
@@ -253,11 +266,12 @@ class Rules:
         """Returns whether a leader hands over to the other replica."""
         return self.rank(peer, revision) < self.rank(own, revision)
 
-    def rank(self, ping: Ping, revision: int) -> tuple[int, bool, int]:
+    def rank(self, ping: Ping, revision: int) -> Rank:
         """Returns how badly a replica is placed to compute its own next tick; the smallest rank should lead."""
         level = self.level(ping.failure, ping.tick + 1, revision) if ping.capable else INCAPABLE
-        missing = level < FAILED and not ping.engine
-        return level, missing, -ping.tick if missing or level >= FAILED else 0
+        failed = level if level >= FAILED else 0
+        missing = not failed and not ping.engine
+        return Rank(failed, missing, -ping.tick, 0) if failed or missing else Rank(0, False, 0, level)
 
     def unseen(self, node: Node, tick: int) -> bool:
         """Returns whether nobody has seen the tick, or can see it before this leadership decides about it."""

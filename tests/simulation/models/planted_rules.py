@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tests.simulation.models.engine_failures import Model
-from tests.simulation.models.engine_rules import FAILED, Facts, Failure, Node, Ping, Rules, Skip, State
+from tests.simulation.models.engine_rules import FAILED, Facts, Failure, Node, Ping, Rank, Rules, Skip, State
 from tests.simulation.models.pair import Action, Budget, World
 
 
@@ -128,15 +128,20 @@ class NeverTriesAgain(Rules):
 
 
 class KeepsTheLeadWithoutAnEngine(Rules):
-    def rank(self, ping: Ping, revision: int) -> tuple[int, bool, int]:
-        level, _, behind = super().rank(ping, revision)
-        return level, False, behind if level >= FAILED else 0
+    def rank(self, ping: Ping, revision: int) -> Rank:
+        rank = super().rank(ping, revision)
+        return rank._replace(missing=False, behind=rank.behind if rank.failed else 0)
 
 
 class KeepsTheLeadBehindTheOther(Rules):
-    def rank(self, ping: Ping, revision: int) -> tuple[int, bool, int]:
-        level, missing, _ = super().rank(ping, revision)
-        return level, missing, 0
+    def rank(self, ping: Ping, revision: int) -> Rank:
+        return super().rank(ping, revision)._replace(behind=0)
+
+
+class WaitsForTheEngineOfTheOther(Rules):
+    def prefers(self, own: Ping, peer: Ping, revision: int) -> bool:
+        mine, theirs = self.rank(own, revision), self.rank(peer, revision)
+        return (theirs.failed, theirs.crashes, theirs.missing) < (mine.failed, mine.crashes, mine.missing)
 
 
 class ComputesWithAnyCode(Rules):
@@ -208,6 +213,14 @@ WAYS: dict[type[Rules], tuple[Setting, list[Action]]] = {
             ("compute", 1), ("ping", 1), ("hand_over", 0), ("start", 0), ("compute", 0), ("ping", 0), ("crash", 1),
             ("hand_over", 1), ("crash", 0), ("start", 1), ("compute", 1), ("ping", 1), ("hand_over", 0), ("start", 0),
             ("compute", 0), ("ping", 0), ("crash", 0), ("crash", 1), ("hand_over", 1), ("hand_over", 0),
+        ],
+    ),
+    WaitsForTheEngineOfTheOther: (
+        Setting(("raises",), 1, 1, Budget(failures=1)),
+        [
+            ("begin", 0, ("raises",)), ("raise", 0), ("start", 0), ("commit", 0), ("ping", 1), ("hand_over", 0),
+            ("learn", 0), ("ping", 0), ("compute", 1), ("raise", 1), ("skip", 1, "raises"), ("commit", 1),
+            ("hand_over", 1), ("compute", 0), ("crash", 0), ("start", 0), ("learn", 1),
         ],
     ),
     KeepsTheLeadWithoutAnEngine: (

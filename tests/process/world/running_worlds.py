@@ -91,10 +91,9 @@ class RunningWorld:
         )
 
     def status(self) -> WorldStatus:
-        """Returns the output of `pairsim status --json`."""
-        done = command("status", "--json", "--port", self.port)
-        assert done.returncode == 0, done.stderr
-        return msgspec.convert(json.loads(done.stdout), WorldStatus)
+        """Returns the status of the world; a request costs a hundredth of the command `pairsim status`."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/world", timeout=20) as answer:
+            return msgspec.json.decode(answer.read(), type=WorldStatus)
 
     def entity_ids(self, area: str) -> dict[str, set[int]]:
         """Returns the ids of an area's entities as each replica that can be read has them now.

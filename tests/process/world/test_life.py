@@ -10,8 +10,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from pairsim.model.world_status import WorldStatus
 from tests.process.world.running_worlds import PAIRSIM, ROOT, RunningWorld, command, is_running, until
 
 MESSAGES = re.compile(
@@ -72,6 +74,10 @@ def test_the_world_reports_when_it_is_ready_and_where(world: RunningWorld) -> No
     assert (area.area, area.generation, area.missing) == ("west", 1, "")
     assert [len(ids) for ids in world.entity_ids("west").values()] == [50, 50]
     assert max(r.lag_ticks for r in area.replicas) < 10
+    shown = msgspec.json.decode(world.run("status", "--json"), type=WorldStatus)
+    assert [(a.area, a.generation, {r.replica for r in a.replicas}) for a in shown.areas] == [
+        ("west", 1, {r.replica for r in area.replicas})
+    ]
 
 
 def test_commands_are_applied(world: RunningWorld) -> None:

@@ -15,6 +15,7 @@ from selenium.webdriver.chrome.service import Service
 from tests.process.world.running_worlds import RunningWorld
 
 BROWSER, DRIVER = "chromium", "chromedriver"
+WINDOW = (1280, 900)
 
 
 def require_browser() -> None:
@@ -39,12 +40,13 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
         made.close()
 
 
-@contextmanager
-def opened_browser() -> Iterator[webdriver.Chrome]:
-    """Yields a headless browser, and ends it."""
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[webdriver.Chrome]:
+    """A headless browser: its start takes longer than most tests."""
+    require_browser()
     options = Options()
     options.binary_location = str(shutil.which(BROWSER))
-    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--window-size={WINDOW[0]},{WINDOW[1]}"):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which(DRIVER)))
@@ -54,9 +56,25 @@ def opened_browser() -> Iterator[webdriver.Chrome]:
         driver.quit()
 
 
+@contextmanager
+def opened_tab(chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
+    """Yields the browser with a new tab of the usual size and with empty logs, and closes the tab."""
+    first = chromium.current_window_handle
+    chromium.switch_to.new_window("tab")
+    try:
+        chromium.set_window_size(*WINDOW)
+        for kind in ("browser", "performance"):
+            chromium.get_log(kind)
+        yield chromium
+    finally:
+        chromium.close()
+        chromium.switch_to.window(first)
+
+
 @pytest.fixture
-def browser() -> Iterator[webdriver.Chrome]:
-    with opened_browser() as driver:
+def browser(chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
+    """A tab of its own for each test: what a test sets with the developer tools ends with its tab."""
+    with opened_tab(chromium) as driver:
         yield driver
 
 

@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from tests.browser.conftest import opened_browser, require_browser
+from tests.browser.conftest import opened_tab
 from tests.browser.fake_world import FakeWorld, area, event, sample
 from tests.browser.test_console import button, text, until
 
@@ -28,9 +28,8 @@ RECORD_DRAWING = """
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    require_browser()
-    with opened_browser() as driver:
+def browser(chromium: Chrome) -> Iterator[Chrome]:
+    with opened_tab(chromium) as driver:
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": RECORD_DRAWING})
         yield driver
 

@@ -63,6 +63,7 @@ class Network:
     def __init__(self, clock: Clock, rng: random.Random) -> None:
         self.clock, self.rng = clock, rng
         self.endpoints: dict[str, Endpoint] = {}
+        self._of_process: collections.defaultdict[str, dict[str, Endpoint]] = collections.defaultdict(dict)
         self.cut: set[tuple[str, str]] = set()
         self.halted: set[str] = set()
         self.events: list[tuple[float, int, str]] = []
@@ -76,13 +77,14 @@ class Network:
         heapq.heappush(self.events, (when, self._serial, process))
 
     def add(self, key: str, endpoint: Endpoint) -> None:
-        self.endpoints[key] = endpoint
+        self.endpoints[key] = self._of_process[endpoint.process][key] = endpoint
 
     def remove(self, key: str) -> None:
         """Closes the endpoint's sockets; the other side sees it a moment later, unless a cut is between."""
         endpoint = self.endpoints.pop(key, None)
         if endpoint is None:
             return
+        del self._of_process[endpoint.process][key]
         for peer, link in endpoint.links.items():
             link.open.discard(key)
             link.pipes[key].queue.clear()
@@ -93,7 +95,7 @@ class Network:
 
     def remove_all(self, process: str) -> None:
         """Closes all endpoints of a process."""
-        for key in [key for key, endpoint in self.endpoints.items() if endpoint.process == process]:
+        for key in list(self._of_process[process]):
             self.remove(key)
 
     def send(self, key: str, peer: str, message: object) -> bool:
@@ -121,13 +123,12 @@ class Network:
     def pump(self, process: str) -> set[str]:
         """Delivers arrived messages to a process; returns the endpoints that had an event."""
         busy = set()
-        for key, endpoint in list(self.endpoints.items()):
-            if endpoint.process == process:
-                happened = self._connect(key, endpoint)
-                for peer, link in list(endpoint.links.items()):
-                    happened |= self._deliver(key, endpoint, peer, link)
-                if happened:
-                    busy.add(key)
+        for key, endpoint in list(self._of_process[process].items()):
+            happened = self._connect(key, endpoint)
+            for peer, link in list(endpoint.links.items()):
+                happened |= self._deliver(key, endpoint, peer, link)
+            if happened:
+                busy.add(key)
         return busy
 
     def next_dial(self, process: str) -> float:
@@ -135,14 +136,16 @@ class Network:
         now = self.clock.now
         times = [
             retry if (retry := self._retry.get((min(key, peer), max(key, peer)), 0.0)) > now else now + _UNREACHABLE
-            for key, endpoint in self.endpoints.items() if endpoint.process == process
+            for key, endpoint in self._of_process[process].items()
             for peer in endpoint.wants() - endpoint.links.keys()
         ]  # fmt: skip
         return min(times, default=math.inf)
 
     def _deliver(self, key: str, endpoint: Endpoint, peer: str, link: Link) -> bool:
-        other = peer.split("|", maxsplit=1)[0]
         pipe, now, busy = link.pipes[key], self.clock.now, False
+        if not pipe.queue and peer in link.open and now - pipe.heard <= SILENT_LINK_SECONDS:
+            return False  # the usual case
+        other = peer.split("|", maxsplit=1)[0]
         if self._passes(other, endpoint.process):
             while pipe.queue and pipe.queue[0][0] <= now and endpoint.links.get(peer) is link:
                 _when, message = pipe.queue.popleft()
@@ -161,7 +164,8 @@ class Network:
 
     def _connect(self, key: str, endpoint: Endpoint) -> bool:
         made = False
-        for peer in sorted(endpoint.wants() - endpoint.links.keys()):
+        missing = endpoint.wants() - endpoint.links.keys()
+        for peer in sorted(missing) if missing else ():
             other = self.endpoints.get(peer)
             pair = (min(key, peer), max(key, peer))
             there = peer.split("|")[0]
@@ -221,7 +225,8 @@ class SimTransport:
 
     def start(self, handler: TransportHandler) -> None:
         endpoint = self.endpoint
-        endpoint.wants = lambda: frozenset(self._key(p) for p in self._peers if self.me < p)
+        wanted = frozenset(self._key(peer) for peer in self._peers if self.me < peer)
+        endpoint.wants = lambda: wanted
         endpoint.refused = lambda key: self._refused(key.split("|")[0])
         endpoint.up = lambda key: handler.on_up(key.split("|")[0])
         endpoint.down = lambda key: handler.on_down(key.split("|")[0])

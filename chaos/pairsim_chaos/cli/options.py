@@ -7,15 +7,17 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 import msgspec
 
 from pairsim.system.output import print_line
-from pairsim_chaos.cluster.target import ClusterTarget
 from pairsim_chaos.local.target import LocalTarget
 from pairsim_chaos.run.runner import RunTiming
+
+if TYPE_CHECKING:
+    from pairsim_chaos.cluster.target import ClusterTarget
 
 
 class _Seconds(click.FloatRange):
@@ -76,6 +78,8 @@ class RunOptions(msgspec.Struct, frozen=True):
             injects: Whether faults are going to be injected.
         """
         if self.cluster:
+            from pairsim_chaos.cluster.target import ClusterTarget  # noqa: PLC0415 - its imports double a start's time
+
             return ClusterTarget(self.kubeconfig, self.namespace, max_duration=max_duration)
         return LocalTarget(self.host, self.port, max_duration=max_duration, seed=seed, injects=injects, log=self.log)
 

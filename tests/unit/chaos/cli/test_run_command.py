@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,9 @@ def test_a_closed_terminal_does_not_keep_the_verdicts_from_their_files(
         with contextlib.suppress(OSError):
             closed.close()
     assert '"held": true' in (tmp_path / "v.json").read_text()
+
+
+def test_a_run_on_this_machine_does_not_load_the_kubernetes_client() -> None:
+    code = "import sys, pairsim_chaos.cli.commands; print('kubernetes' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False\n"

@@ -35,7 +35,8 @@ class SimulatorPhase(enum.StrEnum):
     """The process has the area and waits for the simulator to compile and load what it needs."""
 
     REFUSED = "refused"
-    """The simulator raised before the replica voted, so the process refused the area; it is asked again later."""
+    """The simulator raised before the replica voted, so the process refused the area and is asked again later; or the
+    active's state does not fit it."""
 
     STUCK = "stuck"
     """The simulator does not return from a call, so the area does not go on."""
@@ -101,6 +102,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         outside: How many of its entities were at a position outside of the area's bounds a second ago or so.
         simulator: What the code of a simulator keeps the process from, also of an area that it does not have yet; None
             if nothing.
+        received_bytes: How much a replica has received of the state that is under way to it, or of the log if its log
+            is behind its state. It grows while a transfer over a slow link goes on.
     """
 
     plane: str
@@ -130,6 +133,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     outside: int = 0
     addresses: tuple[str, ...] = ()
     simulator: SimulatorState | None = None
+    received_bytes: int = 0
 
     @property
     def without_area(self) -> str:

@@ -122,7 +122,8 @@ class AreaWriter:
             self._areas.apply_response(
                 await self._api.apply(AREAS, body | {"status": body_of(status)}, subresource="status")
             )
-            entry = membership_entry(view.area, context.written.assignment, status.assignment, wall)
+            before, because = context.written.assignment, view.replaced_because
+            entry = membership_entry(view.area, before, status.assignment, wall, because)
             context.written, context.written_at = status, now
             if entry is not None:
                 self.tell(context, [entry])

@@ -59,7 +59,7 @@ class LocalRecordStore:
             stored[area] = recorded
         self._folder.write_assignments(stored)
         self.stored = stored
-        entry = membership_entry(area, before, recorded, time.time())
+        entry = membership_entry(area, before, recorded, time.time(), view.replaced_because)
         self._history.extend([entry] if entry is not None else [])
 
     async def forget(self, area: str) -> None:

@@ -3,7 +3,7 @@
 The function is level-based: it returns the same actions for the same view, and repeats an action until the view shows
 its effect.
 
-Invariants (numbers 1 to 5 have property tests, number 6 has rule tests):
+Invariants (numbers 1 to 5 and 7 have property tests, number 6 has rule tests):
     1. It never acts on a guess. A member that cannot be reached is not lost. A member is lost when the backend says
        that its process ended (and the one started in its place is not heard yet), or when it was silent for
        `LOST_AFTER_SECONDS` while the active and the third member agree on the generation in force.
@@ -16,6 +16,9 @@ Invariants (numbers 1 to 5 have property tests, number 6 has rule tests):
        shutting down never becomes a member.
     6. If the state of an area has to be kept, no member is released before the backup. An area without any state needs
        none.
+    7. A replica that runs and is useless is replaced: one that makes no progress for `STALLED_AFTER_SECONDS` while the
+       active works and a spare is free. The pauses between such replacements grow, and none follows from a problem
+       that the spare would have as well.
 
 Labels have invariants of their own, in `plan.labels`.
 """
@@ -43,6 +46,7 @@ from pairsim_controller.plan.view import (
     Release,
     Report,
     ResendAssignment,
+    Stall,
     Switchover,
     View,
 )
@@ -100,6 +104,8 @@ class _Decision:
             yield from self._replace_lost(current)
         elif leaving := self._facts.leaving(current):
             yield from self._replace_leaving(current, leaving[0])
+        elif stall := self._facts.stalled(current, (m.replica for m in current.replicas)):
+            yield from self._replace_stalled(current, stall)
         yield from self._release_strays(current, recorded)
         yield from self._report_simulators(current, recorded)
         active = self._facts.active(current)
@@ -195,8 +201,18 @@ class _Decision:
             # The member to be replaced is active (again), or its replacement is lost or leaves itself.
             if self._facts.confirmed(current):
                 yield AdoptReported(current)
+        elif self._view.spares and (stall := self._stalled_newcomer(current, following)) is not None:
+            replaced = next(m.replica for m in current.replicas if following.member(m.replica) is None)
+            yield self._replacement(current, active, replaced, stall)
         else:
             yield Assign(following, (*following.joins, active.replica))
+
+    def _stalled_newcomer(self, current: Assignment, following: Assignment) -> Stall | None:
+        """Returns the replica that does not catch up to become a member, if another one may take its place now."""
+        if self._view.stall_pause_seconds:
+            return None
+        newcomers = (m.replica for m in following.replicas if current.member(m.replica) is None)
+        return self._facts.stalled(current, newcomers)
 
     def _replace_lost(self, current: Assignment) -> Iterator[Action]:
         area = current.spec.area
@@ -229,15 +245,33 @@ class _Decision:
             yield Report(area, f"{name} is active and leaves: it waits for its passive to be in sync")
 
     def _replace_with_spare(self, current: Assignment, active: ReplicaStatus, name: str, why: str) -> Iterator[Action]:
-        view, area = self._view, current.spec.area
-        if not view.spares:
-            restarts = why == "is lost" and name in view.processes
+        area = current.spec.area
+        if not self._view.spares:
+            restarts = why == "is lost" and name in self._view.processes
             remedy = "it is being restarted with its data" if restarts else "add a simulator"
             yield Report(area, f"{name} {why} and no spare is available: {remedy}", Kind.SIMULATOR)
             return
+        yield self._replacement(current, active, name)
+
+    def _replace_stalled(self, current: Assignment, stall: Stall) -> Iterator[Action]:
+        """Replaces a member that runs and makes no progress."""
+        area, what = current.spec.area, f"{stall.replica} runs, but makes no progress"
+        active = self._facts.active(current)
+        if active is None:
+            return
+        if not self._view.spares:
+            yield Report(area, f"{what}, and no spare is available: add a simulator", Kind.SIMULATOR)
+        elif self._view.stall_pause_seconds:
+            yield Report(area, f"{what}: it is replaced later, since a replacement for this reason was not long ago")
+        else:
+            yield self._replacement(current, active, stall.replica, stall)
+
+    def _replacement(self, current: Assignment, active: ReplicaStatus, name: str, stall: Stall | None = None) -> Action:
+        """Returns the assignment with the best spare in place of a replica; the caller knows that there is one."""
+        view = self._view
         survivor = next(m for m in current.replicas if m.replica != name)
         stays, witness = (view.processes.get(m.replica) for m in (survivor, current.witness))
-        spare = min(view.spares, key=lambda p: _placement_cost(stays, p, witness))
+        spare = min(view.spares, key=lambda p: (p.stalled_before, _placement_cost(stays, p, witness)))
         following = Assignment(
             spec=current.spec,
             generation=current.generation + 1,
@@ -245,7 +279,7 @@ class _Decision:
             witness=current.witness,
             joins=(spare.name,),
         )
-        yield Assign(following, (spare.name, active.replica))
+        return Assign(following, (spare.name, active.replica), stall)
 
     def _replace_witness(self, current: Assignment, active: ReplicaStatus) -> Action:
         witness = self._least_loaded_witness(besides=current.witness.replica)

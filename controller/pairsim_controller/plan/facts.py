@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member, unreachable_member
 from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, SimulatorState, WitnessGroup
-from pairsim_controller.plan.view import START_SECONDS, ObservedProcess, View
+from pairsim_controller.plan.progress import STALLED_AFTER_SECONDS
+from pairsim_controller.plan.view import START_SECONDS, ObservedProcess, Stall, View
 
 LOST_AFTER_SECONDS = 10.0
 """Seconds of silence after which a member may count as lost although its process may still run."""
@@ -138,6 +139,27 @@ class Facts:
             limit = START_SECONDS if process.starting else LOST_AFTER_SECONDS
             return process.silent_seconds > limit and self.confirmed(current, without=name)
         return process.replica is not None and process.replica.area not in {"", current.spec.area}
+
+    def stalled(self, current: Assignment, names: Iterable[str]) -> Stall | None:
+        """Returns the first of these replicas that runs and makes no progress while the active works, or None.
+
+        A replica whose simulator keeps it from its work is not among them: a process in its place would have the same
+        problem.
+        """
+        active = self.active(current)
+        if active is None or active.simulator is not None:
+            return None
+        worked_seconds = self._view.processes[active.replica].working_seconds
+        for name in names:
+            process = self._view.processes.get(name)
+            status = process.replica if process is not None else None
+            if process is None or status is None or status.simulator is not None:
+                continue
+            seconds = min(process.stalled_seconds, worked_seconds)
+            if name != active.replica and seconds >= STALLED_AFTER_SECONDS and self.confirmed(current, without=name):
+                what = "has made no progress" if status.area else "has not joined"
+                return Stall(name, f"{name} runs, but {what} for {seconds:.0f} s")
+        return None
 
     def confirmed(self, current: Assignment, without: str = "") -> bool:
         """Returns whether the active and another member (not `without`) report that this generation is in force.

@@ -15,8 +15,9 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
+from pairsim_controller.plan.progress import STALLED_AFTER_SECONDS, ProgressTracker, ReplacementPause
 from pairsim_controller.plan.spare_pool import SparePool
-from pairsim_controller.plan.view import Kind, Label, ObservedProcess, SetLabel, View
+from pairsim_controller.plan.view import Kind, Label, ObservedProcess, SetLabel, Stall, View
 
 NO_AREA = ""
 """Passed to `on_change` when a process without an area needs a label; no area has this name."""
@@ -32,15 +33,17 @@ class DesiredArea(msgspec.Struct, frozen=True):
 
 
 class _ProcessEntry:
-    """A process with its labels and, by area, the parts of its status that decisions depend on."""
+    """A process with its labels, its progress and, by area, the parts of its status that decisions depend on."""
 
-    __slots__ = ("groups", "heard_start", "keys", "label", "process", "status_at")
+    __slots__ = ("groups", "heard_start", "keys", "label", "process", "progress", "stalled_start", "status_at")
 
     def __init__(self, process: ObservedProcess) -> None:
         self.process = process
         self.status_at = 0.0
         self.heard_start: int | None = None
         self.label: Label | None = None
+        self.progress = ProgressTracker()
+        self.stalled_start: float | None = None
         self.groups: dict[str, WitnessGroup] = {}
         self.keys: dict[str, Hashable] = {}
 
@@ -54,6 +57,8 @@ class FleetIndex:
         self._entries: dict[str, _ProcessEntry] = {}
         self._desired: dict[str, DesiredArea] = {}
         self._records: dict[str, Assignment] = {}
+        self._stalls: dict[str, Stall] = {}
+        self._pauses: defaultdict[str, ReplacementPause] = defaultdict(ReplacementPause)
         self._promised: defaultdict[str, set[str]] = defaultdict(set)
         self._holders: defaultdict[str, set[str]] = defaultdict(set)
         self._labelled: defaultdict[str, set[str]] = defaultdict(set)
@@ -115,6 +120,7 @@ class FleetIndex:
         if status is not None and status is not was.status:
             entry.heard_start = was.starts
         if isinstance(status, ReplicaStatus):
+            self._observe_progress(entry, status, now)
             keys: dict[str, Hashable] = {status.area: status.significant()}
         elif status is not None:
             entry.groups = {group.area: group for group in status.areas}
@@ -151,12 +157,18 @@ class FleetIndex:
         before = self._records.get(area)
         if before == assignment:
             return
+        if _names(before) != _names(assignment):
+            self._stalls.pop(area, None)
+        if assignment is None:
+            self._pauses.pop(area, None)
         for name in _names(before) - _names(assignment):
             self._promised[name].discard(area)
             if not self._promised[name]:
                 del self._promised[name]
         for name in _names(assignment) - _names(before):
             self._promised[name].add(area)
+            if name in self._entries:
+                self._entries[name].progress.restart()
         if before is not None:
             self._load[before.witness.replica] -= 1
         if assignment is None:
@@ -168,6 +180,14 @@ class FleetIndex:
             if name in self._entries:
                 self._classify(self._entries[name])
         self._on_change(area)
+
+    def on_stall(self, area: str, stall: Stall, now: float) -> None:
+        """Notes that the record of an area replaces a replica that runs and makes no progress."""
+        self._stalls[area] = stall
+        self._pauses[area].on_replacement(now)
+        entry = self._entries.get(stall.replica)
+        if entry is not None and isinstance(entry.process.status, ReplicaStatus):
+            entry.stalled_start = entry.process.status.started_at
 
     def await_capacity(self, area: str, kinds: Iterable[Kind]) -> None:
         """Sets the kinds of process that an area waits for; `on_change` is called when it may get one of them."""
@@ -198,7 +218,7 @@ class FleetIndex:
             spec=desired.spec,
             recorded=recorded,
             processes=seen,
-            spares=tuple(self._entries[name].process for name in self._spares.candidates()),
+            spares=tuple(self._process(self._entries[name], area, now) for name in self._spares.candidates()),
             witnesses=witnesses,
             load={p.name: self._load[p.name] for p in witnesses},
             labels={name: label for name in seen if (label := self._entries[name].label) is not None},
@@ -206,6 +226,8 @@ class FleetIndex:
             blocked_reason=desired.blocked_reason,
             backup_pending=desired.backup_pending,
             may_bootstrap=may_bootstrap,
+            stall_pause_seconds=self._pauses[area].remaining(now) if area in self._pauses else 0.0,
+            replaced_because=self.replaced_because(area),
         )
 
     def missing_spare_labels(self) -> tuple[SetLabel, ...]:
@@ -215,6 +237,10 @@ class FleetIndex:
     def record(self, area: str) -> Assignment | None:
         """Returns the newest assignment that was decided for an area, or None."""
         return self._records.get(area)
+
+    def replaced_because(self, area: str) -> str:
+        """Returns why the record of an area has another replica; empty if the reason is shown elsewhere."""
+        return self._stalls[area].message if area in self._stalls else ""
 
     def records(self) -> dict[str, Assignment]:
         """Returns all records by area."""
@@ -252,7 +278,18 @@ class FleetIndex:
                 silent_seconds=now - entry.status_at if entry.status_at else 0.0,
                 restarted=entry.heard_start is not None and entry.heard_start != process.starts,
             )
-        return process
+        return msgspec.structs.replace(
+            process,
+            stalled_seconds=entry.progress.stalled_seconds(now),
+            working_seconds=entry.progress.working_seconds(now),
+            stalled_before=entry.stalled_start == process.status.started_at,
+        )
+
+    def _observe_progress(self, entry: _ProcessEntry, status: ReplicaStatus, now: float) -> None:
+        """Takes in the progress of a replica; each status of one that makes none is a reason for another round."""
+        entry.progress.observe(status, now)
+        if status.role is not Role.ACTIVE and entry.progress.stalled_seconds(now) >= STALLED_AFTER_SECONDS:
+            self._notify_areas_of(entry)
 
     def _reported_members(self, name: str, area: str) -> tuple[str, ...]:
         """Returns the members of an area as one of its holders reports them."""

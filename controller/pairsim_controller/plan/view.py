@@ -45,6 +45,9 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
             loads its code for many seconds.
         restarted: Whether the process that sent the last status has ended, and the one that was started in its place
             has not been heard yet.
+        stalled_seconds: Seconds for which a replica has made no progress (see `plan.progress`).
+        working_seconds: Seconds for which a replica has made progress without a pause; 0 while it makes none.
+        stalled_before: Whether the process was replaced in an area because it made no progress there.
     """
 
     name: str
@@ -60,6 +63,9 @@ class ObservedProcess(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     starting: bool = False
     restarted: bool = False
+    stalled_seconds: float = 0.0
+    working_seconds: float = 0.0
+    stalled_before: bool = False
 
     @property
     def leaving(self) -> bool:
@@ -118,6 +124,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         backup_pending: Whether the state has to be backed up before a member is released.
         may_bootstrap: Whether a new area may be given to spares. False while processes that may hold an area have not
             been heard yet.
+        stall_pause_seconds: Seconds until another replica may be replaced because it makes no progress.
+        replaced_because: Why the recorded generation has another replica, as a sentence; empty if the reason is shown
+            elsewhere.
     """
 
     area: str
@@ -132,6 +141,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     blocked_reason: str = ""
     backup_pending: bool = False
     may_bootstrap: bool = True
+    stall_pause_seconds: float = 0.0
+    replaced_because: str = ""
 
     @property
     def statuses(self) -> dict[str, ReplicaStatus | WitnessStatus]:
@@ -150,20 +161,30 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         members = self.recorded.members() if self.recorded is not None else ()
         return {m.replica: p.note for m in members if (p := self.processes.get(m.replica)) is not None and p.note}
 
-    def with_record(self, recorded: Assignment | None) -> View:
+    def with_record(self, recorded: Assignment | None, replaced_because: str = "") -> View:
         """Returns this view with another recorded assignment and the processes that it brings in."""
         if recorded == self.recorded:
-            return self
+            return self  # the reason came with the record
         names = {m.replica for m in recorded.members()} if recorded is not None else set()
         joining = {p.name: p for p in (*self.spares, *self.witnesses) if p.name in names}
-        return msgspec.structs.replace(self, recorded=recorded, processes=joining | self.processes)
+        return msgspec.structs.replace(
+            self, recorded=recorded, replaced_because=replaced_because, processes=joining | self.processes
+        )
+
+
+class Stall(msgspec.Struct, frozen=True):
+    """A replica that runs and makes no progress; `message` is a sentence about it."""
+
+    replica: str
+    message: str
 
 
 class Assign(msgspec.Struct, frozen=True, tag=True):
-    """Record an assignment, then send it to the targets."""
+    """Record an assignment, then send it to the targets; `stall` is the reason if a stalled replica is replaced."""
 
     assignment: Assignment
     targets: tuple[str, ...]
+    stall: Stall | None = None
 
 
 class ResendAssignment(msgspec.Struct, frozen=True, tag=True):

@@ -146,6 +146,8 @@ class Reconciler:
         for action in actions:
             if isinstance(action, Assign | AdoptReported):
                 self._index.set_record(view.area, action.assignment)
+                if isinstance(action, Assign) and action.stall is not None:
+                    self._index.on_stall(view.area, action.stall, self._clock())
             elif isinstance(action, DropRecord):
                 self._index.set_record(view.area, None)
         return actions
@@ -153,7 +155,7 @@ class Reconciler:
     async def _carry_out(self, view: View, actions: tuple[Action, ...], problems: list[Report]) -> bool:
         """Records, then sends; returns whether the area is as it should be."""
         problems += [action for action in actions if isinstance(action, Report)]
-        view = view.with_record(self._index.record(view.area))
+        view = view.with_record(self._index.record(view.area), self._index.replaced_because(view.area))
         await self._records.write(view)
         for action in actions:
             if isinstance(action, Request):

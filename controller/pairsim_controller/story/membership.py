@@ -29,19 +29,20 @@ class AssignedMembers(Protocol):
 
 
 def membership_entry(
-    area: str, before: AssignedMembers | None, after: AssignedMembers | None, at: float
+    area: str, before: AssignedMembers | None, after: AssignedMembers | None, at: float, because: str = ""
 ) -> HistoryEntry | None:
-    """Returns the entry about a newly recorded assignment; None if it has no other generation than the one before.
+    """Returns the entry about a newly recorded assignment; None if it has the generation and members of the one before.
 
     Args:
         area: The name of the area.
         before: The assignment that was recorded until now.
         after: The assignment that is recorded now.
         at: Unix time in seconds.
+        because: Why a member gets a successor, as a sentence; empty if other entries say that.
     """
     if after is None:
         return plain_entry("released", area, "no process holds it any more", at) if before is not None else None
-    if before is not None and before.generation == after.generation:
+    if before is not None and (before.generation, _names(before)) == (after.generation, _names(after)):
         return None
     names = f"{' and '.join(m.replica for m in after.replicas)}, witness {after.witness.replica}"
     kind: EntryKind
@@ -50,5 +51,9 @@ def membership_entry(
     elif before is None or after.generation < before.generation or not after.joins:
         kind, sentence = "adopted", f"generation {after.generation} is in force: {names}"
     else:
-        kind, sentence = "replacing", f"generation {after.generation}: {names}"
+        kind, sentence = "replacing", f"generation {after.generation}: {names}{f' ({because})' if because else ''}"
     return plain_entry(kind, area, sentence, at, about=names)
+
+
+def _names(assignment: AssignedMembers) -> frozenset[str]:
+    return frozenset(m.replica for m in (*assignment.replicas, assignment.witness))

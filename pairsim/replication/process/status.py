@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pairsim.model.status import ReplicaStatus, Role, SimulatorState
+from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, SimulatorState
 from pairsim.replication.clock import monotonic
 from pairsim.settings import ProcessSettings
 
@@ -54,7 +54,9 @@ def replica_status(
     # The replica thread of an active that wakes from a stall steps down a moment after the log went to the next term.
     leading = active is not None and active.term >= term
     leader = node.leader()
-    simulator = replica.calls.state(monotonic())
+    called = simulator = replica.calls.state(monotonic())
+    if called is None and not leading and replica.follower.misfit:
+        simulator = SimulatorState(node.spec.area, SimulatorPhase.REFUSED, 0.0, replica.follower.misfit)
     return ReplicaStatus(
         plane=node.spec.plane,
         area=node.spec.area,
@@ -78,9 +80,10 @@ def replica_status(
         divergences=state.divergences,
         leaving=leaving,
         succession=replica.succession if leading else None,
-        pace=round(monitor.share, 2) if simulator is None else 0.0,
+        pace=round(monitor.share, 2) if called is None else 0.0,
         tick_ms=round(monitor.tick_ms, 1),
         simulator=simulator,
         problem="; ".join(filter(None, (node.problem, secret_problem))),
         addresses=tuple(m.peer for m in assignment.members()),
+        received_bytes=node.received_bytes() if not leading else 0,
     )

@@ -146,6 +146,11 @@ class RaftNode:
         """Whether this member votes."""
         return not self._quarantine.active
 
+    @property
+    def received_snapshot_bytes(self) -> int:
+        """How much of a leader's snapshot has come; 0 if none is under way. Any thread."""
+        return self._raft.snapshots.received_bytes
+
     def voters(self) -> frozenset[str]:
         """Returns the peers that are linked and vote."""
         pings = {peer: self._quarantine.ping_of(peer) for peer in self.links}

@@ -118,6 +118,12 @@ class Snapshots:
 
     # --- as a follower
 
+    @property
+    def received_bytes(self) -> int:
+        """How much of a leader's snapshot has come; 0 if none is under way."""
+        coming = self._incoming
+        return coming.size if coming is not None else 0
+
     def setTransmissionData(self, chunk: Chunk) -> bool:  # noqa: N802 - pysyncobj's name
         """Receives a chunk and installs a complete snapshot; returns False, so that pysyncobj never installs one."""
         if chunk.offset == 0:

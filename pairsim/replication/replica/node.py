@@ -205,6 +205,13 @@ class AreaNode:
             and self.membership.assignment.witness.replica in group.voters()
         )
 
+    def received_bytes(self) -> int:
+        """Returns how much has come of what this replica lacks: the log if that is behind the state, else the state."""
+        replica = self.replica
+        if replica.state.confirmed and replica.state.tick > self.log.tick:
+            return self.membership.group.received_snapshot_bytes
+        return replica.follower.received_bytes()
+
     def measure(self) -> ReplicaMeasurements:
         """Returns the replica's measurements, after it has updated those that are read at a scrape."""
         measurements, publisher = self.replica.measurements, self.replica.publisher

@@ -47,6 +47,7 @@ class Follower:
     Attributes:
         rejected: The tick of the last applied frame, and the commands that were rejected in it.
         misfit: Why the active's last keyframe does not fit the own simulator; empty if it does.
+        received_bytes: Returns how much of the frame that is under way has come; 0 without a stream.
     """
 
     def __init__(
@@ -80,13 +81,20 @@ class Follower:
         self._commit_known_from_log = commit_known_from_log
         self.rejected: tuple[int, list[Rejection]] = (KEYFRAME, [])
         self.misfit = ""
+        self.received_bytes: Callable[[], int] = lambda: 0
         self._stream_term = self._stream_committed = 0
 
     # --- stream thread
 
-    def on_connected(self, reply: Callable[[ToActive], None]) -> None:
-        """Starts a stream, which begins with a keyframe; `reply` sends messages to the active."""
+    def on_connected(self, reply: Callable[[ToActive], None], received_bytes: Callable[[], int] = lambda: 0) -> None:
+        """Starts a stream, which begins with a keyframe.
+
+        Args:
+            reply: Sends messages to the active.
+            received_bytes: Returns how much of the frame that is under way has come.
+        """
         self._restart(reply)
+        self.received_bytes = received_bytes
 
     def on_disconnected(self) -> None:
         """Drops the frames of the ended stream."""
@@ -97,6 +105,7 @@ class Follower:
             self._frames.clear()
         self._reply = reply
         self._asked = False
+        self.received_bytes = lambda: 0
 
     def receive(self, message: ToSubscriber, body: memoryview) -> bool:
         """Queues a message of the active; returns False if the active has sent more frames than it may."""

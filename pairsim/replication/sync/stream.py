@@ -179,7 +179,7 @@ class StreamClient:
         def reply(message: ToActive) -> None:
             writer.put(msgspec.msgpack.encode(message))
 
-        self._follower.on_connected(reply)
+        self._follower.on_connected(reply, lambda: link.received_bytes)
         try:
             while self._source() == source and not self._closed.is_set():
                 data = link.receive(_SILENCE_SECONDS)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 from pairsim_controller.plan.area import decide
@@ -34,13 +36,20 @@ from tests.unit.controller.builders import NOW, observe, process, replica, spec,
 
 @dataclass
 class ModelProcess:
-    """A simulator or witness; `has` are its memberships, `able` the areas whose state (or log) it holds."""
+    """A simulator or witness.
+
+    `has` are its memberships, `able` the areas whose state (or log) it holds. While it is `stuck`, it runs, votes and
+    answers, and its state stays at the tick `synced`.
+    """
 
     name: str
     alive: bool = True
     reachable: bool = True
     leaving: bool = False
     silent: float = 0.0
+    stuck: bool = False
+    stuck_seconds: float = 0.0
+    synced: int = 0
     has: dict[str, Assignment] = field(default_factory=dict)
     able: set[str] = field(default_factory=set)
 
@@ -55,6 +64,7 @@ class ModelArea:
 
     force: Assignment
     term: int = 1
+    tick: int = 0
     active: str | None = None
 
 
@@ -103,6 +113,13 @@ class ModelWorld:
     def show(self, name: str) -> None:
         self.nodes[name].reachable = True
 
+    def stick(self, name: str) -> None:
+        """Makes a process useless: it runs, votes and answers, and makes no progress."""
+        self.nodes[name].stuck = True
+
+    def unstick(self, name: str) -> None:
+        self.nodes[name].stuck = False
+
     # --- time
 
     def turn(self) -> Iterator[tuple[View | None, Action | SetLabel]]:
@@ -129,6 +146,7 @@ class ModelWorld:
         self.now += LOST_AFTER_SECONDS / 4
         for node in self.nodes.values():
             node.silent = 0.0 if node.alive and node.reachable else node.silent + LOST_AFTER_SECONDS / 4
+            node.stuck_seconds = node.stuck_seconds + LOST_AFTER_SECONDS / 4 if node.stuck else 0.0
             self.seen[node.name] = self._process(node)
 
     def look(self) -> None:
@@ -171,9 +189,12 @@ class ModelWorld:
             if len(voters) >= 2 and candidates:
                 truth.active, truth.term = candidates[0], truth.term + 1
         if truth.active is not None:
+            if not self.nodes[truth.active].stuck:
+                truth.tick += 1
             for name in members:
-                if self._in(name, area):
+                if self._in(name, area) and not self.nodes[name].stuck:
                     self.nodes[name].able.add(area)  # it has caught up
+                    self.nodes[name].synced = truth.tick
 
     def _in(self, name: str, area: str) -> bool:
         node = self.nodes[name]
@@ -202,7 +223,9 @@ class ModelWorld:
                 self._in(m.replica, area) and area in self.nodes[m.replica].able for m in mine.members()
             )
             seen = self._seen(node, area)
-            return replica(node.name, mine, role, term=seen, tick=seen, peer_in_sync=whole)
+            status = replica(node.name, mine, role, term=seen, tick=seen, peer_in_sync=whole)
+            leader = truth.active if truth is not None else None
+            return msgspec.structs.replace(status, synced_tick=node.synced, leader=leader)
         return replica(node.name)
 
     def _seen(self, node: ModelProcess, area: str) -> int:
@@ -212,6 +235,8 @@ class ModelWorld:
         match action:
             case Assign():
                 self._record(action.assignment.spec.area, action.assignment)
+                if action.stall is not None:
+                    self.index.on_stall(action.assignment.spec.area, action.stall, self.now)
                 self.receive(action)
             case ResendAssignment() | Release() | Switchover():
                 self.receive(action)
@@ -271,7 +296,10 @@ class ModelWorld:
         """Opens the next generation if the newcomers are there and the old members agree."""
         area = following.spec.area
         agree = [m.replica for m in truth.force.members() if self._in(m.replica, area)]
-        ready = all(self.nodes[n].alive and self.nodes[n].has.get(area) == following for n in following.joins)
+        ready = all(
+            self.nodes[n].alive and not self.nodes[n].stuck and self.nodes[n].has.get(area) == following
+            for n in following.joins
+        )
         if following.generation == truth.force.generation + 1 and ready and len(agree) >= 2:
             truth.force = following
             for name in (*agree, *following.joins):

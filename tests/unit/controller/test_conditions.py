@@ -10,7 +10,7 @@ from pairsim.model.status import Role, SimulatorPhase, SimulatorState, Successio
 from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, LastTakeover, body_of
 from pairsim_controller.kube.owned_objects import is_subset, owned_objects
 from pairsim_controller.kube.status.conditions import area_status, significant_status
-from pairsim_controller.kube.status.status_events import event_of, events_between
+from pairsim_controller.kube.status.status_events import AreaEvent, event_of, events_between
 from pairsim_controller.kube.status.takeovers import last_takeover
 from pairsim_controller.plan.view import Kind, Report, View
 from pairsim_controller.story.active_tracker import ActiveTracker
@@ -265,6 +265,17 @@ def test_each_change_of_the_members_is_an_event() -> None:
         ("released", "no process holds it any more"),
         ("adopted", f"generation 2 is in force: {names}"),
     ]
+
+
+def test_a_newcomer_that_gives_its_place_to_another_one_is_an_entry_with_the_reason() -> None:
+    other = assignment("sim-2", "sim-4", "witness-1", generation=2, joins=("sim-4",))
+    because = "sim-3 runs, but has made no progress for 61 s"
+    entry = membership_entry("west", NEXT, other, WALL, because)
+    assert entry is not None
+    assert (entry.kind, entry.sentence) == (
+        "replacing", f"generation 2: sim-2 and sim-4, witness witness-1 ({because})"
+    )  # fmt: skip
+    assert event_of(entry) == AreaEvent("Replacing", entry.sentence)
 
 
 # --- Services and budget

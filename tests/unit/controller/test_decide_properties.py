@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import Role
 from pairsim_controller.plan.facts import LOST_AFTER_SECONDS
+from pairsim_controller.plan.progress import STALLED_AFTER_SECONDS
 from pairsim_controller.plan.view import (
     Action,
     AdoptReported,
@@ -27,7 +29,7 @@ from tests.unit.controller.model_world import ModelWorld
 AREAS = ("west", "east")
 SIMULATORS = 6
 NAMES = (*(f"sim-{n}" for n in range(1, SIMULATORS + 1)), "witness-1", "witness-2")
-FAULTS = ("kill", "restart", "hide", "show", "empty", "leave", "nothing")
+FAULTS = ("kill", "restart", "hide", "show", "empty", "leave", "stick", "unstick", "nothing")
 
 events = st.lists(st.tuples(st.sampled_from(FAULTS), st.sampled_from(NAMES), st.integers(1, 6)), max_size=25)
 
@@ -55,12 +57,16 @@ def newcomers_of(assignment: Assignment) -> list[str]:
 
 
 def no_guess(world: ModelWorld, old: Assignment, new: Assignment) -> None:
-    """Checks that a replaced member does not run, leaves, or was silent for long while the other two answer."""
+    """Checks that a replaced member does not run, leaves, makes no progress, or was silent for long.
+
+    In the last two cases the other two answer.
+    """
     stays = [m.replica for m in new.members() if old.member(m.replica)]
     for name in (m.replica for m in old.members() if new.member(m.replica) is None):
         process = world.seen[name]
         if process.alive and not process.terminating:
-            assert process.silent_seconds > LOST_AFTER_SECONDS
+            stalled = world.nodes[name].stuck_seconds >= STALLED_AFTER_SECONDS
+            assert stalled or process.silent_seconds > LOST_AFTER_SECONDS
             assert all(world.seen[other].status for other in stays)
 
 
@@ -150,6 +156,7 @@ def test_no_fault_breaks_an_invariant_and_the_world_recovers(
     for name in NAMES:
         world.restart(name)
         world.show(name)
+        world.unstick(name)
     for _ in range(40):
         watch(world)
     assert whole(world), [
@@ -222,3 +229,80 @@ def test_leaving_members_are_replaced_and_every_area_stays_complete(first: str, 
     assert whole(world)
     for truth in world.truth.values():
         assert not gone & {m.replica for m in truth.force.members()}
+
+
+STALLED_TURNS = int(STALLED_AFTER_SECONDS / (LOST_AFTER_SECONDS / 4))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(("stick", "unstick")), st.sampled_from(NAMES[:-2]), st.integers(1, 40))))
+def test_replicas_without_progress_are_replaced_one_at_a_time_and_no_others(
+    happened: list[tuple[str, str, int]],
+) -> None:
+    """`watch` checks each replacement."""
+    world = ModelWorld(SIMULATORS, 2, AREAS)
+    for _ in range(6):
+        watch(world)
+    for kind, name, turns in happened:
+        fault(world, kind, name)
+        for _ in range(turns):
+            watch(world)
+    for name in NAMES:
+        world.unstick(name)
+    for _ in range(40):
+        watch(world)
+    assert whole(world)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 30))
+def test_a_passive_without_progress_is_replaced_by_a_spare_and_becomes_one(turns: int) -> None:
+    world = ModelWorld(SIMULATORS, 2, AREAS)
+    for _ in range(6 + turns):
+        watch(world)
+    active = world.truth["west"].active
+    passive = next(m.replica for m in world.truth["west"].force.replicas if m.replica != active)
+    world.stick(passive)
+    for _ in range(STALLED_TURNS - 1):
+        assert not [a for a in watch(world) if isinstance(a, Assign)]
+    for _ in range(8):
+        watch(world)
+    assert world.truth["west"].active == active
+    assert world.truth["west"].force.member(passive) is None
+    assert not world.nodes[passive].has
+    assert whole(world)
+
+
+def test_replacements_that_do_not_help_become_rare() -> None:
+    world = ModelWorld(SIMULATORS, 2, ("west",))
+    for _ in range(6):
+        watch(world)
+    for name in NAMES[:-2]:
+        if name != world.truth["west"].active:
+            world.stick(name)
+    replaced_at = []
+    before = world.recorded["west"]
+    for turn in range(40 * STALLED_TURNS):
+        watch(world)
+        if world.recorded["west"].replicas != before.replicas:
+            before = world.recorded["west"]
+            replaced_at.append(turn)
+    pauses = [later - earlier for earlier, later in pairwise(replaced_at)]
+    assert len(pauses) >= 3
+    assert all(later >= 2 * earlier - 1 for earlier, later in pairwise(pauses))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from(AREAS))
+def test_no_replica_is_replaced_while_the_active_makes_no_progress(area: str) -> None:
+    world = ModelWorld(SIMULATORS, 2, AREAS)
+    for _ in range(6):
+        watch(world)
+    active = world.truth[area].active
+    assert active is not None
+    world.stick(active)
+    for _ in range(3 * STALLED_TURNS):
+        assert not [a for a in watch(world) if isinstance(a, Assign)]
+    world.unstick(active)
+    for _ in range(STALLED_TURNS):
+        assert not [a for a in watch(world) if isinstance(a, Assign)]

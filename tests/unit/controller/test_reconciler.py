@@ -70,6 +70,7 @@ async def run(rig: Rig, seed: int) -> None:
     for name in NAMES:
         rig.world.restart(name)
         rig.world.show(name)
+        rig.world.unstick(name)
     rig.fails.share = 0.0
     for _ in range(60):
         await rig.round()
@@ -104,7 +105,7 @@ def test_a_promotion_without_a_demotion_is_found(
 def test_a_request_without_a_record_is_found(
     kind: type[MemoryRig | LocalRig | ClusterRig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(View, "with_record", lambda view, _recorded: view)
+    monkeypatch.setattr(View, "with_record", lambda view, *_record: view)
     with pytest.raises(AssertionError, match="durable before it is sent"):
         asyncio.run(run(make(kind, 1, tmp_path, monkeypatch), 1))
 

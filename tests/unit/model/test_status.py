@@ -47,6 +47,7 @@ def test_a_change_of_a_replica_is_significant(change: dict[str, object]) -> None
 def test_ticks_counts_and_times_are_not_significant() -> None:
     before = replica("sim-1", PAIR, Role.ACTIVE)
     after = msgspec.structs.replace(before, tick=9, synced_tick=9, entities=9, digest="x", pace=SLOW_PACE, tick_ms=3.0)
+    after = msgspec.structs.replace(after, received_bytes=9)
     assert after.significant() == before.significant()
     group = msgspec.structs.replace(GROUP, tick=5)
     assert msgspec.structs.replace(group, tick=99).significant() == group.significant()

@@ -81,15 +81,15 @@ class Raft:
         self.journal = journal
         self._state_machine = state_machine
         self._compacts = True
-        self._snapshots = Snapshots(journal, state_machine.begin_snapshot, self._install)
-        self._replicator = LogReplicator(journal, self._snapshots, transport)
+        self.snapshots = Snapshots(journal, state_machine.begin_snapshot, self._install)
+        self._replicator = LogReplicator(journal, self.snapshots, transport)
         self._heartbeat = timing.heartbeat
         self._core = Core(
             me,
             others,
             transport=transport,
             journal=journal,
-            snapshots=self._snapshots,
+            snapshots=self.snapshots,
             timing=timing,
             timeout_factor=timeout_factor,
         )
@@ -208,7 +208,7 @@ class Raft:
         """
         core, deadline = self._core, self._core._SyncObj__raftElectionDeadline
         core.set_patience(patience)
-        if self._compacts and self._snapshots.compaction_due(self.term):
+        if self._compacts and self.snapshots.compaction_due(self.term):
             core.forceLogCompaction()
         if not may_campaign:
             core._SyncObj__raftElectionDeadline = math.inf  # it could end in the middle of the turn
@@ -239,7 +239,7 @@ class Raft:
 
     def link_down(self, peer: str) -> None:
         """Records that the link to the peer is lost."""
-        self._snapshots.cancel(peer)
+        self.snapshots.cancel(peer)
         self._core._SyncObj__onNodeDisconnected(NamedNode(peer))
 
     def deliver(self, peer: str, message: RaftMessage) -> None:
@@ -252,7 +252,7 @@ class Raft:
         reply = self._keep_matching(message) if kind == "append_entries" else None
         snapshot = "serialized" in message
         if kind == "append_entries" and not snapshot:
-            self._snapshots.drop_incoming()
+            self.snapshots.drop_incoming()
         self._core._SyncObj__onMessageReceived(node, message)
         if reply is not None:
             self._core._SyncObj__sendNextNodeIdx(node, nextNodeIdx=reply, success=True)

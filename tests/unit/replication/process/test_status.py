@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.model.status import ReplicaStatus, Role
+from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, SimulatorState
 from pairsim.replication.log.records import Open, encode_record
 from pairsim.replication.process.status import replica_status
+from pairsim.replication.raft.node import RaftNode
 from pairsim.replication.replica.node import AreaNode
 from tests.simulation.conftest import virtual_time  # noqa: F401 - the fixture puts the clock back
 from tests.simulation.world import World
@@ -79,3 +80,35 @@ def test_the_pair_is_in_sync_only_with_a_passive_that_could_take_over_and_a_witn
         for name, value in before.items():
             setattr(ping, name, value)
     assert node.peer_in_sync()
+
+
+def test_a_replica_shows_how_much_has_come_of_what_it_lacks(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log if that is behind the state, else the state; an active lacks nothing."""
+    node, _active = active_of(world)
+    passive = world.processes[node.other_replica().replica].node
+    assert isinstance(passive, AreaNode)
+    for each in (node, passive):
+        each.replica.follower.received_bytes = lambda: 700
+    monkeypatch.setattr(RaftNode, "received_snapshot_bytes", 9_000)
+    assert status(node, tmp_path).received_bytes == 0
+    assert status(passive, tmp_path).received_bytes == 700
+    passive.replica.state.tick = passive.log.tick + 1
+    assert status(passive, tmp_path).received_bytes == 9_000
+    passive.replica.state.discard()
+    assert status(passive, tmp_path).received_bytes == 700
+
+
+def test_a_state_that_does_not_fit_the_simulator_is_a_problem_of_the_simulator(world: World, tmp_path: Path) -> None:
+    node, _active = active_of(world)
+    passive = world.processes[node.other_replica().replica].node
+    assert isinstance(passive, AreaNode)
+    for each in (node, passive):
+        each.replica.follower.misfit = "the active's state does not fit its simulator: x"
+    shown = status(passive, tmp_path)
+    assert shown.simulator == SimulatorState(
+        node.spec.area, SimulatorPhase.REFUSED, 0.0, passive.replica.follower.misfit
+    )
+    assert shown.problem == passive.replica.follower.misfit
+    assert status(node, tmp_path).simulator is None

@@ -298,9 +298,9 @@ def test_each_chunk_of_a_snapshot_is_answered() -> None:
 def test_entries_end_the_transfer_of_a_snapshot() -> None:
     follower, _surroundings = member()
     begin_install(follower, 10)
-    assert follower._snapshots._incoming is not None
+    assert follower.snapshots._incoming is not None
     follower.deliver("b", append(1, entries(2, 4)))
-    assert follower._snapshots._incoming is None
+    assert follower.snapshots._incoming is None
 
 
 def test_a_lost_link_restarts_the_transfer_of_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,9 +308,9 @@ def test_a_lost_link_restarts_the_transfer_of_a_snapshot(monkeypatch: pytest.Mon
     leader, _surroundings = member()
     leader.journal.save_snapshot(bytes(100), *entries(14, 15), keep_tail=False)
     for _chunk in range(3):
-        leader._snapshots.next_chunk("b", 1)
+        leader.snapshots.next_chunk("b", 1)
     leader.link_down("b")
-    chunk = leader._snapshots.next_chunk("b", 1)
+    chunk = leader.snapshots.next_chunk("b", 1)
     assert chunk is not None
     assert chunk.offset == 0
 

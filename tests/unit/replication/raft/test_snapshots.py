@@ -68,6 +68,16 @@ def test_a_snapshot_with_a_lost_chunk_is_not_installed() -> None:
     assert len(follower.installed) == 1
 
 
+def test_the_progress_of_a_transfer_is_shown() -> None:
+    leader, follower = Member(), Member()
+    found = []
+    for chunk in leader.transfer():
+        found.append(follower.snapshots.received_bytes)
+        follower.take([chunk])
+    assert found == [CHUNK * number for number in range(len(found))]
+    assert follower.snapshots.received_bytes == 0
+
+
 def test_a_new_leadership_restarts_the_transfer() -> None:
     leader = Member()
     leader.chunks(3, term=1)

@@ -41,6 +41,23 @@ def test_a_stream_carries_a_frame_of_several_segments(port: ListeningPort) -> No
     theirs.close()
 
 
+def test_a_link_shows_how_much_of_a_frame_has_come(port: ListeningPort) -> None:
+    """Also within a segment, since a segment over a slow link takes long."""
+    mine, theirs = port.pair("sync")
+    sealed = mine.channel.seal(os.urandom(SEGMENT // 2))
+    with ThreadPoolExecutor() as pool:
+        frame = pool.submit(theirs.receive, TIMEOUT_SECONDS)
+        for end in (1_000, 2_000, 100_000):
+            mine.sock.sendall(sealed[theirs.received_bytes : end])
+            until(lambda end=end: theirs.received_bytes == end)
+        assert not frame.done()
+        mine.sock.sendall(sealed[100_000:])
+        assert len(frame.result()) == SEGMENT // 2
+    assert theirs.received_bytes == len(sealed)
+    mine.close()
+    theirs.close()
+
+
 def test_streams_may_send_larger_frames_than_raft(port: ListeningPort) -> None:
     for kind, limit in (("raft", 64 * 2**20), ("sync", 2**30)):
         mine, theirs = port.pair(kind)

@@ -168,6 +168,7 @@ class SimProcess:
         node: What runs; None while the process is down.
         retired: Whether the area continues without this process.
         observers: Tick log listeners that the next start adds to the node.
+        hanging: The thread that hangs, "raft" or "replica"; empty if none does.
     """
 
     def __init__(
@@ -185,6 +186,7 @@ class SimProcess:
         self.checkpoints = SimCheckpoints(oracle)
         self.node: AreaNode | WitnessNode | None = None
         self.retired = False
+        self.hanging = ""
         self.observers: list[TickLogListener] = [OracleListener(oracle), ReaderDuringApply(self.read_state)]
         self._replica_due = self._raft_due = self._timer = 0.0
 
@@ -246,13 +248,16 @@ class SimProcess:
         replica = self.replica
         for _round in range(20):
             busy = self._network.pump(self.name)
-            self._turn_raft(node, now, busy)
+            if self.hanging != "raft":
+                self._turn_raft(node, now, busy)
             self.read_state()
-            if replica is not None and now >= self._replica_due:
+            if replica is not None and now >= self._replica_due and self.hanging != "replica":
                 self._replica_due = replica.run_once(now)
             if not busy and now < self._raft_due:
                 break
         due = self._raft_due if replica is None else min(self._raft_due, self._replica_due)
+        if self.hanging:
+            due = now + TIMING.ping
         due = max(min(due, self._network.next_dial(self.name)), now + _WAKE_DELAY_SECONDS)
         if due < self._timer or self._timer <= now:
             self._timer = due

@@ -9,13 +9,17 @@ One thread, the *Raft thread*, calls `turn_raft` in an endless loop; another, th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
+
+import structlog
 
 from pairsim.engine.port import Engine
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
 from pairsim.replication.clock import monotonic
+from pairsim.replication.hang_watch import HangWatch
 from pairsim.replication.log.records import Grant, Record
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -27,6 +31,8 @@ from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import NotActiveError, RefusedError
 from pairsim.replication.sync.messages import KEYFRAME
 from pairsim.settings import Timing
+
+log = structlog.get_logger()
 
 SEAL_TIMEOUT_SECONDS = 5.0
 """The time in which the newcomers must be in sync after a request to open the next generation; the controller repeats
@@ -111,13 +117,17 @@ class AreaNode:
         )
         if not self.log.reaches(self.replica.state.tick) and not restored:
             self.replica.state.discard()  # the state at tick 0 is not that of an area whose log begins later
+        self._watch, self._hangs = HangWatch(), False
+        self._left_term: int | None = None
         self._without_state = "none of its checkpoints can be read, so its state has to come from an active"
         if not resuming or self.replica.state.valid:
             self._without_state = ""
 
     @property
     def problem(self) -> str:
-        """Why this replica cannot come to hold the area's state by itself; empty if nothing is known to prevent it."""
+        """Why this replica cannot do its part by itself; empty if nothing is known to prevent it."""
+        if self._hangs:
+            return "its replica thread hangs: restart the process"
         return self.replica.follower.misfit or ("" if self.replica.state.valid else self._without_state)
 
     def turn_raft(self, wait: float) -> tuple[object, ...]:
@@ -126,6 +136,7 @@ class AreaNode:
         Raft thread.
         """
         self.membership.turn(wait)
+        self._watch_replica_thread(monotonic())
         group = self.membership.group
         ready = self.replica.can_simulate(), self.peer_in_sync(), self.replica.calls.observe(monotonic())
         return (
@@ -138,6 +149,28 @@ class AreaNode:
             self.problem,
             self.membership.assignment,
         )
+
+    def _watch_replica_thread(self, now: float) -> None:
+        """Hands over to the passive while the replica thread hangs outside of the simulator's code.
+
+        Another replica would hang in the same call of a simulator, so such a call is not its matter.
+        """
+        replica, group = self.replica, self.membership.group
+        call, due = replica.calls.current, replica.due
+        before, seen = self._hangs, (id(call), due, replica.state.tick)
+        self._hangs = self._watch.observe(seen, due if call is None else math.inf, now)
+        if self._hangs is not before:
+            log.error("the replica thread hangs" if self._hangs else "the replica thread goes on", area=self.spec.area)
+        if not self._hangs:
+            if self._left_term is not None and self._left_term == group.open_term:
+                group.transfer_leadership(None)
+            self._left_term = None
+        elif group.open_term not in {None, self._left_term}:
+            peer = self.other_replica().replica
+            ping = group.peer_ping(peer)
+            if ping is not None and ping.capable and peer in group.voters():
+                self._left_term = group.open_term
+                group.transfer_leadership(peer)
 
     def wake_replica(self) -> None:
         """Ends the pause of the replica thread."""

@@ -51,6 +51,9 @@ class Replica:
     """The state of an area and its role.
 
     The Raft thread calls the methods of the two listener protocols, the replica thread calls `run_once`.
+
+    Attributes:
+        due: When the next turn of the replica thread has to begin; while a turn is under way, when that began.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Replica:
         self._last_led_term = 0
         self._rejected: tuple[int, Mapping[int, str]] = (0, {})
         self._invalid_since: float | None = None
+        self.due = 0.0
 
     # --- before the threads start
 
@@ -179,6 +183,7 @@ class Replica:
 
     def run_once(self, now: float) -> float:
         """Does the work that is due at `now`; returns the latest time of the next call."""
+        self.due = now
         leading_term = self._leading_term
         if self.active is not None and self.active.term != leading_term:
             self._step_down()
@@ -192,6 +197,7 @@ class Replica:
             due = now + _IDLE_SECONDS
         self.outside.update(now, self.state.table, self.log.authority.bounds)
         self._show_committed(now)
+        self.due = due
         return due
 
     def _show_committed(self, now: float) -> None:

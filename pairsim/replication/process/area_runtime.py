@@ -13,8 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from pairsim.engine.in_process import load_in_process
-from pairsim.engine.port import EngineRaisedError
+from pairsim.engine.port import EngineError, EngineLostError, EngineRaisedError
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
@@ -23,6 +22,7 @@ from pairsim.model.state.schema import Schema
 from pairsim.replication.checkpoint.schema_file import verify_schema, write_schema
 from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
+from pairsim.replication.process.engines import EngineStarter
 from pairsim.replication.process.fatal import exit_process
 from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
 from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
@@ -52,6 +52,7 @@ class AreaRuntime:
         *,
         on_change: Callable[[Published | None], None],
         on_retired: Callable[[], None],
+        start_engine: EngineStarter,
     ) -> None:
         """Prepares the simulator (which may take seconds), then joins the generation and starts the threads.
 
@@ -61,6 +62,7 @@ class AreaRuntime:
             router: The routes of the peer port.
             on_change: Takes each tick that may be seen, and None on a change of status; called in several threads.
             on_retired: Called when the area continues without this process.
+            start_engine: Starts the area's engine.
 
         Raises:
             SimulatorError: The simulator cannot simulate this area, or cannot continue its files. No generation was
@@ -74,28 +76,14 @@ class AreaRuntime:
         folder = area_folder(settings.data, spec.area)
         resources = FileGroupResources(folder, settings, router)
         _check_definition(spec, resources.saved_generation(assignment.generation), folder)
+        self._engine_end = ""
         with _as_simulator_error(spec):
-            engine = load_in_process(spec)
-            verify_schema(folder, spec, engine.components)
-            if assignment.generation == 1 and not resources.has_journal(1):
-                _check_memory(spec, engine.components)
-            self._checkpoints = CheckpointStore(folder, spec.area, engine.components, settings.checkpoint_seconds)
-            self.node = AreaNode(
-                settings.name,
-                assignment,
-                engine=engine,
-                resources=resources,
-                checkpoints=self._checkpoints,
-                inbox_commands=settings.inbox_commands,
-                timing=settings.timing,
-                listener=self,
-            )
-        try:
-            write_schema(folder, engine.components)  # before a thread runs, and so before the first vote and state
-        except BaseException:
-            router.drop(spec.area)
-            self.node.membership.close()  # an open journal would keep this process itself from another attempt
-            raise
+            self._engine = start_engine(spec, settings.data, self._on_engine_end)
+            try:
+                self.node = self._make_node(assignment, resources, folder)
+            except BaseException:
+                self._engine.close()
+                raise
         replica = self.node.replica
         self._stream = StreamClient(
             replica.follower,
@@ -119,22 +107,60 @@ class AreaRuntime:
         self._raft.start()
         self._replica_thread.start()
 
+    def _make_node(self, assignment: Assignment, resources: FileGroupResources, folder: Path) -> AreaNode:
+        """Joins the generation with the state that the folder holds."""
+        spec, settings, engine = assignment.spec, self._settings, self._engine
+        verify_schema(folder, spec, engine.components)
+        if assignment.generation == 1 and not resources.has_journal(1):
+            _check_memory(spec, engine.components)
+        self._checkpoints = CheckpointStore(folder, spec.area, engine.components, settings.checkpoint_seconds)
+        node = AreaNode(
+            settings.name,
+            assignment,
+            engine=engine,
+            resources=resources,
+            checkpoints=self._checkpoints,
+            inbox_commands=settings.inbox_commands,
+            timing=settings.timing,
+            listener=self,
+        )
+        try:
+            write_schema(folder, engine.components)  # before a thread runs, and so before the first vote and state
+        except BaseException:
+            self._router.drop(spec.area)
+            node.membership.close()  # an open journal would keep this process itself from another attempt
+            raise
+        return node
+
     def _run_replica(self) -> None:
         replica = self.node.replica
         try:
             while not self._closed.is_set():
+                self._check_engine()
                 due = replica.run_once(monotonic())
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
         except BaseException as error:  # noqa: BLE001 - also SystemExit: half a replica is worse than none
+            if self._closed.is_set() and isinstance(error, EngineError):
+                return  # the engine was closed during a call
             call = replica.calls.current
             exit_process("the replica thread failed", error, during=call.phrase if call else "")
+
+    def _check_engine(self) -> None:
+        """Raises EngineLostError if the engine has ended."""
+        if self._engine_end:
+            raise EngineLostError(self._engine_end)
+
+    def _on_engine_end(self, reason: str) -> None:
+        self._engine_end = reason
+        self._awake.set()
 
     def close(self) -> None:
         """Leaves the area and ends the threads; the files stay."""
         self._router.drop(self.node.spec.area)
         self._closed.set()
         self._awake.set()
+        self._engine.close()  # a call that is under way fails now, so that the replica thread ends
         self._raft.stop()
         self._raft.join()
         if self._replica_thread is not threading.current_thread():
@@ -199,19 +225,20 @@ class AreaRuntime:
 
 @contextlib.contextmanager
 def _as_simulator_error(spec: AreaSpec) -> Iterator[None]:
-    """Converts what the engine of an area raised to a `SimulatorError`, and logs the traceback.
+    """Converts an error of an area's engine to a `SimulatorError`, and logs the traceback of the author's code.
 
     Raises:
-        SimulatorError: The body raised `EngineRaisedError`.
+        SimulatorError: The body raised `EngineError`.
     """
     try:
         yield
-    except EngineRaisedError as error:
+    except EngineError as error:
         log.error(  # noqa: TRY400 - the traceback is that of the author's code
             "the simulator cannot simulate this area",
-            area=spec.area, simulator=spec.simulator, exception=error.traceback.rstrip(),
+            area=spec.area, simulator=spec.simulator, error=str(error),
+            exception=error.traceback.rstrip() if isinstance(error, EngineRaisedError) else None,
         )  # fmt: skip
-        raise SimulatorError(error.sentence) from error
+        raise SimulatorError(str(error)) from error
 
 
 def _check_memory(spec: AreaSpec, schema: Schema) -> None:

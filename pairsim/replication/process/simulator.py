@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pairsim.model.command_schema import CommandSchema
     from pairsim.model.state.table import TableView
     from pairsim.replication.process.area_runtime import AreaRuntime
+    from pairsim.replication.process.engines import EngineStarter
 
 T = TypeVar("T")
 
@@ -41,9 +42,15 @@ T = TypeVar("T")
 class SimulatorProcess(ProcessShell[[Published | None]]):
     """A simulator process with at most one area."""
 
-    def __init__(self, settings: ProcessSettings) -> None:
-        """Listens at the peer port and resumes the membership that the data folder holds, if any."""
+    def __init__(self, settings: ProcessSettings, start_engine: EngineStarter | None = None) -> None:
+        """Listens at the peer port and resumes the membership that the data folder holds, if any.
+
+        Args:
+            settings: The settings of the process.
+            start_engine: Starts the engine of an area; without it, as a process.
+        """
         super().__init__(settings)
+        self._start_engine = start_engine
         self._runtime: AreaRuntime | None = None
         self._preparation = Preparation(self._report_change)
         self._memory_guard = MemoryGuard()
@@ -198,6 +205,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
 
     def _start(self, assignment: Assignment) -> None:
         from pairsim.replication.process.area_runtime import AreaRuntime  # noqa: PLC0415 - a spare must stay small
+        from pairsim.replication.process.engines import start_engine_process  # noqa: PLC0415
 
         with self._moving:
             if self._runtime is not None:
@@ -209,6 +217,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
                     self._router,
                     on_change=self._notify,
                     on_retired=lambda: self._retire(assignment.spec.area),
+                    start_engine=self._start_engine or start_engine_process,
                 )
         gc.collect()
         gc.freeze()  # what an area loads lives as long as the process: no collection need look at it again

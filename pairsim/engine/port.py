@@ -22,7 +22,12 @@ class EngineError(Exception):
     """A call of an engine failed. The content of the engine's tables is undefined until the node restores it.
 
     After any other error than `EngineRaisedError` the engine may write into its tables until `close` has returned.
+
+    Attributes:
+        traceback: The traceback of the author's code, on several lines; empty without one.
     """
+
+    traceback = ""
 
 
 class EngineRaisedError(EngineError):
@@ -31,7 +36,6 @@ class EngineRaisedError(EngineError):
     Attributes:
         sentence: The error with the line of the author's code, such as "the simulator growth:Growth raised NameError:
             name 'x' is not defined at /plugins/growth.py:12".
-        traceback: The traceback, on several lines.
     """
 
     def __init__(self, sentence: str, traceback: str = "") -> None:

@@ -41,6 +41,12 @@ class SimulatorPhase(enum.StrEnum):
     STUCK = "stuck"
     """The simulator does not return from a call, so the area does not go on."""
 
+    RESTARTING = "restarting"
+    """The engine, which runs the simulator, has ended and is started again."""
+
+    PAUSED = "paused"
+    """The simulator failed at the next tick, so the area stands before that tick until a further attempt succeeds."""
+
 
 class SimulatorState(msgspec.Struct, frozen=True):
     """What the code of a simulator keeps its process from.
@@ -48,7 +54,7 @@ class SimulatorState(msgspec.Struct, frozen=True):
     Attributes:
         area: The name of the area.
         phase: The way.
-        seconds: How long it has lasted.
+        seconds: How long it has lasted; if it is paused, the time until the next attempt, 0 on a passive.
         about: The error, or the call that does not return, with its tick and commands; empty while it compiles.
     """
 
@@ -69,6 +75,15 @@ class SimulatorState(msgspec.Struct, frozen=True):
                 return f"cannot simulate {self.area}: {self.about}"
             case SimulatorPhase.STUCK:
                 return f"has been stuck for {self.seconds:.0f} s in {self.about}"
+            case SimulatorPhase.RESTARTING:
+                return f"starts its engine again: {self.about}"
+            case SimulatorPhase.PAUSED:
+                return f"is paused before a tick that fails, and tries it again: {self.about}"
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the simulated time of an active stands still because of it."""
+        return self.phase in {SimulatorPhase.STUCK, SimulatorPhase.PAUSED, SimulatorPhase.RESTARTING}
 
 
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):

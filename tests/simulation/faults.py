@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.simulation.engines import EngineFault
 from tests.simulation.oracle import Violation
+from tests.simulation.process import SimProcess
 from tests.simulation.world import SPARES, World
 
 
 class Nemesis:
-    """Injects faults by chance, and repairs each after a while."""
+    """Injects faults by chance, and repairs each after a while.
+
+    Attributes:
+        settle_seconds: The time in which the pair becomes redundant after all repairs.
+    """
+
+    settle_seconds = 20.0
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -225,10 +233,50 @@ class Nemesis:
         self.later(0.2, lambda: self._advance(generation))
 
 
-def run(seed: int, seconds: float = 12.0) -> World:
+class EngineNemesis(Nemesis):
+    """Injects faults of engines besides. A tick that failed often is tried again after a minute only."""
+
+    settle_seconds = 90.0
+
+    def strike(self) -> None:
+        if self.rng.random() < 0.5:
+            super().strike()
+            return
+        fault = self.rng.choice([self.fail_engine, self.fail_engine, self.end_engine, self.fail_everywhere])
+        self.done.append(f"{self.world.clock.now - 1000:.3f} {fault.__name__}")
+        fault()
+
+    def _engine_of(self) -> SimProcess | None:
+        name = self._role(self.rng.random() < 0.7)
+        return self.world.processes[name] if name is not None else None
+
+    def fail_engine(self) -> None:
+        """Lets the next calls of one engine fail, each in its own way."""
+        process = self._engine_of()
+        if process is not None:
+            process.faults.next += self.rng.choices(list(EngineFault), k=self.rng.choice((1, 1, 2, 3)))
+
+    def end_engine(self) -> None:
+        process = self._engine_of()
+        if process is not None:
+            process.end_engine()
+
+    def fail_everywhere(self) -> None:
+        """Lets every tick fail on every replica for a while, so that the area pauses."""
+        fault = self.rng.choice(list(EngineFault))
+
+        def set_fault(fault: EngineFault | None) -> None:
+            for process in self.world.processes.values():
+                process.faults.always = fault
+
+        set_fault(fault)
+        self.later(self.rng.uniform(0.2, 3.0), lambda: set_fault(None))
+
+
+def run(seed: int, seconds: float = 12.0, kind: type[Nemesis] = Nemesis) -> World:
     """Runs one seed; raises `Violation` with the seed and the faults."""
     world = World(seed)
-    nemesis = Nemesis(world)
+    nemesis = kind(world)
     try:
         world.run(1.0)
         end = world.clock.now + seconds
@@ -239,7 +287,7 @@ def run(seed: int, seconds: float = 12.0) -> World:
                 strike = world.clock.now + world.rng.choice((0.05, 0.3, 1.0, 2.5)) * world.rng.uniform(0.5, 1.5)
             world.run(0.02)
             nemesis.repair_due()
-        world.settle(repair=nemesis.repair_due)
+        world.settle(nemesis.repair_due, kind.settle_seconds)
         world.check_end()
     except Violation as violation:
         story = "\n  ".join(nemesis.done)

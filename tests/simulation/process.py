@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 
-from pairsim.engine.in_process import InProcessEngine
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.model.state.table import TableView
@@ -21,7 +20,7 @@ from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import NoStateError, Published
 from pairsim.settings import Timing
-from tests.simulation.area import SPEC, Counters
+from tests.simulation.engines import START_SECONDS, EngineFaults, FaultyEngine
 from tests.simulation.network import Network, SimTransport
 from tests.simulation.oracle import Oracle, OracleListener, Violation
 from tests.simulation.streams import Streams
@@ -169,6 +168,8 @@ class SimProcess:
         retired: Whether the area continues without this process.
         observers: Tick log listeners that the next start adds to the node.
         hanging: The thread that hangs, "raft" or "replica"; empty if none does.
+        faults: What its engines do in place of answers.
+        engine: The engine in use.
     """
 
     def __init__(
@@ -188,6 +189,9 @@ class SimProcess:
         self.retired = False
         self.hanging = ""
         self.observers: list[TickLogListener] = [OracleListener(oracle), ReaderDuringApply(self.read_state)]
+        self.faults = EngineFaults()
+        self.engine: FaultyEngine | None = None
+        self._engine_due: float | None = None
         self._replica_due = self._raft_due = self._timer = 0.0
 
     @property
@@ -219,7 +223,7 @@ class SimProcess:
             self.node = AreaNode(
                 self.name,
                 assignment,
-                engine=InProcessEngine(Counters(SPEC), SPEC),
+                engine=self._start_engine(),
                 resources=self.resources,
                 checkpoints=self.checkpoints,
                 inbox_commands=_INBOX_COMMANDS,
@@ -229,6 +233,17 @@ class SimProcess:
             )
             self._streams.attach(self.node, self.name)
         self.wake()
+
+    def _start_engine(self) -> FaultyEngine:
+        self.engine, self._engine_due = FaultyEngine(self.faults), None
+        return self.engine
+
+    def end_engine(self) -> None:
+        """Ends the engine between two calls."""
+        replica = self.replica
+        if replica is not None and self.engine is not None and replica.failures.running:
+            self.engine.close()
+            replica.on_engine_end("was ended by SIGKILL")
 
     def crash(self, *, lose_disk: bool = False) -> None:
         """Kills the process: memory and sockets are lost, files stay."""
@@ -246,6 +261,8 @@ class SimProcess:
         if node is None:
             return
         replica = self.replica
+        if replica is not None and self._engine_due is not None and now >= self._engine_due:
+            replica.offer_engine(self._start_engine())
         for _round in range(20):
             busy = self._network.pump(self.name)
             if self.hanging != "raft":
@@ -286,6 +303,12 @@ class SimProcess:
             self._oracle.published(self.name, tick, digest)
 
     # --- NodeListener
+
+    def on_engine_failed(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
+        self._engine_due = self._network.clock.now + START_SECONDS
+        self._network.schedule(self._engine_due, self.name)
 
     def wake(self) -> None:
         self._replica_due = 0.0

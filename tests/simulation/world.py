@@ -113,6 +113,8 @@ class World:
     def settle(self, repair: Callable[[], None], seconds: float = 20.0) -> None:
         """Repairs everything; the pair must become redundant in time, with equal states."""
         self.network.cut.clear()
+        for process in self.processes.values():
+            process.faults.next, process.faults.always = [], None
         for name in sorted(self.network.halted):
             self.resume(name)
         end = self.clock.now + seconds

@@ -14,6 +14,7 @@ from pairsim.model.status import Succession, WitnessGroup
 from pairsim.replication.log.records import Seal, Tick
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.membership.membership import GroupResources, Membership
+from pairsim.replication.standing import Standing
 from pairsim.settings import Timing
 
 
@@ -74,6 +75,10 @@ class WitnessNode:
             votes=group.voter,
             addresses=tuple(m.peer for m in assignment.members()),
         )
+
+    def standing(self) -> Standing:
+        """Returns the standing that is always the same: a witness has no engine."""
+        return Standing()
 
     def can_simulate(self) -> bool:
         """Returns False: a witness never simulates."""

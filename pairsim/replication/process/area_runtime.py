@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from pairsim.engine.port import EngineError, EngineLostError, EngineRaisedError
+from pairsim.engine.port import EngineError
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
@@ -22,7 +22,7 @@ from pairsim.model.state.schema import Schema
 from pairsim.replication.checkpoint.schema_file import verify_schema, write_schema
 from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
-from pairsim.replication.process.engines import EngineStarter
+from pairsim.replication.process.engines import AreaEngine, EngineStarter
 from pairsim.replication.process.fatal import exit_process
 from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
 from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
@@ -37,6 +37,9 @@ from pairsim.system.memory import read_memory
 log = structlog.get_logger()
 
 _POLL_SECONDS = 0.001
+_CALL_SECONDS = 1.0
+"""How long a closing area waits for a call of its simulator."""
+
 _ABANDON_SECONDS = 1.0
 """The time beyond a switchover's deadline in which the replica thread says that it failed."""
 
@@ -76,9 +79,8 @@ class AreaRuntime:
         folder = area_folder(settings.data, spec.area)
         resources = FileGroupResources(folder, settings, router)
         _check_definition(spec, resources.saved_generation(assignment.generation), folder)
-        self._engine_end = ""
         with _as_simulator_error(spec):
-            self._engine = start_engine(spec, settings.data, self._on_engine_end)
+            self._engine = AreaEngine(spec, settings.data, start_engine)
             try:
                 self.node = self._make_node(assignment, resources, folder)
             except BaseException:
@@ -104,12 +106,13 @@ class AreaRuntime:
             on_change=lambda: on_change(None),
         )
         self._replica_thread = threading.Thread(target=self._run_replica, name="replica", daemon=True)
+        self._engine.report_to(replica, lambda: on_change(None))
         self._raft.start()
         self._replica_thread.start()
 
     def _make_node(self, assignment: Assignment, resources: FileGroupResources, folder: Path) -> AreaNode:
         """Joins the generation with the state that the folder holds."""
-        spec, settings, engine = assignment.spec, self._settings, self._engine
+        spec, settings, engine = assignment.spec, self._settings, self._engine.current
         verify_schema(folder, spec, engine.components)
         if assignment.generation == 1 and not resources.has_journal(1):
             _check_memory(spec, engine.components)
@@ -136,33 +139,23 @@ class AreaRuntime:
         replica = self.node.replica
         try:
             while not self._closed.is_set():
-                self._check_engine()
                 due = replica.run_once(monotonic())
                 self._awake.wait(max(0.0, due - monotonic()))
                 self._awake.clear()
         except BaseException as error:  # noqa: BLE001 - also SystemExit: half a replica is worse than none
-            if self._closed.is_set() and isinstance(error, EngineError):
-                return  # the engine was closed during a call
             call = replica.calls.current
             exit_process("the replica thread failed", error, during=call.phrase if call else "")
-
-    def _check_engine(self) -> None:
-        """Raises EngineLostError if the engine has ended."""
-        if self._engine_end:
-            raise EngineLostError(self._engine_end)
-
-    def _on_engine_end(self, reason: str) -> None:
-        self._engine_end = reason
-        self._awake.set()
 
     def close(self) -> None:
         """Leaves the area and ends the threads; the files stay."""
         self._router.drop(self.node.spec.area)
         self._closed.set()
         self._awake.set()
-        self._engine.close()  # a call that is under way fails now, so that the replica thread ends
         self._raft.stop()
         self._raft.join()
+        if self._replica_thread is not threading.current_thread():
+            join(self._replica_thread, _CALL_SECONDS)
+        self._engine.close()  # a call that is still under way fails now
         if self._replica_thread is not threading.current_thread():
             join(self._replica_thread, JOIN_SECONDS)
         self.node.membership.close()
@@ -170,6 +163,10 @@ class AreaRuntime:
         self._checkpoints.close()
 
     # --- NodeListener
+
+    def on_engine_failed(self) -> None:
+        """Ends the engine and starts another one, in a thread of its own."""
+        self._engine.restart()
 
     def wake(self) -> None:
         """Ends the pause of the replica thread."""
@@ -236,7 +233,7 @@ def _as_simulator_error(spec: AreaSpec) -> Iterator[None]:
         log.error(  # noqa: TRY400 - the traceback is that of the author's code
             "the simulator cannot simulate this area",
             area=spec.area, simulator=spec.simulator, error=str(error),
-            exception=error.traceback.rstrip() if isinstance(error, EngineRaisedError) else None,
+            exception=error.traceback.rstrip() or None,
         )  # fmt: skip
         raise SimulatorError(str(error)) from error
 

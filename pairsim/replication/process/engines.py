@@ -1,20 +1,28 @@
-"""The start of an area's engine."""
+"""The engine of an area in its process: started with the area, and again whenever it has failed."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
 from pairsim.engine.host.process import EngineProcess
-from pairsim.engine.port import Engine
+from pairsim.engine.port import Engine, EngineError
 from pairsim.model.area import AreaSpec
+from pairsim.replication.clock import monotonic
+from pairsim.replication.replica.engine_failures import EngineFailures
+from pairsim.replication.waiting import Wakeup
+
+log = structlog.get_logger()
 
 PREPARE_SECONDS = 600.0
 """The time limit for a simulator to load, compile and create its entities."""
 
-CALL_SECONDS = 86_400.0
-"""The time limit for a tick. The status shows a stuck call long before it."""
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 60.0
+"""The first and the longest pause between two attempts to start an engine."""
 
 LOG_FILE = "engine.log"
 """The file in the data folder of a process to which its engine's output goes."""
@@ -38,10 +46,98 @@ class EngineStarter(Protocol):
 
 def start_engine_process(spec: AreaSpec, data: Path, on_end: Callable[[str], None]) -> EngineProcess:
     """Starts the engine of an area as a process."""
-    engine = EngineProcess(spec, data / LOG_FILE, limit=CALL_SECONDS, on_end=on_end)
+    engine = EngineProcess(spec, data / LOG_FILE, on_end=on_end)
     try:
         engine.start(PREPARE_SECONDS)
     except BaseException:
         engine.close()
         raise
     return engine
+
+
+class EngineUser(Protocol):
+    """What uses an engine; a replica."""
+
+    failures: EngineFailures
+
+    def offer_engine(self, engine: Engine) -> None:
+        """Receives another engine in place of the one that failed."""
+
+    def on_engine_end(self, reason: str) -> None:
+        """Receives that the engine in use has ended."""
+
+
+class AreaEngine:
+    """The engine of one area. One thread calls `restart`; any thread may call `close`.
+
+    Attributes:
+        current: The newest engine that was started.
+    """
+
+    def __init__(self, spec: AreaSpec, data: Path, start: EngineStarter) -> None:
+        """Starts the first engine. Raises EngineError."""
+        self._spec, self._data, self._start = spec, data, start
+        self._lock = threading.Lock()
+        self._stop = Wakeup()
+        self._closed = False
+        self._user: EngineUser | None = None
+        self._on_change: Callable[[], None] = lambda: None
+        self._number, self._early_end = 0, ""
+        self.current = self._start_one()
+
+    def report_to(self, user: EngineUser, on_change: Callable[[], None]) -> None:
+        """Reports ends and new engines to `user` from now on, and changes of the status to `on_change`."""
+        self._user, self._on_change = user, on_change
+        if self._early_end:
+            user.on_engine_end(self._early_end)
+
+    def restart(self) -> None:
+        """Ends the engine and starts another one, again and again until that succeeds, in a thread of its own."""
+        self._number += 1  # the end of the engine before is not reported any more
+        threading.Thread(target=self._restart, args=(self.current,), name="engine-start", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends the engine; a call that is under way fails."""
+        with self._lock:
+            self._closed = True
+        self._stop.set()
+        self.current.close()
+
+    def _restart(self, before: Engine) -> None:
+        before.close()
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._closed:
+            try:
+                engine = self._start_one()
+            except EngineError as error:
+                log.error("the engine cannot be started", area=self._spec.area, error=str(error), again_in=pause)  # noqa: TRY400 - the traceback is the author's
+                self._report_failed_start(error)
+                self._stop.wait(pause)
+                pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+                continue
+            with self._lock:
+                closed = self._closed
+                self.current = engine
+            if closed:
+                engine.close()
+            elif self._user is not None:
+                self._user.offer_engine(engine)
+            return
+
+    def _report_failed_start(self, error: EngineError) -> None:
+        if self._user is not None:
+            self._user.failures.on_start_failed(error, monotonic())
+            self._on_change()
+
+    def _start_one(self) -> Engine:
+        number = self._number
+
+        def on_end(reason: str) -> None:
+            if number != self._number:
+                return
+            if self._user is not None:
+                self._user.on_engine_end(reason)
+            else:
+                self._early_end = reason
+
+        return self._start(self._spec, self._data, on_end)

@@ -9,7 +9,6 @@ import traceback
 
 import structlog
 
-from pairsim.engine.port import EngineError, EngineRaisedError
 from pairsim.logs import STDERR
 from pairsim.model.simulation.error_location import error_with_location
 from pairsim.model.simulation.foreign_text import error_text
@@ -29,13 +28,9 @@ def exit_process(what: str, error: BaseException, during: str = "") -> None:
         with contextlib.suppress(Exception):  # a simulator may have put anything in its place
             sys.stdout.flush()
         log.critical("process failed: its peers go on without it", reason=what, error=error_text(error))
-        if isinstance(error, EngineError):
-            STDERR.write(f"{error.traceback.rstrip()}\n" if isinstance(error, EngineRaisedError) else "")
-            last = str(error)
-        else:
-            traceback.print_exception(error, file=STDERR)
-            last = f"{what}: {error_with_location(error)}"
-        STDERR.write(f"{last}{during and f' in {during}'}\n")  # the keeper of the process reports the last line
+        traceback.print_exception(error, file=STDERR)
+        described = f"{what}: {error_with_location(error)}{during and f' in {during}'}"
+        STDERR.write(f"{described}\n")  # the keeper of the process reports the last line
         STDERR.flush()
     finally:
         os._exit(EXIT_CODE)

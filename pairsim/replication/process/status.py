@@ -54,7 +54,8 @@ def replica_status(
     # The replica thread of an active that wakes from a stall steps down a moment after the log went to the next term.
     leading = active is not None and active.term >= term
     leader = node.leader()
-    called = simulator = replica.calls.state(monotonic())
+    now = monotonic()
+    called = simulator = replica.calls.state(now) or replica.failures.state(state.tick, now)
     if called is None and not leading and replica.follower.misfit:
         simulator = SimulatorState(node.spec.area, SimulatorPhase.REFUSED, 0.0, replica.follower.misfit)
     return ReplicaStatus(

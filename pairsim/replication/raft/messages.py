@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from pairsim.model.decode_errors import UNDECODABLE
+from pairsim.replication.standing import Standing
 
 Entry = tuple[bytes, int, int]
 """A log entry: its command, its index, and the term in which a leader appended it."""
@@ -118,6 +119,7 @@ class Ping(msgspec.Struct, tag="ping", tag_field="type"):
         founders: Incarnations of the group's initial members, by name; empty if the sender does not know them.
         capable: Whether the sender could simulate if it led: it is a replica, and it has the state.
         starved: The longest time that the sender recently waited for a processor, in seconds (`patience.py`).
+        standing: The chance of the sender to compute its next tick (`standing.py`).
     """
 
     quarantined: bool
@@ -125,6 +127,7 @@ class Ping(msgspec.Struct, tag="ping", tag_field="type"):
     founders: dict[str, int]
     capable: bool
     starved: float = 0.0
+    standing: Standing = Standing()
 
 
 Message = AppendEntries | NextNodeIdx | RequestVote | ResponseVote | TimeoutNow | PreVote | PreVoteGranted | Ping

@@ -44,6 +44,7 @@ from pairsim.replication.raft.ports import LeadershipListener, TermedStateMachin
 from pairsim.replication.raft.pysyncobj.raft import Raft, RaftState
 from pairsim.replication.raft.quarantine import Quarantine
 from pairsim.replication.raft.transfer import LeadershipTransfer
+from pairsim.replication.standing import Standing
 from pairsim.settings import Timing
 
 log = structlog.get_logger()
@@ -101,7 +102,7 @@ class RaftNode:
         self._next_ping = _LONG_AGO
         self._patience = Patience(waits or NoProcessorWaits())
         self._planned = math.inf
-        self._pinged_capable = False
+        self._pinged = False, Standing()
         self._opening = TermOpening(leadership)
         self._raft = Raft(
             me,
@@ -247,12 +248,14 @@ class RaftNode:
         self._opening.close(self._raft)
 
     def _ping(self, now: float) -> None:
-        """Sends pings: regularly, to keep the links warm, and at once when `can_simulate` changes."""
+        """Sends pings: regularly, to keep the links warm, and at once when the chance to simulate changes."""
         capable = not self.witness and self._leadership.can_simulate()
-        if now >= self._next_ping or capable != self._pinged_capable:
-            self._next_ping, self._pinged_capable = now + self._timing.ping, capable
+        standing = self._leadership.standing()
+        if now >= self._next_ping or (capable, standing) != self._pinged:
+            self._next_ping, self._pinged = now + self._timing.ping, (capable, standing)
+            starved = self._patience.longest_wait
             for peer in self.others:
-                self._send(peer, self._quarantine.ping(can_simulate=capable, starved=self._patience.longest_wait))
+                self._send(peer, self._quarantine.ping(can_simulate=capable, starved=starved, standing=standing))
 
     def _idle_seconds(self, now: float) -> float:
         """Returns the seconds until the next timer; an overdue timer that could not fire waits for an event."""

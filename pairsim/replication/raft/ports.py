@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pairsim.model.status import Succession
+from pairsim.replication.standing import Standing
 
 SILENT_LINK_SECONDS = 1.0
 """A link over which no byte arrived for so many seconds counts as dead; pings are far more frequent."""
@@ -78,6 +79,9 @@ class LeadershipListener(Protocol):
 
     def can_simulate(self) -> bool:
         """Returns whether this process could simulate: it has the state, or the records that lead to the state."""
+
+    def standing(self) -> Standing:
+        """Returns the chance of this process to compute its next tick."""
 
     def on_leadership_gained(self, term: int, succession: Succession | None) -> None:
         """Is called when this member becomes the active of a term and everything before the term is applied.

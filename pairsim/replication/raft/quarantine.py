@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pairsim.replication.raft.messages import Ping
+from pairsim.replication.standing import Standing
 
 
 class Quarantine:
@@ -60,7 +61,7 @@ class Quarantine:
         self._target: int | None = None
         self._since: float | None = None
 
-    def ping(self, *, can_simulate: bool, starved: float = 0.0) -> Ping:
+    def ping(self, *, can_simulate: bool, starved: float = 0.0, standing: Standing = Standing()) -> Ping:  # noqa: B008 - it is frozen
         """Returns the ping that this member sends to its peers; `starved` is its longest wait for a processor."""
         return Ping(
             quarantined=self.active,
@@ -68,6 +69,7 @@ class Quarantine:
             founders=dict(self.initial_members),
             capable=can_simulate,
             starved=starved,
+            standing=standing,
         )
 
     def ping_of(self, peer: str) -> Ping | None:

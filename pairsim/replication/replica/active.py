@@ -18,9 +18,11 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
+from pairsim.model.commands import Command
 from pairsim.replication.log.records import Rejection, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
+from pairsim.replication.replica.engine_failures import EngineFailures
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
 from pairsim.replication.replica.inbox import Inbox
@@ -50,6 +52,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
     spec: AreaSpec
     calls: SimulatorCalls
     perception: Perception
+    failures: EngineFailures
     state: ReplicaState
     log: TickLog
     inbox: Inbox
@@ -79,6 +82,8 @@ class Active:
         self._due = now + _FIRST_TICK_DELAY_SECONDS
         self._step = 1.0 / context.spec.tick_rate
         self._submitted: dict[int, float] = {}
+        self._begun: list[Command] | None = None
+        """The commands of the tick whose record is submitted and that is not computed yet."""
 
     def request_handover(self, peer: str, next_generation: Assignment | None, deadline: float) -> HandoverRequest:
         """Sets the request to hand over: to `peer`, or to `next_generation` once `peer` is in sync. Any thread.
@@ -94,7 +99,7 @@ class Active:
         return request
 
     def run_once(self, now: float) -> float:
-        """Does the work that is due at `now`; returns the latest time of the next call."""
+        """Does the work that is due at `now`; returns the latest time of the next call. Raises EngineError."""
         context = self._context
         handover = self.handover
         if handover is not None and self._quiesce_for(handover, now):
@@ -103,6 +108,8 @@ class Active:
             return now + _RECHECK_SECONDS
         if now < self._due:
             return self._due
+        if not context.failures.may_compute(context.state.tick + 1, now):
+            return now + _RECHECK_SECONDS
         self._tick()
         self._due += self._step
         if self._due < now - 5 * self._step:
@@ -114,8 +121,25 @@ class Active:
         began = time.perf_counter()
         context, state = self._context, self._context.state
         tick = state.tick + 1
+        if self._begun is None:
+            self._begun = self._begin(tick)
+        commands = self._begun
+        with state.lock:
+            self.last_rejected = context.calls.advance(state.table, commands, tick)
+            state.mark_tick(tick)
+        self._begun = None
+        context.failures.on_computed(tick)
+        self._newest = state.take_snapshot(self.last_rejected, context.log.tick)
+        self.in_flight.on_stepped(tick, self.last_rejected, self.term)
+        self._publish()
+        context.measurements.ticks.observe(time.perf_counter() - began)
+
+    def _begin(self, tick: int) -> list[Command]:
+        """Submits the record of a tick and returns its commands."""
+        context, state = self._context, self._context.state
+        perceived = context.perception.commands(tick)  # first: if the engine fails, no batch has been taken
         commands = self.in_flight.admit(context.inbox.take(), tick)
-        commands.extend(context.perception.commands(tick))
+        commands.extend(perceived)
         digest = state.digest(tick - 1)
         if digest is None:
             raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed outside the replica thread")
@@ -129,13 +153,7 @@ class Active:
         )
         self._submitted[tick] = time.perf_counter()
         context.consensus.submit(self.term, record)
-        with state.lock:
-            self.last_rejected = context.calls.advance(state.table, commands, tick)
-            state.mark_tick(tick)
-        self._newest = state.take_snapshot(self.last_rejected, context.log.tick)
-        self.in_flight.on_stepped(tick, self.last_rejected, self.term)
-        self._publish()
-        context.measurements.ticks.observe(time.perf_counter() - began)
+        return commands
 
     def _publish(self) -> None:
         """Sends the state to the subscribers, with the commit that a newcomer trusts.
@@ -179,7 +197,7 @@ class Active:
                 return False
             if handover.not_before_tick is None:
                 handover.not_before_tick = tick + 1  # right after a tick the area has the most time until the next
-            if tick < handover.not_before_tick:
+            if tick < handover.not_before_tick and context.failures.may_compute(tick + 1, now):
                 return False
             nearly_synced = context.publisher.acked(handover.peer) >= tick - _NEARLY_SYNCED_TICKS
             if not nearly_synced or not handover.survivors_linked(context.consensus.voters()):

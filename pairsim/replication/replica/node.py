@@ -29,6 +29,7 @@ from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.ports import Disk, ReplicaListener
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import NotActiveError, RefusedError
+from pairsim.replication.standing import Standing
 from pairsim.replication.sync.messages import KEYFRAME
 from pairsim.settings import Timing
 
@@ -189,6 +190,14 @@ class AreaNode:
         """Transfers the leadership once the peer has the whole log; None cancels the transfer."""
         self.membership.group.transfer_leadership(peer)
 
+    def other_standing(self) -> tuple[str, Standing] | None:
+        """Returns the name and the standing of the other replica; None if it could not lead now."""
+        group, peer = self.membership.group, self.other_replica().replica
+        ping = group.peer_ping(peer)
+        if ping is None or ping.quarantined or not ping.capable or peer not in group.voters():
+            return None
+        return peer, ping.standing
+
     def voters(self) -> frozenset[str]:
         """Returns the names of the linked peers that vote."""
         return self.membership.group.voters()
@@ -234,6 +243,7 @@ class AreaNode:
             ping is not None
             and not ping.quarantined
             and ping.capable
+            and ping.standing == Standing()
             and self.log.reaches(acked)
             and self.membership.assignment.witness.replica in group.voters()
         )

@@ -9,6 +9,7 @@ from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Record
 from pairsim.replication.service import Published
+from pairsim.replication.standing import Standing
 
 
 class Consensus(Protocol):
@@ -19,6 +20,9 @@ class Consensus(Protocol):
 
     def transfer_leadership(self, peer: str | None) -> None:
         """Transfers the leadership once the peer has the whole log; None cancels the transfer."""
+
+    def other_standing(self) -> tuple[str, Standing] | None:
+        """Returns the name and the standing of the other replica; None if it could not lead now."""
 
     def voters(self) -> frozenset[str]:
         """Returns the names of the linked peers that vote."""
@@ -56,6 +60,9 @@ class Disk(Protocol):
 
 class ReplicaListener(Protocol):
     """What the driver of a replica learns."""
+
+    def on_engine_failed(self) -> None:
+        """Ends the engine and starts another one, which goes to `Replica.offer_engine`. Replica thread."""
 
     def wake(self) -> None:
         """Ends the pause of the replica thread. Any thread."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from pairsim.engine.port import Engine
+from pairsim.engine.port import Engine, EngineError, EngineLostError
 from pairsim.model.area import AreaSpec
 from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema
@@ -26,12 +26,14 @@ from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
 from pairsim.replication.replica.active_gap import ActiveGap
+from pairsim.replication.replica.engine_failures import EngineFailures
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.outside_counter import OutsideCounter
 from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
 from pairsim.replication.replica.tick_rate_monitor import TickRateMonitor
 from pairsim.replication.service import Published
+from pairsim.replication.standing import Standing
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
@@ -87,16 +89,18 @@ class Replica:
         self.outside = OutsideCounter(spec.world)
         self.publisher = StatePublisher(engine.components, self.measurements)
         self.calls = SimulatorCalls(spec, engine)
-        audit = SelfCheck(self.calls, engine.check_table, ticks, self.state)
-        self.follower = Follower(self.state, ticks, lambda: disk.durable, audit, commit_known_from_log)
+        self.failures = EngineFailures(spec.area)
+        self._self_check = SelfCheck(self.calls, engine.check_table, ticks, self.state)
+        self.follower = Follower(self.state, ticks, lambda: disk.durable, self._self_check, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
         self.command_schema = CommandSchema(engine.components, engine.operations)
-        self._listener, self._disk = listener, disk
+        self._listener, self._disk, self._consensus = listener, disk, consensus
         self._context = ReplicaContext(
             spec,
             self.calls,
             Perception(spec.simulator, self.calls, self.command_schema),
+            self.failures,
             self.state,
             ticks,
             inbox,
@@ -107,6 +111,9 @@ class Replica:
         )
         self.active_gap = ActiveGap()
         self._leading_term: int | None = None
+        self._handing_to: str | None = None
+        self._offered: Engine | None = None
+        self._engine_end = ""
         self.succession: Succession | None = None
         self._last_led_term = 0
         self._rejected: tuple[int, Mapping[int, str]] = (0, {})
@@ -128,6 +135,12 @@ class Replica:
         self.state.replace(checkpoint.table, checkpoint.tick)
         self._rejected = checkpoint.tick, checkpoint.rejected
         return True
+
+    # --- any thread
+
+    def standing(self) -> Standing:
+        """Returns the chance of this replica to compute its next tick."""
+        return self.failures.standing(self.state.tick)
 
     # --- Raft thread
 
@@ -181,9 +194,80 @@ class Replica:
 
     # --- replica thread
 
+    def offer_engine(self, engine: Engine) -> None:
+        """Hands over an engine in place of the one that failed. Any thread."""
+        self._offered = engine
+        self._listener.wake()
+
+    def on_engine_end(self, reason: str) -> None:
+        """Records that the engine has ended. Any thread."""
+        self._engine_end = reason
+        self._listener.wake()
+
     def run_once(self, now: float) -> float:
         """Does the work that is due at `now`; returns the latest time of the next call."""
         self.due = now
+        self._use_offered_engine(now)
+        try:
+            if self._engine_end and self.failures.running:
+                raise EngineLostError(self._engine_end)
+            due = self._work(now)
+        except EngineError as error:
+            self._on_engine_error(error, now)
+            due = now
+        self._hand_over_if_better()
+        self.due = due
+        return due
+
+    def _use_offered_engine(self, now: float) -> None:
+        engine, self._offered = self._offered, None
+        if engine is None:
+            return
+        if engine.components != self.engine.components or engine.operations != self.engine.operations:
+            error = EngineLostError("has other components or operations now: these cannot change")
+            self.failures.on_start_failed(error, now)
+            engine.close()
+            return
+        self.state.move_to(engine.table)
+        self.engine, self._engine_end = engine, ""
+        self.calls.use(engine)
+        self._self_check.use(engine.check_table)
+        self.failures.on_started()
+        log.info("the engine runs again", area=self.spec.area, tick=self.state.tick)
+        self._listener.on_publish(None)
+
+    def _on_engine_error(self, error: EngineError, now: float) -> None:
+        """Restores the state before the tick that failed, and asks for another engine."""
+        call = self.calls.current
+        self.calls.forget()
+        self._self_check.use(None)
+        self.state.leave_engine()
+        if self.active is None:
+            self.state.drop_snapshots()  # those of a replay: only an active goes on from snapshots
+        tick = self.state.tick + 1 if call is None else call.tick
+        self.failures.on_failure(error, tick, now, call.phrase if call is not None else "")
+        log.error(
+            "the engine failed", area=self.spec.area, tick=tick, error=str(error),
+            during=call.phrase if call is not None else "",
+            exception=error.traceback.rstrip() or None,
+        )  # fmt: skip
+        self._engine_end = ""
+        self._listener.on_engine_failed()
+        self._listener.on_publish(None)
+
+    def _hand_over_if_better(self) -> None:
+        """Transfers the leadership while the other replica has the better chance to compute the next tick."""
+        target = None
+        if self._leading_term is not None and (self.active is None or self.active.handover is None):
+            other = self._consensus.other_standing()
+            if other is not None and other[1].rank < self.standing().rank:
+                target = other[0]
+        if target != self._handing_to:
+            self._handing_to = target
+            if self._leading_term is not None:
+                self._consensus.transfer_leadership(target)
+
+    def _work(self, now: float) -> float:
         leading_term = self._leading_term
         if self.active is not None and self.active.term != leading_term:
             self._step_down()
@@ -197,7 +281,6 @@ class Replica:
             due = now + _IDLE_SECONDS
         self.outside.update(now, self.state.table, self.log.authority.bounds)
         self._show_committed(now)
-        self.due = due
         return due
 
     def _show_committed(self, now: float) -> None:
@@ -240,6 +323,11 @@ class Replica:
             return  # the group sees the same, and looks for another leader
         replayed = 0
         for payload in self.log.payloads_after(self.state.tick):
+            if not self.failures.may_compute(self.state.tick + 1, now):
+                self.state.drop_snapshots()
+                return
+            if not replayed:
+                self.state.take_snapshot(self._rejections_at_state(), self.state.tick)
             self._replay(payload)
             replayed += 1
         self.active = Active(term, self._context, self._rejections_at_state(), now)
@@ -269,6 +357,8 @@ class Replica:
             rejected = self.calls.advance(self.state.table, record.commands, record.tick)
             self.state.mark_tick(record.tick)
         self._rejected = record.tick, rejected
+        self.failures.on_computed(record.tick)
+        self.state.take_snapshot(rejected, record.tick)
 
     def _follow(self, now: float) -> None:
         self._resolve_unconfirmed()

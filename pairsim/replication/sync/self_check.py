@@ -30,16 +30,20 @@ class SelfCheck:
     Only a delta over a single tick can be checked, and only while the log still holds the tick's record.
     """
 
-    def __init__(self, calls: SimulatorCalls, table: Table, ticks: TickLog, state: ReplicaState) -> None:
+    def __init__(self, calls: SimulatorCalls, table: Table | None, ticks: TickLog, state: ReplicaState) -> None:
         """Checks the first tick that is applied, then one tick in `INTERVAL_TICKS`, in the engine's second table."""
         self._calls, self._table, self._log, self._state = calls, table, ticks, state
         self._due = 0
         self._begun = False
 
+    def use(self, table: Table | None) -> None:
+        """Repeats ticks in the second table of another engine from now on; None while no engine runs."""
+        self._table, self._begun = table, False
+
     def begin(self, base: int, tick: int) -> None:
         """Copies the state if the move from `base` to `tick` is to be checked. Call it under the state's lock."""
         self._begun = tick == base + 1 and tick >= self._due
-        if self._begun:
+        if self._begun and self._table is not None:
             self._table.assign(self._state.table.ids, self._state.table.columns())
 
     def end(self) -> None:
@@ -48,7 +52,7 @@ class SelfCheck:
         state, repeated = self._state, self._table
         payload = self._log.payload(state.tick) if begun else None
         record = decode_record(payload) if payload is not None else None
-        if not isinstance(record, Tick):
+        if repeated is None or not isinstance(record, Tick):
             return
         self._due = state.tick + INTERVAL_TICKS
         try:

@@ -94,6 +94,10 @@ class SimulatorCalls:
         with self._under_way("perceive", tick):
             return self._engine.perceive(tick)
 
+    def use(self, engine: Engine) -> None:
+        """Calls another engine from now on."""
+        self.current, self._engine = None, engine
+
     def forget(self) -> None:
         """Forgets a call that raised, when its replica works on."""
         self.current = None

@@ -103,6 +103,25 @@ class ReplicaState:
         self._computed = (*kept, computed)
         return computed
 
+    def leave_engine(self) -> None:
+        """Moves to a table of the replica's own, at the newest snapshot: an engine has failed in the middle of a tick.
+
+        The engine may write to its own table until it has ended. On a passive, which has no snapshots, no engine has
+        written to the table.
+        """
+        newest = self._computed[-1] if self._computed else None
+        own, source = Table(self.table.schema), self.table if newest is None else newest.snapshot
+        own.assign(source.ids, source.columns())
+        with self.lock:
+            self.table = own
+            self.tick = self.tick if newest is None else newest.tick
+
+    def move_to(self, table: Table) -> None:
+        """Moves the content to another table, which the replica uses from now on."""
+        with self.lock:
+            table.assign(self.table.ids, self.table.columns())
+            self.table = table
+
     def drop_snapshots(self) -> None:
         """Drops all snapshots: this replica ceased to be the active."""
         self._computed = ()

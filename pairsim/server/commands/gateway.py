@@ -13,7 +13,6 @@ import contextlib
 from collections.abc import Sequence
 
 from pairsim.model.commands import Command, collapse_retries
-from pairsim.model.status import SimulatorPhase
 from pairsim.replication.service import (
     BatchInterruptedError,
     Committed,
@@ -161,7 +160,7 @@ class Gateway:
 
     def _on_change(self) -> None:
         state = self._service.status().simulator
-        self._stuck = state is not None and state.phase is SimulatorPhase.STUCK
+        self._stuck = state is not None and state.stands_still
         if self._stuck:
             for future in [future for future in self._submitted if not future.done()]:
                 future.set_exception(HttpError(503, self._simulator_state(), unknown=True))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pairsim.engine.in_process import load_in_process
+from pairsim.engine.port import Engine
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.replication.process.simulator import SimulatorProcess
@@ -23,9 +25,19 @@ def settings(name: str, folder: Path, timing: Timing = Timing()) -> ProcessSetti
     )  # fmt: skip
 
 
+def start_engine_here(spec: AreaSpec, _data: Path, _on_end: Callable[[str], None]) -> Engine:
+    """Starts the engine of an area in the test's own process."""
+    return load_in_process(spec)
+
+
+def make_simulator(given: ProcessSettings) -> SimulatorProcess:
+    """Starts a simulator process whose engine runs here."""
+    return SimulatorProcess(given, start_engine_here)
+
+
 @contextlib.contextmanager
 def simulator_process(folder: Path) -> Iterator[SimulatorProcess]:
-    process = SimulatorProcess(settings("a", folder))
+    process = make_simulator(settings("a", folder))
     try:
         yield process
     finally:

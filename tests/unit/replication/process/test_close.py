@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.process.witness import WitnessProcess
 from pairsim.settings import Timing
 from tests.harness import spec
-from tests.unit.replication.process.processes import assignment, settings, witness_assignment
+from tests.unit.replication.process.processes import assignment, make_simulator, settings, witness_assignment
 
 RARE_PINGS = Timing(ping=3600.0)
 """The peers do not exist: only a ping is ever due."""
@@ -30,7 +29,7 @@ def _short_join(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_replica(tmp_path: Path) -> None:
     before = raft_threads()
-    process = SimulatorProcess(settings("a", tmp_path, RARE_PINGS))
+    process = make_simulator(settings("a", tmp_path, RARE_PINGS))
     process.assign(assignment(process, spec(entities=2)))
     assert raft_threads() - before
     process.close()

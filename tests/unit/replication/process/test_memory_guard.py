@@ -9,12 +9,11 @@ import pytest
 from pairsim.model.commands import Command
 from pairsim.replication.process import area_runtime
 from pairsim.replication.process.memory_guard import MemoryGuard
-from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.service import MemoryFullError, SimulatorError
 from pairsim.server.errors import to_http_error
 from pairsim.system.memory import MemoryAllowance
 from tests.unit.model.counting import area
-from tests.unit.replication.process.processes import assignment, simulator_process
+from tests.unit.replication.process.processes import assignment, make_simulator, simulator_process
 from tests.unit.replication.tables import table
 
 MB = 10**6
@@ -66,7 +65,7 @@ def test_an_area_that_cannot_fit_is_refused_and_an_old_one_is_continued(
         process.assign(assignment(process, area(10_000)))
         given = process.settings
     monkeypatch.setattr(area_runtime, "read_memory", lambda: MemoryAllowance(MB, MB))
-    again = SimulatorProcess(given)
+    again = make_simulator(given)
     try:
         assert again.status().area == "a"
     finally:

@@ -21,7 +21,7 @@ from pairsim.replication.raft.storage import JournalError
 from pairsim.replication.service import NoStateError, RefusedError, SimulatorError
 from tests.unit.model.counting import Counting, area, populated
 from tests.unit.replication.log.test_tick_log import apply, new, tick
-from tests.unit.replication.process.processes import assignment, settings
+from tests.unit.replication.process.processes import assignment, make_simulator, settings
 
 COLUMNS = tuple(Counting.components)
 
@@ -33,7 +33,7 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def used(tmp_path: Path) -> Path:
     """A data folder in which a process has joined an area, and has written one state of it."""
-    process = SimulatorProcess(settings("a", tmp_path))
+    process = make_simulator(settings("a", tmp_path))
     process.assign(assignment(process, area()))
     process.close()
     folder = CheckpointFolder(area_folder(tmp_path, "a"), "a", Counting.components)
@@ -44,7 +44,7 @@ def used(tmp_path: Path) -> Path:
 
 def restart(folder: Path, monkeypatch: pytest.MonkeyPatch, columns: Iterable[Component]) -> SimulatorProcess:
     monkeypatch.setattr(Counting, "components", Schema(tuple(columns)))
-    return SimulatorProcess(settings("a", folder))
+    return make_simulator(settings("a", folder))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_files_with_the_same_columns_are_continued_and_get_a_schema(
 
 def test_a_start_that_failed_on_a_full_disk_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    process = SimulatorProcess(settings("a", tmp_path))
+    process = make_simulator(settings("a", tmp_path))
     try:
         for name, error in (("write_schema", full), ("Journal", JournalError("cannot write the journal"))):
             with monkeypatch.context() as disk:
@@ -132,7 +132,7 @@ def test_files_of_an_area_that_was_defined_in_another_way_are_refused(
     """The file that a restart resumes is gone, so the process is a spare with the old files."""
     (area_folder(used, "a") / "assignment.json").unlink()
     before = content(used)
-    process = SimulatorProcess(settings("a", used))
+    process = make_simulator(settings("a", used))
     try:
         assert process.status().role is Role.SPARE
         with pytest.raises(SimulatorError, match=f"was made with other values of: {fields}. The data stays as it is"):
@@ -145,7 +145,7 @@ def test_files_of_an_area_that_was_defined_in_another_way_are_refused(
 
 @pytest.mark.parametrize(("changes", "fields"), CHANGED)
 def test_a_generation_with_another_definition_is_refused(used: Path, changes: dict[str, object], fields: str) -> None:
-    process = SimulatorProcess(settings("a", used))
+    process = make_simulator(settings("a", used))
     try:
         following = assignment(process, msgspec.structs.replace(area(), **changes))
         following = msgspec.structs.replace(following, generation=2)
@@ -158,7 +158,7 @@ def test_a_generation_with_another_definition_is_refused(used: Path, changes: di
 def test_a_log_that_begins_later_is_not_continued_from_the_first_tick(used: Path) -> None:
     """The log starts after tick 80, and no state is left: the state at tick 0 would be another history."""
     folder = area_folder(used, "a")
-    process = SimulatorProcess(settings("a", used))
+    process = make_simulator(settings("a", used))
     assigned = assignment(process, area())
     process.close()
     log = new()
@@ -169,7 +169,7 @@ def test_a_log_that_begins_later_is_not_continued_from_the_first_tick(used: Path
     journal.close()
     for state in folder.glob("checkpoint-*.bin"):
         state.write_bytes(b"damaged")
-    process = SimulatorProcess(process.settings)
+    process = make_simulator(process.settings)
     try:
         status = process.status()
         assert (status.role, status.in_sync, status.entities, status.digest) == (Role.JOINING, False, 0, "")

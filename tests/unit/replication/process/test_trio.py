@@ -12,13 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from pairsim.engine.port import EngineRaisedError
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.commands import Command, Status
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.state.table import Table
-from pairsim.model.status import Role
+from pairsim.model.status import Role, SimulatorPhase
 from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.process.witness import WitnessProcess
@@ -27,7 +26,7 @@ from pairsim.system.memory import MemoryAllowance
 from tests import builders
 from tests.harness import SECRET, spec
 from tests.unit.model.counting import Counting
-from tests.unit.replication.process.processes import settings
+from tests.unit.replication.process.processes import make_simulator, settings
 
 TIMEOUT_SECONDS = 60.0
 
@@ -45,7 +44,7 @@ class ThreadedTrio:
     def __init__(self, folder: Path, area: AreaSpec | None = None) -> None:
         self._folder, self._area = folder, area or spec(entities=20)
         self._settings = {name: settings(name, folder / name) for name in "abcw"}
-        self.simulators = {name: SimulatorProcess(self._settings[name]) for name in "abc"}
+        self.simulators = {name: make_simulator(self._settings[name]) for name in "abc"}
         self.witness = WitnessProcess(self._settings["w"])
 
     def assignment(self, generation: int, first: str, second: str, joins: tuple[str, ...] = ()) -> Assignment:
@@ -64,7 +63,7 @@ class ThreadedTrio:
 
     def restart(self, name: str) -> None:
         self.simulators[name].close()
-        self.simulators[name] = SimulatorProcess(self._settings[name])
+        self.simulators[name] = make_simulator(self._settings[name])
 
     def move(self, *names: str) -> None:
         """Restarts processes on their folders at other addresses, all of them before the first one is back."""
@@ -75,7 +74,7 @@ class ThreadedTrio:
             if name == "w":
                 self.witness = WitnessProcess(self._settings[name])
             else:
-                self.simulators[name] = SimulatorProcess(self._settings[name])
+                self.simulators[name] = make_simulator(self._settings[name])
 
     def renew(self, name: str, **changes: object) -> None:
         """Restarts a process on its folder and address with other settings."""
@@ -241,14 +240,7 @@ class Failing(Counting):
         return ()
 
 
-def test_both_replicas_report_the_tick_and_the_command_for_which_step_raises(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reported: list[tuple[str, BaseException, str]] = []
-    monkeypatch.setattr(
-        "pairsim.replication.process.area_runtime.exit_process",
-        lambda what, error, during: reported.append((what, error, during)),
-    )
+def test_an_area_pauses_before_a_tick_for_which_step_raises_on_both_replicas(tmp_path: Path) -> None:
     simulator = f"{__name__}:Failing"
     trio = ThreadedTrio(tmp_path, spec(entities=20, simulator=simulator))
     try:
@@ -257,19 +249,22 @@ def test_both_replicas_report_the_tick_and_the_command_for_which_step_raises(
         active = trio.active()
         assert active is not None
         trio.simulators[active].submit([Command("9f", "add", 7, {"amount": 1.0})], lambda _answer: None)
-        until(lambda: reported)
-        until(lambda: min(p.status().tick for n, p in trio.simulators.items() if n in "ab") >= tick_of(reported[0]))
-        trio.simulators[active].close()
-        until(lambda: len(reported) == 2)
+
+        pair = [process for name, process in trio.simulators.items() if name in "ab"]
+        until(lambda: all(phase_of(process) is SimulatorPhase.PAUSED for process in pair))
+        statuses = [process.status() for process in pair]
     finally:
         trio.close()
     line = inspect.getsourcelines(Failing.step)[1] + 2
-    for what, error, during in reported:
-        assert what == "the replica thread failed"
-        assert isinstance(error, EngineRaisedError)
-        assert error.sentence == f"the simulator {simulator} raised KeyError: 'add' at {__file__}:{line}"
-        assert during == f"tick {tick_of(reported[0])}, with command 9f (add of entity 7)"
+    for status in statuses:
+        assert status.simulator is not None
+        failed = status.synced_tick + 1
+        assert status.simulator.about == (
+            f"the simulator {simulator} raised KeyError: 'add' at {__file__}:{line}"
+            f" in tick {failed}, with command 9f (add of entity 7)"
+        )
 
 
-def tick_of(report: tuple[str, BaseException, str]) -> int:
-    return int(report[2].split()[1].rstrip(","))
+def phase_of(process: SimulatorProcess) -> SimulatorPhase | None:
+    state = process.status().simulator
+    return state.phase if state is not None else None

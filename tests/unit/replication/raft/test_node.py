@@ -23,6 +23,7 @@ from pairsim.replication.raft.messages import (
 )
 from pairsim.replication.raft.node import RaftNode
 from pairsim.replication.raft.storage import MemoryStorage
+from pairsim.replication.standing import Standing
 from pairsim.settings import Timing
 
 LEADS = encode_message(AppendEntries(term=1, commit_index=1, entries=[], prevLogIdx=1, prevLogTerm=0))
@@ -60,6 +61,9 @@ class Recorder:
         return b""
 
     def restore(self, snapshot: bytes) -> None: ...
+
+    def standing(self) -> Standing:
+        return Standing()
 
     def can_simulate(self) -> bool:
         return self.able

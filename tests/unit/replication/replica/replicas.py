@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from pairsim.engine.in_process import InProcessEngine
+from pairsim.engine.port import Engine
 from pairsim.model.commands import Command
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
@@ -16,6 +17,7 @@ from pairsim.replication.replica.active import Active
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import Published
+from pairsim.replication.standing import Standing
 from tests.simulation.area import SPEC, Counters
 from tests.unit.replication.log.test_tick_log import new
 
@@ -29,6 +31,7 @@ class FakeConsensus:
     def __init__(self) -> None:
         self.submitted: list[Record] = []
         self.transfers: list[str | None] = []
+        self.other: tuple[str, Standing] | None = None
         self.voting: frozenset[str] = frozenset({"b", "w"})
         self.linked: frozenset[str] = frozenset({"b"})
 
@@ -37,6 +40,9 @@ class FakeConsensus:
 
     def transfer_leadership(self, peer: str | None) -> None:
         self.transfers.append(peer)
+
+    def other_standing(self) -> tuple[str, Standing] | None:
+        return self.other
 
     def voters(self) -> frozenset[str]:
         return self.voting
@@ -75,8 +81,12 @@ class FakeListener:
 
     def __init__(self) -> None:
         self.wakes = 0
+        self.engine_failures = 0
         self.published: list[Published | None] = []
         self.takeovers: list[tuple[int, int, int]] = []
+
+    def on_engine_failed(self) -> None:
+        self.engine_failures += 1
 
     def wake(self) -> None:
         self.wakes += 1
@@ -91,13 +101,13 @@ class FakeListener:
 class LoneReplica:
     """A replica at tick 0, without threads. The listener of its log is the replica itself."""
 
-    def __init__(self, simulator: Counters | None = None) -> None:
+    def __init__(self, simulator: Counters | None = None, engine: Engine | None = None) -> None:
         self.log: TickLog = new()
         self.consensus, self.disk, self.listener = FakeConsensus(), FakeDisk(), FakeListener()
         self.inbox = Inbox(INBOX_COMMANDS)
         self.replica = Replica(
             SPEC,
-            InProcessEngine(simulator or Counters(SPEC), SPEC),
+            engine or InProcessEngine(simulator or Counters(SPEC), SPEC),
             self.log,
             consensus=self.consensus,
             disk=self.disk,

@@ -1,0 +1,87 @@
+"""Engines that fail: a simulator that raises, hangs, or ends its process, before or in the middle of a tick."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+from pairsim.engine.in_process import InProcessEngine
+from pairsim.engine.port import EngineError, EngineHungError, EngineLostError, EngineRaisedError
+from pairsim.model.commands import Command
+from pairsim.model.state.table import Table
+from tests.simulation.area import SPEC, Counters
+
+START_SECONDS = 0.4
+"""How long an engine takes to start."""
+
+
+class EngineFault(enum.Enum):
+    """What an engine does in place of an answer."""
+
+    RAISE = enum.auto()
+    HANG = enum.auto()
+    END = enum.auto()
+
+
+class EngineFaults:
+    """The faults of the engines of one process.
+
+    Attributes:
+        next: Faults of the next calls, in their order.
+        always: The fault of all calls; None for none.
+        struck: How many calls failed.
+    """
+
+    def __init__(self) -> None:
+        self.next: list[EngineFault] = []
+        self.always: EngineFault | None = None
+        self.struck = 0
+
+    def take(self) -> EngineFault | None:
+        """Returns the fault of a call."""
+        fault = self.always or (self.next.pop(0) if self.next else None)
+        self.struck += fault is not None
+        return fault
+
+
+class FaultyEngine(InProcessEngine):
+    """An engine in the process of the simulation; a call that fails leaves its table torn."""
+
+    def __init__(self, faults: EngineFaults) -> None:
+        super().__init__(Counters(SPEC), SPEC)
+        self._faults, self._ended = faults, False
+
+    def advance(self, table: Table, commands: Sequence[Command], tick: int) -> dict[int, str]:
+        fault = self._take()
+        if table is self.check_table and fault is EngineFault.RAISE:
+            fault = EngineFault.END  # a repeated tick that raises counts as a divergence, and rightly
+        rejected = super().advance(table, commands, tick)
+        if fault is not None:
+            table.column("value")[: len(table) // 2] = -1
+            table.despawn(table.ids[:1].copy())
+            raise self._error(fault)
+        return rejected
+
+    def perceive(self, tick: int) -> list[Command]:
+        fault = self._take() if self._faults.always is None else None
+        if fault is not None:
+            raise self._error(fault)
+        return super().perceive(tick)
+
+    def close(self) -> None:
+        self._ended = True
+
+    def _take(self) -> EngineFault | None:
+        if self._ended:
+            raise EngineLostError("is used after its end")
+        return self._faults.take()
+
+    def _error(self, fault: EngineFault) -> EngineError:
+        self._ended = fault is not EngineFault.RAISE
+        match fault:
+            case EngineFault.RAISE:
+                return EngineRaisedError("the simulator raised ValueError: no")
+            case EngineFault.HANG:
+                return EngineHungError(2.0, "in step")
+            case EngineFault.END:
+                return EngineLostError("was ended by SIGSEGV")

@@ -1,0 +1,97 @@
+"""The invariants hold while engines raise, hang and end, and the area goes on when they work again."""
+
+from __future__ import annotations
+
+import pytest
+
+from pairsim.model.status import SimulatorPhase
+from tests.simulation.engines import EngineFault
+from tests.simulation.faults import EngineNemesis, run
+from tests.simulation.world import World
+
+SEEDS, CHUNK = 60, 20
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_nothing_is_lost_and_nothing_is_undone_while_engines_fail(first: int) -> None:
+    failed = acknowledged = 0
+    for seed in range(first, first + CHUNK):
+        world = run(seed, kind=EngineNemesis)
+        failed += sum(process.faults.struck for process in world.processes.values())
+        acknowledged += len(world.oracle.acked)
+    # Runs without failures and commands would prove nothing.
+    assert failed > 3 * CHUNK
+    assert acknowledged > 50 * CHUNK
+
+
+def running(seed: int) -> tuple[World, str, str]:
+    """Returns a world that has run for two seconds, its active and its passive."""
+    world = World(seed)
+    world.run(2.0)
+    active = world.active()
+    assert active is not None
+    return world, active.name, "b" if active.name == "a" else "a"
+
+
+@pytest.mark.parametrize("fault", EngineFault)
+def test_the_other_replica_goes_on_from_the_same_tick(fault: EngineFault) -> None:
+    world, active, passive = running(3)
+    terms = world.oracle.takeovers
+    world.processes[active].faults.next = [fault]
+    world.run(0.3)
+    now = world.active()
+    assert now is not None
+    assert (now.name, world.oracle.takeovers - terms) == (passive, 1)
+    world.settle(lambda: None)
+    world.check_end()
+
+
+@pytest.mark.parametrize("fault", EngineFault)
+def test_the_area_pauses_when_both_replicas_fail_at_a_tick_and_goes_on_afterwards(fault: EngineFault) -> None:
+    world, active, passive = running(4)
+    terms = world.oracle.takeovers
+    for name in (active, passive):
+        world.processes[name].faults.always = fault
+    world.run(10.0)
+    replicas = [world.processes[name].replica for name in (active, passive)]
+    states = [r.failures.state(r.state.tick, world.clock.now) for r in replicas if r is not None]
+    assert [state.phase for state in states if state is not None] == [SimulatorPhase.PAUSED] * 2
+    assert len({r.state.tick for r in replicas if r is not None}) == 1
+    assert world.oracle.takeovers - terms <= 4, "the leadership goes to and fro"
+    before = len(world.oracle.acked)
+    for name in (active, passive):
+        world.processes[name].faults.always = None
+    world.run(20.0)
+    assert len(world.oracle.acked) > before + 100
+    world.settle(lambda: None)
+    world.check_end()
+
+
+def test_an_engine_that_ends_between_two_ticks_costs_one_handover() -> None:
+    world, active, passive = running(5)
+    world.processes[active].end_engine()
+    world.run(0.3)
+    now = world.active()
+    assert now is not None
+    assert now.name == passive
+    world.processes[active].end_engine()  # that of the passive: nothing happens but a new start
+    world.run(1.0)
+    assert world.active() is now
+    world.settle(lambda: None)
+    world.check_end()
+
+
+def test_an_active_whose_peer_is_away_tries_the_tick_again_itself() -> None:
+    world, active, passive = running(6)
+    world.processes[passive].crash()
+    world.run(0.5)
+    world.processes[active].faults.next = [EngineFault.END, EngineFault.RAISE]
+    world.run(6.0)
+    now, acked = world.active(), len(world.oracle.acked)
+    assert now is not None
+    assert now.name == active
+    world.run(1.0)
+    assert len(world.oracle.acked) > acked
+    world.restart(passive)
+    world.settle(lambda: None)
+    world.check_end()

@@ -1,0 +1,174 @@
+"""A replica whose engine fails: nothing of the tick is lost, and the better replica leads."""
+
+from __future__ import annotations
+
+import pytest
+
+from pairsim.engine.in_process import InProcessEngine
+from pairsim.model.commands import Command
+from pairsim.model.state.schema import Component, Schema
+from pairsim.replication.log.records import Tick
+from pairsim.replication.replica.active import Active
+from pairsim.replication.standing import FAILED, Standing
+from tests.simulation.area import SPEC, Counters
+from tests.simulation.engines import EngineFault, EngineFaults, FaultyEngine
+from tests.unit.replication.replica.replicas import NOW, LoneReplica, add
+from tests.unit.replication.replica.test_in_flight import Answers
+
+STEP = 1.0 / SPEC.tick_rate
+
+
+class FailingReplica(LoneReplica):
+    """A replica whose engine has faults."""
+
+    def __init__(self) -> None:
+        self.faults = EngineFaults()
+        super().__init__(engine=FaultyEngine(self.faults))
+        self.now = NOW
+
+    def tick_once(self) -> None:
+        """Lets the time of the next tick come."""
+        self.now += STEP
+        self.replica.run_once(self.now)
+
+    def start_engine(self) -> None:
+        self.replica.offer_engine(FaultyEngine(self.faults))
+
+
+@pytest.fixture
+def failing() -> FailingReplica:
+    return FailingReplica()
+
+
+@pytest.fixture
+def active(failing: FailingReplica) -> Active:
+    active = failing.lead()
+    failing.tick_once()
+    failing.commit()
+    assert failing.state.tick == 1
+    return active
+
+
+@pytest.mark.parametrize("fault", EngineFault)
+def test_the_state_before_the_tick_is_restored(failing: FailingReplica, active: Active, fault: EngineFault) -> None:
+    before = failing.state.table.digest()
+    failing.faults.always = fault
+    failing.tick_once()
+    assert (failing.state.tick, failing.state.table.digest()) == (1, before)
+    assert failing.listener.engine_failures == 1
+    assert failing.replica.standing() != Standing()
+
+
+def test_the_tick_is_tried_again_with_the_same_commands_and_without_another_record(
+    failing: FailingReplica, active: Active
+) -> None:
+    answers = Answers()
+    failing.inbox.put([add("x")], answers)
+    failing.faults.always = EngineFault.END
+    failing.tick_once()
+    failing.commit()
+    assert [record.tick for record in failing.records()] == [1, 2]
+    for _turn in range(5):
+        failing.tick_once()  # without an engine
+    assert failing.faults.struck == 1
+    assert failing.listener.engine_failures == 1
+    failing.faults.always = None
+    failing.start_engine()
+    failing.replica.run_once(failing.now + STEP)
+    assert failing.state.tick == 2
+    assert [record.tick for record in failing.records()] == [1, 2]
+    assert [result.tick for result in answers.only.results] == [2]
+    assert failing.replica.standing() == Standing()
+
+
+def test_commands_wait_while_perceive_fails(failing: FailingReplica, active: Active) -> None:
+    answers = Answers()
+    failing.inbox.put([add("x")], answers)
+    failing.faults.next = [EngineFault.END]
+    failing.tick_once()
+    assert len(failing.records()) == 1, "no record is submitted before perceive has returned"
+    failing.start_engine()
+    failing.tick_once()
+    failing.commit()
+    assert [result.tick for result in answers.only.results] == [2]
+
+
+def test_the_leadership_goes_to_a_replica_with_a_better_chance_only(failing: FailingReplica, active: Active) -> None:
+    failing.consensus.other = "b", Standing()
+    failing.tick_once()
+    assert failing.consensus.transfers == []
+    failing.faults.always = EngineFault.RAISE
+    failing.consensus.other = "b", Standing(FAILED, True, failing.state.tick)
+    failing.tick_once()
+    assert failing.consensus.transfers == [], "the other replica has failed as well"
+    failing.consensus.other = "b", Standing(1)
+    failing.tick_once()
+    failing.tick_once()
+    assert failing.consensus.transfers == ["b"]
+    failing.consensus.other = None
+    failing.tick_once()
+    assert failing.consensus.transfers == ["b", None], "the other replica is gone"
+
+
+def test_a_switchover_is_left_to_the_active(failing: FailingReplica, active: Active) -> None:
+    active.request_handover("b", None, failing.now + 10)
+    failing.consensus.other = "b", Standing()
+    failing.faults.always = EngineFault.RAISE
+    failing.tick_once()
+    assert failing.consensus.transfers == []
+
+
+def test_a_takeover_that_fails_is_tried_again(failing: FailingReplica) -> None:
+    failing.open(1)
+    digest = failing.digest()
+    failing.tick(1, digest, commands=[add("x")])
+    before = failing.state.table.digest()
+    failing.faults.next = [EngineFault.RAISE]
+    failing.open(2)
+    failing.replica.on_leadership_gained(2, None)
+    failing.replica.run_once(failing.now)
+    assert failing.replica.active is None
+    assert (failing.state.tick, failing.state.table.digest()) == (0, before)
+    assert failing.replica.can_simulate(), "it leads, and shows the tick before"
+    failing.start_engine()
+    failing.replica.run_once(failing.now + 0.5)
+    assert failing.replica.active is None, "it waits a second"
+    failing.replica.run_once(failing.now + 1.0)
+    assert failing.replica.active is not None
+    assert failing.state.tick == 1
+
+
+def test_an_engine_that_ends_on_a_passive_is_started_again(failing: FailingReplica) -> None:
+    failing.replica.on_engine_end("was ended by SIGKILL")
+    failing.replica.run_once(failing.now)
+    assert failing.listener.engine_failures == 1
+    assert failing.replica.standing() == Standing(0, False, 0)
+    failing.replica.run_once(failing.now)
+    assert failing.listener.engine_failures == 1
+    failing.start_engine()
+    failing.replica.run_once(failing.now)
+    assert failing.replica.standing() == Standing()
+
+
+class OtherCounters(Counters):
+    components = Schema((*Counters.components, Component("extra", "int64")))
+
+
+def test_an_engine_with_other_components_is_refused(failing: FailingReplica, active: Active) -> None:
+    failing.faults.next = [EngineFault.END]
+    failing.tick_once()
+    failing.replica.offer_engine(InProcessEngine(OtherCounters(SPEC), SPEC))
+    failing.tick_once()
+    assert not failing.replica.failures.running
+    state = failing.replica.failures.state(failing.state.tick, failing.now)
+    assert state is not None
+    assert "other components or operations" in state.predicate
+
+
+def test_a_record_of_the_failed_tick_has_all_commands(failing: FailingReplica, active: Active) -> None:
+    failing.inbox.put([add("x"), Command("y", "add", 2, {"amount": 1})], Answers())
+    failing.faults.always = EngineFault.RAISE
+    failing.tick_once()
+    record = failing.records()[-1]
+    assert isinstance(record, Tick)
+    assert [command.id for command in record.commands] == ["x", "y"]

@@ -21,8 +21,8 @@ EXPERIMENTS = ROOT / "chaos" / "experiments"
 
 
 @contextmanager
-def attacked_world(folder: Path, *words: str, planted: str = "") -> Iterator[RunningWorld]:
-    """Yields a redundant world; all of its processes run the Python code `planted` before anything else."""
+def attacked_world(folder: Path, *words: str, planted: str = "", simulator: str = "physics") -> Iterator[RunningWorld]:
+    """Yields a redundant world; all of its nodes run the Python code `planted` before anything else."""
     try:
         NetworkNamespaces().close()
     except NetworkError as error:
@@ -34,6 +34,7 @@ def attacked_world(folder: Path, *words: str, planted: str = "") -> Iterator[Run
             (plants / "sitecustomize.py").write_text(planted)
             patch.setenv("PYTHONPATH", f"{plants}:{ROOT}")
         up = RunningWorld(folder)
+        up.file.write_text(up.file.read_text().replace("simulator: physics", f"simulator: {simulator}"))
         try:
             up.start(*words)
             up.wait_for("the world is ready.*")

@@ -6,6 +6,7 @@ import contextlib
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -137,7 +138,7 @@ class FakeFollower:
         self.received: queue.Queue[int] = queue.Queue()
         self.is_ready = False
 
-    def on_connected(self, reply: Callable[[object], None]) -> None: ...
+    def on_connected(self, reply: Callable[[object], None], transferred: Callable[[], int]) -> None: ...
 
     def on_disconnected(self) -> None: ...
 
@@ -164,8 +165,10 @@ def test_a_message_wakes_the_passive_when_a_frame_can_be_applied() -> None:
     )  # fmt: skip
     try:
         publish(publisher, 1)
+        end = time.monotonic() + TIMEOUT_SECONDS
         while passive.received.empty():
             publisher.send_watermark(1, 1)
+            assert time.monotonic() < end, "the stream does not begin"
         publish(publisher, 2)
         while passive.received.get(timeout=TIMEOUT_SECONDS) < 2:
             pass

@@ -14,6 +14,7 @@ import importlib.util
 import io
 import platform
 import re
+import stat
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -83,6 +84,8 @@ def unpack(wheel: Path, folder: Path) -> None:
                     raise WheelError(f"{wheel.name} brings {place}, and so does another wheel")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
+                if _is_executable(member):
+                    target.chmod(0o755)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
         raise WheelError(f"{wheel.name} cannot be unpacked: {error}") from error
 
@@ -127,6 +130,12 @@ def _target_path(wheel: str, name: str) -> PurePosixPath | None:
     if path.parts[0].endswith(".data"):
         return PurePosixPath(*path.parts[2:]) if path.parts[1:2] and path.parts[1] in _IMPORTABLE else None
     return path
+
+
+def _is_executable(member: zipfile.ZipInfo) -> bool:
+    """Returns whether a file is a program; archives keep a file's mode as Unix has it in the upper half."""
+    mode = member.external_attr >> 16
+    return stat.S_ISREG(mode) and bool(mode & 0o111)
 
 
 def _recorded_hashes(wheel: str, archive: zipfile.ZipFile) -> dict[str, str]:

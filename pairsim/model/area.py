@@ -19,7 +19,7 @@ class AreaSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         area: The area's name.
         plane: The name of the plane that the area is a part of.
-        simulator: The simulator's entry point name, or `module:Class`.
+        simulator: The simulator's entry point name, `module:Class`, or `exec:PATH` for a program.
         parameters: The parameters of the simulator, from the plane.
         seed: The seed of the world's random numbers.
         tick_rate: Ticks per second.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from pairsim.engine.host.program import find_program, is_program
 from pairsim.model.area import AreaSpec
 from pairsim.model.documents.world import MAX_BYTES, DocumentError, load_world
 from pairsim.model.simulation.error_location import error_with_location, source_files
@@ -45,7 +46,9 @@ def read_world(path: Path) -> tuple[AreaSpec, ...]:
 
 
 def area_schema(spec: AreaSpec) -> Schema | None:
-    """Returns the columns of an area's simulator; None if the simulator cannot be made."""
+    """Returns the columns of an area's simulator; None if it cannot be made, and of a program, which is not started."""
+    if is_program(spec.simulator):
+        return None
     try:
         return load_simulator(spec.simulator)(spec).components
     except (Exception, SystemExit):  # noqa: BLE001 - a simulator is foreign code
@@ -60,11 +63,17 @@ def memory_error(areas: Iterable[AreaSpec], limit: int) -> str:
 
 
 def _simulator_error(spec: AreaSpec) -> str:
-    """Returns why no process can simulate an area; empty if a process can."""
-    if ":" in spec.simulator:
-        search_current_folder_last()  # as its processes do
+    """Returns why no process can simulate an area; empty if a process can.
+
+    Of a simulator that is a program, this looks at the file alone: the program checks its parameters when it starts.
+    """
     own: frozenset[str] = frozenset()
     try:
+        if is_program(spec.simulator):
+            find_program(spec.simulator)
+            return ""
+        if ":" in spec.simulator:
+            search_current_folder_last()  # as its processes do
         kind = load_simulator(spec.simulator)
         own = source_files(kind)
         kind(spec)

@@ -37,7 +37,7 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """The `spec` of a `Plane`: one kind of logic over the whole world.
 
     Attributes:
-        simulator: The simulator's entry point name, or `module:Class`.
+        simulator: The simulator's entry point name, `module:Class`, or `exec:PATH` for a program.
         bounds: The box of the whole world, in metres.
         tick_rate: Ticks per second, the same in every area.
         seed: The seed of the world's random numbers.

@@ -10,8 +10,10 @@ from typing import Protocol
 import structlog
 
 from pairsim.engine.host.process import EngineProcess
-from pairsim.engine.port import Engine, EngineError
+from pairsim.engine.host.program import find_program, is_program
+from pairsim.engine.port import Engine, EngineError, EngineRaisedError
 from pairsim.model.area import AreaSpec
+from pairsim.model.simulation.simulator import SimulatorNotFoundError
 from pairsim.replication.clock import monotonic
 from pairsim.replication.replica.engine_failures import EngineFailures
 from pairsim.replication.waiting import Wakeup
@@ -45,8 +47,14 @@ class EngineStarter(Protocol):
 
 
 def start_engine_process(spec: AreaSpec, data: Path, on_end: Callable[[str], None]) -> EngineProcess:
-    """Starts the engine of an area as a process."""
-    engine = EngineProcess(spec, data / LOG_FILE, on_end=on_end)
+    """Starts the engine of an area as a process: the program that its simulator names, or the one for Python."""
+    command: list[str] | None = None
+    if is_program(spec.simulator):
+        try:
+            command = [str(find_program(spec.simulator))]
+        except SimulatorNotFoundError as error:
+            raise EngineRaisedError(str(error)) from error
+    engine = EngineProcess(spec, data / LOG_FILE, command=command, on_end=on_end)
     try:
         engine.start(PREPARE_SECONDS)
     except BaseException:

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import os
 import platform
+import stat
 import subprocess
 import sys
 import threading
@@ -108,6 +109,21 @@ def test_any_user_may_read_what_was_installed(tmp_path: Path) -> None:
     wheel(tmp_path / "from")
     assert install("--from", tmp_path / "from", "--to", tmp_path / "plugins").exit_code == 0
     assert (tmp_path / "plugins").resolve().stat().st_mode & 0o005 == 0o005
+
+
+def test_programs_stay_executable(tmp_path: Path) -> None:
+    made = wheel(tmp_path / "wheels", files={"growth/engine": "#!/bin/sh\n", "growth/__init__.py": ""})
+    with zipfile.ZipFile(made) as archive:
+        content = {member.filename: archive.read(member) for member in archive.infolist()}
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, data in content.items():
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (stat.S_IFREG | (0o711 if name == "growth/engine" else 0o644)) << 16
+            archive.writestr(member, data)
+    assert install("--from", tmp_path / "wheels", "--to", tmp_path / "plugins").exit_code == 0
+    folder = tmp_path / "plugins" / "growth"
+    assert stat.S_IMODE((folder / "engine").stat().st_mode) == 0o755
+    assert not (folder / "__init__.py").stat().st_mode & 0o111
 
 
 def test_the_same_wheels_again_change_nothing(tmp_path: Path) -> None:

@@ -187,6 +187,23 @@ def test_a_simulator_in_the_current_folder_is_found(world: Path, monkeypatch: py
     assert before[-1] == str(world.parent), "installed modules come first, as in the processes of the world"
 
 
+def test_a_simulator_that_is_a_program_is_found_and_not_started(world: Path) -> None:
+    program, ran = world.parent / "engine", world.parent / "ran"
+    file = changed(world, "simulator: physics", f"simulator: 'exec:{program}'")
+    code, told = up(file)
+    assert code == 1
+    assert f"Plane physics: the simulator 'exec:{program}' cannot be started: {program} does not exist" in told
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    _, told = up(file)
+    assert f"{program} is not executable: run chmod +x {program}" in told
+    assert not (world.parent / "data").exists()
+    program.chmod(0o755)
+    specs = read_world(file)
+    assert [spec.simulator for spec in specs] == [f"exec:{program}"] * 2
+    assert area_schema(specs[0]) is None
+    assert not ran.exists()
+
+
 def test_a_simulator_that_raises_in_init_is_reported_with_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def __init__(self, _area: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,10 +97,12 @@ class EngineProcess:
         self._lost = ""
         self._began: float | None = None
         self._on_end = on_end
+        self._made = threading.Event()
         try:
             self._child = ChildProcess(command or python_engine(), EngineLog(log).write, self._report_end)
         except OSError as error:
             raise EngineLostError(f"could not be started: {error.strerror}") from error
+        self._made.set()
 
     @property
     def pid(self) -> int:
@@ -162,6 +165,7 @@ class EngineProcess:
         self._child.close()
 
     def _report_end(self, reason: str) -> None:
+        self._made.wait()  # a program may end before this object has its process
         if self._on_end is not None:
             self._on_end(self._lost or self._with_location(reason))
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import pairsim
+from pairsim.engine.host import process
 from pairsim.engine.host.ending import ending, location
 from pairsim.engine.host.output import EngineLog, LineStamper, copy_output
+from pairsim.engine.host.process import EngineProcess
 from pairsim.engine.host.spawn import engine_environment
+from tests.unit.model.counting import area
 
 STAMP = b"1970-01-01T00:00:01.000000Z "
 
@@ -102,3 +107,25 @@ def test_an_engine_gets_the_environment_without_the_secrets_of_its_node() -> Non
     assert made["PAIRSIM_ENGINE_PYTHONPATH"] == "/plugins:/more"
     assert made.get("PYTHONPATH", root) == root
     assert engine_environment({}, 7)["PAIRSIM_ENGINE_PATH"] == root
+
+
+class BriefProcess:
+    """A process that has ended before its node knows it."""
+
+    def __init__(self, _command: object, _write: object, on_end: Callable[[str], None]) -> None:
+        self.ending = threading.Thread(target=on_end, args=("ended with exit code 127",))
+        self.ending.start()
+        self.ending.join(0.1)
+
+    def report(self) -> bytes:
+        return b""
+
+
+def test_the_end_of_a_program_that_ends_at_once_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "ChildProcess", BriefProcess)
+    reasons: list[str] = []
+    engine = EngineProcess(area(), tmp_path / "log", on_end=reasons.append)
+    child = engine._child
+    assert isinstance(child, BriefProcess)
+    child.ending.join()
+    assert reasons == ["ended with exit code 127"]

@@ -126,11 +126,15 @@ class DiskInjection:
 async def _await_attached(tracer: Process, target: TargetProcess) -> None:
     """Waits until all threads of the target are traced.
 
+    The fault may end the target before a look sees the tracer attached; then the tracer ends with exit code 0.
+
     Raises:
-        WorldError: The tracer ended, or did not attach in time.
+        WorldError: The tracer failed, or did not attach in time.
     """
     end_at = asyncio.get_running_loop().time() + _ATTACH_SECONDS
     while asyncio.get_running_loop().time() < end_at:
+        if tracer.returncode == 0:
+            return
         if tracer.returncode is not None:
             errors = await tracer.stderr.read(1000) if tracer.stderr else b""
             raise WorldError(f"{target.process} cannot be traced: {errors.decode(errors='replace').strip()}")

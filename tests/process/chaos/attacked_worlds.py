@@ -18,6 +18,34 @@ from tests.process.world.running_worlds import RunningWorld
 
 CHAOS = (sys.executable, "-m", "pairsim_chaos")
 EXPERIMENTS = ROOT / "chaos" / "experiments"
+LAGS_AND_TAKES_OVER = """
+apiVersion: chaos-mesh.org/v1alpha1
+kind: Workflow
+metadata: {name: lag-and-kill}
+spec:
+  entry: both
+  templates:
+    - {name: both, templateType: Parallel, deadline: 20s, children: [cut, then]}
+    - name: cut
+      templateType: NetworkChaos
+      deadline: 6s
+      networkChaos:
+        action: partition
+        direction: both
+        mode: all
+        selector: {labelSelectors: {pairsim.io/role: active}}
+        target: {mode: all, selector: {labelSelectors: {pairsim.io/role: passive}}}
+    - {name: then, templateType: Serial, deadline: 15s, children: [pause, kill]}
+    - {name: pause, templateType: Suspend, deadline: 500ms}
+    - name: kill
+      templateType: PodChaos
+      deadline: 4s
+      podChaos:
+        action: container-kill
+        containerNames: [simulator]
+        mode: all
+        selector: {labelSelectors: {pairsim.io/role: active}}
+"""
 
 
 @contextmanager

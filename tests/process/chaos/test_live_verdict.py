@@ -1,4 +1,4 @@
-"""The live verdict: a permanent probe of a world, queried over HTTP."""
+"""A world with one network: links cannot be cut in it, and a permanent probe of it gives a live verdict over HTTP."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.harness import ROOT, free_ports
-from tests.process.chaos.attacked_worlds import CHAOS
+from tests.process.chaos.attacked_worlds import CHAOS, EXPERIMENTS, run
 from tests.process.world.running_worlds import RunningWorld, until
 
 
@@ -39,17 +40,28 @@ def verdict(url: str) -> tuple[int, dict[str, Any]]:
         return 0, {}
 
 
-def test_the_verdict_becomes_good_and_turns_bad_when_the_world_is_gone(tmp_path: Path) -> None:
-    up = RunningWorld(tmp_path)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
+    up = RunningWorld(tmp_path_factory.mktemp("plain"))
     try:
         up.start()
         up.wait_for("the world is ready.*")
         up.wait_until_redundant()
-        with probed(up) as url:
-            until(lambda: verdict(url)[0] == 200, "the verdict is good", lambda: verdict(url))
-            assert all(check["held"] for check in verdict(url)[1]["checks"])
-            up.close()
-            until(lambda: verdict(url)[0] == 503, "the verdict is bad", lambda: verdict(url))
-            assert "west" in verdict(url)[1]["reason"]
+        yield up
     finally:
         up.close()
+
+
+def test_links_cannot_be_cut_in_a_world_with_one_network(plain: RunningWorld) -> None:
+    code, verdicts, _ = run(plain, str(EXPERIMENTS / "partition-active-all.yaml"))
+    assert code == 2
+    assert "--isolate" in verdicts["experiments"][0]["refused"]
+
+
+def test_the_verdict_becomes_good_and_turns_bad_when_the_world_is_gone(plain: RunningWorld) -> None:
+    with probed(plain) as url:
+        until(lambda: verdict(url)[0] == 200, "the verdict is good", lambda: verdict(url))
+        assert all(check["held"] for check in verdict(url)[1]["checks"])
+        plain.close()
+        until(lambda: verdict(url)[0] == 503, "the verdict is bad", lambda: verdict(url))
+        assert "west" in verdict(url)[1]["reason"]

@@ -25,14 +25,18 @@ def namespaces() -> set[str]:
     return {each["name"] for each in found}
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[RunningWorld]:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
+    """An isolated world; each test continues where the one before ended."""
     try:
         NetworkNamespaces().close()
     except NetworkError as error:
         pytest.skip(str(error))
-    one = RunningWorld(tmp_path)
+    one = RunningWorld(tmp_path_factory.mktemp("isolated"))
     try:
+        one.start("--isolate")
+        one.wait_for("the world is ready.*")
+        one.wait_until_redundant()
         yield one
     finally:
         one.close()
@@ -46,9 +50,6 @@ def processes(world: RunningWorld) -> list[dict[str, str]]:
 
 
 def test_every_process_has_its_own_network_and_keeps_its_address(world: RunningWorld) -> None:
-    world.start("--isolate")
-    world.wait_for("the world is ready.*")
-    world.wait_until_redundant()
     first = {each["process"]: (each["url"], each["peer"]) for each in processes(world)}
     made = {Path(each["network"]).name for each in processes(world)}
     assert len(made) == len(first) == 4
@@ -63,9 +64,6 @@ def test_every_process_has_its_own_network_and_keeps_its_address(world: RunningW
 
 
 def test_the_networks_of_a_killed_run_are_removed(world: RunningWorld) -> None:
-    world.start("--isolate")
-    world.wait_for("the world is ready.*")
-    world.wait_until_redundant()
     made = {Path(each["network"]).name for each in processes(world)}
     pids = world.pids()
     world.signal(signal.SIGKILL)
@@ -76,16 +74,20 @@ def test_the_networks_of_a_killed_run_are_removed(world: RunningWorld) -> None:
     assert not made & namespaces()
 
 
-def test_a_folder_of_a_shared_network_cannot_be_isolated_later(world: RunningWorld) -> None:
-    world.start()
-    world.wait_for("the world is ready.*")
-    world.wait_until_redundant()
-    world.signal(signal.SIGINT)
-    assert world.wait_for_exit() == 0
-    before = namespaces()
-    world.start("--isolate")
-    assert world.wait_for_exit() == 1
-    assert "start them without --isolate, or use another --data folder" in "".join(world.output())
+def test_a_folder_of_a_shared_network_cannot_be_isolated_later(world: RunningWorld, tmp_path: Path) -> None:
+    """It needs the rights that `world` checks."""
+    shared = RunningWorld(tmp_path)
+    try:
+        shared.start()
+        shared.wait_for("west: founded.*")
+        shared.signal(signal.SIGINT)
+        assert shared.wait_for_exit() == 0
+        before = namespaces()
+        shared.start("--isolate")
+        assert shared.wait_for_exit() == 1
+    finally:
+        shared.close()
+    assert "start them without --isolate, or use another --data folder" in "".join(shared.output())
     assert namespaces() == before
 
 

@@ -26,7 +26,7 @@ from pairsim_controller.story.history import History
 from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness
 from tests.unit.server.http_servers import api_of
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 NORTH = AreaSpec(area="north", plane="physics", simulator="physics", bounds=BOX, world=BOX)
 

@@ -10,8 +10,10 @@ SEEDS  ?= 2000
 up: $(STAMP)
 	$(BIN)/pairsim up examples/two-areas.yaml
 
+# What runs in one process uses all processors; the tests of real processes need them for one world at a time.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist worksteal tests/simulation tests/contract tests/unit; code=$$?; \
+	$(BIN)/python -m pytest tests/process tests/browser && exit $$code
 
 # On a Kubernetes cluster of two nodes that it makes itself; see docs/kubernetes.md for other clusters.
 test-cluster: $(STAMP)

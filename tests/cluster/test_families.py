@@ -17,11 +17,20 @@ pytestmark = pytest.mark.cluster
 
 FAMILIES = {4, 6}
 _SPAWN = """
-import json, sys, urllib.request as u
+import json, sys, time, urllib.error, urllib.request as u
 command = {"id": sys.argv[2], "op": "spawn", "entity": int(sys.argv[2]), "components": {"position": [1, 1, 1]}}
 body = json.dumps({"commands": [command]}).encode()
 request = u.Request(f"http://{sys.argv[1]}/v1/commands", body, {"Content-Type": "application/json"})
-print(json.load(u.urlopen(request, timeout=20))["results"][0]["status"])
+end = time.monotonic() + 20
+while True:
+    try:
+        answer = json.load(u.urlopen(request, timeout=20))
+        break
+    except urllib.error.URLError as error:  # the rules of a Service follow its endpoints a moment later
+        if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > end:
+            raise
+        time.sleep(0.1)
+print(answer["results"][0]["status"])
 """
 
 

@@ -99,8 +99,8 @@ class SimulatorCalls:
         self.current, self._engine = None, engine
 
     def forget(self) -> None:
-        """Forgets a call that raised, when its replica works on."""
-        self.current = None
+        """Forgets a call that failed, when its replica works on: it did not return."""
+        self.current = self._stuck = None
 
     @contextlib.contextmanager
     def _under_way(self, method: str, tick: int, commands: Sequence[Command] = ()) -> Iterator[None]:

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pairsim.engine.in_process import InProcessEngine
-from pairsim.engine.port import EngineRaisedError
+from pairsim.engine.port import EngineHungError, EngineRaisedError
 from pairsim.model.commands import Command
 from pairsim.model.state.table import Table
 from pairsim.model.status import SimulatorPhase, SimulatorState
@@ -147,6 +147,19 @@ def test_a_call_that_raised_stays_the_current_one(made: Calls) -> None:
     assert made.calls.current.phrase == "tick 3, with command 9f (push of entity 7)"
     made.calls.forget()
     assert made.calls.current is None
+
+
+def test_a_call_that_fails_after_a_while_is_not_said_to_return(made: Calls) -> None:
+    def hang() -> None:
+        made.pass_seconds(STUCK_AFTER_SECONDS + 1.0)
+        raise EngineHungError(STUCK_AFTER_SECONDS + 1.0)
+
+    with capture_logs() as logs:
+        with pytest.raises(EngineHungError):
+            made.step(3, [PUSH], hang)
+        made.calls.forget()
+        made.pass_seconds(1.0)
+    assert [entry["event"] for entry in logs] == ["the simulator does not return from a call"]
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def interrupt_a_snapshot_with_another_leadership(patch: pytest.MonkeyPatch) -> W
     witness = world.processes["w"].membership
     assert newcomer.membership is not None
     assert witness is not None
-    until(world, lambda: newcomer.membership.group._raft._snapshots._incoming is not None)
+    until(world, lambda: newcomer.membership.group._raft.snapshots._incoming is not None)
     cut = {(active.name, newcomer.name)}
     world.network.cut |= cut
     world.run(0.05)

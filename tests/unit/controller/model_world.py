@@ -39,7 +39,8 @@ class ModelProcess:
     """A simulator or witness.
 
     `has` are its memberships, `able` the areas whose state (or log) it holds. While it is `stuck`, it runs, votes and
-    answers, and its state stays at the tick `synced`.
+    answers, and its state stays at the tick `synced`. `stuck_seconds` is the time since it made progress, if it was
+    stuck since then.
     """
 
     name: str
@@ -146,7 +147,10 @@ class ModelWorld:
         self.now += LOST_AFTER_SECONDS / 4
         for node in self.nodes.values():
             node.silent = 0.0 if node.alive and node.reachable else node.silent + LOST_AFTER_SECONDS / 4
-            node.stuck_seconds = node.stuck_seconds + LOST_AFTER_SECONDS / 4 if node.stuck else 0.0
+            if node.stuck or (node.stuck_seconds and node.has):
+                node.stuck_seconds += LOST_AFTER_SECONDS / 4
+            else:
+                node.stuck_seconds = 0.0
             self.seen[node.name] = self._process(node)
 
     def look(self) -> None:
@@ -194,7 +198,7 @@ class ModelWorld:
             for name in members:
                 if self._in(name, area) and not self.nodes[name].stuck:
                     self.nodes[name].able.add(area)  # it has caught up
-                    self.nodes[name].synced = truth.tick
+                    self.nodes[name].synced, self.nodes[name].stuck_seconds = truth.tick, 0.0
 
     def _in(self, name: str, area: str) -> bool:
         node = self.nodes[name]

@@ -7,18 +7,18 @@ round once where numpy rounds twice.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from pairsim.simulators.grid import MAX_CELLS, Grid
 from pairsim.simulators.reference import CELL_MARGIN, MIN_SQUARE_DISTANCE
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int32]
@@ -32,7 +32,7 @@ def _compiled(signature: str) -> Callable[[_F], _F]:
         try:
             return cast("_F", numba.njit(signature, nogil=True, cache=True, error_model="numpy")(function))
         except RuntimeError:
-            log.info("kernel cache not writable: every start compiles the kernels (set NUMBA_CACHE_DIR)")
+            log.warning("kernel cache not writable: every start compiles the kernels (set NUMBA_CACHE_DIR)")
             return cast("_F", numba.njit(signature, nogil=True, error_model="numpy")(function))
 
     return compile_

@@ -8,12 +8,12 @@ Parameters of the plane:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from pairsim.simulator import (
     AreaSpec,
@@ -41,7 +41,7 @@ MAX_TICK_SECONDS = 3600.0
 
 _DEFAULTS: dict[str, bool | float] = {"collisions": False, "radius": 0.5, "speed": 5.0}
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 
@@ -76,7 +76,7 @@ class Physics:
         try:
             from pairsim.simulators import kernels  # noqa: PLC0415 - numba is for replicas that simulate
         except ImportError as error:
-            log.warning("compiled kernels not available: using the slower reference", error=str(error))
+            log.warning("compiled kernels not available: using the slower reference: %s", error)
             return
         self._move = kernels.move
         self._collide = kernels.Collider(self._diameter, SPEED_LIMIT).collide

@@ -16,8 +16,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-import click
-
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -105,4 +103,4 @@ def use_reliable_output() -> None:
 def print_line(text: str) -> None:
     """Prints a line to standard output at once; the line is lost if standard output cannot be written."""
     with contextlib.suppress(OSError, ValueError):
-        click.echo(text)
+        print(text, flush=True)  # noqa: T201 - this is the place where lines are printed

@@ -7,10 +7,10 @@ against the command schema. A command that cannot be converted is left out.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable
 
 import msgspec
-import structlog
 
 from pairsim.engine.port import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
 from pairsim.model.commands import Command
@@ -20,7 +20,7 @@ from pairsim.model.simulation.perceived import PerceivedFieldError, plain_comman
 from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.state.table import Table
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)  # the logger of the node takes long to import
 
 _MAX_REPORTED = 100
 _MAX_REASON_CHARACTERS = 300
@@ -73,7 +73,7 @@ class PerceiveCalls:
         self._reported.add(field)
         kind = type(self._simulator)
         log.warning(
-            "left out what the simulator perceived",
-            simulator=f"{kind.__module__}:{kind.__qualname__}", file=class_file(kind), field=field, tick=tick,
-            reason=foreign_text(reason, _MAX_REASON_CHARACTERS),
+            "left out what the simulator %s:%s (%s) perceived in tick %d: %s: %s",
+            kind.__module__, kind.__qualname__, class_file(kind), tick, field,
+            foreign_text(reason, _MAX_REASON_CHARACTERS),
         )  # fmt: skip

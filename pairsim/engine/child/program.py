@@ -16,7 +16,6 @@ from pairsim.engine.channel import MessageChannel
 from pairsim.engine.child.answering import Answering
 from pairsim.engine.descriptors import DISCONNECTED_EXIT_CODE, MEMORY, NODE_PID, REPORT, SOCKET
 from pairsim.engine.liveness import LifeWord
-from pairsim.logs import configure
 from pairsim.system.output import use_reliable_output
 from pairsim.system.parent_death import request_signal_on_parent_death
 
@@ -33,7 +32,6 @@ def main() -> None:
     _end_quickly()
     signal.signal(signal.SIGINT, lambda _number, _frame: None)  # what the author's code starts does not inherit that
     use_reliable_output()
-    configure("info")
     faulthandler.enable(REPORT, all_threads=False)
     faulthandler.register(signal.SIGQUIT, REPORT, all_threads=False)
     _Forks()

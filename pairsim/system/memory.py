@@ -21,7 +21,7 @@ class MemoryAllowance(msgspec.Struct, frozen=True):
     Attributes:
         limit: All that the process may use, together with the other processes of its control group or machine.
         available: The part of it that is free.
-        own: The part of it that this process itself uses.
+        own: The part of it that this process and its descendants use.
     """
 
     limit: int
@@ -38,7 +38,7 @@ def read_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup
     swap = machine.limit - _fields(proc / "meminfo", ":")["MemTotal"] * 1024
     found = [machine, *_of_groups(proc / "self" / "cgroup", cgroups, swap)]
     limit, available = min(memory.limit for memory in found), min(memory.available for memory in found)
-    return MemoryAllowance(limit, available, _resident(proc / "self" / "statm"))
+    return MemoryAllowance(limit, available, _own(proc))
 
 
 def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
@@ -49,11 +49,37 @@ def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
         return 0
 
 
-def _resident(path: Path) -> int:
+def _own(proc: Path) -> int:
+    """Returns the memory of this process and of its descendants; what they share with it counts once."""
+    resident, _shared = _pages(proc / "self")
+    for process in _descendants(proc, proc / "self"):
+        theirs, shared = _pages(process)
+        resident += theirs - shared
+    return resident * resource.getpagesize()
+
+
+def _pages(process: Path) -> tuple[int, int]:
+    """Returns how many pages of a process are in memory, and how many of them belong to files or shared memory."""
     try:
-        return int(path.read_text().split()[1]) * resource.getpagesize()
-    except (OSError, ValueError, IndexError):
-        return 0
+        _size, resident, shared, *_more = (process / "statm").read_text().split()
+        return int(resident), int(shared)
+    except (OSError, ValueError):  # it has ended
+        return 0, 0
+
+
+def _descendants(proc: Path, process: Path) -> Iterator[Path]:
+    try:
+        threads = list((process / "task").iterdir())
+    except OSError:
+        return
+    for thread in threads:
+        try:
+            children = (thread / "children").read_text().split()
+        except OSError:  # it has ended, or a kernel without CONFIG_PROC_CHILDREN
+            continue
+        for child in children:
+            yield proc / child
+            yield from _descendants(proc, proc / child)
 
 
 def _of_machine(path: Path) -> MemoryAllowance:

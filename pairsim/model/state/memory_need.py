@@ -1,8 +1,9 @@
 """The memory that an area's state needs in a replica, and the refusals of areas and entities for the lack of it.
 
-A replica holds each column three times: in the table, in the base of the next frame for the passive, and in the base of
-the next checkpoint. The lookup of rows by entity costs as much as some columns. These are lower bounds: frames and
-checkpoints that are being packed, and the simulator's own memory, come on top. So a refused state would not fit.
+A replica holds each column three times: in the table, which it shares with its engine, and in two snapshots, of the
+tick before and of the new one. The lookup of rows by entity costs as much as some columns. These are lower bounds:
+frames and checkpoints that are being packed, and the simulator's own memory, come on top. So a refused state would not
+fit. The table grows where it is, without a copy.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def world_refusal(areas: Mapping[str, int], limit: int) -> str:
     )
 
 
-def spawn_refusal(entities: int, more: int, capacity: int, row: int, *, limit: int, available: int, own: int) -> str:
+def spawn_refusal(entities: int, more: int, row: int, *, limit: int, available: int, own: int) -> str:
     """Returns why no more entities can be spawned; empty if they can.
 
     Nothing is refused while other processes use up the memory, since it is not for the entities then that it runs out.
@@ -83,17 +84,14 @@ def spawn_refusal(entities: int, more: int, capacity: int, row: int, *, limit: i
     Args:
         entities: The number of entities in the table.
         more: How many entities come to them: those of the batch, and those that wait for a tick.
-        capacity: The number of rows that the table holds before it grows.
         row: The bytes of an entity's row.
         limit: The bytes that the process may use.
         available: The part of it that is free.
-        own: The part of it that the process itself uses.
+        own: The part of it that the process itself uses, with its engine.
     """
     if own < limit // _LARGE_SHARE:
         return ""
     needed = state_bytes(more, row) + min(_MAX_RESERVE_BYTES, limit // _RESERVE_SHARE)
-    if entities + more > capacity:
-        needed += entities * row  # the table is copied into a larger one
     if entities + more > _dictionary_entries(entities):
         needed += entities * _RESIZED_ENTRY_BYTES
     if needed <= available:

@@ -25,6 +25,7 @@ from pairsim.replication.clock import monotonic
 from pairsim.replication.process.engines import AreaEngine, EngineStarter
 from pairsim.replication.process.fatal import exit_process
 from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
+from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
 from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.replica.node import AreaNode
@@ -45,7 +46,12 @@ _ABANDON_SECONDS = 1.0
 
 
 class AreaRuntime:
-    """The threads of one area. It is the node's `NodeListener`."""
+    """The threads of one area. It is the node's `NodeListener`.
+
+    Attributes:
+        node: The replica and its membership.
+        memory_guard: The check of spawns; for one thread.
+    """
 
     def __init__(
         self,
@@ -76,6 +82,7 @@ class AreaRuntime:
         self._settings, self._router = settings, router
         self._on_change, self._on_retired = on_change, on_retired
         self._awake, self._closed = Wakeup(), threading.Event()
+        self.memory_guard = MemoryGuard()
         folder = area_folder(settings.data, spec.area)
         resources = FileGroupResources(folder, settings, router)
         _check_definition(spec, resources.saved_generation(assignment.generation), folder)

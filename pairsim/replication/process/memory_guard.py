@@ -16,7 +16,7 @@ _REREAD_SECONDS = 0.1
 
 
 class MemoryGuard:
-    """The check of spawns against the memory of this process. For one thread."""
+    """The check of spawns against the memory of this process and its engine. For one thread."""
 
     def __init__(
         self, read: Callable[[], MemoryAllowance | None] = read_memory, clock: Callable[[], float] = monotonic
@@ -44,7 +44,6 @@ class MemoryGuard:
         refusal = spawn_refusal(
             len(table),
             spawns + waiting,
-            table.capacity,
             row_bytes(table.schema),
             limit=memory.limit,
             available=memory.available,

@@ -16,7 +16,6 @@ from pairsim.model.commands import Command
 from pairsim.model.status import ReplicaStatus
 from pairsim.replication.clock import monotonic
 from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.preparation import Preparation
 from pairsim.replication.process.shell import ProcessShell
 from pairsim.replication.process.status import replica_status, spare_status
@@ -53,7 +52,6 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         self._start_engine = start_engine
         self._runtime: AreaRuntime | None = None
         self._preparation = Preparation(self._report_change)
-        self._memory_guard = MemoryGuard()
         self._resume(at_most=1)
 
     # --- ReplicaService
@@ -111,7 +109,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         if runtime is None or runtime.node.replica.active is None:
             raise NotActiveError(runtime.node.leader() if runtime else None)
         node = runtime.node
-        self._memory_guard.check(commands, node.replica.state.table, node.inbox.waiting)
+        runtime.memory_guard.check(commands, node.replica.state.table, node.inbox.waiting)
         node.inbox.put(commands, done)
         if node.replica.active is None:
             node.inbox.interrupt()  # this replica ceased to be the active meanwhile

@@ -209,6 +209,7 @@ def run_python(code: str) -> str:
 def test_a_spare_does_not_load_what_only_an_area_needs() -> None:
     loaded = run_python(
         "import asyncio, sys\n"
+        "from pairsim.replication.process.simulator import SimulatorProcess\n"
         "from pairsim.server.run import SimulatorApi\n"
         "class Service:\n"
         "    status = measurements = None\n    command_schema = staticmethod(lambda: None)\n"

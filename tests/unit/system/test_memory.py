@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,27 @@ def test_this_machine_is_read() -> None:
     assert memory is not None
     assert 0 < memory.available <= memory.limit
     assert 0 < memory.own <= memory.limit
+
+
+def process(folder: Path, pages: str, **children: str) -> None:
+    """Writes the files of a process whose threads have these children."""
+    (folder / "statm").parent.mkdir(exist_ok=True)
+    (folder / "statm").write_text(f"9999 {pages} 5 0 99 0\n")
+    for thread, numbers in children.items():
+        (folder / "task" / thread).mkdir(parents=True)
+        (folder / "task" / thread / "children").write_text(f"{numbers} ")
+
+
+def test_the_memory_of_descendants_counts_without_what_is_shared(proc: Path, tmp_path: Path) -> None:
+    """An engine maps the tables of its node, and the code of the author may start processes."""
+    (proc / "self" / "cgroup").write_text("0::/\n")
+    process(proc / "self", "50 9", first="", second="7 8")
+    process(proc / "7", "40 30", only="71")
+    process(proc / "71", "3 1", only="")
+    process(proc / "8", "20 20", gone="99")
+    memory = read_memory(proc, tmp_path)
+    assert memory is not None
+    assert memory.own == (50 + 10 + 2) * resource.getpagesize()
 
 
 def test_kills_for_the_lack_of_memory_are_counted(tmp_path: Path) -> None:

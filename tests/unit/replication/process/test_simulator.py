@@ -14,6 +14,7 @@ from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.replication.process import area_runtime, shell
 from pairsim.replication.process.area_runtime import AreaRuntime
+from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.service import BatchInterruptedError, NotActiveError, RefusedError
 from tests import builders
@@ -34,7 +35,8 @@ def process(tmp_path: Path) -> Iterator[SimulatorProcess]:
 def with_replica(process: SimulatorProcess, lone: LoneReplica) -> None:
     """Puts a replica without threads into a process."""
     node = SimpleNamespace(replica=lone.replica, inbox=lone.inbox, log=lone.log, leader=lambda: None)
-    process._runtime = cast("AreaRuntime", SimpleNamespace(node=node, close=lambda: None))
+    runtime = SimpleNamespace(node=node, memory_guard=MemoryGuard(), close=lambda: None)
+    process._runtime = cast("AreaRuntime", runtime)
 
 
 # --- requests

@@ -151,7 +151,9 @@ def test_members_that_come_back_at_other_addresses_go_on_with_their_state(trio: 
 
 def test_entities_for_which_there_is_no_memory_are_refused(trio: ThreadedTrio) -> None:
     active = trio.simulators[trio.active() or ""]
-    active._memory_guard = MemoryGuard(lambda: MemoryAllowance(limit=10**9, available=0, own=10**9))
+    runtime = active._runtime
+    assert runtime is not None
+    runtime.memory_guard = MemoryGuard(lambda: MemoryAllowance(limit=10**9, available=0, own=10**9))
     answers: list[Committed | ReplicaError] = []
     with pytest.raises(MemoryFullError, match="no memory for more entities"):
         active.submit([Command("c1", "spawn", 7000, {"position": [1.0, 2.0, 3.0]})], answers.append)

@@ -33,8 +33,14 @@ def switchover(area: str, address: WorldAddress) -> None:
     "--role", type=click.Choice(["active", "passive", "witness"]), default="active", show_default=True,
     help="The member to kill.",
 )  # fmt: skip
+@click.option("--engine", is_flag=True, help="Kills the member's engine alone, which runs the simulator.")
 @world_options
-def kill(area: str, role: str, address: WorldAddress) -> None:
-    """Kills a member of AREA with kill -9."""
-    done = request(address, "/v1/kill", _KillDone, {"area": area, "role": role})
-    click.echo(f"killed {done.replica}, the {role} of {area} (pid {done.pid})")
+def kill(area: str, role: str, *, engine: bool, address: WorldAddress) -> None:
+    """Kills a member of AREA with kill -9.
+
+    Its engine ends with it. The world is one of this machine. On Kubernetes, `kubectl delete pod` kills a member.
+    """
+    body = {"area": area, "role": role, **({"engine": True} if engine else {})}
+    done = request(address, "/v1/kill", _KillDone, body)
+    victim = f"the engine of {done.replica}" if engine else done.replica
+    click.echo(f"killed {victim}, the {role} of {area} (pid {done.pid})")

@@ -7,7 +7,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
 import click
@@ -55,7 +55,7 @@ def world_options(command: F) -> F:
     return cast("F", wrapped)
 
 
-def request(address: WorldAddress, path: str, kind: type[T], body: dict[str, str] | None = None) -> T:
+def request(address: WorldAddress, path: str, kind: type[T], body: Mapping[str, object] | None = None) -> T:
     """Sends a GET, or a POST if there is a body, and returns the decoded answer.
 
     Raises:
@@ -81,7 +81,7 @@ def fetch_world(address: WorldAddress) -> WorldStatus:
     return request(address, "/v1/world", WorldStatus)
 
 
-def _exchange(address: WorldAddress, path: str, body: dict[str, str] | None) -> tuple[int, bytes]:
+def _exchange(address: WorldAddress, path: str, body: Mapping[str, object] | None) -> tuple[int, bytes]:
     """Returns the status code and the body of the answer."""
     message = urllib.request.Request(
         f"http://{format_address(address.host, address.port)}{path}",

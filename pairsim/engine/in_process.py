@@ -21,7 +21,10 @@ class InProcessEngine:
         operations: The simulator's own operations.
         table: The state of the area.
         check_table: A second table of the same schema.
+        pid: None.
     """
+
+    pid: int | None = None
 
     def __init__(self, simulator: Simulator, spec: AreaSpec) -> None:
         """Takes a simulator that has been prepared. Raises EngineRaisedError if it does not fit."""

@@ -83,6 +83,10 @@ class Engine(Protocol):
     table: Table
     check_table: Table
 
+    @property
+    def pid(self) -> int | None:
+        """The id of its process; None if it has no process of its own."""
+
     def populate(self) -> None:
         """Fills `table`, which must be empty, with the entities of tick 0. Raises EngineError."""
 

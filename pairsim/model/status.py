@@ -119,6 +119,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             if nothing.
         received_bytes: How much a replica has received of the state that is under way to it, or of the log if its log
             is behind its state. It grows while a transfer over a slow link goes on.
+        engine_pid: The process id of its engine, which runs the simulator; None without one.
     """
 
     plane: str
@@ -149,6 +150,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     simulator: SimulatorState | None = None
     received_bytes: int = 0
+    engine_pid: int | None = None
 
     @property
     def without_area(self) -> str:

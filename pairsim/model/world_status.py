@@ -64,6 +64,7 @@ class LocalProcessStatus(msgspec.Struct, frozen=True):
         pid: The process id; None while the process does not run.
         network: The name of its own network namespace; empty if it shares the machine's.
         folder: The path of its data folder.
+        engine_pid: The process id of its engine, as it reported within the last second or so; None without one.
     """
 
     process: str
@@ -76,6 +77,7 @@ class LocalProcessStatus(msgspec.Struct, frozen=True):
     pid: int | None
     network: str
     folder: str
+    engine_pid: int | None = None
 
 
 class AreaStatusView(msgspec.Struct, frozen=True):

@@ -95,10 +95,12 @@ JSON: dict[str, object] = {
     "process of a local world": {
         "process": "a", "kind": "simulator", "plane": "physics", "area": "north", "role": "active",
         "url": "http://127.0.0.1:11", "peer": "127.0.0.1:1", "pid": 7, "network": "", "folder": "/data/a",
+        "engine_pid": 8,
     },
-    "order to kill or to switch over": {"area": "north", "role": "passive"},
+    "order to kill or to switch over": {"area": "north", "role": "passive", "engine": True},
     "order to end a process": {"process": "a", "grace": 1.0, "away": 2.0, "fresh": True},
     "order to start a process": {"process": "a"},
+    "order to signal an engine": {"process": "a", "signal": "SIGSTOP", "pid": 8},
     "console: event": {
         "number": 1, "at": 2.0, "area": "north", "kind": "takeover", "replica": "a", "before": "b", "term": 2,
         "tick": 10, "seconds": 0.5, "about": "why", "sentence": "a is active in place of b (why)",

@@ -50,7 +50,7 @@ from pairsim_controller.kube.metrics import ControllerMetrics as ControllerMeter
 from pairsim_controller.kube.owned_objects import owned_objects
 from pairsim_controller.local.api import AreaAction, world_app
 from pairsim_controller.local.process import ProcessSpec
-from pairsim_controller.local.processes_api import EndProcessRequest, StartProcessRequest
+from pairsim_controller.local.processes_api import EndProcessRequest, SignalEngineRequest, StartProcessRequest
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.story.entry import HistoryEntry
 from pairsim_controller.story.history import History
@@ -89,6 +89,7 @@ JSON_DOCUMENTS: dict[str, object] = {
     "order to kill or to switch over": AreaAction,
     "order to end a process": EndProcessRequest,
     "order to start a process": StartProcessRequest,
+    "order to signal an engine": SignalEngineRequest,
     "console: event": HistoryEntry,
     "console: sample": Sample,
     "line of a backup": Command,

@@ -197,10 +197,16 @@ _WORLD = [
             "/v1/kill": {
                 "good": {"area": "north", "role": "passive"}, "unknown role": {"area": "north", "role": "x"},
                 "unknown area": {"area": "x"}, "unknown key": {"x": 1}, "no JSON": b"{", "too large": bytes(5000),
+                "without an engine": {"area": "north", "engine": True},
             },
             "/v1/processes/end": {
                 "good": {"process": "a", "grace": 1, "away": 1, "fresh": True}, "unknown process": {"process": "x"},
                 "negative": {"process": "a", "grace": -1}, "unknown key": {"x": 1},
+            },
+            "/v1/processes/signal-engine": {
+                "without an engine": {"process": "a", "signal": "SIGSTOP"},
+                "unknown process": {"process": "x", "signal": "SIGKILL"},
+                "another signal": {"process": "a", "signal": "SIGTERM"},
             },
             "/v1/processes/start": {"good": {"process": "a"}, "unknown process": {"process": "x"}},
         }.items()

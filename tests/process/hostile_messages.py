@@ -13,7 +13,8 @@ _PATHS = (
     "/v1/status", "/v1/entities", "/v1/entities/1", "/v1/observe", "/v1/session", "/v1/watch", "/v1/digests",
     "/v1/backup",
     "/v1/commands", "/v1/assignment", "/v1/authority", "/v1/switchover", "/v1/leave", "/v1/world", "/v1/console",
-    "/v1/processes", "/v1/targets", "/v1/kill", "/v1/processes/end", "/v1/processes/start", "/metrics",
+    "/v1/processes", "/v1/targets", "/v1/kill", "/v1/processes/end", "/v1/processes/start",
+    "/v1/processes/signal-engine", "/metrics",
     "/active", "/passive",
     "/livez", "/readyz", "/", "/v1", "//", "/%00", "/../../etc/passwd", "/v1/entities/", "/static/../console.js",
 )  # fmt: skip

@@ -11,7 +11,12 @@ from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.page import add_page
 from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, error_response
-from pairsim_controller.local.processes_api import EndProcessRequest, ProcessesApi, StartProcessRequest
+from pairsim_controller.local.processes_api import (
+    EndProcessRequest,
+    ProcessesApi,
+    SignalEngineRequest,
+    StartProcessRequest,
+)
 from pairsim_controller.local.prometheus import PrometheusApi
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.local.world_status import world_status
@@ -21,10 +26,17 @@ _UNKNOWN_PATH = "unknown path; the console is at /, the world's status at /v1/wo
 
 
 class AreaAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /v1/kill` and `POST /v1/switchover`; the latter ignores the role."""
+    """The body of `POST /v1/kill` and `POST /v1/switchover`; the latter reads the area alone.
+
+    Attributes:
+        area: The name of the area.
+        role: The role of the process in the area.
+        engine: Whether the engine of the process is killed, and the process itself goes on.
+    """
 
     area: str
     role: str = "active"
+    engine: bool = False
 
 
 class _WorldApi:
@@ -59,13 +71,30 @@ class _WorldApi:
         action = await read_json(request, AreaAction)
         if action.role not in _ROLES:
             return error_response(400, f"role {action.role!r} must be one of {', '.join(_ROLES)}")
+        if action.engine and action.role == "witness":
+            return error_response(400, "a witness has no engine: give the role active or passive")
         name = self._world.find_replica(action.area, action.role)
         if name is None:
             return _missing_role(self._world, action.area, action.role)
+        if action.engine:
+            return self._signal_engine(SignalEngineRequest(name, "SIGKILL"))
         pid = self._world.pool.processes[name].terminate()
         if pid is None:
             return error_response(409, f"{name} is not running at the moment")
         return web.json_response({"replica": name, "pid": pid})
+
+    async def signal_engine(self, request: web.Request) -> web.Response:
+        wanted = await read_json(request, SignalEngineRequest)
+        try:
+            return self._signal_engine(wanted)
+        except KeyError:
+            return _unknown_process(wanted.process)
+
+    def _signal_engine(self, wanted: SignalEngineRequest) -> web.Response:
+        pid = self.processes.signal_engine(wanted)
+        if pid is None:
+            return error_response(409, f"{wanted.process} has no engine at the moment: try again")
+        return web.json_response({"replica": wanted.process, "pid": pid})
 
     async def switchover(self, request: web.Request) -> web.Response:
         action = await read_json(request, AreaAction)
@@ -108,6 +137,7 @@ def world_app(world: LocalWorld) -> web.Application:
     app.router.add_get("/v1/processes", api.processes.show)
     app.router.add_post("/v1/processes/end", api.end)
     app.router.add_post("/v1/processes/start", api.start)
+    app.router.add_post("/v1/processes/signal-engine", api.signal_engine)
     app.router.add_post("/v1/kill", api.kill)
     app.router.add_post("/v1/switchover", api.switchover)
     return app

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
@@ -12,6 +16,9 @@ from pairsim_controller.local.process import Termination
 from pairsim_controller.local.world import LocalWorld
 
 MAX_SECONDS = 3600.0
+
+_PARENT = 1
+"""The place of the parent's process id in /proc/PID/stat behind the program's name; see proc(5)."""
 
 
 class EndProcessRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +35,20 @@ class EndProcessRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     grace: Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)] = 0.0
     downtime: Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)] = msgspec.field(default=0.0, name="away")
     wipe: bool = msgspec.field(default=False, name="fresh")
+
+
+class SignalEngineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/processes/signal-engine`.
+
+    Attributes:
+        process: The process whose engine gets the signal.
+        signal: The name of the signal.
+        pid: The process id of the engine that is meant; another engine gets no signal. None for any engine.
+    """
+
+    process: str
+    signal: Literal["SIGKILL", "SIGSEGV", "SIGSTOP", "SIGCONT"]
+    pid: int | None = None
 
 
 class StartProcessRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +76,7 @@ def processes(world: LocalWorld) -> list[LocalProcessStatus]:
                 pid=process.pid,
                 network=str(process.network or ""),
                 folder=str(process.folder.resolve()),
+                engine_pid=_engine_pid(world, name),
             )
         )
     return seen
@@ -86,3 +108,36 @@ class ProcessesApi:
             KeyError: The process does not exist.
         """
         return self._world.pool.processes[request.process].restart_now()
+
+    def signal_engine(self, request: SignalEngineRequest) -> int | None:
+        """Sends a signal to the engine of a process; returns its pid, or None without such an engine.
+
+        Raises:
+            KeyError: The process does not exist.
+        """
+        process, engine = self._world.pool.processes[request.process], _engine_pid(self._world, request.process)
+        if process.pid is None or engine is None or request.pid not in {None, engine}:
+            return None
+        return engine if signal_child(process.pid, engine, signal.Signals[request.signal]) else None
+
+
+def signal_child(parent: int, child: int, number: signal.Signals) -> bool:
+    """Sends a signal to a process if it is the child of another one; returns whether it is.
+
+    A process id that was reported a moment ago may be that of a foreign process by now, which gets no signal.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        held = os.pidfd_open(child)
+        try:
+            fields = Path(f"/proc/{child}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[_PARENT]) == parent:
+                signal.pidfd_send_signal(held, number)
+                return True
+        finally:
+            os.close(held)
+    return False
+
+
+def _engine_pid(world: LocalWorld, name: str) -> int | None:
+    status = world.watchers.replica_status(name)
+    return status.engine_pid if status is not None else None

@@ -169,6 +169,11 @@ class AreaRuntime:
         self._stream.close()
         self._checkpoints.close()
 
+    @property
+    def engine_pid(self) -> int | None:
+        """The process id of the area's engine; None while it has none."""
+        return self._engine.pid
+
     # --- NodeListener
 
     def on_engine_failed(self) -> None:

@@ -80,6 +80,7 @@ class AreaEngine:
 
     Attributes:
         current: The newest engine that was started.
+        pid: The id of the process of that engine; None while it is ended, and for an engine without a process.
     """
 
     def __init__(self, spec: AreaSpec, data: Path, start: EngineStarter) -> None:
@@ -91,6 +92,7 @@ class AreaEngine:
         self._user: EngineUser | None = None
         self._on_change: Callable[[], None] = lambda: None
         self._number, self._early_end = 0, ""
+        self.pid: int | None = None
         self.current = self._start_one()
 
     def report_to(self, user: EngineUser, on_change: Callable[[], None]) -> None:
@@ -102,6 +104,7 @@ class AreaEngine:
     def restart(self) -> None:
         """Ends the engine and starts another one, again and again until that succeeds, in a thread of its own."""
         self._number += 1  # the end of the engine before is not reported any more
+        self.pid = None
         threading.Thread(target=self._restart, args=(self.current,), name="engine-start", daemon=True).start()
 
     def close(self) -> None:
@@ -143,9 +146,12 @@ class AreaEngine:
         def on_end(reason: str) -> None:
             if number != self._number:
                 return
+            self.pid = None
             if self._user is not None:
                 self._user.on_engine_end(reason)
             else:
                 self._early_end = reason
 
-        return self._start(self._spec, self._data, on_end)
+        engine = self._start(self._spec, self._data, on_end)
+        self.pid = engine.pid
+        return engine

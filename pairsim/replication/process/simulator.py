@@ -73,6 +73,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
             started_at=self.started_at,
             leaving=self._leaving,
             secret_problem=self._router.secret_problem(node.spec.area, node.membership.group.links),
+            engine_pid=runtime.engine_pid,
         )
 
     def command_schema(self) -> CommandSchema | None:

@@ -42,9 +42,24 @@ def spare_status(
 
 
 def replica_status(
-    node: AreaNode, settings: ProcessSettings, *, started_at: float, leaving: bool, secret_problem: str = ""
+    node: AreaNode,
+    settings: ProcessSettings,
+    *,
+    started_at: float,
+    leaving: bool,
+    secret_problem: str = "",
+    engine_pid: int | None = None,
 ) -> ReplicaStatus:
-    """Returns the status of a replica; `secret_problem` says which of its peers have another secret."""
+    """Returns the status of a replica.
+
+    Args:
+        node: The replica.
+        settings: The settings of its process.
+        started_at: When the process started, Unix time in seconds.
+        leaving: Whether the process will end soon.
+        secret_problem: Which of its peers have another secret, as a sentence; empty if none has.
+        engine_pid: The process id of its engine; None while it has none.
+    """
     replica, assignment = node.replica, node.membership.assignment
     state, ticks, monitor = replica.state, node.log, replica.tick_rate_monitor
     can_simulate = replica.can_simulate() and node.membership.group.voter
@@ -87,4 +102,5 @@ def replica_status(
         problem="; ".join(filter(None, (node.problem, secret_problem))),
         addresses=tuple(m.peer for m in assignment.members()),
         received_bytes=node.received_bytes() if not leading else 0,
+        engine_pid=engine_pid,
     )

@@ -137,6 +137,19 @@ def test_an_engine_that_ends_once_costs_a_handover_and_nothing_else(world: Troub
     assert world.term("west") == term + 1
 
 
+def test_an_engine_that_is_killed_costs_a_handover_and_nothing_else(world: TroubledWorld) -> None:
+    wait_until_whole(world)
+    term, (active,) = world.term("east"), [r for r in world.area("east").replicas if r.role == "active"]
+    said = world.run("kill", "east", "--engine")
+    assert re.fullmatch(rf"killed the engine of {active.replica}, the active of east \(pid \d+\)\n", said)
+    until(lambda: world.term("east") == term + 1, "it handed over")
+    wait_until_whole(world)
+    assert world.term("east") == term + 1
+    assert active.pid in {replica.pid for replica in world.area("east").replicas}, "its node has ended, too"
+    tick, ticks, _fixed = world.counts("east")
+    assert ticks == tick
+
+
 def test_a_simulator_that_keeps_the_interpreter_lock_never_changes_its_active(world: TroubledWorld) -> None:
     first = world.counts("slow")[0]
     until(lambda: world.counts("slow")[0] >= first + 8, "it ticks")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -404,6 +406,29 @@ def test_each_role_can_be_killed(shared: Running, role: str, name: str) -> None:
     result = shared.run("kill", "north", "--role", role)
     assert (result.exit_code, result.stdout) == (0, f"killed {name}, the {role} of north (pid {pid})\n")
     assert shared.made.places[name].killed.pop() == pid
+
+
+def test_the_engine_of_a_role_is_killed_alone(tmp_path: Path) -> None:
+    with running(tmp_path) as world, subprocess.Popen(["sleep", "600"]) as engine:
+
+        def change() -> None:
+            replica = world.made.replicas["a"]
+            world.made.places["a"].pid, replica.engine_pid, replica.leaving = os.getpid(), engine.pid, True
+            replica.notify(None)
+
+        world.do(change, lambda: getattr(world.made.world.watchers["a"].status, "leaving", False))
+        result = world.run("kill", "north", "--engine")
+        engine.kill()
+        assert (result.exit_code, result.output) == (
+            0,
+            f"killed the engine of a, the active of north (pid {engine.pid})\n",
+        )
+        assert not world.made.places["a"].killed
+
+
+def test_a_replica_without_an_engine_is_reported(shared: Running) -> None:
+    result = shared.run("kill", "north", "--role", "passive", "--engine")
+    assert (result.exit_code, result.stderr) == (1, "Error: b has no engine at the moment: try again\n")
 
 
 def test_an_unknown_role_is_a_usage_error(shared: Running) -> None:

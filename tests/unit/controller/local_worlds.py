@@ -44,12 +44,14 @@ class FakeSimulator(FakeReplica):
         super().__init__(name, role)
         self.peer_synced, self.lag, self.divergences = True, 0, 0
         self.succession: Succession | None = None
+        self.engine_pid: int | None = None
 
     def status(self) -> ReplicaStatus:
         return msgspec.structs.replace(
             super().status(),
             synced_tick=self.tick - self.lag,
             divergences=self.divergences,
+            engine_pid=self.engine_pid,
             succession=self.succession if self.role is Role.ACTIVE else None,
             peer_in_sync=self.role is Role.ACTIVE and self.peer_synced,
             members=() if self.role is Role.SPARE else ("a", "b", "w"),

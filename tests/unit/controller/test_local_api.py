@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -127,6 +131,76 @@ async def test_each_role_can_be_killed(http: aiohttp.ClientSession, made: WorldH
     status, answer = await post(http, "/v1/kill", area="north", role=role)
     assert (status, answer) == (200, {"replica": name, "pid": made.places[name].pid})
     assert [n for n, place in made.places.items() if place.killed] == [name]
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a child of this process, which stands for an engine."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+async def test_the_engine_of_a_role_is_killed_alone(
+    http: aiohttp.ClientSession, made: WorldHarness, child: subprocess.Popen[bytes]
+) -> None:
+    await set_engine(made, "b", os.getpid(), child.pid)
+    body = {"area": "north", "role": "passive", "engine": True}
+    async with http.post("/v1/kill", json=body) as answer:
+        assert (answer.status, await answer.json()) == (200, {"replica": "b", "pid": child.pid})
+    assert await asyncio.to_thread(child.wait, 30) == -signal.SIGKILL
+    assert not any(place.killed for place in made.places.values())
+    async with http.get("/v1/processes") as answer:
+        listed = {each["process"]: each["engine_pid"] for each in await answer.json()}
+    assert listed == {"a": None, "b": child.pid, "c": None, "w": None}
+
+
+async def test_a_witness_has_no_engine(http: aiohttp.ClientSession) -> None:
+    async with http.post("/v1/kill", json={"area": "north", "role": "witness", "engine": True}) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"] == "a witness has no engine: give the role active or passive"
+
+
+async def test_a_process_that_is_not_the_child_of_the_named_one_gets_no_signal(
+    http: aiohttp.ClientSession, made: WorldHarness, child: subprocess.Popen[bytes]
+) -> None:
+    """The number of an engine that has ended may be that of a foreign process by now."""
+    await set_engine(made, "a", os.getppid(), child.pid)
+    expected = (409, "a has no engine at the moment: try again")
+    async with http.post("/v1/kill", json={"area": "north", "engine": True}) as answer:
+        assert (answer.status, (await answer.json())["error"]) == expected
+    assert child.poll() is None
+
+
+async def test_an_engine_gets_the_signal_that_is_meant_for_it(
+    http: aiohttp.ClientSession, made: WorldHarness, child: subprocess.Popen[bytes]
+) -> None:
+    await set_engine(made, "a", os.getpid(), child.pid)
+    path, body = "/v1/processes/signal-engine", {"process": "a", "signal": "SIGSEGV"}
+    async with http.post(path, json={**body, "pid": child.pid + 1}) as answer:
+        assert answer.status == 409
+    async with http.post(path, json={**body, "signal": "SIGTERM"}) as answer:
+        assert answer.status == 400
+    async with http.post(path, json={**body, "process": "nobody"}) as answer:
+        assert answer.status == 404
+    assert child.poll() is None
+    async with http.post(path, json={**body, "pid": child.pid}) as answer:
+        assert (answer.status, await answer.json()) == (200, {"replica": "a", "pid": child.pid})
+    assert await asyncio.to_thread(child.wait, 30) == -signal.SIGSEGV
+
+
+async def set_engine(made: WorldHarness, name: str, pid: int, engine: int) -> None:
+    """Gives a process of the world a pid and an engine, and waits until the world knows of it."""
+    made.places[name].pid = pid
+    made.replicas[name].engine_pid = engine
+    made.replicas[name].leaving = True  # significant, so that its watchers learn of it at once
+    made.replicas[name].notify(None)
+
+    def known() -> bool:
+        status = made.world.watchers.replica_status(name)
+        return status is not None and status.engine_pid == engine
+
+    await until(known)
 
 
 async def test_a_process_that_is_not_running_cannot_be_killed(http: aiohttp.ClientSession, made: WorldHarness) -> None:

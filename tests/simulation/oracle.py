@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Result
-from pairsim.replication.log.records import Seal, Tick
+from pairsim.replication.log.records import Order, Seal, Tick
 
 
 class Violation(AssertionError):
@@ -75,5 +75,7 @@ class OracleListener:
         self._oracle.committed(record)
 
     def on_grant(self, authority: Authority) -> None: ...
+
+    def on_order(self, order: Order) -> None: ...
 
     def on_seal(self, seal: Seal) -> None: ...

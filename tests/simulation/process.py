@@ -9,7 +9,7 @@ from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
-from pairsim.replication.log.records import Seal, Tick
+from pairsim.replication.log.records import Order, Seal, Tick
 from pairsim.replication.log.tick_log import TickLogListener
 from pairsim.replication.membership.membership import Membership
 from pairsim.replication.membership.witness_node import WitnessNode
@@ -156,6 +156,8 @@ class ReaderDuringApply:
         self._read()
 
     def on_grant(self, authority: Authority) -> None: ...
+
+    def on_order(self, order: Order) -> None: ...
 
     def on_seal(self, seal: Seal) -> None: ...
 

@@ -60,6 +60,34 @@ class Grant(msgspec.Struct, frozen=True, tag="grant", array_like=True):
     authority: Authority
 
 
+class Skip(msgspec.Struct, frozen=True, tag="skip", array_like=True):
+    """Leaves a command out of the last tick, at which every engine fails and which nobody has seen.
+
+    Attributes:
+        term: The term of the active.
+        tick: The tick.
+        command: The id of the command, which is rejected as "skipped".
+    """
+
+    term: int
+    tick: int
+    command: str
+
+
+class Engines(msgspec.Struct, frozen=True, tag="engines", array_like=True):
+    """Puts the simulator's code into force with which ticks are computed from `tick` on.
+
+    Attributes:
+        term: The term of the active.
+        tick: The next tick that the active computes.
+        code: The fingerprint of the code.
+    """
+
+    term: int
+    tick: int
+    code: str
+
+
 class Seal(msgspec.Struct, frozen=True, tag="seal", array_like=True):
     """Ends a generation after `tick`: later records are ignored. The generation `next` starts from this state."""
 
@@ -68,7 +96,8 @@ class Seal(msgspec.Struct, frozen=True, tag="seal", array_like=True):
     next: Assignment
 
 
-Record = Open | Tick | Grant | Seal
+Order = Skip | Engines
+Record = Open | Tick | Grant | Order | Seal
 
 _records: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 _encoder = msgspec.msgpack.Encoder()

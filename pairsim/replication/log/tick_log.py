@@ -24,7 +24,19 @@ import structlog
 
 from pairsim.model.authority import Authority
 from pairsim.replication.log.command_window import CommandWindow
-from pairsim.replication.log.records import Grant, Open, RecordError, Seal, Tick, decode_record
+from pairsim.replication.log.orders import Orders
+from pairsim.replication.log.records import (
+    Engines,
+    Grant,
+    Open,
+    Order,
+    Record,
+    RecordError,
+    Seal,
+    Skip,
+    Tick,
+    decode_record,
+)
 
 log = structlog.get_logger()
 
@@ -50,6 +62,9 @@ class TickLogListener(Protocol):
     def on_grant(self, authority: Authority) -> None:
         """Is called when an authority comes into force."""
 
+    def on_order(self, order: Order) -> None:
+        """Is called when an order about engines comes into force."""
+
     def on_seal(self, seal: Seal) -> None:
         """Is called when the generation ended."""
 
@@ -65,14 +80,17 @@ class _LogSnapshot(msgspec.Struct, frozen=True, array_like=True):
     window: bytes
     last_ids: list[str]
     retained: list[bytes]
+    orders: Orders = Orders()  # snapshots of earlier releases have none
 
 
 def _pack(taken: _LogSnapshot, retained: Sequence[bytes]) -> bytes:
     """Encodes a snapshot with its retained records by joining bytes, which does not keep other threads waiting."""
-    parts = [msgspec.msgpack.encode(taken)[: -len(_EMPTY_ARRAY)], _ARRAY32 + len(retained).to_bytes(4, "big")]
+    orders = msgspec.msgpack.encode(taken.orders)
+    head = msgspec.msgpack.encode(taken)[: -len(_EMPTY_ARRAY) - len(orders)]
+    parts = [head, _ARRAY32 + len(retained).to_bytes(4, "big")]
     for payload in retained:
         parts += (_BIN32 + len(payload).to_bytes(4, "big"), payload)
-    return b"".join(parts)
+    return b"".join((*parts, orders))
 
 
 class TickLog:
@@ -85,6 +103,7 @@ class TickLog:
         term: The opened term; 0 before the first.
         tick: The last committed tick.
         authority: The authority in force.
+        orders: The orders about engines; replaced as a whole.
         sealed: The record that ended the generation; None while it goes on.
         fenced: How many records were ignored.
     """
@@ -96,6 +115,7 @@ class TickLog:
         self.term = 0
         self.tick = 0
         self.authority = authority
+        self.orders = Orders()
         self.sealed: Seal | None = None
         self.fenced = 0
         self._floor = 0
@@ -113,7 +133,7 @@ class TickLog:
             log.exception("ignored invalid record")
             return
         with self.lock:
-            counts = self._apply(record, payload)
+            counts = self._order(record) if isinstance(record, Skip | Engines) else self._apply(record, payload)
         if not counts:
             self.fenced += 1
         elif self.listener is not None:
@@ -159,10 +179,17 @@ class TickLog:
         wanted = self.tick - self._floor + _MARGIN_RECORDS
         while len(self._retained) > wanted or self._retained_bytes > MAX_RETAINED_BYTES:
             self._retained_bytes -= len(self._retained.popleft())
+        self.orders = self.orders.forget(self.tick - len(self._retained))
         return True
 
+    def _order(self, order: Order) -> bool:
+        if self.sealed is not None or order.term != self.term:
+            return False
+        before, self.orders = self.orders, self.orders.after(order, self.tick, self._last_ids)
+        return self.orders is not before
+
     @staticmethod
-    def _notify(listener: TickLogListener, record: Open | Tick | Grant | Seal, payload: bytes) -> None:
+    def _notify(listener: TickLogListener, record: Record, payload: bytes) -> None:
         match record:
             case Open():
                 listener.on_open(record.term)
@@ -170,6 +197,8 @@ class TickLog:
                 listener.on_tick(record, payload)
             case Grant():
                 listener.on_grant(record.authority)
+            case Skip() | Engines():
+                listener.on_order(record)
             case Seal():
                 listener.on_seal(record)
 
@@ -192,6 +221,7 @@ class TickLog:
                 window=self.window.dump(),
                 last_ids=self._last_ids,
                 retained=[],
+                orders=self.orders,
             )
             retained = list(self._retained)
         return lambda: _pack(taken, retained)
@@ -200,10 +230,10 @@ class TickLog:
         """Replaces the content by a snapshot, unless this log is already past it."""
         taken = msgspec.msgpack.decode(snapshot, type=_LogSnapshot)
         with self.lock:
-            if (taken.term, taken.tick) < (self.term, self.tick):
+            if (taken.term, taken.tick, taken.orders.revision) < (self.term, self.tick, self.orders.revision):
                 return
             self.term, self.tick, self._floor = taken.term, taken.tick, taken.floor
-            self.authority, self.sealed = taken.authority, taken.seal
+            self.authority, self.sealed, self.orders = taken.authority, taken.seal, taken.orders
             self.window = CommandWindow()
             self.window.load(taken.window)
             self._last_ids = taken.last_ids

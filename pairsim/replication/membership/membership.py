@@ -21,7 +21,7 @@ import structlog
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
-from pairsim.replication.log.records import Seal, Tick
+from pairsim.replication.log.records import Order, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.membership.draining import DRAINING_TURN_SECONDS, DrainingGroup
 from pairsim.replication.patience import ProcessorWaits
@@ -168,6 +168,11 @@ class Membership:
         """Tells the listeners that an authority is in force."""
         for listener in self._listeners:
             listener.on_grant(authority)
+
+    def on_order(self, order: Order) -> None:
+        """Tells the listeners that an order about engines is in force."""
+        for listener in self._listeners:
+            listener.on_order(order)
 
     def on_seal(self, seal: Seal) -> None:
         """Tells the listeners that the generation is over; the turn that is running enters the next one."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.model.status import Succession, WitnessGroup
-from pairsim.replication.log.records import Seal, Tick
+from pairsim.replication.log.records import Order, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.membership.membership import GroupResources, Membership
 from pairsim.replication.standing import Standing
@@ -100,6 +100,9 @@ class WitnessNode:
 
     def on_grant(self, authority: Authority) -> None:
         """Does nothing: the log holds the authority."""
+
+    def on_order(self, order: Order) -> None:
+        """Does nothing: a witness has no engine, and the log holds the order."""
 
     def on_seal(self, seal: Seal) -> None:
         """Does nothing: the membership acts on the seal."""

@@ -21,7 +21,7 @@ from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
-from pairsim.replication.log.records import Seal, Tick, decode_record
+from pairsim.replication.log.records import Order, Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
@@ -187,6 +187,12 @@ class Replica:
 
     def on_grant(self, authority: Authority) -> None:
         """Reports a change of status: another authority is in force."""
+        self._listener.on_publish(None)
+
+    def on_order(self, order: Order) -> None:
+        """Wakes the replica thread and reports a change of status: a failed tick may be tried again now."""
+        log.info("an order about engines is in force", area=self.spec.area, order=str(order))
+        self._listener.wake()
         self._listener.on_publish(None)
 
     def on_seal(self, seal: Seal) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pairsim.model.authority import Authority
-from pairsim.replication.log.records import Seal, Tick
+from pairsim.replication.log.records import Order, Seal, Tick
 from pairsim.replication.raft.pysyncobj.raft import RaftState
 from pairsim.replication.replica.node import AreaNode
 from tests.simulation.process import SimProcess
@@ -79,6 +79,9 @@ class LogObserver:
         self._observer.on_tick(self._name, record)
 
     def on_grant(self, authority: Authority) -> None: ...
+
+    def on_order(self, order: Order) -> None:
+        self._observer.recorder.add(self._name, f"applies {order}")
 
     def on_seal(self, seal: Seal) -> None:
         generation, members = seal.next.generation, ", ".join(m.replica for m in seal.next.members())

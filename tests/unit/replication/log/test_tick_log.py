@@ -7,7 +7,7 @@ import pytest
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
 from pairsim.replication.log import tick_log
-from pairsim.replication.log.records import Grant, Open, Record, Rejection, Seal, Tick, encode_record
+from pairsim.replication.log.records import Grant, Open, Order, Record, Rejection, Seal, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from tests.builders import assignment, cube
 
@@ -150,6 +150,9 @@ class Heard:
 
     def on_grant(self, authority: Authority) -> None:
         self.events.append(("grant", authority.epoch))
+
+    def on_order(self, order: Order) -> None:
+        self.events.append(("order", order.tick))
 
     def on_seal(self, seal: Seal) -> None:
         self.events.append(("seal", seal.tick))

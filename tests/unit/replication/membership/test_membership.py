@@ -10,7 +10,7 @@ import pytest
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
-from pairsim.replication.log.records import Open, Seal, Tick, encode_record
+from pairsim.replication.log.records import Open, Order, Seal, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.membership import membership as module
 from pairsim.replication.membership.draining import DRAIN_SECONDS, DRAINING_TURN_SECONDS
@@ -111,6 +111,9 @@ class Heard:
 
     def on_grant(self, authority: Authority) -> None:
         self.events.append(("grant", authority.epoch))
+
+    def on_order(self, order: Order) -> None:
+        self.events.append(("order", order.tick))
 
     def on_seal(self, seal: Seal) -> None:
         self.events.append(("seal", seal.next.generation))

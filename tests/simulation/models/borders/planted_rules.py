@@ -1,0 +1,152 @@
+"""Rules about borders with one fault each."""
+
+from __future__ import annotations
+
+from tests.simulation.models.borders.rules import MOST_TRANSFERS, Rules
+from tests.simulation.models.borders.state import (
+    Acknowledgement,
+    Answer,
+    Area,
+    Command,
+    Entity,
+    Grant,
+    Group,
+    Inputs,
+    Link,
+    Message,
+)
+
+
+class TakesAnySequence(Rules):
+    def takes(self, link: Link, sequence: int) -> bool:
+        return True
+
+
+class TakesWhatItTookBefore(Rules):
+    def takes(self, link: Link, sequence: int) -> bool:
+        return sequence <= link.taken + 1
+
+
+class SkipsALostMessage(Rules):
+    def takes(self, link: Link, sequence: int) -> bool:
+        return sequence > link.taken
+
+
+class AcknowledgesBeforeTheCommit(Rules):
+    def acknowledges(self, committed: Area, computed: Area) -> Area:
+        return computed
+
+
+class SendsBeforeTheCommit(Rules):
+    def sends(self, committed: Area, computed: Area) -> Area:
+        return computed
+
+
+class DropsAnEntryBeforeItsReturn(Rules):
+    def counts(self, link: Link, acknowledgement: Acknowledgement) -> bool:
+        return True
+
+
+class IgnoresTheClocksOfMessages(Rules):
+    def clock(self, area: Area, inputs: Inputs) -> int:
+        return max([area.clock, *inputs.clocks, *(a.clock for _, a in inputs.acknowledgements)]) + 1
+
+
+class IgnoresTheClocksOfAcknowledgements(Rules):
+    def clock(self, area: Area, inputs: Inputs) -> int:
+        return max([area.clock, *inputs.clocks, *(m.clock for _, _, m in inputs.arrivals)]) + 1
+
+
+class LearnsAnOlderMap(Rules):
+    def learns(self, area: Area, grant: Grant) -> bool:
+        return grant.version != area.version
+
+
+class MovesOnByAnOlderMap(Rules):
+    def is_ahead(self, area: Area, row: Entity) -> bool:
+        return False
+
+
+class CrossesWithoutItsChildren(Rules):
+    def members(self, area: Area, root: Entity) -> tuple[Entity, ...]:
+        return (root,)
+
+
+class LeavesTheGrandchildren(Rules):
+    def members(self, area: Area, root: Entity) -> tuple[Entity, ...]:
+        return tuple(row for row in area.rows.values() if root.id in {row.id, row.parent})
+
+
+class TearsAGroupThatIsLarge(Rules):
+    def members(self, area: Area, root: Entity) -> tuple[Entity, ...]:
+        return super().members(area, root)[:MOST_TRANSFERS]
+
+
+class CrossesWithoutALimit(Rules):
+    def may_cross(self, crossed: int, link: Link, group: Group) -> bool:
+        return super().may_cross(0, link, group)
+
+
+class FillsTheOutboxOfADeadArea(Rules):
+    def may_cross(self, crossed: int, link: Link, group: Group) -> bool:
+        return super().may_cross(crossed, Link(), group)
+
+
+class NeverCrossesAsALargeGroup(Rules):
+    def may_cross(self, crossed: int, link: Link, group: Group) -> bool:
+        return crossed + len(group.rows) <= MOST_TRANSFERS and super().may_cross(crossed, link, group)
+
+
+class TakesWithoutRoom(Rules):
+    def has_room(self, area: Area, group: Group) -> bool:
+        return True
+
+
+class LooksForIdsInTheTableAlone(Rules):
+    def refuses(self, area: Area, number: int, message: Message, group: Group) -> bool:
+        return any(row.id in area.rows for row in group.rows)
+
+
+class OverwritesAnEntityOfTheSameId(Rules):
+    def refuses(self, area: Area, number: int, message: Message, group: Group) -> bool:
+        return super().refuses(area, number, message, group) and not any(row.id in area.rows for row in group.rows)
+
+
+class RefusesWhatComesBack(Rules):
+    def refuses(self, area: Area, number: int, message: Message, group: Group) -> bool:
+        return super().refuses(area, 0, message, group)
+
+
+class TriesARefusedGroupAtOnce(Rules):
+    def held(self, area: Area, row: Entity) -> Entity:
+        return row
+
+
+class SpawnsAnIdThatIsOnItsWay(Rules):
+    def may_spawn(self, area: Area, entity: int) -> bool:
+        return entity not in area.rows
+
+
+class AnswersALateAttempt(Rules):
+    def is_new(self, known: Answer | None, command: Command) -> bool:
+        return known is None or known.kind != "applied"
+
+
+class AppliesAgainWithAHigherAttempt(Rules):
+    def is_new(self, known: Answer | None, command: Command) -> bool:
+        return known is None or command.attempt > known.attempt
+
+
+class NeverAppliesAfterItsEntityCameBack(Rules):
+    def is_new(self, known: Answer | None, command: Command) -> bool:
+        return known is None
+
+
+class SendsAnOrderAndTheClientToo(Rules):
+    def answers_when_forwarding(self, command: Command, there: int) -> Answer:
+        return Answer("moved", command.attempt, command.entity, there)
+
+
+class LeavesTheMemoryBehind(Rules):
+    def memory(self, area: Area, group: Group) -> tuple[tuple[str, Answer], ...]:
+        return ()

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from pairsim.engine.child.raised import raised_error
-from pairsim.engine.child.simulator_code import SimulatorCode, prepare_and_rehearse
+from pairsim.engine.child.rehearsal import prepare_and_rehearse
+from pairsim.engine.child.simulator_code import SimulatorCode
 from pairsim.model.area import AreaSpec
 from pairsim.model.commands import Command
 from pairsim.model.simulation.simulator import Simulator, load_simulator

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from pairsim.engine.child.raised import raised_error
-from pairsim.engine.child.simulator_code import SimulatorCode, prepare_and_rehearse
+from pairsim.engine.child.rehearsal import prepare_and_rehearse
+from pairsim.engine.child.simulator_code import SimulatorCode
 from pairsim.engine.descriptors import MEMORY
 from pairsim.engine.layout import TABLES, MemoryLayout
 from pairsim.engine.messages import (

@@ -1,7 +1,7 @@
 """The commands that `perceive` returns, as plain values that any message can carry.
 
 `perceive` is foreign code. What it returns is converted where the author's objects are; the node checks the commands
-against the command schema. A command that cannot be converted is left out.
+against the command schema, and here that is done in the rehearsal. A command that does not fit is left out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Iterable
 import msgspec
 
 from pairsim.engine.port import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
-from pairsim.model.commands import Command
-from pairsim.model.simulation.error_location import class_file
+from pairsim.model.command_schema import CommandSchema
+from pairsim.model.commands import Command, CommandError
+from pairsim.model.simulation.error_location import method_place
 from pairsim.model.simulation.foreign_text import foreign_text
 from pairsim.model.simulation.perceived import PerceivedFieldError, plain_command
 from pairsim.model.simulation.simulator import Simulator
@@ -66,6 +67,18 @@ class PerceiveCalls:
                 return []
         return commands
 
+    def fitting(self, commands: Iterable[Command], command_schema: CommandSchema, tick: int) -> list[Command]:
+        """Returns the commands that fit a command schema."""
+        fitting: list[Command] = []
+        for command in commands:
+            try:
+                command_schema.check(command)
+            except CommandError as error:
+                self._report(foreign_text(command.op), str(error), tick)
+            else:
+                fitting.append(command)
+        return fitting
+
     def _report(self, field: str, reason: str, tick: int) -> None:
         """Logs a mistake, unless the field had one before: `perceive` would repeat it in every tick."""
         if field in self._reported or len(self._reported) >= _MAX_REPORTED:
@@ -74,6 +87,6 @@ class PerceiveCalls:
         kind = type(self._simulator)
         log.warning(
             "left out what the simulator %s:%s (%s) perceived in tick %d: %s: %s",
-            kind.__module__, kind.__qualname__, class_file(kind), tick, field,
+            kind.__module__, kind.__qualname__, method_place(kind, "perceive"), tick, field,
             foreign_text(reason, _MAX_REASON_CHARACTERS),
         )  # fmt: skip

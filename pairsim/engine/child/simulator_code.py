@@ -1,10 +1,8 @@
-"""The author's simulator: loaded by name, rehearsed, and called."""
+"""The calls of the author's simulator."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import msgspec
 
 from pairsim.engine.child.perceiving import PerceiveCalls
 from pairsim.model.area import AreaSpec
@@ -14,8 +12,6 @@ from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
-
-_REHEARSED_TICKS, _REHEARSED_ENTITIES = 3, 64
 
 
 class SimulatorCode:
@@ -39,7 +35,7 @@ class SimulatorCode:
         if not isinstance(components, Schema):
             raise TypeError(f"the components must be a Schema, not {type(components).__name__}")
         self.components, self.operations = components, tuple[Operation, ...](simulator.operations)
-        CommandSchema(self.components, self.operations)
+        self._command_schema = CommandSchema(self.components, self.operations)
         self._simulator, self._spec, self._perceiving = simulator, spec, PerceiveCalls(simulator)
 
     def populate(self, table: Table) -> None:
@@ -54,24 +50,6 @@ class SimulatorCode:
         """Returns the commands for a tick that the simulator perceives, with plain values."""
         return self._perceiving.commands(table, tick)
 
-
-def prepare_and_rehearse(kind: type[Simulator], spec: AreaSpec) -> Simulator:
-    """Creates the simulator of an area, prepares it, and rehearses it; may take minutes while it compiles."""
-    simulator = kind(spec)
-    simulator.prepare()
-    _rehearse(kind, spec)
-    return simulator
-
-
-def _rehearse(kind: type[Simulator], spec: AreaSpec) -> None:
-    """Runs a few ticks of a small area, so that the first tick after a takeover is not the first tick ever."""
-    scratch = msgspec.structs.replace(spec, entities=min(spec.entities, _REHEARSED_ENTITIES))
-    simulator = kind(scratch)
-    simulator.prepare()
-    code = SimulatorCode(simulator, scratch)
-    table = Table(code.components)
-    code.populate(table)
-    for tick in range(1, 1 + _REHEARSED_TICKS):
-        code.advance(table, [], tick)
-        code.perceive(table, tick)
-        table.digest()
+    def perceive_checked(self, table: Table, tick: int) -> list[Command]:
+        """Returns the perceived commands without those that a node would leave out."""
+        return self._perceiving.fitting(self.perceive(table, tick), self._command_schema, tick)

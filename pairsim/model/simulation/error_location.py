@@ -17,6 +17,15 @@ def class_file(kind: type) -> str:
     return getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
 
 
+def method_place(kind: type, name: str) -> str:
+    """Returns where a method of a class begins, `growth.py:12`; the class's file if it is not written in Python."""
+    method = getattr(kind, name)
+    while wrapped := getattr(method, "__wrapped__", None):  # by a decorator
+        method = wrapped
+    code = getattr(method, "__code__", None)
+    return f"{foreign_text(code.co_filename)}:{code.co_firstlineno}" if code is not None else class_file(kind)
+
+
 def source_files(simulator: type) -> frozenset[str]:
     """Returns the files in which a class and its bases are written."""
     return frozenset(file for kind in simulator.__mro__ if (file := class_file(kind)))

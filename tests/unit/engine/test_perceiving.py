@@ -42,6 +42,10 @@ class Returning(Counting):
         return cast("Iterable[Command]", self._returned)
 
 
+def place(kind: type[Counting]) -> str:
+    return f"{__file__}:{kind.perceive.__code__.co_firstlineno}"
+
+
 def seen(caplog: pytest.LogCaptureFixture, returned: object, ticks: int = 1) -> tuple[list[Command], list[str]]:
     """Returns the commands of the last tick, and the field of each warning."""
     caplog.clear()
@@ -50,7 +54,8 @@ def seen(caplog: pytest.LogCaptureFixture, returned: object, ticks: int = 1) -> 
     for tick in range(1, 1 + ticks):
         commands = engine.perceive(tick)
     pattern = re.compile(
-        re.escape(f"left out what the simulator {__name__}:Returning ({__file__}) perceived in tick 1: ") + "(.+?): .+"
+        re.escape(f"left out what the simulator {__name__}:Returning ({place(Returning)}) perceived in tick 1: ")
+        + "(.+?): .+"
     )
     warnings = [pattern.fullmatch(record.getMessage()) for record in caplog.records]
     assert len(msgspec.msgpack.decode(msgspec.msgpack.encode(commands), type=list[Command])) == len(commands)
@@ -105,4 +110,4 @@ def test_the_rehearsal_logs_what_is_left_out(caplog: pytest.LogCaptureFixture) -
     load_in_process(msgspec.structs.replace(area(), simulator=f"{__name__}:Seeing"))
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert f"{__name__}:Seeing ({__file__}) perceived in tick 1: add.amount: " in record.getMessage()
+    assert f"{__name__}:Seeing ({place(Seeing)}) perceived in tick 1: add.amount: " in record.getMessage()

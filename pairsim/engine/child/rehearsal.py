@@ -48,7 +48,7 @@ _WATCHED_SECONDS = 0.1
 
 
 class _RehearsedTick(msgspec.Struct, frozen=True):
-    """A tick and its outcome; the states are None if they are too large to be copied."""
+    """A tick and its outcome; without its states if they are too large to be copied."""
 
     tick: int
     before: Table | None
@@ -118,7 +118,7 @@ class _Rehearsal:
             place = method_place(self._kind, "perceive")
             raise self._error(
                 f"changed the table in perceive at {place}, or in a thread, and left {changed}; return commands"
-                " for what is to change"
+                " for changes"
             )
         self._threads.new()
         rejected = code.advance(table, commands, tick)

@@ -80,7 +80,7 @@ def test_another_first_state_is_found_and_named() -> None:
 def test_a_change_in_perceive_is_found_and_named() -> None:
     assert sentence(Meddling) == (
         f"changed the table in perceive at {place(Meddling, 'perceive')}, or in a thread, and left another count in"
-        " row 0 (entity 0), 7 in place of 0; return commands for what is to change"
+        " row 0 (entity 0), 7 in place of 0; return commands for changes"
     )
 
 

@@ -8,10 +8,14 @@ from typing import Annotated
 import msgspec
 
 from pairsim.addresses import http_url, parse_address
+from pairsim.model.area import AreaSpec
 from pairsim.model.names import Address, Name
 
 MIN_SECRET_BYTES = 16
 """The shortest secret that a process accepts."""
+
+_HEARTBEAT_SHARE = 0.2
+"""The heartbeat as a part of the shortest election timeout, if that is short."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +42,19 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if not self.election_max > self.election_min > 3 * self.heartbeat > 0:
             raise ValueError("timing needs 3 * heartbeat < election_min < election_max")
+
+    def of_area(self, spec: AreaSpec) -> Timing:
+        """Returns the timers of an area's groups: these, with the election timeout that its plane wants."""
+        milliseconds = spec.detection.election_timeout_ms if spec.detection else msgspec.UNSET
+        if not milliseconds:
+            return self
+        shortest = milliseconds / 1000
+        return msgspec.structs.replace(
+            self,
+            heartbeat=min(self.heartbeat, shortest * _HEARTBEAT_SHARE),
+            election_min=shortest,
+            election_max=shortest * self.election_max / self.election_min,
+        )
 
 
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -110,6 +110,8 @@ _OUTSIDE = {"min": [0, 0, 0], "max": [1000, 100, 50]}
         ({**area("planeless", "p", 1), "spec": {"bounds": BOUNDS}}, "plane"),
         ({**plane("fast"), "spec": {**plane("fast")["spec"], "tickRate": 100_000}}, "tickRate"),
         ({**plane("flat"), "spec": {**plane("flat")["spec"], "bounds": _FLAT}}, "min"),
+        (plane("hasty", detection={"electionTimeoutMs": 50}), "electionTimeoutMs"),
+        (plane("narrow", 0.5, detection={"hangSeconds": 3}), "at least two ticks"),
         ({**plane("odd"), "spec": {**plane("odd")["spec"], "parameters": {"radius": [1]}}}, "parameters"),
     ],
     ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else None,
@@ -122,6 +124,16 @@ def test_a_wrong_document_is_refused_with_its_reason(world: World, wrong: Object
 def test_the_definition_of_an_area_cannot_change(world: World, pair: str) -> None:
     with pytest.raises(ClusterError, match="stays as it was made"):
         world.kubectl("patch", "area", pair, "--type=merge", "-p", '{"spec": {"entities": 7}}')
+
+
+def test_a_plane_keeps_how_soon_a_failure_is_detected(world: World) -> None:
+    world.apply(plane("patient", detection={"electionTimeoutMs": 300, "hangSeconds": 5}))
+    patch = '{"spec": {"detection": {"hangSeconds": 6}}}'
+    try:
+        with pytest.raises(ClusterError, match="a plane keeps its detection"):
+            world.kubectl("patch", "plane", "patient", "--type=merge", "-p", patch)
+    finally:
+        world.kubectl("delete", "plane", "patient")
 
 
 def test_an_impossible_area_explains_why(world: World) -> None:

@@ -210,9 +210,9 @@ class World:
             self.roles.saw(at, event, pod)
 
 
-def plane(name: str, tick_rate: int = 20) -> Object:
-    """Returns a plane as a user writes it."""
-    spec = {"simulator": "physics", "tickRate": tick_rate, "seed": 7, "bounds": BOUNDS}
+def plane(name: str, tick_rate: float = 20, **fields: object) -> Object:
+    """Returns a plane as a user writes it, with further fields of its spec."""
+    spec = {"simulator": "physics", "tickRate": tick_rate, "seed": 7, "bounds": BOUNDS, **fields}
     return {**_head("Plane", name), "spec": spec}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from pairsim.model.area import Detection
 from pairsim.model.status import Succession
 from pairsim.replication.hang_watch import HANGS_AFTER_SECONDS
 from pairsim.replication.replica.node import AreaNode
@@ -13,9 +15,9 @@ from tests.simulation.world import World
 SEEDS = range(6)
 
 
-def settled(seed: int) -> tuple[World, AreaNode, AreaNode]:
+def settled(seed: int, detection: Detection | msgspec.UnsetType = msgspec.UNSET) -> tuple[World, AreaNode, AreaNode]:
     """Returns a redundant world, its active and its passive."""
-    world = World(seed)
+    world = World(seed, detection=detection)
     world.settle(lambda: None)
     active = world.active()
     assert active is not None
@@ -52,6 +54,20 @@ def test_an_active_whose_replica_thread_hangs_hands_over(seed: int) -> None:
     world.settle(lambda: None)
     world.check_end()
     assert not active.problem
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("milliseconds", [100, 1000])
+def test_a_silent_active_is_replaced_after_the_election_timeout_of_its_plane(seed: int, milliseconds: int) -> None:
+    world, active, passive = settled(seed, Detection(election_timeout_ms=milliseconds))
+    world.halt(active.membership.me)
+    world.run(0.9 * milliseconds / 1000)
+    assert not leads(passive)
+    world.run(4 * milliseconds / 1000)
+    assert leads(passive)
+    world.resume(active.membership.me)
+    world.settle(lambda: None)
+    world.check_end()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

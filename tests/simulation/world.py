@@ -6,6 +6,9 @@ import heapq
 import random
 from collections.abc import Callable, Sequence
 
+import msgspec
+
+from pairsim.model.area import Detection
 from pairsim.model.assignment import Assignment
 from pairsim.replication.clock import use_clock
 from pairsim.replication.raft import replicator, snapshots
@@ -25,8 +28,15 @@ SPARES = ("s1", "s2", "0")
 class World:
     """A run: processes, network, client and oracle."""
 
-    def __init__(self, seed: int, *, prepare: Callable[[World], None] = lambda _world: None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        prepare: Callable[[World], None] = lambda _world: None,
+        detection: Detection | msgspec.UnsetType = msgspec.UNSET,
+    ) -> None:
         """`prepare` is called before the processes start: it may add observers, or replace the client."""
+        self._spec = msgspec.structs.replace(SPEC, detection=detection)
         random.seed(seed)
         self.rng = random.Random(seed)
         # Seconds of virtual time never fill a log: some runs compact often, and send snapshots in small pieces.
@@ -64,7 +74,7 @@ class World:
 
     def generation(self, number: int, replicas: Sequence[str], joins: Sequence[str], witness: str = "w") -> Assignment:
         """Returns a generation of the area."""
-        return builders.assignment(*replicas, witness, spec=SPEC, generation=number, joins=joins)
+        return builders.assignment(*replicas, witness, spec=self._spec, generation=number, joins=joins)
 
     def run(self, seconds: float) -> None:
         """Lets time pass."""

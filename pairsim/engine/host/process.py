@@ -40,7 +40,9 @@ from pairsim.model.state.table import Table
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
-_MIN_LIMIT_SECONDS, _LIMIT_TICKS = 2.0, 20.0
+_MAP_SECONDS = 2.0
+"""How long the engine may take to map the memory."""
+
 _REPORT_SECONDS, _REPORT_POLL_SECONDS = 0.1, 0.005
 _EXIT_SECONDS = 0.3
 """How long the end of a process may come after the end of its connection."""
@@ -81,7 +83,7 @@ class EngineProcess:
             spec: The area.
             log: The file for the engine's output.
             command: The engine's command line; without it, the engine for simulators in Python.
-            limit: Seconds within which a call must return; without it, 2 s or 20 ticks, whichever is longer.
+            limit: Seconds within which a call must return; without it, those of the area.
             most_rows: The most entities of the area.
             on_end: Called in another thread with the reason when the process ends, also when it is closed.
 
@@ -90,7 +92,7 @@ class EngineProcess:
         """
         self.engine, self.seconds = "", 0.0
         self._spec, self._most_rows = spec, most_rows
-        self._limit = max(_MIN_LIMIT_SECONDS, _LIMIT_TICKS / spec.tick_rate) if limit is None else limit
+        self._limit = spec.hang_seconds if limit is None else limit
         self._populate_limit = self._limit
         self._files: list[str] = []
         self._layouts: dict[int, int] = {}
@@ -179,7 +181,7 @@ class EngineProcess:
         except OSError as error:
             raise EngineLostError(f"has no memory: {error.strerror}") from error
         self.table, self.check_table = memory.table(0), memory.table(1)
-        self._ask(encode_memory(layout), Done, self._limit)
+        self._ask(encode_memory(layout), Done, max(self._limit, _MAP_SECONDS))
         self._capacity = layout.capacity
 
     def _advance(

@@ -12,9 +12,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pairsim.model.area import AreaSpec, Parameter, TickRate
+from pairsim.model.area import AreaSpec, Detection, Parameter, TickRate
 from pairsim.model.geometry import Box
 from pairsim.model.names import Name
+
+_MIN_HANG_TICKS = 2
+"""A shorter limit would take a slow tick for a call that never returns."""
 
 
 class DocumentMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +46,7 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         seed: The seed of the world's random numbers.
         parameters: The parameters of the simulator.
         areas: The number of areas that the plane is split into; 0 if its areas are documents of their own.
+        detection: How soon members take each other, or an engine, for failed, the same in every area.
     """
 
     simulator: str
@@ -51,8 +55,15 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     parameters: dict[str, Parameter] = {}
     areas: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
+    detection: Detection = Detection()
 
     def __post_init__(self) -> None:
+        shortest = _MIN_HANG_TICKS / self.tick_rate
+        if (self.detection.hang_seconds or shortest) < shortest:
+            raise ValueError(
+                f"detection.hangSeconds must be at least {_MIN_HANG_TICKS} ticks, which are {shortest:g} s at this"
+                f" tickRate, and is {self.detection.hang_seconds:g}"
+            )
         for name, value in self.parameters.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"parameter {name!r} must be finite, and is {value}")
@@ -118,6 +129,7 @@ def area_spec(name: str, area: AreaManifestSpec, plane: PlaneSpec) -> AreaSpec:
         bounds=area.bounds,
         world=plane.bounds,
         entities=area.entities,
+        detection=plane.detection if plane.detection != Detection() else msgspec.UNSET,
     )
 
 

@@ -120,7 +120,7 @@ class Membership:
             journal=journal,
             state_machine=ticks,
             leadership=self._leadership,
-            timing=self._timing,
+            timing=self._timing.of_area(assignment.spec),
             witness=assignment.witness.replica == self.me,
             waits=self._resources.processor_waits(),
         )

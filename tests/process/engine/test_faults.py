@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from pairsim.engine.host.process import EngineProcess
 from pairsim.engine.port import EngineHungError, EngineLostError, EngineRaisedError
+from pairsim.model.area import Detection
 from tests.process.engine import faulty
 from tests.process.engine.faulty import area, command
 
@@ -28,8 +30,9 @@ def place(fault: Callable[[], None]) -> str:
 
 
 def started(folder: Path, **options: float) -> EngineProcess:
-    limit = options.pop("limit", 30.0)
-    engine = EngineProcess(area(**options), folder / "engine.log", limit=limit)  # type: ignore[arg-type]
+    detection = Detection(hang_seconds=options.pop("limit", 30.0))
+    spec = msgspec.structs.replace(area(**options), detection=detection)  # type: ignore[arg-type]
+    engine = EngineProcess(spec, folder / "engine.log")
     try:
         engine.start(60)
         engine.populate()

@@ -77,7 +77,7 @@ def _scalar_mistakes(value: object, node: Object, path: str) -> list[str]:
 
 def limits(node: Object, definitions: Object) -> Object:
     """A schema in one form, whether msgspec wrote it (JSON Schema) or we did (OpenAPI)."""
-    node = definitions.get(node.get("$ref", "").rpartition("/")[2], node)
+    node = definitions.get(node.get("$ref", "").rpartition("/")[2], {}) | node
     found: Object = {key: node[key] for key in ("type", "pattern", "minItems", "maxItems", "default") if key in node}
     low = node.get("exclusiveMinimum")
     if low is not None:
@@ -131,6 +131,9 @@ BOUNDS = {"min": [0, 0, 0], "max": [1, 1.5, 2]}
         ("Plane", {"seed": -1}),
         ("Plane", {"seed": 0.5}),
         ("Plane", {"areas": -1}),
+        ("Plane", {"detection": {"electionTimeoutMs": 99}}),
+        ("Plane", {"detection": {"hangSeconds": 0.1}}),
+        ("Plane", {"detection": {"heartbeatMs": 30}}),
         ("Plane", {"bounds": {"min": [0, 0], "max": [1, 1, 1]}}),
         ("Plane", {"bounds": {"min": [0, 0, 0]}}),
         ("Area", {"plane": "Physics"}),

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import contextlib
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pairsim.model.area import AreaSpec, Detection
 from pairsim.model.documents.world import DocumentError, load_world
 
 PLANE = """
@@ -34,6 +36,24 @@ def test_documents_become_the_specifications_of_areas() -> None:
     assert west.parameters == {"radius": 1}
     assert east.bounds.min == (50, 0, 0)
     assert east.world.max == (100, 10, 10)
+
+
+def test_how_soon_a_failure_is_detected_reaches_the_areas() -> None:
+    (usual,) = load_world(PLANE + "---" + area("west", 0, 50)).specs()
+    assert usual.detection is msgspec.UNSET
+    assert b"detection" not in msgspec.json.encode(usual), "an older process refuses what it does not know"
+    plane = PLANE.replace("seed: 5", "detection: {electionTimeoutMs: 400, hangSeconds: 7.5}")
+    (other,) = load_world(plane + "---" + area("west", 0, 50)).specs()
+    assert other.detection == Detection(election_timeout_ms=400, hang_seconds=7.5)
+    assert other.hang_seconds == 7.5
+    assert other.changed_fields(usual) == ["seed", "detection"]
+    assert msgspec.json.decode(msgspec.json.encode(other), type=AreaSpec) == other
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [("0.5", 40), ("10", 2), ("60", 2)])
+def test_a_call_may_last_two_seconds_or_twenty_ticks(rate: str, seconds: float) -> None:
+    (spec,) = load_world(PLANE.replace("tickRate: 30", f"tickRate: {rate}") + "---" + area("west", 0, 50)).specs()
+    assert spec.hang_seconds == seconds
 
 
 @pytest.mark.parametrize(
@@ -95,9 +115,27 @@ def test_a_mistake_is_reported_with_its_place(text: str, words: list[str]) -> No
         (
             "tickRate",
             "tickrate",
-            ["spec has no 'tickrate': it takes simulator, bounds, tickRate, seed, parameters, areas"],
+            ["spec has no 'tickrate': it takes simulator, bounds, tickRate, seed, parameters, areas, detection"],
         ),
         ("tickRate: 30", "tickRate: fast", ["spec.tickRate is a number above 0, 1,000 at the most, not 'fast'"]),
+        (
+            "seed: 5",
+            "detection: {electionTimeoutMs: 50, hangSeconds: 601}",
+            [
+                "spec.detection.electionTimeoutMs is a whole number of at least 100, 5,000 at the most, not 50",
+                "spec.detection.hangSeconds is a number of at least 0.5, 600 at the most, not 601",
+            ],
+        ),
+        (
+            "tickRate: 30, seed: 5",
+            "tickRate: 0.5, detection: {hangSeconds: 3.5}",
+            ["spec: detection.hangSeconds must be at least 2 ticks, which are 4 s at this tickRate, and is 3.5"],
+        ),
+        (
+            "seed: 5",
+            "detection: {timeout: 5}",
+            ["spec.detection has no 'timeout': it takes electionTimeoutMs, hangSeconds"],
+        ),
         ("seed: 5", "seed: -5", ["spec.seed is a whole number of at least 0, 2**63 - 1 at the most, not -5"]),
         ("[0, 0, 0]", "[0, 0]", ["spec.bounds.min is a list of 3 numbers, not [0, 0]"]),
         ("[0, 0, 0]", "[0, .nan, 0]", ["spec.bounds: bounds must be finite numbers"]),
@@ -110,7 +148,7 @@ def test_a_mistake_is_reported_with_its_place(text: str, words: list[str]) -> No
             "{simulator: physics, tickRate: 30",
             "{simulater: physics, tickRate: 0",
             [
-                "spec has no 'simulater': it takes simulator, bounds, tickRate, seed, parameters, areas",
+                "spec has no 'simulater': it takes simulator, bounds, tickRate, seed, parameters, areas, detection",
                 "spec lacks simulator",
                 "spec.tickRate is a number above 0, 1,000 at the most, not 0",
             ],

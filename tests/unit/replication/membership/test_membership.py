@@ -6,8 +6,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
+from pairsim.model.area import Detection
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.replication.log.records import Open, Order, Seal, Tick, encode_record
@@ -32,8 +34,10 @@ WITHOUT_ME = builders.assignment("b", "c", "w", generation=2, joins=("c",))
 class FakeGroup:
     """A Raft group that does nothing by itself."""
 
-    def __init__(self, _me: str, others: frozenset[str], *, journal: Journal, state_machine: TickLog, **_: Any) -> None:
-        self.others, self.journal, self.log = others, journal, state_machine
+    def __init__(
+        self, _me: str, others: frozenset[str], *, journal: Journal, state_machine: TickLog, timing: Timing, **_: Any
+    ) -> None:
+        self.others, self.journal, self.log, self.timing = others, journal, state_machine, timing
         self.is_voter = journal.is_voter
         self.term = journal.getCurrentTerm()
         self.links: frozenset[str] = frozenset()
@@ -423,3 +427,12 @@ MOVED_WITNESS = builders.member("w", peer="elsewhere:1")
 def test_addresses_are_taken_from_the_same_generation_only(other: Assignment, process: Process) -> None:
     assert readdressed(process, other) == []
     assert process.membership.assignment == FIRST
+
+
+def test_the_groups_of_an_area_have_the_election_timeout_of_its_plane() -> None:
+    spec = msgspec.structs.replace(FIRST.spec, detection=Detection(election_timeout_ms=800))
+    process = Process(msgspec.structs.replace(FIRST, spec=spec))
+    assert process.group.timing == Timing().of_area(spec) != Timing()
+    process.seal(msgspec.structs.replace(SECOND, spec=spec))
+    assert process.generation == 2
+    assert process.group.timing == Timing().of_area(spec)

@@ -1,6 +1,6 @@
 """`make bench`: everything, with a table at the end and `bench.json`.
 
-BENCH=quick takes a few minutes with fewer measurements; BENCH=full (the default) about half an hour.
+BENCH=quick takes a few minutes with fewer measurements; BENCH=full (the default) about an hour.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import engine, etcd, load, sentinel, starved, takeover
+from tests.benchmarks import calm, engine, etcd, load, sentences, sentinel, starved, takeover, work
 from tests.benchmarks.figures import Figure, report
 
 Part = Callable[[Path], Awaitable[list[Figure]]]
@@ -22,18 +22,29 @@ Part = Callable[[Path], Awaitable[list[Figure]]]
 
 def parts(quick: bool) -> dict[str, Part]:
     """What can be measured, in order."""
-    n, seconds, minutes = (12, 4.0, 0.5) if quick else (60, 10.0, 10.0)
+    n, seconds, minutes = (12, 4.0, 0.5) if quick else (60, 20.0, 10.0)
+    few = max(n // 4, 3)
     return {
         "losses": lambda folder: takeover.losses(folder, n),
+        "large-losses": lambda folder: takeover.losses(folder, n, entities=100_000),
+        "engine-losses": lambda folder: takeover.engine_losses(folder, n),
+        "stops": lambda folder: takeover.stops(folder, max(n // 2, 5)),
         "switchovers": lambda folder: takeover.switchovers(folder, n),
         "etcd": lambda folder: etcd.losses(folder, max(n // 2, 5)),
         "sentinel": lambda folder: sentinel.losses(folder, max(n // 2, 5)),
-        "commands": lambda folder: load.commands(folder, seconds),
+        "sentences": lambda folder: sentences.sentences(folder, few),
+        "session": lambda folder: load.session(folder, seconds),
+        "requests": lambda folder: load.requests(folder, seconds),
         "engine": lambda folder: engine.engine(folder / "engine", seconds, max(n // 2, 5)),
-        "ticks": lambda folder: load.ticks(folder, seconds),
-        "capacity": lambda folder: load.capacity(folder, seconds),
+        "overhead": lambda folder: work.overhead(folder, seconds),
+        "commits": lambda folder: work.commits(folder, 2 * seconds),
+        "million": lambda folder: work.million(folder, 2 * seconds),
+        "crowds": lambda folder: work.crowds(folder, seconds),
+        "processors": lambda folder: work.processors(folder, 2 * seconds),
+        "stream": lambda folder: work.stream(folder, seconds),
         "memory": load.memory,
-        "calm": lambda folder: load.calm(folder, minutes),
+        "holding": lambda folder: calm.holding(folder, minutes),
+        "calm": lambda folder: calm.calm(folder, minutes),
         "starved": lambda folder: starved.starved(folder, minutes),
     }
 
@@ -46,7 +57,7 @@ def main(names: tuple[str, ...], output: Path) -> None:
     available = parts(os.environ.get("BENCH", "full") == "quick")
     unknown = set(names) - available.keys()
     if unknown:
-        raise click.UsageError(f"{min(unknown)} is none of {', '.join(available)}")
+        raise click.UsageError(f"{min(unknown)} is not one of {', '.join(available)}")
     figures: list[Figure] = []
     failed = False
     with tempfile.TemporaryDirectory(prefix="pairsim-bench-") as folder:

@@ -16,38 +16,40 @@ from pairsim.model.simulation.tick import advance, populate_initial
 from pairsim.model.state.table import Table
 
 
-async def mean_tick(spec: AreaSpec, seconds: float) -> float:
-    """Milliseconds of a bare tick, mean."""
+async def bare_ticks(spec: AreaSpec, seconds: float) -> list[float]:
+    """Milliseconds of bare ticks."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.benchmarks.bare", str(seconds), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     output, _ = await asyncio.wait_for(process.communicate(msgspec.json.encode(spec)), seconds + 60)
-    return float(output)
+    return msgspec.json.decode(output, type=list[float])
 
 
-def _run(spec: AreaSpec, seconds: float) -> float:
+def _run(spec: AreaSpec, seconds: float) -> list[float]:
     simulator = load_simulator(spec.simulator)(spec)
     simulator.prepare()
     table = Table(simulator.components)
     populate_initial(simulator, table, spec)
     step = 1 / spec.tick_rate
     warm, ticks = round(2 * spec.tick_rate), round(seconds * spec.tick_rate)
-    spent = 0.0
+    spent = []
     due = time.perf_counter()
     for tick in range(1, warm + ticks + 1):
         time.sleep(max(0.0, due - time.perf_counter()))
         began = time.perf_counter()
         advance(simulator, table, [], tick, spec)
-        spent += time.perf_counter() - began if tick > warm else 0.0
+        if tick > warm:
+            spent.append((time.perf_counter() - began) * 1e3)
         due += step
-    return spent / ticks * 1e3
+    return spent
 
 
 @click.command()
 @click.argument("seconds", type=float)
 def main(seconds: float) -> None:
-    """Runs the area that standard input holds as JSON, and prints the milliseconds of a tick."""
-    click.echo(_run(msgspec.json.decode(sys.stdin.buffer.read(), type=AreaSpec), seconds))
+    """Runs the area that standard input holds as JSON, and prints the milliseconds of its ticks."""
+    spent = _run(msgspec.json.decode(sys.stdin.buffer.read(), type=AreaSpec), seconds)
+    click.echo(msgspec.json.encode(spent))
 
 
 if __name__ == "__main__":

@@ -23,12 +23,12 @@ _CAUSE = re.compile(r"event='became active'.*succession=<Succession\.(\w+)")
 
 
 @contextlib.contextmanager
-def busy_processes() -> Iterator[None]:
-    """Keeps all cores busy, with a load of `PROCESSES * LOOPS`."""
+def busy_processes(processes: int = PROCESSES, loops: int = LOOPS) -> Iterator[None]:
+    """Keeps cores busy, with a load of `processes * loops`."""
     loop = "while :; do :; done"
     started = [
-        subprocess.Popen([*DIE_WITH_PARENT, "sh", "-c", " & ".join([loop] * LOOPS)], start_new_session=False)
-        for _ in range(PROCESSES)
+        subprocess.Popen([*DIE_WITH_PARENT, "sh", "-c", " & ".join([loop] * loops)], start_new_session=False)
+        for _ in range(processes)
     ]
     try:
         yield

@@ -9,10 +9,14 @@ import re
 import shutil
 import threading
 import time
+import urllib.request
 from pathlib import Path
+
+import msgspec
 
 from pairsim.client import AreaClient, ClientError, new_id
 from pairsim.model.commands import Command
+from pairsim.model.status import ReplicaStatus
 from pairsim.model.world_status import WorldStatus
 from tests.benchmarks.figures import Figure, times
 from tests.process.world import troubled
@@ -85,13 +89,20 @@ async def _send(urls: list[str], kind: int) -> None:
 
 
 def _until_whole(world: RunningWorld) -> WorldStatus:
+    """Waits until both replicas of the area have an engine that works."""
+
     def look() -> WorldStatus | None:
         try:
             status = world.status()
-        except OSError:  # it is starting
+            areas = [area for area in status.areas if area.redundant]
+            found = [_replica(replica.url) for area in areas for replica in area.replicas]
+        except OSError:  # a process is starting
             return None
-        area = status.areas[0] if status.areas else None
-        capable = area is not None and all(replica.engine_pid is not None for replica in area.replicas)
-        return status if area is not None and area.redundant and capable else None
+        return status if len(found) == 2 and all(one.engine_pid and not one.simulator for one in found) else None
 
-    return until(look, "the area is redundant", world.messages, 120)
+    return until(look, "both replicas have an engine", world.messages, 120)
+
+
+def _replica(url: str) -> ReplicaStatus:
+    with urllib.request.urlopen(f"{url}/v1/status", timeout=5) as answer:  # noqa: S310 - a process of this world
+        return msgspec.json.decode(answer.read(), type=ReplicaStatus)

@@ -46,7 +46,8 @@ def _record(folder: Path) -> None:
 
 if __name__ == "__main__":
     demote_current_folder()
-    _record(Path(sys.argv[sys.argv.index("--data") + 1]))
+    if "--data" in sys.argv:
+        _record(Path(sys.argv[sys.argv.index("--data") + 1]))
     from pairsim.cli import main
 
     main()

@@ -93,6 +93,20 @@ class SwitchoverResult(msgspec.Struct, frozen=True):
     term: int
 
 
+class OrderResult(msgspec.Struct, frozen=True):
+    """An order about engines that is in force.
+
+    Attributes:
+        term: The term of the active.
+        tick: The tick that is tried again.
+        revision: How many orders the log of the area has.
+    """
+
+    term: int
+    tick: int
+    revision: int
+
+
 class Published(msgspec.Struct, frozen=True):
     """A tick that clients may see: its record is committed, and the replica's state is at this tick."""
 
@@ -187,6 +201,15 @@ class ReplicaService(Protocol):
             RefusedError: The passive is not in sync, or the area is being handed over already.
             TimeoutError: The passive did not take over in time; this replica stays the active unless the log shows
                 another one.
+        """
+
+    def skip(self, command: str, timeout: float) -> OrderResult:
+        """Leaves a command out of the tick that fails on both replicas; blocks.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: The area is not paused, the tick has no such command, or clients may have seen the tick.
+            TimeoutError: It is not known whether the order came into force.
         """
 
 

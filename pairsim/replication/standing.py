@@ -8,6 +8,8 @@ pauses. `tests/simulation/models/engine_rules.py` has the rules as a model.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import msgspec
 
 FAILED = 2
@@ -21,23 +23,45 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
         level: How badly it has failed at that tick: 0 for not at all, 1 for one end of its engine, `FAILED` or more.
         running: Whether its engine runs.
         tick: The tick of its state. Only the states of replicas without a chance are compared.
+        revision: The number of orders about engines in its log: an order makes earlier failures void.
+        term: The opened term in its log.
+        reached: The highest tick that its state is at, or that anybody may have seen of it.
     """
 
     level: int = 0
     running: bool = True
     tick: int = 0
+    revision: int = 0
+    term: int = 0
+    reached: int = 0
 
     @property
-    def rank(self) -> tuple[int, bool, int, int]:
-        """The order of replicas: the one with the smallest rank should lead.
+    def able(self) -> bool:
+        """Whether nothing keeps the replica from its next tick."""
+        return self.level == 0 and self.running
+
+    @property
+    def news(self) -> Hashable:
+        """The values whose change the other replica has to learn at once."""
+        return self.level, self.running, self.tick, self.revision, self.term
+
+    def at(self, term: int, reached: int) -> Standing:
+        """Returns the standing of a replica with that opened term, whose state has reached that tick."""
+        return msgspec.structs.replace(self, term=term, reached=reached)
+
+    def rank(self, revision: int) -> tuple[int, bool, int, int]:
+        """Returns the place in the order of replicas: the one with the smallest rank should lead.
+
+        `revision` is the number of orders in the log. A failure from before the newest order does not count.
 
         A replica whose engine runs comes before one whose engine starts, even if that one has failed less. When neither
         can compute, the one with the further state comes first: the other one would have nothing to go on from.
         """
-        failed, missing = self.level >= FAILED, self.level < FAILED and not self.running
+        level = self.level if self.revision == revision else 0
+        failed, missing = level >= FAILED, level < FAILED and not self.running
         if failed or missing:
             return FAILED if failed else 0, missing, -self.tick, 0
-        return 0, False, 0, self.level
+        return 0, False, 0, level
 
 
 def failed_level(before: int, *, ended: bool) -> int:

@@ -22,6 +22,11 @@ class SimClient:
         self._answered: collections.deque[Command] = collections.deque(maxlen=30)
         self._number = 0
 
+    @property
+    def next_id(self) -> str:
+        """The id of the next new command."""
+        return f"c{self._number + 1}"
+
     def send(self, rng: random.Random, nodes: Iterable[AreaNode]) -> None:
         """Sends a new command, and again those without an answer, to the first node that is active."""
         if self._number < 10_000:

@@ -29,10 +29,12 @@ class EngineFaults:
     Attributes:
         next: Faults of the next calls, in their order.
         always: The fault of all calls; None for none.
+        poison: The ids of the commands at which every engine of the world raises.
         struck: How many calls failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, poison: set[str]) -> None:
+        self.poison = poison
         self.next: list[EngineFault] = []
         self.always: EngineFault | None = None
         self.struck = 0
@@ -53,6 +55,9 @@ class FaultyEngine(InProcessEngine):
 
     def advance(self, table: Table, commands: Sequence[Command], tick: int) -> dict[int, str]:
         fault = self._take()
+        if any(command.id in self._faults.poison for command in commands):
+            self._faults.struck += fault is None
+            fault = EngineFault.RAISE
         if table is self.check_table and fault is EngineFault.RAISE:
             fault = EngineFault.END  # a repeated tick that raises counts as a divergence, and rightly
         rejected = super().advance(table, commands, tick)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
+from pairsim.replication.service import NotActiveError, RefusedError
 from tests.simulation.engines import EngineFault
 from tests.simulation.oracle import Violation
 from tests.simulation.process import SimProcess
@@ -271,6 +273,51 @@ class EngineNemesis(Nemesis):
 
         set_fault(fault)
         self.later(self.rng.uniform(0.2, 3.0), lambda: set_fault(None))
+
+
+class OrderNemesis(EngineNemesis):
+    """Lets commands fail on every replica, at once or after their tick was seen, and orders skips at any moment."""
+
+    def strike(self) -> None:
+        if self.rng.random() < 0.4:
+            super().strike()
+            return
+        fault = self.rng.choice([self.poison_a_command, self.poison_the_past, self.skip, self.skip])
+        self.done.append(f"{self.world.clock.now - 1000:.3f} {fault.__name__}")
+        fault()
+
+    def poison_a_command(self) -> None:
+        """Lets the next command fail wherever it is computed, until it is left out."""
+        self.world.poison.add(self.world.client.next_id)
+
+    def poison_the_past(self) -> None:
+        """Lets a command fail that was computed just now, and kills the active; the fault passes."""
+        tick = self.world.rng.choice(sorted(self.world.oracle.records)[-2:] or [0])
+        record = self.world.oracle.records.get(tick)
+        if record is None or not record.commands:
+            return
+        command = record.commands[0].id
+        if command not in self.world.poison:
+            self.world.poison.add(command)
+            self.later(self.rng.uniform(0.5, 6.0), lambda: self.world.poison.discard(command))
+            self._crash(self._role(True))
+
+    def lose_disk(self) -> None:
+        """Does nothing: a replica that lost its disk has forgotten what it showed."""
+
+    def skip(self) -> None:
+        """Orders that a command of the last tick is left out; the leader decides whether it can be."""
+        leader = self.world.leader()
+        if leader is None or not leader.log.last_commands:
+            return
+        commands = [command for command in leader.log.last_commands if command in self.world.poison]
+        with contextlib.suppress(NotActiveError, RefusedError):
+            leader.request_skip(self.rng.choice(commands or list(leader.log.last_commands)))
+
+    def repair_due(self) -> None:
+        super().repair_due()
+        if self.world.settling:
+            self.skip()
 
 
 def run(seed: int, seconds: float = 12.0, kind: type[Nemesis] = Nemesis) -> World:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Result
-from pairsim.replication.log.records import Order, Seal, Tick
+from pairsim.replication.log.records import Order, Seal, Skip, Tick
+from pairsim.replication.sync.simulator_calls import SKIPPED
 
 
 class Violation(AssertionError):
@@ -21,6 +22,7 @@ class Oracle:
         ran: The tick of each command.
         acked: The first result of each acknowledged command.
         refused: The reason of each acknowledged command; empty if it was applied.
+        skipped: The commands that operators left out.
         takeovers: How many leaderships began.
     """
 
@@ -31,6 +33,7 @@ class Oracle:
         self.ran: dict[str, int] = {}
         self.acked: dict[str, Result] = {}
         self.refused: dict[str, str] = {}
+        self.skipped: set[str] = set()
         self.takeovers = 0
 
     def committed(self, record: Tick) -> None:
@@ -41,6 +44,13 @@ class Oracle:
         for command in record.commands:
             if self.ran.setdefault(command.id, record.tick) != record.tick:
                 raise Violation(f"command {command.id} ran in ticks {self.ran[command.id]} and {record.tick}")
+
+    def ordered(self, order: Order) -> None:
+        """Hears that a member applied an order about engines."""
+        if isinstance(order, Skip) and order.command not in self.skipped:
+            if order.tick in self.digests:
+                raise Violation(f"command {order.command} is left out of tick {order.tick}, which was seen")
+            self.skipped.add(order.command)
 
     def published(self, replica: str, tick: int, digest: int) -> None:
         """Hears the digest of a tick that a replica shows."""
@@ -58,6 +68,8 @@ class Oracle:
         tick = self.ran.get(result.id)
         if tick != result.tick:
             raise Violation(f"command {result.id} was acknowledged for tick {result.tick}, the log has {tick}")
+        if (result.reason == SKIPPED) is not (result.id in self.skipped):
+            raise Violation(f"command {result.id} was answered {result.reason!r}, skipped: {sorted(self.skipped)}")
         self.acked.setdefault(result.id, result)
         if self.refused.setdefault(result.id, result.reason) != result.reason:
             raise Violation(f"command {result.id} was answered {self.refused[result.id]!r} and then {result.reason!r}")
@@ -76,6 +88,7 @@ class OracleListener:
 
     def on_grant(self, authority: Authority) -> None: ...
 
-    def on_order(self, order: Order) -> None: ...
+    def on_order(self, order: Order) -> None:
+        self._oracle.ordered(order)
 
     def on_seal(self, seal: Seal) -> None: ...

@@ -43,6 +43,10 @@ class SimCheckpoints:
         self._oracle = oracle
         self.saved: Checkpoint | None = None
         self.next_due = 0.0
+        self.shown = 0
+
+    def show(self, tick: int) -> None:
+        self.shown = tick
 
     @property
     def durable(self) -> int:
@@ -182,6 +186,7 @@ class SimProcess:
         oracle: Oracle,
         streams: Streams,
         published_by: Callable[[str], Assignment | None],
+        poison: set[str],
     ) -> None:
         self.name = name
         self._network, self._oracle, self._streams = network, oracle, streams
@@ -191,7 +196,7 @@ class SimProcess:
         self.retired = False
         self.hanging = ""
         self.observers: list[TickLogListener] = [OracleListener(oracle), ReaderDuringApply(self.read_state)]
-        self.faults = EngineFaults()
+        self.faults = EngineFaults(poison)
         self.engine: FaultyEngine | None = None
         self._engine_due: float | None = None
         self._replica_due = self._raft_due = self._timer = 0.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pairsim.model.status import SimulatorPhase
+from pairsim.replication.service import OrderResult
 from tests.simulation.engines import EngineFault
-from tests.simulation.faults import EngineNemesis, run
+from tests.simulation.faults import EngineNemesis, OrderNemesis, run
 from tests.simulation.world import World
 
 SEEDS, CHUNK = 60, 20
@@ -54,7 +55,7 @@ def test_the_area_pauses_when_both_replicas_fail_at_a_tick_and_goes_on_afterward
         world.processes[name].faults.always = fault
     world.run(10.0)
     replicas = [world.processes[name].replica for name in (active, passive)]
-    states = [r.failures.state(r.state.tick, world.clock.now) for r in replicas if r is not None]
+    states = [r.failures.state(r.state.tick, r.revision, world.clock.now) for r in replicas if r is not None]
     assert [state.phase for state in states if state is not None] == [SimulatorPhase.PAUSED] * 2
     assert len({r.state.tick for r in replicas if r is not None}) == 1
     assert world.oracle.takeovers - terms <= 4, "the leadership goes to and fro"
@@ -95,3 +96,67 @@ def test_an_active_whose_peer_is_away_tries_the_tick_again_itself() -> None:
     world.restart(passive)
     world.settle(lambda: None)
     world.check_end()
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_nothing_that_was_seen_is_changed_by_skips(first: int) -> None:
+    skipped = poisoned = acknowledged = 0
+    for seed in range(first, first + CHUNK):
+        world = run(seed, kind=OrderNemesis)
+        skipped += len(world.oracle.skipped)
+        poisoned += len(world.poison)
+        acknowledged += len(world.oracle.acked)
+    assert skipped > CHUNK // 2
+    assert acknowledged > 50 * CHUNK
+
+
+def test_a_command_at_which_both_replicas_fail_is_skipped_and_nothing_else_is_lost() -> None:
+    world, *_ = running(7)
+    poison = world.client.next_id
+    world.poison.add(poison)
+    world.run(3.0)
+    leader = world.leader()
+    assert leader is not None
+    assert poison in leader.log.last_commands
+    paused = leader.replica.failures.state(leader.replica.state.tick, leader.replica.revision, world.clock.now)
+    assert paused is not None
+    assert paused.phase is SimulatorPhase.PAUSED
+    stood, others = leader.log.tick, [c for c in leader.log.last_commands if c != poison]
+    request = leader.request_skip(poison)
+    world.run(1.0)
+    assert request.outcome == OrderResult(leader.log.term, stood, 1)
+    assert leader.log.tick > stood
+    world.settle(lambda: None)
+    world.check_end()
+    outcomes = {result.id: (result.tick, result.reason) for result in world.oracle.acked.values()}
+    assert outcomes[poison] == (stood, "skipped")
+    assert all(outcomes[command][0] == stood and outcomes[command][1] != "skipped" for command in others)
+
+
+def test_a_tick_that_was_seen_is_not_changed_though_both_replicas_fail_at_it_now() -> None:
+    world, active, passive = running(8)
+    world.halt(passive)
+    world.run(0.15)
+    seen = max(world.oracle.digests)
+    record = world.oracle.records[seen]
+    world.poison.update(command.id for command in record.commands)
+    world.processes[active].crash()
+    world.resume(passive)
+    world.run(2.0)
+    leader = world.leader()
+    assert leader is not None
+    assert (leader.log.tick, leader.replica.state.tick) == (seen, seen - 1)
+    request = leader.request_skip(record.commands[0].id)
+    world.run(0.2)
+    assert str(request.outcome).startswith(f"{active} is not connected and may have shown tick {seen}")
+    world.restart(active)
+    world.run(2.0)
+    leader = world.leader()
+    assert leader is not None
+    request = leader.request_skip(record.commands[0].id)
+    world.run(0.2)
+    assert "cannot be changed any more" in str(request.outcome)
+    world.poison.clear()
+    world.settle(lambda: None)
+    world.check_end()
+    assert world.oracle.skipped == set()

@@ -72,9 +72,10 @@ def steps_differently_on_one_replica(patch: pytest.MonkeyPatch) -> None:
 
 
 def skips_the_replay(patch: pytest.MonkeyPatch) -> None:
-    def skip(self: replica.Replica, payload: bytes) -> None:
+    def skip(self: replica.Replica, payload: bytes, term: int) -> bool:
         with self.state.lock:
             self.state.mark_tick(self.state.tick + 1)
+        return True
 
     patch.setattr(replica.Replica, "_replay", skip)
 

@@ -50,6 +50,7 @@ class World:
         self.oracle = Oracle()
         self.streams = Streams(self.network)
         self.client = SimClient(self.oracle)
+        self.poison: set[str] = set()
         self.processes = {
             name: SimProcess(
                 name,
@@ -57,6 +58,7 @@ class World:
                 oracle=self.oracle,
                 streams=self.streams,
                 published_by=self._published_by,
+                poison=self.poison,
             )
             for name in ("a", "b", "w", *SPARES)
         }
@@ -65,7 +67,7 @@ class World:
         for name in ("a", "b", "w"):
             self.processes[name].start(self.assignment)
         self._next_send = self.clock.now
-        self.replacing = False
+        self.replacing = self.settling = False
 
     def _published_by(self, name: str) -> Assignment | None:
         """Returns the generation that a process names to others; None while it is down or retired."""
@@ -105,6 +107,12 @@ class World:
         found = [p for p in self.processes.values() if p.replica is not None and p.replica.active is not None]
         return found[0] if len(found) == 1 else None
 
+    def leader(self) -> AreaNode | None:
+        """Returns the node that leads the newest term, also on its way to be the active."""
+        nodes = (p.node for p in self.processes.values())
+        leading = [node for node in nodes if isinstance(node, AreaNode) and node.replica.leads]
+        return max(leading, key=lambda node: node.log.term, default=None)
+
     def halt(self, name: str) -> None:
         """Halts a process, as SIGSTOP does."""
         self.network.halted.add(name)
@@ -122,6 +130,7 @@ class World:
 
     def settle(self, repair: Callable[[], None], seconds: float = 20.0) -> None:
         """Repairs everything; the pair must become redundant in time, with equal states."""
+        self.settling = True
         self.network.cut.clear()
         for process in self.processes.values():
             process.faults.next, process.faults.always = [], None

@@ -12,6 +12,7 @@ from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.folder import CheckpointError, CheckpointFolder
 from pairsim.replication.checkpoint.format import Checkpoint, PendingCheckpoint
+from pairsim.replication.checkpoint.shown_file import ShownTickFile
 from pairsim.replication.waiting import join
 
 log = structlog.get_logger()
@@ -27,6 +28,7 @@ class CheckpointStore:
         """Writes a checkpoint at most every `period` seconds, unless one is urgent."""
         self._folder = CheckpointFolder(folder, area, schema)
         self._area, self._period = area, period
+        self._shown = ShownTickFile(folder)
         self._durable = 0
         self._next = self._next_urgent = 0.0
         self._writer: threading.Thread | None = None
@@ -35,6 +37,15 @@ class CheckpointStore:
     def durable(self) -> int:
         """The tick of the newest checkpoint on disk; 0 without one."""
         return self._durable
+
+    @property
+    def shown(self) -> int:
+        """The newest tick that was shown; it outlives the process."""
+        return self._shown.tick
+
+    def show(self, tick: int) -> None:
+        """Keeps the number of the newest tick that is shown from now on."""
+        self._shown.tick = tick
 
     def load(self) -> Checkpoint | None:
         """Returns the newest checkpoint on disk, or None."""
@@ -69,6 +80,7 @@ class CheckpointStore:
 
     def close(self) -> None:
         """Waits up to 5 seconds for the checkpoint that is being written."""
+        self._shown.flush()
         if self._writer is not None:
             join(self._writer, _JOIN_SECONDS)
 

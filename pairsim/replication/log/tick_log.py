@@ -99,6 +99,7 @@ class TickLog:
     Attributes:
         lock: Must be held by any thread but the Raft thread that reads more than one attribute.
         listener: Is called after each record that was applied; None for none.
+        before_advance: Is called with the next tick before the log grows to it, under the lock.
         window: The ids of the newest commands.
         term: The opened term; 0 before the first.
         tick: The last committed tick.
@@ -111,6 +112,7 @@ class TickLog:
     def __init__(self, authority: Authority) -> None:
         self.lock = threading.RLock()
         self.listener: TickLogListener | None = None
+        self.before_advance: Callable[[int], None] = lambda _tick: None
         self.window = CommandWindow()
         self.term = 0
         self.tick = 0
@@ -169,6 +171,7 @@ class TickLog:
         for rejection in record.rejected:
             if rejection.index < len(self._last_ids):
                 self.window.reject(self._last_ids[rejection.index], rejection.reason)
+        self.before_advance(record.tick)
         self._last_ids = [command.id for command in record.commands]
         for command_id in self._last_ids:
             self.window.add(command_id, record.tick)
@@ -232,6 +235,7 @@ class TickLog:
         with self.lock:
             if (taken.term, taken.tick, taken.orders.revision) < (self.term, self.tick, self.orders.revision):
                 return
+            self.before_advance(taken.tick)
             self.term, self.tick, self._floor = taken.term, taken.tick, taken.floor
             self.authority, self.sealed, self.orders = taken.authority, taken.seal, taken.orders
             self.window = CommandWindow()
@@ -253,6 +257,11 @@ class TickLog:
         """Returns the opened term and the last committed tick of the same moment."""
         with self.lock:
             return self.term, self.tick
+
+    @property
+    def last_commands(self) -> Sequence[str]:
+        """The ids of the commands of the last tick; replaced as a whole."""
+        return self._last_ids
 
     def reaches(self, tick: int) -> bool:
         """Returns whether the retained records lead from the state at that tick to the last tick."""

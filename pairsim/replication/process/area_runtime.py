@@ -29,7 +29,7 @@ from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
 from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.replica.node import AreaNode
-from pairsim.replication.service import Published, SimulatorError, SwitchoverResult
+from pairsim.replication.service import OrderResult, Published, SimulatorError, SwitchoverResult
 from pairsim.replication.sync.stream import StreamClient, serve_stream
 from pairsim.replication.waiting import Wakeup, join, sleep
 from pairsim.settings import ProcessSettings
@@ -215,6 +215,23 @@ class AreaRuntime:
         if request.outcome is not HandoverOutcome.DONE:
             raise TimeoutError(f"the passive {request.peer} did not take over in time; this replica goes on")
         return self.node.replica.active_gap.wait(request.term, timeout)
+
+    def skip(self, command: str, timeout: float) -> OrderResult:
+        """Leaves a command out of the tick that fails; blocks.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: The order cannot be accepted; the text says why.
+            TimeoutError: It is not known whether the order came into force within `timeout` seconds.
+        """
+        request = self.node.request_skip(command)
+        request.finished.wait(timeout)
+        if request.outcome is None:
+            request.withdrawn = True
+            raise TimeoutError("the order was not committed in time: look whether it is in force, and try again")
+        if isinstance(request.outcome, Exception):
+            raise request.outcome
+        return request.outcome
 
     def authorise(self, authority: Authority, timeout: float) -> None:
         """Commits an authority grant; blocks.

@@ -15,7 +15,7 @@ from pairsim.engine.port import Engine, EngineError, EngineRaisedError
 from pairsim.model.area import AreaSpec
 from pairsim.model.simulation.simulator import SimulatorNotFoundError
 from pairsim.replication.clock import monotonic
-from pairsim.replication.replica.engine_failures import EngineFailures
+from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.waiting import Wakeup
 
 log = structlog.get_logger()

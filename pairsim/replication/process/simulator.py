@@ -23,6 +23,7 @@ from pairsim.replication.service import (
     BatchCallback,
     NoStateError,
     NotActiveError,
+    OrderResult,
     Published,
     RefusedError,
     SwitchoverResult,
@@ -199,6 +200,19 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         if runtime is None:
             raise NotActiveError(None)
         return runtime.switch_over(timeout)
+
+    def skip(self, command: str, timeout: float) -> OrderResult:
+        """Leaves a command out of the tick that fails on both replicas; blocks.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: The order cannot be accepted; the text says why.
+            TimeoutError: It is not known whether the order came into force.
+        """
+        runtime = self._runtime
+        if runtime is None:
+            raise NotActiveError(None)
+        return runtime.skip(command, timeout)
 
     # --- ProcessShell
 

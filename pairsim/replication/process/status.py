@@ -70,7 +70,7 @@ def replica_status(
     leading = active is not None and active.term >= term
     leader = node.leader()
     now = monotonic()
-    called = simulator = replica.calls.state(now) or replica.failures.state(state.tick, now)
+    called = simulator = replica.calls.state(now) or replica.failures.state(state.tick, replica.revision, now)
     if called is None and not leading and replica.follower.misfit:
         simulator = SimulatorState(node.spec.area, SimulatorPhase.REFUSED, 0.0, replica.follower.misfit)
     return ReplicaStatus(

@@ -102,7 +102,7 @@ class RaftNode:
         self._next_ping = _LONG_AGO
         self._patience = Patience(waits or NoProcessorWaits())
         self._planned = math.inf
-        self._pinged = False, Standing()
+        self._pinged = False, Standing().news
         self._opening = TermOpening(leadership)
         self._raft = Raft(
             me,
@@ -251,8 +251,9 @@ class RaftNode:
         """Sends pings: regularly, to keep the links warm, and at once when the chance to simulate changes."""
         capable = not self.witness and self._leadership.can_simulate()
         standing = self._leadership.standing()
-        if now >= self._next_ping or (capable, standing) != self._pinged:
-            self._next_ping, self._pinged = now + self._timing.ping, (capable, standing)
+        news = capable, standing.news
+        if now >= self._next_ping or news != self._pinged:
+            self._next_ping, self._pinged = now + self._timing.ping, news
             starved = self._patience.longest_wait
             for peer in self.others:
                 self._send(peer, self._quarantine.ping(can_simulate=capable, starved=starved, standing=standing))

@@ -22,7 +22,8 @@ from pairsim.model.commands import Command
 from pairsim.replication.log.records import Rejection, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
-from pairsim.replication.replica.engine_failures import EngineFailures
+from pairsim.replication.replica.engine.failures import EngineFailures
+from pairsim.replication.replica.engine.shown_tick import ShownTick
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
 from pairsim.replication.replica.inbox import Inbox
@@ -59,6 +60,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
     publisher: StatePublisher
     consensus: Consensus
     measurements: ReplicaMeasurements
+    shown: ShownTick
     durable_tick: Callable[[], int]
     """Returns the tick of this replica's newest checkpoint on disk."""
 
@@ -85,6 +87,13 @@ class Active:
         self._begun: list[Command] | None = None
         """The commands of the tick whose record is submitted and that is not computed yet."""
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether all submitted records are committed, and no handover is under way. Replica thread."""
+        state, log = self._context.state, self._context.log
+        submitted = state.tick if self._begun is None else state.tick + 1
+        return self.handover is None and log.tick == submitted
+
     def request_handover(self, peer: str, next_generation: Assignment | None, deadline: float) -> HandoverRequest:
         """Sets the request to hand over: to `peer`, or to `next_generation` once `peer` is in sync. Any thread.
 
@@ -108,7 +117,7 @@ class Active:
             return now + _RECHECK_SECONDS
         if now < self._due:
             return self._due
-        if not context.failures.may_compute(context.state.tick + 1, now):
+        if not context.failures.may_compute(context.state.tick + 1, context.log.orders.revision, now):
             return now + _RECHECK_SECONDS
         self._tick()
         self._due += self._step
@@ -125,9 +134,12 @@ class Active:
             self._begun = self._begin(tick)
         commands = self._begun
         with state.lock:
-            self.last_rejected = context.calls.advance(state.table, commands, tick)
+            rejected = context.calls.advance(state.table, commands, tick, context.log.orders.left_out(tick))
+            if not context.shown.compute(tick, self.term):
+                state.take_back()
+                return
             state.mark_tick(tick)
-        self._begun = None
+        self._begun, self.last_rejected = None, rejected
         context.failures.on_computed(tick)
         self._newest = state.take_snapshot(self.last_rejected, context.log.tick)
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)
@@ -197,7 +209,8 @@ class Active:
                 return False
             if handover.not_before_tick is None:
                 handover.not_before_tick = tick + 1  # right after a tick the area has the most time until the next
-            if tick < handover.not_before_tick and context.failures.may_compute(tick + 1, now):
+            may_tick = context.failures.may_compute(tick + 1, context.log.orders.revision, now)
+            if tick < handover.not_before_tick and may_tick:
                 return False
             nearly_synced = context.publisher.acked(handover.peer) >= tick - _NEARLY_SYNCED_TICKS
             if not nearly_synced or not handover.survivors_linked(context.consensus.voters()):

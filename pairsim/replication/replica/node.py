@@ -24,6 +24,7 @@ from pairsim.replication.log.records import Grant, Record
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.membership.membership import GroupResources, Membership
+from pairsim.replication.replica.engine.orders import OrderRequest
 from pairsim.replication.replica.handover_request import HandoverRequest
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.ports import Disk, ReplicaListener
@@ -198,6 +199,12 @@ class AreaNode:
             return None
         return peer, ping.standing
 
+    def other_report(self) -> tuple[str, Standing | None]:
+        """Returns the name of the other replica, and its newest standing; None while it is not connected."""
+        peer = self.other_replica().replica
+        ping = self.membership.group.peer_ping(peer)
+        return peer, ping.standing if ping is not None else None
+
     def voters(self) -> frozenset[str]:
         """Returns the names of the linked peers that vote."""
         return self.membership.group.voters()
@@ -243,7 +250,7 @@ class AreaNode:
             ping is not None
             and not ping.quarantined
             and ping.capable
-            and ping.standing == Standing()
+            and ping.standing.able
             and self.log.reaches(acked)
             and self.membership.assignment.witness.replica in group.voters()
         )
@@ -299,6 +306,19 @@ class AreaNode:
         except RefusedError:
             return
         self._listener.wake()
+
+    def request_skip(self, command: str) -> OrderRequest:
+        """Asks the leader to leave a command out of the tick that fails.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: Another order is under way.
+        """
+        if not self.replica.leads:
+            raise NotActiveError(self.leader())
+        request = self.replica.orders.request(command)
+        self._listener.wake()
+        return request
 
     def submit_grant(self, authority: Authority) -> None:
         """Appends an authority grant to the log; it is in force when `log.authority` equals it.

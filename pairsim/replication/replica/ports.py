@@ -24,6 +24,9 @@ class Consensus(Protocol):
     def other_standing(self) -> tuple[str, Standing] | None:
         """Returns the name and the standing of the other replica; None if it could not lead now."""
 
+    def other_report(self) -> tuple[str, Standing | None]:
+        """Returns the name of the other replica, and its newest standing; None while it is not connected."""
+
     def voters(self) -> frozenset[str]:
         """Returns the names of the linked peers that vote."""
 
@@ -32,11 +35,18 @@ class Consensus(Protocol):
 
 
 class Disk(Protocol):
-    """The checkpoints of this replica."""
+    """The checkpoints of this replica, and the number of the newest tick that it has shown."""
 
     @property
     def durable(self) -> int:
         """The tick of the newest checkpoint that is safely written; 0 before the first."""
+
+    @property
+    def shown(self) -> int:
+        """The newest tick that this replica has shown, also before its process was started."""
+
+    def show(self, tick: int) -> None:
+        """Keeps the number of the newest tick that is shown from now on. Any thread; must not block."""
 
     def load(self) -> Checkpoint | None:
         """Returns the newest checkpoint; None before the first."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from pairsim.engine.port import Engine, EngineError, EngineLostError
+from pairsim.engine.port import Engine, EngineError
 from pairsim.model.area import AreaSpec
 from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema
@@ -26,7 +26,10 @@ from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
 from pairsim.replication.replica.active_gap import ActiveGap
-from pairsim.replication.replica.engine_failures import EngineFailures
+from pairsim.replication.replica.engine.failures import EngineFailures
+from pairsim.replication.replica.engine.in_use import EngineInUse
+from pairsim.replication.replica.engine.orders import EngineOrders
+from pairsim.replication.replica.engine.shown_tick import ShownTick
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.outside_counter import OutsideCounter
 from pairsim.replication.replica.perception import Perception
@@ -82,16 +85,22 @@ class Replica:
             commit_known_from_log: Returns whether the own log shows the commit (see `Follower`).
             listener: The driver.
         """
-        self.spec, self.engine, self.log = spec, engine, ticks
-        self.state = ReplicaState(engine.table)
+        self.spec, self.log = spec, ticks
+        self.shown = ShownTick(ticks, disk, lambda: self.state.confirmed)
+        self.state = ReplicaState(engine.table, self.shown.on_state)
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.outside = OutsideCounter(spec.world)
         self.publisher = StatePublisher(engine.components, self.measurements)
-        self.calls = SimulatorCalls(spec, engine)
+        self.calls = SimulatorCalls(spec, engine, lambda: self.revision)
         self.failures = EngineFailures(spec.area)
-        self._self_check = SelfCheck(self.calls, engine.check_table, ticks, self.state)
-        self.follower = Follower(self.state, ticks, lambda: disk.durable, self._self_check, commit_known_from_log)
+        self_check = SelfCheck(self.calls, engine.check_table, ticks, self.state)
+        self._engine = EngineInUse(
+            spec.area, engine, state=self.state, calls=self.calls, self_check=self_check, failures=self.failures,
+            listener=listener,
+        )  # fmt: skip
+        self.orders = EngineOrders(spec.area, ticks, self.failures, consensus)
+        self.follower = Follower(self.state, ticks, lambda: disk.durable, self_check, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
         self.command_schema = CommandSchema(engine.components, engine.operations)
@@ -107,13 +116,12 @@ class Replica:
             self.publisher,
             consensus,
             self.measurements,
+            self.shown,
             lambda: disk.durable,
         )
         self.active_gap = ActiveGap()
         self._leading_term: int | None = None
         self._handing_to: str | None = None
-        self._offered: Engine | None = None
-        self._engine_end = ""
         self.succession: Succession | None = None
         self._last_led_term = 0
         self._rejected: tuple[int, Mapping[int, str]] = (0, {})
@@ -124,7 +132,7 @@ class Replica:
 
     def initialise(self) -> None:
         """Creates the state at tick 0, which is the same on every initial member. Raises EngineError."""
-        self.engine.populate()
+        self._engine.current.populate()
         self.state.mark_tick(0)
 
     def restore_checkpoint(self) -> bool:
@@ -138,9 +146,20 @@ class Replica:
 
     # --- any thread
 
+    @property
+    def leads(self) -> bool:
+        """Whether this replica leads its group: as the active, or on the way to that."""
+        return self._leading_term is not None
+
+    @property
+    def revision(self) -> int:
+        """The number of orders about engines in the log."""
+        return self.log.orders.revision
+
     def standing(self) -> Standing:
         """Returns the chance of this replica to compute its next tick."""
-        return self.failures.standing(self.state.tick)
+        term, reached = self.shown.report()
+        return self.failures.standing(self.state.tick, self.revision).at(term, reached)
 
     # --- Raft thread
 
@@ -202,76 +221,46 @@ class Replica:
 
     def offer_engine(self, engine: Engine) -> None:
         """Hands over an engine in place of the one that failed. Any thread."""
-        self._offered = engine
-        self._listener.wake()
+        self._engine.offer(engine)
 
     def on_engine_end(self, reason: str) -> None:
         """Records that the engine has ended. Any thread."""
-        self._engine_end = reason
-        self._listener.wake()
+        self._engine.on_end(reason)
 
     def run_once(self, now: float) -> float:
         """Does the work that is due at `now`; returns the latest time of the next call."""
         self.due = now
-        self._use_offered_engine(now)
+        self._engine.use_offered(now)
         try:
-            if self._engine_end and self.failures.running:
-                raise EngineLostError(self._engine_end)
+            self._engine.check()
             due = self._work(now)
         except EngineError as error:
-            self._on_engine_error(error, now)
+            self._engine.on_error(error, now, revision=self.revision, active=self.active is not None)
             due = now
         self._hand_over_if_better()
+        self.orders.run_once(
+            self._leading_term, tick=self.state.tick + 1, shown=self.shown.tick, at_rest=self._at_rest()
+        )
         self.due = due
         return due
-
-    def _use_offered_engine(self, now: float) -> None:
-        engine, self._offered = self._offered, None
-        if engine is None:
-            return
-        if engine.components != self.engine.components or engine.operations != self.engine.operations:
-            error = EngineLostError("has other components or operations now: these cannot change")
-            self.failures.on_start_failed(error, now)
-            engine.close()
-            return
-        self.state.move_to(engine.table)
-        self.engine, self._engine_end = engine, ""
-        self.calls.use(engine)
-        self._self_check.use(engine.check_table)
-        self.failures.on_started()
-        log.info("the engine runs again", area=self.spec.area, tick=self.state.tick)
-        self._listener.on_publish(None)
-
-    def _on_engine_error(self, error: EngineError, now: float) -> None:
-        """Restores the state before the tick that failed, and asks for another engine."""
-        call = self.calls.current
-        self.calls.forget()
-        self._self_check.use(None)
-        self.state.leave_engine()
-        if self.active is None:
-            self.state.drop_snapshots()  # those of a replay: only an active goes on from snapshots
-        tick = self.state.tick + 1 if call is None else call.tick
-        self.failures.on_failure(error, tick, now, call.phrase if call is not None else "")
-        log.error(
-            "the engine failed", area=self.spec.area, tick=tick, error=str(error),
-            during=call.phrase if call is not None else "",
-            exception=error.traceback.rstrip() or None,
-        )  # fmt: skip
-        self._engine_end = ""
-        self._listener.on_engine_failed()
-        self._listener.on_publish(None)
 
     def _hand_over_if_better(self) -> None:
         """Transfers the leadership while the other replica has the better chance to compute the next tick."""
         target = None
         if self._leading_term is not None and (self.active is None or self.active.handover is None):
             other = self._consensus.other_standing()
-            if other is not None and other[1].rank < self.standing().rank:
+            if other is not None and other[1].rank(self.revision) < self.standing().rank(self.revision):
                 target = other[0]
         if target != self._handing_to:
             self._handing_to = target
             if self._leading_term is not None:
                 self._consensus.transfer_leadership(target)
+
+    def _at_rest(self) -> bool:
+        """Returns whether no record of this leadership and no handover is under way."""
+        if self._handing_to is not None or not self.state.confirmed:
+            return False
+        return self.active is None or self.active.at_rest
 
     def _work(self, now: float) -> float:
         leading_term = self._leading_term
@@ -329,12 +318,14 @@ class Replica:
             return  # the group sees the same, and looks for another leader
         replayed = 0
         for payload in self.log.payloads_after(self.state.tick):
-            if not self.failures.may_compute(self.state.tick + 1, now):
+            if not self.failures.may_compute(self.state.tick + 1, self.revision, now):
                 self.state.drop_snapshots()
                 return
             if not replayed:
                 self.state.take_snapshot(self._rejections_at_state(), self.state.tick)
-            self._replay(payload)
+            if not self._replay(payload, term):
+                self.state.drop_snapshots()
+                return
             replayed += 1
         self.active = Active(term, self._context, self._rejections_at_state(), now)
         self.measurements.leaderships += 1
@@ -350,8 +341,11 @@ class Replica:
             return {rejection.index: rejection.reason for rejection in received}
         return self._rejected[1] if self._rejected[0] == self.state.tick else {}
 
-    def _replay(self, payload: bytes) -> None:
-        """Runs a committed tick again, after a check of the state against the digest in its record."""
+    def _replay(self, payload: bytes, term: int) -> bool:
+        """Runs a committed tick again, after a check of the state against the digest in its record.
+
+        Returns False if the leadership of the term, which needs the tick, was over before.
+        """
         record = decode_record(payload)
         if not isinstance(record, Tick):
             raise TypeError(f"a retained record is a {type(record).__name__}")
@@ -360,11 +354,16 @@ class Replica:
             self.state.divergences += 1
             log.error("the state diverged before the takeover", tick=record.tick - 1)
         with self.state.lock:
-            rejected = self.calls.advance(self.state.table, record.commands, record.tick)
+            left_out = self.log.orders.left_out(record.tick)
+            rejected = self.calls.advance(self.state.table, record.commands, record.tick, left_out)
+            if not self.shown.compute(record.tick, term):
+                self.state.take_back()
+                return False
             self.state.mark_tick(record.tick)
         self._rejected = record.tick, rejected
         self.failures.on_computed(record.tick)
         self.state.take_snapshot(rejected, record.tick)
+        return True
 
     def _follow(self, now: float) -> None:
         self._resolve_unconfirmed()

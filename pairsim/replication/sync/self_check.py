@@ -56,7 +56,7 @@ class SelfCheck:
             return
         self._due = state.tick + INTERVAL_TICKS
         try:
-            self._calls.advance(repeated, record.commands, record.tick)
+            self._calls.advance(repeated, record.commands, record.tick, self._log.orders.left_out(record.tick))
         except EngineRaisedError as error:
             self._calls.forget()
             state.divergences += 1

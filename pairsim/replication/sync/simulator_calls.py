@@ -8,7 +8,7 @@ call raises, it stays the current one, so that the report of the error can name 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -33,6 +33,9 @@ _MAX_TURN_SECONDS = 0.5
 
 _MAX_COMMANDS_SHOWN = 3
 
+SKIPPED = "skipped"
+"""The reason of the rejection of a command that an operator left out."""
+
 
 class SimulatorCall(msgspec.Struct, frozen=True):
     """A call of a simulator's code.
@@ -42,12 +45,14 @@ class SimulatorCall(msgspec.Struct, frozen=True):
         tick: The tick that it computes.
         commands: The commands of the tick; none for `perceive`.
         began: When it began, in monotonic seconds.
+        revision: The number of orders in the log at that time.
     """
 
     method: str
     tick: int
     commands: Sequence[Command]
     began: float
+    revision: int = 0
 
     @property
     def phrase(self) -> str:
@@ -73,8 +78,9 @@ class SimulatorCalls:
         current: The call that is under way, or the one that raised; None between calls.
     """
 
-    def __init__(self, spec: AreaSpec, engine: Engine) -> None:
-        """Starts without a call."""
+    def __init__(self, spec: AreaSpec, engine: Engine, revision: Callable[[], int] = lambda: 0) -> None:
+        """Starts without a call; `revision` returns the number of orders about engines in the log."""
+        self._revision = revision
         self.current: SimulatorCall | None = None
         self._spec, self._engine = spec, engine
         self._last_seconds = 0.0
@@ -84,10 +90,28 @@ class SimulatorCalls:
 
     # --- replica thread
 
-    def advance(self, table: Table, commands: Sequence[Command], tick: int) -> dict[int, str]:
-        """Advances a table of the engine from tick - 1 to `tick`; returns the reasons of rejected commands by place."""
-        with self._under_way("step", tick, commands):
-            return self._engine.advance(table, commands, tick)
+    def advance(
+        self, table: Table, commands: Sequence[Command], tick: int, left_out: Container[str] = ()
+    ) -> dict[int, str]:
+        """Advances a table of the engine from tick - 1 to `tick`.
+
+        Args:
+            table: The table.
+            commands: The commands of the tick.
+            tick: The tick.
+            left_out: The ids of commands that are rejected without a call of the simulator.
+
+        Returns:
+            The reasons of rejected commands, by place in `commands`.
+        """
+        places = [place for place, command in enumerate(commands) if command.id not in left_out]
+        applied = commands if len(places) == len(commands) else [commands[place] for place in places]
+        with self._under_way("step", tick, applied):
+            rejected = self._engine.advance(table, applied, tick)
+        if applied is commands:
+            return rejected
+        skipped = dict.fromkeys(set(range(len(commands))).difference(places), SKIPPED)
+        return dict(sorted({**skipped, **{places[place]: reason for place, reason in rejected.items()}}.items()))
 
     def perceive(self, tick: int) -> list[Command]:
         """Returns the commands for `tick` that the simulator perceives."""
@@ -105,7 +129,7 @@ class SimulatorCalls:
     @contextlib.contextmanager
     def _under_way(self, method: str, tick: int, commands: Sequence[Command] = ()) -> Iterator[None]:
         """Marks a call of the simulator's code as under way; it stays marked if the body raises."""
-        call = self.current = SimulatorCall(method, tick, commands, monotonic())
+        call = self.current = SimulatorCall(method, tick, commands, monotonic(), self._revision())
         yield
         self._last_seconds = monotonic() - call.began
         self.current = None

@@ -60,8 +60,9 @@ class ReplicaState:
         divergences: How often a digest differed from the log's.
     """
 
-    def __init__(self, table: Table) -> None:
-        """Starts with a table that is not valid yet."""
+    def __init__(self, table: Table, on_tick: Callable[[int], None] = lambda _tick: None) -> None:
+        """Starts with a table that is not valid yet; `on_tick` is called before it counts as that of a tick."""
+        self._on_tick = on_tick
         self.lock = threading.Lock()
         self.table = table
         self.tick = 0
@@ -83,6 +84,7 @@ class ReplicaState:
 
     def mark_tick(self, tick: int) -> int:
         """Records that the table is at `tick` now, and returns its digest. Call it under `lock`."""
+        self._on_tick(tick)
         self.tick, self.valid = tick, True
         digest = self.table.digest()
         with self._digests_lock:
@@ -116,6 +118,14 @@ class ReplicaState:
             self.table = own
             self.tick = self.tick if newest is None else newest.tick
 
+    def take_back(self) -> None:
+        """Returns to the newest snapshot: the tick that the engine has computed does not count. Call it under `lock`.
+
+        The active took a snapshot before it asked the engine.
+        """
+        newest = self._computed[-1]
+        self.table.assign(newest.snapshot.ids, newest.snapshot.columns())
+
     def move_to(self, table: Table) -> None:
         """Moves the content to another table, which the replica uses from now on."""
         with self.lock:
@@ -140,6 +150,7 @@ class ReplicaState:
 
     def discard(self) -> None:
         """Drops the table's content: nothing is to be read of it, and only a keyframe can replace it."""
+        self._on_tick(0)
         with self.lock:
             self.tick, self.valid = 0, False
             self.table.resize(0)
@@ -154,6 +165,8 @@ class ReplicaState:
     def settle(self, *, stands: bool) -> None:
         """Confirms the ticks of a lost leadership, or makes the state invalid if they do not stand."""
         with self.lock:
+            if self.valid and stands:
+                self._on_tick(self.tick)
             self.valid = self.valid and stands
             self.unconfirmed_term = None
 

@@ -32,6 +32,7 @@ class FakeConsensus:
         self.submitted: list[Record] = []
         self.transfers: list[str | None] = []
         self.other: tuple[str, Standing] | None = None
+        self.reported: Standing | None = None
         self.voting: frozenset[str] = frozenset({"b", "w"})
         self.linked: frozenset[str] = frozenset({"b"})
 
@@ -43,6 +44,9 @@ class FakeConsensus:
 
     def other_standing(self) -> tuple[str, Standing] | None:
         return self.other
+
+    def other_report(self) -> tuple[str, Standing | None]:
+        return "b", self.reported
 
     def voters(self) -> frozenset[str]:
         return self.voting
@@ -56,11 +60,14 @@ class FakeDisk:
 
     def __init__(self) -> None:
         self.saved: Checkpoint | None = None
-        self.durable = 0
+        self.durable = self.shown = 0
         self.offered: list[tuple[int, bool]] = []
 
     def load(self) -> Checkpoint | None:
         return self.saved
+
+    def show(self, tick: int) -> None:
+        self.shown = tick
 
     def maybe_write(
         self,

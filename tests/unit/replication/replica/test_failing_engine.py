@@ -22,9 +22,9 @@ class FailingReplica(LoneReplica):
     """A replica whose engine has faults."""
 
     def __init__(self) -> None:
-        self.faults = EngineFaults()
+        self.faults = EngineFaults(set())
         super().__init__(engine=FaultyEngine(self.faults))
-        self.now = NOW
+        self.now, self.answers = NOW, Answers()
 
     def tick_once(self) -> None:
         """Lets the time of the next tick come."""
@@ -56,7 +56,7 @@ def test_the_state_before_the_tick_is_restored(failing: FailingReplica, active: 
     failing.tick_once()
     assert (failing.state.tick, failing.state.table.digest()) == (1, before)
     assert failing.listener.engine_failures == 1
-    assert failing.replica.standing() != Standing()
+    assert not failing.replica.standing().able
 
 
 def test_the_tick_is_tried_again_with_the_same_commands_and_without_another_record(
@@ -78,7 +78,7 @@ def test_the_tick_is_tried_again_with_the_same_commands_and_without_another_reco
     assert failing.state.tick == 2
     assert [record.tick for record in failing.records()] == [1, 2]
     assert [result.tick for result in answers.only.results] == [2]
-    assert failing.replica.standing() == Standing()
+    assert failing.replica.standing().able
 
 
 def test_commands_wait_while_perceive_fails(failing: FailingReplica, active: Active) -> None:
@@ -142,12 +142,12 @@ def test_an_engine_that_ends_on_a_passive_is_started_again(failing: FailingRepli
     failing.replica.on_engine_end("was ended by SIGKILL")
     failing.replica.run_once(failing.now)
     assert failing.listener.engine_failures == 1
-    assert failing.replica.standing() == Standing(0, False, 0)
+    assert not failing.replica.standing().running
     failing.replica.run_once(failing.now)
     assert failing.listener.engine_failures == 1
     failing.start_engine()
     failing.replica.run_once(failing.now)
-    assert failing.replica.standing() == Standing()
+    assert failing.replica.standing().able
 
 
 class OtherCounters(Counters):
@@ -160,7 +160,7 @@ def test_an_engine_with_other_components_is_refused(failing: FailingReplica, act
     failing.replica.offer_engine(InProcessEngine(OtherCounters(SPEC), SPEC))
     failing.tick_once()
     assert not failing.replica.failures.running
-    state = failing.replica.failures.state(failing.state.tick, failing.now)
+    state = failing.replica.failures.state(failing.state.tick, 0, failing.now)
     assert state is not None
     assert "other components or operations" in state.predicate
 

@@ -15,11 +15,13 @@ from pairsim.model.simulation.simulator import Batch
 from pairsim.model.simulation.tick import advance
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.log.records import Open, Tick, encode_record
+from pairsim.replication.log.records import Open, Skip, Tick, encode_record
 from pairsim.replication.sync.self_check import INTERVAL_TICKS, SelfCheck
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
 from tests.harness import spec
+from tests.simulation.area import SPEC, Counters
+from tests.simulation.engines import EngineFaults, FaultyEngine
 from tests.unit.replication.log.test_tick_log import new
 
 SCHEMA = Schema((Component("value", "float64"),))
@@ -123,3 +125,19 @@ def test_a_tick_that_the_log_no_longer_holds_is_not_checked() -> None:
         pair.state.mark_tick(1)
     pair.check.end()
     assert (pair.passive.steps, pair.state.divergences) == (0, 0)
+
+
+def test_a_repeated_tick_leaves_out_a_skipped_command() -> None:
+    engine, log = FaultyEngine(EngineFaults({"x"})), new()
+    engine.populate()
+    state = ReplicaState(engine.table)
+    digest = state.mark_tick(0)
+    commands = [Command("x", "add", 1, {"amount": 1})]
+    for record in (Open(1), Tick(1, 1, digest, 0, [], commands), Skip(1, 1, "x")):
+        log.apply(encode_record(record))
+    check = SelfCheck(SimulatorCalls(SPEC, engine), engine.check_table, log, state)
+    check.begin(0, 1)
+    advance(Counters(SPEC), state.table, [], 1, SPEC)
+    state.mark_tick(1)
+    check.end()
+    assert state.divergences == 0

@@ -178,3 +178,10 @@ def test_the_commands_of_a_tick_in_words(commands: Sequence[Command], phrase: st
 def test_the_longest_phrase_leaves_room_for_the_error() -> None:
     longest = [Command("x" * 64, "y" * 63, 2**63 - 1)] * 20_000
     assert len(commands_phrase(longest)) < 600
+
+
+def test_commands_that_are_left_out_do_not_reach_the_simulator() -> None:
+    made = Calls()
+    commands = [Command(name, "push", 7) for name in "abcd"]
+    rejected = made.calls.advance(made.engine.check_table, commands, 3, {"a", "c"})
+    assert list(rejected.items()) == [(0, "skipped"), (1, "b at 3"), (2, "skipped"), (3, "d at 3")]

@@ -1,8 +1,8 @@
 """What the engine of a replica failed at, and when it is tried again.
 
-A failure belongs to one tick. It outlives the engine that failed, and is forgotten when the tick succeeds here. A
-replica at level `FAILED` tries its tick again after a second, then after two, four and so on: the causes of most
-failures pass, or are mended.
+A failure belongs to one attempt: a tick, after so many orders about engines in the log. It outlives the engine that
+failed, and is forgotten when the tick succeeds here, and after the next order. A replica at level `FAILED` tries its
+tick again after a second, then after two, four and so on: the causes of most failures pass, or are mended.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 60.0
 
 class _FailedTick(msgspec.Struct, frozen=True):
     tick: int
+    revision: int
     level: int
     attempts: int
     retry_at: float
@@ -26,20 +27,25 @@ class _FailedTick(msgspec.Struct, frozen=True):
 
 
 class EngineFailures:
-    """The engine of one replica. The replica thread writes, any thread reads."""
+    """The engine of one replica. The replica thread writes, any thread reads.
+
+    Attributes:
+        held: Whether an order about the next tick is under way, so that nothing may be computed.
+    """
 
     def __init__(self, area: str) -> None:
         """Starts with an engine that runs and has not failed."""
         self._area = area
         self._failure: _FailedTick | None = None
         self._ended: tuple[str, float] | None = None
+        self.held = False
 
     @property
     def running(self) -> bool:
         """Whether the engine runs."""
         return self._ended is None
 
-    def on_failure(self, error: EngineError, tick: int, now: float, during: str) -> None:
+    def on_failure(self, error: EngineError, tick: int, now: float, during: str, revision: int) -> None:
         """Records that the engine failed at a tick; it does not run any more.
 
         Args:
@@ -48,16 +54,18 @@ class EngineFailures:
             now: The monotonic time in seconds.
             during: The call, such as "tick 812, with command 9f (push of entity 7)"; empty for an engine that ended
                 between two calls, which is not a failure of a tick.
+            revision: The number of orders in the log when the call began.
         """
         about = f"{error} in {during}" if during else str(error)
         self._ended = about, now
         if not during:
             return
-        before = self._failure if self._failure is not None and self._failure.tick == tick else None
+        before = self._of(tick, revision)
         level = failed_level(before.level if before else 0, ended=isinstance(error, EngineLostError))
         attempts = (before.attempts if before else 0) + 1
         pause = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), MAX_RETRY_SECONDS)
-        self._failure = _FailedTick(tick, level, attempts, now + (pause if level >= FAILED else 0.0), about)
+        retry_at = now + (pause if level >= FAILED else 0.0)
+        self._failure = _FailedTick(tick, revision, level, attempts, retry_at, about)
 
     def on_start_failed(self, error: EngineError, now: float) -> None:
         """Records that another engine could not be started."""
@@ -72,22 +80,30 @@ class EngineFailures:
         if self._failure is not None and self._failure.tick <= tick:
             self._failure = None
 
-    def may_compute(self, tick: int, now: float) -> bool:
+    def level(self, tick: int, revision: int) -> int:
+        """Returns how badly the attempt failed here."""
+        failure = self._of(tick, revision)
+        return failure.level if failure is not None else 0
+
+    def may_compute(self, tick: int, revision: int, now: float) -> bool:
         """Returns whether the tick may be computed now."""
-        failure = self._failure
-        return self.running and (failure is None or failure.tick != tick or now >= failure.retry_at)
+        failure = self._of(tick, revision)
+        return self.running and not self.held and (failure is None or now >= failure.retry_at)
 
-    def standing(self, tick: int) -> Standing:
+    def standing(self, tick: int, revision: int) -> Standing:
         """Returns what the other replica receives while the state is at `tick`."""
-        failure = self._failure
-        level = failure.level if failure is not None and failure.tick == tick + 1 else 0
-        return Standing(level, self.running, tick if level >= FAILED or not self.running else 0)
+        level = self.level(tick + 1, revision)
+        return Standing(level, self.running, tick if level >= FAILED or not self.running else 0, revision)
 
-    def state(self, tick: int, now: float) -> SimulatorState | None:
+    def state(self, tick: int, revision: int, now: float) -> SimulatorState | None:
         """Returns what the status says while the state is at `tick`; None if nothing keeps it from the next tick."""
-        failure, ended = self._failure, self._ended
-        if failure is not None and failure.tick == tick + 1 and failure.level >= FAILED:
+        failure, ended = self._of(tick + 1, revision), self._ended
+        if failure is not None and failure.level >= FAILED:
             return SimulatorState(self._area, SimulatorPhase.PAUSED, max(0.0, failure.retry_at - now), failure.about)
         if ended is not None:
             return SimulatorState(self._area, SimulatorPhase.RESTARTING, round(now - ended[1], 1), ended[0])
         return None
+
+    def _of(self, tick: int, revision: int) -> _FailedTick | None:
+        failure = self._failure
+        return failure if failure is not None and (failure.tick, failure.revision) == (tick, revision) else None

@@ -1,0 +1,106 @@
+"""The engine that a replica uses: its end, its failures, and the engine that takes its place.
+
+The replica thread calls the methods, except `offer` and `on_end`.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from pairsim.engine.port import Engine, EngineError, EngineLostError
+from pairsim.replication.replica.engine.failures import EngineFailures
+from pairsim.replication.replica.ports import ReplicaListener
+from pairsim.replication.sync.self_check import SelfCheck
+from pairsim.replication.sync.simulator_calls import SimulatorCalls
+from pairsim.replication.sync.state import ReplicaState
+
+log = structlog.get_logger()
+
+
+class EngineInUse:
+    """The engine of one replica.
+
+    Attributes:
+        current: The newest engine.
+    """
+
+    def __init__(
+        self,
+        area: str,
+        engine: Engine,
+        *,
+        state: ReplicaState,
+        calls: SimulatorCalls,
+        self_check: SelfCheck,
+        failures: EngineFailures,
+        listener: ReplicaListener,
+    ) -> None:
+        """Takes an engine that runs, and all that depends on it."""
+        self.current = engine
+        self._area, self._state, self._calls, self._self_check = area, state, calls, self_check
+        self._failures, self._listener = failures, listener
+        self._offered: Engine | None = None
+        self._end = ""
+
+    # --- any thread
+
+    def offer(self, engine: Engine) -> None:
+        """Hands over an engine in place of the one that failed."""
+        self._offered = engine
+        self._listener.wake()
+
+    def on_end(self, reason: str) -> None:
+        """Records that the engine has ended."""
+        self._end = reason
+        self._listener.wake()
+
+    # --- replica thread
+
+    def check(self) -> None:
+        """Raises EngineLostError if the engine has ended between two calls."""
+        if self._end and self._failures.running:
+            raise EngineLostError(self._end)
+
+    def use_offered(self, now: float) -> None:
+        """Uses the engine that was offered, if any."""
+        engine, self._offered = self._offered, None
+        if engine is None:
+            return
+        if engine.components != self.current.components or engine.operations != self.current.operations:
+            error = EngineLostError("has other components or operations now: these cannot change")
+            self._failures.on_start_failed(error, now)
+            engine.close()
+            return
+        self._state.move_to(engine.table)
+        self.current, self._end = engine, ""
+        self._calls.use(engine)
+        self._self_check.use(engine.check_table)
+        self._failures.on_started()
+        log.info("the engine runs again", area=self._area, tick=self._state.tick)
+        self._listener.on_publish(None)
+
+    def on_error(self, error: EngineError, now: float, *, revision: int, active: bool) -> None:
+        """Restores the state before the tick that failed, and asks for another engine.
+
+        Args:
+            error: The failure.
+            now: The monotonic time in seconds.
+            revision: The number of orders in the log, for an engine that ended between two calls.
+            active: Whether the replica is active. Only an active goes on from snapshots; those of a replay are dropped.
+        """
+        call = self._calls.current
+        self._calls.forget()
+        self._self_check.use(None)
+        self._state.leave_engine()
+        if not active:
+            self._state.drop_snapshots()
+        tick = self._state.tick + 1 if call is None else call.tick
+        during = call.phrase if call is not None else ""
+        self._failures.on_failure(error, tick, now, during, revision if call is None else call.revision)
+        log.error(
+            "the engine failed", area=self._area, tick=tick, error=str(error), during=during,
+            exception=error.traceback.rstrip() or None,
+        )  # fmt: skip
+        self._end = ""
+        self._listener.on_engine_failed()
+        self._listener.on_publish(None)

@@ -21,6 +21,7 @@ from pairsim_chaos.cluster.min_duration import min_duration
 from pairsim_chaos.cluster.objects import GROUP, area_of, pod_of
 from pairsim_chaos.cluster.pod_labels import PODS, OnLabels, watch_pod_labels
 from pairsim_chaos.cluster.progress import collections
+from pairsim_chaos.experiment.faults import EngineFault
 from pairsim_chaos.experiment.model import Experiment, Schedule, StatusCheck, Workflow, faults_of
 from pairsim_chaos.run.cleanup import roll_back, run_to_completion
 from pairsim_chaos.spec.cron import every
@@ -30,6 +31,10 @@ from pairsim_controller.kube.api.objects import AreaObject, Pod
 from pairsim_controller.kube.api.port import ApiError
 
 _CHECK_ALONE = "a StatusCheck cannot run alone: use it in a Workflow"
+_ENGINES_UNSUPPORTED = (
+    "Chaos Mesh ends or stops whole containers, and an engine shares that of its node: run the experiment on one"
+    " machine"
+)
 T = TypeVar("T")
 
 
@@ -95,6 +100,8 @@ class ClusterTarget:
         spec = experiment.spec
         if isinstance(spec, StatusCheck):
             return _CHECK_ALONE
+        if any(isinstance(fault, EngineFault) for fault in faults_of(spec)):
+            return _ENGINES_UNSUPPORTED
         foreign = foreign_selection(faults_of(spec), experiment.namespace or self.namespace, self.namespace)
         if foreign:
             raise WorldError(foreign)
@@ -128,6 +135,8 @@ class ClusterTarget:
         namespace, spec = experiment.namespace or self.namespace, experiment.spec
         if isinstance(spec, StatusCheck):
             raise UnsupportedFaultError(_CHECK_ALONE)
+        if isinstance(spec, EngineFault):
+            raise UnsupportedFaultError(_ENGINES_UNSUPPORTED)
         managed = ManagedChaosObject(self._opened(), namespace, experiment.plural, experiment.document)
         injection: SingleInjection | CompositeInjection
         if isinstance(spec, Workflow | Schedule):

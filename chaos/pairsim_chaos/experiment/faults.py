@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from pairsim_chaos.spec.quantities import parse_duration
-from pairsim_chaos.spec.schema import INSTANT_ACTIONS
+from pairsim_chaos.spec.schema import INSTANT_ACTIONS, INSTANT_ENGINE_ACTIONS
 
 Mode = Literal["one", "all", "fixed", "fixed-percent", "random-max-percent"]
 Direction = Literal["to", "from", "both"]
@@ -237,4 +237,19 @@ class IOFault(TimedFault, frozen=True, kw_only=True):
     errno: int = 0
 
 
-Fault: TypeAlias = PodFault | NetworkFault | StressFault | TimeFault | IOFault
+class EngineFault(TimedFault, frozen=True, kw_only=True):
+    """`EngineChaos`, a fault of pairsim's own: the engine of a replica fails, and its node goes on.
+
+    A `hang` stops the engine; it ends when the node has killed the engine, or after its duration. A `crash` ends the
+    engine by SIGSEGV. A `raise` sends a command at which the simulator raises for the duration.
+    """
+
+    action: Literal["hang", "crash", "raise"]
+
+    @property
+    def instant(self) -> bool:
+        """Returns whether the fault is complete at once, so that it leaves nothing to remove."""
+        return self.action in INSTANT_ENGINE_ACTIONS
+
+
+Fault: TypeAlias = PodFault | NetworkFault | StressFault | TimeFault | IOFault | EngineFault

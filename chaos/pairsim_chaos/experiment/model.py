@@ -9,6 +9,7 @@ import msgspec
 
 from pairsim.model.documents.yaml import YamlValue
 from pairsim_chaos.experiment.faults import (
+    EngineFault,
     ExperimentPart,
     Fault,
     IOFault,
@@ -25,12 +26,13 @@ FAULT_TYPES: dict[str, type[Fault]] = {
     "StressChaos": StressFault,
     "TimeChaos": TimeFault,
     "IOChaos": IOFault,
+    "EngineChaos": EngineFault,
 }
-"""The type of each fault, by its Chaos Mesh kind."""
+"""The type of each fault, by its kind."""
 
 
 def kind_of(fault: Fault) -> str:
-    """Returns the Chaos Mesh kind of a fault, such as `PodChaos`."""
+    """Returns the kind of a fault, such as `PodChaos`."""
     return next(kind for kind, fault_type in FAULT_TYPES.items() if isinstance(fault, fault_type))
 
 
@@ -123,7 +125,7 @@ class Experiment(msgspec.Struct, frozen=True):
     """One document of an experiment file.
 
     Attributes:
-        kind: The Chaos Mesh kind, such as `PodChaos`.
+        kind: The kind, such as `PodChaos`.
         name: The name of the experiment; empty if the API server generates one (`generateName`).
         namespace: The namespace of the experiment; empty for the namespace of the world.
         spec: The fault, schedule, workflow or check of the document.

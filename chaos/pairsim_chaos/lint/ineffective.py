@@ -13,7 +13,7 @@ from pairsim_chaos.lint.webhook import CORRELATIONS, SHARES
 from pairsim_chaos.spec.embedded_specs import EmbeddedSpec
 from pairsim_chaos.spec.field_path import quote
 from pairsim_chaos.spec.quantities import parse_duration, parse_float, parse_rate
-from pairsim_chaos.spec.schema import FAULTS, INSTANT_ACTIONS
+from pairsim_chaos.spec.schema import INSTANT_ACTIONS, INSTANT_ENGINE_ACTIONS, SINGLE_FAULTS
 
 CLOCKS = (
     "CLOCK_REALTIME",
@@ -40,6 +40,7 @@ _PART_OF = {
     "NetworkChaos": {**{name: name for name in _NETEM}, "bandwidth": "bandwidth"},
 }
 """The field that each action needs."""
+_INSTANT = {"PodChaos": INSTANT_ACTIONS, "EngineChaos": INSTANT_ENGINE_ACTIONS}
 _EXAMPLES = {
     "attr": "attr: {perm: 72}",
     "bandwidth": "bandwidth: {rate: 1mbit, limit: 20971520, buffer: 10000}",
@@ -53,7 +54,7 @@ _EXAMPLES = {
 def no_end(found: EmbeddedSpec) -> Iterator[Problem]:
     """Checks that a lasting fault has a duration; in a workflow, the deadline of the template ends the fault."""
     end, action = found.spec.at("duration"), found.spec.at("action")
-    instant = found.kind == "PodChaos" and (action.text in INSTANT_ACTIONS or not action.exists)
+    instant = action.text in _INSTANT.get(found.kind, ()) or (found.kind == "PodChaos" and not action.exists)
     lasts = found.within != "template" and not instant
     if lasts and (not end.exists or end.value == ""):
         yield Problem(end, "the fault stays until a user deletes the experiment", "write duration: 30s")
@@ -115,9 +116,10 @@ def other_part(found: EmbeddedSpec) -> Iterator[Problem]:
             yield Problem(
                 found.spec.at(name), wrong, "write action: netem, or remove the part" if injected else "remove the part"
             )
-    unused = {
+    unused: dict[str, dict[str, tuple[str, ...]]] = {
         "PodChaos": {"gracePeriod": ("pod-kill",), "containerNames": ("container-kill",), "duration": ("pod-failure",)},
         "IOChaos": {"delay": ("latency",), "errno": ("fault",), "attr": ("attrOverride",), "mistake": ("mistake",)},
+        "EngineChaos": {"duration": ("hang", "raise")},
     }
     for name, actions in unused.get(found.kind, {}).items():
         field = found.spec.at(name)
@@ -204,8 +206,13 @@ def stress_size(found: EmbeddedSpec) -> Iterator[Problem]:
 
 
 RULES = (
-    Rule("no-end", FAULTS, "a lasting fault needs a `duration`", no_end),
-    Rule("no-time", (*FAULTS, "Workflow"), "durations, latencies and deadlines must be above 0", positive_durations),
+    Rule("no-end", SINGLE_FAULTS, "a lasting fault needs a `duration`", no_end),
+    Rule(
+        "no-time",
+        (*SINGLE_FAULTS, "Workflow"),
+        "durations, latencies and deadlines must be above 0",
+        positive_durations,
+    ),
     Rule(
         "percent-range",
         ("NetworkChaos",),
@@ -213,7 +220,7 @@ RULES = (
         percent_range,
     ),
     Rule("missing-part", ("NetworkChaos", "IOChaos"), "an action needs the part that it injects", missing_part),
-    Rule("other-part", FAULTS, "a fault must not have parts of another action", other_part),
+    Rule("other-part", SINGLE_FAULTS, "a fault must not have parts of another action", other_part),
     Rule(
         "partition-target", ("NetworkChaos",), "a `partition` needs a `target` or `externalTargets`", partition_target
     ),

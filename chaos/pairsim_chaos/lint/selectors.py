@@ -24,7 +24,7 @@ from pairsim_chaos.lint.rule import Problem, Rule
 from pairsim_chaos.lint.webhook import selections
 from pairsim_chaos.spec.embedded_specs import EmbeddedSpec
 from pairsim_chaos.spec.field_path import Field, quote
-from pairsim_chaos.spec.schema import FAULTS
+from pairsim_chaos.spec.schema import SINGLE_FAULTS
 
 _NARROWING = (
     "labelSelectors",
@@ -133,18 +133,18 @@ def ignored_value(found: EmbeddedSpec) -> Iterator[Problem]:
 RULES = (
     Rule(
         "empty-selector",
-        FAULTS,
+        SINGLE_FAULTS,
         "a selector needs more than namespaces and phases; an empty one takes any pod",
         empty_selector,
     ),
-    Rule("pods-alone", FAULTS, "`pods` must stand alone; it disables all other selectors", pods_alone),
-    Rule("phase", FAULTS, "`podPhaseSelectors` must be phases of pods", phases),
+    Rule("pods-alone", SINGLE_FAULTS, "`pods` must stand alone; it disables all other selectors", pods_alone),
+    Rule("phase", SINGLE_FAULTS, "`podPhaseSelectors` must be phases of pods", phases),
     Rule(
         "operator",
-        FAULTS,
+        SINGLE_FAULTS,
         "`expressionSelectors` need a known operator, and values if the operator takes them",
         expressions,
     ),
-    Rule("label", FAULTS, "labels of pairsim must have names and values that pods can have", unknown_labels),
-    Rule("unused-value", FAULTS, "modes `one` and `all` take no `value`", ignored_value),
+    Rule("label", SINGLE_FAULTS, "labels of pairsim must have names and values that pods can have", unknown_labels),
+    Rule("unused-value", SINGLE_FAULTS, "modes `one` and `all` take no `value`", ignored_value),
 )

@@ -12,7 +12,7 @@ from pairsim_chaos.spec.embedded_specs import FIELD_OF, UNSUPPORTED_FIELDS, Embe
 from pairsim_chaos.spec.field_path import Field, quote
 from pairsim_chaos.spec.listed_objects import is_list
 from pairsim_chaos.spec.quantities import is_dns_name
-from pairsim_chaos.spec.schema import API_GROUP, API_VERSION, FAULTS, KINDS, VERSION, validator
+from pairsim_chaos.spec.schema import ALL_KINDS, API_GROUP, FAULTS, LOCAL_FAULTS, VERSION, api_version, validator
 
 _ARTICLES = {
     "string": "a text in quotes",
@@ -32,15 +32,16 @@ def kind_problem(document: Field) -> Problem | None:
     kind, version = document.at("kind"), document.at("apiVersion")
     if is_list(document):
         return Problem(document.at("items"), "the list has no experiment", "write at least one experiment as an item")
-    if kind.text not in KINDS:
+    if kind.text not in ALL_KINDS:
         return _unknown_kind(kind, version)
-    if version.text != API_VERSION:
+    if version.text != (wanted := api_version(kind.text)):
+        owner = kind.text if kind.text in LOCAL_FAULTS else "Chaos Mesh"
         wrong = (
-            f"{quote(version.value)} is not the API version of Chaos Mesh"
+            f"{quote(version.value)} is not the API version of {owner}"
             if version.exists
             else "the API version is missing"
         )
-        return Problem(version, wrong, f"write {API_VERSION}")
+        return Problem(version, wrong, f"write {wanted}")
     return None
 
 
@@ -52,7 +53,7 @@ def _unknown_kind(kind: Field, version: Field) -> Problem:
         wrong = f"{quote(kind.text)} is a kind that pairsim neither checks nor runs"
         return Problem(kind, wrong, "move the object to a file of its own, and apply that with kubectl")
     wrong = f"{quote(kind.value)} is not a kind that this linter checks" if kind.exists else "the kind is missing"
-    return Problem(kind, wrong, f"write one of {_by_similarity(kind.text, KINDS)}")
+    return Problem(kind, wrong, f"write one of {_by_similarity(kind.text, ALL_KINDS)}")
 
 
 def schema_problems(document: Field) -> Iterator[Problem]:
@@ -158,7 +159,7 @@ def metadata_names(found: EmbeddedSpec) -> Iterator[Problem]:
 RULES = (
     Rule(
         "name",
-        KINDS,
+        ALL_KINDS,
         "`metadata.name` is required, and the name and the namespace must be DNS-1123 names",
         metadata_names,
     ),

@@ -11,7 +11,7 @@ from pairsim_chaos.lint.rule import Problem, Rule
 from pairsim_chaos.spec.embedded_specs import EmbeddedSpec
 from pairsim_chaos.spec.field_path import Field, quote
 from pairsim_chaos.spec.quantities import parse_duration, parse_float, parse_int, parse_percent, parse_rate, parse_size
-from pairsim_chaos.spec.schema import FAULTS
+from pairsim_chaos.spec.schema import SINGLE_FAULTS
 
 DURATION_SUGGESTION = "write numbers with ns, us, ms, s, m or h: 90s, 24h"
 """The suggestion for a duration that cannot be parsed."""
@@ -150,13 +150,13 @@ def io_percent(found: EmbeddedSpec) -> Iterator[Problem]:
 RULES = (
     Rule(
         "mode-value",
-        FAULTS,
+        SINGLE_FAULTS,
         "mode `fixed` needs a `value` above 0; percent modes need a `value` from 1 to 100",
         mode_value,
     ),
     Rule(
         "duration",
-        (*FAULTS, "StatusCheck"),
+        (*SINGLE_FAULTS, "StatusCheck"),
         "durations use the units of Go: ns, us, ms, s, m, h; days are not supported",
         durations,
     ),

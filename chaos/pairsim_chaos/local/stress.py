@@ -1,8 +1,8 @@
 """`StressChaos` on local processes: workers that use CPU or memory in one control group with their target.
 
-A container has a control group: its workers compete with the target inside the group, and the kernel picks its
-out-of-memory victim there. Local processes get such a group for the duration of the stress, with the memory limit of
-their pods.
+A container has a control group, which holds a node and its engine. Its workers compete with the two inside the group,
+and the kernel picks its out-of-memory victim there. Local processes get such a group for the duration of the stress,
+with the memory limit of their pods.
 """
 
 from __future__ import annotations
@@ -96,6 +96,9 @@ class StressInjection:
             if self._fault.stressors.memory is not None:
                 group.limit_memory(MEMORY_LIMIT)
             group.add(target.pid)
+            if target.engine_pid is not None:
+                with contextlib.suppress(WorldError):  # it has just ended; the next one starts in the group of its node
+                    group.add(target.engine_pid)
             for program, argument in workers(self._fault):
                 self._workers.append(asyncio.create_task(_keep_running(group, program, argument)))
 

@@ -14,9 +14,9 @@ import msgspec
 
 from pairsim.addresses import http_url
 from pairsim.model.world_status import WorldStatus
-from pairsim_chaos.experiment.faults import Fault, IOFault, NetworkFault, PodFault, StressFault, TimeFault
+from pairsim_chaos.experiment.faults import EngineFault, Fault, IOFault, NetworkFault, PodFault, StressFault, TimeFault
 from pairsim_chaos.experiment.model import Experiment, Schedule, Spec, StatusCheck, Workflow
-from pairsim_chaos.local import cgroups, disk, stress
+from pairsim_chaos.local import cgroups, disk, engines, stress
 from pairsim_chaos.local.active_fault import ActiveFault, ReversibleFault
 from pairsim_chaos.local.network import injection as network
 from pairsim_chaos.local.run_lock import RunLock
@@ -132,8 +132,17 @@ class LocalTarget:
     async def unsupported_reason(self, experiment: Experiment) -> str:
         """Returns why this machine cannot run the experiment, or an empty string if it can."""
         processes = await self._processes()
-        reasons = (self._unsupported_fault(fault, processes) for fault in _faults(experiment.spec))
-        return next(filter(None, reasons), "")
+        faults = _faults(experiment.spec)
+        reasons = (self._unsupported_fault(fault, processes) for fault in faults)
+        if reason := next(filter(None, reasons), ""):
+            return reason
+        raising = (each for each in faults if isinstance(each, EngineFault) and each.action == "raise")
+        try:
+            for each in raising:
+                await engines.check_raising(candidates(each, processes))
+        except UnsupportedFaultError as error:
+            return str(error)
+        return ""
 
     async def inject(self, experiment: Experiment, handler: StatusCheckHandler) -> Injection:
         """Starts an experiment; a schedule runs its job once, at once.
@@ -184,11 +193,12 @@ class LocalTarget:
         except BaseException:
             await run_to_completion(reversible.revert())
             raise
-        return ActiveFault(sources, duration, reversible)
+        instant = isinstance(fault, EngineFault) and fault.instant
+        return ActiveFault(sources, 0.0 if instant else duration, reversible)
 
     def _reversible(
         self,
-        fault: NetworkFault | StressFault | IOFault | TimeFault,
+        fault: NetworkFault | StressFault | IOFault | TimeFault | EngineFault,
         sources: Sequence[TargetProcess],
         processes: Sequence[TargetProcess],
         duration: float,
@@ -204,6 +214,8 @@ class LocalTarget:
                 return stress.StressInjection(fault, sources, self._group_prefix)
             case IOFault():
                 return disk.DiskInjection(fault, sources)
+            case EngineFault():
+                return engines.EngineInjection(fault, sources, duration, self._signal_engine)
             case TimeFault():
                 raise UnsupportedFaultError(_CLOCKS_UNSUPPORTED)
             case _:
@@ -217,6 +229,10 @@ class LocalTarget:
             elif fault.action == "pod-failure":
                 body["away"] = duration
             await self._request("/v1/processes/end", dict[str, object], body)
+
+    async def _signal_engine(self, process: str, engine: int, signal: str) -> None:
+        body: dict[str, object] = {"process": process, "signal": signal, "pid": engine}
+        await self._request("/v1/processes/signal-engine", dict[str, object], body)
 
     async def restart(self, process: str) -> None:
         """Starts a process that is down.
@@ -243,6 +259,8 @@ class LocalTarget:
                 return stress.unsupported_reason(fault) if os.geteuid() == 0 else "control groups need root"
             case IOFault():
                 return disk.unsupported_reason(fault)
+            case EngineFault():
+                return ""
             case TimeFault():
                 return _CLOCKS_UNSUPPORTED
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pairsim_chaos.spec.field_path import Field
-from pairsim_chaos.spec.schema import FAULTS, KINDS
+from pairsim_chaos.spec.schema import ALL_KINDS, FAULTS
 
 FIELD_OF = {
     "PodChaos": "podChaos",
@@ -41,7 +41,7 @@ class EmbeddedSpec(NamedTuple):
 def embedded_specs(document: Field) -> Iterator[EmbeddedSpec]:
     """Yields every spec of a document, outer specs before inner ones."""
     kind = document.at("kind").text
-    if kind in KINDS:
+    if kind in ALL_KINDS:
         yield from _within(EmbeddedSpec(kind, document.at("spec"), document, "document"))
 
 

@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 from jsonschema import Draft4Validator
 
+from pairsim.model.labels import API_VERSION as PAIRSIM_API_VERSION
+
 Schema: TypeAlias = dict[str, object]
 
 VERSION = "2.8"
@@ -20,10 +22,17 @@ VERSION = "2.8"
 API_GROUP = "chaos-mesh.org"
 API_VERSION = f"{API_GROUP}/v1alpha1"
 FAULTS = ("PodChaos", "NetworkChaos", "StressChaos", "TimeChaos", "IOChaos")
-"""The kinds that describe a single fault."""
+"""The kinds of Chaos Mesh that describe a single fault."""
+LOCAL_FAULTS = ("EngineChaos",)
+"""The kinds of pairsim's own for faults that Chaos Mesh does not have; only a world on this machine runs them."""
+SINGLE_FAULTS = (*FAULTS, *LOCAL_FAULTS)
 INSTANT_ACTIONS = ("pod-kill", "container-kill")
 """The actions of `PodChaos` that are complete at once and have no duration."""
 KINDS = (*FAULTS, "Schedule", "Workflow", "StatusCheck")
+"""The kinds of Chaos Mesh."""
+ALL_KINDS = (*KINDS, *LOCAL_FAULTS)
+INSTANT_ENGINE_ACTIONS = ("crash",)
+"""The actions of `EngineChaos` that are complete at once and have no duration."""
 CRDS = Path(__file__).parents[1] / "crds"
 
 _DEFAULTED_FIELDS = ("gap",)
@@ -111,17 +120,22 @@ def _dereferenced(value: object) -> object:
     return value
 
 
+def api_version(kind: str) -> str:
+    """Returns the API version of a kind: that of Chaos Mesh, or pairsim's own."""
+    return PAIRSIM_API_VERSION if kind in LOCAL_FAULTS else API_VERSION
+
+
 @functools.cache
 def validator(kind: str) -> Draft4Validator:
     """Returns a validator for whole documents of a kind.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `ALL_KINDS`.
     """
     whole: Schema = {
         "type": "object",
         "properties": {
-            "apiVersion": {"type": "string", "enum": [API_VERSION]},
+            "apiVersion": {"type": "string", "enum": [api_version(kind)]},
             "kind": {"type": "string", "enum": [kind]},
             "metadata": _METADATA,
             "spec": spec_schema(kind),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pairsim_chaos.cluster.failures import injection_failures
-from pairsim_chaos.target import WorldError
+from pairsim_chaos.experiment.loader import load_experiments
+from pairsim_chaos.experiment.model import HttpCheck
+from pairsim_chaos.target import UnsupportedFaultError, WorldError
 from pairsim_controller.kube.api.connection import ApiRefusedError
+from tests.harness import ROOT
 from tests.unit.chaos.cluster.fake_cluster import FakeCluster, experiment
 
 PODS = ("pairsim/sim-1", "pairsim/sim-2")
@@ -66,6 +69,19 @@ async def test_a_refusal_says_what_to_write(metadata: str, sentence: str) -> Non
     with pytest.raises(WorldError) as caught:
         await cluster.target().unsupported_reason(made)
     assert str(caught.value) == f"{sentence} ({FORBIDDEN})"
+
+
+async def test_an_engine_cannot_be_told_from_its_node_in_a_cluster() -> None:
+    cluster = FakeCluster()
+    (made,) = load_experiments((ROOT / "chaos/experiments/engine-crash.yaml").read_text())
+    assert "an engine shares that of its node" in await cluster.target().unsupported_reason(made)
+    with pytest.raises(UnsupportedFaultError, match="run the experiment on one machine"):
+        await cluster.target().inject(made, no_checks)
+    assert cluster.requests == []
+
+
+async def no_checks(_check: HttpCheck, _seconds: float) -> int:
+    return 0
 
 
 async def test_a_world_that_must_not_be_read_is_named() -> None:

@@ -68,6 +68,7 @@ def test_every_kind_of_fault_is_shipped() -> None:
         *("pod-kill", "pod-failure", "container-kill"),
         *("partition", "delay", "loss", "duplicate", "corrupt", "bandwidth"),
         *("cpu", "memory", "TimeChaos", "latency", "fault", "Schedule", "Workflow"),
+        *("hang", "crash", "raise"),
     }
 
 
@@ -108,6 +109,10 @@ def _selected(selector: Selector) -> set[str]:
         ("pod-failure-active", {"active"}),
         ("stress-cpu-active", {"active"}),
         ("stress-memory-active", {"active"}),
+        ("stress-engine", {"active"}),
+        ("engine-hang", {"active"}),
+        ("engine-crash", {"active"}),
+        ("engine-raise", {"active"}),
         ("clock-active", {"active"}),
         ("io-latency-journal", {"active"}),
         ("io-fault-journal", {"active"}),

@@ -6,12 +6,16 @@ import asyncio
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 
 from pairsim_chaos.experiment.faults import Memory, StressFault, Stressors
 from pairsim_chaos.experiment.loader import load_experiments
+from pairsim_chaos.local import stress
 from pairsim_chaos.local.cgroups import ControlGroup
 from pairsim_chaos.local.stress import MEMORY_LIMIT, StressInjection, _keep_running, unsupported_reason, workers
+from pairsim_chaos.target import WorldError
+from tests.unit.chaos.local.test_selection_and_links import process
 
 FILE = Path(__file__).parents[4] / "chaos" / "experiments" / "stress-memory-active.yaml"
 
@@ -47,6 +51,35 @@ class FakeGroup:
 
     def add(self, _pid: int) -> None:
         pass
+
+
+async def test_the_workers_compete_with_the_node_and_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[int] = []
+
+    class Group:
+        """A control group, of which process 9 has just ended."""
+
+        def __init__(self, _name: str, _controllers: tuple[str, ...]) -> None:
+            pass
+
+        def add(self, pid: int) -> None:
+            added.append(pid)
+            if pid == 9:
+                raise WorldError("process 9 is gone")
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(stress, "ControlGroup", Group)
+    (made,) = load_experiments(FILE.with_stem("stress-engine").read_text())
+    assert isinstance(made.spec, StressFault)
+    for engine in (8, 9, None):
+        target = msgspec.structs.replace(process("sim-1", "active", "west"), engine_pid=engine)
+        quiet = msgspec.structs.replace(made.spec, stressors=Stressors())
+        injection = StressInjection(quiet, [target], "it")
+        await injection.apply()
+        await injection.revert()
+    assert added == [1, 8, 1, 9, 1]
 
 
 async def test_a_worker_that_ends_by_itself_is_not_started_again() -> None:

@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 
 from pairsim_chaos.spec.crd_compaction import compact, to_json
-from pairsim_chaos.spec.schema import API_VERSION, CRDS, KINDS, VERSION, Schema, plural, strict, validator
+from pairsim_chaos.spec.schema import (
+    ALL_KINDS,
+    API_VERSION,
+    CRDS,
+    KINDS,
+    LOCAL_FAULTS,
+    VERSION,
+    Schema,
+    api_version,
+    plural,
+    spec_schema,
+    strict,
+    validator,
+)
 
 ROOT = Path(__file__).parents[4]
 ORIGINALS = Path(os.environ.get("CHAOS_MESH_CRDS", ROOT.parent / "shared" / "chaos-mesh-crds"))
@@ -33,7 +46,24 @@ def test_they_name_their_source(kind: str) -> None:
     assert "Apache License, Version 2.0" in packaged["notice"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LOCAL_FAULTS)
+def test_pairsims_own_are_no_kinds_of_an_api_server(kind: str) -> None:
+    packaged = json.loads((CRDS / f"{kind}.json").read_text())
+    assert packaged["kind"] == kind
+    assert "chaosMesh" not in packaged
+    assert "no API server has it" in packaged["notice"]
+    assert api_version(kind) == "pairsim.io/v1alpha1"
+
+
+def test_an_engine_is_chosen_as_a_pod_is() -> None:
+    mine, theirs = (spec_schema(kind)["properties"] for kind in ("EngineChaos", "PodChaos"))
+    assert isinstance(mine, dict)
+    assert isinstance(theirs, dict)
+    assert mine.keys() - theirs.keys() == set()
+    assert all(mine[name] == theirs[name] for name in ("selector", "mode", "value", "duration"))
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_they_are_valid_json_schemas(kind: str) -> None:
     checker = validator(kind)
     checker.check_schema(checker.schema)

@@ -94,8 +94,8 @@ def _shape_error(values: Mapping[str, Value], known: Mapping[str, Component]) ->
 
 def _spawn(table: Table, run: PlacedCommands, rejected: Rejected) -> None:
     new: dict[int, Command] = {}
-    for place, command in run:
-        if command.entity in new or command.entity in table:
+    for (place, command), row in zip(run, _rows(table, run), strict=True):
+        if command.entity in new or row >= 0:
             rejected[place] = f"entity {command.entity} exists already"
         else:
             new[command.entity] = command
@@ -111,8 +111,8 @@ def _spawn(table: Table, run: PlacedCommands, rejected: Rejected) -> None:
 
 def _despawn(table: Table, run: PlacedCommands, rejected: Rejected) -> None:
     gone: dict[int, None] = {}
-    for place, command in run:
-        if command.entity in gone or command.entity not in table:
+    for (place, command), row in zip(run, _rows(table, run), strict=True):
+        if command.entity in gone or row < 0:
             rejected[place] = f"entity {command.entity} does not exist"
         else:
             gone[command.entity] = None
@@ -120,13 +120,19 @@ def _despawn(table: Table, run: PlacedCommands, rejected: Rejected) -> None:
 
 
 def _set(table: Table, run: PlacedCommands, rejected: Rejected) -> None:
-    rows = table.rows(np.fromiter((command.entity for _, command in run), np.int64, len(run))).tolist()
+    rows = _rows(table, run)
     for row, (place, command) in zip(rows, run, strict=True):
         if row < 0:
             rejected[place] = f"entity {command.entity} does not exist"
     values = _by_component((row, command.components) for row, (_, command) in zip(rows, run, strict=True) if row >= 0)
     for name, given in values.items():
         table.column(name)[list(given)] = _numbers(given)
+
+
+def _rows(table: Table, run: PlacedCommands) -> list[int]:
+    """Returns the row of each command's entity; -1 for an entity that does not exist."""
+    rows: list[int] = table.rows(np.fromiter((command.entity for _, command in run), np.int64, len(run))).tolist()
+    return rows
 
 
 def _by_component(items: Iterable[tuple[int, Mapping[str, Value]]]) -> dict[str, dict[int, Value]]:

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pairsim.model.state.schema import Schema
 
 _COPIES = 3
-_LOOKUP_BYTES = 104
-"""Bytes per entity of a dictionary from id to row: two integer objects, and an entry with its share of free slots."""
+_PLACE_BYTES, _FEWEST_PLACES = 16, 64
+"""Of the lookup by id: the bytes of a place, which are an id and a row, and the smallest number of places."""
 
-_RESIZED_ENTRY_BYTES = 36
-"""Bytes per entity that a dictionary writes while it moves into a larger table, before the old one is freed."""
+_USED_SHARE = 0.6
+"""The share of used places above which the lookup moves to a larger table, before the old one is freed."""
 
 _ID_BYTES = 8
 _AREAS_NAMED = 3
@@ -36,7 +36,12 @@ def row_bytes(schema: Schema) -> int:
 
 def state_bytes(entities: int, row: int) -> int:
     """Returns how many bytes a replica needs at least for so many entities of `row` bytes."""
-    return entities * (_COPIES * row + _LOOKUP_BYTES)
+    return entities * _COPIES * row + lookup_bytes(entities)
+
+
+def lookup_bytes(entities: int) -> int:
+    """Returns the bytes of the lookup by id when it is made for so many entities."""
+    return _PLACE_BYTES * _places(entities)
 
 
 def area_refusal(area: str, entities: int, row: int, limit: int) -> str:
@@ -91,9 +96,10 @@ def spawn_refusal(entities: int, more: int, row: int, *, limit: int, available: 
     """
     if own < limit // _LARGE_SHARE:
         return ""
-    needed = state_bytes(more, row) + min(_MAX_RESERVE_BYTES, limit // _RESERVE_SHARE)
-    if entities + more > _dictionary_entries(entities):
-        needed += entities * _RESIZED_ENTRY_BYTES
+    needed = more * _COPIES * row + min(_MAX_RESERVE_BYTES, limit // _RESERVE_SHARE)
+    fullest = 1 << max(0, int(entities / _USED_SHARE - 1)).bit_length()
+    if entities + more > _USED_SHARE * max(_FEWEST_PLACES, fullest):
+        needed += lookup_bytes(entities + more)
     if needed <= available:
         return ""
     return (
@@ -102,12 +108,9 @@ def spawn_refusal(entities: int, more: int, row: int, *, limit: int, available: 
     )
 
 
-def _dictionary_entries(entries: int) -> int:
-    """Returns how many entries a dictionary of CPython takes before it grows: two thirds of a power of two."""
-    slots = 8
-    while slots * 2 // 3 < entries:
-        slots *= 2
-    return slots * 2 // 3
+def _places(entities: int) -> int:
+    """Returns how many places a new lookup has: a power of two, more than twice as many as entities."""
+    return max(_FEWEST_PLACES, 1 << (2 * entities).bit_length())
 
 
 def size(count: int) -> str:

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pairsim.model.state.digest import digest_arrays
+from pairsim.model.state.entity_index import EntityIndex
+from pairsim.model.state.row_removal import removal_moves
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table_memory import Column, Ids, OwnMemory, TableArrays, TableMemory
 
@@ -77,7 +79,7 @@ class Table(TableView):
         """
         self._memory: TableMemory = OwnMemory(schema) if memory is None else memory
         super().__init__(schema, self._memory.reserve(None, 0, 0), 0, 0)
-        self._index: dict[int, int] | None = {}
+        self._index: EntityIndex | None = None
 
     @property
     def capacity(self) -> int:
@@ -85,16 +87,20 @@ class Table(TableView):
         return len(self._ids)
 
     def __contains__(self, entity: object) -> bool:
-        return entity in self._rows_by_id()
+        return isinstance(entity, int) and self.row(entity) is not None
 
     def row(self, entity: int) -> int | None:
         """Returns the row of an entity, or None if the entity does not exist."""
-        return self._rows_by_id().get(entity)
+        row = self._rows_by_id().row(entity)
+        return row if row >= 0 else None
 
     def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
-        """Returns the rows of entities, intp (n,); -1 for an entity that does not exist."""
-        index = self._rows_by_id()
-        return np.fromiter((index.get(entity, -1) for entity in np.asarray(ids).tolist()), np.intp, len(ids))
+        """Returns the rows of entities, intp (n,); -1 for an entity that does not exist.
+
+        Raises:
+            ValueError: An id is not a whole number.
+        """
+        return self._rows_by_id().rows(_whole_ids(ids))
 
     def spawn(self, ids: Ids, columns: Mapping[str, Column]) -> None:
         """Appends entities; components that are not given are zero.
@@ -110,17 +116,16 @@ class Table(TableView):
         if unknown:
             raise ValueError(f"the component {min(unknown)!r} is unknown, there are {', '.join(self._columns)}")
         ids = _whole_ids(ids)
-        new = ids.tolist()
         index = self._rows_by_id()
-        if len(set(new)) != len(new) or not index.keys().isdisjoint(new):
+        if len(np.unique(ids)) != len(ids) or (index.rows(ids) >= 0).any():
             raise ValueError("an entity with one of these ids exists already")
-        first = self._count
-        self._reserve(first + len(new))
-        self._ids[first : first + len(new)] = ids
+        first, count = self._count, self._count + len(ids)
+        self._reserve(count)
+        self._ids[first:count] = ids
         for name, column in self._columns.items():
-            column[first : first + len(new)] = columns.get(name, 0)
-        index.update(zip(new, range(first, first + len(new)), strict=True))
-        self._count += len(new)
+            column[first:count] = columns.get(name, 0)
+        index.insert(ids, np.arange(first, count))
+        self._count = count
         self.layout += 1
 
     def despawn(self, ids: Ids) -> None:
@@ -129,19 +134,17 @@ class Table(TableView):
         Raises:
             ValueError: An entity does not exist or is given twice; nothing is removed then.
         """
+        ids = _whole_ids(ids)
         index = self._rows_by_id()
-        gone = _whole_ids(ids).tolist()
-        if len(set(gone)) != len(gone) or not index.keys() >= set(gone):
+        rows = index.rows(ids)
+        if len(np.unique(rows)) != len(ids) or (rows < 0).any():
             raise ValueError("an entity with one of these ids does not exist")
-        for entity in gone:
-            row, last = index.pop(entity), self._count - 1
-            if row != last:
-                moved = int(self._ids[last])
-                self._ids[row] = moved
-                for column in self._columns.values():
-                    column[row] = column[last]
-                index[moved] = row
-            self._count = last
+        places, moved = removal_moves(rows, self._count)
+        index.remove(ids)
+        index.move(self._ids[moved], places)
+        for column in (self._ids, *self._columns.values()):
+            column[places] = column[moved]
+        self._count -= len(ids)
         self.layout += 1
 
     def assign(self, ids: Ids, columns: Mapping[str, Column]) -> None:
@@ -194,9 +197,9 @@ class Table(TableView):
         self._index = None
         self.layout += 1
 
-    def _rows_by_id(self) -> dict[int, int]:
+    def _rows_by_id(self) -> EntityIndex:
         if self._index is None:
-            self._index = dict(zip(self.ids.tolist(), range(self._count), strict=True))
+            self._index = EntityIndex(self.ids)
         return self._index
 
     def _reserve(self, count: int) -> None:

@@ -142,7 +142,7 @@ def test_a_world_that_needs_more_memory_than_there_is_is_refused(world: Path, mo
     code, told = up(world)
     assert code == 1
     assert (
-        "the areas need at least 2 MB of memory in two replicas each (west 1 MB, east 1 MB), and this machine" in told
+        "the areas need at least 1 MB of memory in two replicas each (west 1 MB, east 1 MB), and this machine" in told
     )
     assert not (world.parent / "data").exists()
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
+import numpy as np
 import pytest
 
+from pairsim.model.state.entity_index import EntityIndex
 from pairsim.model.state.memory_need import (
     area_refusal,
+    lookup_bytes,
     row_bytes,
     spawn_refusal,
-    state_bytes,
     world_refusal,
 )
 from pairsim.model.state.schema import Component, Schema
@@ -24,18 +24,17 @@ def test_a_row_is_the_id_and_all_columns() -> None:
     assert row_bytes(Schema(columns)) == 8 + 12 + 8 + 2
 
 
-def test_the_lookup_is_a_lower_bound_of_what_python_uses() -> None:
-    count = 100_000
-    lookup = dict(zip(range(10**6, 10**6 + count), range(count), strict=True))
-    used = sys.getsizeof(lookup) + sum(sys.getsizeof(key) + sys.getsizeof(value) for key, value in lookup.items())
-    assert state_bytes(count, 0) <= used
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 1000, 100_000, 131_072])
+def test_the_lookup_takes_as_much_as_is_said(count: int) -> None:
+    index = EntityIndex(np.arange(count))
+    assert lookup_bytes(count) == index.nbytes
 
 
 def test_an_area_that_cannot_fit_is_refused_with_what_it_needs() -> None:
-    refusal = area_refusal("west", 8_000_000, ROW, int(1.5 * GB))
-    assert refusal.startswith("area west with 8,000,000 entities of 32 bytes needs at least 1.6 GB of memory in each")
+    refusal = area_refusal("west", 12_000_000, ROW, int(1.5 * GB))
+    assert refusal.startswith("area west with 12,000,000 entities of 32 bytes needs at least 1.7 GB of memory in each")
     assert "this process may use 1.5 GB" in refusal
-    assert area_refusal("west", 7_000_000, ROW, int(1.5 * GB)) == ""
+    assert area_refusal("west", 9_000_000, ROW, int(1.5 * GB)) == ""
 
 
 def test_a_world_is_refused_if_its_replicas_do_not_fit_together() -> None:
@@ -52,7 +51,8 @@ def test_a_world_is_refused_if_its_replicas_do_not_fit_together() -> None:
         (100_000, 10_000, 110 * 10**6, True),
         (100_000, 10_000, 100 * 10**6, False),  # the reserve
         (3_000_000, 1_000, 110 * 10**6, True),
-        (2_796_202, 1, 200 * 10**6, False),  # the lookup is copied
+        (1_258_290, 1, 110 * 10**6, True),
+        (1_258_291, 1, 150 * 10**6, False),  # the lookup is copied
         (0, 0, 0, False),
     ],
 )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pairsim.wording import duration
-from pairsim_chaos.experiment.faults import Fault, IOFault, PodFault, StressFault
+from pairsim_chaos.experiment.faults import EngineFault, Fault, IOFault, PodFault, StressFault
 from pairsim_chaos.experiment.model import Experiment, Template, Workflow
 
 _MIN_SECONDS, _MAX_SECONDS = 1.0, 8.0
@@ -53,4 +53,10 @@ def _compatible(one: tuple[str, Fault], other: tuple[str, Fault]) -> bool:
         one[0] != other[0]
         and not any(isinstance(fault, PodFault) and fault.action == "pod-kill" for fault in both)
         and not (ending and any(isinstance(fault, IOFault | StressFault) for fault in both))
+        and not (any(isinstance(fault, EngineFault) for fault in both) and _ends_an_engine(*both))
     )
+
+
+def _ends_an_engine(*faults: Fault) -> bool:
+    """Returns whether one of the faults may end the engine that another one needs: with its node, or alone."""
+    return sum(isinstance(fault, PodFault | EngineFault) for fault in faults) > 1

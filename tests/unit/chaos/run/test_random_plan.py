@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from pairsim_chaos.experiment.faults import PodFault
+from pairsim_chaos.experiment.faults import EngineFault, PodFault
 from pairsim_chaos.experiment.loader import load_experiments
 from pairsim_chaos.experiment.model import Workflow
 from pairsim_chaos.run.random_plan import faults, plan
@@ -44,5 +44,7 @@ def test_two_concurrent_faults_never_destroy_data() -> None:
         assert len({template.name for template in spec.templates.values() if template.job}) == len(made)
         assert spec.entry not in spec.templates[spec.entry].children
         assert len(made) == 1 or not any(isinstance(each, PodFault) and each.action == "pod-kill" for each in made)
+        ends = [each for each in made if isinstance(each, PodFault | EngineFault)]
+        assert len(ends) < 2 or not any(isinstance(each, EngineFault) for each in ends), "the engine may have ended"
         assert all(1.0 <= (template.deadline or 1.0) <= 8.0 for template in spec.templates.values())
     assert 30 < pairs < 200

@@ -21,6 +21,7 @@ def advance(rules: Rules, area: Area, inputs: Inputs) -> Area:
     """Returns the state after the next tick."""
     after = area.copy()
     after.tick += 1
+    after.left = ()
     after.clock = rules.clock(area, inputs)
     for grant in inputs.grants:
         if rules.learns(after, grant):
@@ -32,7 +33,9 @@ def advance(rules: Rules, area: Area, inputs: Inputs) -> Area:
     for spawn in inputs.spawns:
         _spawn(rules, after, spawn)
     for entity in inputs.despawns:
-        after.died += after.rows.pop(entity, None) is not None
+        if after.rows.pop(entity, None) is not None:
+            after.died += 1
+            after.left += ((entity, True),)
     for command in inputs.commands:
         _decide(rules, after, command)
     for entity, distance in inputs.moves:
@@ -143,6 +146,7 @@ def _cross(rules: Rules, area: Area) -> None:
         crossed += len(group.rows)
         moved = tuple(row._replace(version=area.version) for row in group.rows)
         _send(area, number, Group(moved, rules.memory(area, group)))
+        area.left += tuple((row.id, False) for row in group.rows)
         for row in group.rows:
             area.rows.pop(row.id)
             area.departed.pop(row.id, None)

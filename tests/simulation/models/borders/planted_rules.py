@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.simulation.models.borders.rules import MOST_TRANSFERS, Rules
 from tests.simulation.models.borders.state import (
     Acknowledgement,
     Answer,
     Area,
     Command,
+    Departure,
     Entity,
     Grant,
     Group,
     Inputs,
     Link,
     Message,
+    Sight,
 )
 
 
@@ -150,3 +154,29 @@ class SendsAnOrderAndTheClientToo(Rules):
 class LeavesTheMemoryBehind(Rules):
     def memory(self, area: Area, group: Group) -> tuple[tuple[str, Answer], ...]:
         return ()
+
+
+class ShowsWhatArrivedLast(Rules):
+    def sight(self, sights: Sequence[Sight], newest: Departure | None) -> Sight | None:
+        valid = [s for s in sights if newest is None or s.clock >= newest.clock]
+        return valid[-1] if valid else None
+
+
+class ShowsFramesFromBeforeADeparture(Rules):
+    def sight(self, sights: Sequence[Sight], newest: Departure | None) -> Sight | None:
+        return max(sights, default=None)
+
+
+class LosesSightOfWhatMoves(Rules):
+    def stays_in_sight(self, departure: Departure) -> bool:
+        return False
+
+
+class KeepsTheDeadInSight(Rules):
+    def stays_in_sight(self, departure: Departure) -> bool:
+        return True
+
+
+class NamesOnlyWhatItShowed(Rules):
+    def named(self, shown: frozenset[int], left: tuple[Departure, ...]) -> tuple[Departure, ...]:
+        return tuple(departure for departure in left if departure.entity in shown)

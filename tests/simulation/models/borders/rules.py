@@ -38,6 +38,11 @@ states of the two areas. An entity is simulated by one area, and crosses to anot
 13. Orders. For a client that does not follow, the area follows: it sends the command behind the entity, over the same
     link, and waits. Each area that the order reaches counts an attempt more. The one that applies it, or that does
     not know where the entity is, sends the answer to the area that the client asked.
+14. Observers. A frame shows an area at its clock, and names every entity that left since the frame before, with the
+    clock of the tick, and whether it moved or died: also an entity that came after the frame before. An observer of
+    several areas shows an entity as the frame of the largest clock does that has it. A frame from before an entity
+    left, in any area, does not count for it. An entity that moved is shown where it was until a frame has it; one
+    that died is gone.
 
 Limits. Two entities with one id, in different areas, are the clients' doing: a command to this id reaches the one
 that is in the area that the command reaches. Of the entities that left, an area remembers the newest.
@@ -45,17 +50,21 @@ that is in the area that the command reaches. Of the entities that left, an area
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.simulation.models.borders.state import (
     Acknowledgement,
     Answer,
     Area,
     Command,
+    Departure,
     Entity,
     Grant,
     Group,
     Inputs,
     Link,
     Message,
+    Sight,
 )
 
 MOST_TRANSFERS = 3
@@ -154,6 +163,24 @@ class Rules:
         """Returns the commands that were applied to the entities of a group."""
         ids = {row.id for row in group.rows}
         return tuple((c, a) for c, a in area.window.items() if a.kind == "applied" and a.entity in ids)
+
+    def named(self, shown: frozenset[int], left: tuple[Departure, ...]) -> tuple[Departure, ...]:
+        """Returns the departures that a frame names, after a frame that showed these entities."""
+        return left
+
+    def sight(self, sights: Sequence[Sight], newest: Departure | None) -> Sight | None:
+        """Returns which frame shows an entity; None if none does.
+
+        Args:
+            sights: The newest frames of all areas that have the entity, in the order of their arrival.
+            newest: Its newest departure that the observer knows.
+        """
+        valid = [s for s in sights if newest is None or s.clock >= newest.clock]
+        return max(valid, default=None)
+
+    def stays_in_sight(self, departure: Departure) -> bool:
+        """Returns whether an entity that left is shown until a frame has it."""
+        return not departure.died
 
     def sends(self, committed: Area, computed: Area) -> Area:
         """Returns the state whose outboxes are sent: the committed one."""

@@ -135,6 +135,31 @@ class Inputs(NamedTuple):
     """What the simulator does in this tick: ids and distances."""
 
 
+class Departure(NamedTuple):
+    """An entity left an area in the tick of this clock."""
+
+    clock: int
+    entity: int
+    died: bool
+
+
+class Sight(NamedTuple):
+    """A frame of an area at this clock has an entity, at a position."""
+
+    clock: int
+    area: int
+    x: float
+
+
+class Frame(NamedTuple):
+    """What an observer gets of an area: its entities, and the departures since the frame before."""
+
+    area: int
+    clock: int
+    positions: dict[int, float]
+    left: tuple[Departure, ...]
+
+
 @dataclass
 class Link:
     """What an area remembers about another one.
@@ -179,13 +204,15 @@ class Area:
     """Commands in the order in which they were applied here. Only the checks read it."""
     born: int = 0
     died: int = 0
+    left: tuple[tuple[int, bool], ...] = ()
+    """The entities that left in the newest tick, and whether they died."""
 
     def copy(self) -> Area:
         """Returns a copy that shares nothing that changes."""
         return Area(
             self.number, self.version, dict(self.map), self.clock, self.tick, dict(self.rows),
             {number: link.copy() for number, link in self.links.items()},
-            dict(self.window), dict(self.departed), self.applied, self.born, self.died,
+            dict(self.window), dict(self.departed), self.applied, self.born, self.died, self.left,
         )  # fmt: skip
 
     def link(self, number: int) -> Link:

@@ -18,6 +18,7 @@ from tests.simulation.models.borders.checks import (
     check_step,
     unsettled,
 )
+from tests.simulation.models.borders.observer import Observer
 from tests.simulation.models.borders.rules import MOST_ROWS, Rules
 from tests.simulation.models.borders.state import (
     Acknowledgement,
@@ -63,6 +64,7 @@ class World:
         count = self.rng.choice((2, 3, 4))
         self.cuts = [SPAN * i / count for i in range(1, count)]
         self.clashes = self.rng.random() < 0.7
+        self.observer = None if self.clashes else Observer(rules, self.rng)
         self.version = 1
         self.areas = {n: Area(n, 1, self.map()) for n in range(1, count + 1)}
         self.alive: set[Identity] = set()
@@ -128,6 +130,8 @@ class World:
         if len(self.areas) == 2 and not self.clashes:
             check_refusals(after)
         check_runs(self.areas, {c for c, entity in self.targets.items() if entity in self.shared})
+        if self.observer is not None:
+            self.observer.on_tick(after, {number for _, number in self.alive}, quiet=quiet)
         if not quiet:
             self._issue()
 
@@ -284,4 +288,5 @@ class World:
     def unsettled(self) -> list[str]:
         """Returns what is not as it has to be when all is quiet."""
         waiting = [f"a client waits for {c.command} at {c.at}" for c in self.clients]
-        return [*unsettled(self.areas, self.map()), *waiting]
+        seen = self.observer.unsettled(self.areas) if self.observer is not None else []
+        return [*unsettled(self.areas, self.map()), *waiting, *seen]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from pairsim.engine.messages import HEADER, MAX_BODY_BYTES, EngineProtocolError
+from pairsim.engine.framing import HEADER, MAX_BODY_BYTES, EngineProtocolError
 
 _READ_BYTES = 2**18
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 SOCKET, MEMORY, REPORT = 3, 4, 5
 """The connection to the node; the shared memory; and a small file for what an engine leaves behind when it ends."""
 
+HEADER_BYTES = 4096
+"""The begin of the shared memory, which belongs to no table."""
+
 REPORT_BYTES = 64 * 2**10
 """The length of the report. The engine's runtime writes into it where its code was, at a fatal signal or SIGQUIT."""
 

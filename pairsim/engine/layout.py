@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pairsim.engine.descriptors import HEADER_BYTES
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table_memory import TableFullError
 
@@ -17,9 +18,6 @@ TABLES = 2
 """Table 0 has the state of the area; table 1 is for ticks that are only compared."""
 
 MAX_COLUMNS = 1024
-HEADER_BYTES = 4096
-"""The begin of the memory that belongs to no table."""
-
 HUGE_PAGE_BYTES = 2 * 2**20
 _STAGGER_BYTES, _STAGGERS = 4096 + 256, 16
 """Columns begin at different distances from a huge page: equal ones would share few lines of the processor's caches."""

@@ -14,7 +14,7 @@ import platform
 import threading
 from typing import Final
 
-from pairsim.engine.layout import HEADER_BYTES
+from pairsim.engine.descriptors import HEADER_BYTES
 
 _WAITERS, _OWNER_DIED, _TID_MASK = 0x8000_0000, 0x4000_0000, 0x3FFF_FFFF
 _FUTEX_WAIT = 0

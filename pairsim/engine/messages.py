@@ -1,33 +1,27 @@
 """The messages between a node and its engine, version 1 of the protocol.
 
-The node asks, the engine answers: every request has exactly one answer, and one request is under way at a time. A
-message is the length of its body (u32), its kind (u32) and its body, all numbers in little endian. Bodies are JSON, or
-packed numbers; commands are MessagePack, as in the records of the log. What an engine sends is foreign: it is bounded
-and checked before it is used.
+The node asks, the engine answers: every request has exactly one answer, and one request is under way at a time. Bodies
+are JSON, or packed numbers in little endian; commands are MessagePack, as in the records of the log. What an engine
+sends is foreign: it is bounded and checked before it is used. `framing.py` has the frame of a message, and HELLO.
 """
 
 from __future__ import annotations
 
-import enum
 import math
 import struct
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from pairsim.engine.framing import PROTOCOL, EngineProtocolError, MessageKind, frame
 from pairsim.engine.layout import MAX_COLUMNS, MemoryLayout
 from pairsim.engine.port import MAX_PERCEIVED
-from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.commands import Command
 from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.model.simulation.foreign_text import foreign_text
 from pairsim.model.simulation.simulator import rejection_text
 from pairsim.model.state.schema import Component, Schema
-
-PROTOCOL = 1
-MAX_BODY_BYTES = 8 * 2**20
-HEADER = struct.Struct("<II")
 
 _STEP = struct.Struct("<IIQQ")
 _DONE = struct.Struct("<QQIId")
@@ -37,32 +31,6 @@ _IDS_CHANGED = 1
 
 _commands: msgspec.msgpack.Decoder[list[Command]] = msgspec.msgpack.Decoder(list[Command])
 _encoder = msgspec.msgpack.Encoder()
-
-
-class EngineProtocolError(ValueError):
-    """A message breaks the protocol. The text is a phrase whose subject is the sender."""
-
-
-class MessageKind(enum.IntEnum):
-    """The kinds of messages: requests up to 15, answers from 16 on."""
-
-    HELLO = 1
-    MEMORY = 2
-    POPULATE = 3
-    STEP = 4
-    PERCEIVE = 5
-    READY = 16
-    DONE = 17
-    PERCEIVED = 18
-    RAISED = 19
-
-
-class EngineHello(msgspec.Struct, frozen=True):
-    """Asks the engine to load, prepare and rehearse a simulator. Answer: Ready."""
-
-    protocol: int
-    simulator: str
-    area: AreaSpec
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -138,23 +106,10 @@ Answer = Ready | Done | Perceived | Raised
 # --- requests
 
 
-def encode_hello(spec: AreaSpec) -> bytes:
-    """Returns the message that asks for the simulator of an area."""
-    return _message(MessageKind.HELLO, msgspec.json.encode(EngineHello(PROTOCOL, spec.simulator, spec)))
-
-
-def decode_hello(body: bytes) -> EngineHello:
-    """Returns the request that a body holds. Raises EngineProtocolError."""
-    try:
-        return msgspec.json.decode(body, type=EngineHello)
-    except UNDECODABLE as error:
-        raise EngineProtocolError(f"sent a HELLO that cannot be read: {error}") from error
-
-
 def encode_memory(layout: MemoryLayout) -> bytes:
     """Returns the message that describes the shared memory."""
     numbers = (layout.capacity, layout.table_bytes, *layout.offsets)
-    return _message(MessageKind.MEMORY, struct.pack(f"<{len(numbers)}Q", *numbers))
+    return frame(MessageKind.MEMORY, struct.pack(f"<{len(numbers)}Q", *numbers))
 
 
 def decode_memory(body: bytes) -> MemoryLayout:
@@ -169,9 +124,9 @@ def encode_turn(kind: MessageKind, turn: Turn) -> bytes:
     """Returns the message of a `POPULATE`, `STEP` or `PERCEIVE`."""
     flags = _IDS_CHANGED if turn.ids_changed else 0
     if kind is MessageKind.POPULATE:
-        return _message(kind, turn.table.to_bytes(4, "little"))
+        return frame(kind, turn.table.to_bytes(4, "little"))
     packed = _STEP.pack(turn.table, flags, turn.tick, turn.rows)
-    return _message(kind, packed + _encoder.encode(turn.commands) if kind is MessageKind.STEP else packed)
+    return frame(kind, packed + _encoder.encode(turn.commands) if kind is MessageKind.STEP else packed)
 
 
 def decode_turn(kind: MessageKind, body: bytes) -> Turn:
@@ -196,10 +151,10 @@ def encode_answer(answer: Answer) -> bytes:
         EngineProtocolError: It is longer than a message may be.
     """
     if isinstance(answer, Done):
-        return _message(MessageKind.DONE, _done_body(answer))
+        return frame(MessageKind.DONE, _done_body(answer))
     if isinstance(answer, Perceived):
-        return _message(MessageKind.PERCEIVED, _encoder.encode(answer.commands))
-    return _message(MessageKind.READY if isinstance(answer, Ready) else MessageKind.RAISED, msgspec.json.encode(answer))
+        return frame(MessageKind.PERCEIVED, _encoder.encode(answer.commands))
+    return frame(MessageKind.READY if isinstance(answer, Ready) else MessageKind.RAISED, msgspec.json.encode(answer))
 
 
 def decode_answer(kind: int, body: bytes) -> Answer:
@@ -258,12 +213,6 @@ def schema_of(ready: Ready) -> Schema:
     except ValueError as error:
         raise EngineProtocolError(f"sent a READY that cannot be used: {error}") from error
     return schema
-
-
-def _message(kind: MessageKind, body: bytes) -> bytes:
-    if len(body) > MAX_BODY_BYTES:
-        raise EngineProtocolError(f"made a {kind.name} of {len(body):,} bytes, and {MAX_BODY_BYTES:,} are the most")
-    return HEADER.pack(len(body), kind) + body
 
 
 def _done_body(done: Done) -> bytes:

@@ -15,19 +15,15 @@ from pairsim.engine.child.raised import raised_error
 from pairsim.engine.child.rehearsal import prepare_and_rehearse
 from pairsim.engine.child.simulator_code import SimulatorCode
 from pairsim.engine.descriptors import MEMORY
+from pairsim.engine.framing import PROTOCOL, EngineHello, EngineProtocolError, MessageKind, decode_hello
 from pairsim.engine.layout import TABLES, MemoryLayout
 from pairsim.engine.messages import (
-    PROTOCOL,
     Answer,
     Done,
-    EngineHello,
-    EngineProtocolError,
-    MessageKind,
     Perceived,
     Raised,
     Ready,
     Turn,
-    decode_hello,
     decode_memory,
     decode_turn,
     encode_answer,

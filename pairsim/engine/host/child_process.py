@@ -15,14 +15,13 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pairsim.engine.channel import MessageChannel
-from pairsim.engine.descriptors import MEMORY, REPORT, REPORT_BYTES, SOCKET
+from pairsim.engine.descriptors import HEADER_BYTES, MEMORY, REPORT, REPORT_BYTES, SOCKET
 from pairsim.engine.host.ending import early_status, ending
 from pairsim.engine.host.output import copy_output
 from pairsim.engine.host.session import end_session, wait_for_adopted
 from pairsim.engine.host.spawn import engine_environment, spawn
-from pairsim.engine.layout import HEADER_BYTES
 from pairsim.engine.liveness import LifeWord
-from pairsim.engine.shared_memory import make_file, seal_length
+from pairsim.engine.memory_file import make_file, seal_length
 from pairsim.system.memory import oom_kills
 
 _RECHECK_SECONDS = 0.5

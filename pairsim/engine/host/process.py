@@ -9,29 +9,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from pairsim.engine.framing import EngineProtocolError, MessageKind, encode_hello
 from pairsim.engine.host.child_process import ChildProcess
 from pairsim.engine.host.ending import DISCONNECTED, location, stopped_phrase
 from pairsim.engine.host.output import EngineLog
 from pairsim.engine.host.spawn import python_engine
 from pairsim.engine.layout import MOST_ROWS, make_layout
+from pairsim.engine.memory_file import seal_length
 from pairsim.engine.messages import (
     Answer,
     Done,
-    EngineProtocolError,
-    MessageKind,
     Perceived,
     Raised,
     Ready,
     Turn,
     check_done,
     decode_answer,
-    encode_hello,
     encode_memory,
     encode_turn,
     schema_of,
 )
 from pairsim.engine.port import EngineHungError, EngineLostError, EngineRaisedError
-from pairsim.engine.shared_memory import SharedMemory, seal_length
+from pairsim.engine.shared_memory import SharedMemory
 from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command

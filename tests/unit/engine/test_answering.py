@@ -6,17 +6,14 @@ import msgspec
 import pytest
 
 from pairsim.engine.child.answering import Answering
+from pairsim.engine.framing import HEADER, EngineProtocolError, MessageKind, encode_hello
 from pairsim.engine.layout import make_layout
 from pairsim.engine.messages import (
-    HEADER,
     Answer,
-    EngineProtocolError,
-    MessageKind,
     Raised,
     Ready,
     Turn,
     decode_answer,
-    encode_hello,
     encode_memory,
     encode_turn,
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from pairsim.engine.channel import MessageChannel
-from pairsim.engine.messages import HEADER, MAX_BODY_BYTES, EngineProtocolError
+from pairsim.engine.framing import HEADER, MAX_BODY_BYTES, EngineProtocolError
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from pairsim.engine import liveness
-from pairsim.engine.layout import HEADER_BYTES
+from pairsim.engine.descriptors import HEADER_BYTES
 from pairsim.engine.liveness import LifeWord
-from pairsim.engine.shared_memory import make_file
+from pairsim.engine.memory_file import make_file
 
 
 @pytest.fixture

@@ -9,25 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pairsim.engine.framing import HEADER, PROTOCOL, EngineProtocolError, MessageKind, decode_hello, encode_hello
 from pairsim.engine.layout import MemoryLayout
 from pairsim.engine.messages import (
-    HEADER,
-    PROTOCOL,
     Answer,
     Done,
-    EngineProtocolError,
-    MessageKind,
     Perceived,
     Raised,
     Ready,
     Turn,
     check_done,
     decode_answer,
-    decode_hello,
     decode_memory,
     decode_turn,
     encode_answer,
-    encode_hello,
     encode_memory,
     encode_turn,
     schema_of,

@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from pairsim.engine.layout import HEADER_BYTES, MAX_COLUMNS, MOST_ROWS, check_layout, make_layout
-from pairsim.engine.shared_memory import SharedMemory, make_file, seal_length
+from pairsim.engine.descriptors import HEADER_BYTES
+from pairsim.engine.layout import MAX_COLUMNS, MOST_ROWS, check_layout, make_layout
+from pairsim.engine.memory_file import make_file, seal_length
+from pairsim.engine.shared_memory import SharedMemory
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table_memory import TableFullError
 

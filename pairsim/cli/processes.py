@@ -137,11 +137,14 @@ def _process_options(function: F) -> F:
 def simulator(**options: object) -> None:
     """Runs one simulator process. It is a spare until the controller assigns it an area."""
     with _prepared_process(options) as settings:
+        from pairsim.replication.process.resumption import start_engine_early  # noqa: PLC0415 - before all that follows
+
+        launcher = start_engine_early(settings)
         from pairsim.replication.process.simulator import SimulatorProcess  # noqa: PLC0415
         from pairsim.server.event_loop import run  # noqa: PLC0415
         from pairsim.server.run import run_simulator  # noqa: PLC0415 - a failed start need not load it
 
-        host = SimulatorProcess(settings)
+        host = SimulatorProcess(settings, launcher)
         try:
             run(run_simulator(settings, host))
         finally:

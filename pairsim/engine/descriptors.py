@@ -1,4 +1,4 @@
-"""What a node and the program of its engine agree on: file descriptors, variables, and an exit code."""
+"""What a node and the program of its engine agree on: file descriptors, variables, an option, and an exit code."""
 
 from __future__ import annotations
 
@@ -22,3 +22,6 @@ SEARCH_PATH = "PAIRSIM_ENGINE_PATH"
 
 PYTHON_PATH = "PAIRSIM_ENGINE_PYTHONPATH"
 """The variable with the PYTHONPATH that programs get which the author's code starts."""
+
+WARM_OPTION = "--warm"
+"""The option that makes an engine load the libraries that take longest while it waits for an area."""

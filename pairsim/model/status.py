@@ -119,7 +119,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             if nothing.
         received_bytes: How much a replica has received of the state that is under way to it, or of the log if its log
             is behind its state. It grows while a transfer over a slow link goes on.
-        engine_pid: The process id of its engine, which runs the simulator; None without one.
+        engine_pid: The process id of its engine, which runs the simulator, or of the warm engine of a spare; None
+            without one.
     """
 
     plane: str

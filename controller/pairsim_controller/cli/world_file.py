@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
-from pairsim.engine.host.program import find_program, is_program
+from pairsim.engine.host.program import find_program
 from pairsim.model.area import AreaSpec
 from pairsim.model.documents.world import MAX_BYTES, DocumentError, load_world
 from pairsim.model.simulation.error_location import error_with_location, source_files
 from pairsim.model.simulation.foreign_text import foreign_text
+from pairsim.model.simulation.module_names import is_program
 from pairsim.model.simulation.simulator import ParameterError, SimulatorNotFoundError, load_simulator
 from pairsim.model.state.memory_need import row_bytes, state_bytes, world_refusal
 from pairsim.model.state.schema import Schema

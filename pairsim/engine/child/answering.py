@@ -6,6 +6,7 @@ the engine.
 
 from __future__ import annotations
 
+import importlib
 import platform
 import time
 from collections.abc import Callable
@@ -82,6 +83,7 @@ class Answering:
 
     def _load(self, hello: EngineHello) -> Ready:
         self._spec, self._kind = hello.area, None
+        importlib.invalidate_caches()  # a package may have been installed while this engine waited
         kind = load_simulator(hello.simulator)
         self._kind = kind
         code = SimulatorCode(prepare_and_rehearse(kind, hello.area), hello.area)

@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from pairsim.engine.channel import MessageChannel
 from pairsim.engine.child.answering import Answering
+from pairsim.engine.child.warming import warm_up
 from pairsim.engine.descriptors import DISCONNECTED_EXIT_CODE, MEMORY, NODE_PID, REPORT, SOCKET
 from pairsim.engine.liveness import LifeWord
 from pairsim.system.output import use_reliable_output
@@ -26,8 +28,12 @@ _LIKELIER_VICTIM = 200
 _STDERR = 2
 
 
-def main() -> None:
-    """Answers the requests of the node until the node closes the connection; then the process ends."""
+def main(*, warm: bool = False) -> None:
+    """Answers the requests of the node until the node closes the connection; then the process ends.
+
+    Args:
+        warm: Whether to load the libraries that take longest, as long as no request comes.
+    """
     _end_with_node(int(os.environ.pop(NODE_PID, "0")))
     _end_quickly()
     signal.signal(signal.SIGINT, lambda _number, _frame: None)  # what the author's code starts does not inherit that
@@ -36,7 +42,10 @@ def main() -> None:
     faulthandler.register(signal.SIGQUIT, REPORT, all_threads=False)
     _Forks()
     _show_life()
-    channel = MessageChannel(socket.socket(fileno=SOCKET))
+    connection = socket.socket(fileno=SOCKET)
+    channel = MessageChannel(connection)
+    if warm:
+        warm_up(lambda: bool(select.select([connection], [], [], 0)[0]))
     try:
         _serve(channel)
     except (EOFError, ConnectionError):

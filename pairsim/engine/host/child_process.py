@@ -78,6 +78,10 @@ class ChildProcess:
             raise self._error
         self._threads[1].start()
 
+    def report_end_to(self, on_end: Callable[[str], None]) -> None:
+        """Calls `on_end` in place of the function that was given before, if the process ends from now on."""
+        self._on_end = on_end
+
     def on_ready(self) -> None:
         """Receives that the process has had the time to own its word in the shared memory."""
         with self._lock:

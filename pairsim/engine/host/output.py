@@ -16,6 +16,9 @@ from pathlib import Path
 
 from pairsim.system.bounded_log import BoundedLog
 
+ENGINE_LOG = "engine.log"
+"""The file in the data folder of a process to which its engine's output goes."""
+
 MAX_BYTES_PER_SECOND = 2**20
 _MAX_LINE_BYTES = 16 * 2**10
 _READ_BYTES = 2**18

@@ -75,6 +75,7 @@ class EngineProcess:
         limit: float | None = None,
         most_rows: int = MOST_ROWS,
         on_end: Callable[[str], None] | None = None,
+        child: ChildProcess | None = None,
     ) -> None:
         """Starts the process, which then waits for `start`.
 
@@ -85,6 +86,7 @@ class EngineProcess:
             limit: Seconds within which a call must return; without it, those of the area.
             most_rows: The most entities of the area.
             on_end: Called in another thread with the reason when the process ends, also when it is closed.
+            child: A process that has been started, and asked for the simulator of this area.
 
         Raises:
             EngineLostError: The process cannot be started.
@@ -99,10 +101,13 @@ class EngineProcess:
         self._began: float | None = None
         self._on_end = on_end
         self._made = threading.Event()
+        self._asked = child is not None
         try:
-            self._child = ChildProcess(command or python_engine(), EngineLog(log).write, self._report_end)
+            self._child = child or ChildProcess(command or python_engine(), EngineLog(log).write, self._report_end)
         except OSError as error:
             raise EngineLostError(f"could not be started: {error.strerror}") from error
+        if child is not None:
+            child.report_end_to(self._report_end)
         self._made.set()
 
     @property
@@ -132,7 +137,7 @@ class EngineProcess:
         """
         self._began = time.monotonic()
         try:
-            ready = self._ask(encode_hello(self._spec), Ready, seconds)
+            ready = self._ask(b"" if self._asked else encode_hello(self._spec), Ready, seconds)
             try:
                 self.components = schema_of(ready)
             except EngineProtocolError as error:
@@ -206,12 +211,13 @@ class EngineProcess:
         return self._layouts.get(1 if table is self.check_table else 0) != table.layout
 
     def _ask(self, message: bytes, wanted: type[AnswerT], seconds: float) -> AnswerT:
-        """Sends a request and returns its answer. Raises EngineError."""
+        """Sends a request, unless it is empty, and returns its answer. Raises EngineError."""
         if self._lost:
             raise EngineLostError(self._lost)
         channel = self._child.channel
         try:
-            channel.send(message, seconds)
+            if message:
+                channel.send(message, seconds)
             answer = decode_answer(*channel.receive(seconds))
         except TimeoutError:
             raise self._hung(seconds) from None

@@ -11,12 +11,8 @@ import os
 import sysconfig
 from pathlib import Path
 
-from pairsim.model.simulation.simulator import PROGRAM_PREFIX, SimulatorNotFoundError
-
-
-def is_program(simulator: str) -> bool:
-    """Returns whether a simulator's name is that of a program and not of a Python class."""
-    return simulator.startswith(PROGRAM_PREFIX)
+from pairsim.model.simulation.module_names import PROGRAM_PREFIX
+from pairsim.model.simulation.simulator import SimulatorNotFoundError
 
 
 def find_program(simulator: str) -> Path:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pairsim.engine.descriptors import NODE_PID, PYTHON_PATH, SEARCH_PATH
+from pairsim.engine.descriptors import NODE_PID, PYTHON_PATH, SEARCH_PATH, WARM_OPTION
 
 _NODES_OWN = ("PAIRSIM_", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONSAFEPATH")
 """Beginnings of the names of variables that an engine does not get: addresses and secrets of the node, among others."""
@@ -25,9 +25,13 @@ _DEFAULT_SIGNALS = (
 )  # fmt: skip
 
 
-def python_engine() -> list[str]:
-    """Returns the command line of the engine for simulators that are Python classes."""
-    return [sys.executable, "-P", "-u", "-m", "pairsim.engine"]
+def python_engine(*, warm: bool = False) -> list[str]:
+    """Returns the command line of the engine for simulators that are Python classes.
+
+    Args:
+        warm: Whether the engine loads the libraries that take longest while it waits for an area.
+    """
+    return [sys.executable, "-P", "-u", "-m", "pairsim.engine", *([WARM_OPTION] if warm else [])]
 
 
 def engine_environment(environment: Mapping[str, str], node: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Files of an author whose names are taken by installed modules, which Python finds first."""
+"""The names of simulators: those of programs, and those of modules that an installed module has already."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+
+PROGRAM_PREFIX = "exec:"
+"""The begin of a simulator's name that is followed by the path of a program; see `pairsim.engine.host.program`."""
+
+
+def is_program(simulator: str) -> bool:
+    """Returns whether a simulator's name is that of a program and not of a Python class."""
+    return simulator.startswith(PROGRAM_PREFIX)
 
 
 def check_name(module: str) -> None:

@@ -19,14 +19,11 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command
 from pairsim.model.simulation.foreign_text import error_text, foreign_text
-from pairsim.model.simulation.module_names import check_name
+from pairsim.model.simulation.module_names import check_name, is_program
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 
 ENTRY_POINTS = "pairsim.simulators"
-PROGRAM_PREFIX = "exec:"
-"""The begin of a simulator's name that is followed by the path of a program; see `pairsim.engine.host.program`."""
-
 MAX_REASON_BYTES = 140
 _MEMBERS = ("components", "operations", "prepare", "populate", "step", "perceive")
 
@@ -140,7 +137,7 @@ def load_simulator(name: str) -> type[Simulator]:
         SimulatorNotFoundError: The name is unknown (the message lists the known ones), its module cannot be imported,
             or the name leads to an object that is not a simulator, or to a program.
     """
-    if name.startswith(PROGRAM_PREFIX):
+    if is_program(name):
         raise SimulatorNotFoundError(f"the simulator {name!r} is a program, not a class that can be imported")
     installed = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     module, colon, attribute = name.partition(":")

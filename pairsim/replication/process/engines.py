@@ -9,10 +9,13 @@ from typing import Protocol
 
 import structlog
 
+from pairsim.engine.host.child_process import ChildProcess
+from pairsim.engine.host.output import ENGINE_LOG
 from pairsim.engine.host.process import EngineProcess
-from pairsim.engine.host.program import find_program, is_program
+from pairsim.engine.host.program import find_program
 from pairsim.engine.port import Engine, EngineError, EngineRaisedError
 from pairsim.model.area import AreaSpec
+from pairsim.model.simulation.module_names import is_program
 from pairsim.model.simulation.simulator import SimulatorNotFoundError
 from pairsim.replication.clock import monotonic
 from pairsim.replication.replica.engine.failures import EngineFailures
@@ -25,9 +28,6 @@ PREPARE_SECONDS = 600.0
 
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 60.0
 """The first and the longest pause between two attempts to start an engine."""
-
-LOG_FILE = "engine.log"
-"""The file in the data folder of a process to which its engine's output goes."""
 
 
 class EngineStarter(Protocol):
@@ -46,21 +46,51 @@ class EngineStarter(Protocol):
         """
 
 
-def start_engine_process(spec: AreaSpec, data: Path, on_end: Callable[[str], None]) -> EngineProcess:
-    """Starts the engine of an area as a process: the program that its simulator names, or the one for Python."""
+def start_engine_process(
+    spec: AreaSpec, data: Path, on_end: Callable[[str], None], child: ChildProcess | None = None
+) -> EngineProcess:
+    """Starts the engine of an area as a process: the program that its simulator names, or the one for Python.
+
+    Args:
+        spec: The area.
+        data: The data folder of the process.
+        on_end: Called as in `EngineStarter`.
+        child: The process, if it has been started and asked for the simulator.
+
+    Raises:
+        EngineError: The simulator cannot be used.
+    """
     command: list[str] | None = None
     if is_program(spec.simulator):
         try:
             command = [str(find_program(spec.simulator))]
         except SimulatorNotFoundError as error:
             raise EngineRaisedError(str(error)) from error
-    engine = EngineProcess(spec, data / LOG_FILE, command=command, on_end=on_end)
+    engine = EngineProcess(spec, data / ENGINE_LOG, command=command, on_end=on_end, child=child)
     try:
         engine.start(PREPARE_SECONDS)
     except BaseException:
         engine.close()
         raise
     return engine
+
+
+class EngineProcessStarter:
+    """Starts the engines of one area as processes; the first process may have been started before."""
+
+    def __init__(self, launched: ChildProcess | None) -> None:
+        """Takes the first process, which has been asked for the simulator; None for a new one."""
+        self._launched = launched
+
+    def __call__(self, spec: AreaSpec, data: Path, on_end: Callable[[str], None]) -> Engine:
+        """Starts an engine; see `EngineStarter`."""
+        launched, self._launched = self._launched, None
+        return start_engine_process(spec, data, on_end, launched)
+
+    def close(self) -> None:
+        """Ends the first process, if it was not used."""
+        if self._launched is not None:
+            self._launched.close()
 
 
 class EngineUser(Protocol):

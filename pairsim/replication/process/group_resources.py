@@ -17,8 +17,8 @@ import msgspec
 import structlog
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.replication.clock import monotonic
+from pairsim.replication.process.resumption import read_assignment
 from pairsim.replication.raft.journal import Journal, boot_id
 from pairsim.replication.raft.storage import FileStorage
 from pairsim.replication.transport.key_exchange import Hello
@@ -170,7 +170,7 @@ class FileGroupResources:
 
     def saved_generation(self, generation: int) -> Assignment | None:
         """Reads the members of a generation whose journal file exists; None without such a journal."""
-        return _read(self._members_path(generation)) if self.has_journal(generation) else None
+        return read_assignment(self._members_path(generation)) if self.has_journal(generation) else None
 
     def publish_generation(self, assignment: Assignment) -> None:
         """Names this generation to members of others that dial the peer port."""
@@ -200,22 +200,6 @@ class FileGroupResources:
 @functools.cache
 def _run_delay() -> RunDelay:
     return RunDelay(monotonic)
-
-
-def saved_assignments(data: Path) -> list[Assignment]:
-    """Reads the assignments that a restart resumes, one for each area's folder under `data`."""
-    found = [_read(path) for path in sorted(data.glob("areas/*/assignment.json"))]
-    return [assignment for assignment in found if assignment is not None]
-
-
-def _read(path: Path) -> Assignment | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Assignment)
-    except FileNotFoundError:
-        return None
-    except (OSError, *UNDECODABLE) as error:
-        log.error("cannot resume a membership", file=str(path), reason=str(error))  # noqa: TRY400 - the reason is enough
-        return None
 
 
 def area_folder(data: Path, area: str) -> Path:

@@ -15,7 +15,8 @@ from typing import Generic, ParamSpec, Protocol
 import structlog
 
 from pairsim.model.assignment import Assignment
-from pairsim.replication.process.group_resources import PeerRouter, delete_area, saved_assignments
+from pairsim.replication.process.group_resources import PeerRouter, delete_area
+from pairsim.replication.process.resumption import saved_assignments
 from pairsim.replication.transport.peer_port import PeerPort
 from pairsim.settings import ProcessSettings
 

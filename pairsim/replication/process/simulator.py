@@ -6,6 +6,7 @@ warm spares costs little.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -31,6 +32,7 @@ from pairsim.replication.service import (
 from pairsim.settings import ProcessSettings
 
 if TYPE_CHECKING:
+    from pairsim.engine.host.launcher import EngineLauncher
     from pairsim.model.command_schema import CommandSchema
     from pairsim.model.state.table import TableView
     from pairsim.replication.process.area_runtime import AreaRuntime
@@ -42,18 +44,23 @@ T = TypeVar("T")
 class SimulatorProcess(ProcessShell[[Published | None]]):
     """A simulator process with at most one area."""
 
-    def __init__(self, settings: ProcessSettings, start_engine: EngineStarter | None = None) -> None:
+    def __init__(
+        self, settings: ProcessSettings, launcher: EngineLauncher | None, start_engine: EngineStarter | None = None
+    ) -> None:
         """Listens at the peer port and resumes the membership that the data folder holds, if any.
 
         Args:
             settings: The settings of the process.
+            launcher: The engine that is started before the process has loaded what an area needs.
             start_engine: Starts the engine of an area; without it, as a process.
         """
         super().__init__(settings)
-        self._start_engine = start_engine
+        self._launcher, self._start_engine = launcher, start_engine
+        self._warm_engine = False
         self._runtime: AreaRuntime | None = None
         self._preparation = Preparation(self._report_change)
         self._resume(at_most=1)
+        self._keep_warm_engine()
 
     # --- ReplicaService
 
@@ -65,6 +72,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
                 self.settings,
                 started_at=self.started_at,
                 leaving=self._leaving,
+                engine_pid=self._launcher.pid if self._launcher is not None else None,
                 simulator=self._preparation.state(monotonic()),
             )
         node = runtime.node
@@ -214,27 +222,57 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
             raise NotActiveError(None)
         return runtime.skip(command, timeout)
 
+    def keep_warm_engine(self, *, keep: bool) -> None:
+        """Keeps an engine ready whenever this process is a spare, or none; idempotent; blocks."""
+        with self._moving:
+            self._warm_engine = keep
+            self._keep_warm_engine()
+        self._report_change()
+
     # --- ProcessShell
 
     def _start(self, assignment: Assignment) -> None:
-        from pairsim.replication.process.area_runtime import AreaRuntime  # noqa: PLC0415 - a spare must stay small
-        from pairsim.replication.process.engines import start_engine_process  # noqa: PLC0415
-
         with self._moving:
             if self._runtime is not None:
                 raise RefusedError("this process got another area just now")
-            with self._preparation.of(assignment.spec.area):
-                self._runtime = AreaRuntime(
-                    self.settings,
-                    assignment,
-                    self._router,
-                    on_change=self._notify,
-                    on_retired=lambda: self._retire(assignment.spec.area),
-                    start_engine=self._start_engine or start_engine_process,
-                )
+            try:
+                with self._preparation.of(assignment.spec.area):
+                    self._runtime = self._make_runtime(assignment)
+            finally:
+                self._keep_warm_engine()
         gc.collect()
         gc.freeze()  # what an area loads lives as long as the process: no collection need look at it again
         self._report_change()
+
+    def _make_runtime(self, assignment: Assignment) -> AreaRuntime:
+        launched = self._launcher.take(assignment.spec) if self._launcher is not None else None
+        # The engine loads its simulator from now on. What follows is loaded here, since a spare must stay small.
+        from pairsim.replication.process.area_runtime import AreaRuntime  # noqa: PLC0415
+        from pairsim.replication.process.engines import EngineProcessStarter  # noqa: PLC0415
+
+        with contextlib.closing(EngineProcessStarter(launched)) as starter:
+            return AreaRuntime(
+                self.settings,
+                assignment,
+                self._router,
+                on_change=self._notify,
+                on_retired=lambda: self._retire(assignment.spec.area),
+                start_engine=self._start_engine or starter,
+            )
+
+    def _remove(self, area: str) -> None:
+        super()._remove(area)
+        with self._moving:
+            self._keep_warm_engine()
+
+    def _keep_warm_engine(self) -> None:
+        """Lets a spare keep a warm engine, or none, as it was asked to. Under `_moving`, or before any request."""
+        if self._launcher is None or self._runtime is not None:
+            return
+        if self._warm_engine:
+            self._launcher.keep()
+        else:
+            self._launcher.drop()
 
     def _take_out(self, area: str) -> AreaRuntime | None:
         runtime = self._runtime
@@ -244,6 +282,9 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         return runtime
 
     def _close_areas(self) -> None:
+        self._warm_engine = False
+        if self._launcher is not None:
+            self._launcher.drop()
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             runtime.close()

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def spare_status(
-    settings: ProcessSettings, *, started_at: float, leaving: bool, simulator: SimulatorState | None
+    settings: ProcessSettings,
+    *,
+    started_at: float,
+    leaving: bool,
+    engine_pid: int | None,
+    simulator: SimulatorState | None,
 ) -> ReplicaStatus:
     """Returns the status of a process that has no area (yet); `simulator` says what keeps it from one."""
     return ReplicaStatus(
@@ -37,6 +42,7 @@ def spare_status(
         pid=os.getpid(),
         peer=settings.peer_address,
         leaving=leaving,
+        engine_pid=engine_pid,
         simulator=simulator,
     )
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pairsim.engine.host.program import find_program, is_program
+from pairsim.engine.host.program import find_program
 from pairsim.engine.in_process import load_in_process
 from pairsim.engine.port import EngineRaisedError
+from pairsim.model.simulation.module_names import is_program
 from pairsim.model.simulation.simulator import SimulatorNotFoundError, load_simulator
 from pairsim.replication.process.engines import start_engine_process
 from tests.unit.model.counting import area

@@ -32,7 +32,7 @@ def start_engine_here(spec: AreaSpec, _data: Path, _on_end: Callable[[str], None
 
 def make_simulator(given: ProcessSettings) -> SimulatorProcess:
     """Starts a simulator process whose engine runs here."""
-    return SimulatorProcess(given, start_engine_here)
+    return SimulatorProcess(given, None, start_engine_here)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from pairsim.replication.process.group_resources import (
     PeerRouter,
     area_folder,
     delete_area,
-    saved_assignments,
 )
+from pairsim.replication.process.resumption import saved_assignments
 from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_port import LinkRefusedError
 from pairsim.replication.transport.tcp_transport import TcpTransport

@@ -154,7 +154,11 @@ class AreaRuntime:
             exit_process("the replica thread failed", error, during=call.phrase if call else "")
 
     def close(self) -> None:
-        """Leaves the area and ends the threads; the files stay."""
+        """Leaves the area and ends the threads; the files stay.
+
+        A replica thread that hangs cannot be ended. The process ends with it: otherwise it would become a spare that
+        holds the table of an area which continues without it, and a lock for which its thread waits.
+        """
         self._router.drop(self.node.spec.area)
         self._closed.set()
         self._awake.set()
@@ -165,6 +169,9 @@ class AreaRuntime:
         self._engine.close()  # a call that is still under way fails now
         if self._replica_thread is not threading.current_thread():
             join(self._replica_thread, JOIN_SECONDS)
+            if self._replica_thread.is_alive():
+                hung = TimeoutError(f"it has not ended within {JOIN_SECONDS:g} s")
+                exit_process(f"the replica thread of {self.node.spec.area} hangs", hung)
         self.node.membership.close()
         self._stream.close()
         self._checkpoints.close()

@@ -76,6 +76,29 @@ def test_a_tick_that_raises_ends_the_process(tmp_path: Path, monkeypatch: pytest
         assert ended.reason() == ("the replica thread failed", "the step is broken")
 
 
+def test_a_replica_thread_that_hangs_ends_the_process_when_the_area_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, freed = Ended(), threading.Event()
+    monkeypatch.setattr(area_runtime, "exit_process", ended.exit)
+    monkeypatch.setattr(area_runtime, "_CALL_SECONDS", 0.01)
+    monkeypatch.setattr(area_runtime, "JOIN_SECONDS", 0.1)
+    hangs = threading.Event()
+
+    def hang(_self: Replica, now: float) -> float:
+        hangs.set()
+        freed.wait(DEADLINE_SECONDS)
+        return now + 1.0
+
+    monkeypatch.setattr(Replica, "run_once", hang)
+    with simulator_process(tmp_path) as process:
+        process.assign(assignment(process, SPEC))
+        assert hangs.wait(DEADLINE_SECONDS)
+        process.release(SPEC.area)
+        freed.set()
+    assert ended.reason() == (f"the replica thread of {SPEC.area} hangs", "it has not ended within 0.1 s")
+
+
 def test_a_change_of_status_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     changes: list[str] = []
     ended = Ended()

@@ -18,6 +18,7 @@ _MODULES = {
     "send": "send",
     "switchover": "area_actions",
     "kill": "area_actions",
+    "skip": "engine_orders",
     "simulator": "processes",
     "witness": "processes",
     "leave": "leave",

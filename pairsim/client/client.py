@@ -26,7 +26,15 @@ from pairsim.model.authority import Authority
 from pairsim.model.commands import Command, Result
 from pairsim.model.status import ReplicaStatus
 from pairsim.protocol.bounds import box_query
-from pairsim.protocol.frames import DigestsAnswer, EntitiesAnswer, EntityAnswer, Frame, SwitchoverAnswer
+from pairsim.protocol.frames import (
+    DigestsAnswer,
+    EntitiesAnswer,
+    EntityAnswer,
+    Frame,
+    OrderAnswer,
+    SkipRequest,
+    SwitchoverAnswer,
+)
 
 T = TypeVar("T")
 
@@ -248,6 +256,19 @@ class AreaClient:
         """
         body = await self._control_active("POST", "/v1/switchover", b"", token)
         return msgspec.json.decode(body, type=SwitchoverAnswer)
+
+    async def skip(self, command: str) -> OrderAnswer:
+        """Leaves a command out of the tick at which both replicas of the paused area fail.
+
+        Args:
+            command: The id of the command, which is then rejected as "skipped".
+
+        Raises:
+            RequestRefused: The order cannot be accepted, the token is wrong, or no replica that answers leads.
+            Unavailable: It is not known whether the order came into force.
+        """
+        body = msgspec.json.encode(SkipRequest(command))
+        return msgspec.json.decode(await self._control_active("POST", "/v1/skip", body, None), type=OrderAnswer)
 
     async def authorise(self, authority: Authority) -> None:
         """Grants the area its bounds; the active commits the grant.

@@ -13,7 +13,7 @@ from pairsim.client.http import HttpClient
 from pairsim.client.process_requests import BackupSummary, Save
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, WitnessStatus
-from pairsim.protocol.frames import DigestsAnswer, SwitchoverAnswer
+from pairsim.protocol.frames import DigestsAnswer, OrderAnswer, SkipRequest, SwitchoverAnswer
 
 
 class ProcessClient:
@@ -143,6 +143,17 @@ class ProcessClient:
             Unavailable: The process did not answer, or cannot do it now.
         """
         return msgspec.json.decode(await self._control("POST", "/v1/switchover", body=b""), type=SwitchoverAnswer)
+
+    async def skip(self, command: str) -> OrderAnswer:
+        """Makes the process, which has to lead its paused area, leave a command out of the tick that fails.
+
+        Raises:
+            RequestRefused: The process does not lead (421), the order cannot be accepted (409), or the token is wrong
+                (401, 403).
+            Unavailable: It is not known whether the order came into force.
+        """
+        body = msgspec.json.encode(SkipRequest(command))
+        return msgspec.json.decode(await self._control("POST", "/v1/skip", body=body), type=OrderAnswer)
 
     async def backup(self, area: str, save: Save, *, seconds: float) -> BackupSummary:
         """Has everything in the process's area saved, as it is at one committed tick.

@@ -121,6 +121,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             is behind its state. It grows while a transfer over a slow link goes on.
         engine_pid: The process id of its engine, which runs the simulator, or of the warm engine of a spare; None
             without one.
+        revision: How many orders of operators about its engine the log of the area has: commands that were skipped,
+            and code that was put into force.
     """
 
     plane: str
@@ -152,6 +154,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     simulator: SimulatorState | None = None
     received_bytes: int = 0
     engine_pid: int | None = None
+    revision: int = 0
 
     @property
     def without_area(self) -> str:
@@ -184,6 +187,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             self.divergences,
             self.problem,
             self.addresses,
+            self.revision,
             self.simulator is not None and (self.simulator.area, self.simulator.phase, self.simulator.about),
         )
 

@@ -140,6 +140,26 @@ class SwitchoverAnswer(msgspec.Struct, frozen=True):
     term: int
 
 
+class SkipRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/skip`: the id of a command of the tick that fails."""
+
+    command: str
+
+
+class OrderAnswer(msgspec.Struct, frozen=True):
+    """The answer of `POST /v1/skip`: an order about engines that is in force.
+
+    Attributes:
+        tick: The tick that is tried again.
+        term: The term of the active.
+        revision: How many orders about engines the log of the area has.
+    """
+
+    tick: int
+    term: int
+    revision: int
+
+
 class Column(msgspec.Struct, frozen=True):
     """The values of one component of some entities.
 

@@ -90,6 +90,7 @@ class SimulatorApi:
                 web.get("/v1/observe", self._observers.handle),
                 web.get("/v1/watch", self._watch.handle),
                 web.post("/v1/switchover", guarded(self._token, control.switchover)),
+                web.post("/v1/skip", guarded(self._token, control.skip)),
                 web.put("/v1/authority", guarded(self._token, control.authorise)),
                 web.put("/v1/assignment", guarded(self._token, assignment.assign)),
                 web.delete("/v1/assignment", guarded(self._token, assignment.release)),

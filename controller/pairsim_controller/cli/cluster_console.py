@@ -5,15 +5,17 @@ The controller that holds the Lease serves the console on loopback, for a user w
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 from aiohttp import web
 
-from pairsim.client import ClientError
+from pairsim.client import ProcessClient
 from pairsim.model.world_status import WorldStatus
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.page import add_page
-from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, error_response
+from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, answer_of_active, error_response
 from pairsim_controller.kube.manager import Manager
 
 _NOT_LEADING = "this controller waits for the Lease: forward a port to the one that holds it"
@@ -24,6 +26,13 @@ class ClusterSwitchoverRequest(msgspec.Struct, frozen=True, forbid_unknown_field
     """The body of `POST /v1/switchover`."""
 
     area: str
+
+
+class ClusterSkipRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/skip`."""
+
+    area: str
+    command: str
 
 
 class _ClusterSource:
@@ -46,22 +55,27 @@ class _ClusterSource:
 def console_app(manager: Manager) -> web.Application:
     """Returns the console's application, to be served to requests for loopback host names only."""
 
-    async def switchover(request: web.Request) -> web.Response:
-        wanted = await read_json(request, ClusterSwitchoverRequest)
+    async def order(area: str, act: Callable[[ProcessClient], Awaitable[msgspec.Struct]]) -> web.Response:
         cluster = manager.cluster
         if cluster is None:
             return error_response(409, _NOT_LEADING)
-        active = cluster.active_client(wanted.area)
+        active = cluster.active_client(area)
         if active is None:
-            return error_response(409, f"{wanted.area} has no active at the moment: try again")
-        try:
-            return web.json_response(body=msgspec.json.encode(await active.switchover()))
-        except ClientError as error:
-            return error_response(409, str(error))
+            return error_response(409, f"{area} has no active at the moment: try again")
+        return await answer_of_active(act(active))
+
+    async def switchover(request: web.Request) -> web.Response:
+        wanted = await read_json(request, ClusterSwitchoverRequest)
+        return await order(wanted.area, lambda active: active.switchover())
+
+    async def skip(request: web.Request) -> web.Response:
+        wanted = await read_json(request, ClusterSkipRequest)
+        return await order(wanted.area, lambda active: active.skip(wanted.command))
 
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_console_errors(_UNKNOWN_PATH)])
     feed = Feed(_ClusterSource(manager), manager.history)
     add_page(app)
     feed.add_to(app)
     app.router.add_post("/v1/switchover", switchover)
+    app.router.add_post("/v1/skip", skip)
     return app

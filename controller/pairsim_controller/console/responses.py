@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
+import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from pairsim.client import ClientError
 from pairsim.server.http.errors import answer_errors
 
 MAX_BODY_BYTES = 4096
@@ -31,3 +33,11 @@ def answer_console_errors(unknown_path: str) -> Middleware:
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Returns a JSON response `{"error": message}`."""
     return web.json_response({"error": message}, status=status, headers=headers)
+
+
+async def answer_of_active(answer: Awaitable[msgspec.Struct]) -> web.Response:
+    """Returns the answer of an active to a request of a user, or its refusal."""
+    try:
+        return web.json_response(body=msgspec.json.encode(await answer))
+    except ClientError as error:
+        return error_response(409, str(error))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from pairsim.client import ClientError
 from pairsim.model.world_status import WorldStatus, unknown_area_message
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
 from pairsim_controller.console.page import add_page
-from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, error_response
+from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, answer_of_active, error_response
 from pairsim_controller.local.processes_api import (
     EndProcessRequest,
     ProcessesApi,
@@ -37,6 +36,13 @@ class AreaAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     area: str
     role: str = "active"
     engine: bool = False
+
+
+class SkipCommandRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/skip`: a command of the tick at which an area fails."""
+
+    area: str
+    command: str
 
 
 class _WorldApi:
@@ -101,11 +107,14 @@ class _WorldApi:
         name = self._world.find_replica(action.area, "active")
         if name is None:
             return _missing_role(self._world, action.area, action.role)
-        try:
-            answer = await self._world.watchers[name].client.switchover()
-        except ClientError as error:
-            return error_response(409, str(error))
-        return web.json_response(body=msgspec.json.encode(answer))
+        return await answer_of_active(self._world.watchers[name].client.switchover())
+
+    async def skip(self, request: web.Request) -> web.Response:
+        wanted = await read_json(request, SkipCommandRequest)
+        name = self._world.find_replica(wanted.area, "active")
+        if name is None:
+            return _missing_role(self._world, wanted.area, "active")
+        return await answer_of_active(self._world.watchers[name].client.skip(wanted.command))
 
 
 class _LocalSource:
@@ -140,6 +149,7 @@ def world_app(world: LocalWorld) -> web.Application:
     app.router.add_post("/v1/processes/signal-engine", api.signal_engine)
     app.router.add_post("/v1/kill", api.kill)
     app.router.add_post("/v1/switchover", api.switchover)
+    app.router.add_post("/v1/skip", api.skip)
     return app
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairsim.model.area import AreaSpec
-from pairsim.model.status import SLOW_PACE, ReplicaStatus
+from pairsim.model.status import SLOW_PACE, ReplicaStatus, SimulatorPhase
 
 _LONG_TICK_ABOVE = 0.8
 """Share of a tick's time above which the ticks themselves explain that an area is slow."""
@@ -15,7 +15,10 @@ def slow_message(spec: AreaSpec, active: ReplicaStatus) -> str:
     The numbers come from the status of its active: `pace` is a share of the tick rate, `tick_ms` milliseconds.
     """
     if active.simulator is not None and active.simulator.stands_still:
-        return f"time stands still: {active.replica} {active.simulator.predicate}"
+        still = f"time stands still: {active.replica} {active.simulator.predicate}"
+        if active.simulator.phase is SimulatorPhase.PAUSED:
+            return f"{still}; mend the simulator, or leave a command out: pairsim skip {spec.area} COMMAND"
+        return still
     if active.pace >= SLOW_PACE:
         return ""
     budget_ms = 1000.0 / spec.tick_rate

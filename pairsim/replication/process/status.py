@@ -77,6 +77,8 @@ def replica_status(
     leader = node.leader()
     now = monotonic()
     called = simulator = replica.calls.state(now) or replica.failures.state(state.tick, replica.revision, now)
+    # A leader that fails in the replay is the active of its area: no other replica goes on in its place.
+    leading = leading or (called is not None and replica.leads and state.valid)
     if called is None and not leading and replica.follower.misfit:
         simulator = SimulatorState(node.spec.area, SimulatorPhase.REFUSED, 0.0, replica.follower.misfit)
     return ReplicaStatus(
@@ -107,6 +109,7 @@ def replica_status(
         simulator=simulator,
         problem="; ".join(filter(None, (node.problem, secret_problem))),
         addresses=tuple(m.peer for m in assignment.members()),
+        revision=replica.revision,
         received_bytes=node.received_bytes() if not leading else 0,
         engine_pid=engine_pid,
     )

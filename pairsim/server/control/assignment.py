@@ -1,4 +1,4 @@
-"""The controller's requests to a process: assignment, authority, switchover and leaving.
+"""The controller's requests to a process: assignment, authority, switchover, orders and leaving.
 
 A handler waits for the replica in a thread of a `BoundedExecutor`, one request after the other.
 """
@@ -6,20 +6,22 @@ A handler waits for the replica in a thread of a `BoundedExecutor`, one request 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
-from pairsim.protocol.frames import SwitchoverAnswer
-from pairsim.replication.service import NotActiveError, ReplicaService, WitnessService
+from pairsim.protocol.frames import OrderAnswer, SkipRequest, SwitchoverAnswer
+from pairsim.replication.service import NotActiveError, OrderResult, ReplicaService, WitnessService
 from pairsim.server.http.errors import HttpError
 from pairsim.server.http.misdirected import MISDIRECTED
 from pairsim.server.http.requests import BoundedExecutor, decode_json, read_body, reject_unknown_query
 
 ASSIGN_SECONDS = 30.0
 AUTHORISE_SECONDS = 5.0
+ORDER_SECONDS = 5.0
 SWITCHOVER_SECONDS = 5.0
 _ANSWER_SECONDS = 1.0
 """How much longer a handler waits than the replica may take, so that the replica's own sentence arrives."""
@@ -40,6 +42,19 @@ class ControlHandlers:
         except NotActiveError as error:
             raise HttpError(MISDIRECTED, str(error)) from error
         return web.Response(status=204)
+
+    async def skip(self, request: web.Request) -> web.Response:
+        """Handles `POST /v1/skip`: leaves a command out of the tick that fails on both replicas."""
+        wanted = decode_json(await read_body(request), SkipRequest)
+        return await self._order(functools.partial(self._service.skip, wanted.command, ORDER_SECONDS))
+
+    async def _order(self, work: Callable[[], OrderResult]) -> web.Response:
+        try:
+            done = await self._executor.run(work, ORDER_SECONDS + _ANSWER_SECONDS)
+        except NotActiveError as error:
+            raise HttpError(MISDIRECTED, str(error)) from error
+        body = msgspec.json.encode(OrderAnswer(done.tick, done.term, done.revision))
+        return web.Response(body=body, content_type="application/json")
 
     async def switchover(self, request: web.Request) -> web.Response:
         """Handles `POST /v1/switchover`: hands the leadership over to the passive."""

@@ -41,6 +41,16 @@ async def test_a_switchover_goes_to_this_process_alone(service: FakeReplica, url
         assert caught.value.status == 421
 
 
+async def test_a_skip_goes_to_this_process_alone(service: FakeReplica, url: str) -> None:
+    async with ProcessClient(url, token=TOKEN) as client:
+        assert (await soon(client.skip("c1"))).tick == service.tick
+        assert service.orders == [("skip", "c1")]
+        service.become(Role.PASSIVE)
+        with pytest.raises(RequestRefused) as caught:
+            await soon(client.skip("c1"))
+        assert caught.value.status == 421
+
+
 async def test_digests_of_one_replica(url: str) -> None:
     async with ProcessClient(url, area="north") as client:
         assert await soon(client.digests(9, 12)) == {tick: f"{tick:016x}" for tick in (9, 10)}

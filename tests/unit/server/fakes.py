@@ -25,6 +25,7 @@ from pairsim.replication.service import (
     InboxFullError,
     NoStateError,
     NotActiveError,
+    OrderResult,
     Published,
     RefusedError,
     SwitchoverResult,
@@ -222,6 +223,12 @@ class FakeReplica:
             raise NotActiveError(self.known_leader)
         self._order("switchover")
         return SwitchoverResult(6.5, self.term + 1)
+
+    def skip(self, command: str, timeout: float) -> OrderResult:
+        if self.role is not Role.ACTIVE:
+            raise NotActiveError(self.known_leader)
+        self._order(("skip", command))
+        return OrderResult(self.term, self.tick, 1)
 
     def _order(self, order: object) -> None:
         if self.refuse is not None:

@@ -1,0 +1,72 @@
+"""`pairsim skip`: orders of an operator about an area that is paused because its engines fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+
+from pairsim.addresses import is_http_url
+from pairsim.cli.local_api import WorldAddress, request, world_options
+from pairsim.client.client import AreaClient
+from pairsim.client.errors import ClientError
+from pairsim.protocol.frames import OrderAnswer
+
+
+def _urls(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not is_http_url(value):
+            raise click.BadParameter(f"{value} is not a URL such as http://west.pairsim.svc", ctx, param)
+    return values
+
+
+_url_option = click.option(
+    "--url", "urls", multiple=True, callback=_urls,
+    help="A replica or a Service, such as http://west.pairsim.svc, in place of --port. May be repeated.",
+)  # fmt: skip
+_token_option = click.option(
+    "--token-file", type=click.Path(path_type=Path), envvar="PAIRSIM_TOKEN_FILE",
+    help="File with the bearer token of the control paths, for --url.",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("area")
+@click.argument("command")
+@_url_option
+@_token_option
+@world_options
+def skip(area: str, command: str, urls: tuple[str, ...], token_file: Path | None, address: WorldAddress) -> None:
+    """Leaves COMMAND, an id, out of the tick that fails in AREA.
+
+    AREA has to be paused: its simulator fails at the tick on both replicas. The command is rejected as "skipped", and
+    the other commands of the tick are applied. It is refused if a client may have seen the tick.
+    """
+    if urls:
+        done = _ask(area, urls, token_file, lambda client: client.skip(command))
+    else:
+        done = request(address, "/v1/skip", OrderAnswer, {"area": area, "command": command})
+    click.echo(f"{area} goes on with tick {done.tick} without command {command}")
+
+
+def _ask(
+    area: str, urls: tuple[str, ...], token_file: Path | None, act: Callable[[AreaClient], Awaitable[OrderAnswer]]
+) -> OrderAnswer:
+    """Sends an order to the replicas of an area."""
+    if token_file is None:
+        raise click.UsageError("--url needs --token-file, or PAIRSIM_TOKEN_FILE in the environment")
+    try:
+        token = token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"the token cannot be read from {token_file}: {error}") from error
+
+    async def send() -> OrderAnswer:
+        async with AreaClient(list(urls), area=area, token=token) as client:
+            return await act(client)
+
+    try:
+        return asyncio.run(send())
+    except ClientError as error:
+        raise click.ClickException(str(error)) from error

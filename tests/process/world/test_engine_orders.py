@@ -1,0 +1,66 @@
+"""Orders of an operator about an area that is paused: a command is left out, and nothing else is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.process.world.running_worlds import PAIRSIM, command, until
+from tests.process.world.test_engines import TroubledWorld, wait_until_whole
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TroubledWorld]:
+    made = TroubledWorld(tmp_path_factory.mktemp("ordered"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(made.simulators))
+        made.start()
+        try:
+            until(
+                lambda: any("the world is ready" in line for line in made.messages()), "the world is ready", seconds=120
+            )
+            yield made
+        finally:
+            made.close()
+
+
+def send_batch(world: TroubledWorld, *kinds: int) -> subprocess.Popen[str]:
+    """Sends a batch of troubles, whose ids are `trouble-KIND`, as one tick takes them."""
+    lines = [
+        json.dumps({"op": "trouble", "entity": 1, "components": {"kind": kind}, "id": f"trouble-{kind}"})
+        for kind in kinds
+    ]
+    file = world.simulators / "batch.jsonl"
+    file.write_text("\n".join(lines))
+    words = ("send", "west", "--file", str(file), "--port", world.port)
+    return subprocess.Popen([*PAIRSIM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def refused(world: TroubledWorld, *words: str) -> str:
+    done = command(*words, "--port", world.port)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_a_command_at_which_both_replicas_fail_is_skipped_and_nothing_else_is_lost(world: TroubledWorld) -> None:
+    world.mended.unlink(missing_ok=True)
+    wait_until_whole(world)
+    assert "west is not paused: a command can be skipped only while" in refused(world, "skip", "west", "trouble-1")
+    since, before = len(world.messages()), world.counts("west")
+    with send_batch(world, 100, 1, 1000) as sent:
+        paused = world.wait_for(
+            r"west: (?:\S.*?: )?\S+ is paused before a tick that fails.* in tick (\d+), with .*", since
+        )
+        until(lambda: world.area("west").slow.startswith("time stands still"), "it says so")
+        assert [replica.role for replica in world.area("west").replicas] == ["active", "passive"]
+        assert f"tick {paused[1]}, which fails, has no command 'x': it has " in refused(world, "skip", "west", "x")
+        said = until(lambda: command("skip", "west", "trouble-1", "--port", world.port).stdout, "it is accepted")
+        assert said == f"west goes on with tick {paused[1]} without command trouble-1\n"
+        output, _ = sent.communicate(timeout=30)
+    assert f"trouble-1  rejected  tick {paused[1]}  skipped" in output.replace("   ", "  ")
+    wait_until_whole(world)
+    tick, ticks, fixed = world.counts("west")
+    assert (ticks, fixed) == (tick, before[2] + 1100), "a tick or a command was lost, or counted twice"

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from pairsim_chaos.experiment.faults import Fault, PodFault
+from pairsim_chaos.experiment.faults import EngineFault, Fault, PodFault
 from pairsim_chaos.experiment.model import Schedule, StatusCheck, Template, Workflow
 from pairsim_chaos.local.active_fault import ActiveFault
 from pairsim_chaos.run.cleanup import run_to_completion
@@ -95,7 +95,7 @@ class WorkflowRun:
             await self._run_schedule(template.name, job, duration)
         else:
             await self._run_fault(template.name, job, duration)
-            if deadline is not None and isinstance(job, PodFault) and job.instant:
+            if deadline is not None and isinstance(job, PodFault | EngineFault) and job.instant:
                 await asyncio.sleep(duration)  # the template lasts until its deadline although the fault is instant
 
     async def _run_schedule(self, name: str, schedule: Schedule, duration: float) -> None:

@@ -73,12 +73,15 @@ class ObserverGroup:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + TICK_SECONDS
-        while loop.time() < end:
-            seen = self._hub.ticks.count
-            snapshot = await self._newest()
-            if snapshot is not None and (than is None or (snapshot.tick > than.tick and snapshot.term >= than.term)):
-                return snapshot
-            await self._hub.ticks.after(seen, end - loop.time())
+        with self._hub.awaiting_ticks():
+            while loop.time() < end:
+                seen = self._hub.ticks.count
+                snapshot = await self._newest()
+                if snapshot is not None and (
+                    than is None or (snapshot.tick > than.tick and snapshot.term >= than.term)
+                ):
+                    return snapshot
+                await self._hub.ticks.after(seen, end - loop.time())
         raise TimeoutError(f"no tick was committed for {duration(TICK_SECONDS)}: try again later")
 
     async def frame(self, base: AreaSnapshot | None, snapshot: AreaSnapshot) -> bytes:

@@ -16,15 +16,32 @@ from tests.unit.server.http_servers import soon, until
 async def test_a_hub_counts_ticks_and_changes_from_other_threads() -> None:
     hub = NotificationHub()
     listen = hub.listener()
-    for notice, ticks, changes in (
-        (Published(1, 5), 1, 1),
-        (Published(1, 6), 2, 1),
-        (None, 2, 2),
-        (Published(2, 7), 3, 3),
-    ):
-        threading.Thread(target=listen, args=(notice,)).start()
-        await until(lambda t=ticks, c=changes: (hub.ticks.count, hub.changes.count) == (t, c))  # type: ignore[misc]
-    assert hub.tick == 7
+    with hub.awaiting_ticks():
+        for notice, ticks, changes in (
+            (Published(1, 5), 1, 1),
+            (Published(1, 6), 2, 1),
+            (None, 2, 2),
+            (Published(2, 7), 3, 3),
+        ):
+            threading.Thread(target=listen, args=(notice,)).start()
+            await until(lambda t=ticks, c=changes: (hub.ticks.count, hub.changes.count) == (t, c))  # type: ignore[misc]
+            assert hub.tick == (7 if ticks == 3 else 4 + ticks)
+
+
+async def test_a_tick_that_no_coroutine_awaits_is_known_and_does_not_wake_the_loop() -> None:
+    hub = NotificationHub()
+    listen = hub.listener()
+    listen(Published(1, 5))
+    listen(Published(1, 6))
+    assert (hub.published, hub.ticks.count) == (Published(1, 6), 0)
+    listen(None)
+    await until(lambda: hub.changes.count == 2)
+    assert hub.ticks.count == 1, "a new term is a change and a tick"
+    with hub.awaiting_ticks():
+        seen = hub.ticks.count
+        waiting = asyncio.ensure_future(hub.ticks.after(seen, 1000))
+        listen(Published(1, 7))
+        assert await soon(waiting) == seen + 1
 
 
 async def test_a_signal_cannot_be_missed() -> None:

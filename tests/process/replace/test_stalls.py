@@ -11,24 +11,34 @@ from pathlib import Path
 import pytest
 
 from pairsim_controller.local.netns import NetworkError, NetworkNamespaces, remove_leftovers
+from tests.fault_planting import PLANT_ON_IMPORT
+from tests.harness import ROOT
 from tests.process.links.namespaces import missing
 from tests.process.world.running_worlds import WORLD, RunningWorld, until
 
 pytestmark = pytest.mark.root
 
-_REPLACED_WITHIN_SECONDS = 120.0
+SHORT_PATIENCE = """
+MODULE = "pairsim_controller.plan.progress"
+def plant(progress):
+    progress.STALLED_AFTER_SECONDS = 10.0
+"""
+_REPLACED_WITHIN_SECONDS = 60.0
 _LARGEST_SMALL_PACKET = 1_200
 """Bytes. Records, votes and pings are smaller, frames of a state of 2,000 entities larger."""
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[RunningWorld]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningWorld]:
+    """A world whose controller waits for ten seconds in place of a minute."""
     if reason := missing():
         pytest.skip(reason)
     try:
         NetworkNamespaces().close()
     except NetworkError as error:
         pytest.skip(str(error))
+    (tmp_path / "sitecustomize.py").write_text(SHORT_PATIENCE + PLANT_ON_IMPORT)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     made = RunningWorld(tmp_path)
     made.file.write_text(WORLD.replace("entities: 50", "entities: 2000"))
     try:
@@ -62,7 +72,7 @@ def test_a_passive_that_cannot_catch_up_is_replaced_by_the_spare(world: RunningW
     block_state_stream(world, active, passive)
     world.wait_for(r"west: not redundant for \d+ s: .*", began)
     pair = f"{active} and {spare}"
-    reason = rf"{passive} runs, but has made no progress for 6\d s"
+    reason = rf"{passive} runs, but has made no progress for 1\d s"
     until(
         lambda: any(f"generation 2: {pair}" in line for line in world.messages(began)),
         "the passive is replaced",

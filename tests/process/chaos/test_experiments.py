@@ -30,7 +30,8 @@ from tests.process.world.running_worlds import RunningWorld, until
 
 pytestmark = pytest.mark.root
 
-SHORT = ("--max-duration", "2")
+SHORT = ("--max-duration", "1")
+"""Several times what an election takes."""
 
 
 @pytest.fixture(scope="module")

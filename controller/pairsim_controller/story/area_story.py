@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pairsim.model.status import ReplicaStatus, Role
+from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase
 from pairsim.model.world_status import AreaStatusView
 from pairsim_controller.plan.redundancy import active_of
 from pairsim_controller.plan.view import View
@@ -75,7 +75,7 @@ class AreaStory:
             elif status is not None:
                 entries.append(_standstill_entry(view, found, status.missing, wall))
         if status is not None:
-            event = self._redundancy.observe(status, now)
+            event = self._redundancy.observe(status, now, failing=_fails(view))
             if event is not None:
                 entries.append(self._redundancy_entry(status, event, now, wall))
         entries += self._diverged(view, wall)
@@ -89,7 +89,7 @@ class AreaStory:
         count = max((replica.entities for replica in status.replicas), default=0)
         after = ""
         if event.change is RedundancyChange.LOST:
-            pair, sentence = status.missing, f"not redundant for {event.seconds:.0f} s: {status.missing}"
+            pair, sentence = status.missing, f"not redundant for {_duration(event.seconds)}: {status.missing}"
         else:
             if event.change is RedundancyChange.BEGUN:
                 after = f" after {now - self._began:.2f} s" if self._began is not None else ""
@@ -125,6 +125,18 @@ class AreaStory:
         )
 
 
+def _fails(view: View) -> bool:
+    """Returns whether a replica of the area is paused before a tick at which its simulator fails."""
+    found = [process.replica for process in view.processes.values()]
+    states = [status.simulator for status in found if status is not None and status.area == view.area]
+    return any(state is not None and state.phase is SimulatorPhase.PAUSED for state in states)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _SHORT_SECONDS else f"{seconds:.0f} s"
+
+
+_SHORT_SECONDS = 0.95
 _KINDS: dict[RedundancyChange, EntryKind] = {
     RedundancyChange.BEGUN: "redundant",
     RedundancyChange.SWAPPED: "swapped",

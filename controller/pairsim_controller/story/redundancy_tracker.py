@@ -1,7 +1,8 @@
 """The changes of an area's redundancy that are worth a message.
 
 A replica that is replaced at once is reported by the new pair alone: a gap that is shorter than `REPORT_AFTER_SECONDS`
-is not reported.
+is not reported. A simulator that fails is reported sooner: its author waits for the sentence, and a call that does not
+return has its own time before that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pairsim.model.world_status import AreaStatusView
 
 REPORT_AFTER_SECONDS = 1.0
 """Seconds without redundancy before the loss is reported."""
+
+REPORT_FAILURE_AFTER_SECONDS = 0.5
+"""The same, while a replica is paused before a tick at which its simulator fails."""
 
 STARTUP_SECONDS = 10.0
 """Seconds for which a controller that continues with an area waits for the pair that was known last."""
@@ -60,17 +64,26 @@ class RedundancyTracker:
         self._pair: dict[str, str] = dict(pair or {})
         self._observed = False
         self._since: float | None = None
-        self._reported = False
+        self._reported = self._failing = False
 
     @property
     def due_at(self) -> float | None:
         """When `observe` has to be called although nothing changes; None if it need not be."""
         if self._since is None or self._reported:
             return None
-        return self._since + (REPORT_AFTER_SECONDS if self._observed else STARTUP_SECONDS)
+        if not self._observed:
+            return self._since + STARTUP_SECONDS
+        return self._since + (REPORT_FAILURE_AFTER_SECONDS if self._failing else REPORT_AFTER_SECONDS)
 
-    def observe(self, area: AreaStatusView, now: float) -> RedundancyEvent | None:
-        """Takes in the current status of the area; returns the change to report, or None."""
+    def observe(self, area: AreaStatusView, now: float, *, failing: bool = False) -> RedundancyEvent | None:
+        """Takes in the current status of the area; returns the change to report, or None.
+
+        Args:
+            area: The status.
+            now: The time.
+            failing: Whether a replica is paused before a tick at which its simulator fails.
+        """
+        self._failing = failing
         return self._redundant(area, now) if area.redundant else self._missing(now)
 
     def _redundant(self, area: AreaStatusView, now: float) -> RedundancyEvent | None:

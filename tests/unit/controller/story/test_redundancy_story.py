@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from pairsim.model.status import Role
+from pairsim.model.status import Role, SimulatorPhase, SimulatorState
 from pairsim_controller.cli.progress import ReadinessReporter
 from pairsim_controller.plan.view import View
 from pairsim_controller.story.area_story import AreaStory
 from pairsim_controller.story.entry import EntryKind, plain_entry
 from pairsim_controller.story.history import MAX_ENTRIES, History
-from pairsim_controller.story.redundancy_tracker import REPORT_AFTER_SECONDS, STARTUP_SECONDS, RedundancyTracker
+from pairsim_controller.story.redundancy_tracker import (
+    REPORT_AFTER_SECONDS,
+    REPORT_FAILURE_AFTER_SECONDS,
+    STARTUP_SECONDS,
+    RedundancyTracker,
+)
 from tests.unit.controller.builders import assignment, dead, process, replica, view, witness
 
 BEGAN, WALL = 100.0, 1_700_000_000.0
@@ -83,6 +88,26 @@ def test_a_longer_gap_is_reported_when_it_is_due_with_its_reason_and_its_end() -
     assert story.at(30, BEHIND) == []
     assert story.at(40.5, PAIR) == ["redundant again after 30.50 s: a (active) and b (passive), 7 entities"]
     assert story.at(41, PAIR) == []
+
+
+def test_a_simulator_that_fails_is_reported_sooner() -> None:
+    """Three seconds after a step that hangs its author knows the line, and two of them are the limit of a call."""
+    about = "the engine gave no answer for 2.0 s, in step at walker.py:24"
+    paused = SimulatorState("west", SimulatorPhase.PAUSED, 1.0, about)
+    failing = view(
+        *(
+            msgspec.structs.replace(p, status=msgspec.structs.replace(p.replica, simulator=paused)) if p.replica else p
+            for p in BEHIND.processes.values()
+        ),
+        recorded=(assignment("a", "b", "witness"),),
+    )
+    story = begun()
+    assert story.at(10, failing) == []
+    assert story.story.due_at == BEGAN + 10 + REPORT_FAILURE_AFTER_SECONDS
+    (sentence,) = story.at(10 + REPORT_FAILURE_AFTER_SECONDS, failing)
+    assert sentence.startswith("not redundant for 0.5 s: ")
+    assert about in sentence
+    assert story.at(12, failing) == []
 
 
 def test_nothing_is_due_of_an_area_that_is_not_wanted_any_more() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import calm, engine, etcd, load, sentences, sentinel, starved, takeover, work
+from tests.benchmarks import calm, engine, etcd, load, reshard, sentences, sentinel, starved, takeover, work
 from tests.benchmarks.figures import Figure, report
 
 Part = Callable[[Path], Awaitable[list[Figure]]]
@@ -32,6 +32,7 @@ def parts(quick: bool) -> dict[str, Part]:
         "switchovers": lambda folder: takeover.switchovers(folder, n),
         "etcd": lambda folder: etcd.losses(folder, max(n // 2, 5)),
         "sentinel": lambda folder: sentinel.losses(folder, max(n // 2, 5)),
+        "reshard": lambda folder: reshard.reshard(folder / "reshard"),
         "sentences": lambda folder: sentences.sentences(folder, few),
         "session": lambda folder: load.session(folder, seconds),
         "requests": lambda folder: load.requests(folder, seconds),

@@ -14,6 +14,9 @@ REPORT_BYTES = 64 * 2**10
 DISCONNECTED_EXIT_CODE = 76
 """The exit code of an engine that cannot talk to its node any more."""
 
+UNEXECUTABLE_EXIT_CODE = 77
+"""The exit code of an engine whose program cannot be executed."""
+
 NODE_PID = "PAIRSIM_ENGINE_NODE"
 """The variable with the process id of the node."""
 

@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Collection
 
-from pairsim.engine.descriptors import DISCONNECTED_EXIT_CODE
+from pairsim.engine.descriptors import DISCONNECTED_EXIT_CODE, UNEXECUTABLE_EXIT_CODE
 from pairsim.model.simulation.foreign_text import foreign_text
 
 DISCONNECTED = "closed its connection to the node"
@@ -43,6 +43,8 @@ def ending(status: int | None) -> str:
         return "ended"
     if status == DISCONNECTED_EXIT_CODE:
         return DISCONNECTED
+    if status == UNEXECUTABLE_EXIT_CODE:
+        return "cannot be executed (its log says why)"
     if status >= 0:
         return f"ended with exit code {status}"
     try:

@@ -34,6 +34,11 @@ def python_engine(*, warm: bool = False) -> list[str]:
     return [sys.executable, "-P", "-u", "-m", "pairsim.engine", *([WARM_OPTION] if warm else [])]
 
 
+def program_engine(path: Path) -> list[str]:
+    """Returns the command line of an engine that is a program, which ends with its node whatever it does."""
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("tied.py")), str(path)]
+
+
 def engine_environment(environment: Mapping[str, str], node: int) -> dict[str, str]:
     """Returns the environment of an engine.
 

@@ -13,6 +13,7 @@ from pairsim.engine.host.child_process import ChildProcess
 from pairsim.engine.host.output import ENGINE_LOG
 from pairsim.engine.host.process import EngineProcess
 from pairsim.engine.host.program import find_program
+from pairsim.engine.host.spawn import program_engine
 from pairsim.engine.port import Engine, EngineError, EngineRaisedError
 from pairsim.model.area import AreaSpec
 from pairsim.model.simulation.module_names import is_program
@@ -63,7 +64,7 @@ def start_engine_process(
     command: list[str] | None = None
     if is_program(spec.simulator):
         try:
-            command = [str(find_program(spec.simulator))]
+            command = program_engine(find_program(spec.simulator))
         except SimulatorNotFoundError as error:
             raise EngineRaisedError(str(error)) from error
     engine = EngineProcess(spec, data / ENGINE_LOG, command=command, on_end=on_end, child=child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -21,6 +22,7 @@ import pytest
 
 from pairsim.engine.host.child_process import ChildProcess
 from pairsim.engine.host.process import EngineProcess
+from pairsim.engine.host.spawn import program_engine
 from pairsim.engine.in_process import load_in_process
 from pairsim.engine.port import EngineHungError, EngineLostError, EngineRaisedError
 from pairsim.model.commands import Command
@@ -45,6 +47,60 @@ def is_running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def make_program(path: Path, content: str) -> Path:
+    path.write_text(content)
+    path.chmod(0o755)
+    return path
+
+
+def test_a_program_that_reads_nothing_ends_with_its_node(tmp_path: Path) -> None:
+    """Such as one in C that loops forever: it never sees the end of its connection."""
+    program = make_program(tmp_path / "endless", "#!/bin/sh\nwhile :; do sleep 1; done\n")
+    code = (
+        "import pathlib, sys, time\n"
+        "from pairsim.engine.host.process import EngineProcess\n"
+        "from pairsim.engine.host.spawn import program_engine\n"
+        "from tests.unit.model.counting import area\n"
+        "command = program_engine(pathlib.Path(sys.argv[2]))\n"
+        "engine = EngineProcess(area(), pathlib.Path(sys.argv[1]), command=command)\n"
+        "print(engine.pid, flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    node = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "log"), str(program)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert node.stdout is not None
+        pid = int(node.stdout.readline())
+        wait_until(lambda: psutil.Process(pid).name() == "endless", "the program runs")
+    finally:
+        node.kill()
+        node.communicate()
+    wait_until(lambda: not is_running(pid), "the program has ended")
+
+
+def test_a_program_that_cannot_be_executed_is_reported(tmp_path: Path) -> None:
+    program = make_program(tmp_path / "text", "not a program\n")
+    engine = EngineProcess(area(), tmp_path / "log", command=program_engine(program))
+    try:
+        with pytest.raises(EngineLostError, match="the engine cannot be executed"):
+            engine.start(60)
+    finally:
+        engine.close()
+    assert f"{program} cannot be executed: Exec format error" in (tmp_path / "log").read_text()
+
+
+def test_a_program_gets_the_default_action_of_all_signals(tmp_path: Path) -> None:
+    """Python ignores two of them."""
+    program = make_program(tmp_path / "shell", "#!/bin/sh\ngrep ^SigIgn /proc/self/status\n")
+    engine = EngineProcess(area(), tmp_path / "log", command=program_engine(program))
+    with contextlib.closing(engine), pytest.raises(EngineLostError):
+        engine.start(60)
+    ignored = re.search(r"SigIgn:\t([0-9a-f]+)", (tmp_path / "log").read_text())
+    assert ignored is not None
+    assert int(ignored[1], 16) & (1 << 31) - 1 == 0, "the C library may ignore two more, which are its own"
 
 
 def test_an_engine_computes_what_the_twin_without_a_process_computes(tmp_path: Path) -> None:

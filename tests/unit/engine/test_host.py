@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import pairsim
-from pairsim.engine.host import process
+from pairsim.engine.descriptors import NODE_PID, UNEXECUTABLE_EXIT_CODE
+from pairsim.engine.host import process, tied
 from pairsim.engine.host.ending import ending, location
 from pairsim.engine.host.output import EngineLog, LineStamper, copy_output
 from pairsim.engine.host.process import EngineProcess
@@ -129,3 +130,8 @@ def test_the_end_of_a_program_that_ends_at_once_is_reported(tmp_path: Path, monk
     assert isinstance(child, BriefProcess)
     child.ending.join()
     assert reasons == ["ended with exit code 127"]
+
+
+def test_a_program_that_cannot_be_executed_has_a_sentence() -> None:
+    assert ending(UNEXECUTABLE_EXIT_CODE) == "cannot be executed (its log says why)"
+    assert (tied.NODE_PID, tied.UNEXECUTABLE_EXIT_CODE) == (NODE_PID, UNEXECUTABLE_EXIT_CODE)

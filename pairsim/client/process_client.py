@@ -13,7 +13,7 @@ from pairsim.client.http import HttpClient
 from pairsim.client.process_requests import BackupSummary, Save
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, WitnessStatus
-from pairsim.protocol.frames import DigestsAnswer, OrderAnswer, SkipRequest, SwitchoverAnswer
+from pairsim.protocol.frames import DigestsAnswer, OrderAnswer, SkipRequest, SwitchoverAnswer, WarmEngineRequest
 
 
 class ProcessClient:
@@ -133,6 +133,14 @@ class ProcessClient:
             RequestRefused, Unavailable: As for `assign`.
         """
         await self._control("DELETE", "/v1/assignment", query={"area": area})
+
+    async def keep_warm_engine(self, *, keep: bool) -> None:
+        """Makes the process keep an engine ready whenever it is a spare, or none; idempotent.
+
+        Raises:
+            RequestRefused, Unavailable: As for `assign`.
+        """
+        await self._control("PUT", "/v1/warm-engine", body=msgspec.json.encode(WarmEngineRequest(keep)))
 
     async def switchover(self) -> SwitchoverAnswer:
         """Makes the process, which has to be the active, hand its area over to the passive.

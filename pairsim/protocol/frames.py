@@ -128,6 +128,12 @@ class DigestsAnswer(msgspec.Struct, frozen=True):
     digests: dict[str, str]
 
 
+class WarmEngineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PUT /v1/warm-engine`: whether the process keeps an engine ready whenever it is a spare."""
+
+    keep: bool
+
+
 class SwitchoverAnswer(msgspec.Struct, frozen=True):
     """The answer of `POST /v1/switchover`.
 

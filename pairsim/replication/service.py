@@ -184,6 +184,9 @@ class ReplicaService(Protocol):
     def leave(self) -> None:
         """Announces in the status that the process will end soon."""
 
+    def keep_warm_engine(self, *, keep: bool) -> None:
+        """Keeps an engine ready whenever this process is a spare, or none; idempotent; blocks."""
+
     def authorise(self, authority: Authority, timeout: float) -> None:
         """Commits an authority grant; blocks.
 

@@ -92,6 +92,7 @@ class SimulatorApi:
                 web.post("/v1/switchover", guarded(self._token, control.switchover)),
                 web.post("/v1/skip", guarded(self._token, control.skip)),
                 web.put("/v1/authority", guarded(self._token, control.authorise)),
+                web.put("/v1/warm-engine", guarded(self._token, control.warm_engine)),
                 web.put("/v1/assignment", guarded(self._token, assignment.assign)),
                 web.delete("/v1/assignment", guarded(self._token, assignment.release)),
                 web.post("/v1/leave", guarded(self._token, assignment.leave)),

@@ -75,6 +75,7 @@ _ORDERS = (
 )
 _SWITCHOVER = ("POST", "/v1/switchover", None)
 _AUTHORITY = ("PUT", "/v1/authority", examples.AUTHORITY)
+_WARM_ENGINE = ("PUT", "/v1/warm-engine", {"keep": True})
 _PROBES = [Ask("GET", path) for path in ("/livez", "/readyz", "/active", "/passive")]
 _READS = [
     Ask("GET", "/v1/status"),
@@ -131,7 +132,7 @@ _SLIPS = [
 
 def simulators() -> dict[str, Callable[[], Case]]:
     """Returns a simulator in each state that a client can meet."""
-    whole = [*_READS, *_SLIPS, *_PROBES, *_control(*_ORDERS, _SWITCHOVER, _AUTHORITY)]
+    whole = [*_READS, *_SLIPS, *_PROBES, *_control(*_ORDERS, _SWITCHOVER, _AUTHORITY, _WARM_ENGINE)]
     state = [
         *_READS,
         *_PROBES,

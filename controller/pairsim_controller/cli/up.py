@@ -27,7 +27,7 @@ from pairsim.system.output import print_line, use_reliable_output
 from pairsim.system.port_users import port_user
 from pairsim.wording import counted
 from pairsim_controller.cli.progress import ReadinessReporter
-from pairsim_controller.cli.world_file import area_schema, memory_error, read_world
+from pairsim_controller.cli.world_file import WorldFile, area_schema, memory_error, read_world
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.data_folder import DataFolder, FolderError
 from pairsim_controller.local.netns import NetworkError, NetworkNamespaces
@@ -101,7 +101,8 @@ def up(
     if not parse_host(host) or is_wildcard(host):
         raise click.UsageError(f"--host {host}: give one IP address, since the processes connect to each other by it")
     host = parse_host(host)
-    areas = read_world(world_file)
+    content = read_world(world_file)
+    areas = content.areas
     try:
         if not data.exists():  # an existing folder is locked first: another `up` on it is the more likely reason
             _check_address(host, port)
@@ -117,7 +118,7 @@ def up(
             networks: NetworkNamespaces | None = None
             if isolate:
                 networks = stack.enter_context(contextlib.closing(NetworkNamespaces(recorded_network(folder))))
-            asyncio.run(_run(areas, folder, port, host, allow_origins, spares, networks))
+            asyncio.run(_run(content, folder, port, host, allow_origins, spares, networks))
     except OSError as error:
         raise click.ClickException(_os_error_message(error, host, port)) from error
     except (FolderError, PoolError, NetworkError) as error:
@@ -147,7 +148,7 @@ def _os_error_message(error: OSError, host: str, port: int) -> str:
 
 
 async def _run(
-    areas: tuple[AreaSpec, ...],
+    content: WorldFile,
     folder: DataFolder,
     port: int,
     host: str,
@@ -155,6 +156,7 @@ async def _run(
     spares: int,
     networks: NetworkNamespaces | None,
 ) -> None:
+    areas = content.areas
     restore_child_reports()
     file = HistoryFile(folder.path / _HISTORY_FILE)
     history = History(file.read())
@@ -180,7 +182,7 @@ async def _run(
         options=[word for origin in allow_origins for word in ("--allow-origin", origin)],
         networks=networks,
     )
-    world = LocalWorld(areas, pool, folder, history)
+    world = LocalWorld(areas, pool, folder, history, warm_engines=content.warm_engines)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
     access = AccessRules(frozenset({host.lower(), "localhost"}))  # pages of allowed origins must not kill processes
     async with serve_app(world_app(world), format_address(host, port), access=access) as bound:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -22,8 +23,20 @@ from pairsim.model.state.schema import Schema
 from pairsim.system.module_search import search_current_folder_last
 
 
-def read_world(path: Path) -> tuple[AreaSpec, ...]:
-    """Returns the areas of a world file.
+class WorldFile(NamedTuple):
+    """What a world file says.
+
+    Attributes:
+        areas: Its areas.
+        warm_engines: Whether spares keep engines ready.
+    """
+
+    areas: tuple[AreaSpec, ...]
+    warm_engines: bool
+
+
+def read_world(path: Path) -> WorldFile:
+    """Returns the content of a world file.
 
     Raises:
         click.ClickException: The file cannot be read, or its world cannot be simulated; one line per mistake.
@@ -33,7 +46,8 @@ def read_world(path: Path) -> tuple[AreaSpec, ...]:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise click.ClickException(f"{path} is too long for a world file: it has over {MAX_BYTES >> 20} MiB")
-        areas = load_world(data.decode("utf-8-sig")).specs()
+        documents = load_world(data.decode("utf-8-sig"))
+        areas = documents.specs()
     except OSError as error:
         raise click.ClickException(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -43,7 +57,7 @@ def read_world(path: Path) -> tuple[AreaSpec, ...]:
     mistakes = {spec.plane: mistake for spec in areas if (mistake := _simulator_error(spec))}
     if mistakes:
         raise click.ClickException("\n".join(f"Plane {plane}: {text}" for plane, text in mistakes.items()))
-    return areas
+    return WorldFile(areas, documents.warm_engines)
 
 
 def area_schema(spec: AreaSpec) -> Schema | None:

@@ -27,6 +27,7 @@ from pairsim_controller.kube.status.takeovers import last_takeover
 from pairsim_controller.plan.view import (
     Assign,
     BackUp,
+    KeepWarmEngine,
     Label,
     Release,
     Report,
@@ -51,6 +52,7 @@ _METRIC_NAMES: dict[type, str] = {
     Release: "release",
     BackUp: "backup",
     Switchover: "switchover",
+    KeepWarmEngine: "warm_engine",
 }
 """The value of the metric label `order` for each kind of request."""
 

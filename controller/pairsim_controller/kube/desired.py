@@ -28,7 +28,12 @@ def desired_area(
         # The simulator of the area is unknown, so its members go on as they are.
         return DesiredArea(spec_of(area, None), blocked_reason=f"its plane {area.spec.plane} is not there")
     paused = area.metadata.paused or plane.metadata.paused
-    return DesiredArea(spec_of(area, plane), paused=paused, blocked_reason=_blocked_reason(area, plane, siblings))
+    return DesiredArea(
+        spec_of(area, plane),
+        paused=paused,
+        blocked_reason=_blocked_reason(area, plane, siblings),
+        warm_engines=plane.spec.warm_engines,
+    )
 
 
 def spec_of(area: AreaObject, plane: PlaneObject | None) -> AreaSpec:

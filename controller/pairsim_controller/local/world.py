@@ -44,8 +44,23 @@ class LocalWorld:
         watchers: The status watcher of each process, by name.
     """
 
-    def __init__(self, areas: tuple[AreaSpec, ...], pool: ProcessPool, folder: DataFolder, history: History) -> None:
-        """Reads the records; `history` receives what happens.
+    def __init__(
+        self,
+        areas: tuple[AreaSpec, ...],
+        pool: ProcessPool,
+        folder: DataFolder,
+        history: History,
+        *,
+        warm_engines: bool = False,
+    ) -> None:
+        """Reads the records.
+
+        Args:
+            areas: The areas of the world file.
+            pool: The processes.
+            folder: The records.
+            history: Receives what happens.
+            warm_engines: Whether spares keep engines ready.
 
         Raises:
             FolderError: The records in the folder cannot be read.
@@ -60,7 +75,7 @@ class LocalWorld:
         self._index = index = FleetIndex(self._on_area_change)
         self._records = records = LocalRecordStore(folder, index, history)
         for spec in areas:
-            index.set_desired(spec.area, DesiredArea(spec))
+            index.set_desired(spec.area, DesiredArea(spec, warm_engines=warm_engines))
         wanted = {spec.area for spec in areas}
         for area, assignment in records.stored.items():
             index.set_record(area, assignment)

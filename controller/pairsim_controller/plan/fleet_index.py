@@ -17,19 +17,24 @@ from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
 from pairsim_controller.plan.progress import STALLED_AFTER_SECONDS, ProgressTracker, ReplacementPause
 from pairsim_controller.plan.spare_pool import SparePool
-from pairsim_controller.plan.view import Kind, Label, ObservedProcess, SetLabel, Stall, View
+from pairsim_controller.plan.view import KeepWarmEngine, Kind, Label, ObservedProcess, SetLabel, Stall, View
 
 NO_AREA = ""
-"""Passed to `on_change` when a process without an area needs a label; no area has this name."""
+"""Passed to `on_change` when a process without an area needs a label or a request; no area has this name."""
 
 
 class DesiredArea(msgspec.Struct, frozen=True):
-    """What the user wants of an area; `View` explains the fields."""
+    """What the user wants of an area; `View` explains the fields.
+
+    Attributes:
+        warm_engines: Whether the spares of the world should keep engines ready for areas such as this one.
+    """
 
     spec: AreaSpec | None
     paused: bool = False
     blocked_reason: str = ""
     backup_pending: bool = False
+    warm_engines: bool = False
 
 
 class _ProcessEntry:
@@ -67,6 +72,7 @@ class FleetIndex:
         self._witnesses: dict[str, None] = {}
         self._waiting: dict[Kind, dict[str, None]] = {kind: {} for kind in Kind}
         self._unlabelled: dict[str, None] = {}
+        self._warming: set[str] = set()
 
     # --- updates
 
@@ -74,6 +80,7 @@ class FleetIndex:
         """Sets what the user wants of an area; None forgets the area."""
         if desired == self._desired.get(area):
             return
+        (self._warming.add if desired is not None and desired.warm_engines else self._warming.discard)(area)
         if desired is None:
             del self._desired[area]
         else:
@@ -119,6 +126,8 @@ class FleetIndex:
             entry.status_at = now
         if status is not None and status is not was.status:
             entry.heard_start = was.starts
+        if self._warm_request(entry) is not None:
+            self._on_change(NO_AREA)
         if isinstance(status, ReplicaStatus):
             self._observe_progress(entry, status, now)
             keys: dict[str, Hashable] = {status.area: status.significant()}
@@ -234,6 +243,15 @@ class FleetIndex:
         """Returns the labels that processes without an area lack."""
         return tuple(SetLabel(name, Label("", Role.SPARE, 0)) for name in sorted(self._unlabelled))
 
+    def warm_engine_requests(self) -> tuple[KeepWarmEngine, ...]:
+        """Returns the requests to spares that keep an engine ready and should not, or the other way round.
+
+        An area without a pair yet needs no warm engine, and its spares should not be busy with one. So nothing is asked
+        of a spare while an area waits for it.
+        """
+        found = (self._warm_request(entry) for entry in self._entries.values())
+        return tuple(request for request in found if request is not None)
+
     def record(self, area: str) -> Assignment | None:
         """Returns the newest assignment that was decided for an area, or None."""
         return self._records.get(area)
@@ -284,6 +302,15 @@ class FleetIndex:
             working_seconds=entry.progress.working_seconds(now),
             stalled_before=entry.stalled_start == process.status.started_at,
         )
+
+    def _warm_request(self, entry: _ProcessEntry) -> KeepWarmEngine | None:
+        status, name = entry.process.replica, entry.process.name
+        if status is None or status.role is not Role.SPARE or status.simulator is not None or entry.process.leaving:
+            return None
+        keep = bool(self._warming)
+        if name in self._promised or keep == (status.engine_pid is not None):
+            return None
+        return KeepWarmEngine(name, keep)
 
     def _observe_progress(self, entry: _ProcessEntry, status: ReplicaStatus, now: float) -> None:
         """Takes in the progress of a replica; each status of one that makes none is a reason for another round."""

@@ -221,6 +221,13 @@ class Switchover(msgspec.Struct, frozen=True, tag=True):
     area: str
 
 
+class KeepWarmEngine(msgspec.Struct, frozen=True, tag=True):
+    """Make a process keep an engine ready whenever it is a spare, or none."""
+
+    target: str
+    keep: bool
+
+
 class DropRecord(msgspec.Struct, frozen=True, tag=True):
     """Delete the record of an area that no process holds any more."""
 
@@ -252,7 +259,7 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     blocked: str = ""
 
 
-Request = Assign | ResendAssignment | Release | BackUp | Switchover
+Request = Assign | ResendAssignment | Release | BackUp | Switchover | KeepWarmEngine
 """The actions that are sent to processes."""
 
 Action = Request | AdoptReported | DropRecord | Report

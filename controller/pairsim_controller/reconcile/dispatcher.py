@@ -14,7 +14,16 @@ import msgspec
 import structlog
 
 from pairsim.client import ClientError, ProcessClient
-from pairsim_controller.plan.view import Assign, BackUp, Release, Report, Request, ResendAssignment, Switchover
+from pairsim_controller.plan.view import (
+    Assign,
+    BackUp,
+    KeepWarmEngine,
+    Release,
+    Report,
+    Request,
+    ResendAssignment,
+    Switchover,
+)
 from pairsim_controller.reconcile.backup_folder import BACKUP_SECONDS, BackupError
 from pairsim_controller.reconcile.ports import BackupStore
 
@@ -64,6 +73,8 @@ class Dispatcher:
                 self._send((request.target, "release", request.area, 0), lambda client: client.release(request.area))
             case Switchover():
                 self._send((request.target, "switchover", request.area, 0), lambda client: client.switchover())
+            case KeepWarmEngine(target, keep):
+                self._send((target, "warm engine", "", 0), lambda client: client.keep_warm_engine(keep=keep))
             case BackUp() if self._backups is not None:
                 backups = self._backups
                 key = request.target, "backup", request.area, 0

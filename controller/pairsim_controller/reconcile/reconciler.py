@@ -63,12 +63,14 @@ class Reconciler:
         self._processes, self._reports = processes, reports
 
     async def reconcile(self, area: str) -> bool:
-        """Runs one round of an area, or labels the spares if `area` is `NO_AREA`.
+        """Runs one round of an area; if `area` is `NO_AREA`, labels the spares, and says what engines they keep.
 
         Returns whether the area is as it should be. If not, or after an error, another round is due soon, even without
         an event.
         """
         if area == NO_AREA:
+            for request in self._index.warm_engine_requests():
+                self._processes.dispatch(request)
             await self._label_spares()
             return True
         view = await self._reconcile_labels(area)

@@ -47,6 +47,7 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         parameters: The parameters of the simulator.
         areas: The number of areas that the plane is split into; 0 if its areas are documents of their own.
         detection: How soon members take each other, or an engine, for failed, the same in every area.
+        warm_engines: Whether spares keep an engine ready. A spare belongs to no plane: they do so if any plane says it.
     """
 
     simulator: str
@@ -56,6 +57,7 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     parameters: dict[str, Parameter] = {}
     areas: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
     detection: Detection = Detection()
+    warm_engines: bool = False
 
     def __post_init__(self) -> None:
         shortest = _MIN_HANG_TICKS / self.tick_rate

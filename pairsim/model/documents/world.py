@@ -38,6 +38,11 @@ class WorldDocuments(msgspec.Struct, frozen=True):
     planes: tuple[Plane, ...]
     areas: tuple[Area, ...]
 
+    @property
+    def warm_engines(self) -> bool:
+        """Whether spares keep an engine ready."""
+        return any(plane.spec.warm_engines for plane in self.planes)
+
     def specs(self) -> tuple[AreaSpec, ...]:
         """Returns the specifications of all areas."""
         planes = {plane.metadata.name: plane.spec for plane in self.planes}

@@ -1,4 +1,4 @@
-"""The controller's requests to a process: assignment, authority, switchover, orders and leaving.
+"""The controller's requests to a process: assignment, authority, switchover, orders, leaving, warm engines.
 
 A handler waits for the replica in a thread of a `BoundedExecutor`, one request after the other.
 """
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
-from pairsim.protocol.frames import OrderAnswer, SkipRequest, SwitchoverAnswer
+from pairsim.protocol.frames import OrderAnswer, SkipRequest, SwitchoverAnswer, WarmEngineRequest
 from pairsim.replication.service import NotActiveError, OrderResult, ReplicaService, WitnessService
 from pairsim.server.http.errors import HttpError
 from pairsim.server.http.misdirected import MISDIRECTED
@@ -23,12 +23,13 @@ ASSIGN_SECONDS = 30.0
 AUTHORISE_SECONDS = 5.0
 ORDER_SECONDS = 5.0
 SWITCHOVER_SECONDS = 5.0
+WARM_ENGINE_SECONDS = 5.0
 _ANSWER_SECONDS = 1.0
 """How much longer a handler waits than the replica may take, so that the replica's own sentence arrives."""
 
 
 class ControlHandlers:
-    """Handlers of the requests that only a simulator's active carries out."""
+    """Handlers of the requests that only a simulator carries out."""
 
     def __init__(self, service: ReplicaService, executor: BoundedExecutor) -> None:
         self._service, self._executor = service, executor
@@ -55,6 +56,14 @@ class ControlHandlers:
             raise HttpError(MISDIRECTED, str(error)) from error
         body = msgspec.json.encode(OrderAnswer(done.tick, done.term, done.revision))
         return web.Response(body=body, content_type="application/json")
+
+    async def warm_engine(self, request: web.Request) -> web.Response:
+        """Handles `PUT /v1/warm-engine`: keeps an engine ready while the process is a spare, or none."""
+        wanted = decode_json(await read_body(request), WarmEngineRequest)
+        await self._executor.run(
+            functools.partial(self._service.keep_warm_engine, keep=wanted.keep), WARM_ENGINE_SECONDS
+        )
+        return web.Response(status=204)
 
     async def switchover(self, request: web.Request) -> web.Response:
         """Handles `POST /v1/switchover`: hands the leadership over to the passive."""

@@ -47,12 +47,12 @@ def changed(world: Path, before: str, after: str) -> Path:
 
 
 def test_the_example_is_a_world(world: Path) -> None:
-    assert [area.area for area in read_world(world)] == ["west", "east"]
+    assert [area.area for area in read_world(world).areas] == ["west", "east"]
 
 
 def test_a_byte_order_mark_is_ignored(world: Path) -> None:
     world.write_bytes(b"\xef\xbb\xbf" + EXAMPLE.encode())
-    assert len(read_world(world)) == 2
+    assert len(read_world(world).areas) == 2
 
 
 def test_an_invalid_origin_is_a_usage_error(world: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_simulator_in_the_current_folder_is_found(world: Path, monkeypatch: py
     monkeypatch.chdir(world.parent)
     monkeypatch.setattr(sys, "path", before := [*sys.path])
     monkeypatch.delitem(sys.modules, "yours_for_a_test", raising=False)
-    assert len(read_world(changed(world, "simulator: physics", "simulator: yours_for_a_test:Yours"))) == 2
+    assert len(read_world(changed(world, "simulator: physics", "simulator: yours_for_a_test:Yours")).areas) == 2
     assert before[-1] == str(world.parent), "installed modules come first, as in the processes of the world"
 
 
@@ -198,7 +198,7 @@ def test_a_simulator_that_is_a_program_is_found_and_not_started(world: Path) -> 
     assert f"{program} is not executable: run chmod +x {program}" in told
     assert not (world.parent / "data").exists()
     program.chmod(0o755)
-    specs = read_world(file)
+    specs = read_world(file).areas
     assert [spec.simulator for spec in specs] == [f"exec:{program}"] * 2
     assert area_schema(specs[0]) is None
     assert not ran.exists()
@@ -292,7 +292,7 @@ def test_damaged_records_are_reported(world: Path, name: str, content: bytes) ->
 )
 def test_a_changed_world_is_reported(world: Path, before: str, after: str, sentence: str) -> None:
     data = world.parent / "data"
-    recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world)[0])
+    recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world).areas[0])
     folder = DataFolder(data)
     folder.write_assignments({"west": recorded})
     os.close(folder._lock)
@@ -305,7 +305,7 @@ def test_a_changed_world_is_reported(world: Path, before: str, after: str, sente
 
 def test_a_simulator_with_another_column_is_refused_and_nothing_is_changed(world: Path) -> None:
     data = world.parent / "data"
-    recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world)[0])
+    recorded = msgspec.structs.replace(assignment("sim-1", "sim-2", "witness-1"), spec=read_world(world).areas[0])
     folder = DataFolder(data)
     folder.write_assignments({"west": recorded})
     os.close(folder._lock)

@@ -20,7 +20,8 @@ async def test_control_requests_to_one_process(service: FakeReplica, url: str) -
     async with ProcessClient(url, token=TOKEN) as client:
         await soon(client.assign(assignment()))
         await soon(client.release("north"))
-        assert service.orders == [assignment(), "north"]
+        await soon(client.keep_warm_engine(keep=True))
+        assert service.orders == [assignment(), "north", "keep a warm engine: True"]
         service.refuse = RefusedError("generation 9 is in force")
         with pytest.raises(RequestRefused, match="generation 9") as caught:
             await soon(client.assign(assignment()))

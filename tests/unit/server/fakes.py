@@ -213,6 +213,9 @@ class FakeReplica:
         self.leaving = True
         self.notify(None)
 
+    def keep_warm_engine(self, *, keep: bool) -> None:
+        self._order(f"keep a warm engine: {keep}")
+
     def authorise(self, authority: Authority, timeout: float) -> None:
         if self.role is not Role.ACTIVE:
             raise NotActiveError(self.known_leader)

@@ -249,6 +249,7 @@ CONTROL = [
     ("POST", "/v1/leave", b""),
     ("PUT", "/v1/assignment", msgspec.json.encode(assignment())),
     ("DELETE", "/v1/assignment?area=north", b""),
+    ("PUT", "/v1/warm-engine", b'{"keep":true}'),
     (
         "PUT",
         "/v1/authority",

@@ -10,15 +10,17 @@ from typing import cast
 
 import pytest
 
+from pairsim.engine.host.launcher import EngineLauncher
+from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.replication.process import area_runtime, shell
 from pairsim.replication.process.area_runtime import AreaRuntime
 from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.simulator import SimulatorProcess
-from pairsim.replication.service import BatchInterruptedError, NotActiveError, RefusedError
+from pairsim.replication.service import BatchInterruptedError, NotActiveError, RefusedError, SimulatorError
 from tests import builders
-from tests.unit.replication.process.processes import simulator_process
+from tests.unit.replication.process.processes import settings, simulator_process
 from tests.unit.replication.replica.replicas import LoneReplica, add
 from tests.unit.replication.replica.test_active import run
 from tests.unit.replication.replica.test_in_flight import Answers
@@ -127,6 +129,69 @@ def test_an_assignment_that_contradicts_the_present_one_is_refused(
     area = running(process)
     assert area is not None
     assert (area.node.membership.assignment, area.advanced) == (generation(2), [])
+
+
+class FakeLauncher:
+    """Counts what a process asks of its launcher."""
+
+    pid = 77
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def keep(self) -> None:
+        self.asked.append("keep")
+
+    def drop(self) -> None:
+        self.asked.append("drop")
+
+    def take(self, spec: AreaSpec) -> None:
+        self.asked.append(f"take {spec.area}")
+
+
+def test_a_spare_keeps_a_warm_engine_as_long_as_it_is_asked_to(tmp_path: Path, fake: type[FakeRuntime]) -> None:
+    launcher = FakeLauncher()
+    process = SimulatorProcess(settings("a", tmp_path), cast("EngineLauncher", launcher))
+
+    def asked() -> list[str]:
+        since, launcher.asked = launcher.asked, []
+        return since
+
+    try:
+        assert asked() == ["drop"], "no request for one has come"
+        process.keep_warm_engine(keep=True)
+        assert asked() == ["keep"]
+        assert process.status().engine_pid == launcher.pid
+        process.assign(generation(2))
+        assert asked() == ["take north"]
+        process.keep_warm_engine(keep=True)
+        assert asked() == [], "a replica has an engine of its own"
+        process.release("north")
+        assert asked() == ["keep"]
+        process.keep_warm_engine(keep=False)
+        assert asked() == ["drop"]
+    finally:
+        process.close()
+    assert asked() == ["drop"]
+
+
+def test_a_process_that_cannot_take_an_area_keeps_a_warm_engine_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = FakeLauncher()
+    process = SimulatorProcess(settings("a", tmp_path), cast("EngineLauncher", launcher))
+
+    def refuse(*_arguments: object, **_more: object) -> None:
+        raise SimulatorError("a module is missing")
+
+    monkeypatch.setattr(area_runtime, "AreaRuntime", refuse)
+    try:
+        process.keep_warm_engine(keep=True)
+        with pytest.raises(SimulatorError):
+            process.assign(generation(2))
+        assert launcher.asked[-2:] == ["take north", "keep"]
+    finally:
+        process.close()
 
 
 def test_the_same_assignment_is_taken_once_and_the_next_generation_is_opened(

@@ -79,7 +79,9 @@ async def read(
                     last = error
                 again = True
             except ResponseLostError as error:
-                last, again = error, True
+                if not isinstance(last, StatusError):  # the reason of a replica says more than the end of the time
+                    last = error
+                again = True
             except UnreachableError as error:
                 last = error
             except msgspec.MsgspecError as error:

@@ -7,6 +7,9 @@ imports the controller.
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 
 import click
@@ -25,6 +28,7 @@ _MODULES = {
     "install": "install",
 }
 _ENTRY_POINTS = "pairsim.commands"
+_PROCESSES = frozenset({"simulator", "witness"})
 _EXTRAS = {"simulator": "simulator", "witness": "simulator", "up": "simulator,controller"}
 """The extras that bring the dependencies of a command."""
 
@@ -40,7 +44,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports the module of a command and returns the command."""
         if cmd_name in _MODULES:
-            return load_command(f"pairsim.cli.{_MODULES[cmd_name]}", cmd_name, _extras(cmd_name))
+            with _without_rich() if cmd_name in _PROCESSES else contextlib.nullcontext():
+                return load_command(f"pairsim.cli.{_MODULES[cmd_name]}", cmd_name, _extras(cmd_name))
         point = next(iter(entry_points(group=_ENTRY_POINTS, name=cmd_name)), None)
         return load_command(point.module, point.attr, _extras(cmd_name)) if point is not None else None
 
@@ -50,6 +55,19 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             raise missing_extra(error, _extras(ctx.invoked_subcommand or "")) from error
+
+
+@contextlib.contextmanager
+def _without_rich() -> Iterator[None]:
+    """Lets structlog be imported without rich, which it would load for a renderer that processes do not use."""
+    hidden = "rich" not in sys.modules
+    if hidden:
+        sys.modules["rich"] = None  # type: ignore[assignment] # an import of it fails
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["rich"]
 
 
 def _extras(command: str) -> str:

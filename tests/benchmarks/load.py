@@ -73,9 +73,16 @@ async def memory(folder: Path) -> list[Figure]:
         await asyncio.sleep(1)
         return [
             single("resident memory of a spare", "MB", spare.memory(), at_most=45),
+            single("of that, what it does not share with other processes", "MB", _own_memory(spare)),
             single("resident memory of a witness with 10 areas", "MB", witness.memory(), at_most=60),
         ]
     finally:
         for node in (spare, witness):
             node.kill()
             await node.client.close()
+
+
+def _own_memory(node: Node) -> float:
+    """The private memory in MB."""
+    rows = [line.split() for line in Path(f"/proc/{node.pid}/smaps_rollup").read_text().splitlines()]
+    return sum(int(row[1]) for row in rows if row[0].startswith("Private_")) / 1000

@@ -219,3 +219,14 @@ def test_a_spare_does_not_load_what_only_an_area_needs() -> None:
         "print(*sorted({'numpy', 'numba', 'pysyncobj'} & sys.modules.keys()))"
     )
     assert loaded.split() == []
+
+
+@pytest.mark.parametrize("command", ["simulator", "witness"])
+def test_a_process_does_not_load_what_draws_tables(command: str) -> None:
+    """The library for logs would load it, with 60 modules and 3 MB."""
+    loaded = run_python(
+        "import sys\nfrom pairsim.cli import main\n"
+        f"main.get_command(None, {command!r})\n"
+        "print('structlog' in sys.modules, 'rich' in sys.modules)\nimport rich"
+    )
+    assert loaded.split() == ["True", "False"]

@@ -82,12 +82,13 @@ class RunningWorld:
         """Returns the lines of the newest start without their times, from line number `since` on."""
         return [re.sub(r"^\d\d:\d\d:\d\d\.\d{3}  ", "", line) for line in self.output()[since:]]
 
-    def wait_for(self, pattern: str, since: int = 0) -> re.Match[str]:
+    def wait_for(self, pattern: str, since: int = 0, seconds: float = 30.0) -> re.Match[str]:
         """Waits for a message that matches a pattern, and returns the match."""
         return until(
             lambda: next(filter(None, (re.fullmatch(pattern, line) for line in self.messages(since))), None),
             f"a message matches {pattern!r}",
             self.messages,
+            seconds,
         )
 
     def status(self) -> WorldStatus:

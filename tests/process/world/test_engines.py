@@ -114,7 +114,7 @@ def test_an_area_pauses_before_the_tick_that_fails_and_goes_on_when_it_is_mended
     with world.trouble(kind) as sent:
         cause = re.escape(f"{CAUSES[kind]}{world.simulators / 'troubled.py'}:") + r"\d+"
         paused_there = rf"(\S+) is paused before a tick that fails, and tries it again: {cause} in tick (\d+), with .*"
-        said = world.wait_for(rf"west: (?:\S.*?: )?{paused_there}", since)
+        said = world.wait_for(rf"west: (?:\S.*?: )?{paused_there}", since, 90)  # after two engines of each replica
         paused = until(lambda: (found := world.counts("west"))[0] == int(said[2]) - 1 and found, "it stands before")
         assert paused[1:] == (paused[0], before[2]), "a torn state is shown"
         assert {name: world.term(name) for name in terms} == terms, "another area has noticed"

@@ -22,6 +22,7 @@ _MODULES = {
     "switchover": "area_actions",
     "kill": "area_actions",
     "skip": "engine_orders",
+    "engines": "engine_orders",
     "simulator": "processes",
     "witness": "processes",
     "leave": "leave",

@@ -1,4 +1,4 @@
-"""`pairsim skip`: orders of an operator about an area that is paused because its engines fail."""
+"""`pairsim skip` and `pairsim engines restart`: orders of an operator about a paused area."""
 
 from __future__ import annotations
 
@@ -49,6 +49,36 @@ def skip(area: str, command: str, urls: tuple[str, ...], token_file: Path | None
     else:
         done = request(address, "/v1/skip", OrderAnswer, {"area": area, "command": command})
     click.echo(f"{area} goes on with tick {done.tick} without command {command}")
+
+
+@click.group()
+def engines() -> None:
+    """Orders about the engines of an area, which run its simulator."""
+
+
+@engines.command()
+@click.argument("area")
+@click.option(
+    "--even-if-seen", is_flag=True,
+    help="Computes the tick with mended code though clients may have seen it: they may see it in two versions.",
+)  # fmt: skip
+@_url_option
+@_token_option
+@world_options
+def restart(
+    area: str, *, even_if_seen: bool, urls: tuple[str, ...], token_file: Path | None, address: WorldAddress
+) -> None:
+    """Starts the engines of AREA again, with the newest code.
+
+    AREA has to be paused: its simulator fails at the next tick on both replicas. It goes on from the tick before at
+    once, and not when the next attempt is due.
+    """
+    if urls:
+        done = _ask(area, urls, token_file, lambda client: client.restart_engines(even_if_seen=even_if_seen))
+    else:
+        body: dict[str, str | bool] = {"area": area, **({"even_if_seen": True} if even_if_seen else {})}
+        done = request(address, "/v1/engines/restart", OrderAnswer, body)
+    click.echo(f"{area} tries tick {done.tick} again with new engines")
 
 
 def _ask(

@@ -32,6 +32,7 @@ from pairsim.protocol.frames import (
     EntityAnswer,
     Frame,
     OrderAnswer,
+    RestartRequest,
     SkipRequest,
     SwitchoverAnswer,
 )
@@ -269,6 +270,19 @@ class AreaClient:
         """
         body = msgspec.json.encode(SkipRequest(command))
         return msgspec.json.decode(await self._control_active("POST", "/v1/skip", body, None), type=OrderAnswer)
+
+    async def restart_engines(self, *, even_if_seen: bool = False) -> OrderAnswer:
+        """Starts the engines of the paused area again, with the newest code, before the next attempt is due.
+
+        Args:
+            even_if_seen: Whether other code may compute a tick that clients may have seen.
+
+        Raises:
+            RequestRefused, Unavailable: As for `skip`.
+        """
+        body = msgspec.json.encode(RestartRequest(even_if_seen))
+        answer = await self._control_active("POST", "/v1/engines/restart", body, None)
+        return msgspec.json.decode(answer, type=OrderAnswer)
 
     async def authorise(self, authority: Authority) -> None:
         """Grants the area its bounds; the active commits the grant.

@@ -13,7 +13,14 @@ from pairsim.client.http import HttpClient
 from pairsim.client.process_requests import BackupSummary, Save
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, WitnessStatus
-from pairsim.protocol.frames import DigestsAnswer, OrderAnswer, SkipRequest, SwitchoverAnswer, WarmEngineRequest
+from pairsim.protocol.frames import (
+    DigestsAnswer,
+    OrderAnswer,
+    RestartRequest,
+    SkipRequest,
+    SwitchoverAnswer,
+    WarmEngineRequest,
+)
 
 
 class ProcessClient:
@@ -162,6 +169,15 @@ class ProcessClient:
         """
         body = msgspec.json.encode(SkipRequest(command))
         return msgspec.json.decode(await self._control("POST", "/v1/skip", body=body), type=OrderAnswer)
+
+    async def restart_engines(self, *, even_if_seen: bool = False) -> OrderAnswer:
+        """Makes the process, which has to lead its paused area, start the engines again, with the newest code.
+
+        Raises:
+            RequestRefused, Unavailable: As for `skip`.
+        """
+        body = msgspec.json.encode(RestartRequest(even_if_seen))
+        return msgspec.json.decode(await self._control("POST", "/v1/engines/restart", body=body), type=OrderAnswer)
 
     async def backup(self, area: str, save: Save, *, seconds: float) -> BackupSummary:
         """Has everything in the process's area saved, as it is at one committed tick.

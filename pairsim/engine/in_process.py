@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from pairsim.engine.child.raised import raised_error
 from pairsim.engine.child.rehearsal import prepare_and_rehearse
 from pairsim.engine.child.simulator_code import SimulatorCode
+from pairsim.engine.fingerprint import code_fingerprint
 from pairsim.model.area import AreaSpec
 from pairsim.model.commands import Command
+from pairsim.model.simulation.error_location import source_files
 from pairsim.model.simulation.simulator import Simulator, load_simulator
 from pairsim.model.state.table import Table
 
@@ -22,6 +24,7 @@ class InProcessEngine:
         operations: The simulator's own operations.
         table: The state of the area.
         check_table: A second table of the same schema.
+        code: The fingerprint of the simulator's code.
         pid: None.
     """
 
@@ -33,6 +36,7 @@ class InProcessEngine:
         with _as_engine_error(spec, self._kind):
             self._code = SimulatorCode(simulator, spec)
         self.components, self.operations = self._code.components, self._code.operations
+        self.code = code_fingerprint(source_files(self._kind))
         self.table, self.check_table = Table(self.components), Table(self.components)
 
     def populate(self) -> None:

@@ -26,7 +26,7 @@ from pairsim.model.state.schema import Component, Schema
 _STEP = struct.Struct("<IIQQ")
 _DONE = struct.Struct("<QQIId")
 _REJECTION = struct.Struct("<II")
-_MAX_SENTENCE, _MAX_TRACEBACK, _MAX_ENGINE, _MAX_REASON = 4_096, 32_768, 200, 200
+_MAX_SENTENCE, _MAX_TRACEBACK, _MAX_ENGINE, _MAX_REASON, _MAX_CODE = 4_096, 32_768, 200, 200, 64
 _IDS_CHANGED = 1
 
 _commands: msgspec.msgpack.Decoder[list[Command]] = msgspec.msgpack.Decoder(list[Command])
@@ -60,6 +60,8 @@ class Ready(msgspec.Struct, frozen=True):
         components: The simulator's components.
         operations: The simulator's own operations.
         files: The author's source files, whose lines are shown in errors.
+        code: The fingerprint of the code that was loaded; if it is empty, the node takes that of the files, or of the
+            program.
     """
 
     protocol: int
@@ -67,6 +69,7 @@ class Ready(msgspec.Struct, frozen=True):
     components: list[Component]
     operations: list[Operation] = []
     files: list[str] = []
+    code: str = ""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -253,7 +256,8 @@ def _checked_ready(ready: Ready) -> Ready:
         )
     if len(ready.components) > MAX_COLUMNS:
         raise EngineProtocolError(f"has {len(ready.components):,} components, and {MAX_COLUMNS} are the most")
-    return msgspec.structs.replace(ready, engine=foreign_text(ready.engine, _MAX_ENGINE))
+    engine, code = foreign_text(ready.engine, _MAX_ENGINE), foreign_text(ready.code, _MAX_CODE)
+    return msgspec.structs.replace(ready, engine=engine, code=code)
 
 
 def _bounded_raised(raised: Raised) -> Raised:

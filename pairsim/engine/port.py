@@ -76,12 +76,14 @@ class Engine(Protocol):
         operations: The simulator's own operations.
         table: The state of the area, in the engine's memory.
         check_table: A second table of the same schema, for ticks that are only compared.
+        code: The fingerprint of the simulator's code; empty if that is unknown.
     """
 
     components: Schema
     operations: tuple[Operation, ...]
     table: Table
     check_table: Table
+    code: str
 
     @property
     def pid(self) -> int | None:

@@ -152,8 +152,18 @@ class SkipRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: str
 
 
+class RestartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/engines/restart`.
+
+    Attributes:
+        even_if_seen: Whether mended code may compute a tick that clients may have seen.
+    """
+
+    even_if_seen: bool = False
+
+
 class OrderAnswer(msgspec.Struct, frozen=True):
-    """The answer of `POST /v1/skip`: an order about engines that is in force.
+    """The answer of `POST /v1/skip` and `POST /v1/engines/restart`: an order about engines that is in force.
 
     Attributes:
         tick: The tick that is tried again.

@@ -215,6 +215,20 @@ class ReplicaService(Protocol):
             TimeoutError: It is not known whether the order came into force.
         """
 
+    def restart_engines(self, timeout: float, *, even_if_seen: bool) -> OrderResult:
+        """Starts the engines of a paused area again, with the newest code; blocks.
+
+        Args:
+            timeout: How long it may take, in seconds.
+            even_if_seen: Whether other code may compute a tick that clients may have seen.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: The area is not paused, the engine cannot be started, or clients may have seen the tick that
+                other code would compute.
+            TimeoutError: The engine has not started in time, or it is not known whether the order came into force.
+        """
+
 
 class WitnessService(Protocol):
     """A witness process as the server sees it: the third vote of many areas."""

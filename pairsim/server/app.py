@@ -91,6 +91,7 @@ class SimulatorApi:
                 web.get("/v1/watch", self._watch.handle),
                 web.post("/v1/switchover", guarded(self._token, control.switchover)),
                 web.post("/v1/skip", guarded(self._token, control.skip)),
+                web.post("/v1/engines/restart", guarded(self._token, control.restart_engines)),
                 web.put("/v1/authority", guarded(self._token, control.authorise)),
                 web.put("/v1/warm-engine", guarded(self._token, control.warm_engine)),
                 web.put("/v1/assignment", guarded(self._token, assignment.assign)),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pairsim.engine.in_process import InProcessEngine
 from pairsim.engine.port import EngineError, EngineHungError, EngineLostError, EngineRaisedError
 from pairsim.model.commands import Command
 from pairsim.model.state.table import Table
 from tests.simulation.area import SPEC, Counters
+
+MENDED = "mended"
+"""The fingerprint of the code that works for every command."""
 
 START_SECONDS = 0.4
 """How long an engine takes to start."""
@@ -29,12 +32,13 @@ class EngineFaults:
     Attributes:
         next: Faults of the next calls, in their order.
         always: The fault of all calls; None for none.
-        poison: The ids of the commands at which every engine of the world raises.
+        poison: The ids of the commands at which every engine of the world raises, unless it has the mended code.
         struck: How many calls failed.
     """
 
-    def __init__(self, poison: set[str]) -> None:
-        self.poison = poison
+    def __init__(self, poison: set[str], code: Callable[[], str] = lambda: "") -> None:
+        """Takes the poison, and a function that returns the code which an engine loads at its start."""
+        self.poison, self.code = poison, code
         self.next: list[EngineFault] = []
         self.always: EngineFault | None = None
         self.struck = 0
@@ -52,10 +56,11 @@ class FaultyEngine(InProcessEngine):
     def __init__(self, faults: EngineFaults) -> None:
         super().__init__(Counters(SPEC), SPEC)
         self._faults, self._ended = faults, False
+        self.code = faults.code()
 
     def advance(self, table: Table, commands: Sequence[Command], tick: int) -> dict[int, str]:
         fault = self._take()
-        if any(command.id in self._faults.poison for command in commands):
+        if self.code != MENDED and any(command.id in self._faults.poison for command in commands):
             self._faults.struck += fault is None
             fault = EngineFault.RAISE
         if table is self.check_table and fault is EngineFault.RAISE:

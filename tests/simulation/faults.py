@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 
 from pairsim.replication.service import NotActiveError, RefusedError
-from tests.simulation.engines import EngineFault
+from tests.simulation.engines import MENDED, EngineFault
 from tests.simulation.oracle import Violation
 from tests.simulation.process import SimProcess
 from tests.simulation.world import SPARES, World
@@ -282,7 +282,7 @@ class OrderNemesis(EngineNemesis):
         if self.rng.random() < 0.4:
             super().strike()
             return
-        fault = self.rng.choice([self.poison_a_command, self.poison_the_past, self.skip, self.skip])
+        fault = self.rng.choice([self.poison_a_command, self.poison_the_past, self.skip, self.skip, self.mend])
         self.done.append(f"{self.world.clock.now - 1000:.3f} {fault.__name__}")
         fault()
 
@@ -302,6 +302,15 @@ class OrderNemesis(EngineNemesis):
             self.later(self.rng.uniform(0.5, 6.0), lambda: self.world.poison.discard(command))
             self._crash(self._role(True))
 
+    def mend(self) -> None:
+        """Orders that the engines start again, now and then after the simulator was mended."""
+        leader = self.world.leader()
+        if self.rng.random() < 0.3:
+            self.world.code = MENDED
+        if leader is not None:
+            with contextlib.suppress(NotActiveError, RefusedError):
+                leader.request_order(None)
+
     def lose_disk(self) -> None:
         """Does nothing: a replica that lost its disk has forgotten what it showed."""
 
@@ -312,12 +321,15 @@ class OrderNemesis(EngineNemesis):
             return
         commands = [command for command in leader.log.last_commands if command in self.world.poison]
         with contextlib.suppress(NotActiveError, RefusedError):
-            leader.request_skip(self.rng.choice(commands or list(leader.log.last_commands)))
+            leader.request_order(self.rng.choice(commands or list(leader.log.last_commands)))
 
     def repair_due(self) -> None:
         super().repair_due()
-        if self.world.settling:
+        leader = self.world.leader()
+        if self.world.settling and leader is not None:
             self.skip()
+            with contextlib.suppress(NotActiveError, RefusedError):  # in this world, all code computes the same
+                leader.request_order(None, even_if_seen=True)
 
 
 def run(seed: int, seconds: float = 12.0, kind: type[Nemesis] = Nemesis) -> World:

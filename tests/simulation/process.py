@@ -187,6 +187,7 @@ class SimProcess:
         streams: Streams,
         published_by: Callable[[str], Assignment | None],
         poison: set[str],
+        code: Callable[[], str],
     ) -> None:
         self.name = name
         self._network, self._oracle, self._streams = network, oracle, streams
@@ -196,7 +197,7 @@ class SimProcess:
         self.retired = False
         self.hanging = ""
         self.observers: list[TickLogListener] = [OracleListener(oracle), ReaderDuringApply(self.read_state)]
-        self.faults = EngineFaults(poison)
+        self.faults = EngineFaults(poison, code)
         self.engine: FaultyEngine | None = None
         self._engine_due: float | None = None
         self._replica_due = self._raft_due = self._timer = 0.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pairsim.model.status import SimulatorPhase
+from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.service import OrderResult
-from tests.simulation.engines import EngineFault
+from tests.simulation.engines import MENDED, EngineFault
 from tests.simulation.faults import EngineNemesis, OrderNemesis, run
 from tests.simulation.world import World
 
@@ -122,9 +123,10 @@ def test_a_command_at_which_both_replicas_fail_is_skipped_and_nothing_else_is_lo
     assert paused is not None
     assert paused.phase is SimulatorPhase.PAUSED
     stood, others = leader.log.tick, [c for c in leader.log.last_commands if c != poison]
-    request = leader.request_skip(poison)
+    request = leader.request_order(poison)
     world.run(1.0)
-    assert request.outcome == OrderResult(leader.log.term, stood, 1)
+    assert isinstance(request.outcome, OrderResult)
+    assert request.outcome.tick == stood
     assert leader.log.tick > stood
     world.settle(lambda: None)
     world.check_end()
@@ -146,17 +148,73 @@ def test_a_tick_that_was_seen_is_not_changed_though_both_replicas_fail_at_it_now
     leader = world.leader()
     assert leader is not None
     assert (leader.log.tick, leader.replica.state.tick) == (seen, seen - 1)
-    request = leader.request_skip(record.commands[0].id)
+    request = leader.request_order(record.commands[0].id)
     world.run(0.2)
     assert str(request.outcome).startswith(f"{active} is not connected and may have shown tick {seen}")
     world.restart(active)
     world.run(2.0)
     leader = world.leader()
     assert leader is not None
-    request = leader.request_skip(record.commands[0].id)
+    request = leader.request_order(record.commands[0].id)
     world.run(0.2)
     assert "cannot be changed any more" in str(request.outcome)
     world.poison.clear()
     world.settle(lambda: None)
     world.check_end()
     assert world.oracle.skipped == set()
+
+
+def paused_at_a_poison(seed: int) -> tuple[World, AreaNode, str]:
+    """Returns a world whose area is paused, the node that leads it, and the command at which all engines fail."""
+    world, *_ = running(seed)
+    poison = world.client.next_id
+    world.poison.add(poison)
+    world.run(12.0)  # the next attempt comes after several seconds
+    leader = world.leader()
+    assert leader is not None
+    assert leader.replica.state.tick == leader.log.tick - 1
+    return world, leader, poison
+
+
+def test_mended_code_computes_the_tick_that_failed_at_once_after_an_order() -> None:
+    world, leader, poison = paused_at_a_poison(9)
+    stood = leader.log.tick
+    world.code = MENDED
+    request = leader.request_order(None)
+    world.run(1.0)
+    assert isinstance(request.outcome, OrderResult)
+    assert request.outcome.tick == stood
+    assert leader.log.orders.code == MENDED
+    assert leader.log.tick > stood, "it does not wait for the next attempt"
+    world.run(2.0)
+    assert {process.engine.code for process in world.processes.values() if process.engine} == {MENDED}
+    world.settle(lambda: None)
+    world.check_end()
+    assert (world.oracle.acked[poison].tick, world.oracle.acked[poison].reason) == (stood, world.oracle.refused[poison])
+    assert world.oracle.refused[poison] != "skipped"
+
+
+def test_engines_that_start_again_with_the_same_code_fail_again() -> None:
+    world, leader, _poison = paused_at_a_poison(10)
+    revision = leader.log.orders.revision
+    request = leader.request_order(None)
+    world.run(3.0)
+    assert isinstance(request.outcome, OrderResult)
+    leader = world.leader()
+    assert leader is not None
+    assert leader.log.orders.revision == revision + 1
+    assert leader.replica.state.tick == leader.log.tick - 1
+    world.poison.clear()
+    world.settle(lambda: None, 90)
+    world.check_end()
+
+
+def test_the_next_attempt_uses_the_mended_code() -> None:
+    world, leader, _poison = paused_at_a_poison(11)
+    struck = sum(process.faults.struck for process in world.processes.values())
+    world.code = MENDED
+    world.run(12.0)
+    assert leader.log.orders.code == MENDED
+    assert sum(process.faults.struck for process in world.processes.values()) == struck, "an old engine was used"
+    world.settle(lambda: None)
+    world.check_end()

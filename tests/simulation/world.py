@@ -51,6 +51,7 @@ class World:
         self.streams = Streams(self.network)
         self.client = SimClient(self.oracle)
         self.poison: set[str] = set()
+        self.code = "written"
         self.processes = {
             name: SimProcess(
                 name,
@@ -59,6 +60,7 @@ class World:
                 streams=self.streams,
                 published_by=self._published_by,
                 poison=self.poison,
+                code=lambda: self.code,
             )
             for name in ("a", "b", "w", *SPARES)
         }

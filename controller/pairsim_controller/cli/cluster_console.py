@@ -35,6 +35,13 @@ class ClusterSkipRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     command: str
 
 
+class ClusterRestartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/engines/restart`."""
+
+    area: str
+    even_if_seen: bool = False
+
+
 class _ClusterSource:
     """The world that the manager controls; empty while another controller holds the lease."""
 
@@ -72,10 +79,15 @@ def console_app(manager: Manager) -> web.Application:
         wanted = await read_json(request, ClusterSkipRequest)
         return await order(wanted.area, lambda active: active.skip(wanted.command))
 
+    async def restart_engines(request: web.Request) -> web.Response:
+        wanted = await read_json(request, ClusterRestartRequest)
+        return await order(wanted.area, lambda active: active.restart_engines(even_if_seen=wanted.even_if_seen))
+
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_console_errors(_UNKNOWN_PATH)])
     feed = Feed(_ClusterSource(manager), manager.history)
     add_page(app)
     feed.add_to(app)
     app.router.add_post("/v1/switchover", switchover)
     app.router.add_post("/v1/skip", skip)
+    app.router.add_post("/v1/engines/restart", restart_engines)
     return app

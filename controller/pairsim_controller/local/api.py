@@ -45,6 +45,13 @@ class SkipCommandRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     command: str
 
 
+class RestartEnginesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/engines/restart`."""
+
+    area: str
+    even_if_seen: bool = False
+
+
 class _WorldApi:
     """The handlers."""
 
@@ -116,6 +123,14 @@ class _WorldApi:
             return _missing_role(self._world, wanted.area, "active")
         return await answer_of_active(self._world.watchers[name].client.skip(wanted.command))
 
+    async def restart_engines(self, request: web.Request) -> web.Response:
+        wanted = await read_json(request, RestartEnginesRequest)
+        name = self._world.find_replica(wanted.area, "active")
+        if name is None:
+            return _missing_role(self._world, wanted.area, "active")
+        client = self._world.watchers[name].client
+        return await answer_of_active(client.restart_engines(even_if_seen=wanted.even_if_seen))
+
 
 class _LocalSource:
     """A local world, for the console."""
@@ -150,6 +165,7 @@ def world_app(world: LocalWorld) -> web.Application:
     app.router.add_post("/v1/kill", api.kill)
     app.router.add_post("/v1/switchover", api.switchover)
     app.router.add_post("/v1/skip", api.skip)
+    app.router.add_post("/v1/engines/restart", api.restart_engines)
     return app
 
 

@@ -17,7 +17,10 @@ def slow_message(spec: AreaSpec, active: ReplicaStatus) -> str:
     if active.simulator is not None and active.simulator.stands_still:
         still = f"time stands still: {active.replica} {active.simulator.predicate}"
         if active.simulator.phase is SimulatorPhase.PAUSED:
-            return f"{still}; mend the simulator, or leave a command out: pairsim skip {spec.area} COMMAND"
+            return (
+                f"{still}; mend the simulator (pairsim engines restart {spec.area} tries it at once), or leave a"
+                f" command out: pairsim skip {spec.area} COMMAND"
+            )
         return still
     if active.pace >= SLOW_PACE:
         return ""

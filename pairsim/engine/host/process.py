@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from pairsim.engine.fingerprint import code_fingerprint
 from pairsim.engine.framing import EngineProtocolError, MessageKind, encode_hello
 from pairsim.engine.host.child_process import ChildProcess
 from pairsim.engine.host.ending import DISCONNECTED, location, stopped_phrase
@@ -57,6 +58,7 @@ class EngineProcess:
         operations: The simulator's own operations.
         table: The state of the area.
         check_table: A second table of the same schema.
+        code: The fingerprint of the simulator's code: of the files that the engine reports, or of its program.
         engine: The name and version of the engine.
         seconds: How long the engine's last call took, as it says itself.
     """
@@ -91,7 +93,8 @@ class EngineProcess:
         Raises:
             EngineLostError: The process cannot be started.
         """
-        self.engine, self.seconds = "", 0.0
+        self.engine, self.code, self.seconds = "", "", 0.0
+        self._command = command
         self._spec, self._most_rows = spec, most_rows
         self._limit = spec.hang_seconds if limit is None else limit
         self._populate_limit = self._limit
@@ -143,6 +146,7 @@ class EngineProcess:
             except EngineProtocolError as error:
                 raise self._broken(error) from error
             self.operations, self.engine, self._files = tuple(ready.operations), ready.engine, ready.files
+            self.code = ready.code or code_fingerprint(self._command[:1] if self._command else ready.files)
             self._child.on_ready()
             self._share_memory()
             self._populate_limit = seconds

@@ -223,16 +223,18 @@ class AreaRuntime:
             raise TimeoutError(f"the passive {request.peer} did not take over in time; this replica goes on")
         return self.node.replica.active_gap.wait(request.term, timeout)
 
-    def skip(self, command: str, timeout: float) -> OrderResult:
-        """Leaves a command out of the tick that fails; blocks.
+    def order(self, command: str | None, timeout: float, *, even_if_seen: bool = False) -> OrderResult:
+        """Leaves a command out of the tick that fails, or without one starts the engines again; blocks.
 
         Raises:
             NotActiveError: This replica does not lead.
             RefusedError: The order cannot be accepted; the text says why.
             TimeoutError: It is not known whether the order came into force within `timeout` seconds.
         """
-        request = self.node.request_skip(command)
+        request = self.node.request_order(command, even_if_seen=even_if_seen)
         request.finished.wait(timeout)
+        if request.outcome is None and request.restarted:
+            raise TimeoutError(f"the engine has not started within {timeout:.0f} s: the area goes on when it has")
         if request.outcome is None:
             request.withdrawn = True
             raise TimeoutError("the order was not committed in time: look whether it is in force, and try again")

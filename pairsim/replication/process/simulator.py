@@ -220,7 +220,20 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         runtime = self._runtime
         if runtime is None:
             raise NotActiveError(None)
-        return runtime.skip(command, timeout)
+        return runtime.order(command, timeout)
+
+    def restart_engines(self, timeout: float, *, even_if_seen: bool) -> OrderResult:
+        """Starts the engines of a paused area again, with the newest code; blocks.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: The order cannot be accepted; the text says why.
+            TimeoutError: The engine has not started in time, or it is not known whether the order came into force.
+        """
+        runtime = self._runtime
+        if runtime is None:
+            raise NotActiveError(None)
+        return runtime.order(None, timeout, even_if_seen=even_if_seen)
 
     def keep_warm_engine(self, *, keep: bool) -> None:
         """Keeps an engine ready whenever this process is a spare, or none; idempotent; blocks."""

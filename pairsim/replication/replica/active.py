@@ -19,10 +19,11 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.commands import Command
-from pairsim.replication.log.records import Rejection, Seal, Tick
+from pairsim.replication.log.records import Engines, Rejection, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.engine.failures import EngineFailures
+from pairsim.replication.replica.engine.in_use import EngineInUse
 from pairsim.replication.replica.engine.shown_tick import ShownTick
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
@@ -61,6 +62,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
     consensus: Consensus
     measurements: ReplicaMeasurements
     shown: ShownTick
+    engine: EngineInUse
     durable_tick: Callable[[], int]
     """Returns the tick of this replica's newest checkpoint on disk."""
 
@@ -83,6 +85,7 @@ class Active:
         self._newest = context.state.take_snapshot(rejected, context.log.tick)
         self._due = now + _FIRST_TICK_DELAY_SECONDS
         self._step = 1.0 / context.spec.tick_rate
+        self._declared = ""
         self._submitted: dict[int, float] = {}
         self._begun: list[Command] | None = None
         """The commands of the tick whose record is submitted and that is not computed yet."""
@@ -163,9 +166,17 @@ class Active:
             rejected=self._last_rejections(),
             commands=commands,
         )
+        self._declare_code(tick)
         self._submitted[tick] = time.perf_counter()
         context.consensus.submit(self.term, record)
         return commands
+
+    def _declare_code(self, tick: int) -> None:
+        """Puts the code of the engine into force from a tick on that has no record yet."""
+        code = self._context.engine.code
+        if code not in {"", self._context.log.orders.code, self._declared}:
+            self._declared = code
+            self._context.consensus.submit(self.term, Engines(self.term, tick, code))
 
     def _publish(self) -> None:
         """Sends the state to the subscribers, with the commit that a newcomer trusts.

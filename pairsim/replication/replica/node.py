@@ -307,8 +307,8 @@ class AreaNode:
             return
         self._listener.wake()
 
-    def request_skip(self, command: str) -> OrderRequest:
-        """Asks the leader to leave a command out of the tick that fails.
+    def request_order(self, command: str | None, *, even_if_seen: bool = False) -> OrderRequest:
+        """Asks the leader to leave a command out of the tick that fails; without one, to start the engines again.
 
         Raises:
             NotActiveError: This replica does not lead.
@@ -316,7 +316,7 @@ class AreaNode:
         """
         if not self.replica.leads:
             raise NotActiveError(self.leader())
-        request = self.replica.orders.request(command)
+        request = self.replica.orders.request(command, even_if_seen=even_if_seen)
         self._listener.wake()
         return request
 

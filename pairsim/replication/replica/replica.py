@@ -21,7 +21,7 @@ from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
-from pairsim.replication.log.records import Order, Seal, Tick, decode_record
+from pairsim.replication.log.records import Engines, Order, Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
@@ -99,7 +99,7 @@ class Replica:
             spec.area, engine, state=self.state, calls=self.calls, self_check=self_check, failures=self.failures,
             listener=listener,
         )  # fmt: skip
-        self.orders = EngineOrders(spec.area, ticks, self.failures, consensus)
+        self.orders = EngineOrders(spec.area, ticks, failures=self.failures, engine=self._engine, consensus=consensus)
         self.follower = Follower(self.state, ticks, lambda: disk.durable, self_check, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
@@ -117,6 +117,7 @@ class Replica:
             consensus,
             self.measurements,
             self.shown,
+            self._engine,
             lambda: disk.durable,
         )
         self.active_gap = ActiveGap()
@@ -211,6 +212,8 @@ class Replica:
     def on_order(self, order: Order) -> None:
         """Wakes the replica thread and reports a change of status: a failed tick may be tried again now."""
         log.info("an order about engines is in force", area=self.spec.area, order=str(order))
+        if isinstance(order, Engines) and self._engine.code not in {"", order.code}:
+            self._engine.renew()
         self._listener.wake()
         self._listener.on_publish(None)
 
@@ -231,6 +234,10 @@ class Replica:
         """Does the work that is due at `now`; returns the latest time of the next call."""
         self.due = now
         self._engine.use_offered(now)
+        self._engine.start_if_due(self.state.tick + 1, self.revision, now)
+        self.orders.run_once(
+            self._leading_term, now, tick=self.state.tick + 1, shown=self.shown.tick, at_rest=self._at_rest()
+        )
         try:
             self._engine.check()
             due = self._work(now)
@@ -238,9 +245,6 @@ class Replica:
             self._engine.on_error(error, now, revision=self.revision, active=self.active is not None)
             due = now
         self._hand_over_if_better()
-        self.orders.run_once(
-            self._leading_term, tick=self.state.tick + 1, shown=self.shown.tick, at_rest=self._at_rest()
-        )
         self.due = due
         return due
 
@@ -260,7 +264,7 @@ class Replica:
         """Returns whether no record of this leadership and no handover is under way."""
         if self._handing_to is not None or not self.state.confirmed:
             return False
-        return self.active is None or self.active.at_rest
+        return self.active is None or (self.active.term == self._leading_term and self.active.at_rest)
 
     def _work(self, now: float) -> float:
         leading_term = self._leading_term

@@ -13,7 +13,13 @@ from aiohttp import web
 
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
-from pairsim.protocol.frames import OrderAnswer, SkipRequest, SwitchoverAnswer, WarmEngineRequest
+from pairsim.protocol.frames import (
+    OrderAnswer,
+    RestartRequest,
+    SkipRequest,
+    SwitchoverAnswer,
+    WarmEngineRequest,
+)
 from pairsim.replication.service import NotActiveError, OrderResult, ReplicaService, WitnessService
 from pairsim.server.http.errors import HttpError
 from pairsim.server.http.misdirected import MISDIRECTED
@@ -21,7 +27,7 @@ from pairsim.server.http.requests import BoundedExecutor, decode_json, read_body
 
 ASSIGN_SECONDS = 30.0
 AUTHORISE_SECONDS = 5.0
-ORDER_SECONDS = 5.0
+ORDER_SECONDS, RESTART_SECONDS = 5.0, 8.0
 SWITCHOVER_SECONDS = 5.0
 WARM_ENGINE_SECONDS = 5.0
 _ANSWER_SECONDS = 1.0
@@ -47,11 +53,19 @@ class ControlHandlers:
     async def skip(self, request: web.Request) -> web.Response:
         """Handles `POST /v1/skip`: leaves a command out of the tick that fails on both replicas."""
         wanted = decode_json(await read_body(request), SkipRequest)
-        return await self._order(functools.partial(self._service.skip, wanted.command, ORDER_SECONDS))
+        return await self._order(functools.partial(self._service.skip, wanted.command, ORDER_SECONDS), ORDER_SECONDS)
 
-    async def _order(self, work: Callable[[], OrderResult]) -> web.Response:
+    async def restart_engines(self, request: web.Request) -> web.Response:
+        """Handles `POST /v1/engines/restart`: starts the engines of a paused area again."""
+        body = await read_body(request)
+        wanted = decode_json(body, RestartRequest) if body else RestartRequest()
+        restart = self._service.restart_engines
+        work = functools.partial(restart, RESTART_SECONDS, even_if_seen=wanted.even_if_seen)
+        return await self._order(work, RESTART_SECONDS)
+
+    async def _order(self, work: Callable[[], OrderResult], seconds: float) -> web.Response:
         try:
-            done = await self._executor.run(work, ORDER_SECONDS + _ANSWER_SECONDS)
+            done = await self._executor.run(work, seconds + _ANSWER_SECONDS)
         except NotActiveError as error:
             raise HttpError(MISDIRECTED, str(error)) from error
         body = msgspec.json.encode(OrderAnswer(done.tick, done.term, done.revision))

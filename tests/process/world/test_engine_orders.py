@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ import pytest
 
 from tests.process.world.running_worlds import PAIRSIM, command, until
 from tests.process.world.test_engines import TroubledWorld, wait_until_whole
+
+PAUSED = r"\S+ is paused before a tick that fails.* in tick (\d+), with .*"
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +30,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TroubledWorld]:
             made.close()
 
 
-def send_batch(world: TroubledWorld, *kinds: int) -> subprocess.Popen[str]:
-    """Sends a batch of troubles, whose ids are `trouble-KIND`, as one tick takes them."""
+def send_batch(world: TroubledWorld, name: str, *kinds: int) -> subprocess.Popen[str]:
+    """Sends a batch of troubles, whose ids are `NAME-KIND`, as one tick takes them."""
     lines = [
-        json.dumps({"op": "trouble", "entity": 1, "components": {"kind": kind}, "id": f"trouble-{kind}"})
+        json.dumps({"op": "trouble", "entity": 1, "components": {"kind": kind}, "id": f"{name}-{kind}"})
         for kind in kinds
     ]
     file = world.simulators / "batch.jsonl"
@@ -50,10 +53,8 @@ def test_a_command_at_which_both_replicas_fail_is_skipped_and_nothing_else_is_lo
     wait_until_whole(world)
     assert "west is not paused: a command can be skipped only while" in refused(world, "skip", "west", "trouble-1")
     since, before = len(world.messages()), world.counts("west")
-    with send_batch(world, 100, 1, 1000) as sent:
-        paused = world.wait_for(
-            r"west: (?:\S.*?: )?\S+ is paused before a tick that fails.* in tick (\d+), with .*", since
-        )
+    with send_batch(world, "trouble", 100, 1, 1000) as sent:
+        paused = world.wait_for(rf"west: (?:\S.*?: )?{PAUSED}", since)
         until(lambda: world.area("west").slow.startswith("time stands still"), "it says so")
         assert [replica.role for replica in world.area("west").replicas] == ["active", "passive"]
         assert f"tick {paused[1]}, which fails, has no command 'x': it has " in refused(world, "skip", "west", "x")
@@ -64,3 +65,20 @@ def test_a_command_at_which_both_replicas_fail_is_skipped_and_nothing_else_is_lo
     wait_until_whole(world)
     tick, ticks, fixed = world.counts("west")
     assert (ticks, fixed) == (tick, before[2] + 1100), "a tick or a command was lost, or counted twice"
+
+
+def test_a_mended_file_computes_the_tick_that_failed_after_an_order(world: TroubledWorld) -> None:
+    wait_until_whole(world)
+    assert "west is not paused: its engines run" in refused(world, "engines", "restart", "west")
+    since, before = len(world.messages()), world.counts("west")
+    with send_batch(world, "mended", 1, 200) as sent:
+        paused = world.wait_for(rf"west: (?:\S.*?: )?{PAUSED}", since)
+        file = world.simulators / "troubled.py"
+        file.write_text(file.read_text().replace('raise ValueError("kind 1 is not allowed")', "continue"))
+        said = until(lambda: command("engines", "restart", "west", "--port", world.port).stdout, "it is accepted")
+        assert said == f"west tries tick {paused[1]} again with new engines\n"
+        output, _ = sent.communicate(timeout=30)
+    assert re.findall(r"mended-\d+ +applied +tick (\d+)", output) == [paused[1]] * 2
+    wait_until_whole(world)
+    tick, ticks, fixed = world.counts("west")
+    assert (ticks, fixed) == (tick, before[2] + 201), "a tick or a command was lost, or counted twice"

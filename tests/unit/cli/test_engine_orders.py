@@ -1,4 +1,4 @@
-"""`pairsim skip` in a local world, and at the URL of a process, as in a cluster."""
+"""`pairsim skip` and `pairsim engines restart` in a local world, and at the URL of a process, as in a cluster."""
 
 from __future__ import annotations
 
@@ -87,3 +87,17 @@ def test_a_url_needs_a_token(url: str, tmp_path: Path) -> None:
     missing = pairsim("skip", "north", "c1", "--url", url, "--token-file", str(tmp_path / "none"))
     assert "the token cannot be read" in missing.stderr
     assert "is not a URL" in pairsim("skip", "north", "c1", "--url", "north").stderr
+
+
+def test_engines_are_started_again(service: FakeReplica, url: str, token: str, tmp_path: Path) -> None:
+    words = ("engines", "restart", "north")
+    result = pairsim(*words, "--url", url, "--token-file", token)
+    assert (result.exit_code, result.stdout) == (0, "north tries tick 10 again with new engines\n")
+    assert pairsim(*words, "--url", url, "--token-file", token, "--even-if-seen").exit_code == 0
+    assert service.orders == [("restart", False), ("restart", True)]
+    with running(tmp_path) as world:
+        assert re.fullmatch(r"north tries tick \d+ again with new engines\n", world.run(*words).stdout)
+        assert world.run(*words, "--even-if-seen").exit_code == 0
+        assert world.made.replicas["a"].orders[-2:] == [("restart", False), ("restart", True)]
+        world.made.replicas["a"].refuse = RefusedError("north is not paused")
+        assert world.run(*words).stderr == "Error: north is not paused\n"

@@ -76,6 +76,7 @@ class FakeProcess:
                 web.delete("/v1/assignment", self._release),
                 web.post("/v1/switchover", self._switchover),
                 web.post("/v1/skip", self._skip),
+                web.post("/v1/engines/restart", self._skip),
                 web.get("/v1/backup", self._backup),
             ]
         )

@@ -43,6 +43,7 @@ async def responses(manager: object) -> tuple[dict[str, Any], dict[str, int]]:
         for name, call in {
             "page": http.get("/"),
             "skip": http.post("/v1/skip", json={"area": "west", "command": "c1"}),
+            "restart": http.post("/v1/engines/restart", json={"area": "west"}),
             "switchover": http.post("/v1/switchover", json={"area": "west"}),
             "plain": http.post("/v1/switchover", data=b'{"area": "west"}', headers={"Content-Type": "text/plain"}),
             "kill": http.post("/v1/kill", json={"area": "west"}),
@@ -56,7 +57,15 @@ async def responses(manager: object) -> tuple[dict[str, Any], dict[str, int]]:
 async def test_a_waiting_controller_names_the_lease() -> None:
     message, statuses = await responses(SimpleNamespace(cluster=None, history=History()))
     assert "waits for the Lease" in str(message["note"])
-    assert statuses == {"page": 200, "switchover": 409, "skip": 409, "plain": 415, "kill": 404, "other": 403}
+    assert statuses == {
+        "page": 200,
+        "switchover": 409,
+        "skip": 409,
+        "restart": 409,
+        "plain": 415,
+        "kill": 404,
+        "other": 403,
+    }
 
 
 async def test_the_leader_shows_the_world_and_cannot_kill() -> None:
@@ -68,5 +77,13 @@ async def test_the_leader_shows_the_world_and_cannot_kill() -> None:
         assert kinds[:2] == ["members", "founded"]
         assert "redundant" in kinds
         assert (message["note"], message["kill"]) == ("", False)
-        assert statuses == {"page": 200, "switchover": 200, "skip": 200, "plain": 415, "kill": 404, "other": 403}
+        assert statuses == {
+            "page": 200,
+            "switchover": 200,
+            "skip": 200,
+            "restart": 200,
+            "plain": 415,
+            "kill": 404,
+            "other": 403,
+        }
         await at.until(lambda: any("switchover" in str(fake.orders) for fake in at.replicas.fakes.values()))

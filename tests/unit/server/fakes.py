@@ -233,6 +233,12 @@ class FakeReplica:
         self._order(("skip", command))
         return OrderResult(self.term, self.tick, 1)
 
+    def restart_engines(self, timeout: float, *, even_if_seen: bool) -> OrderResult:
+        if self.role is not Role.ACTIVE:
+            raise NotActiveError(self.known_leader)
+        self._order(("restart", even_if_seen))
+        return OrderResult(self.term, self.tick, 1)
+
     def _order(self, order: object) -> None:
         if self.refuse is not None:
             raise self.refuse

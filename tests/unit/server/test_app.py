@@ -246,6 +246,7 @@ async def test_digests_of_recent_ticks_are_listed(http: aiohttp.ClientSession, u
 CONTROL = [
     ("POST", "/v1/switchover", b""),
     ("POST", "/v1/skip", b'{"command": "c1"}'),
+    ("POST", "/v1/engines/restart", b""),
     ("POST", "/v1/leave", b""),
     ("PUT", "/v1/assignment", msgspec.json.encode(assignment())),
     ("DELETE", "/v1/assignment?area=north", b""),

@@ -30,7 +30,7 @@ class EngineFailures:
     """The engine of one replica. The replica thread writes, any thread reads.
 
     Attributes:
-        held: Whether an order about the next tick is under way, so that nothing may be computed.
+        start_error: Why the newest engine could not be started; None if it could.
     """
 
     def __init__(self, area: str) -> None:
@@ -38,7 +38,8 @@ class EngineFailures:
         self._area = area
         self._failure: _FailedTick | None = None
         self._ended: tuple[str, float] | None = None
-        self.held = False
+        self.start_error: EngineError | None = None
+        self._held, self._obstacle = False, ""
 
     @property
     def running(self) -> bool:
@@ -70,10 +71,19 @@ class EngineFailures:
     def on_start_failed(self, error: EngineError, now: float) -> None:
         """Records that another engine could not be started."""
         self._ended = f"its engine cannot be started again: {error}", now
+        self.start_error = error
+
+    def forget_start_error(self) -> None:
+        """Forgets why an engine could not be started, since another one starts."""
+        self.start_error = None
+
+    def hold(self, held: bool, obstacle: str) -> None:
+        """Lets nothing be computed while an order about the next tick is under way, or its code is an obstacle."""
+        self._held, self._obstacle = held, obstacle
 
     def on_started(self) -> None:
         """Records that the engine runs again."""
-        self._ended = None
+        self._ended = self.start_error = None
 
     def on_computed(self, tick: int) -> None:
         """Records that a tick was computed here."""
@@ -85,10 +95,14 @@ class EngineFailures:
         failure = self._of(tick, revision)
         return failure.level if failure is not None else 0
 
+    def is_due(self, tick: int, revision: int, now: float) -> bool:
+        """Returns whether the tick may be tried as far as its failures are concerned."""
+        failure = self._of(tick, revision)
+        return failure is None or now >= failure.retry_at
+
     def may_compute(self, tick: int, revision: int, now: float) -> bool:
         """Returns whether the tick may be computed now."""
-        failure = self._of(tick, revision)
-        return self.running and not self.held and (failure is None or now >= failure.retry_at)
+        return self.running and not self._held and self.is_due(tick, revision, now)
 
     def standing(self, tick: int, revision: int) -> Standing:
         """Returns what the other replica receives while the state is at `tick`."""
@@ -99,7 +113,8 @@ class EngineFailures:
         """Returns what the status says while the state is at `tick`; None if nothing keeps it from the next tick."""
         failure, ended = self._of(tick + 1, revision), self._ended
         if failure is not None and failure.level >= FAILED:
-            return SimulatorState(self._area, SimulatorPhase.PAUSED, max(0.0, failure.retry_at - now), failure.about)
+            about = f"{failure.about}; {self._obstacle}" if self._obstacle else failure.about
+            return SimulatorState(self._area, SimulatorPhase.PAUSED, max(0.0, failure.retry_at - now), about)
         if ended is not None:
             return SimulatorState(self._area, SimulatorPhase.RESTARTING, round(now - ended[1], 1), ended[0])
         return None

@@ -1,6 +1,8 @@
 """The engine that a replica uses: its end, its failures, and the engine that takes its place.
 
-The replica thread calls the methods, except `offer` and `on_end`.
+An engine that failed for good at a tick is replaced just before the tick is tried again, so that the new one has the
+newest code; any other engine is replaced at once. The replica thread calls the methods, except `offer`, `on_end` and
+`renew`.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class EngineInUse:
         self._failures, self._listener = failures, listener
         self._offered: Engine | None = None
         self._end = ""
+        self._waits = self._starts = self._renewed = False
 
     # --- any thread
 
@@ -54,7 +57,40 @@ class EngineInUse:
         self._end = reason
         self._listener.wake()
 
+    def renew(self) -> None:
+        """Requests an engine with the newest code, after an order that put other code into force."""
+        self._renewed = True
+        self._listener.wake()
+
     # --- replica thread
+
+    @property
+    def code(self) -> str:
+        """The fingerprint of the code of the engine that runs; empty while none runs, or if it is unknown."""
+        return self.current.code if self._failures.running else ""
+
+    def start_if_due(self, tick: int, revision: int, now: float) -> None:
+        """Starts the engine that was to wait until the tick is tried again, and one with the newest code."""
+        if self._renewed:
+            self._renewed = False
+            if self._failures.running:
+                self.restart(now, "was ended, since other code is in force")
+        if self._waits and self._failures.is_due(tick, revision, now):
+            self._start()
+
+    def restart(self, now: float, reason: str) -> None:
+        """Replaces the engine at once, unless another one starts already; `reason` is a phrase about the engine."""
+        if self._failures.running:
+            self._self_check.use(None)
+            self._state.leave_engine()
+            self._failures.on_failure(EngineLostError(reason), 0, now, "", 0)
+            self._listener.on_publish(None)
+        if not self._starts:
+            self._start()
+
+    def _start(self) -> None:
+        self._waits, self._starts, self._end = False, True, ""
+        self._listener.on_engine_failed()
 
     def check(self) -> None:
         """Raises EngineLostError if the engine has ended between two calls."""
@@ -66,6 +102,7 @@ class EngineInUse:
         engine, self._offered = self._offered, None
         if engine is None:
             return
+        self._starts = False
         if engine.components != self.current.components or engine.operations != self.current.operations:
             error = EngineLostError("has other components or operations now: these cannot change")
             self._failures.on_start_failed(error, now)
@@ -101,6 +138,6 @@ class EngineInUse:
             "the engine failed", area=self._area, tick=tick, error=str(error), during=during,
             exception=error.traceback.rstrip() or None,
         )  # fmt: skip
-        self._end = ""
-        self._listener.on_engine_failed()
+        self._end, self._waits = "", True
+        self.start_if_due(self._state.tick + 1, revision, now)
         self._listener.on_publish(None)

@@ -19,6 +19,7 @@ from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import Published
 from pairsim.replication.standing import Standing
 from tests.simulation.area import SPEC, Counters
+from tests.simulation.engines import FaultyEngine
 from tests.unit.replication.log.test_tick_log import new
 
 NOW = 1000.0
@@ -112,9 +113,11 @@ class LoneReplica:
         self.log: TickLog = new()
         self.consensus, self.disk, self.listener = FakeConsensus(), FakeDisk(), FakeListener()
         self.inbox = Inbox(INBOX_COMMANDS)
+        engine = engine or InProcessEngine(simulator or Counters(SPEC), SPEC)
+        engine.code = engine.code if isinstance(engine, FaultyEngine) else ""  # no record names it
         self.replica = Replica(
             SPEC,
-            engine or InProcessEngine(simulator or Counters(SPEC), SPEC),
+            engine,
             self.log,
             consensus=self.consensus,
             disk=self.disk,

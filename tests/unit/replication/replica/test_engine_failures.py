@@ -116,7 +116,7 @@ def test_an_order_makes_earlier_failures_void(failures: EngineFailures) -> None:
 
 
 def test_nothing_is_computed_while_an_order_is_under_way(failures: EngineFailures) -> None:
-    failures.held = True
+    failures.hold(True, "")
     assert not failures.may_compute(6, 0, NOW)
 
 

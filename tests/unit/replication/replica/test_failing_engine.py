@@ -55,6 +55,10 @@ def test_the_state_before_the_tick_is_restored(failing: FailingReplica, active: 
     failing.faults.always = fault
     failing.tick_once()
     assert (failing.state.tick, failing.state.table.digest()) == (1, before)
+    assert failing.listener.engine_failures == (fault is EngineFault.END), "it starts just before the next attempt"
+    failing.replica.run_once(failing.now + 0.9)
+    assert failing.listener.engine_failures == (fault is EngineFault.END)
+    failing.replica.run_once(failing.now + 1.1)
     assert failing.listener.engine_failures == 1
     assert not failing.replica.standing().able
 

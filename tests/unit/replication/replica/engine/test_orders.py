@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pairsim.replication.log.records import Skip, encode_record
+from pairsim.engine.port import EngineRaisedError
+from pairsim.replication.log.records import Engines, Skip, encode_record
 from pairsim.replication.replica.active import Active
-from pairsim.replication.replica.engine.orders import OrderRequest, Situation, skip_refusal
+from pairsim.replication.replica.engine.orders import OrderRequest
+from pairsim.replication.replica.engine.refusals import Situation, code_refusal, skip_refusal
 from pairsim.replication.service import OrderResult, RefusedError
 from pairsim.replication.standing import FAILED, Standing
 from tests.simulation.engines import EngineFault
@@ -16,7 +18,8 @@ from tests.unit.replication.replica.test_failing_engine import FailingReplica
 from tests.unit.replication.replica.test_in_flight import Answers
 
 PAUSED = Situation(
-    area="west", tick=8, last=8, commands=("a", "b"), left_out=frozenset(), level=FAILED, at_rest=True, term=3, shown=7,
+    area="west", tick=8, last=8, commands=("a", "b"), left_out=frozenset(), level=FAILED,
+    running=False, code="", code_in_force="", at_rest=True, term=3, shown=7,
     other="sim-2", standing=Standing(FAILED, term=3, reached=7),
 )  # fmt: skip
 
@@ -83,7 +86,6 @@ def test_a_skipped_command_is_rejected_and_the_others_of_its_tick_are_applied(
     failing.commit()
     failing.replica.run_once(failing.now)
     assert request.outcome == OrderResult(1, 2, 1)
-    failing.tick_once()
     results = failing.answers.only.results
     assert [(result.status, result.tick, result.reason) for result in results] == [
         ("rejected", 2, "skipped"), ("applied", 2, ""),
@@ -106,7 +108,9 @@ def test_an_order_is_unknown_when_the_leadership_ends(failing: FailingReplica, a
     failing.replica.on_leadership_lost()
     failing.replica.run_once(failing.now)
     assert isinstance(request.outcome, TimeoutError)
-    assert not failing.replica.failures.held
+    failing.start_engine()
+    failing.replica.run_once(failing.now)
+    assert failing.replica.failures.may_compute(2, 1, failing.now)
 
 
 def test_one_order_at_a_time(failing: FailingReplica, active: Active) -> None:
@@ -134,3 +138,132 @@ def test_a_replay_leaves_out_a_skipped_command(failing: FailingReplica) -> None:
     assert failing.state.tick == 1
     assert failing.replica.active is not None
     assert failing.replica.active.last_rejected == {0: "skipped"}
+
+
+MENDED_CODE = msgspec.structs.replace(PAUSED, running=True, code="new", code_in_force="old")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({}, ""),
+        ({"tick": 9}, ""),
+        ({"code": "old", "shown": 8}, ""),
+        ({"code": "", "shown": 8}, ""),
+        ({"code_in_force": "", "shown": 8}, ""),
+        ({"shown": 8}, "recorded; tick 8 was shown before it failed, so that it cannot be changed any more: "),
+        ({"standing": None}, "recorded; sim-2 is not connected and may have shown tick 8: "),
+        ({"last": 9}, "recorded; ticks up to 9 follow tick 8, and were computed with the code before; "),
+    ],
+)
+def test_other_code_may_compute_a_tick_only_if_nobody_has_seen_it(change: dict[str, object], sentence: str) -> None:
+    refusal = code_refusal(msgspec.structs.replace(MENDED_CODE, **change))
+    assert sentence in refusal
+    assert bool(refusal) is bool(sentence)
+
+
+def restart(failing: FailingReplica, *, even_if_seen: bool = False) -> OrderRequest:
+    request = failing.replica.orders.request(None, even_if_seen=even_if_seen)
+    failing.replica.run_once(failing.now)
+    return request
+
+
+def test_engines_start_again_at_once_and_the_tick_is_tried_before_the_next_attempt_is_due(
+    failing: FailingReplica, active: Active
+) -> None:
+    failures = failing.listener.engine_failures
+    request = restart(failing)
+    assert failing.listener.engine_failures == failures + 1
+    failing.faults.poison.clear()
+    failing.start_engine()
+    failing.replica.run_once(failing.now)
+    assert failing.consensus.submitted[-1] == Engines(1, 2, "")
+    assert failing.state.tick == 1, "nothing is computed before the order is committed"
+    failing.commit()
+    failing.replica.run_once(failing.now)
+    assert request.outcome == OrderResult(1, 2, 1)
+    assert failing.state.tick == 2
+
+
+def test_engines_that_run_are_not_started_again(failing: FailingReplica) -> None:
+    failing.lead()
+    assert "area is not paused: its engines run" in str(restart(failing).outcome)
+
+
+def test_an_engine_that_cannot_be_started_is_reported(failing: FailingReplica, active: Active) -> None:
+    request = restart(failing)
+    failing.replica.failures.on_start_failed(EngineRaisedError("the simulator raised SyntaxError: no"), failing.now)
+    failing.replica.run_once(failing.now)
+    assert str(request.outcome) == "the engine cannot be started: the simulator raised SyntaxError: no"
+    assert not any(isinstance(record, Engines) for record in failing.consensus.submitted)
+
+
+def with_other_code(failing: FailingReplica) -> None:
+    """Puts code into force that no engine has."""
+    failing.log.apply(encode_record(Engines(1, 2, "old")))
+    failing.faults.code = lambda: "new"
+
+
+def test_the_next_attempt_puts_mended_code_into_force(failing: FailingReplica, active: Active) -> None:
+    with_other_code(failing)
+    failing.start_engine()
+    failing.replica.run_once(failing.now)  # the order made the failure void: it fails once more
+    failing.now += 1.0
+    failing.replica.run_once(failing.now)
+    failing.start_engine()
+    failing.faults.poison.clear()
+    failing.consensus.reported = Standing(FAILED, term=1, reached=2)
+    failing.replica.run_once(failing.now)
+    assert failing.state.tick == 1, "the other replica has computed the tick"
+    state = failing.replica.failures.state(1, failing.replica.revision, failing.now)
+    assert state is not None
+    assert "b has computed tick 2" in state.about
+    failing.consensus.reported = Standing(FAILED, term=1, reached=1)
+    failing.replica.run_once(failing.now)
+    assert failing.consensus.submitted[-1] == Engines(1, 2, "new")
+    failing.commit()
+    failing.replica.run_once(failing.now)
+    assert failing.state.tick == 2
+
+
+def test_an_operator_can_give_up_that_a_tick_has_one_version(failing: FailingReplica, active: Active) -> None:
+    with_other_code(failing)
+    failing.consensus.reported = None
+    failing.start_engine()
+    failing.replica.run_once(failing.now)
+    request = restart(failing)
+    failing.start_engine()
+    failing.replica.run_once(failing.now)
+    assert "b is not connected and may have shown tick 2" in str(request.outcome)
+    failing.now += 1.0
+    request = restart(failing, even_if_seen=True)
+    failing.start_engine()
+    failing.replica.run_once(failing.now)
+    assert failing.consensus.submitted[-1] == Engines(1, 2, "new")
+
+
+def test_an_active_names_the_code_of_its_engine_before_the_first_tick_that_it_begins() -> None:
+    failing = FailingReplica()
+    failing.faults.code = lambda: "code"
+    failing.start_engine()
+    failing.lead()
+    failing.tick_once()
+    failing.tick_once()
+    assert failing.consensus.submitted[0] == Engines(1, 1, "code")
+    assert [record.tick for record in failing.records()] == [1, 2]
+    assert len(failing.consensus.submitted) == 3
+
+
+def test_a_replica_with_other_code_than_the_one_in_force_starts_its_engine_again(failing: FailingReplica) -> None:
+    failing.faults.code = lambda: "old"
+    failing.start_engine()
+    failing.replica.run_once(failing.now)
+    failing.open(1)
+    failing.log.apply(encode_record(Engines(1, 1, "new")))
+    failing.replica.run_once(failing.now)
+    assert failing.listener.engine_failures == 1
+    assert not failing.replica.failures.running
+    failing.faults.code = lambda: "new"
+    failing.start_engine()
+    failing.replica.run_once(failing.now)
+    assert failing.replica.standing().able

@@ -1,0 +1,31 @@
+"""The fingerprint of the code of a simulator, by which nodes know whether their engines run the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import xxhash
+
+
+def code_fingerprint(files: Iterable[str | Path]) -> str:
+    """Returns 32 hex digits for the names and contents of files; their folders may differ from machine to machine.
+
+    A file that cannot be read counts as empty. Without files the fingerprint is empty: the code is unknown.
+    """
+    contents = sorted((Path(file).name, _content(Path(file))) for file in files)
+    if not contents:
+        return ""
+    digest = xxhash.xxh3_128()
+    for name, content in contents:
+        for part in (name.encode(errors="replace"), content):
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""

@@ -123,6 +123,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             without one.
         revision: How many orders of operators about its engine the log of the area has: commands that were skipped,
             and code that was put into force.
+        order: The newest of these orders that came since the process started, as a sentence; empty without one.
     """
 
     plane: str
@@ -155,6 +156,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     received_bytes: int = 0
     engine_pid: int | None = None
     revision: int = 0
+    order: str = ""
 
     @property
     def without_area(self) -> str:

@@ -51,6 +51,7 @@ class AreaStory:
         self._actives = actives if actives is not None else ActiveTracker()
         self._redundancy = redundancy if redundancy is not None else RedundancyTracker()
         self._divergences: dict[str, tuple[int, int]] = {}
+        self._revision: int | None = None
         self._wanted = False
 
     @property
@@ -79,6 +80,7 @@ class AreaStory:
             if event is not None:
                 entries.append(self._redundancy_entry(status, event, now, wall))
         entries += self._diverged(view, wall)
+        entries += self._ordered(view, wall)
         return Observation(entries, change)
 
     def _redundancy_entry(
@@ -110,6 +112,19 @@ class AreaStory:
             self._divergences[name] = status.pid, status.divergences
             if status.divergences > (before if pid == status.pid else 0):
                 yield self._diverged_entry(status, active, wall)
+
+    def _ordered(self, view: View, wall: float) -> Iterator[HistoryEntry]:
+        """Yields the newest order about the engine, if it is newer than those that were seen."""
+        statuses = [s for s in (p.replica for p in view.processes.values()) if s is not None and s.area == view.area]
+        newest = max(statuses, key=lambda status: (status.revision, status.order != ""), default=None)
+        if newest is None:
+            return
+        before, self._revision = self._revision, max(newest.revision, self._revision or 0)
+        if before is not None and newest.revision > before and newest.order:
+            name, term, tick = newest.replica, newest.term, newest.tick
+            yield HistoryEntry(
+                0, wall, self._area, "ordered", name, "", term, tick, about=newest.order, sentence=newest.order
+            )
 
     def _diverged_entry(self, status: ReplicaStatus, active: ReplicaStatus | None, wall: float) -> HistoryEntry:
         name = status.replica

@@ -18,6 +18,7 @@ EntryKind = Literal[
     "lost",
     "restored",
     "diverged",
+    "ordered",
     "members",
     "replacing",
     "adopted",
@@ -43,6 +44,7 @@ class HistoryEntry(msgspec.Struct, frozen=True):
             members: `members` (the first pair), `replacing` (a member gets a successor), `adopted` (a group that was
             not recorded), `released` (no process holds the area any more), `backup` (of an area that is released),
             `diverged` (a replica computed another state), `ended` (a process of any area ended).
+            `ordered` is an order of an operator about a failing engine, or other code of its simulator.
             Others: `problem` (it lasts, and the area may wait for it), `world` (the controller itself).
         replica, before: The active now, and the previous one; empty if the entry is not about an active, or if no
             replica was active before. For `diverged`, `replica` is the one that computed another state.

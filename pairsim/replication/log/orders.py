@@ -50,3 +50,15 @@ class Orders(msgspec.Struct, frozen=True, array_like=True):
         """Returns the orders without those about ticks up to `tick`, whose records are forgotten."""
         kept = tuple(skipped for skipped in self.skipped if skipped[0] > tick)
         return self if len(kept) == len(self.skipped) else Orders(self.revision, kept, self.code)
+
+
+def order_sentence(order: Order, before: Orders) -> str:
+    """Returns an order that came into force after others as a sentence for people; empty if it changed nothing."""
+    match order:
+        case Skip():
+            return f"command {order.command} of tick {order.tick} is left out, by an order: it is rejected as skipped"
+        case Engines() if order.code != before.code and before.code:
+            return f"ticks from {order.tick} on are computed with other code of the simulator"
+        case Engines() if before.code:
+            return f"tick {order.tick} is tried again with new engines, by an order"
+    return ""

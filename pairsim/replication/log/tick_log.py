@@ -105,6 +105,7 @@ class TickLog:
         tick: The last committed tick.
         authority: The authority in force.
         orders: The orders about engines; replaced as a whole.
+        orders_before: The orders before the newest one.
         sealed: The record that ended the generation; None while it goes on.
         fenced: How many records were ignored.
     """
@@ -117,7 +118,7 @@ class TickLog:
         self.term = 0
         self.tick = 0
         self.authority = authority
-        self.orders = Orders()
+        self.orders = self.orders_before = Orders()
         self.sealed: Seal | None = None
         self.fenced = 0
         self._floor = 0
@@ -188,8 +189,11 @@ class TickLog:
     def _order(self, order: Order) -> bool:
         if self.sealed is not None or order.term != self.term:
             return False
-        before, self.orders = self.orders, self.orders.after(order, self.tick, self._last_ids)
-        return self.orders is not before
+        after = self.orders.after(order, self.tick, self._last_ids)
+        if after is self.orders:
+            return False
+        self.orders_before, self.orders = self.orders, after
+        return True
 
     @staticmethod
     def _notify(listener: TickLogListener, record: Record, payload: bytes) -> None:

@@ -110,6 +110,7 @@ def replica_status(
         problem="; ".join(filter(None, (node.problem, secret_problem))),
         addresses=tuple(m.peer for m in assignment.members()),
         revision=replica.revision,
+        order=replica.orders.newest,
         received_bytes=node.received_bytes() if not leading else 0,
         engine_pid=engine_pid,
     )

@@ -21,7 +21,7 @@ from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
-from pairsim.replication.log.records import Engines, Order, Seal, Tick, decode_record
+from pairsim.replication.log.records import Order, Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.active import MAX_AHEAD, Active, ReplicaContext
@@ -211,9 +211,7 @@ class Replica:
 
     def on_order(self, order: Order) -> None:
         """Wakes the replica thread and reports a change of status: a failed tick may be tried again now."""
-        log.info("an order about engines is in force", area=self.spec.area, order=str(order))
-        if isinstance(order, Engines) and self._engine.code not in {"", order.code}:
-            self._engine.renew()
+        self.orders.on_order(order)
         self._listener.wake()
         self._listener.on_publish(None)
 

@@ -33,6 +33,7 @@ _EVENTS: dict[EntryKind, tuple[str, bool]] = {
     "lost": ("NotRedundant", True),
     "restored": ("Redundant", False),
     "diverged": ("Diverged", True),
+    "ordered": ("Ordered", False),
     "members": ("Founded", False),
     "replacing": ("Replacing", False),
     "adopted": ("Adopted", False),

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import threading
 
+import structlog
+
 from pairsim.engine.port import EngineError
-from pairsim.replication.log.records import Engines, Skip
+from pairsim.replication.log.orders import order_sentence
+from pairsim.replication.log.records import Engines, Order, Skip
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.replica.engine.in_use import EngineInUse
@@ -22,6 +25,8 @@ from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import OrderResult, RefusedError
 from pairsim.replication.standing import FAILED
 from pairsim.replication.waiting import Wakeup
+
+log = structlog.get_logger()
 
 _NOT_LEADING = "this replica does not lead any more: try again in a moment"
 
@@ -51,7 +56,11 @@ class OrderRequest:
 
 
 class EngineOrders:
-    """The orders about the engine of one replica, one at a time."""
+    """The orders about the engine of one replica, one at a time.
+
+    Attributes:
+        newest: The newest order that came into force, as a sentence; empty without one.
+    """
 
     def __init__(
         self, area: str, log: TickLog, *, failures: EngineFailures, engine: EngineInUse, consensus: Consensus
@@ -61,6 +70,7 @@ class EngineOrders:
         self._engine = engine
         self._lock = threading.Lock()
         self._request: OrderRequest | None = None
+        self.newest = ""
 
     def request(self, command: str | None, *, even_if_seen: bool = False) -> OrderRequest:
         """Requests that a command is left out of the tick that fails, or that the engines start again. Any thread.
@@ -73,6 +83,14 @@ class EngineOrders:
                 raise RefusedError("another order about the engine is under way: try again in a moment")
             self._request = request = OrderRequest(command, even_if_seen=even_if_seen)
         return request
+
+    def on_order(self, order: Order) -> None:
+        """Notes that an order is in force; an engine with other code than the one in force is replaced. Raft thread."""
+        sentence = order_sentence(order, self._log.orders_before)
+        self.newest = sentence or self.newest
+        log.info("an order about engines is in force", area=self._area, order=str(order))
+        if isinstance(order, Engines) and self._engine.code not in {"", order.code}:
+            self._engine.renew()
 
     def run_once(self, term: int | None, now: float, *, tick: int, shown: int, at_rest: bool) -> None:
         """Goes on with the order. Replica thread, between two calls of the engine.

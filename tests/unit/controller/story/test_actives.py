@@ -158,3 +158,18 @@ def test_each_divergence_names_the_replica_that_differs() -> None:
         passive, f"sim-1, the active now, had computed another state than the active before it{end}", passive,
     ]  # fmt: skip
     assert {entry.replica for entry in found} == {"sim-1"}
+
+
+def test_an_order_about_an_engine_is_told_once() -> None:
+    def ordered(revision: int, order: str, other: int = 0) -> View:
+        one = msgspec.structs.replace(replica("sim-1", FIRST, Role.ACTIVE), revision=revision, order=order)
+        two = msgspec.structs.replace(replica("sim-2", FIRST, Role.PASSIVE), revision=other)
+        return view(process("sim-1", one), process("sim-2", two), WITNESS, recorded=(FIRST,))
+
+    story = AreaStory("west")
+    looks = [ordered(1, "an order from before"), ordered(2, "a is left out"), ordered(2, "a is left out", 2)]
+    looks += [ordered(3, ""), ordered(2, "a is left out", 3), ordered(4, "b is left out")]
+    found = [e for look in looks for e in story.observe(look, 1.0, WALL).entries if e.kind == "ordered"]
+    assert [(entry.replica, entry.sentence) for entry in found] == [
+        ("sim-1", "a is left out"), ("sim-1", "b is left out"),
+    ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pairsim.replication.log.orders import Orders
+from pairsim.replication.log.orders import Orders, order_sentence
 from pairsim.replication.log.records import Engines, Open, Skip
 from pairsim.replication.log.tick_log import TickLog
 from tests.unit.replication.log.test_tick_log import Heard, apply, new, tick
@@ -63,3 +63,15 @@ def test_a_snapshot_from_before_an_order_does_not_take_it_back() -> None:
     apply(log, Skip(1, 1, "a"))
     log.restore(before)
     assert log.orders.left_out(1) == {"a"}
+
+
+def test_orders_as_sentences() -> None:
+    named = Orders(1, (), "code")
+    assert order_sentence(Skip(1, 7, "a"), named) == (
+        "command a of tick 7 is left out, by an order: it is rejected as skipped"
+    )
+    assert order_sentence(Engines(1, 7, "new"), named) == (
+        "ticks from 7 on are computed with other code of the simulator"
+    )
+    assert order_sentence(Engines(1, 7, "code"), named) == "tick 7 is tried again with new engines, by an order"
+    assert order_sentence(Engines(1, 1, "code"), Orders()) == "", "every area begins with it"

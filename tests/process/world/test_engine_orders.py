@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,14 @@ def send_batch(world: TroubledWorld, name: str, *kinds: int) -> subprocess.Popen
     return subprocess.Popen([*PAIRSIM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def seconds_to_the_next_attempt(world: TroubledWorld) -> float:
+    """Returns how long the active of `west` waits before it tries its tick again."""
+    address = world.area("west").replicas[0].url.removeprefix("http://")
+    with urllib.request.urlopen(f"http://{address}/v1/status", timeout=5) as answer:
+        simulator = json.load(answer)["simulator"]
+    return simulator["seconds"] if simulator and simulator["phase"] == "paused" else 0.0
+
+
 def refused(world: TroubledWorld, *words: str) -> str:
     done = command(*words, "--port", world.port)
     assert done.returncode == 1
@@ -73,6 +82,7 @@ def test_a_mended_file_computes_the_tick_that_failed_after_an_order(world: Troub
     since, before = len(world.messages()), world.counts("west")
     with send_batch(world, "mended", 1, 200) as sent:
         paused = world.wait_for(rf"west: (?:\S.*?: )?{PAUSED}", since)
+        until(lambda: seconds_to_the_next_attempt(world) > 5, "it tries again after a while only", seconds=60)
         file = world.simulators / "troubled.py"
         file.write_text(file.read_text().replace('raise ValueError("kind 1 is not allowed")', "continue"))
         said = until(lambda: command("engines", "restart", "west", "--port", world.port).stdout, "it is accepted")

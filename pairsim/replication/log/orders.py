@@ -42,7 +42,7 @@ class Orders(msgspec.Struct, frozen=True, array_like=True):
             case Skip() if order.tick == tick and order.command in commands:
                 if order.command not in self.left_out(tick):
                     return Orders(self.revision + 1, (*self.skipped, (tick, order.command)), self.code)
-            case Engines() if order.tick in {tick, tick + 1}:
+            case Engines() if order.tick <= tick + 1:
                 return Orders(self.revision + 1, self.skipped, order.code)
         return self
 

@@ -75,3 +75,9 @@ def test_orders_as_sentences() -> None:
     )
     assert order_sentence(Engines(1, 7, "code"), named) == "tick 7 is tried again with new engines, by an order"
     assert order_sentence(Engines(1, 1, "code"), Orders()) == "", "every area begins with it"
+
+
+def test_engines_that_start_again_in_the_middle_of_a_replay_count() -> None:
+    log = log_with("a")
+    apply(log, tick(1, 2), Engines(1, 1, "code"))
+    assert log.orders == Orders(1, (), "code")

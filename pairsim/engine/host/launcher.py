@@ -29,6 +29,10 @@ from pairsim.model.simulation.module_names import is_program
 
 log = structlog.get_logger()
 
+CALM_SECONDS = 1.0
+"""How long a node has been a spare before it starts a warm engine. Often a new spare is needed at once, or others start
+beside it, and loading libraries would keep them from the processors."""
+
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 """The first and the longest pause before another warm engine is started in place of one that ended."""
 
@@ -103,8 +107,7 @@ class EngineLauncher:
             if self._keeping:
                 return
             self._keeping, self._stop = True, threading.Event()
-            if self._child is None:
-                self._keep_one()
+            self._start_later(None, CALM_SECONDS)
 
     def take(self, spec: AreaSpec) -> ChildProcess | None:
         """Returns the process of an engine that has been asked for the simulator of an area.
@@ -169,7 +172,11 @@ class EngineLauncher:
             self._pause = FIRST_PAUSE_SECONDS
         pause, self._pause = self._pause, min(2 * self._pause, MAX_PAUSE_SECONDS)
         log.warning("the warm engine ended", reason=reason, again_in=pause)
-        threading.Thread(target=self._replace, args=(child, self._stop, pause), name="engine-warm", daemon=True).start()
+        self._start_later(child, pause)
+
+    def _start_later(self, before: ChildProcess | None, pause: float) -> None:
+        work = (before, self._stop, pause)
+        threading.Thread(target=self._await_start, args=work, name="engine-warm", daemon=True).start()
 
     # --- threads of their own
 
@@ -181,9 +188,9 @@ class EngineLauncher:
             self._child = None
             self._replace_later(child, reason)
 
-    def _replace(self, child: ChildProcess | None, stop: threading.Event, pause: float) -> None:
-        if child is not None:
-            child.close()
+    def _await_start(self, before: ChildProcess | None, stop: threading.Event, pause: float) -> None:
+        if before is not None:
+            before.close()
         self._wait(stop, pause)
         with self._lock:
             if self._keeping and stop is self._stop and self._child is None:

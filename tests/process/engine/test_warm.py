@@ -102,6 +102,7 @@ def test_a_warm_engine_ends_with_its_node(tmp_path: Path) -> None:
         "from pairsim.engine.host.launcher import EngineLauncher\n"
         "launcher = EngineLauncher(pathlib.Path(sys.argv[1]))\n"
         "launcher.keep()\n"
+        "while launcher.pid is None:\n    time.sleep(0.02)\n"
         "print(launcher.pid, flush=True)\n"
         "time.sleep(1000)\n"
     )

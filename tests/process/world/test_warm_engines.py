@@ -12,7 +12,7 @@ from tests.process.world.running_worlds import WORLD, RunningWorld, until
 
 
 def replica_status(url: str) -> ReplicaStatus:
-    with urllib.request.urlopen(f"{url}/v1/status", timeout=20) as answer:
+    with urllib.request.urlopen(f"{url}/v1/status", timeout=20) as answer:  # noqa: S310 - a process of the test's own world
         return msgspec.json.decode(answer.read(), type=ReplicaStatus)
 
 

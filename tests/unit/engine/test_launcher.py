@@ -13,7 +13,7 @@ import msgspec
 
 from pairsim.engine.framing import HEADER, decode_hello
 from pairsim.engine.host.child_process import ChildProcess
-from pairsim.engine.host.launcher import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, EngineLauncher
+from pairsim.engine.host.launcher import CALM_SECONDS, FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, EngineLauncher
 from tests.unit.model.counting import area
 
 SPEC = area()
@@ -49,7 +49,7 @@ class Rig:
 
     def __init__(self) -> None:
         self.children: list[FakeChild] = []
-        self.fails = False
+        self.failures = 0
         self.now = 0.0
         self.pauses: list[float] = []
         self.started = threading.Semaphore(0)
@@ -58,7 +58,8 @@ class Rig:
         self.launcher = EngineLauncher(Path("log"), launch=self._launch, clock=lambda: self.now, wait=self._wait)
 
     def _launch(self, on_end: Callable[[str], None], *, warm: bool) -> ChildProcess:
-        if self.fails:
+        if self.failures:
+            self.failures -= 1
             raise OSError(11, "Resource temporarily unavailable")
         self.children.append(FakeChild(on_end, warm=warm))
         self.started.release()
@@ -67,6 +68,13 @@ class Rig:
     def _wait(self, _stop: threading.Event, seconds: float) -> None:
         self.pauses.append(seconds)
         assert self.may_go_on.wait(10)
+
+    @staticmethod
+    def join() -> None:
+        """Waits until no start is pending."""
+        for thread in threading.enumerate():
+            if thread.name == "engine-warm":
+                thread.join(10)
 
     def await_start(self) -> FakeChild:
         assert self.started.acquire(timeout=10)
@@ -77,7 +85,8 @@ def test_a_warm_engine_is_asked_for_the_simulator_when_it_is_taken() -> None:
     rig = Rig()
     rig.launcher.keep()
     rig.launcher.keep()
-    [child] = rig.children
+    child = rig.await_start()
+    assert rig.pauses == [CALM_SECONDS], "one is started for both requests"
     assert (child.warm, child.channel.asked, rig.launcher.pid) == (True, [], 7)
     taken = rig.launcher.take(SPEC)
     assert rig.launcher.pid is None
@@ -127,6 +136,7 @@ def test_a_program_gets_no_engine_for_python() -> None:
     rig.launcher.begin(PROGRAM)
     assert rig.children == []
     rig.launcher.keep()
+    rig.await_start()
     assert rig.launcher.take(PROGRAM) is None
     assert rig.children[0].closed.wait(10)
     assert rig.children[0].channel.asked == []
@@ -140,38 +150,46 @@ def test_a_warm_engine_that_ends_is_replaced_ever_later() -> None:
         rig.now += 0.1 if number < 7 else 1000.0
         child.end()
     rig.await_start()
-    assert rig.pauses == [FIRST_PAUSE_SECONDS * 2**n for n in range(6)] + [MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS]
+    growing = [FIRST_PAUSE_SECONDS * 2**n for n in range(6)]
+    assert rig.pauses == [CALM_SECONDS, *growing, MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS]
     assert all(child.closed.wait(10) for child in rig.children[:-1])
 
 
 def test_a_warm_engine_that_cannot_be_started_is_tried_again() -> None:
     rig = Rig()
-    rig.may_go_on.clear()
-    rig.fails = True
+    rig.failures = 2
     rig.launcher.keep()
-    assert rig.children == []
-    rig.fails = False
-    rig.may_go_on.set()
     assert rig.await_start().warm
+    assert rig.pauses == [CALM_SECONDS, FIRST_PAUSE_SECONDS, 2 * FIRST_PAUSE_SECONDS]
 
 
 def test_nothing_is_replaced_once_an_area_is_there() -> None:
     rig = Rig()
-    rig.may_go_on.clear()
     rig.launcher.keep()
-    rig.await_start().end()
+    warm = rig.await_start()
+    rig.may_go_on.clear()
+    warm.end()
     taken = rig.launcher.take(SPEC)
     assert cast("object", taken) is rig.await_start()
     rig.may_go_on.set()
-    for thread in threading.enumerate():
-        if thread.name == "engine-warm":
-            thread.join(10)
+    rig.join()
     assert [child.warm for child in rig.children] == [True, False]
+
+
+def test_a_spare_that_is_needed_at_once_starts_no_warm_engine() -> None:
+    rig = Rig()
+    rig.may_go_on.clear()
+    rig.launcher.keep()
+    rig.launcher.take(SPEC)
+    rig.may_go_on.set()
+    rig.join()
+    assert [child.warm for child in rig.children] == [False]
 
 
 def test_a_warm_engine_is_dropped() -> None:
     rig = Rig()
     rig.launcher.keep()
+    rig.await_start()
     rig.launcher.drop()
     assert rig.children[0].closed.wait(10)
     rig.children[0].end()

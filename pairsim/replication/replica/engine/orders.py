@@ -106,7 +106,7 @@ class EngineOrders:
         obstacle = ""
         if request is not None and request.term is not None:
             self._await(request, request.term, term)
-        elif request is None and term is None:
+        elif request is None and (term is None or self._failures.level(tick, self._log.orders.revision) < FAILED):
             pass
         elif request is not None and (term is None or request.withdrawn):
             self._finish(request, RefusedError(_NOT_LEADING))

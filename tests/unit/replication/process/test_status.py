@@ -11,6 +11,7 @@ from pairsim.replication.log.records import Open, encode_record
 from pairsim.replication.process.status import replica_status
 from pairsim.replication.raft.node import RaftNode
 from pairsim.replication.replica.node import AreaNode
+from pairsim.replication.service import OrderResult
 from tests.simulation.conftest import virtual_time  # noqa: F401 - the fixture puts the clock back
 from tests.simulation.world import World
 from tests.unit.replication.process.processes import settings
@@ -112,3 +113,24 @@ def test_a_state_that_does_not_fit_the_simulator_is_a_problem_of_the_simulator(w
     )
     assert shown.problem == passive.replica.follower.misfit
     assert status(node, tmp_path).simulator is None
+
+
+def test_a_leader_that_fails_before_its_first_tick_is_the_active(world: World, tmp_path: Path) -> None:
+    """No other replica goes on in its place, and a pair without an active would say nothing of the cause."""
+    poison = world.client.next_id
+    world.poison.add(poison)
+    world.run(3.0)
+    leader = world.leader()
+    assert leader is not None
+    assert leader.replica.active is None, "it fails in the replay"
+    other = world.processes[leader.other_replica().replica].node
+    assert isinstance(other, AreaNode)
+    assert (status(leader, tmp_path).role, status(other, tmp_path).role) == (Role.ACTIVE, Role.PASSIVE)
+    shown = status(leader, tmp_path)
+    assert shown.simulator is not None
+    assert (shown.simulator.phase, shown.pace, shown.revision) == (SimulatorPhase.PAUSED, 0.0, 1)
+    request = leader.request_order(poison)
+    world.run(1.0)
+    assert isinstance(request.outcome, OrderResult)
+    assert status(other, tmp_path).revision == 2
+    assert f"command {poison} of tick" in status(leader, tmp_path).order

@@ -7,6 +7,7 @@ active's state; a thread for each subscriber sends the own state. Everything tha
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ from pairsim.system.memory import read_memory
 
 log = structlog.get_logger()
 
+_COMMIT_SECONDS = 0.5
 _POLL_SECONDS = 0.001
 _CALL_SECONDS = 1.0
 """How long a closing area waits for a call of its simulator."""
@@ -154,18 +156,24 @@ class AreaRuntime:
             exit_process("the replica thread failed", error, during=call.phrase if call else "")
 
     def close(self) -> None:
-        """Leaves the area and ends the threads; the files stay.
+        """Leaves the area and ends the threads; the files stay, with a checkpoint of the newest committed state.
+
+        So a restart computes no tick again that clients may have seen, whatever became of the simulator meanwhile.
 
         A replica thread that hangs cannot be ended. The process ends with it: otherwise it would become a spare that
         holds the table of an area which continues without it, and a lock for which its thread waits.
         """
-        self._router.drop(self.node.spec.area)
         self._closed.set()
         self._awake.set()
-        self._raft.stop()
-        self._raft.join()
         if self._replica_thread is not threading.current_thread():
             join(self._replica_thread, _CALL_SECONDS)
+        self._wait_for_commit()
+        self._router.drop(self.node.spec.area)
+        self._raft.stop()
+        self._raft.join()
+        if not self._replica_thread.is_alive():  # else the engine may be writing to the table
+            self._checkpoints.close()
+            self.node.replica.checkpoint(math.inf)
         self._engine.close()  # a call that is still under way fails now
         if self._replica_thread is not threading.current_thread():
             join(self._replica_thread, JOIN_SECONDS)
@@ -175,6 +183,12 @@ class AreaRuntime:
         self.node.membership.close()
         self._stream.close()
         self._checkpoints.close()
+
+    def _wait_for_commit(self) -> None:
+        """Waits until the state is committed: that of a passive, which has no other, is ahead of the commit."""
+        end = monotonic() + _COMMIT_SECONDS
+        while self.node.replica.newest_committed() is None and monotonic() < end:
+            sleep(_POLL_SECONDS)
 
     @property
     def engine_pid(self) -> int | None:

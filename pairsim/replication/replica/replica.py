@@ -281,27 +281,31 @@ class Replica:
         return due
 
     def _show_committed(self, now: float) -> None:
-        """Publishes the state and writes a checkpoint of it, if its tick is committed."""
-        state = self.state
-        term, committed = self.log.position()
-        computed = state.newest_computed(committed)
-        tick = state.tick if computed is None else computed.tick
-        if tick > committed or not state.confirmed:
+        """Publishes the newest committed state, and writes a checkpoint of it if one is due."""
+        if (published := self.newest_committed()) is None:
             return
-        published = Published(term, tick)
         if published != self.published:
             self.published = published
             self._listener.on_publish(published)
-        digest = state.digest(tick)
-        if digest is not None:
-            # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
-            urgent = not self.log.reaches(self._disk.durable)
-            view, rejected = (
-                (state.table, self._rejections_at_state())
-                if computed is None
-                else (computed.snapshot, computed.rejected)
-            )
-            self._disk.maybe_write(view, tick, term, digest, now, rejected=rejected, urgent=urgent)
+        self.checkpoint(now)
+
+    def newest_committed(self) -> Published | None:
+        """Returns the newest committed tick whose state is here; None if the state is ahead of the commit."""
+        term, committed = self.log.position()
+        computed = self.state.newest_computed(committed)
+        tick = self.state.tick if computed is None else computed.tick
+        return Published(term, tick) if tick <= committed and self.state.confirmed else None
+
+    def checkpoint(self, now: float) -> None:
+        """Starts to write the newest committed state, if a checkpoint is due. Also once no thread runs any more."""
+        if (at := self.newest_committed()) is None or (digest := self.state.digest(at.tick)) is None:
+            return
+        computed = self.state.newest_computed(at.tick)
+        view = self.state.table if computed is None else computed.snapshot
+        rejected = self._rejections_at_state() if computed is None else computed.rejected
+        # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
+        urgent = not self.log.reaches(self._disk.durable)
+        self._disk.maybe_write(view, at.tick, at.term, digest, now, rejected=rejected, urgent=urgent)
 
     def _step_down(self) -> None:
         """Turns the active into a passive."""

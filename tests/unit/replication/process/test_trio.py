@@ -149,6 +149,20 @@ def test_members_that_come_back_at_other_addresses_go_on_with_their_state(trio: 
     assert trio.simulators["a"].status().addresses == addresses, "the addresses are on disk"
 
 
+@pytest.mark.parametrize("role", [Role.ACTIVE, Role.PASSIVE])
+def test_a_replica_that_closes_leaves_its_newest_state_on_disk(trio: ThreadedTrio, role: Role) -> None:
+    """Otherwise its restart would compute ticks again that clients have seen, with the simulator as it is then."""
+    active = trio.active()
+    name = next(n for n in "ab" if (n == active) == (role is Role.ACTIVE))
+    process = trio.simulators[name]
+    runtime = process._runtime
+    assert runtime is not None
+    until(lambda: process.status().tick > runtime._checkpoints.durable + 20)
+    seen = process.status().tick
+    process.close()
+    assert runtime._checkpoints.durable >= seen
+
+
 def test_entities_for_which_there_is_no_memory_are_refused(trio: ThreadedTrio) -> None:
     active = trio.simulators[trio.active() or ""]
     runtime = active._runtime

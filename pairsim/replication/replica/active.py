@@ -172,9 +172,15 @@ class Active:
         return commands
 
     def _declare_code(self, tick: int) -> None:
-        """Puts the code of the engine into force from a tick on that has no record yet."""
+        """Puts the code of the engine into force from a tick on that has no record yet.
+
+        A replica of an earlier release, whose reports have no term, would ignore the record: it comes after the update.
+        """
         code = self._context.engine.code
-        if code not in {"", self._context.log.orders.code, self._declared}:
+        if code in {"", self._context.log.orders.code, self._declared}:
+            return
+        _other, standing = self._context.consensus.other_report()
+        if standing is not None and standing.term:
             self._declared = code
             self._context.consensus.submit(self.term, Engines(self.term, tick, code))
 

@@ -242,16 +242,21 @@ def test_an_operator_can_give_up_that_a_tick_has_one_version(failing: FailingRep
     assert failing.consensus.submitted[-1] == Engines(1, 2, "new")
 
 
-def test_an_active_names_the_code_of_its_engine_before_the_first_tick_that_it_begins() -> None:
+def test_an_active_names_the_code_of_its_engine_before_it_begins_a_tick() -> None:
     failing = FailingReplica()
     failing.faults.code = lambda: "code"
     failing.start_engine()
     failing.lead()
+    failing.consensus.reported = Standing()
+    failing.tick_once()
+    failing.commit()
+    assert len(failing.consensus.submitted) == 1, "the other replica does not know the record"
+    failing.consensus.reported = Standing(term=1)
     failing.tick_once()
     failing.tick_once()
-    assert failing.consensus.submitted[0] == Engines(1, 1, "code")
-    assert [record.tick for record in failing.records()] == [1, 2]
-    assert len(failing.consensus.submitted) == 3
+    assert failing.consensus.submitted[1] == Engines(1, 2, "code")
+    assert [record.tick for record in failing.records()] == [1, 2, 3]
+    assert len(failing.consensus.submitted) == 4
 
 
 def test_a_replica_with_other_code_than_the_one_in_force_starts_its_engine_again(failing: FailingReplica) -> None:

@@ -15,8 +15,11 @@ ENTITY = 2**40
 
 def process_urls() -> list[str]:
     """Returns the URLs of all processes of the world: any of them may serve the area later."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v1/world") as answer:
-        world = json.load(answer)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v1/world") as answer:
+            world = json.load(answer)
+    except OSError:
+        sys.exit(f"no world answers on port {PORT}: start one with `pairsim up examples/two-areas.yaml`")
     return [r["url"] for a in world["areas"] for r in a["replicas"]] + [spare["url"] for spare in world["spares"]]
 
 

@@ -87,6 +87,15 @@ def test_observe_through_a_takeover(world: RunningWorld) -> None:
     assert done.returncode == 0
     seen = [(int(tick), int(term)) for tick, term in re.findall(r"tick (\d+), term (\d+)", "".join([first, *rest]))]
     assert seen == sorted(set(seen))
+    assert seen[-1][0] - seen[0][0] >= 100
+
+
+@pytest.mark.parametrize("script", ["01-send/send.py", "02-observe/observe.py"])
+def test_an_example_without_a_world_says_so(script: str) -> None:
+    done = subprocess.run([sys.executable, EXAMPLES / script, "1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("no world answers on port 1: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_own_simulator(world: RunningWorld) -> None:

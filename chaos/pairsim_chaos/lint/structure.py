@@ -46,7 +46,8 @@ def kind_problem(document: Field) -> Problem | None:
 
 
 def _unknown_kind(kind: Field, version: Field) -> Problem:
-    if kind.text and version.text and version.text.partition("/")[0] != API_GROUP:
+    groups = {API_GROUP, *(api_version(name).partition("/")[0] for name in LOCAL_FAULTS)}
+    if kind.text and version.text and version.text.partition("/")[0] not in groups:
         wrong = f"{quote(kind.text)} of {quote(version.text)} is not an experiment"
         return Problem(kind, wrong, "move the object to a file of its own")
     if kind.text.lower() in {name.lower() for name in UNSUPPORTED_FIELDS}:

@@ -281,7 +281,8 @@ class LocalTarget:
             return msgspec.json.decode(data, type=kind)
         except aiohttp.ClientConnectorError as error:
             raise WorldError(
-                f"no world answers at {self._url}: start one with `pairsim up WORLD.yaml --isolate`, or pass its --port"
+                f"no world answers at {self._url}: start one with `pairsim up WORLD.yaml`, with --isolate for"
+                " faults of links, or pass its --port"
             ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise WorldError(f"the world at {self._url} does not answer: {str(error) or 'timeout'}") from error

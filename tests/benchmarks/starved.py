@@ -19,7 +19,7 @@ from tests.harness import DIE_WITH_PARENT, TOKEN, RunningPair, impulses, some_en
 PROCESSES, LOOPS = 20, 2
 """How many other processes there are, and how many endless loops each of them runs."""
 
-_CAUSE = re.compile(r"event='became active'.*succession=<Succession\.(\w+)")
+_CAUSE = re.compile(r"event='became active'.*succession='([^']+)")
 
 
 @contextlib.contextmanager

@@ -212,8 +212,9 @@ class AreaRuntime:
     def on_takeover(self, *, term: int, tick: int, replayed: int) -> None:
         """Logs and reports that this replica became active."""
         succession = self.node.replica.succession
+        reason = succession.value if succession is not None else None
         log.info(
-            "became active", replica=self._settings.name, term=term, tick=tick, replayed=replayed, succession=succession
+            "became active", replica=self._settings.name, term=term, tick=tick, replayed=replayed, succession=reason
         )
         self._on_change(None)
 

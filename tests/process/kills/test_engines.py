@@ -17,6 +17,7 @@ async def test_the_engine_of_the_active_is_killed_repeatedly(pair: RunningPair, 
     async with under_traffic(pair) as traffic:
         for _ in range(3):
             active, passive = await pair.wait_until_redundant()
+            await engine_of(passive)
             before = await engine_of(active)
             assert before.engine_pid is not None
             os.kill(before.engine_pid, number)
@@ -27,13 +28,14 @@ async def test_the_engine_of_the_active_is_killed_repeatedly(pair: RunningPair, 
 
 
 async def engine_of(node: Node, other_than: int = 0) -> ReplicaStatus:
-    """Waits until a replica has an engine, other than one that has ended, and returns its status."""
+    """Waits until a replica uses an engine, other than one that has ended, and returns its status."""
 
     async def look() -> ReplicaStatus | None:
         status = await node.status()
-        return status if status is not None and status.engine_pid not in {None, other_than} else None
+        uses = status is not None and status.engine_pid not in {None, other_than} and status.simulator is None
+        return status if uses else None
 
-    return await until(look, f"{node.name} has an engine")
+    return await until(look, f"{node.name} uses an engine")
 
 
 async def took_over(node: Node, before: ReplicaStatus) -> ReplicaStatus | None:

@@ -16,6 +16,7 @@ kind: Plane
 metadata: {name: physics}
 spec: {simulator: physics, tickRate: 30, seed: 5, bounds: {min: [0, 0, 0], max: [100, 10, 10]}, parameters: {radius: 1}}
 """
+FIELDS = "simulator, bounds, tickRate, seed, parameters, areas, detection, warmEngines"
 NO_NAME = "metadata.name is a name of small letters, digits, and dashes between them, 63 at the most"
 AREA = """
 apiVersion: pairsim.io/v1alpha1
@@ -115,7 +116,7 @@ def test_a_mistake_is_reported_with_its_place(text: str, words: list[str]) -> No
         (
             "tickRate",
             "tickrate",
-            ["spec has no 'tickrate': it takes simulator, bounds, tickRate, seed, parameters, areas, detection"],
+            [f"spec has no 'tickrate': it takes {FIELDS}"],
         ),
         ("tickRate: 30", "tickRate: fast", ["spec.tickRate is a number above 0, 1,000 at the most, not 'fast'"]),
         (
@@ -148,7 +149,7 @@ def test_a_mistake_is_reported_with_its_place(text: str, words: list[str]) -> No
             "{simulator: physics, tickRate: 30",
             "{simulater: physics, tickRate: 0",
             [
-                "spec has no 'simulater': it takes simulator, bounds, tickRate, seed, parameters, areas, detection",
+                f"spec has no 'simulater': it takes {FIELDS}",
                 "spec lacks simulator",
                 "spec.tickRate is a number above 0, 1,000 at the most, not 0",
             ],

@@ -29,7 +29,7 @@ from pairsim.model.simulation.module_names import is_program
 
 log = structlog.get_logger()
 
-CALM_SECONDS = 1.0
+CALM_SECONDS = 5.0
 """How long a node has been a spare before it starts a warm engine. Often a new spare is needed at once, or others start
 beside it, and loading libraries would keep them from the processors."""
 

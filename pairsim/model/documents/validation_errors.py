@@ -70,6 +70,8 @@ def _type_phrase(kind: Any, info: inspect.Type) -> str:
     """Returns a phrase for the values that a type takes, such as "a number above 0"."""
     if kind == Name:
         return "a name of small letters, digits, and dashes between them, 63 at the most"
+    if isinstance(info, inspect.BoolType):
+        return "true or false"
     if isinstance(info, inspect.IntType | inspect.FloatType):
         number = "a whole number" if isinstance(info, inspect.IntType) else "a number"
         low = f" above {info.gt:,}," if info.gt is not None else ""

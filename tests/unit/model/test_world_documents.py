@@ -134,6 +134,11 @@ def test_a_mistake_is_reported_with_its_place(text: str, words: list[str]) -> No
         ),
         (
             "seed: 5",
+            "warmEngines: maybe",
+            ["spec.warmEngines is true or false, not 'maybe'"],
+        ),
+        (
+            "tickRate: 30",
             "detection: {timeout: 5}",
             ["spec.detection has no 'timeout': it takes electionTimeoutMs, hangSeconds"],
         ),

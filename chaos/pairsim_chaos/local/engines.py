@@ -19,7 +19,6 @@ import msgspec
 from pairsim.client import new_id
 from pairsim_chaos.experiment.faults import EngineFault
 from pairsim_chaos.local.selection import TargetProcess
-from pairsim_chaos.raising import OPERATION, UNTIL
 from pairsim_chaos.target import UnsupportedFaultError, WorldError
 
 _TIMEOUT_SECONDS = 20.0
@@ -102,6 +101,8 @@ async def refusal(process: TargetProcess, until: float, seconds: float) -> str:
     Without an answer in time, and after every other answer, the result is empty: the answer has to wait until the tick
     of the command succeeds.
     """
+    from pairsim_chaos.raising import OPERATION, UNTIL  # noqa: PLC0415 - it needs the extra of simulators
+
     command = {"id": new_id(), "op": OPERATION, "entity": 0, "components": {UNTIL: until}}
     try:
         async with (

@@ -15,6 +15,7 @@ import msgspec
 from pairsim.model.area import AreaSpec, Detection, Parameter, TickRate
 from pairsim.model.geometry import Box
 from pairsim.model.names import Name
+from pairsim.wording import duration
 
 _MIN_HANG_TICKS = 2
 """A shorter limit would take a slow tick for a call that never returns."""
@@ -63,8 +64,8 @@ class PlaneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         shortest = _MIN_HANG_TICKS / self.tick_rate
         if (self.detection.hang_seconds or shortest) < shortest:
             raise ValueError(
-                f"detection.hangSeconds must be at least {_MIN_HANG_TICKS} ticks, which are {shortest:g} s at this"
-                f" tickRate, and is {self.detection.hang_seconds:g}"
+                f"detection.hangSeconds must be at least {_MIN_HANG_TICKS} ticks, which are {duration(shortest)}"
+                f" at this tickRate, and is {self.detection.hang_seconds:g}"
             )
         for name, value in self.parameters.items():
             if isinstance(value, float) and not math.isfinite(value):

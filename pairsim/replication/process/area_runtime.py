@@ -35,6 +35,7 @@ from pairsim.replication.sync.stream import StreamClient, serve_stream
 from pairsim.replication.waiting import Wakeup, join, sleep
 from pairsim.settings import ProcessSettings
 from pairsim.system.memory import read_memory
+from pairsim.wording import duration
 
 log = structlog.get_logger()
 
@@ -178,7 +179,7 @@ class AreaRuntime:
         if self._replica_thread is not threading.current_thread():
             join(self._replica_thread, JOIN_SECONDS)
             if self._replica_thread.is_alive():
-                hung = TimeoutError(f"it has not ended within {JOIN_SECONDS:g} s")
+                hung = TimeoutError(f"it has not ended within {duration(JOIN_SECONDS)}")
                 exit_process(f"the replica thread of {self.node.spec.area} hangs", hung)
         self.node.membership.close()
         self._stream.close()

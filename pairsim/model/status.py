@@ -56,12 +56,14 @@ class SimulatorState(msgspec.Struct, frozen=True):
         phase: The way.
         seconds: How long it has lasted; if it is paused, the time until the next attempt, 0 on a passive.
         about: The error, or the call that does not return, with its tick and commands; empty while it compiles.
+        start_failed: Whether the newest attempt to start the engine failed.
     """
 
     area: str
     phase: SimulatorPhase
     seconds: float
     about: str = ""
+    start_failed: bool = False
 
     @property
     def predicate(self) -> str:
@@ -75,6 +77,8 @@ class SimulatorState(msgspec.Struct, frozen=True):
                 return f"cannot simulate {self.area}: {self.about}"
             case SimulatorPhase.STUCK:
                 return f"has been stuck for {self.seconds:.0f} s in {self.about}"
+            case SimulatorPhase.RESTARTING if self.start_failed:
+                return f"tries to start its engine; this failed: {self.about}"
             case SimulatorPhase.RESTARTING:
                 return f"starts its engine again: {self.about}"
             case SimulatorPhase.PAUSED:

@@ -14,7 +14,7 @@ from pairsim.engine.host.output import ENGINE_LOG
 from pairsim.engine.host.process import EngineProcess
 from pairsim.engine.host.program import find_program
 from pairsim.engine.host.spawn import program_engine
-from pairsim.engine.port import Engine, EngineError, EngineRaisedError
+from pairsim.engine.port import Engine, EngineError, EngineLostError, EngineRaisedError
 from pairsim.model.area import AreaSpec
 from pairsim.model.simulation.module_names import is_program
 from pairsim.model.simulation.simulator import SimulatorNotFoundError
@@ -151,6 +151,7 @@ class AreaEngine:
         while not self._closed:
             try:
                 engine = self._start_one()
+                self._check_same(before, engine)
             except EngineError as error:
                 log.error("the engine cannot be started", area=self._spec.area, error=str(error), again_in=pause)  # noqa: TRY400 - the traceback is the author's
                 self._report_failed_start(error)
@@ -165,6 +166,17 @@ class AreaEngine:
             elif self._user is not None:
                 self._user.offer_engine(engine)
             return
+
+    def _check_same(self, before: Engine, engine: Engine) -> None:
+        """Closes an engine that has another state than the one before it, and raises EngineLostError.
+
+        The code may be put back, so this is the same as a simulator that cannot be loaded.
+        """
+        if (engine.components, engine.operations) != (before.components, before.operations):
+            self._number += 1
+            self.pid = None
+            engine.close()
+            raise EngineLostError("has other components or operations now: these cannot change")
 
     def _report_failed_start(self, error: EngineError) -> None:
         if self._user is not None:

@@ -231,7 +231,7 @@ class Replica:
     def run_once(self, now: float) -> float:
         """Does the work that is due at `now`; returns the latest time of the next call."""
         self.due = now
-        self._engine.use_offered(now)
+        self._engine.use_offered()
         self._engine.start_if_due(self.state.tick + 1, self.revision, now)
         self.orders.run_once(
             self._leading_term, now, tick=self.state.tick + 1, shown=self.shown.tick, at_rest=self._at_rest()

@@ -70,7 +70,7 @@ class EngineFailures:
 
     def on_start_failed(self, error: EngineError, now: float) -> None:
         """Records that another engine could not be started."""
-        self._ended = f"its engine cannot be started again: {error}", now
+        self._ended = str(error), now
         self.start_error = error
 
     def forget_start_error(self) -> None:
@@ -116,7 +116,8 @@ class EngineFailures:
             about = f"{failure.about}; {self._obstacle}" if self._obstacle else failure.about
             return SimulatorState(self._area, SimulatorPhase.PAUSED, max(0.0, failure.retry_at - now), about)
         if ended is not None:
-            return SimulatorState(self._area, SimulatorPhase.RESTARTING, round(now - ended[1], 1), ended[0])
+            seconds, start_failed = round(now - ended[1], 1), self.start_error is not None
+            return SimulatorState(self._area, SimulatorPhase.RESTARTING, seconds, ended[0], start_failed)
         return None
 
     def _of(self, tick: int, revision: int) -> _FailedTick | None:

@@ -6,9 +6,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from pairsim.engine.in_process import InProcessEngine, load_in_process
 from pairsim.engine.port import Engine
 from pairsim.model.area import AreaSpec
+from pairsim.model.state.schema import Component, Schema
+from pairsim.replication.process import engines
 from pairsim.replication.process.engines import AreaEngine
 from pairsim.replication.replica.engine.failures import EngineFailures
 from tests.harness import spec
@@ -19,6 +23,7 @@ class Starter:
 
     def __init__(self) -> None:
         self.ends: list[Callable[[str], None]] = []
+        self.other_columns: set[int] = set()
         self.go_on = threading.Event()
         self.go_on.set()
 
@@ -26,6 +31,8 @@ class Starter:
         assert self.go_on.wait(30)
         self.ends.append(on_end)
         engine = load_in_process(area)
+        if len(self.ends) in self.other_columns:
+            engine.components = Schema((*engine.components, Component("extra", "int64")))
         engine.pid = len(self.ends)
         return engine
 
@@ -35,12 +42,18 @@ class User:
 
     def __init__(self) -> None:
         self.failures, self.offered = EngineFailures("area"), threading.Event()
+        self.engines: list[Engine] = []
+        self.start_errors: list[str] = []
 
-    def offer_engine(self, _engine: Engine) -> None:
+    def offer_engine(self, engine: Engine) -> None:
+        self.engines.append(engine)
         self.offered.set()
 
     def on_engine_end(self, _reason: str) -> None:
         pass
+
+    def on_change(self) -> None:
+        self.start_errors.append(str(self.failures.start_error))
 
 
 def test_the_process_of_an_engine_is_named_while_it_runs(tmp_path: Path) -> None:
@@ -59,6 +72,26 @@ def test_the_process_of_an_engine_is_named_while_it_runs(tmp_path: Path) -> None
     assert engine.pid == 2
     start.ends[0]("was closed")
     assert engine.pid == 2, "the end of the engine before"
+    start.go_on.clear()
     engine.restart()
     assert engine.pid is None
+    engine.close()
+    start.go_on.set()
+
+
+def test_an_engine_with_other_columns_is_not_used_and_another_one_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_FIRST_PAUSE_SECONDS", 0.01)
+    start, user = Starter(), User()
+    start.other_columns = {2, 3}
+    engine = AreaEngine(spec(entities=1), tmp_path, start)
+    components = engine.current.components
+    engine.report_to(user, user.on_change)
+    engine.restart()
+    assert user.offered.wait(30), "the code is put back for the fourth engine"
+    assert [(offered.pid, offered.components) for offered in user.engines] == [(4, components)]
+    assert user.start_errors == 2 * ["the engine has other components or operations now: these cannot change"]
+    start.ends[2]("was closed")
+    assert engine.pid == 4, "the end of an engine that was not used"
     engine.close()

@@ -75,9 +75,7 @@ def test_an_engine_that_does_not_start_is_shown(failures: EngineFailures) -> Non
     failures.on_start_failed(EngineRaisedError("the simulator raised SyntaxError: no"), NOW + 1)
     state = failures.state(5, 0, NOW + 2)
     assert state is not None
-    assert state.predicate == (
-        "starts its engine again: its engine cannot be started again: the simulator raised SyntaxError: no"
-    )
+    assert state.predicate == "tries to start its engine; this failed: the simulator raised SyntaxError: no"
 
 
 def test_further_attempts_come_less_and_less_often(failures: EngineFailures) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.engine.in_process import InProcessEngine
 from pairsim.model.commands import Command
-from pairsim.model.state.schema import Component, Schema
 from pairsim.replication.log.records import Tick
 from pairsim.replication.replica.active import Active
 from pairsim.replication.standing import FAILED, Standing
-from tests.simulation.area import SPEC, Counters
+from tests.simulation.area import SPEC
 from tests.simulation.engines import EngineFault, EngineFaults, FaultyEngine
 from tests.unit.replication.replica.replicas import NOW, LoneReplica, add
 from tests.unit.replication.replica.test_in_flight import Answers
@@ -152,21 +150,6 @@ def test_an_engine_that_ends_on_a_passive_is_started_again(failing: FailingRepli
     failing.start_engine()
     failing.replica.run_once(failing.now)
     assert failing.replica.standing().able
-
-
-class OtherCounters(Counters):
-    components = Schema((*Counters.components, Component("extra", "int64")))
-
-
-def test_an_engine_with_other_components_is_refused(failing: FailingReplica, active: Active) -> None:
-    failing.faults.next = [EngineFault.END]
-    failing.tick_once()
-    failing.replica.offer_engine(InProcessEngine(OtherCounters(SPEC), SPEC))
-    failing.tick_once()
-    assert not failing.replica.failures.running
-    state = failing.replica.failures.state(failing.state.tick, 0, failing.now)
-    assert state is not None
-    assert "other components or operations" in state.predicate
 
 
 def test_a_record_of_the_failed_tick_has_all_commands(failing: FailingReplica, active: Active) -> None:

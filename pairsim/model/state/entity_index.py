@@ -2,16 +2,21 @@
 
 Each place has an id and a row. An id begins to look for its place where its hash says, and tries one place after the
 other until it meets itself or a place that was never used (linear probing; Knuth, The Art of Computer Programming,
-volume 3, section 6.4). A removed id leaves a mark, over which others go on and which they may use again. Eight ids in
-succession lie side by side, in one line of the processor's cache; eights are scattered (Fibonacci hashing, in the same
-section), for longer runs would make each id that meets one walk over all of it. Many ids look at once: each round of
-numpy operations takes one step of all that have not arrived.
+volume 3, section 6.4). A removed id leaves a mark, over which others go on and which they may use again. Many ids look
+at once: each round of numpy operations takes one step of all that have not arrived.
+
+The hash is the finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014) of
+the id and a random number that no client knows. So no client can choose ids that share one place, and runs of ids lie
+scattered: each id that meets a run would walk over all of it. Places are not part of the state: each process has a
+number of its own.
 
 The index of a million entities takes 32 MB. A dict of Python ints takes three times as much, and ten times as long to
 find or remove ten thousand of them.
 """
 
 from __future__ import annotations
+
+import secrets
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +27,9 @@ Rows = npt.NDArray[np.int64]
 _NEVER, _REMOVED = -1, -2
 """Rows of places without an id."""
 
-_MULTIPLIER = 0x9E3779B97F4A7C15
-"""2**64 divided by the golden ratio."""
+_SEED = secrets.randbits(64)
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_ALL_BITS = 2**64 - 1
 
 _FEWEST_BITS = 6
 _FULL = 0.6
@@ -60,8 +66,10 @@ class EntityIndex:
 
     def row(self, entity: int) -> int:
         """Returns the row of one entity, or -1 if its id is absent."""
-        eight = ((entity >> 3) * _MULTIPLIER & 0xFFFFFFFFFFFFFFFF) >> int(self._shift)
-        place = eight << 3 | entity & 7
+        mixed = entity & _ALL_BITS ^ _SEED
+        mixed = (mixed ^ mixed >> 30) * _FIRST & _ALL_BITS
+        mixed = (mixed ^ mixed >> 27) * _SECOND & _ALL_BITS
+        place = mixed >> int(self._shift)
         while (row := self._rows.item(place)) != _NEVER:
             if row >= 0 and self._ids.item(place) == entity:
                 return int(row)
@@ -98,16 +106,17 @@ class EntityIndex:
 
     def _build(self, ids: Ids, rows: Rows) -> None:
         bits = max(_FEWEST_BITS, (2 * len(ids)).bit_length())
-        self._shift, self._mask = np.uint64(64 - (bits - 3)), (1 << bits) - 1
+        self._shift, self._mask = np.uint64(64 - bits), (1 << bits) - 1
         self._ids = np.zeros(1 << bits, np.int64)
         self._rows = np.full(1 << bits, _NEVER, np.int64)
         self._count = self._used = 0
         self.insert(ids, rows)
 
     def _hash(self, ids: Ids) -> npt.NDArray[np.intp]:
-        eights = ((ids >> 3).view(np.uint64) * np.uint64(_MULTIPLIER)) >> self._shift
-        hashed: npt.NDArray[np.intp] = (eights.astype(np.intp) << 3) | (ids & 7)
-        return hashed
+        mixed = ids.view(np.uint64) ^ np.uint64(_SEED)
+        mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(_FIRST)
+        mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(_SECOND)
+        return (mixed >> self._shift).astype(np.intp)
 
     def _places(self, ids: Ids) -> npt.NDArray[np.intp]:
         """Returns the places of ids; -1 for an id that is absent."""

@@ -68,3 +68,18 @@ def test_ids_at_any_distance_find_their_places_nearby(stride: int) -> None:
 def test_runs_of_ids_do_not_wait_for_one_another() -> None:
     entities = np.concatenate([np.arange(4096) + (run << 40) for run in range(4)])
     assert EntityIndex(entities).longest_walk() < 64
+
+
+def unmixed(hashed: int) -> int:
+    """Returns what the finalizer of SplitMix64 turns into a number, if the last shift is left out."""
+    hashed = hashed * pow(0x94D049BB133111EB, -1, 2**64) % 2**64
+    hashed ^= hashed >> 27 ^ hashed >> 54
+    hashed = hashed * pow(0xBF58476D1CE4E5B9, -1, 2**64) % 2**64
+    return hashed ^ hashed >> 30 ^ hashed >> 60
+
+
+def test_clients_cannot_choose_ids_that_share_a_place() -> None:
+    eights = [unmixed(x) for x in range(20_000)]
+    chosen = np.array([eight << 3 for eight in eights if eight < 2**60], np.int64)
+    assert len(chosen) > 1000
+    assert EntityIndex(chosen).longest_walk() < 64

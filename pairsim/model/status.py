@@ -57,6 +57,9 @@ class SimulatorState(msgspec.Struct, frozen=True):
         seconds: How long it has lasted; if it is paused, the time until the next attempt, 0 on a passive.
         about: The error, or the call that does not return, with its tick and commands; empty while it compiles.
         start_failed: Whether the newest attempt to start the engine failed.
+        tick: The tick that fails, if it is paused; else 0.
+        commands: How many commands that tick was computed with, if it is paused.
+        command: The id of the only one of them; empty without one, or with several.
     """
 
     area: str
@@ -64,6 +67,9 @@ class SimulatorState(msgspec.Struct, frozen=True):
     seconds: float
     about: str = ""
     start_failed: bool = False
+    tick: int = 0
+    commands: int = 0
+    command: str = ""
 
     @property
     def predicate(self) -> str:
@@ -83,6 +89,13 @@ class SimulatorState(msgspec.Struct, frozen=True):
                 return f"starts its engine again: {self.about}"
             case SimulatorPhase.PAUSED:
                 return f"is paused before a tick that fails, and tries it again: {self.about}"
+
+    @property
+    def cause(self) -> str:
+        """What it is paused for, without numbers that change from one attempt to the next; empty if it is not."""
+        if self.phase is not SimulatorPhase.PAUSED:
+            return ""
+        return f"tick {self.tick} with {self.command or self.commands}"
 
     @property
     def stands_still(self) -> bool:

@@ -110,7 +110,8 @@ class _Decision:
         yield from self._report_simulators(current, recorded)
         active = self._facts.active(current)
         if active is not None and (message := slow_message(current.spec, active)):
-            yield Report(area, message, reason="Slow")
+            cause = active.simulator.cause if active.simulator is not None else ""
+            yield Report(area, message, reason="Slow", cause=cause)
 
     def _readdress(self, recorded: Assignment) -> Iterator[Action]:
         """Sends the addresses at which the members answer now to members that know other ones.
@@ -125,7 +126,8 @@ class _Decision:
     def _report_simulators(self, *assignments: Assignment) -> Iterator[Action]:
         """Reports members that the code of a simulator keeps from their work."""
         for name, state in self._facts.kept_from_work(*assignments):
-            yield Report(assignments[0].spec.area, f"{name} {state.predicate}", reason=state.phase.value.title())
+            message, reason = f"{name} {state.predicate}", state.phase.value.title()
+            yield Report(assignments[0].spec.area, message, reason=reason, cause=state.cause)
 
     # --- creation
 

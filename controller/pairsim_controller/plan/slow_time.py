@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairsim.model.area import AreaSpec
-from pairsim.model.status import SLOW_PACE, ReplicaStatus, SimulatorPhase
+from pairsim.model.status import SLOW_PACE, ReplicaStatus, SimulatorPhase, SimulatorState
 
 _LONG_TICK_ABOVE = 0.8
 """Share of a tick's time above which the ticks themselves explain that an area is slow."""
@@ -17,10 +17,7 @@ def slow_message(spec: AreaSpec, active: ReplicaStatus) -> str:
     if active.simulator is not None and active.simulator.stands_still:
         still = f"time stands still: {active.replica} {active.simulator.predicate}"
         if active.simulator.phase is SimulatorPhase.PAUSED:
-            return (
-                f"{still}; mend the simulator (pairsim engines restart {spec.area} tries it at once), or leave a"
-                f" command out: pairsim skip {spec.area} COMMAND"
-            )
+            return f"{still}; {_advice(spec.area, active.simulator)}"
         return still
     if active.pace >= SLOW_PACE:
         return ""
@@ -32,6 +29,16 @@ def slow_message(spec: AreaSpec, active: ReplicaStatus) -> str:
         f"{speed}, though ticks take {_ms(active.tick_ms)} of the {_ms(budget_ms)} that there are for each:"
         " its commits come late, or its machine is busy"
     )
+
+
+def _advice(area: str, paused: SimulatorState) -> str:
+    """Returns what an operator can do about a tick that fails; only a tick with commands can do without one."""
+    mend = f"mend the simulator (pairsim engines restart {area} tries it at once)"
+    if paused.command:
+        return f"{mend}, or leave the command out: pairsim skip {area} {paused.command}"
+    if paused.commands:
+        return f"{mend}, or leave a command out: pairsim skip {area} COMMAND"
+    return mend
 
 
 def _ms(value: float) -> str:

@@ -250,6 +250,7 @@ class Report(msgspec.Struct, frozen=True, tag=True):
         needs: The kind of process that would help; None if another process would not help.
         reason: The problem in one word if the message holds numbers that change while the problem lasts; else empty.
         blocked: Why the backend does not start such a process, as a part of the message; empty if that is unknown.
+        cause: The cause without such numbers: a problem of another cause is another problem. Empty if there is one.
     """
 
     area: str
@@ -257,6 +258,7 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     needs: Kind | None = None
     reason: str = ""
     blocked: str = ""
+    cause: str = ""
 
 
 Request = Assign | ResendAssignment | Release | BackUp | Switchover | KeepWarmEngine

@@ -35,8 +35,8 @@ class WarningDebouncer:
     def new_warnings(self, reports: Iterable[Report], now: float) -> list[Report]:
         """Takes in all problems of the moment; returns those to warn of now.
 
-        A problem that ends is forgotten, and may be reported again later. If something else blocks it now, it is
-        reported again at once.
+        A problem that ends is forgotten, and may be reported again later. If something else blocks it now, or it
+        has another cause, it is reported again at once.
         """
         problems = {_key(report): report for report in reports}
         if self._start_at is None:
@@ -57,7 +57,10 @@ class WarningDebouncer:
         return [report for report, _at in new.values()]
 
     def _is_new(self, key: _Key, report: Report) -> bool:
-        return key not in self._warned or self._warned[key][0].blocked != report.blocked
+        if key not in self._warned:
+            return True
+        before, _at = self._warned[key]
+        return (before.blocked, before.cause) != (report.blocked, report.cause)
 
     @property
     def active(self) -> list[Report]:

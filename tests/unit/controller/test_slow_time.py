@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from pairsim.model.status import ReplicaStatus, Role
+from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, SimulatorState
 from pairsim_controller.kube.api.objects import AreaStatus
 from pairsim_controller.kube.status.conditions import area_status
 from pairsim_controller.kube.status.status_events import events_between
 from pairsim_controller.plan.area import decide
 from pairsim_controller.plan.fleet_index import FleetIndex
 from pairsim_controller.plan.slow_time import slow_message
-from pairsim_controller.plan.view import ObservedProcess, Report
+from pairsim_controller.plan.view import Action, ObservedProcess, Report
 from pairsim_controller.reconcile.warning_debouncer import REPEAT_SECONDS, WarningDebouncer
 from tests.unit.controller.builders import (
     NOW,
@@ -136,3 +137,36 @@ async def test_a_local_world_announces_a_slow_area_once(tmp_path: Path, monkeypa
             )
             await until(lambda: any(" of its rate" in sentence for sentence in made.announced))
         assert [sentence for sentence in made.announced if "rate" in sentence] == [f"north: {SENTENCE}"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "command", "advice"),
+    [
+        (0, "", ""),
+        (1, "c1", ", or leave the command out: pairsim skip west c1"),
+        (3, "", ", or leave a command out: pairsim skip west COMMAND"),
+    ],
+)
+def test_the_advice_about_a_pause_depends_on_the_commands_of_the_tick(commands: int, command: str, advice: str) -> None:
+    paused = SimulatorState(
+        "west", SimulatorPhase.PAUSED, 1.0, "KeyError in tick 8", tick=8, commands=commands, command=command
+    )
+    message = slow_message(spec(), msgspec.structs.replace(status(0.0), simulator=paused))
+    still = "time stands still: sim-1 is paused before a tick that fails, and tries it again: KeyError in tick 8"
+    assert message == f"{still}; mend the simulator (pairsim engines restart west tries it at once){advice}"
+
+
+def test_a_pause_of_another_cause_is_reported_at_once() -> None:
+    warnings, told = WarningDebouncer(0.0), []
+    first = SimulatorState("west", SimulatorPhase.PAUSED, 1.0, "KeyError after 2.0 s", tick=8, commands=1, command="a")
+    again = msgspec.structs.replace(first, about="KeyError after 2.1 s")
+    later = msgspec.structs.replace(first, tick=9, command="b")
+    for second, state in enumerate((first, first, again, None, later, later, later)):
+        active = ACTIVE if state is None else process("sim-1", msgspec.structs.replace(status(0.0), simulator=state))
+        actions = decide(view(active, PASSIVE, WITNESS, recorded=(FIRST,)))
+        told += [(second, one.cause) for one in warnings.new_warnings(_reports(actions), float(second))]
+    assert told == [(1, "tick 8 with a"), (5, "tick 9 with b")]
+
+
+def _reports(actions: Iterable[Action]) -> list[Report]:
+    return [action for action in actions if isinstance(action, Report)]

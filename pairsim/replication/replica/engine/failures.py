@@ -7,6 +7,8 @@ tick again after a second, then after two, four and so on: the causes of most fa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from pairsim.engine.port import EngineError, EngineLostError
@@ -24,6 +26,7 @@ class _FailedTick(msgspec.Struct, frozen=True):
     attempts: int
     retry_at: float
     about: str
+    commands: tuple[str, ...]
 
 
 class EngineFailures:
@@ -46,7 +49,15 @@ class EngineFailures:
         """Whether the engine runs."""
         return self._ended is None
 
-    def on_failure(self, error: EngineError, tick: int, now: float, during: str, revision: int) -> None:
+    def on_failure(
+        self,
+        error: EngineError,
+        tick: int,
+        now: float,
+        during: str,
+        revision: int,
+        commands: Iterable[str] = (),
+    ) -> None:
         """Records that the engine failed at a tick; it does not run any more.
 
         Args:
@@ -56,6 +67,7 @@ class EngineFailures:
             during: The call, such as "tick 812, with command 9f (push of entity 7)"; empty for an engine that ended
                 between two calls, which is not a failure of a tick.
             revision: The number of orders in the log when the call began.
+            commands: The ids of the commands of the call.
         """
         about = f"{error} in {during}" if during else str(error)
         self._ended = about, now
@@ -66,7 +78,7 @@ class EngineFailures:
         attempts = (before.attempts if before else 0) + 1
         pause = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), MAX_RETRY_SECONDS)
         retry_at = now + (pause if level >= FAILED else 0.0)
-        self._failure = _FailedTick(tick, revision, level, attempts, retry_at, about)
+        self._failure = _FailedTick(tick, revision, level, attempts, retry_at, about, tuple(commands))
 
     def on_start_failed(self, error: EngineError, now: float) -> None:
         """Records that another engine could not be started."""
@@ -114,7 +126,16 @@ class EngineFailures:
         failure, ended = self._of(tick + 1, revision), self._ended
         if failure is not None and failure.level >= FAILED:
             about = f"{failure.about}; {self._obstacle}" if self._obstacle else failure.about
-            return SimulatorState(self._area, SimulatorPhase.PAUSED, max(0.0, failure.retry_at - now), about)
+            only = failure.commands[0] if len(failure.commands) == 1 else ""
+            return SimulatorState(
+                self._area,
+                SimulatorPhase.PAUSED,
+                max(0.0, failure.retry_at - now),
+                about,
+                tick=failure.tick,
+                commands=len(failure.commands),
+                command=only,
+            )
         if ended is not None:
             seconds, start_failed = round(now - ended[1], 1), self.start_error is not None
             return SimulatorState(self._area, SimulatorPhase.RESTARTING, seconds, ended[0], start_failed)

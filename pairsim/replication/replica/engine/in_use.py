@@ -128,7 +128,8 @@ class EngineInUse:
             self._state.drop_snapshots()
         tick = self._state.tick + 1 if call is None else call.tick
         during = call.phrase if call is not None else ""
-        self._failures.on_failure(error, tick, now, during, revision if call is None else call.revision)
+        commands = [command.id for command in call.commands] if call is not None else []
+        self._failures.on_failure(error, tick, now, during, revision if call is None else call.revision, commands)
         log.error(
             "the engine failed", area=self._area, tick=tick, error=str(error), during=during,
             exception=error.traceback.rstrip() or None,

@@ -122,3 +122,13 @@ def test_the_other_replica_learns_at_once_of_all_but_ticks_that_go_on() -> None:
     assert Standing().news == Standing(reached=9).news
     assert len({s.news for s in (Standing(), Standing(1), Standing(0, False), Standing(0, True, 0, 1))}) == 4
     assert Standing().news != Standing(term=2).news
+
+
+@pytest.mark.parametrize(("commands", "command"), [((), ""), (("a",), "a"), (("a", "b"), "")])
+def test_a_pause_names_the_only_command_of_its_tick(
+    failures: EngineFailures, commands: tuple[str, ...], command: str
+) -> None:
+    failures.on_failure(RAISED, 6, NOW, "tick 6", 0, commands)
+    state = failures.state(5, 0, NOW)
+    assert state is not None
+    assert (state.tick, state.commands, state.command) == (6, len(commands), command)

@@ -13,7 +13,10 @@ from collections.abc import Hashable
 import msgspec
 
 FAILED = 2
-"""The level of a replica whose simulator raised or hung at its next tick, or whose engine ended there twice."""
+"""The level of a replica whose simulator raised or hung at its next tick, or whose engine ended there twice.
+
+It is also that of a replica whose engine cannot be started, at any tick: it has no better chance than one that failed.
+"""
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True):

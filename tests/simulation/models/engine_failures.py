@@ -70,7 +70,8 @@ class Model:
     def _engine(self, world: World, i: int) -> list[Action]:
         node = world.nodes[i]
         if not node.engine:
-            return [("start", i)]
+            fails = world.budget.failures and not node.unstartable
+            return [("start", i), ("start_fails", i)] if fails else [("start", i)]
         if node.request is None:
             known = facts(world.log[: node.view])
             renew: list[Action] = [("start", i)] if node.code not in (known.code, world.disk) else []
@@ -167,8 +168,12 @@ class Model:
             durable=len(node.checkpoint),
             capable=self.rules.capable(node, known),
             engine=node.engine,
-            failure=node.failure if not node.engine or node.code == known.code else hopeless,
+            failure=hopeless if self._has_no_chance(node, known) else node.failure,
         )
+
+    def _has_no_chance(self, node: Node, known: Facts) -> bool:
+        """Returns whether no attempt can succeed with the engine, or the code, that the replica has."""
+        return node.code != known.code if node.engine else node.unstartable
 
     def prefers(self, world: World, i: int) -> bool:
         """Returns whether a leader prefers the other replica for its next tick."""
@@ -202,7 +207,7 @@ class Model:
             known = facts(world.log[: node.view])
             if node.up and node.leads and self.rules.rank(self.ping(world, i), known.revision)[0] == FAILED:
                 reason = ((i, node.next_tick, known.revision), True) in world.failures
-                if not reason and node.code == known.code:
+                if not reason and not self._has_no_chance(node, known):
                     raise Violation(f"the area pauses at tick {node.next_tick - 1} of replica {i} without a reason")
 
     def _show(self, world: World, i: int) -> World:
@@ -301,7 +306,10 @@ class Model:
 
     def _start(self, world: World, i: int) -> World:
         failure = world.nodes[i].failure if self.rules.remembers_failures() else Failure()
-        return put(world, i, world.nodes[i]._replace(engine=True, code=world.disk, failure=failure))
+        return put(world, i, world.nodes[i]._replace(engine=True, code=world.disk, failure=failure, unstartable=False))
+
+    def _start_fails(self, world: World, i: int) -> World:
+        return put(fault(world, failures=1), i, world.nodes[i]._replace(unstartable=True))
 
     # The log.
 
@@ -361,7 +369,7 @@ class Model:
         node = world.nodes[i]
         world = world._replace(budget=world.budget._replace(restarts=world.budget.restarts - 1))
         engines = Engines(node.next_tick, world.disk)
-        return put(world, i, node._replace(pending=(engines,), engine=True, code=world.disk))
+        return put(world, i, node._replace(pending=(engines,), engine=True, code=world.disk, unstartable=False))
 
     def _edit(self, world: World) -> World:
         return world._replace(disk=1, budget=world.budget._replace(edits=world.budget.edits - 1))

@@ -24,13 +24,14 @@ What the node does about its engine:
  5. Shown. Before the first answer, observation, read or checkpoint of a tick, its number is written to a small mapped
     file in the area's folder. So it survives the process, as the journal does.
  6. Leading needs a state, not an engine: a replica whose engine starts opens its term and serves reads meanwhile.
- 7. Rank. The rank of a replica is a tuple: its level, if it is 2 or 3, else 0; whether its engine is missing; minus its
-    tick, if it cannot compute for one of these reasons, else 0; its level otherwise. An engine with other code than
-    the one in force is at level 2 in every attempt, and a state that is not capable at level 3. A leader hands over if
-    and only if the other replica is linked, capable and of a smaller rank, at rest: no request and no uncommitted
-    record. So a first crash and an idle crash are handed over at once, an exception as well, and a replica that failed
-    for good never gets the leadership back for the same attempt, unless it has the further state. Otherwise the leader
-    tries the tick itself when its engine runs: it does not wait for an engine that the other replica is starting.
+ 7. Rank. The rank of a replica is a tuple: its level, if it is 2 or 3, else 0; whether its engine is missing; minus
+    its tick, if it cannot compute for one of these reasons, else 0; its level otherwise. An engine with other code
+    than the one in force is at level 2 in every attempt, and one that could not be started as well, until a start
+    succeeds; a state that is not capable is at level 3. A leader hands over if and only if the other replica is
+    linked, capable and of a smaller rank, at rest: no request and no uncommitted record. So a first crash and an
+    idle crash are handed over at once, an exception as well, and a replica that failed for good never gets the
+    leadership back for the same attempt, unless it has the further state. Otherwise the leader tries the tick
+    itself when its engine runs: it does not wait for an engine that the other replica is starting.
  8. Pause. A leader at level 2 or 3 that cannot hand over is paused at its snapshot, n - 1. It leads, serves n - 1,
     takes no commands into a tick, and says why. It tries again after 1, 2, 4 ... 60 s, for most causes pass. Each new
     ping may end the pause by a handover.
@@ -215,6 +216,7 @@ class Node(NamedTuple):
         request: What its engine computes; None between two requests.
         discard: Whether the answer is worthless, because the leadership that asked is over.
         failure: The newest attempt that failed.
+        unstartable: Whether the newest start of its engine failed.
         heard: The newest ping of the other replica.
     """
 
@@ -231,6 +233,7 @@ class Node(NamedTuple):
     request: Request | None = None
     discard: bool = False
     failure: Failure = Failure()
+    unstartable: bool = False
     heard: Ping | None = None
 
     @property

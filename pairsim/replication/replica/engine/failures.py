@@ -103,7 +103,9 @@ class EngineFailures:
             self._failure = None
 
     def level(self, tick: int, revision: int) -> int:
-        """Returns how badly the attempt failed here."""
+        """Returns how badly the attempt failed here; without an engine that can be started, no attempt has a chance."""
+        if self.start_error is not None:
+            return FAILED
         failure = self._of(tick, revision)
         return failure.level if failure is not None else 0
 
@@ -125,7 +127,8 @@ class EngineFailures:
         """Returns what the status says while the state is at `tick`; None if nothing keeps it from the next tick."""
         failure, ended = self._of(tick + 1, revision), self._ended
         if failure is not None and failure.level >= FAILED:
-            about = f"{failure.about}; {self._obstacle}" if self._obstacle else failure.about
+            start_error = f"its engine cannot be started: {self.start_error}" if self.start_error is not None else ""
+            about = "; ".join(filter(None, (failure.about, self._obstacle, start_error)))
             only = failure.commands[0] if len(failure.commands) == 1 else ""
             return SimulatorState(
                 self._area,

@@ -78,6 +78,25 @@ def test_an_engine_that_does_not_start_is_shown(failures: EngineFailures) -> Non
     assert state.predicate == "tries to start its engine; this failed: the simulator raised SyntaxError: no"
 
 
+def test_an_engine_that_cannot_be_started_counts_as_failed_at_every_tick(failures: EngineFailures) -> None:
+    failures.on_failure(ENDED, 6, NOW, "", 0)
+    failed = Standing(FAILED, True, 5)
+    assert failures.standing(5, 0).rank(0) < failed.rank(0), "an engine that starts has a chance"
+    failures.on_start_failed(EngineRaisedError("no module named growth"), NOW + 1)
+    assert failures.standing(5, 0).rank(0) == failed.rank(0), "a leader that failed keeps the leadership, and pauses"
+    assert failures.standing(8, 2).level == FAILED
+    failures.on_started()
+    assert failures.standing(5, 0) == Standing()
+
+
+def test_a_paused_leader_says_that_its_engine_cannot_be_started(failures: EngineFailures) -> None:
+    failures.on_failure(RAISED, 6, NOW, "tick 6, without commands", 0)
+    failures.on_start_failed(EngineRaisedError("no module named growth"), NOW + 1)
+    state = failures.state(5, 0, NOW + 2)
+    assert state is not None
+    assert state.about == f"{RAISED} in tick 6, without commands; its engine cannot be started: no module named growth"
+
+
 def test_further_attempts_come_less_and_less_often(failures: EngineFailures) -> None:
     now, pauses = NOW, []
     for _attempt in range(9):

@@ -83,7 +83,7 @@ class ChildProcess:
         self._on_end = on_end
 
     def on_ready(self) -> None:
-        """Receives that the process has had the time to own its word in the shared memory."""
+        """Receives that the process has had the time to own its word in the shared memory, whose length is sealed."""
         with self._lock:
             if self._ready >= 0:
                 os.eventfd_write(self._ready, 1)
@@ -182,7 +182,11 @@ class ChildProcess:
         poll.register(self._ready, select.POLLIN)
         if any(fd == self._pidfd for fd, _event in poll.poll()):
             return
-        word = LifeWord(self.memory)
+        try:
+            word = LifeWord(self.memory)
+        except (OSError, ValueError):  # no address is left, or the file is too short: its exit is seen all the same
+            self._has_ended(None)
+            return
         try:
             while word.owned:
                 if word.wait_for_end(_RECHECK_SECONDS) or self._has_ended(0):

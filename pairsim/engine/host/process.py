@@ -37,6 +37,7 @@ from pairsim.model.command_schema import Operation
 from pairsim.model.commands import Command
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
+from pairsim.model.state.table_memory import TableFullError
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
@@ -147,7 +148,6 @@ class EngineProcess:
                 raise self._broken(error) from error
             self.operations, self.engine, self._files = tuple(ready.operations), ready.engine, ready.files
             self.code = ready.code or code_fingerprint(self._command[:1] if self._command else ready.files)
-            self._child.on_ready()
             self._share_memory()
             self._populate_limit = seconds
         finally:
@@ -188,6 +188,9 @@ class EngineProcess:
             memory = SharedMemory(fd, layout, self.components)
         except OSError as error:
             raise EngineLostError(f"has no memory: {error.strerror}") from error
+        except TableFullError as error:  # it has cut the file between the two calls
+            raise self._broken(EngineProtocolError(f"has cut its memory: {error}")) from error
+        self._child.on_ready()  # the thread that watches maps the memory now, whose length is fixed
         self.table, self.check_table = memory.table(0), memory.table(1)
         self._ask(encode_memory(layout), Done, max(self._limit, _MAP_SECONDS))
         self._capacity = layout.capacity

@@ -160,8 +160,13 @@ def encode_answer(answer: Answer) -> bytes:
     return frame(MessageKind.READY if isinstance(answer, Ready) else MessageKind.RAISED, msgspec.json.encode(answer))
 
 
-def decode_answer(kind: int, body: bytes) -> Answer:
+def decode_answer(kind: int, body: bytes, commands: int) -> Answer:
     """Returns the answer that a message of an engine holds.
+
+    Args:
+        kind: The kind of the message.
+        body: Its body.
+        commands: The number of commands in the request; a `DONE` with more rejections is not decoded.
 
     Raises:
         EngineProtocolError: The engine broke the protocol.
@@ -169,7 +174,7 @@ def decode_answer(kind: int, body: bytes) -> Answer:
     try:
         match kind:
             case MessageKind.DONE:
-                return _decode_done(body)
+                return _decode_done(body, commands)
             case MessageKind.PERCEIVED:
                 return Perceived(_checked_commands(_commands.decode(body)))
             case MessageKind.READY:
@@ -227,8 +232,10 @@ def _done_body(done: Done) -> bytes:
     return b"".join(parts)
 
 
-def _decode_done(body: bytes) -> Done:
+def _decode_done(body: bytes, commands: int) -> Done:
     tick, rows, flags, count, seconds = _DONE.unpack_from(body)
+    if count > commands:
+        raise EngineProtocolError(f"rejected {count:,} commands of a request with {commands:,}")
     rejected = {}
     place = _DONE.size
     for _ in range(count):

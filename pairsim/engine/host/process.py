@@ -201,7 +201,7 @@ class EngineProcess:
         number = 1 if table is self.check_table else 0
         turn = Turn(number, self._ids_changed(table), tick, len(table), commands)
         try:
-            done = self._ask(encode_turn(kind, turn), Done, limit)
+            done = self._ask(encode_turn(kind, turn), Done, limit, len(commands))
             check_done(done, tick, len(commands), self._capacity)
         except EngineProtocolError as error:
             table.ids_changed()
@@ -217,15 +217,15 @@ class EngineProcess:
     def _ids_changed(self, table: Table) -> bool:
         return self._layouts.get(1 if table is self.check_table else 0) != table.layout
 
-    def _ask(self, message: bytes, wanted: type[AnswerT], seconds: float) -> AnswerT:
-        """Sends a request, unless it is empty, and returns its answer. Raises EngineError."""
+    def _ask(self, message: bytes, wanted: type[AnswerT], seconds: float, commands: int = 0) -> AnswerT:
+        """Sends a request with so many commands, unless it is empty, and returns its answer. Raises EngineError."""
         if self._lost:
             raise EngineLostError(self._lost)
         channel = self._child.channel
         try:
             if message:
                 channel.send(message, seconds)
-            answer = decode_answer(*channel.receive(seconds))
+            answer = decode_answer(*channel.receive(seconds), commands)
         except TimeoutError:
             raise self._hung(seconds) from None
         except EngineProtocolError as error:

@@ -24,7 +24,7 @@ from tests.unit.model.counting import Counting, area
 def asked(answering: Answering, message: bytes) -> Answer:
     _length, kind = HEADER.unpack_from(message)
     answer = answering.answer(kind, message[HEADER.size :])
-    return decode_answer(HEADER.unpack_from(answer)[1], answer[HEADER.size :])
+    return decode_answer(HEADER.unpack_from(answer)[1], answer[HEADER.size :], 100)
 
 
 def test_a_simulator_is_loaded_and_a_broken_one_is_not_the_end() -> None:

@@ -33,6 +33,9 @@ from pairsim.model.commands import Command
 from pairsim.model.state.schema import Component
 from tests.unit.model.counting import Counting, area
 
+MOST = 2**32 - 1
+"""The most rejections that a `DONE` can have."""
+
 COMMANDS = [Command("a", "set", 2**63 - 1, {"x": 0.1, "place": [1.0, float("nan")]}), Command("b", "jump", 0)]
 U64 = st.integers(0, 2**64 - 1)
 READY = Ready(PROTOCOL, "pairsim", list(Counting.components), list(Counting.operations), ["/g.py"])
@@ -76,11 +79,11 @@ def test_the_other_requests_arrive_as_they_were_sent() -> None:
     ],
 )
 def test_an_answer_arrives_as_it_was_sent(answer: Answer) -> None:
-    assert decode_answer(*parts(encode_answer(answer))) == answer
+    assert decode_answer(*parts(encode_answer(answer)), MOST) == answer
 
 
 def test_reasons_are_bounded_and_can_be_shown() -> None:
-    done = decode_answer(*parts(encode_answer(Done(rejected={0: "x" * 9999, 1: "\ud800", 2: ""}))))
+    done = decode_answer(*parts(encode_answer(Done(rejected={0: "x" * 9999, 1: "\ud800", 2: ""}))), 3)
     assert isinstance(done, Done)
     assert len(done.rejected[0]) == 140
     assert done.rejected[1] == "?"
@@ -110,14 +113,14 @@ def test_reasons_are_bounded_and_can_be_shown() -> None:
 )
 def test_an_answer_that_breaks_the_protocol_is_named(kind: int, body: bytes, sentence: str) -> None:
     with pytest.raises(EngineProtocolError) as refused:
-        decode_answer(kind, body)
+        decode_answer(kind, body, MOST)
     assert str(refused.value).startswith(sentence)
 
 
 @given(kind=st.sampled_from(MessageKind), body=st.binary(max_size=64))
 def test_any_bytes_are_an_answer_or_a_broken_protocol(kind: MessageKind, body: bytes) -> None:
     try:
-        decode_answer(kind, body)
+        decode_answer(kind, body, MOST)
     except EngineProtocolError:
         return
     assert kind >= MessageKind.READY
@@ -137,6 +140,13 @@ def test_an_answer_is_checked_against_its_request(done: Done, sentence: str) -> 
         check_done(done, tick=7, commands=3, capacity=10)
 
 
+def test_more_rejections_than_commands_are_refused_before_they_are_decoded() -> None:
+    kind, body = parts(encode_answer(Done(7, 10, rejected={0: "", 1: "", 2: ""})))
+    cut = body[:-1]  # decoding it would be refused as well, with another sentence
+    with pytest.raises(EngineProtocolError, match="rejected 3 commands of a request with 2"):
+        decode_answer(kind, cut, commands=2)
+
+
 def test_components_and_operations_have_to_fit_together() -> None:
     assert schema_of(READY) == Counting.components
     twice = Ready(PROTOCOL, "e", [Component("a", "int8")] * 2)
@@ -147,7 +157,9 @@ def test_components_and_operations_have_to_fit_together() -> None:
 
 
 def test_texts_of_an_error_are_bounded() -> None:
-    raised = decode_answer(MessageKind.RAISED, msgspec.json.encode(Raised("s" * 10**6, "t" * 10**6)))
+    raised = decode_answer(MessageKind.RAISED, msgspec.json.encode(Raised("s" * 10**6, "t" * 10**6)), 0)
     assert isinstance(raised, Raised)
     assert (len(raised.sentence), len(raised.traceback)) == (4096, 32768)
-    assert decode_answer(MessageKind.RAISED, b'{"sentence": " "}') == Raised("the simulator raised without a sentence")
+    assert decode_answer(MessageKind.RAISED, b'{"sentence": " "}', 0) == Raised(
+        "the simulator raised without a sentence"
+    )

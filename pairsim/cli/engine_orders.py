@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
 
 import click
 
@@ -12,7 +14,9 @@ from pairsim.addresses import is_http_url
 from pairsim.cli.local_api import WorldAddress, request, world_options
 from pairsim.client.client import AreaClient
 from pairsim.client.errors import ClientError
-from pairsim.protocol.frames import OrderAnswer
+from pairsim.protocol.frames import FailingTickAnswer, OrderAnswer
+
+T = TypeVar("T")
 
 
 def _urls(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -34,21 +38,38 @@ _token_option = click.option(
 
 @click.command()
 @click.argument("area")
-@click.argument("command")
+@click.argument("command", required=False)
 @_url_option
 @_token_option
 @world_options
-def skip(area: str, command: str, urls: tuple[str, ...], token_file: Path | None, address: WorldAddress) -> None:
-    """Leaves COMMAND, an id, out of the tick that fails in AREA.
+def skip(area: str, command: str | None, urls: tuple[str, ...], token_file: Path | None, address: WorldAddress) -> None:
+    """Leaves COMMAND, an id, out of the tick that fails in AREA; without it, lists the commands of that tick.
 
     AREA has to be paused: its simulator fails at the tick on both replicas. The command is rejected as "skipped", and
     the other commands of the tick are applied. It is refused if a client may have seen the tick.
     """
+    if command is None:
+        _list_commands(area, urls, token_file, address)
+        return
     if urls:
         done = _ask(area, urls, token_file, lambda client: client.skip(command))
     else:
         done = request(address, "/v1/skip", OrderAnswer, {"area": area, "command": command})
     click.echo(f"{area} goes on with tick {done.tick} without command {command}")
+
+
+def _list_commands(area: str, urls: tuple[str, ...], token_file: Path | None, address: WorldAddress) -> None:
+    if urls:
+        found = _ask(area, urls, token_file, lambda client: client.failing_tick())
+    else:
+        found = request(address, f"/v1/skip?area={quote(area, safe='')}", FailingTickAnswer)
+    count = len(found.commands)
+    if not count:
+        click.echo(f"{area} is paused before tick {found.tick}, which fails before it has any commands")
+        return
+    click.echo(f"{area} is paused before tick {found.tick}, which has {count} command{'s' * (count > 1)}:")
+    for command in found.commands:
+        click.echo(f"{command.id}  {command.op} of entity {command.entity}{'  left out' * command.left_out}")
 
 
 @click.group()
@@ -81,9 +102,7 @@ def restart(
     click.echo(f"{area} tries tick {done.tick} again with new engines")
 
 
-def _ask(
-    area: str, urls: tuple[str, ...], token_file: Path | None, act: Callable[[AreaClient], Awaitable[OrderAnswer]]
-) -> OrderAnswer:
+def _ask(area: str, urls: tuple[str, ...], token_file: Path | None, act: Callable[[AreaClient], Awaitable[T]]) -> T:
     """Sends an order to the replicas of an area."""
     if token_file is None:
         raise click.UsageError("--url needs --token-file, or PAIRSIM_TOKEN_FILE in the environment")
@@ -92,7 +111,7 @@ def _ask(
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"the token cannot be read from {token_file}: {error}") from error
 
-    async def send() -> OrderAnswer:
+    async def send() -> T:
         async with AreaClient(list(urls), area=area, token=token) as client:
             return await act(client)
 

@@ -30,6 +30,7 @@ from pairsim.protocol.frames import (
     DigestsAnswer,
     EntitiesAnswer,
     EntityAnswer,
+    FailingTickAnswer,
     Frame,
     OrderAnswer,
     RestartRequest,
@@ -271,6 +272,15 @@ class AreaClient:
         body = msgspec.json.encode(SkipRequest(command))
         return msgspec.json.decode(await self._control_active("POST", "/v1/skip", body, None), type=OrderAnswer)
 
+    async def failing_tick(self) -> FailingTickAnswer:
+        """Returns the tick before which the area is paused, with all its commands.
+
+        Raises:
+            RequestRefused: The area is not paused, the token is wrong, or no replica that answers leads.
+            Unavailable: No replica answered.
+        """
+        return msgspec.json.decode(await self._control_active("GET", "/v1/skip", None, None), type=FailingTickAnswer)
+
     async def restart_engines(self, *, even_if_seen: bool = False) -> OrderAnswer:
         """Starts the engines of the paused area again, with the newest code, before the next attempt is due.
 
@@ -305,7 +315,7 @@ class AreaClient:
             self._http, self._urls, path, kind, query=query, seconds=self._deadline, decode=decode
         )
 
-    async def _control_active(self, method: str, path: str, body: bytes, token: str | None) -> bytes:
+    async def _control_active(self, method: str, path: str, body: bytes | None, token: str | None) -> bytes:
         return await process_requests.control_active(
             self._http, method, self._urls, path, seconds=self._deadline, token=token or self._token, body=body
         )

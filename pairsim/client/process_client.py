@@ -15,6 +15,7 @@ from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim.protocol.frames import (
     DigestsAnswer,
+    FailingTickAnswer,
     OrderAnswer,
     RestartRequest,
     SkipRequest,
@@ -169,6 +170,16 @@ class ProcessClient:
         """
         body = msgspec.json.encode(SkipRequest(command))
         return msgspec.json.decode(await self._control("POST", "/v1/skip", body=body), type=OrderAnswer)
+
+    async def failing_tick(self) -> FailingTickAnswer:
+        """Returns the tick before which the area of the process, which has to lead it, is paused.
+
+        Raises:
+            RequestRefused: The process does not lead (421), the area is not paused (409), or the token is wrong (401,
+                403).
+            Unavailable: The process did not answer.
+        """
+        return msgspec.json.decode(await self._control("GET", "/v1/skip"), type=FailingTickAnswer)
 
     async def restart_engines(self, *, even_if_seen: bool = False) -> OrderAnswer:
         """Makes the process, which has to lead its paused area, start the engines again, with the newest code.

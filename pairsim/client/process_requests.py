@@ -112,7 +112,14 @@ async def control(
 
 
 async def control_active(
-    http: HttpClient, method: str, urls: Sequence[str], path: str, *, seconds: float, token: str | None, body: bytes
+    http: HttpClient,
+    method: str,
+    urls: Sequence[str],
+    path: str,
+    *,
+    seconds: float,
+    token: str | None,
+    body: bytes | None,
 ) -> bytes:
     """Sends a request to one replica after the other until one of them is the active.
 

@@ -152,6 +152,32 @@ class SkipRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: str
 
 
+class FailingCommand(msgspec.Struct, frozen=True):
+    """A command of the tick that fails.
+
+    Attributes:
+        id, op, entity: As in the command.
+        left_out: Whether an order leaves it out already.
+    """
+
+    id: str
+    op: str
+    entity: int
+    left_out: bool = False
+
+
+class FailingTickAnswer(msgspec.Struct, frozen=True):
+    """The answer of `GET /v1/skip`: the tick before which an area is paused.
+
+    Attributes:
+        tick: The tick.
+        commands: All its commands, in their order; empty if it fails before it has any.
+    """
+
+    tick: int
+    commands: list[FailingCommand]
+
+
 class RestartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /v1/engines/restart`.
 

@@ -107,6 +107,20 @@ class OrderResult(msgspec.Struct, frozen=True):
     revision: int
 
 
+class FailingTick(msgspec.Struct, frozen=True):
+    """The tick before which an area is paused.
+
+    Attributes:
+        tick: The tick.
+        commands: Its commands; empty if it fails before it has any.
+        left_out: The ids of those that an order leaves out.
+    """
+
+    tick: int
+    commands: Sequence[Command]
+    left_out: frozenset[str]
+
+
 class Published(msgspec.Struct, frozen=True):
     """A tick that clients may see: its record is committed, and the replica's state is at this tick."""
 
@@ -213,6 +227,14 @@ class ReplicaService(Protocol):
             NotActiveError: This replica does not lead.
             RefusedError: The area is not paused, the tick has no such command, or clients may have seen the tick.
             TimeoutError: It is not known whether the order came into force.
+        """
+
+    def failing_tick(self) -> FailingTick:
+        """Returns the tick before which the area is paused.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: The area is not paused.
         """
 
     def restart_engines(self, timeout: float, *, even_if_seen: bool) -> OrderResult:

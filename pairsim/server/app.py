@@ -90,6 +90,7 @@ class SimulatorApi:
                 web.get("/v1/observe", self._observers.handle),
                 web.get("/v1/watch", self._watch.handle),
                 web.post("/v1/switchover", guarded(self._token, control.switchover)),
+                web.get("/v1/skip", guarded(self._token, control.failing_tick)),
                 web.post("/v1/skip", guarded(self._token, control.skip)),
                 web.post("/v1/engines/restart", guarded(self._token, control.restart_engines)),
                 web.put("/v1/authority", guarded(self._token, control.authorise)),

@@ -79,6 +79,9 @@ def console_app(manager: Manager) -> web.Application:
         wanted = await read_json(request, ClusterSkipRequest)
         return await order(wanted.area, lambda active: active.skip(wanted.command))
 
+    async def failing_tick(request: web.Request) -> web.Response:
+        return await order(request.query.get("area", ""), lambda active: active.failing_tick())
+
     async def restart_engines(request: web.Request) -> web.Response:
         wanted = await read_json(request, ClusterRestartRequest)
         return await order(wanted.area, lambda active: active.restart_engines(even_if_seen=wanted.even_if_seen))
@@ -88,6 +91,7 @@ def console_app(manager: Manager) -> web.Application:
     add_page(app)
     feed.add_to(app)
     app.router.add_post("/v1/switchover", switchover)
+    app.router.add_get("/v1/skip", failing_tick)
     app.router.add_post("/v1/skip", skip)
     app.router.add_post("/v1/engines/restart", restart_engines)
     return app

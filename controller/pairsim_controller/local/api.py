@@ -123,6 +123,13 @@ class _WorldApi:
             return _missing_role(self._world, wanted.area, "active")
         return await answer_of_active(self._world.watchers[name].client.skip(wanted.command))
 
+    async def failing_tick(self, request: web.Request) -> web.Response:
+        area = request.query.get("area", "")
+        name = self._world.find_replica(area, "active")
+        if name is None:
+            return _missing_role(self._world, area, "active")
+        return await answer_of_active(self._world.watchers[name].client.failing_tick())
+
     async def restart_engines(self, request: web.Request) -> web.Response:
         wanted = await read_json(request, RestartEnginesRequest)
         name = self._world.find_replica(wanted.area, "active")
@@ -164,6 +171,7 @@ def world_app(world: LocalWorld) -> web.Application:
     app.router.add_post("/v1/processes/signal-engine", api.signal_engine)
     app.router.add_post("/v1/kill", api.kill)
     app.router.add_post("/v1/switchover", api.switchover)
+    app.router.add_get("/v1/skip", api.failing_tick)
     app.router.add_post("/v1/skip", api.skip)
     app.router.add_post("/v1/engines/restart", api.restart_engines)
     return app

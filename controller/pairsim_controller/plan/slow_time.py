@@ -37,7 +37,7 @@ def _advice(area: str, paused: SimulatorState) -> str:
     if paused.command:
         return f"{mend}, or leave the command out: pairsim skip {area} {paused.command}"
     if paused.commands:
-        return f"{mend}, or leave a command out: pairsim skip {area} COMMAND"
+        return f"{mend}, or leave a command out: pairsim skip {area} lists all {paused.commands}"
     return mend
 
 

@@ -22,6 +22,7 @@ from pairsim.replication.process.shell import ProcessShell
 from pairsim.replication.process.status import replica_status, spare_status
 from pairsim.replication.service import (
     BatchCallback,
+    FailingTick,
     NoStateError,
     NotActiveError,
     OrderResult,
@@ -221,6 +222,18 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         if runtime is None:
             raise NotActiveError(None)
         return runtime.order(command, timeout)
+
+    def failing_tick(self) -> FailingTick:
+        """Returns the tick before which the area is paused.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: The area is not paused.
+        """
+        runtime = self._runtime
+        if runtime is None:
+            raise NotActiveError(None)
+        return runtime.node.failing_tick()
 
     def restart_engines(self, timeout: float, *, even_if_seen: bool) -> OrderResult:
         """Starts the engines of a paused area again, with the newest code; blocks.

@@ -29,7 +29,7 @@ from pairsim.replication.replica.handover_request import HandoverRequest
 from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.ports import Disk, ReplicaListener
 from pairsim.replication.replica.replica import Replica
-from pairsim.replication.service import NotActiveError, RefusedError
+from pairsim.replication.service import FailingTick, NotActiveError, RefusedError
 from pairsim.replication.standing import Standing
 from pairsim.replication.sync.messages import KEYFRAME
 from pairsim.settings import Timing
@@ -319,6 +319,17 @@ class AreaNode:
         request = self.replica.orders.request(command, even_if_seen=even_if_seen)
         self._listener.wake()
         return request
+
+    def failing_tick(self) -> FailingTick:
+        """Returns the tick before which this replica is paused, with its commands.
+
+        Raises:
+            NotActiveError: This replica does not lead.
+            RefusedError: It is not paused.
+        """
+        if not self.replica.leads:
+            raise NotActiveError(self.leader())
+        return self.replica.orders.failing_tick(self.replica.state.tick + 1)
 
     def submit_grant(self, authority: Authority) -> None:
         """Appends an authority grant to the log; it is in force when `log.authority` equals it.

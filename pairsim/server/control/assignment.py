@@ -14,6 +14,8 @@ from aiohttp import web
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
 from pairsim.protocol.frames import (
+    FailingCommand,
+    FailingTickAnswer,
     OrderAnswer,
     RestartRequest,
     SkipRequest,
@@ -54,6 +56,17 @@ class ControlHandlers:
         """Handles `POST /v1/skip`: leaves a command out of the tick that fails on both replicas."""
         wanted = decode_json(await read_body(request), SkipRequest)
         return await self._order(functools.partial(self._service.skip, wanted.command, ORDER_SECONDS), ORDER_SECONDS)
+
+    async def failing_tick(self, request: web.Request) -> web.Response:
+        """Handles `GET /v1/skip`: lists the commands of the tick before which the area is paused."""
+        reject_unknown_query(request)
+        try:
+            found = self._service.failing_tick()
+        except NotActiveError as error:
+            raise HttpError(MISDIRECTED, str(error)) from error
+        commands = [FailingCommand(c.id, c.op, c.entity, c.id in found.left_out) for c in found.commands]
+        body = msgspec.json.encode(FailingTickAnswer(found.tick, commands))
+        return web.Response(body=body, content_type="application/json")
 
     async def restart_engines(self, request: web.Request) -> web.Response:
         """Handles `POST /v1/engines/restart`: starts the engines of a paused area again."""

@@ -13,7 +13,7 @@ import pytest
 from pairsim.model.status import Role
 from pairsim.replication.service import RefusedError
 from tests.unit.cli.local_world import pairsim, running
-from tests.unit.server.fakes import FakeReplica
+from tests.unit.server.fakes import FakeReplica, command
 from tests.unit.server.http_servers import TOKEN, serve_replica
 
 
@@ -67,6 +67,27 @@ def test_an_order_reaches_the_replica_that_leads(service: FakeReplica, url: str,
     result = pairsim("skip", "north", "c1", "--url", url, "--token-file", token)
     assert (result.exit_code, result.stdout) == (0, "north goes on with tick 10 without command c1\n")
     assert service.orders == [("skip", "c1")]
+
+
+def test_without_a_command_all_commands_of_the_tick_are_listed(
+    service: FakeReplica, url: str, token: str, tmp_path: Path
+) -> None:
+    result = pairsim("skip", "north", "--url", url, "--token-file", token)
+    assert result.stdout == "north is paused before tick 10, which fails before it has any commands\n"
+    service.failing = [command("c1"), command("c2", "push", 7)]
+    result = pairsim("skip", "north", "--url", url, "--token-file", token)
+    assert result.stdout == (
+        "north is paused before tick 10, which has 2 commands:\nc1  set of entity 1\nc2  push of entity 7  left out\n"
+    )
+    with running(tmp_path) as world:
+        world.made.replicas["a"].failing = [command("c1")]
+        assert re.fullmatch(
+            r"north is paused before tick \d+, which has 1 command:\nc1  set of entity 1\n",
+            world.run("skip", "north").stdout,
+        )
+        assert "this world has north" in world.run("skip", "so&uth").stderr
+        world.made.replicas["a"].refuse = RefusedError("north is not paused")
+        assert world.run("skip", "north").stderr == "Error: north is not paused\n"
 
 
 def test_a_refusal_is_printed(service: FakeReplica, url: str, token: str) -> None:

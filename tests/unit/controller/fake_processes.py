@@ -75,6 +75,7 @@ class FakeProcess:
                 web.put("/v1/assignment", self._assign),
                 web.delete("/v1/assignment", self._release),
                 web.post("/v1/switchover", self._switchover),
+                web.get("/v1/skip", self._failing_tick),
                 web.post("/v1/skip", self._skip),
                 web.post("/v1/engines/restart", self._skip),
                 web.get("/v1/backup", self._backup),
@@ -153,6 +154,9 @@ class FakeProcess:
     async def _backup(self, request: web.Request) -> web.Response:
         await self._order(request, "backup", request.query["area"])
         return web.Response(body=b"all of it", headers={"Pairsim-Tick": "5", "Pairsim-Entities": "7"})
+
+    async def _failing_tick(self, _request: web.Request) -> web.Response:
+        return web.json_response({"tick": 8, "commands": [{"id": "c1", "op": "set", "entity": 1}]})
 
     async def _skip(self, request: web.Request) -> web.Response:
         area = next(iter(self.has), "")

@@ -43,6 +43,7 @@ async def responses(manager: object) -> tuple[dict[str, Any], dict[str, int]]:
         for name, call in {
             "page": http.get("/"),
             "skip": http.post("/v1/skip", json={"area": "west", "command": "c1"}),
+            "list": http.get("/v1/skip?area=west"),
             "restart": http.post("/v1/engines/restart", json={"area": "west"}),
             "switchover": http.post("/v1/switchover", json={"area": "west"}),
             "plain": http.post("/v1/switchover", data=b'{"area": "west"}', headers={"Content-Type": "text/plain"}),
@@ -61,6 +62,7 @@ async def test_a_waiting_controller_names_the_lease() -> None:
         "page": 200,
         "switchover": 409,
         "skip": 409,
+        "list": 409,
         "restart": 409,
         "plain": 415,
         "kill": 404,
@@ -81,6 +83,7 @@ async def test_the_leader_shows_the_world_and_cannot_kill() -> None:
             "page": 200,
             "switchover": 200,
             "skip": 200,
+            "list": 200,
             "restart": 200,
             "plain": 415,
             "kill": 404,

@@ -144,7 +144,7 @@ async def test_a_local_world_announces_a_slow_area_once(tmp_path: Path, monkeypa
     [
         (0, "", ""),
         (1, "c1", ", or leave the command out: pairsim skip west c1"),
-        (3, "", ", or leave a command out: pairsim skip west COMMAND"),
+        (3, "", ", or leave a command out: pairsim skip west lists all 3"),
     ],
 )
 def test_the_advice_about_a_pause_depends_on_the_commands_of_the_tick(commands: int, command: str, advice: str) -> None:

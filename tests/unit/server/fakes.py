@@ -22,6 +22,7 @@ from pairsim.replication.service import (
     BatchCallback,
     BatchInterruptedError,
     Committed,
+    FailingTick,
     InboxFullError,
     NoStateError,
     NotActiveError,
@@ -76,6 +77,7 @@ class FakeReplica:
         self.full = False
         self.reads = 0
         self.read_errors: list[Exception] = []
+        self.failing: list[Command] = []
         self.orders: list[object] = []
         self.refuse: Exception | None = None
         self.broken = self.leaving = False
@@ -232,6 +234,12 @@ class FakeReplica:
             raise NotActiveError(self.known_leader)
         self._order(("skip", command))
         return OrderResult(self.term, self.tick, 1)
+
+    def failing_tick(self) -> FailingTick:
+        if self.role is not Role.ACTIVE:
+            raise NotActiveError(self.known_leader)
+        self._order("list")
+        return FailingTick(self.tick, self.failing, frozenset({"c2"}))
 
     def restart_engines(self, timeout: float, *, even_if_seen: bool) -> OrderResult:
         if self.role is not Role.ACTIVE:

@@ -245,6 +245,7 @@ async def test_digests_of_recent_ticks_are_listed(http: aiohttp.ClientSession, u
 
 CONTROL = [
     ("POST", "/v1/switchover", b""),
+    ("GET", "/v1/skip", b""),
     ("POST", "/v1/skip", b'{"command": "c1"}'),
     ("POST", "/v1/engines/restart", b""),
     ("POST", "/v1/leave", b""),

@@ -16,13 +16,13 @@ import structlog
 
 from pairsim.engine.port import EngineError
 from pairsim.replication.log.orders import order_sentence
-from pairsim.replication.log.records import Engines, Order, Skip
+from pairsim.replication.log.records import Engines, Order, Skip, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.replica.engine.in_use import EngineInUse
 from pairsim.replication.replica.engine.refusals import Situation, code_refusal, restart_refusal, skip_refusal
 from pairsim.replication.replica.ports import Consensus
-from pairsim.replication.service import OrderResult, RefusedError
+from pairsim.replication.service import FailingTick, OrderResult, RefusedError
 from pairsim.replication.standing import FAILED
 from pairsim.replication.waiting import Wakeup
 
@@ -83,6 +83,20 @@ class EngineOrders:
                 raise RefusedError("another order about the engine is under way: try again in a moment")
             self._request = request = OrderRequest(command, even_if_seen=even_if_seen)
         return request
+
+    def failing_tick(self, tick: int) -> FailingTick:
+        """Returns the tick after the state, which fails, with its commands. Any thread.
+
+        Raises:
+            RefusedError: It does not fail here.
+        """
+        with self._log.lock:
+            payload, orders = self._log.payload(tick), self._log.orders
+        if self._failures.level(tick, orders.revision) < FAILED:
+            raise RefusedError(f"{self._area} is not paused: no tick fails on both replicas")
+        record = decode_record(payload) if payload is not None else None
+        commands = record.commands if isinstance(record, Tick) else []
+        return FailingTick(tick, commands, orders.left_out(tick))
 
     def on_order(self, order: Order) -> None:
         """Notes that an order is in force; an engine with other code than the one in force is replaced. Raft thread."""

@@ -76,7 +76,7 @@ def skip_refusal(now: Situation, command: str) -> str:
         later = f"ticks up to {now.last} follow tick {now.tick}, and were computed with all its commands"
         return f"{later}: {now.mend}"
     if command not in now.commands:
-        return f"tick {now.tick}, which fails, has no command {command!r}: it has {_listed(now.commands)}"
+        return f"tick {now.tick}, which fails, has no command {command!r}: it has {_listed(now)}"
     if command in now.left_out:
         return f"command {command!r} is left out of tick {now.tick} already"
     return seen(now)
@@ -123,8 +123,9 @@ def seen(now: Situation) -> str:
     return ""
 
 
-def _listed(commands: Sequence[str]) -> str:
-    if not commands:
+def _listed(now: Situation) -> str:
+    if not now.commands:
         return "none"
-    more = len(commands) - _MAX_COMMANDS_SHOWN
-    return ", ".join(commands[:_MAX_COMMANDS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(now.commands) - _MAX_COMMANDS_SHOWN
+    rest = f" and {more} more: pairsim skip {now.area} lists all" if more > 0 else ""
+    return ", ".join(now.commands[:_MAX_COMMANDS_SHOWN]) + rest

@@ -35,7 +35,10 @@ def test_a_command_of_the_tick_that_fails_can_be_skipped() -> None:
         ({"at_rest": False}, "the area is being handed over, or a record is not committed yet: try again in a moment"),
         ({"last": 7}, "tick 8 fails before it has any commands: mend the simulator, and west goes on with the next"),
         ({"last": 9}, "ticks up to 9 follow tick 8, and were computed with all its commands: mend the simulator"),
-        ({"commands": "cdefghi"}, "tick 8, which fails, has no command 'b': it has c, d, e, f, g and 2 more"),
+        (
+            {"commands": "cdefghi"},
+            "tick 8, which fails, has no command 'b': it has c, d, e, f, g and 2 more: pairsim skip west lists all",
+        ),
         ({"commands": ()}, "tick 8, which fails, has no command 'b': it has none"),
         ({"left_out": {"b"}}, "command 'b' is left out of tick 8 already"),
         ({"shown": 8}, "tick 8 was shown before it failed, so that it cannot be changed any more: mend the simulator"),
@@ -92,6 +95,15 @@ def test_a_skipped_command_is_rejected_and_the_others_of_its_tick_are_applied(
     ]  # fmt: skip
     failing.tick_once()
     assert failing.records()[-1].rejected[0].reason == "skipped"
+
+
+def test_the_tick_that_fails_is_listed_with_all_its_commands(failing: FailingReplica, active: Active) -> None:
+    found = failing.replica.orders.failing_tick(2)
+    assert ([c.id for c in found.commands], found.left_out) == (["x", "y"], set())
+    ask(failing)
+    failing.commit()
+    with pytest.raises(RefusedError, match="area is not paused"):
+        failing.replica.orders.failing_tick(2)
 
 
 def test_an_order_is_refused_while_the_commit_of_the_tick_is_unknown(failing: FailingReplica) -> None:

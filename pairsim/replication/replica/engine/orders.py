@@ -15,7 +15,7 @@ import threading
 import structlog
 
 from pairsim.engine.port import EngineError
-from pairsim.replication.log.orders import order_sentence
+from pairsim.replication.log.orders import Orders, order_sentence
 from pairsim.replication.log.records import Engines, Order, Skip, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.replica.engine.failures import EngineFailures
@@ -136,7 +136,7 @@ class EngineOrders:
         self._failures.hold(under_way or bool(obstacle), obstacle)
 
     def _await(self, request: OrderRequest, submitted: int, term: int | None) -> None:
-        if self._log.orders.revision > request.revision:
+        if _in_force(request, self._log.orders):
             self._finish(request, OrderResult(submitted, request.tick, self._log.orders.revision))
         elif term != submitted:
             error = "the leadership changed before the order was committed: look whether it is in force, and try again"
@@ -212,6 +212,13 @@ class EngineOrders:
         with self._lock:
             self._request = None
         request.finished.set()
+
+
+def _in_force(request: OrderRequest, orders: Orders) -> bool:
+    """Returns whether the order is in force, and not another one: that of a replica that leads now, for example."""
+    if request.command is not None:
+        return request.command in orders.left_out(request.tick)
+    return orders.revision > request.revision
 
 
 def _start_failed(error: EngineError) -> str:

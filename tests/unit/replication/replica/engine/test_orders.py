@@ -125,6 +125,19 @@ def test_an_order_is_unknown_when_the_leadership_ends(failing: FailingReplica, a
     assert failing.replica.failures.may_compute(2, 1, failing.now)
 
 
+def test_another_order_that_comes_into_force_is_not_taken_for_the_own_one(
+    failing: FailingReplica, active: Active
+) -> None:
+    request = ask(failing)
+    revision = failing.replica.revision
+    failing.open(2)
+    failing.log.apply(encode_record(Skip(2, 2, "y")))
+    assert failing.replica.revision == revision + 1
+    failing.replica.on_leadership_lost()
+    failing.replica.run_once(failing.now)
+    assert isinstance(request.outcome, TimeoutError)
+
+
 def test_one_order_at_a_time(failing: FailingReplica, active: Active) -> None:
     ask(failing)
     with pytest.raises(RefusedError, match="another order"):

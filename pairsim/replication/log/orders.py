@@ -30,6 +30,10 @@ class Orders(msgspec.Struct, frozen=True, array_like=True):
         """Returns the ids of the commands that a tick leaves out."""
         return frozenset(command for at, command in self.skipped if at == tick)
 
+    def tick_without(self, command: str) -> int | None:
+        """Returns the tick that leaves a command out; None without one, or when it is forgotten."""
+        return next((tick for tick, left_out in self.skipped if left_out == command), None)
+
     def after(self, order: Order, tick: int, commands: Container[str]) -> Orders:
         """Returns the orders after one more record; the same object if the record does not count.
 

@@ -143,8 +143,11 @@ class EngineOrders:
             self._finish(request, TimeoutError(error))
 
     def _begin_skip(self, request: OrderRequest, command: str, now: Situation) -> None:
+        orders = self._log.orders
         refusal = skip_refusal(now, command)
-        if refusal:
+        if (tick := orders.tick_without(command)) is not None:  # for a client that lost the answer
+            self._finish(request, OrderResult(now.term, tick, orders.revision))
+        elif refusal:
             self._finish(request, RefusedError(refusal))
         else:
             self._submit(request, Skip(now.term, now.tick, command))
@@ -195,7 +198,6 @@ class EngineOrders:
             tick=tick,
             last=last,
             commands=commands,
-            left_out=orders.left_out(tick),
             level=self._failures.level(tick, orders.revision),
             running=self._failures.running,
             code=self._engine.code,

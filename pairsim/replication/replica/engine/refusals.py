@@ -23,7 +23,6 @@ class Situation(msgspec.Struct, frozen=True):
         tick: The tick after the leader's state.
         last: The last tick that has a record.
         commands: The ids of the commands of that record.
-        left_out: Those of them that are left out already.
         level: How badly the leader has failed at this attempt of the tick.
         running: Whether its engine runs.
         code: The fingerprint of the code of that engine.
@@ -39,7 +38,6 @@ class Situation(msgspec.Struct, frozen=True):
     tick: int
     last: int
     commands: Sequence[str]
-    left_out: frozenset[str]
     level: int
     running: bool
     code: str
@@ -77,8 +75,6 @@ def skip_refusal(now: Situation, command: str) -> str:
         return f"{later}: {now.mend}"
     if command not in now.commands:
         return f"tick {now.tick}, which fails, has no command {command!r}: it has {_listed(now)}"
-    if command in now.left_out:
-        return f"command {command!r} is left out of tick {now.tick} already"
     return seen(now)
 
 

@@ -18,7 +18,7 @@ from tests.unit.replication.replica.test_failing_engine import FailingReplica
 from tests.unit.replication.replica.test_in_flight import Answers
 
 PAUSED = Situation(
-    area="west", tick=8, last=8, commands=("a", "b"), left_out=frozenset(), level=FAILED,
+    area="west", tick=8, last=8, commands=("a", "b"), level=FAILED,
     running=False, code="", code_in_force="", at_rest=True, term=3, shown=7,
     other="sim-2", standing=Standing(FAILED, term=3, reached=7),
 )  # fmt: skip
@@ -40,7 +40,6 @@ def test_a_command_of_the_tick_that_fails_can_be_skipped() -> None:
             "tick 8, which fails, has no command 'b': it has c, d, e, f, g and 2 more: pairsim skip west lists all",
         ),
         ({"commands": ()}, "tick 8, which fails, has no command 'b': it has none"),
-        ({"left_out": {"b"}}, "command 'b' is left out of tick 8 already"),
         ({"shown": 8}, "tick 8 was shown before it failed, so that it cannot be changed any more: mend the simulator"),
         ({"standing": None}, "sim-2 is not connected and may have shown tick 8: wait until it is back, and try again"),
         ({"standing": Standing(FAILED, term=2)}, "sim-2 does not know yet which replica leads: try again in a moment"),
@@ -104,6 +103,22 @@ def test_the_tick_that_fails_is_listed_with_all_its_commands(failing: FailingRep
     failing.commit()
     with pytest.raises(RefusedError, match="area is not paused"):
         failing.replica.orders.failing_tick(2)
+
+
+def test_a_repeated_skip_has_the_same_answer_also_when_the_area_goes_on(
+    failing: FailingReplica, active: Active
+) -> None:
+    ask(failing)
+    failing.commit()
+    failing.replica.run_once(failing.now)
+    submitted = len(failing.consensus.submitted)
+    assert ask(failing).outcome == OrderResult(1, 2, 1)
+    assert len(failing.consensus.submitted) == submitted
+    failing.start_engine()
+    failing.tick_once()
+    assert failing.state.tick == 2
+    assert ask(failing).outcome == OrderResult(1, 2, 1)
+    assert isinstance(ask(failing, "y").outcome, RefusedError), "it was applied"
 
 
 def test_an_order_is_refused_while_the_commit_of_the_tick_is_unknown(failing: FailingReplica) -> None:

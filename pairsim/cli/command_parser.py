@@ -31,14 +31,16 @@ class _CommandLine(msgspec.Struct, forbid_unknown_fields=True):
     id: str = ""
 
 
-def parse_words(words: tuple[str, ...]) -> Command:
-    """Returns the command that the words of a command line describe, with a new id.
+def parse_words(words: tuple[str, ...], command_id: str | None = None) -> Command:
+    """Returns the command that the words of a command line describe, with the given id or a new one.
 
     Raises:
         click.UsageError: The words do not describe a command.
     """
-    if len(words) < 2 or not (words[1].isascii() and words[1].isdecimal() and len(words[1]) < _MAX_DIGITS):
+    if len(words) < 2:
         raise click.UsageError(_USAGE)
+    if not (words[1].isascii() and words[1].isdecimal() and len(words[1]) < _MAX_DIGITS):
+        raise click.UsageError(f"ENTITY is a whole number of 0 or more, not {words[1][:_MAX_DIGITS]!r}; {_USAGE}")
     components: dict[str, Value] = {}
     for word in words[2:]:
         name, _equals, text = word.partition("=")
@@ -51,9 +53,9 @@ def parse_words(words: tuple[str, ...]) -> Command:
         if name in components:
             raise click.UsageError(f"{name} is there twice: give it once")
         components[name] = numbers if len(numbers) > 1 else numbers[0]
-    if not all(text.isprintable() for text in (words[0], *components)):
+    if not all(text.isprintable() for text in (words[0], command_id or "", *components)):
         raise click.UsageError(_USAGE)
-    return Command(new_id(), words[0], int(words[1]), components)
+    return Command(new_id() if command_id is None else command_id, words[0], int(words[1]), components)
 
 
 def read_commands(path: Path | None) -> list[tuple[int, Command]]:

@@ -45,8 +45,9 @@ _token_option = click.option(
 def skip(area: str, command: str | None, urls: tuple[str, ...], token_file: Path | None, address: WorldAddress) -> None:
     """Leaves COMMAND, an id, out of the tick that fails in AREA.
 
-    Without COMMAND, it lists the commands of that tick. AREA has to be paused: its simulator fails at the tick on both replicas. The command is rejected as "skipped", and
-    the other commands of the tick are applied. It is refused if a client may have seen the tick.
+    Without COMMAND, it lists the commands of that tick. AREA has to be paused: its simulator fails at the tick on both
+    replicas. The command is rejected as "skipped", and the other commands of the tick are applied. It is refused if a
+    client may have seen the tick.
     """
     if command is None:
         _list_commands(area, urls, token_file, address)

@@ -55,6 +55,11 @@ def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     help="File of JSON lines with op, entity, components and id. [default: standard input]",
 )
 @click.option(
+    "--id",
+    "command_id",
+    help="The id of the command: one that was sent before with this id is not applied again. [default: a new one]",
+)
+@click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True, max=_MAX_RATE),
     callback=_finite,
@@ -81,6 +86,7 @@ def send(
     area: str,
     words: tuple[str, ...],
     path: Path | None,
+    command_id: str | None,
     rate: float | None,
     seconds: float,
     count: int | None,
@@ -103,8 +109,10 @@ def send(
         raise click.UsageError("give a command or --file, not both")
     if rate is not None and (words or path is not None):
         raise click.UsageError("--rate sends impulses of its own: give no command and no --file")
-    command = parse_words(words) if words else None
-    found = list(urls) or _process_urls(fetch_world(address), area)
+    if command_id is not None and not words:
+        raise click.UsageError("--id is the id of a single command: give its OP and ENTITY; JSON lines have an id each")
+    command = parse_words(words, command_id) if words else None
+    found = list(urls) or _process_urls(fetch_world(address), area, address.port)
     try:
         if rate is not None:
             asyncio.run(run_load(area, found, rate, count or max(1, round(rate * seconds))))
@@ -115,14 +123,16 @@ def send(
         raise click.ClickException(str(error)) from error
 
 
-def _process_urls(world: WorldStatus, area: str) -> list[str]:
+def _process_urls(world: WorldStatus, area: str, port: int) -> list[str]:
     """Returns the URLs of the replicas first, then those of all other processes.
 
     Another process may become a replica of the area while commands are sent.
     """
     found = next((a for a in world.areas if a.area == area), None)
     if found is None:
-        raise click.ClickException(unknown_area_message(area, (a.area for a in world.areas)))
+        raise click.ClickException(
+            unknown_area_message(area, (a.area for a in world.areas), f"the world on port {port}")
+        )
     if not found.replicas:
         reason = found.missing or "no replica can be reached"
         raise click.ClickException(f"{area} takes no commands at the moment: {reason}; try again")
@@ -181,12 +191,16 @@ class SendOutcome:
 def _error_message(error: Exception, batch: list[tuple[int, Command]], before: int, count: int) -> str:
     """Returns the error in the user's terms: with line numbers, and with the number of commands committed before."""
     unknown = error.unknown if isinstance(error, Unavailable) else ()
-    sentence = str(error).removesuffix(_RETRY_HINT) if unknown else str(error)
+    again = str(error).endswith(_RETRY_HINT)
+    sentence = str(error).removesuffix(_RETRY_HINT)
     for number, command in batch:
         sentence = sentence.replace(f"command {command.id}: ", f"line {number}: " if number else "")
     if count > 1:
         sentence += f"; {before} of {count} commands were committed before"
-    if unknown:
-        ids = ", ".join(unknown[:_MAX_SHOWN]) + ", ..." * (len(unknown) > _MAX_SHOWN)
-        sentence += f"; send them again with the same ids, so that none is applied twice: {ids}"
+    ids = [*unknown] or [command.id for _number, command in batch if again]
+    if ids and not batch[0][0]:
+        sentence += f"; send it again with --id {ids[0]}, so that it is not applied twice"
+    elif ids:
+        listed = ", ".join(ids[:_MAX_SHOWN]) + ", ..." * (len(ids) > _MAX_SHOWN)
+        sentence += f"; send them again with the same ids, so that none is applied twice: {listed}"
     return sentence

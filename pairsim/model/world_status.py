@@ -116,6 +116,6 @@ class WorldStatus(msgspec.Struct, frozen=True):
     spares: list[ProcessRow]
 
 
-def unknown_area_message(area: str, known: Iterable[str]) -> str:
+def unknown_area_message(area: str, known: Iterable[str], world: str = "this world") -> str:
     """Returns the sentence for an area that the world does not have; `known` are the names of its areas."""
-    return f"the area {area!r} is unknown: this world has {', '.join(known)}"
+    return f"the area {area!r} is unknown: {world} has {', '.join(known)}"

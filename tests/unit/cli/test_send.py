@@ -137,9 +137,24 @@ def test_a_command_that_the_area_refuses_is_explained(
     assert submitted == []
 
 
+def test_a_command_may_have_an_id_of_its_own(world: Running, submitted: list[Command]) -> None:
+    result = world.run("send", "north", "impulse", "1", "impulse=1,0,0", "--id", "own-id")
+    assert result.stdout.startswith("own-id  applied  tick ")
+    assert [c.id for c in submitted] == ["own-id"]
+    assert "--id is the id of a single command" in world.run("send", "north", "--id", "own-id", text="").stderr
+    assert "has 1 to 64 characters" in world.run("send", "north", "despawn", "1", "--id", "").stderr
+
+
+def test_an_entity_that_is_not_a_number_is_named(world: Running) -> None:
+    assert "ENTITY is a whole number of 0 or more, not 'seven'" in world.run("send", "north", "feed", "seven").stderr
+
+
 def test_an_unknown_area_is_reported_with_the_known_ones(world: Running) -> None:
     result = world.run("send", "south", "despawn", "1")
-    assert (result.exit_code, result.stderr) == (1, "Error: the area 'south' is unknown: this world has north\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"Error: the area 'south' is unknown: the world on port {world.port} has north\n",
+    )
 
 
 def test_an_area_without_replicas_is_reported(tmp_path: Path) -> None:
@@ -317,47 +332,6 @@ def test_a_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) ->
     message = "standard input is closed: give a command, or --file"
     with pytest.raises(command_parser.click.ClickException, match=message):
         command_parser.read_commands(None)
-
-
-# --- what goes wrong on the way
-
-
-def failing(error: Exception, after: int = 0) -> Callable[..., object]:
-    calls = 0
-    works = AreaClient.send
-
-    async def fails(self: AreaClient, batch: Sequence[Command]) -> object:
-        nonlocal calls
-        calls += 1
-        if calls > after:
-            raise error
-        return await works(self, batch)
-
-    return fails
-
-
-def test_commands_with_an_unknown_outcome_are_named(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = [f"id-{n}" for n in range(150)]
-    monkeypatch.setattr(AreaClient, "send", failing(Unavailable("not committed within 10 s", ids[100:]), after=1))
-    result = world.run("send", "north", text=lines(*(IMPULSE | {"id": name} for name in ids)))
-    assert result.exit_code == 1
-    assert "not committed within 10 s; 100 of 150 commands were committed before" in result.stderr
-    assert "send them again with the same ids, so that none is applied twice: id-100, id-101" in result.stderr
-    assert result.stderr.rstrip().endswith("id-119, ...")
-
-
-def test_the_ids_to_send_again_are_asked_for_once(world: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    stuck = Unavailable("not committed within 10 s: sim-1 has been stuck for 9 s: try again with the same ids", ["a"])
-    monkeypatch.setattr(AreaClient, "send", failing(stuck))
-    error = world.run("send", "north", "impulse", "1", "impulse=1,0,0").stderr
-    assert "has been stuck for 9 s; send them again with the same ids, so that none is applied twice: a" in error
-
-
-@pytest.mark.parametrize("error", [Overloaded("50000 commands wait for a tick"), CommandError("too many")])
-def test_errors_of_the_client_are_sentences(world: Running, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(AreaClient, "send", failing(error))
-    result = world.run("send", "north", "despawn", "1")
-    assert (result.exit_code, result.stderr) == (1, f"Error: {error}\n")
 
 
 # --- a load

@@ -182,7 +182,8 @@ async def _run(
         options=[word for origin in allow_origins for word in ("--allow-origin", origin)],
         networks=networks,
     )
-    world = LocalWorld(areas, pool, folder, history, warm_engines=content.warm_engines)
+    options = _command_options(host, port)
+    world = LocalWorld(areas, pool, folder, history, warm_engines=content.warm_engines, command_options=options)
     members = frozenset(m.replica for assignment in world.recorded.values() for m in assignment.members())
     access = AccessRules(frozenset({host.lower(), "localhost"}))  # pages of allowed origins must not kill processes
     async with serve_app(world_app(world), format_address(host, port), access=access) as bound:
@@ -237,8 +238,13 @@ class _StopRequest:
         self.requested.set()
 
 
+def _command_options(host: str, port: int) -> str:
+    """Returns the options that commands need to reach a world; empty at the default address."""
+    return f" --host {host}" * (host != HOST) + f" --port {port}" * (port != PORT)
+
+
 def _ready_message(host: str, port: int) -> str:
-    options = f" --host {host}" * (host != HOST) + f" --port {port}" * (port != PORT)
+    options = _command_options(host, port)
     return f"the world is ready: console at {http_url(host, port)}/, `pairsim status{options}`; Ctrl-C stops it"
 
 

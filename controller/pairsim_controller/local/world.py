@@ -42,6 +42,7 @@ class LocalWorld:
         history: What happens in the world.
         changed: Set when a round may be due.
         watchers: The status watcher of each process, by name.
+        command_options: What a user adds to commands so that they reach this world.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class LocalWorld:
         history: History,
         *,
         warm_engines: bool = False,
+        command_options: str = "",
     ) -> None:
         """Reads the records.
 
@@ -61,11 +63,13 @@ class LocalWorld:
             folder: The records.
             history: Receives what happens.
             warm_engines: Whether spares keep engines ready.
+            command_options: What a user adds to commands so that they reach this world, such as " --port 8081".
 
         Raises:
             FolderError: The records in the folder cannot be read.
         """
         self.areas, self.pool, self.history = areas, pool, history
+        self.command_options = command_options
         self.changed = asyncio.Event()
         self.watchers = StatusWatchers()
         self._folder = folder
@@ -75,7 +79,7 @@ class LocalWorld:
         self._index = index = FleetIndex(self._on_area_change)
         self._records = records = LocalRecordStore(folder, index, history)
         for spec in areas:
-            index.set_desired(spec.area, DesiredArea(spec, warm_engines=warm_engines))
+            index.set_desired(spec.area, DesiredArea(spec, warm_engines=warm_engines, command_options=command_options))
         wanted = {spec.area for spec in areas}
         for area, assignment in records.stored.items():
             index.set_record(area, assignment)

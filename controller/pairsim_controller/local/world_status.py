@@ -35,4 +35,4 @@ def _area(world: LocalWorld, spec: AreaSpec, observed: Mapping[str, ObservedStat
         if (process := world.pool.processes.get(name := member.replica)) is not None
     }
     notes = {name: note for member in members if (note := world.note(name := member.replica))}
-    return area_status_view(spec, recorded, observed, endpoints, notes)
+    return area_status_view(spec, recorded, observed, endpoints, notes, world.command_options)

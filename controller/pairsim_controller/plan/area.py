@@ -109,7 +109,7 @@ class _Decision:
         yield from self._release_strays(current, recorded)
         yield from self._report_simulators(current, recorded)
         active = self._facts.active(current)
-        if active is not None and (message := slow_message(current.spec, active)):
+        if active is not None and (message := slow_message(current.spec, active, self._view.command_options)):
             cause = active.simulator.cause if active.simulator is not None else ""
             yield Report(area, message, reason="Slow", cause=cause)
 

@@ -35,6 +35,7 @@ class DesiredArea(msgspec.Struct, frozen=True):
     blocked_reason: str = ""
     backup_pending: bool = False
     warm_engines: bool = False
+    command_options: str = ""
 
 
 class _ProcessEntry:
@@ -232,6 +233,7 @@ class FleetIndex:
             load={p.name: self._load[p.name] for p in witnesses},
             labels={name: label for name in seen if (label := self._entries[name].label) is not None},
             paused=desired.paused,
+            command_options=desired.command_options,
             blocked_reason=desired.blocked_reason,
             backup_pending=desired.backup_pending,
             may_bootstrap=may_bootstrap,

@@ -9,15 +9,16 @@ _LONG_TICK_ABOVE = 0.8
 """Share of a tick's time above which the ticks themselves explain that an area is slow."""
 
 
-def slow_message(spec: AreaSpec, active: ReplicaStatus) -> str:
+def slow_message(spec: AreaSpec, active: ReplicaStatus, options: str = "") -> str:
     """Returns a sentence about an area that is slower than its tick rate; empty if it keeps up.
 
     The numbers come from the status of its active: `pace` is a share of the tick rate, `tick_ms` milliseconds.
+    `options` are those that a command needs to reach the world, such as " --port 8081".
     """
     if active.simulator is not None and active.simulator.stands_still:
         still = f"time stands still: {active.replica} {active.simulator.predicate}"
         if active.simulator.phase is SimulatorPhase.PAUSED:
-            return f"{still}; {_advice(spec.area, active.simulator)}"
+            return f"{still}; {_advice(spec.area, active.simulator, options)}"
         return still
     if active.pace >= SLOW_PACE:
         return ""
@@ -31,13 +32,13 @@ def slow_message(spec: AreaSpec, active: ReplicaStatus) -> str:
     )
 
 
-def _advice(area: str, paused: SimulatorState) -> str:
+def _advice(area: str, paused: SimulatorState, options: str) -> str:
     """Returns what an operator can do about a tick that fails; only a tick with commands can do without one."""
-    mend = f"mend the simulator (pairsim engines restart {area} tries it at once)"
+    mend = f"mend the simulator (pairsim engines restart {area}{options} tries it at once)"
     if paused.command:
-        return f"{mend}, or leave the command out: pairsim skip {area} {paused.command}"
+        return f"{mend}, or leave the command out: pairsim skip {area} {paused.command}{options}"
     if paused.commands:
-        return f"{mend}, or leave a command out: pairsim skip {area} lists all {paused.commands}"
+        return f"{mend}, or leave a command out: pairsim skip {area}{options} lists all {paused.commands}"
     return mend
 
 

@@ -127,6 +127,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         stall_pause_seconds: Seconds until another replica may be replaced because it makes no progress.
         replaced_because: Why the recorded generation has another replica, as a sentence; empty if the reason is shown
             elsewhere.
+        command_options: What a user adds to commands so that they reach this world, such as " --port 8081".
     """
 
     area: str
@@ -143,6 +144,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     may_bootstrap: bool = True
     stall_pause_seconds: float = 0.0
     replaced_because: str = ""
+    command_options: str = ""
 
     @property
     def statuses(self) -> dict[str, ReplicaStatus | WitnessStatus]:

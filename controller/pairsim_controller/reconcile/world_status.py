@@ -38,7 +38,7 @@ def status_of_view(view: View, now: float) -> AreaStatusView | None:
         return None
     observed = {name: ObservedStatus(p.status, now - p.silent_seconds) for name, p in view.processes.items() if p.alive}
     endpoints = {name: Endpoint(process.url, None) for name, process in view.processes.items()}
-    return area_status_view(view.spec, view.recorded, observed, endpoints, view.notes)
+    return area_status_view(view.spec, view.recorded, observed, endpoints, view.notes, view.command_options)
 
 
 class ObservedStatus(NamedTuple):
@@ -68,10 +68,12 @@ def area_status_view(
     observed: Mapping[str, ObservedStatus],
     endpoints: Mapping[str, Endpoint],
     notes: Mapping[str, str] = MappingProxyType({}),
+    command_options: str = "",
 ) -> AreaStatusView:
     """Returns the status of one area, from the statuses and endpoints of its members and other processes, by name.
 
-    `notes` are what the backend knows about members that start or have ended lately.
+    `notes` are what the backend knows about members that start or have ended lately;
+    `View` explains `command_options`.
     """
     unknown = Endpoint("", None)
     members = recorded.replicas if recorded else ()
@@ -115,7 +117,7 @@ def area_status_view(
         witness=ProcessRow(*endpoints.get(witness, unknown), witness),
         missing=missing,
         pace=active.pace if active is not None else 1.0,
-        slow=slow_message(spec, active) if active is not None else "",
+        slow=slow_message(spec, active, command_options) if active is not None else "",
         tick_ms=active.tick_ms if active is not None else 0.0,
     )
 

@@ -14,10 +14,11 @@ from pairsim_controller.kube.api.objects import AreaStatus
 from pairsim_controller.kube.status.conditions import area_status
 from pairsim_controller.kube.status.status_events import events_between
 from pairsim_controller.plan.area import decide
-from pairsim_controller.plan.fleet_index import FleetIndex
+from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
 from pairsim_controller.plan.slow_time import slow_message
 from pairsim_controller.plan.view import Action, ObservedProcess, Report
 from pairsim_controller.reconcile.warning_debouncer import REPEAT_SECONDS, WarningDebouncer
+from pairsim_controller.reconcile.world_status import status_of_view
 from tests.unit.controller.builders import (
     NOW,
     assignment,
@@ -154,6 +155,20 @@ def test_the_advice_about_a_pause_depends_on_the_commands_of_the_tick(commands: 
     message = slow_message(spec(), msgspec.structs.replace(status(0.0), simulator=paused))
     still = "time stands still: sim-1 is paused before a tick that fails, and tries it again: KeyError in tick 8"
     assert message == f"{still}; mend the simulator (pairsim engines restart west tries it at once){advice}"
+
+
+def test_the_advice_about_a_pause_names_the_port_of_the_world() -> None:
+    paused = SimulatorState("west", SimulatorPhase.PAUSED, 1.0, "KeyError", tick=8, commands=1, command="c1")
+    active = process("sim-1", msgspec.structs.replace(status(0.0), simulator=paused))
+    index = fleet_index(active, PASSIVE, WITNESS, recorded=(FIRST,))
+    index.set_desired("west", DesiredArea(spec(), command_options=" --port 8081"))
+    seen = index.view("west", NOW)
+    (report,) = _reports(decide(seen))
+    assert "pairsim engines restart west --port 8081 tries it at once" in report.message
+    assert report.message.endswith("pairsim skip west c1 --port 8081")
+    shown = status_of_view(seen, NOW)
+    assert shown is not None
+    assert shown.slow == report.message
 
 
 def test_a_pause_of_another_cause_is_reported_at_once() -> None:

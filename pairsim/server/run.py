@@ -26,11 +26,11 @@ _COLLECT_AFTER = 50_000
 
 async def run_simulator(settings: ProcessSettings, service: ReplicaService) -> None:
     """Serves a simulator process until a signal stops it; the caller closes the service afterwards."""
+    signals = StopSignals()  # before others can see that this process listens, and stop it
     api = SimulatorApi(service, name=settings.name, token=settings.token, limit=settings.inbox_commands)
     async with serve_app(api.app(), settings.http, access=_access_rules(settings)):
         tune_garbage_collector()
         log.info("listening", replica=settings.name, http=settings.http)
-        signals = StopSignals()
         await signals.requested.wait()
         api.probes.stopping = True
         if not signals.with_world:
@@ -40,10 +40,11 @@ async def run_simulator(settings: ProcessSettings, service: ReplicaService) -> N
 
 async def run_witness(settings: ProcessSettings, service: WitnessService) -> None:
     """Serves a witness process until a signal stops it; the caller closes the service afterwards."""
+    signals = StopSignals()
     async with serve_app(witness_app(service, settings.token), settings.http, access=_access_rules(settings)):
         tune_garbage_collector()
         log.info("listening", witness=settings.name, http=settings.http)
-        await StopSignals().requested.wait()
+        await signals.requested.wait()
     log.info("stopped", witness=settings.name)
 
 

@@ -24,6 +24,7 @@ from pairsim.replication.replica.engine.refusals import Situation, code_refusal,
 from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import FailingTick, OrderResult, RefusedError
 from pairsim.replication.standing import FAILED
+from pairsim.replication.sync.simulator_calls import SKIPPED
 from pairsim.replication.waiting import Wakeup
 
 log = structlog.get_logger()
@@ -143,14 +144,21 @@ class EngineOrders:
             self._finish(request, TimeoutError(error))
 
     def _begin_skip(self, request: OrderRequest, command: str, now: Situation) -> None:
-        orders = self._log.orders
         refusal = skip_refusal(now, command)
-        if (tick := orders.tick_without(command)) is not None:  # for a client that lost the answer
-            self._finish(request, OrderResult(now.term, tick, orders.revision))
+        if (tick := self._tick_without(command)) is not None:  # for a client that lost the answer
+            self._finish(request, OrderResult(now.term, tick, self._log.orders.revision))
         elif refusal:
             self._finish(request, RefusedError(refusal))
         else:
             self._submit(request, Skip(now.term, now.tick, command))
+
+    def _tick_without(self, command: str) -> int | None:
+        """Returns the tick from which a command is left out, as far as the log still has that."""
+        with self._log.lock:
+            tick, known = self._log.orders.tick_without(command), self._log.window.get(command)
+        if tick is None and known is not None and known.reason == SKIPPED:
+            return known.tick
+        return tick
 
     def _restart(self, request: OrderRequest, now: Situation, time: float) -> None:
         if not request.restarted:

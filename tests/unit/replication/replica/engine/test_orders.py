@@ -121,6 +121,18 @@ def test_a_repeated_skip_has_the_same_answer_also_when_the_area_goes_on(
     assert isinstance(ask(failing, "y").outcome, RefusedError), "it was applied"
 
 
+def test_a_skip_can_be_repeated_as_long_as_its_command_is_known(failing: FailingReplica, active: Active) -> None:
+    ask(failing)
+    failing.commit()
+    failing.start_engine()
+    for _tick in (2, 3):
+        failing.tick_once()
+        failing.commit()
+    failing.log.orders = failing.log.orders.forget(2)
+    assert ask(failing).outcome == OrderResult(1, 2, 1)
+    assert isinstance(ask(failing, "y").outcome, RefusedError), "it was applied"
+
+
 def test_an_order_is_refused_while_the_commit_of_the_tick_is_unknown(failing: FailingReplica) -> None:
     failing.lead()
     failing.faults.always = EngineFault.RAISE

@@ -267,7 +267,7 @@ def test_an_area_pauses_before_a_tick_for_which_step_raises_on_both_replicas(tmp
         trio.simulators[active].submit([Command("9f", "add", 7, {"amount": 1.0})], lambda _answer: None)
 
         pair = [process for name, process in trio.simulators.items() if name in "ab"]
-        until(lambda: all(phase_of(process) is SimulatorPhase.PAUSED for process in pair))
+        until(lambda: all(pauses_after_its_state(process) for process in pair))
         statuses = [process.status() for process in pair]
     finally:
         trio.close()
@@ -281,6 +281,12 @@ def test_an_area_pauses_before_a_tick_for_which_step_raises_on_both_replicas(tmp
         )
 
 
-def phase_of(process: SimulatorProcess) -> SimulatorPhase | None:
-    state = process.status().simulator
-    return state.phase if state is not None else None
+def pauses_after_its_state(process: SimulatorProcess) -> bool:
+    """Returns whether an area is paused before the tick after the state; a status may be of an earlier state."""
+    status = process.status()
+    state = status.simulator
+    return (
+        state is not None
+        and state.phase is SimulatorPhase.PAUSED
+        and f" in tick {status.synced_tick + 1}," in state.about
+    )

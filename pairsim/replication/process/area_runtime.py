@@ -172,9 +172,10 @@ class AreaRuntime:
         self._router.drop(self.node.spec.area)
         self._raft.stop()
         self._raft.join()
-        if not self._replica_thread.is_alive():  # else the engine may be writing to the table
+        newest = self.node.replica.newest_committed()
+        if newest is not None and not self._replica_thread.is_alive():  # else the engine may be writing to the table
             self._checkpoints.close()
-            self.node.replica.checkpoint(math.inf)
+            self.node.replica.checkpoint(newest, math.inf)
         self._engine.close()  # a call that is still under way fails now
         if self._replica_thread is not threading.current_thread():
             join(self._replica_thread, JOIN_SECONDS)

@@ -287,7 +287,7 @@ class Replica:
         if published != self.published:
             self.published = published
             self._listener.on_publish(published)
-        self.checkpoint(now)
+        self.checkpoint(published, now)
 
     def newest_committed(self) -> Published | None:
         """Returns the newest committed tick whose state is here; None if the state is ahead of the commit."""
@@ -296,9 +296,9 @@ class Replica:
         tick = self.state.tick if computed is None else computed.tick
         return Published(term, tick) if tick <= committed and self.state.confirmed else None
 
-    def checkpoint(self, now: float) -> None:
-        """Starts to write the newest committed state, if a checkpoint is due. Also once no thread runs any more."""
-        if (at := self.newest_committed()) is None or (digest := self.state.digest(at.tick)) is None:
+    def checkpoint(self, at: Published, now: float) -> None:
+        """Starts to write a committed state, if a checkpoint is due. Also once no thread runs any more."""
+        if (digest := self.state.digest(at.tick)) is None:
             return
         computed = self.state.newest_computed(at.tick)
         view = self.state.table if computed is None else computed.snapshot

@@ -11,24 +11,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.process.world.running_worlds import PAIRSIM, command, until
-from tests.process.world.test_engines import TroubledWorld, wait_until_whole
+from tests.process.world.test_engines import TroubledWorld, troubled_world, wait_until_whole
 
 PAUSED = r"\S+ is paused before a tick that fails.* in tick (\d+), with .*"
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TroubledWorld]:
-    made = TroubledWorld(tmp_path_factory.mktemp("ordered"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(made.simulators))
-        made.start()
-        try:
-            until(
-                lambda: any("the world is ready" in line for line in made.messages()), "the world is ready", seconds=120
-            )
-            yield made
-        finally:
-            made.close()
+    with troubled_world(tmp_path_factory.mktemp("ordered")) as made:
+        yield made
 
 
 def send_batch(world: TroubledWorld, name: str, *kinds: int) -> subprocess.Popen[str]:

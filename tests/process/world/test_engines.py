@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -84,9 +85,10 @@ class TroubledWorld(RunningWorld):
         return subprocess.Popen([*PAIRSIM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TroubledWorld]:
-    made = TroubledWorld(tmp_path_factory.mktemp("troubled"))
+@contextlib.contextmanager
+def troubled_world(folder: Path) -> Iterator[TroubledWorld]:
+    """Runs the world, and waits until it is ready."""
+    made = TroubledWorld(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(made.simulators))
         made.start()
@@ -97,6 +99,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TroubledWorld]:
             yield made
         finally:
             made.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TroubledWorld]:
+    with troubled_world(tmp_path_factory.mktemp("troubled")) as made:
+        yield made
 
 
 def wait_until_whole(world: TroubledWorld) -> None:

@@ -125,6 +125,7 @@ class LocalWorld:
         try:
             while True:
                 await self._reconcile_due()
+                await asyncio.sleep(0)  # a round that is due at once must not keep the statuses out
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._pause_seconds(time.monotonic())):
                         await self.changed.wait()

@@ -117,20 +117,24 @@ class FleetIndex:
             self._on_change(area)
 
     def on_status(self, name: str, status: ReplicaStatus | WitnessStatus | None, now: float) -> None:
-        """Takes in a status of a process; None when the connection to it is lost."""
+        """Takes in a status of a process; None when the connection to it is lost.
+
+        The same object may come in any number of times; only a new one can make another round due.
+        """
         entry = self._entries.get(name)
         if entry is None:
             return
         was, entry.process = entry.process, msgspec.structs.replace(entry.process, status=status)
+        new = status is not was.status
         turned = (status is None) != (was.status is None) or entry.process.leaving != was.leaving
         if status is not None or entry.status_at == 0.0:
             entry.status_at = now
-        if status is not None and status is not was.status:
+        if status is not None and new:
             entry.heard_start = was.starts
-        if self._warm_request(entry) is not None:
+        if new and self._warm_request(entry) is not None:
             self._on_change(NO_AREA)
         if isinstance(status, ReplicaStatus):
-            self._observe_progress(entry, status, now)
+            self._observe_progress(entry, status, now, new=new)
             keys: dict[str, Hashable] = {status.area: status.significant()}
         elif status is not None:
             entry.groups = {group.area: group for group in status.areas}
@@ -314,10 +318,10 @@ class FleetIndex:
             return None
         return KeepWarmEngine(name, keep)
 
-    def _observe_progress(self, entry: _ProcessEntry, status: ReplicaStatus, now: float) -> None:
-        """Takes in the progress of a replica; each status of one that makes none is a reason for another round."""
+    def _observe_progress(self, entry: _ProcessEntry, status: ReplicaStatus, now: float, *, new: bool) -> None:
+        """Takes in the progress of a replica; each new status of one that makes none is a reason for another round."""
         entry.progress.observe(status, now)
-        if status.role is not Role.ACTIVE and entry.progress.stalled_seconds(now) >= STALLED_AFTER_SECONDS:
+        if new and status.role is not Role.ACTIVE and entry.progress.stalled_seconds(now) >= STALLED_AFTER_SECONDS:
             self._notify_areas_of(entry)
 
     def _reported_members(self, name: str, area: str) -> tuple[str, ...]:

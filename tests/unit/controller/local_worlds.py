@@ -107,12 +107,12 @@ class WorldHarness:
         self.replicas["b"].become(Role.PASSIVE)
         self.witness.become(group())
 
-    def run(self) -> None:
+    def run(self, *, warm_engines: bool = False) -> None:
         """Starts the world from the records in the folder."""
         pool = cast("ProcessPool", SimpleNamespace(processes=self.places))
         history = History()
         history.readers.append(lambda entry: self.announced.append(entry.line))
-        self.world = LocalWorld(self.areas, pool, self.folder, history)
+        self.world = LocalWorld(self.areas, pool, self.folder, history, warm_engines=warm_engines)
         self.task = asyncio.create_task(self.world.run())
 
     async def known(self) -> None:
@@ -133,7 +133,7 @@ def group(generation: int = 1, term: int = 1) -> WitnessGroup:
 
 @contextlib.asynccontextmanager
 async def local_world(
-    path: Path, *, areas: tuple[AreaSpec, ...] = (NORTH,), working: bool = True
+    path: Path, *, areas: tuple[AreaSpec, ...] = (NORTH,), working: bool = True, warm_engines: bool = False
 ) -> AsyncIterator[WorldHarness]:
     """Yields a world with one running area; if `working` is false, all processes are spares."""
     (path / "token").write_text(TOKEN)
@@ -148,7 +148,7 @@ async def local_world(
             place.peer = f"127.0.0.1:{ord(name)}"
         if working:
             made.working()
-        made.run()
+        made.run(warm_engines=warm_engines)
         try:
             yield made
         finally:

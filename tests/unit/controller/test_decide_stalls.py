@@ -40,7 +40,7 @@ def ticks(status: ReplicaStatus, second: int) -> ReplicaStatus:
 
 
 def stays(status: ReplicaStatus, _second: int) -> ReplicaStatus:
-    return status
+    return msgspec.structs.replace(status)
 
 
 def lasts(world: FleetIndex, seconds: int = SECONDS, begin: int = 0, **changes: Change) -> float:

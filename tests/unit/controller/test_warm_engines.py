@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from pairsim.model.status import Role, SimulatorPhase, SimulatorState
+from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
 from pairsim_controller.plan.view import KeepWarmEngine, ObservedProcess, Report, Request
 from pairsim_controller.reconcile.reconciler import Reconciler
 from tests.unit.controller.builders import assignment, observe, process, replica, spare, spec
+from tests.unit.controller.local_worlds import local_world, until
 from tests.unit.controller.reconciler_rigs import QuietReporter
 
 WANTED = DesiredArea(spec("west"), warm_engines=True)
@@ -81,6 +85,38 @@ def test_each_status_of_a_spare_that_is_not_as_it_should_be_is_a_reason_for_a_ro
     touched.clear()
     observe(world, with_engine("sim-1"))
     assert touched == []
+
+
+def test_a_status_that_was_taken_in_is_no_reason_for_another_round() -> None:
+    touched: list[str] = []
+    world = FleetIndex(touched.append)
+    world.set_desired("west", WANTED)
+    seen = spare("sim-1")
+    observe(world, seen)
+    touched.clear()
+    world.on_status("sim-1", seen.status, 5.0)
+    assert touched == []
+
+
+async def test_a_world_pauses_between_rounds_while_a_spare_has_no_engine_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[float] = []
+    observe_processes = LocalWorld._observe_processes
+
+    def counted(world: LocalWorld, now: float) -> None:
+        rounds.append(now)
+        if len(rounds) > 10_000:
+            raise asyncio.CancelledError  # a loop that never pauses would keep every deadline from this test
+        observe_processes(world, now)
+
+    monkeypatch.setattr(LocalWorld, "_observe_processes", counted)
+    async with local_world(tmp_path, working=False, warm_engines=True) as made:
+        await until(lambda: made.announced or made.task.done())
+        asked = made.replicas["c"].orders
+        await until(lambda: asked or made.task.done())
+        assert not made.task.done()
+        assert len(rounds) < 1_000
 
 
 class Gateway:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 
+from pairsim.engine.child.loaded_code import LoadedCode
 from pairsim.engine.child.raised import raised_error
 from pairsim.engine.child.rehearsal import prepare_and_rehearse
 from pairsim.engine.child.simulator_code import SimulatorCode
-from pairsim.engine.fingerprint import code_fingerprint
 from pairsim.model.area import AreaSpec
 from pairsim.model.commands import Command
-from pairsim.model.simulation.error_location import source_files
 from pairsim.model.simulation.simulator import Simulator, load_simulator
 from pairsim.model.state.table import Table
 
@@ -36,7 +36,7 @@ class InProcessEngine:
         with _as_engine_error(spec, self._kind):
             self._code = SimulatorCode(simulator, spec)
         self.components, self.operations = self._code.components, self._code.operations
-        self.code = code_fingerprint(source_files(self._kind))
+        self.code = _fingerprint(self._kind)
         self.table, self.check_table = Table(self.components), Table(self.components)
 
     def populate(self) -> None:
@@ -69,6 +69,12 @@ def load_in_process(spec: AreaSpec) -> InProcessEngine:
     with _as_engine_error(spec, kind):
         simulator = prepare_and_rehearse(kind, spec)
     return InProcessEngine(simulator, spec)
+
+
+@functools.cache
+def _fingerprint(kind: type) -> str:
+    """Returns the fingerprint of a class whose files do not change: this process has loaded them."""
+    return LoadedCode(kind).fingerprint()
 
 
 @contextlib.contextmanager

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
+from pairsim.engine.child.loaded_code import LoadedCode
 from pairsim.engine.child.raised import raised_error
 from pairsim.engine.child.rehearsal import prepare_and_rehearse
 from pairsim.engine.child.simulator_code import SimulatorCode
 from pairsim.engine.descriptors import MEMORY
-from pairsim.engine.fingerprint import code_fingerprint
 from pairsim.engine.framing import PROTOCOL, EngineHello, EngineProtocolError, MessageKind, decode_hello
 from pairsim.engine.layout import TABLES, MemoryLayout
 from pairsim.engine.messages import (
@@ -87,12 +87,11 @@ class Answering:
         importlib.invalidate_caches()  # a package may have been installed while this engine waited
         kind = load_simulator(hello.simulator)
         self._kind = kind
-        files = sorted(source_files(kind))
-        fingerprint = code_fingerprint(files)  # before the files can be edited while it compiles
+        loaded = LoadedCode(kind)
         code = SimulatorCode(prepare_and_rehearse(kind, hello.area), hello.area)
         ready = Ready(
             PROTOCOL, f"pairsim {version('pairsim')}, Python {platform.python_version()}",
-            list(code.components), list(code.operations), files, fingerprint,
+            list(code.components), list(code.operations), sorted(source_files(kind)), loaded.fingerprint(),
         )  # fmt: skip
         self._code = code
         return ready

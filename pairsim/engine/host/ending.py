@@ -16,11 +16,16 @@ _FRAME = re.compile(r'^  File "(?P<file>.{1,500})", line (?P<line>\d{1,9}) in (?
 _STATE, _EXIT_CODE = 0, 49
 """Places of fields of /proc/PID/stat behind the program's name; see proc(5)."""
 
+_WAITING = "/pairsim/engine/channel.py"
+"""The end of the file whose frame is innermost while an engine waits for a request."""
+
 _STATES = {"T": "it is stopped by a signal", "t": "it is held by a debugger", "D": "it waits for a disk or a device"}
 
 
 def location(report: bytes, files: Collection[str]) -> str:
     """Returns where the engine's code was, such as "in step at /plugins/growth.py:12"; empty if that is unknown.
+
+    An engine that waited for its node did nothing of the author's: something else has ended it.
 
     Args:
         report: What the engine's runtime wrote: a traceback with the innermost frame first.
@@ -30,6 +35,8 @@ def location(report: bytes, files: Collection[str]) -> str:
     frames = list(_FRAME.finditer(text))
     own = {file.encode("ascii", "backslashreplace").decode() for file in files}
     frame = next((frame for frame in frames if frame["file"] in own), frames[0] if frames else None)
+    if frame is not None and frame["file"].endswith(_WAITING):
+        return "while it waited for its node"
     return f"in {frame['function']} at {frame['file']}:{frame['line']}" if frame is not None else ""
 
 

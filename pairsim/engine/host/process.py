@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pairsim.engine.fingerprint import code_fingerprint
+from pairsim.engine.fingerprint import files_fingerprint
 from pairsim.engine.framing import EngineProtocolError, MessageKind, encode_hello
 from pairsim.engine.host.child_process import ChildProcess
 from pairsim.engine.host.ending import DISCONNECTED, location, stopped_phrase
@@ -147,7 +147,7 @@ class EngineProcess:
             except EngineProtocolError as error:
                 raise self._broken(error) from error
             self.operations, self.engine, self._files = tuple(ready.operations), ready.engine, ready.files
-            self.code = ready.code or code_fingerprint(self._command[:1] if self._command else ready.files)
+            self.code = ready.code or files_fingerprint(self._command[:1] if self._command else ready.files)
             self._share_memory()
             self._populate_limit = seconds
         finally:

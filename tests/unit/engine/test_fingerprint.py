@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pairsim.engine.fingerprint import code_fingerprint
+from pairsim.engine.fingerprint import files_fingerprint
 
 
 def written(folder: Path, **contents: str) -> list[Path]:
@@ -15,17 +15,17 @@ def written(folder: Path, **contents: str) -> list[Path]:
 
 
 def test_the_same_code_in_another_folder_has_the_same_fingerprint(tmp_path: Path) -> None:
-    first = code_fingerprint(written(tmp_path / "first", b="x", a="y"))
+    first = files_fingerprint(written(tmp_path / "first", b="x", a="y"))
     assert len(first) == 32
-    assert first == code_fingerprint(map(str, written(tmp_path / "second", a="y", b="x")))
+    assert first == files_fingerprint(map(str, written(tmp_path / "second", a="y", b="x")))
 
 
 def test_other_contents_and_other_names_have_other_fingerprints(tmp_path: Path) -> None:
     folders = [{"a": "x", "b": "y"}, {"a": "y", "b": "x"}, {"a": "xy", "b": ""}, {"a": "x"}, {"ab": "x"}]
-    found = {code_fingerprint(written(tmp_path / str(n), **files)) for n, files in enumerate(folders)}
+    found = {files_fingerprint(written(tmp_path / str(n), **files)) for n, files in enumerate(folders)}
     assert len(found) == len(folders)
 
 
 def test_code_without_files_is_unknown_and_a_missing_file_is_not(tmp_path: Path) -> None:
-    assert code_fingerprint([]) == ""
-    assert code_fingerprint([tmp_path / "gone.py"])
+    assert files_fingerprint([]) == ""
+    assert files_fingerprint([tmp_path / "gone.py"])

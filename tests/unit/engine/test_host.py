@@ -80,6 +80,8 @@ REPORT = (
 def test_the_line_of_the_author_is_found_in_a_report() -> None:
     assert location(REPORT, ["/plugins/gröwth.py"]) == "in step at /plugins/gr\\xf6wth.py:12"
     assert location(REPORT, []) == "in string_at at /lib/ctypes.py:519"
+    waiting = b'  File "/lib/pairsim/engine/channel.py", line 70 in _fill\n  File "/lib/runpy.py", line 88 in run\n'
+    assert location(waiting, ["/plugins/growth.py"]) == "while it waited for its node"
     assert location(b"\0" * 10, []) == location(b"\xff\xfe", []) == ""
 
 

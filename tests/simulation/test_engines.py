@@ -6,7 +6,7 @@ import pytest
 
 from pairsim.model.status import SimulatorPhase
 from pairsim.replication.replica.node import AreaNode
-from pairsim.replication.service import OrderResult
+from pairsim.replication.service import OrderResult, RefusedError
 from tests.simulation.engines import MENDED, EngineFault
 from tests.simulation.faults import EngineNemesis, OrderNemesis, run
 from tests.simulation.world import World
@@ -174,6 +174,12 @@ def paused_at_a_poison(seed: int) -> tuple[World, AreaNode, str]:
     assert leader is not None
     assert leader.replica.state.tick == leader.log.tick - 1
     return world, leader, poison
+
+
+def test_a_switchover_of_a_paused_area_is_refused_with_the_cause_of_the_pause() -> None:
+    world, leader, poison = paused_at_a_poison(9)
+    with pytest.raises(RefusedError, match=f"is paused before a tick that fails.*with command.* {poison}"):
+        leader.request_switchover(world.clock.now + 1.0)
 
 
 def test_mended_code_computes_the_tick_that_failed_at_once_after_an_order() -> None:

@@ -279,11 +279,16 @@ class AreaNode:
 
         Raises:
             NotActiveError: This replica is not the active.
-            RefusedError: Another handover is under way, or the passive is not in sync.
+            RefusedError: Another handover is under way, the area is paused, or the passive is not in sync.
         """
-        active = self.replica.active
-        if active is None:
+        replica, active = self.replica, self.replica.active
+        if not replica.leads:
             raise NotActiveError(self.leader())
+        failing = replica.failures.state(replica.state.tick, replica.revision, monotonic())
+        if failing is not None:
+            raise RefusedError(f"this replica {failing.predicate}; the passive takes over by itself once it can go on")
+        if active is None:
+            raise RefusedError("this replica is taking over: try again in a moment")
         peer = self.other_replica().replica
         if active.handover is None and not self.peer_in_sync():
             raise RefusedError(f"the passive {peer} is not in sync: wait until the area is redundant")

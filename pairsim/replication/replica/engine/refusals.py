@@ -101,8 +101,8 @@ def code_refusal(now: Situation) -> str:
         reason = seen(now)
     return reason and (
         f"the simulator's code is not the one with which tick {now.tick} was recorded; {reason};"
-        f" `pairsim engines restart {now.area} --even-if-seen` goes on all the same, and clients may see the tick in"
-        " two versions"
+        " `pairsim engines restart` with --even-if-seen goes on all the same, and clients may see the tick in two"
+        " versions"
     )
 
 
@@ -123,5 +123,5 @@ def _listed(now: Situation) -> str:
     if not now.commands:
         return "none"
     more = len(now.commands) - _MAX_COMMANDS_SHOWN
-    rest = f" and {more} more: pairsim skip {now.area} lists all" if more > 0 else ""
+    rest = f" and {more} more: `pairsim skip` alone lists all" if more > 0 else ""
     return ", ".join(now.commands[:_MAX_COMMANDS_SHOWN]) + rest

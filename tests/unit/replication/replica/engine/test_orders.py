@@ -37,7 +37,7 @@ def test_a_command_of_the_tick_that_fails_can_be_skipped() -> None:
         ({"last": 9}, "ticks up to 9 follow tick 8, and were computed with all its commands: mend the simulator"),
         (
             {"commands": "cdefghi"},
-            "tick 8, which fails, has no command 'b': it has c, d, e, f, g and 2 more: pairsim skip west lists all",
+            "tick 8, which fails, has no command 'b': it has c, d, e, f, g and 2 more: `pairsim skip` alone lists all",
         ),
         ({"commands": ()}, "tick 8, which fails, has no command 'b': it has none"),
         ({"shown": 8}, "tick 8 was shown before it failed, so that it cannot be changed any more: mend the simulator"),

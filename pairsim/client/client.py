@@ -244,6 +244,15 @@ class AreaClient:
         """
         return await process_requests.backup_any(self._http, self._urls, area, save, seconds=seconds, token=self._token)
 
+    async def map(self) -> Authority:
+        """Returns what the area knows of the map of its plane: the version, and the cells with their replicas.
+
+        Raises:
+            RequestRefused: Every process answered that it does not have the area.
+            Unavailable: No replica answered.
+        """
+        return await self._read("/v1/map", Authority)
+
     # --- control
 
     async def switchover(self, token: str | None = None) -> SwitchoverAnswer:
@@ -295,7 +304,7 @@ class AreaClient:
         return msgspec.json.decode(answer, type=OrderAnswer)
 
     async def authorise(self, authority: Authority) -> None:
-        """Grants the area its bounds; the active commits the grant.
+        """Brings the area a version of the map of its plane; the active commits the grant.
 
         Raises:
             RequestRefused: The grant contradicts what the active knows, the token is wrong, or no replica that

@@ -12,6 +12,7 @@ from pairsim.client import process_requests
 from pairsim.client.http import HttpClient
 from pairsim.client.process_requests import BackupSummary, Save
 from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim.protocol.frames import (
     DigestsAnswer,
@@ -133,6 +134,26 @@ class ProcessClient:
             Unavailable: The process did not answer.
         """
         await self._control("PUT", "/v1/assignment", body=msgspec.json.encode(assignment))
+
+    async def map(self) -> Authority:
+        """Returns what the area of the process knows of the map of its plane.
+
+        Raises:
+            Unavailable: The process does not answer, or is a spare.
+        """
+        return await process_requests.read(
+            self._http, [self._url], "/v1/map", Authority, query=None, seconds=self._deadline
+        )
+
+    async def authorise(self, authority: Authority) -> None:
+        """Brings a version of the map to the process, which has to be the active of the area; idempotent.
+
+        Raises:
+            RequestRefused: The process is not the active (421), the area knows a higher version (409), or the token is
+                wrong (401, 403).
+            Unavailable: The process did not answer, or could not commit the grant in time.
+        """
+        await self._control("PUT", "/v1/authority", body=msgspec.json.encode(authority))
 
     async def release(self, area: str) -> None:
         """Makes the process leave an area and forget its state; idempotent.

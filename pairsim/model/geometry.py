@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 import msgspec
 
@@ -20,6 +22,10 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("bounds must be finite numbers")
         if not all(low < high for low, high in zip(self.min, self.max, strict=True)):
             raise ValueError("bounds.min must be less than bounds.max on every axis")
+
+    def holds(self, point: Point) -> bool:
+        """Returns whether a point is in the box; a point that is not a number is not."""
+        return all(low <= p < high for low, p, high in zip(self.min, point, self.max, strict=True))
 
     def contains(self, other: Box) -> bool:
         """Returns whether the other box lies within this one (edges may touch)."""
@@ -47,6 +53,37 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return all(a < b for a, b in zip(self.min, other.max, strict=True)) and all(
             a < b for a, b in zip(other.min, self.max, strict=True)
         )
+
+
+def overlapping_pair(boxes: Sequence[Box]) -> tuple[int, int] | None:
+    """Returns the indices of two boxes that share a volume, the lower one first; None if no boxes do.
+
+    Boxes on two sides of a plane cannot overlap, so they are divided by planes for as long as there are any. A thousand
+    cells of a k-d tree take some milliseconds; boxes that no plane divides are compared with each other.
+    """
+    groups = [list(range(len(boxes)))]
+    while groups:
+        group = groups.pop()
+        parts = next((parts for axis in range(3) if len(parts := _divided(boxes, group, axis)) > 1), None)
+        if parts is not None:
+            groups += parts
+            continue
+        for first, second in combinations(sorted(group), 2):
+            if boxes[first].overlaps(boxes[second]):
+                return first, second
+    return None
+
+
+def _divided(boxes: Sequence[Box], group: Iterable[int], axis: int) -> list[list[int]]:
+    """Returns a group of boxes in parts, between which there are planes across the axis."""
+    parts: list[list[int]] = []
+    reached = -math.inf
+    for index in sorted(group, key=lambda index: boxes[index].min[axis]):
+        if boxes[index].min[axis] >= reached:
+            parts.append([])
+        parts[-1].append(index)
+        reached = max(reached, boxes[index].max[axis])
+    return parts
 
 
 def _with(point: Point, axis: int, value: float) -> Point:

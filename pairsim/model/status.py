@@ -112,7 +112,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         role: The present role of the process.
         generation: The number of the Raft group; 0 for a spare.
         term: The Raft term, which fences writers.
-        epoch: The number of the authority grant in force.
+        version: The version of the map of its plane that the area knows; 0 before its first grant of authority.
         tick: The newest committed tick that this replica knows.
         synced_tick: The tick of this replica's own state.
         digest: The digest of the state at `synced_tick`, 16 hex digits.
@@ -141,6 +141,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         revision: How many orders of operators about its engine the log of the area has: commands that were skipped,
             and code that was put into force.
         order: The newest of these orders that came since the process started, as a sentence; empty without one.
+        number: The number of the area, which stands for it in columns; 0 while it has no cell.
     """
 
     plane: str
@@ -149,7 +150,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     generation: int
     term: int
-    epoch: int
+    version: int
     tick: int
     synced_tick: int
     digest: str
@@ -174,6 +175,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     engine_pid: int | None = None
     revision: int = 0
     order: str = ""
+    number: int = 0
 
     @property
     def without_area(self) -> str:
@@ -195,7 +197,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             self.area,
             self.generation,
             self.term,
-            self.epoch,
+            self.version,
+            self.number,
             self.leader,
             self.members,
             self.in_sync,

@@ -64,7 +64,7 @@ class NoStateError(ReplicaError):
 
 
 class RefusedError(ReplicaError):
-    """The request contradicts what this replica knows: an old generation, a lower epoch, a busy process."""
+    """The request contradicts what this replica knows: an old generation, an old version of a map, a busy process."""
 
 
 class SimulatorError(RefusedError):
@@ -201,12 +201,19 @@ class ReplicaService(Protocol):
     def keep_warm_engine(self, *, keep: bool) -> None:
         """Keeps an engine ready whenever this process is a spare, or none; idempotent; blocks."""
 
+    def authority(self) -> Authority:
+        """Returns what the area knows of the map of its plane.
+
+        Raises:
+            NoStateError: This process is a spare.
+        """
+
     def authorise(self, authority: Authority, timeout: float) -> None:
-        """Commits an authority grant; blocks.
+        """Commits an authority grant; returns at once if the area knows it; blocks.
 
         Raises:
             NotActiveError: This replica is not the active.
-            RefusedError: A higher epoch is in force.
+            RefusedError: The area knows a higher version, or other cells of the same one.
             TimeoutError: The grant was not committed in time.
         """
 

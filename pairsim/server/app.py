@@ -86,6 +86,7 @@ class SimulatorApi:
                 web.get("/v1/entities", entities.many),
                 web.get("/v1/entities/{id}", entities.one),
                 web.get("/v1/digests", self._digests),
+                web.get("/v1/map", self._map),
                 web.get("/v1/backup", guarded(self._token, backup.handle)),
                 web.get("/v1/observe", self._observers.handle),
                 web.get("/v1/watch", self._watch.handle),
@@ -139,6 +140,10 @@ class SimulatorApi:
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._service.status()), content_type="application/json")
+
+    async def _map(self, request: web.Request) -> web.Response:
+        reject_unknown_query(request)
+        return web.Response(body=msgspec.json.encode(self._service.authority()), content_type="application/json")
 
     async def _digests(self, request: web.Request) -> web.Response:
         reject_unknown_query(request, "from", "to")

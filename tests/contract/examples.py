@@ -12,7 +12,8 @@ SPEC = {
     "seed": 7, "tick_rate": 20.0, "bounds": BOX, "world": BOX, "entities": 10,
 }  # fmt: skip
 ASSIGNMENT = {"spec": SPEC, "generation": 2, "replicas": MEMBERS[:2], "witness": MEMBERS[2], "joins": ["b"]}
-AUTHORITY = {"area": "north", "epoch": 2, "bounds": BOX}
+CELL = {"number": 1, "area": "north", "bounds": BOX, "replicas": MEMBERS[:2]}
+AUTHORITY = {"area": "north", "version": 2, "cells": [CELL]}
 COMMAND = {"id": "c1", "op": "set", "entity": 1, "components": {"mass": 1.0, "position": [1.0, 2.0, 3.0]}}
 RESULTS = [
     {"id": "c1", "status": "applied", "tick": 9},
@@ -22,7 +23,7 @@ RESULTS = [
 ENTITY = {"id": 1, "components": {"mass": 1.0, "position": [1.0, 2.0, 3.0]}}
 METADATA = {"name": "north", "namespace": "worlds", "labels": {"l": "v"}, "annotations": {"a": "v"}}
 STATUS = {
-    "plane": "physics", "area": "north", "replica": "a", "role": "active", "generation": 1, "term": 2, "epoch": 1,
+    "plane": "physics", "area": "north", "replica": "a", "role": "active", "generation": 1, "term": 2, "version": 1,
     "tick": 10, "synced_tick": 9, "digest": "00000000000000ff", "entities": 3, "leader": "a",
     "members": ["a", "b", "w"], "in_sync": True, "peer_in_sync": True, "started_at": 1.5, "pid": 7,
     "peer": "127.0.0.1:1", "divergences": 0, "leaving": False, "succession": "it handed over", "pace": 1.0,

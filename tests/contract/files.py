@@ -100,7 +100,7 @@ def files(folder: Path) -> dict[str, object]:
     """Returns the content of every kind of file."""
     journals = {name: _both(data, product_bytes.journal_read(data)) for name, data in product_bytes.journals().items()}
     records = [product_bytes.record(RECORDS[name]) for name in ("open", "tick", "tick with nothing", "grant", "seal")]
-    snapshot = product_bytes.log_snapshot(examples.AUTHORITY | {"epoch": 1}, records)
+    snapshot = product_bytes.log_snapshot(examples.AUTHORITY | {"version": 0, "cells": []}, records)
     position = product_bytes.log_read(examples.AUTHORITY, snapshot)
     made = product_bytes.table()
     return {

@@ -85,6 +85,7 @@ _READS = [
     Ask("GET", "/v1/entities"),
     Ask("GET", "/v1/entities/1"),
     Ask("GET", "/v1/digests"),
+    Ask("GET", "/v1/map"),
     Ask("GET", "/v1/backup?area=north", "with the token", TOKEN),
     Ask("GET", "/v1/session"),
     Ask("GET", "/v1/observe"),

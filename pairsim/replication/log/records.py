@@ -54,7 +54,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
 
 
 class Grant(msgspec.Struct, frozen=True, tag="grant", array_like=True):
-    """Puts an authority into force from the next tick on."""
+    """Brings the area a version of the map of its plane, which is in force from the next tick on."""
 
     term: int
     authority: Authority

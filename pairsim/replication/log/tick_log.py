@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from pairsim.model.authority import Authority
+from pairsim.model.geometry import Box
 from pairsim.replication.log.command_window import CommandWindow
 from pairsim.replication.log.orders import Orders
 from pairsim.replication.log.records import (
@@ -69,13 +70,21 @@ class TickLogListener(Protocol):
         """Is called when the generation ended."""
 
 
+class _FormerAuthority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The authority in a snapshot of an earlier release, in which no area knew of others."""
+
+    area: str
+    epoch: int
+    bounds: Box
+
+
 class _LogSnapshot(msgspec.Struct, frozen=True, array_like=True):
     """A tick log in the form in which it is sent and stored; field order is the format."""
 
     term: int
     tick: int
     floor: int
-    authority: Authority
+    authority: msgspec.Raw
     seal: Seal | None
     window: bytes
     last_ids: list[str]
@@ -91,6 +100,13 @@ def _pack(taken: _LogSnapshot, retained: Sequence[bytes]) -> bytes:
     for payload in retained:
         parts += (_BIN32 + len(payload).to_bytes(4, "big"), payload)
     return b"".join((*parts, orders))
+
+
+def _unpack_authority(packed: bytes) -> Authority:
+    try:
+        return msgspec.msgpack.decode(packed, type=Authority)
+    except msgspec.ValidationError:
+        return Authority.before_grants(msgspec.msgpack.decode(packed, type=_FormerAuthority).area)
 
 
 class TickLog:
@@ -156,7 +172,7 @@ class TickLog:
             case Tick():
                 return self._apply_tick(record, payload)
             case Grant():
-                if record.authority.epoch <= self.authority.epoch:
+                if record.authority.version <= self.authority.version:
                     return False
                 self.authority = record.authority
                 return True
@@ -223,7 +239,7 @@ class TickLog:
                 term=self.term,
                 tick=self.tick,
                 floor=self._floor,
-                authority=self.authority,
+                authority=msgspec.Raw(msgspec.msgpack.encode(self.authority)),
                 seal=self.sealed,
                 window=self.window.dump(),
                 last_ids=self._last_ids,
@@ -237,11 +253,13 @@ class TickLog:
         """Replaces the content by a snapshot, unless this log is already past it."""
         taken = msgspec.msgpack.decode(snapshot, type=_LogSnapshot)
         with self.lock:
-            if (taken.term, taken.tick, taken.orders.revision) < (self.term, self.tick, self.orders.revision):
+            authority = _unpack_authority(taken.authority)
+            here = self.term, self.tick, self.orders.revision, self.authority.version
+            if (taken.term, taken.tick, taken.orders.revision, authority.version) < here:
                 return
             self.before_advance(taken.tick)
             self.term, self.tick, self._floor = taken.term, taken.tick, taken.floor
-            self.authority, self.sealed, self.orders = taken.authority, taken.seal, taken.orders
+            self.authority, self.sealed, self.orders = authority, taken.seal, taken.orders
             self.window = CommandWindow()
             self.window.load(taken.window)
             self._last_ids = taken.last_ids

@@ -44,7 +44,7 @@ class WitnessNode:
             observers: Listeners that learn of each applied record before this node does.
         """
         self._on_term = on_term
-        self.log = TickLog(Authority(area=assignment.spec.area, epoch=1, bounds=assignment.spec.bounds))
+        self.log = TickLog(Authority.before_grants(assignment.spec.area))
         self.membership = Membership(
             me,
             assignment,

@@ -264,12 +264,12 @@ class AreaRuntime:
 
         Raises:
             NotActiveError: This replica is not the active.
-            RefusedError: A later authority is in force.
+            RefusedError: The area knows a higher version, or other cells of the same one.
             TimeoutError: The grant was not committed within `timeout` seconds.
         """
         self.node.submit_grant(authority)
         deadline = monotonic() + timeout
-        while self.node.log.authority != authority:
+        while self.node.log.authority.version < authority.version:
             if monotonic() > deadline:
                 raise TimeoutError("the grant was not committed in time")
             sleep(_POLL_SECONDS)

@@ -182,12 +182,23 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         if runtime is not None and runtime.node.spec.area == area:
             self._remove(area)
 
+    def authority(self) -> Authority:
+        """Returns what the area knows of the map of its plane.
+
+        Raises:
+            NoStateError: This process is a spare.
+        """
+        runtime = self._runtime
+        if runtime is None:
+            raise NoStateError(self.status().without_area)
+        return runtime.node.log.authority
+
     def authorise(self, authority: Authority, timeout: float) -> None:
         """Commits an authority grant; blocks at most `timeout` seconds.
 
         Raises:
             NotActiveError: This replica is not the active.
-            RefusedError: The grant is for another area, or a later authority is in force.
+            RefusedError: The grant is for another area, or the area knows a higher version of the map.
             TimeoutError: The grant was not committed in time.
         """
         runtime = self._runtime

@@ -29,7 +29,7 @@ def spare_status(
         role=Role.SPARE,
         generation=0,
         term=0,
-        epoch=0,
+        version=0,
         tick=0,
         synced_tick=0,
         digest="",
@@ -70,6 +70,7 @@ def replica_status(
     state, ticks, monitor = replica.state, node.log, replica.tick_rate_monitor
     can_simulate = replica.can_simulate() and node.membership.group.voter
     term, tick = ticks.position()
+    authority = ticks.authority
     synced = min(state.tick, tick) if state.confirmed else 0  # the state of an active is ahead of the commit
     active = replica.active
     # The replica thread of an active that wakes from a stall steps down a moment after the log went to the next term.
@@ -88,7 +89,8 @@ def replica_status(
         role=Role.ACTIVE if leading else Role.PASSIVE if can_simulate else Role.JOINING,
         generation=assignment.generation,
         term=term,
-        epoch=ticks.authority.epoch,
+        version=authority.version,
+        number=authority.number,
         tick=tick,
         synced_tick=synced,
         digest=state.digest_text(synced),

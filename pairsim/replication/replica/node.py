@@ -92,7 +92,7 @@ class AreaNode:
         self._me, self._listener = me, listener
         self.spec = spec
         self.inbox = Inbox(inbox_commands)
-        self.log = TickLog(Authority(area=spec.area, epoch=1, bounds=spec.bounds))
+        self.log = TickLog(Authority.before_grants(spec.area))
         self.replica = Replica(
             spec,
             engine,
@@ -337,15 +337,19 @@ class AreaNode:
         return self.replica.orders.failing_tick(self.replica.state.tick + 1)
 
     def submit_grant(self, authority: Authority) -> None:
-        """Appends an authority grant to the log; it is in force when `log.authority` equals it.
+        """Appends an authority grant to the log, unless it is known; it is in force when the log has its version.
 
         Raises:
             NotActiveError: This replica is not the active.
-            RefusedError: A later authority is in force.
+            RefusedError: The area knows a higher version, or other cells of the same one.
         """
         active = self.replica.active
         if active is None:
             raise NotActiveError(self.leader())
-        if authority.epoch < self.log.authority.epoch:
-            raise RefusedError(f"epoch {authority.epoch} is lower than {self.log.authority.epoch}, the one in force")
-        self.submit(active.term, Grant(active.term, authority))
+        known = self.log.authority
+        if authority.version < known.version:
+            raise RefusedError(f"version {authority.version} of the map is over: version {known.version} is in force")
+        if authority.version == known.version and authority != known:
+            raise RefusedError(f"version {known.version} of the map is in force with other cells: send a higher one")
+        if authority != known:
+            self.submit(active.term, Grant(active.term, authority))

@@ -38,7 +38,7 @@ class OutsideCounter:
         self._due = -math.inf
         self._next_row, self._found = 0, 0
 
-    def update(self, now: float, table: TableView, bounds: Box) -> None:
+    def update(self, now: float, table: TableView, bounds: Box | None) -> None:
         """Goes on with a count, or begins one `COUNT_SECONDS` after the last; `now` is of a monotonic clock."""
         if self._next_row == 0:
             if now < self._due:
@@ -51,20 +51,22 @@ class OutsideCounter:
             self.count = self._found
 
 
-def count_outside(table: TableView, bounds: Box, world: Box, rows: slice = slice(None)) -> int:
+def count_outside(table: TableView, bounds: Box | None, world: Box, rows: slice = slice(None)) -> int:
     """Returns how many entities are outside of a half-open box; positions that are not numbers are outside.
 
     A simulator keeps entities in the world by setting them on its edge, so that edge counts as inside.
 
     Args:
         table: The entities.
-        bounds: The box.
+        bounds: The box; None if the area has no cell, so that all entities are outside.
         world: The box of the plane.
         rows: The rows of the table to look at.
     """
     if POSITION not in table.schema or table.schema[POSITION].width != 3:
         return 0
     position = cast("npt.NDArray[np.floating]", table.column(POSITION))[rows]
+    if bounds is None:
+        return len(position)
     inside = np.ones(len(position), np.bool_)
     for axis, (low, high, edge) in enumerate(zip(bounds.min, bounds.max, world.max, strict=True)):
         values = position[:, axis]

@@ -276,7 +276,7 @@ class Replica:
         else:
             self._follow(now)
             due = now + _IDLE_SECONDS
-        self.outside.update(now, self.state.table, self.log.authority.bounds)
+        self.outside.update(now, self.state.table, self.log.authority.bounds(self.spec.bounds))
         self._show_committed(now)
         return due
 

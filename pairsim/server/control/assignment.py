@@ -43,7 +43,7 @@ class ControlHandlers:
         self._service, self._executor = service, executor
 
     async def authorise(self, request: web.Request) -> web.Response:
-        """Handles `PUT /v1/authority`: grants the area its bounds."""
+        """Handles `PUT /v1/authority`: brings the area a version of the map of its plane."""
         authority = decode_json(await read_body(request), Authority)
         work = functools.partial(self._service.authorise, authority, AUTHORISE_SECONDS)
         try:

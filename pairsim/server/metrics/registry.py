@@ -129,7 +129,7 @@ class ReplicaMetrics(MetricsEndpoint):
             for name, text, value in (
                 ("pairsim_term", _TERM, now.term),
                 ("pairsim_generation", _GENERATION, now.generation),
-                ("pairsim_epoch", "The authority grant in force.", now.epoch),
+                ("pairsim_map_version", "The version of the map of its plane that the area knows.", now.version),
                 ("pairsim_tick", _TICK, now.tick),
                 ("pairsim_synced_tick", "The tick of the state here.", now.synced_tick),
                 ("pairsim_entities", "Entities in the state here.", now.entities),

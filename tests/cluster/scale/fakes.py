@@ -68,7 +68,7 @@ class Fake:
         tick = self._world.tick() if term else 0
         return ReplicaStatus(
             plane=mine.spec.plane if mine else "", area=area, replica=self.name, role=role,
-            generation=mine.generation if mine else 0, term=term, epoch=1, tick=tick, synced_tick=tick,
+            generation=mine.generation if mine else 0, term=term, version=1, tick=tick, synced_tick=tick,
             digest="0123456789abcdef", entities=500 if mine else 0, leader=active or None,
             members=tuple(m.replica for m in mine.members()) if mine else (),
             in_sync=role in {Role.ACTIVE, Role.PASSIVE},

@@ -160,7 +160,7 @@ class Replicas:
             role=role,
             generation=held.generation if held is not None else 0,
             term=term,
-            epoch=1 if held is not None else 0,
+            version=1 if held is not None else 0,
             tick=tick,
             synced_tick=tick,
             digest="0" * 16,

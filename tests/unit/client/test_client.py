@@ -16,7 +16,6 @@ from pairsim.client import AreaClient, BackupSummary, CommandsRefused, Overloade
 from pairsim.client.observation import Continuity
 from pairsim.model.authority import Authority
 from pairsim.model.commands import MAX_BATCH, Result, Status
-from pairsim.model.geometry import Box
 from pairsim.model.status import Role
 from pairsim.protocol.frames import Column, Frame, Rows
 from pairsim.protocol.interest import AreaSnapshot, apply
@@ -159,7 +158,7 @@ async def test_numbers_that_are_not_finite_are_read_as_nan(service: FakeReplica,
 
 async def test_control_requests_to_a_pair_find_the_active(service: FakeReplica, url: str) -> None:
     passive = FakeReplica("b", Role.PASSIVE)
-    authority = Authority(area="north", epoch=2, bounds=Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+    authority = Authority(area="north", version=2, cells=())
     async with serve_replica(passive) as other, AreaClient([other, NOBODY, url], token=TOKEN) as client:
         assert (await soon(client.switchover())).gap_ms == 6.5
         assert service.orders == ["switchover"]
@@ -170,6 +169,7 @@ async def test_control_requests_to_a_pair_find_the_active(service: FakeReplica, 
         await soon(client.authorise(authority))
         assert service.orders == ["switchover", authority]
         assert passive.orders == []
+        assert await soon(client.map()) == passive.authority()
 
 
 async def test_a_control_request_that_may_have_taken_effect_is_not_repeated(service: FakeReplica, url: str) -> None:

@@ -51,7 +51,7 @@ class FakeProcess:
         term = self.terms.get(area, 0)
         return ReplicaStatus(
             plane="physics" if mine else "", area=area, replica=self.name, role=role,
-            generation=mine.generation if mine else 0, term=term, epoch=1, tick=100 * term, synced_tick=100 * term,
+            generation=mine.generation if mine else 0, term=term, version=1, tick=100 * term, synced_tick=100 * term,
             digest="", entities=7 if mine else 0, leader=active,
             members=tuple(m.replica for m in mine.members()) if mine else (),
             in_sync=role in {Role.ACTIVE, Role.PASSIVE},

@@ -33,7 +33,8 @@ def test_the_groups_of_a_witness_and_its_leaving_are_significant() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"role": Role.PASSIVE}, {"area": "east"}, {"generation": 2}, {"term": 2}, {"epoch": 2}, {"leader": "sim-2"},
+        {"role": Role.PASSIVE}, {"area": "east"}, {"generation": 2}, {"term": 2}, {"version": 2}, {"number": 2},
+        {"leader": "sim-2"},
         {"members": ("a", "b", "c")}, {"in_sync": False}, {"peer_in_sync": True}, {"leaving": True}, {"tick": 0},
         {"pace": SLOW_PACE - 0.01}, {"divergences": 1},
     ],

@@ -11,7 +11,7 @@ import numpy as np
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
-from pairsim.model.authority import Authority
+from pairsim.model.authority import Authority, Cell
 from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
@@ -148,7 +148,7 @@ class FakeReplica:
             role=self.role,
             generation=self.generation,
             term=self.term,
-            epoch=1,
+            version=1,
             tick=self.tick,
             synced_tick=self.tick,
             digest="0" * 16,
@@ -217,6 +217,13 @@ class FakeReplica:
 
     def keep_warm_engine(self, *, keep: bool) -> None:
         self._order(f"keep a warm engine: {keep}")
+
+    def authority(self) -> Authority:
+        if self.role is Role.SPARE:
+            raise NoStateError("this process is a spare: it has no area")
+        box = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        cell = Cell(number=1, area=self.area, bounds=box, replicas=(member("a"), member("b")))
+        return Authority(area=self.area, version=1, cells=(cell,))
 
     def authorise(self, authority: Authority, timeout: float) -> None:
         if self.role is not Role.ACTIVE:

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from pairsim.model.authority import Authority
-from pairsim.model.geometry import Box
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim.protocol.frames import MAX_BODY
 from pairsim.replication.service import NoStateError, RefusedError
@@ -243,6 +242,16 @@ async def test_digests_of_recent_ticks_are_listed(http: aiohttp.ClientSession, u
     assert (await get(http, f"{url}/v1/digests?from=0&to=10000000000"))[0] == 400
 
 
+async def test_the_map_is_what_the_area_knows_of_its_plane(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
+    status, body = await get(http, f"{url}/v1/map")
+    assert (status, msgspec.convert(body, Authority)) == (200, service.authority())
+    assert (await get(http, f"{url}/v1/map?area=north"))[0] == 400
+    service.role = Role.SPARE
+    assert (await get(http, f"{url}/v1/map"))[0] == 503
+
+
 CONTROL = [
     ("POST", "/v1/switchover", b""),
     ("GET", "/v1/skip", b""),
@@ -255,7 +264,7 @@ CONTROL = [
     (
         "PUT",
         "/v1/authority",
-        msgspec.json.encode(Authority(area="north", epoch=2, bounds=Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))),
+        msgspec.json.encode(Authority(area="north", version=2, cells=())),
     ),
 ]
 

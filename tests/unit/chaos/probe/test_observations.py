@@ -21,7 +21,7 @@ def status(
     replica: str, role: Role = Role.ACTIVE, *, term: int = 1, generation: int = 1, tick: int = 0
 ) -> ReplicaStatus:
     return ReplicaStatus(
-        plane="physics", area="west", replica=replica, role=role, generation=1, term=term, epoch=1, tick=tick,
+        plane="physics", area="west", replica=replica, role=role, generation=1, term=term, version=1, tick=tick,
         synced_tick=tick, digest="", entities=0, leader=None, members=(), in_sync=True, peer_in_sync=True,
         started_at=100.0, pid=1, peer="127.0.0.1:1",
     )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from pairsim.model.authority import Authority
+from pairsim.model.authority import Authority, Cell
 from pairsim.model.commands import Command
 from pairsim.replication.log import tick_log
 from pairsim.replication.log.records import Grant, Open, Order, Record, Rejection, Seal, Tick, encode_record
@@ -12,10 +13,11 @@ from pairsim.replication.log.tick_log import TickLog
 from tests.builders import assignment, cube
 
 BOX = cube(1.0)
+MAP = Authority(area="area", version=3, cells=(Cell(number=1, area="area", bounds=BOX),))
 
 
 def new() -> TickLog:
-    return TickLog(Authority(area="area", epoch=1, bounds=BOX))
+    return TickLog(Authority.before_grants("area"))
 
 
 def apply(log: TickLog, *records: Record) -> None:
@@ -67,11 +69,34 @@ def test_ids_and_rejections_reach_the_window() -> None:
     assert log.window.get("a").reason == ""  # type: ignore[union-attr]
 
 
-def test_a_lower_epoch_is_refused() -> None:
+def test_a_lower_version_is_ignored() -> None:
     log = new()
-    apply(log, Open(1), Grant(1, Authority(area="area", epoch=5, bounds=BOX)))
-    apply(log, Grant(1, Authority(area="area", epoch=4, bounds=BOX)))
-    assert log.authority.epoch == 5
+    apply(log, Open(1), Grant(1, Authority(area="area", version=5, cells=())))
+    apply(log, Grant(1, Authority(area="area", version=4, cells=())))
+    assert log.authority.version == 5
+
+
+def test_a_snapshot_does_not_bring_a_lower_version_back() -> None:
+    log = new()
+    apply(log, Open(1), tick(1, 1))
+    older = log.snapshot()
+    apply(log, Grant(1, MAP))
+    log.restore(older)
+    assert log.authority == MAP
+    other = new()
+    other.restore(log.snapshot())
+    assert other.authority == MAP
+
+
+def test_a_snapshot_of_a_release_without_maps_is_read() -> None:
+    fields = msgspec.msgpack.decode(new().snapshot())
+    fields[3] = {"area": "area", "epoch": 1, "bounds": msgspec.to_builtins(BOX)}
+    log = TickLog(MAP)
+    log.restore(msgspec.msgpack.encode(fields))
+    assert log.authority == MAP, "the snapshot is older"
+    fields[0] = 1
+    log.restore(msgspec.msgpack.encode(fields))
+    assert (log.term, log.authority) == (1, Authority.before_grants("area"))
 
 
 def test_records_above_the_floor_bring_an_old_state_to_the_last_tick() -> None:
@@ -149,7 +174,7 @@ class Heard:
         self.events.append(("tick", record.tick))
 
     def on_grant(self, authority: Authority) -> None:
-        self.events.append(("grant", authority.epoch))
+        self.events.append(("grant", authority.version))
 
     def on_order(self, order: Order) -> None:
         self.events.append(("order", order.tick))
@@ -161,7 +186,7 @@ class Heard:
 def test_the_listener_hears_only_what_counts() -> None:
     log = new()
     log.listener = heard = Heard()
-    grant = Grant(1, Authority(area="area", epoch=2, bounds=BOX))
+    grant = Grant(1, Authority(area="area", version=2, cells=()))
     apply(log, Open(1), Open(1), tick(1, 1), tick(1, 1), grant, grant, tick(2, 2), seal(1, 1), seal(1, 1), Open(2))
     assert heard.events == [("open", 1), ("tick", 1), ("grant", 2), ("seal", 1)]
 

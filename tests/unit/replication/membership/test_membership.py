@@ -114,7 +114,7 @@ class Heard:
         self.events.append(("tick", record.tick))
 
     def on_grant(self, authority: Authority) -> None:
-        self.events.append(("grant", authority.epoch))
+        self.events.append(("grant", authority.version))
 
     def on_order(self, order: Order) -> None:
         self.events.append(("order", order.tick))

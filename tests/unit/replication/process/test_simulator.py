@@ -220,7 +220,7 @@ def test_only_the_area_of_the_process_is_released(process: SimulatorProcess, fak
 def test_a_grant_for_another_area_is_refused(process: SimulatorProcess, fake: type[FakeRuntime]) -> None:
     process.assign(generation(1))
     with pytest.raises(RefusedError, match="this process simulates north, not south"):
-        process.authorise(Authority(area="south", epoch=2, bounds=builders.cube(1.0)), 1.0)
+        process.authorise(Authority(area="south", version=2, cells=()), 1.0)
 
 
 class WatchedLock:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.model.authority import Authority
+from pairsim.model.authority import Authority, Cell
+from pairsim.replication.log.records import Record
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.service import NotActiveError, RefusedError
 from tests.simulation.area import SPEC
@@ -28,8 +29,8 @@ def pair_of(world: World) -> tuple[AreaNode, AreaNode]:
     return node, passive
 
 
-def grant(epoch: int) -> Authority:
-    return Authority(area=SPEC.area, epoch=epoch, bounds=SPEC.bounds)
+def grant(version: int, number: int = 1) -> Authority:
+    return Authority(area=SPEC.area, version=version, cells=(Cell(number=number, area=SPEC.area, bounds=SPEC.bounds),))
 
 
 def test_both_replicas_know_the_active(world: World) -> None:
@@ -90,8 +91,28 @@ def test_a_grant_is_in_force_on_both_replicas_and_an_earlier_one_is_refused(worl
     node.submit_grant(grant(5))
     world.run(0.3)
     assert node.log.authority == passive.log.authority == grant(5)
-    with pytest.raises(RefusedError, match="epoch 4 is lower than 5"):
+    with pytest.raises(RefusedError, match="version 4 of the map is over: version 5 is in force"):
         node.submit_grant(grant(4))
+
+
+def test_a_grant_that_is_known_is_accepted_without_a_record_and_another_one_of_its_version_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, _passive = pair_of(world)
+    node.submit_grant(grant(5))
+    world.run(0.3)
+    records: list[Record] = []
+    monkeypatch.setattr(node, "submit", lambda _term, record: records.append(record))
+    node.submit_grant(grant(5))
+    assert records == []
+    with pytest.raises(RefusedError, match="version 5 of the map is in force with other cells"):
+        node.submit_grant(grant(5, number=2))
+
+
+def test_an_area_begins_with_version_0_and_the_box_of_its_document(world: World) -> None:
+    node, _passive = pair_of(world)
+    assert (node.log.authority.version, node.log.authority.number) == (0, 0)
+    assert node.log.authority.bounds(SPEC.bounds) == SPEC.bounds
 
 
 def test_the_next_generation_waits_for_its_newcomer_or_else_for_the_passive(world: World) -> None:

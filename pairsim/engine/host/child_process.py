@@ -49,7 +49,8 @@ class ChildProcess:
         Args:
             command: Its command line.
             write: Receives its output, in lines.
-            on_end: Called with the reason, in a thread of its own, when the process has ended.
+            on_end: Called with the reason, in a thread of its own, when the process has ended or is about to; `close`
+                waits until it has.
 
         Raises:
             OSError: The process cannot be started.
@@ -162,8 +163,8 @@ class ChildProcess:
             self.reason += ": the kernel has killed processes of this machine since its memory ran out"
         self.ended.set()
         self.channel.shut()
+        self._on_end(self.reason)  # first: the kernel may need many milliseconds to release the memory of the process
         self._reap()
-        self._on_end(self.reason)
 
     def _spawn(self) -> None:
         passed = {SOCKET: self._theirs.fileno(), MEMORY: self.memory, REPORT: self._report}

@@ -88,3 +88,17 @@ def test_the_end_of_an_engine_without_memory_is_reported() -> None:
     assert ended.wait(10)
     assert reasons == ["was ended by SIGKILL"]
     child.close()
+
+
+def test_the_end_is_reported_before_the_kernel_has_released_the_process() -> None:
+    """That takes many milliseconds for a large process, and its area stands still meanwhile."""
+    known: list[bool] = []
+    child = ChildProcess(["/bin/sleep", "60"], lambda _output: None, lambda _reason: known.append(is_known(child.pid)))
+    child.kill()
+    child.close()
+    assert known == [True]
+    assert not is_known(child.pid)
+
+
+def is_known(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

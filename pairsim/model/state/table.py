@@ -17,6 +17,10 @@ from pairsim.model.state.row_removal import removal_moves
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table_memory import Column, Ids, OwnMemory, TableArrays, TableMemory
 
+_COMPARED_IDS = 64
+"""How many ids are found by a comparison with all rows before the lookup by id is built, which takes as long as 150
+comparisons or more. The engine of a replica that takes over has no lookup yet, and clients wait for its first tick."""
+
 
 class TableView:
     """The entities of an area to read, one per row; row r of every column belongs to the entity `ids[r]`.
@@ -80,6 +84,7 @@ class Table(TableView):
         self._memory: TableMemory = OwnMemory(schema) if memory is None else memory
         super().__init__(schema, self._memory.reserve(None, 0, 0), 0, 0)
         self._index: EntityIndex | None = None
+        self._compared = 0
 
     @property
     def capacity(self) -> int:
@@ -91,7 +96,7 @@ class Table(TableView):
 
     def row(self, entity: int) -> int | None:
         """Returns the row of an entity, or None if the entity does not exist."""
-        row = self._rows_by_id().row(entity)
+        row = _first_row(self.ids, entity) if self._compares(1) else self._rows_by_id().row(entity)
         return row if row >= 0 else None
 
     def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
@@ -100,7 +105,10 @@ class Table(TableView):
         Raises:
             ValueError: An id is not a whole number.
         """
-        return self._rows_by_id().rows(_whole_ids(ids))
+        ids = _whole_ids(ids)
+        if self._compares(len(ids)):
+            return np.fromiter((_first_row(self.ids, entity) for entity in ids.tolist()), np.intp, len(ids))
+        return self._rows_by_id().rows(ids)
 
     def spawn(self, ids: Ids, columns: Mapping[str, Column]) -> None:
         """Appends entities; components that are not given are zero.
@@ -194,8 +202,13 @@ class Table(TableView):
 
     def ids_changed(self) -> None:
         """Rebuilds the lookup by id after the caller wrote ids in place."""
-        self._index = None
+        self._index, self._compared = None, 0
         self.layout += 1
+
+    def _compares(self, count: int) -> bool:
+        """Returns whether to find so many ids by comparison, since the lookup does not pay off yet."""
+        self._compared += count
+        return self._index is None and self._compared <= _COMPARED_IDS
 
     def _rows_by_id(self) -> EntityIndex:
         if self._index is None:
@@ -206,6 +219,12 @@ class Table(TableView):
         if count > len(self._ids):
             arrays = TableArrays(self._ids, self._columns)
             self._ids, self._columns = self._memory.reserve(arrays, self._count, count)
+
+
+def _first_row(ids: Ids, entity: int) -> int:
+    """Returns the row of an id, or -1 if no row has it."""
+    found = np.flatnonzero(ids == entity)
+    return int(found[0]) if len(found) else -1
 
 
 def _whole_ids(ids: npt.ArrayLike) -> Ids:

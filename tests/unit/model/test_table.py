@@ -57,6 +57,21 @@ def test_a_table_is_a_list_of_rows_with_the_last_one_filling_holes(steps: list[t
         assert table.rows(asked).tolist() == [index.get(i, -1) for i in range(31)]
 
 
+def test_the_first_ids_are_found_without_a_lookup_of_all() -> None:
+    """The engine of a replica that takes over has none yet, and building it would take most of its first tick."""
+    table = Table(SCHEMA)
+    table.spawn(np.arange(1000, dtype=np.int64) * 3, {})
+    for _ in range(2):
+        table.ids_changed()
+        for place in range(30):
+            assert table.row(place * 3) == place
+        assert table.rows(np.array([3, 4, 2997])).tolist() == [1, -1, 999]
+        assert table.row(2**70) is None
+        assert table._index is None
+        assert table.rows(np.arange(100) * 3).tolist() == list(range(100))
+        assert table._index is not None
+
+
 def test_an_id_that_exists_is_refused_and_nothing_is_added() -> None:
     table = Table(SCHEMA)
     table.spawn(np.array([1, 2], np.int64), {})

@@ -130,6 +130,7 @@ class Gateway:
         while True:
             if self._service.command_schema() is not command_schema:
                 raise HttpError(503, "this process was given another area meanwhile: ask another one", unknown=unknown)
+            seen = self._hub.changes.count
             try:
                 async with asyncio.timeout_at(end):
                     answer = await self._attempt(commands)
@@ -149,7 +150,7 @@ class Gateway:
             if not held_until:
                 held_until = min(now() + self._hold_seconds, end)
                 self._metrics.held()
-            if not await self._hold(held_until):
+            if not await self._hold(held_until, seen):
                 reason = self._simulator_state() or "the area has no active at the moment"
                 raise HttpError(503, f"{reason}: try again with the same ids", unknown=unknown)
 
@@ -199,10 +200,16 @@ class Gateway:
         finally:
             self._submitted.discard(future)
 
-    async def _hold(self, until: float) -> bool:
-        """Waits until another attempt may succeed; returns False when the time is over."""
+    async def _hold(self, until: float, seen: int) -> bool:
+        """Waits until another attempt may succeed; returns False when the time is over.
+
+        `seen` is the number of changes of status before the last attempt: an active that came meanwhile is announced no
+        more.
+        """
         held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.append(held)
+        if self._hub.changes.count > seen:
+            self._wake_held()
         self._schedule_poll()
         try:
             async with asyncio.timeout_at(until):

@@ -84,6 +84,24 @@ async def test_a_change_of_role_wakes_held_batches_in_the_same_turn_of_the_loop(
         await soon(waiting)
 
 
+async def test_a_batch_that_fails_after_the_change_of_role_is_sent_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No other change follows: the one that wakes held batches was before the batch was held."""
+    monkeypatch.setattr(gateway_module, "_POLL_SECONDS", 1000.0)
+    service = FakeReplica(auto=False)
+    async with gateway(service) as way:
+        waiting = asyncio.ensure_future(way.commit(commands(1)))
+        await until(lambda: len(service.submitted) == 1)
+        changes = way._hub.changes.count
+        service.become(Role.ACTIVE, term=2)
+        await until(lambda: way._hub.changes.count > changes)
+        service.interrupt()
+        await until(lambda: len(service.submitted) == 1)
+        service.commit()
+        assert fates(await soon(waiting)) == [Status.APPLIED]
+
+
 async def test_an_interrupted_batch_is_sent_again_and_its_own_duplicate_is_its_result() -> None:
     service = FakeReplica(auto=False)
     service.rejects["c1"] = "no such entity"

@@ -90,14 +90,13 @@ class Replica:
         self.state = ReplicaState(engine.table, self.shown.on_state)
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
-        self.outside = OutsideCounter(spec.world)
         self.publisher = StatePublisher(engine.components, self.measurements)
         self.calls = SimulatorCalls(spec, engine, lambda: self.revision)
         self.failures = EngineFailures(spec.area)
         self_check = SelfCheck(self.calls, engine.check_table, ticks, self.state)
         self._engine = EngineInUse(
             spec.area, engine, state=self.state, calls=self.calls, self_check=self_check, failures=self.failures,
-            listener=listener,
+            listener=listener, ticks=ticks,
         )  # fmt: skip
         self.orders = EngineOrders(spec.area, ticks, failures=self.failures, engine=self._engine, consensus=consensus)
         self.follower = Follower(self.state, ticks, lambda: disk.durable, self_check, commit_known_from_log)
@@ -120,7 +119,7 @@ class Replica:
             self._engine,
             lambda: disk.durable,
         )
-        self.active_gap = ActiveGap()
+        self.active_gap, self.outside = ActiveGap(), OutsideCounter(spec.world)
         self._leading_term: int | None = None
         self._handing_to: str | None = None
         self.succession: Succession | None = None
@@ -240,9 +239,10 @@ class Replica:
             self._engine.check()
             due = self._work(now)
         except EngineError as error:
-            self._engine.on_error(error, now, revision=self.revision, active=self.active is not None)
+            self._engine.on_error(error, now, revision=self.revision)
             due = now
         self._hand_over_if_better()
+        self._engine.replace_if_failed(now, self.revision, active=bool(self.active), handing=bool(self._handing_to))
         self.due = due
         return due
 

@@ -1,8 +1,8 @@
 """The engine that a replica uses: its end, its failures, and the engine that takes its place.
 
 An engine that failed for good at a tick is replaced just before the tick is tried again, so that the new one has the
-newest code; any other engine is replaced at once. The replica thread calls the methods, except `offer`, `on_end` and
-`renew`.
+newest code; any other engine is replaced at once, or after the takeover of the other replica (`TakeoverPause`). The
+replica thread calls the methods, except `offer`, `on_end` and `renew`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import structlog
 
 from pairsim.engine.port import Engine, EngineError, EngineLostError
+from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.replica.engine.failures import EngineFailures
+from pairsim.replication.replica.engine.takeover_pause import TakeoverPause
 from pairsim.replication.replica.ports import ReplicaListener
 from pairsim.replication.sync.self_check import SelfCheck
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
@@ -36,14 +38,16 @@ class EngineInUse:
         self_check: SelfCheck,
         failures: EngineFailures,
         listener: ReplicaListener,
+        ticks: TickLog,
     ) -> None:
         """Takes an engine that runs, and all that depends on it."""
         self.current = engine
         self._area, self._state, self._calls, self._self_check = area, state, calls, self_check
         self._failures, self._listener = failures, listener
+        self._takeover = TakeoverPause(ticks)
         self._offered: Engine | None = None
         self._end = ""
-        self._waits = self._starts = self._renewed = False
+        self._failed = self._waits = self._starts = self._renewed = False
 
     # --- any thread
 
@@ -75,7 +79,7 @@ class EngineInUse:
             self._renewed = False
             if self._failures.running:
                 self.restart(now, "was ended, since other code is in force")
-        if self._waits and self._failures.is_due(tick, revision, now):
+        if self._waits and self._failures.is_due(tick, revision, now) and self._takeover.is_over(now):
             self._start()
 
     def restart(self, now: float, reason: str) -> None:
@@ -111,29 +115,45 @@ class EngineInUse:
         log.info("the engine runs again", area=self._area, tick=self._state.tick)
         self._listener.on_publish(None)
 
-    def on_error(self, error: EngineError, now: float, *, revision: int, active: bool) -> None:
-        """Restores the state before the tick that failed, and asks for another engine.
+    def on_error(self, error: EngineError, now: float, *, revision: int) -> None:
+        """Records a failure. `replace_if_failed` follows it.
 
         Args:
             error: The failure.
             now: The monotonic time in seconds.
             revision: The number of orders in the log, for an engine that ended between two calls.
-            active: Whether the replica is active. Only an active goes on from snapshots; those of a replay are dropped.
         """
         call = self._calls.current
         self._calls.forget()
         self._self_check.use(None)
-        self._state.leave_engine()
-        if not active:
-            self._state.drop_snapshots()
         tick = self._state.tick + 1 if call is None else call.tick
         during = call.phrase if call is not None else ""
         commands = [command.id for command in call.commands] if call is not None else []
         self._failures.on_failure(error, tick, now, during, revision if call is None else call.revision, commands)
+        self._failed = True
         log.error(
             "the engine failed", area=self._area, tick=tick, error=str(error), during=during,
             exception=error.traceback.rstrip() or None,
         )  # fmt: skip
-        self._end, self._waits = "", True
-        self.start_if_due(self._state.tick + 1, revision, now)
+
+    def replace_if_failed(self, now: float, revision: int, *, active: bool, handing: bool) -> None:
+        """Restores the state before the tick that failed, and asks for another engine.
+
+        It follows the decision to hand over: a copy of the state takes milliseconds, and the area stands still.
+
+        Args:
+            now: The monotonic time in seconds.
+            revision: The number of orders in the log.
+            active: Whether the replica is active. Only an active goes on from snapshots; those of a replay are dropped.
+            handing: Whether the other replica is to take over.
+        """
+        if not self._failed:
+            return
         self._listener.on_publish(None)
+        self._state.leave_engine()
+        if not active:
+            self._state.drop_snapshots()
+        if handing:
+            self._takeover.begin(now)
+        self._end, self._waits, self._failed = "", True, False
+        self.start_if_due(self._state.tick + 1, revision, now)

@@ -7,6 +7,7 @@ import pytest
 from pairsim.model.commands import Command
 from pairsim.replication.log.records import Tick
 from pairsim.replication.replica.active import Active
+from pairsim.replication.replica.engine.takeover_pause import MOST_SECONDS
 from pairsim.replication.standing import FAILED, Standing
 from tests.simulation.area import SPEC
 from tests.simulation.engines import EngineFault, EngineFaults, FaultyEngine
@@ -110,6 +111,46 @@ def test_the_leadership_goes_to_a_replica_with_a_better_chance_only(failing: Fai
     failing.consensus.other = None
     failing.tick_once()
     assert failing.consensus.transfers == ["b", None], "the other replica is gone"
+
+
+def test_the_leadership_is_handed_over_before_the_state_is_restored(failing: FailingReplica, active: Active) -> None:
+    """A copy of a large state takes milliseconds, and the area stands still meanwhile."""
+    torn, before, at_transfer = failing.state.table, failing.state.table.digest(), list[object]()
+    failing.consensus.other = "b", Standing()
+    failing.consensus.transfer_leadership = lambda _peer: at_transfer.append(failing.state.table)  # type: ignore[method-assign]
+    failing.faults.always = EngineFault.END
+    failing.tick_once()
+    assert at_transfer == [torn]
+    assert failing.state.table.digest() == before
+
+
+def test_an_engine_starts_after_the_first_tick_of_the_replica_that_takes_over(
+    failing: FailingReplica, active: Active
+) -> None:
+    """Its start keeps a processor busy, which the takeover needs."""
+    failing.consensus.other = "b", Standing()
+    failing.replica.on_engine_end("was ended by SIGKILL")
+    failing.replica.run_once(failing.now)
+    assert failing.consensus.transfers == ["b"]
+    failing.replica.on_leadership_lost()
+    failing.open(2)
+    for tick in (2, 3):
+        failing.replica.run_once(failing.now)
+        assert failing.listener.engine_failures == 0
+        failing.tick(tick, 0, term=2)
+    failing.replica.run_once(failing.now)
+    assert failing.listener.engine_failures == 1
+
+
+def test_an_engine_starts_soon_although_nobody_takes_over(failing: FailingReplica, active: Active) -> None:
+    failing.consensus.other = "b", Standing()
+    failing.replica.on_engine_end("was ended by SIGKILL")
+    failing.replica.run_once(failing.now)
+    failing.commit()
+    failing.replica.run_once(failing.now + MOST_SECONDS - 0.01)
+    assert failing.listener.engine_failures == 0
+    failing.replica.run_once(failing.now + MOST_SECONDS)
+    assert failing.listener.engine_failures == 1
 
 
 def test_a_switchover_is_left_to_the_active(failing: FailingReplica, active: Active) -> None:

@@ -128,9 +128,13 @@ class Raft:
 
     @property
     def settled(self) -> bool:
-        """On a leader: whether everything before this leadership is applied."""
+        """On a leader: whether everything before this leadership is applied.
+
+        Its log has all that an earlier leader committed, and its first entry is pysyncobj's own, which says nothing. A
+        member that had applied all the rest before its election need not wait until that entry is committed.
+        """
         noop = self._core._SyncObj__noopIDx
-        return noop is not None and self.applied >= noop
+        return noop is not None and self.applied >= noop - 1
 
     @property
     def transfer_pending(self) -> bool:

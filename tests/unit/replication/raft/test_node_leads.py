@@ -91,6 +91,42 @@ def test_a_leader_is_not_the_active_before_its_record_is_committed(clock: Clock,
     assert (node.leader, node.open_term, listener.gained) == ("a", None, [])
 
 
+def win_votes(node: RaftNode, listener: Listener) -> None:
+    """Lets a silent member campaign and win; no peer has any of its entries yet."""
+    node.turn(0)
+    grant(node, listener)
+    node.turn(0)
+    node.on_message("w", encode_message(ResponseVote(term=node.term)))
+    for _turn in range(3):
+        node.turn(0)
+
+
+def test_a_leader_that_had_applied_everything_opens_its_term_at_once(clock: Clock, listener: Listener) -> None:
+    """One round trip after its election it is the active."""
+    node = voting(listener)
+    clock.now += 1
+    win_votes(node, listener)
+    assert node._raft.journal[-1][0] == b"\0" + encode_record(Open(node.term))
+    acknowledge(node, "w")
+    assert listener.gained == [(node.term, None)]
+
+
+def test_a_leader_opens_its_term_after_it_has_applied_the_records_before(clock: Clock, listener: Listener) -> None:
+    """Without them it cannot know whether it has the state that the next tick needs."""
+    node = voting(listener)
+    record = b"\0" + encode_record(Open(1)), 2, 1
+    node.on_message(
+        "b", encode_message(AppendEntries(term=1, commit_index=1, entries=[record], prevLogIdx=1, prevLogTerm=0))
+    )
+    node.turn(0)
+    clock.now += 1
+    win_votes(node, listener)
+    assert (node._raft.settled, node._raft.last[0]) == (False, 3)
+    acknowledge(node, "w")
+    node.turn(0)
+    assert node._raft.journal[-1][0] == b"\0" + encode_record(Open(node.term))
+
+
 def test_a_leader_that_waits_for_its_majority_appends_nothing_more(clock: Clock, listener: Listener) -> None:
     node = voting(listener)
     clock.now += 1

@@ -25,6 +25,7 @@ from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.replica.engine.in_use import EngineInUse
 from pairsim.replication.replica.engine.shown_tick import ShownTick
+from pairsim.replication.replica.first_tick import LOOK_SECONDS, FirstTick
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
 from pairsim.replication.replica.inbox import Inbox
@@ -37,9 +38,6 @@ from pairsim.replication.sync.state import ReplicaState
 
 MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
-
-_FIRST_TICK_DELAY_SECONDS = 0.0025
-"""The pause before the first tick of a leadership, in which clients send the commands that waited for an active."""
 
 _NEARLY_SYNCED_TICKS = 3
 """The area rests for a handover only when the peer's state is at most this far behind."""
@@ -83,7 +81,8 @@ class Active:
         self._context = context
         self.last_rejected = rejected
         self._newest = context.state.take_snapshot(rejected, context.log.tick)
-        self._due = now + _FIRST_TICK_DELAY_SECONDS
+        self._first_tick: FirstTick | None = FirstTick(now)
+        self._due = now
         self._step = 1.0 / context.spec.tick_rate
         self._declared = ""
         self._submitted: dict[int, float] = {}
@@ -118,11 +117,15 @@ class Active:
             return now + _RECHECK_SECONDS
         if context.state.tick - context.log.tick >= MAX_AHEAD:
             return now + _RECHECK_SECONDS
+        first = self._first_tick
+        if first is not None:
+            self._due = first.due(now, context.inbox.waiting)
         if now < self._due:
-            return self._due
+            return self._due if first is None else min(self._due, now + LOOK_SECONDS)
         if not context.failures.may_compute(context.state.tick + 1, context.log.orders.revision, now):
             return now + _RECHECK_SECONDS
         self._tick()
+        self._first_tick = None
         self._due += self._step
         if self._due < now - 5 * self._step:
             context.measurements.overruns += 1

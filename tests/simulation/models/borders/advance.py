@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from tests.simulation.models.borders.rules import MOST_ATTEMPTS, MOST_DEPARTED, Rules
+from tests.simulation.models.borders.rules import MOST_ACKNOWLEDGEMENTS, MOST_ATTEMPTS, MOST_DEPARTED, Rules
 from tests.simulation.models.borders.state import (
+    Acknowledgement,
     Answer,
     Area,
+    Batch,
     Command,
+    Departure,
     Entity,
     Group,
     Inputs,
+    Link,
     Message,
     Order,
     Outcome,
@@ -21,50 +25,68 @@ def advance(rules: Rules, area: Area, inputs: Inputs) -> Area:
     """Returns the state after the next tick."""
     after = area.copy()
     after.tick += 1
-    after.left = ()
     after.clock = rules.clock(area, inputs)
     for grant in inputs.grants:
         if rules.learns(after, grant):
             after.version, after.map = grant.version, dict(grant.map)
     for number, acknowledgement in inputs.acknowledgements:
-        after.link(number).waiting += (acknowledgement,)
-    _take(rules, after, inputs)
+        _note(after.link(number), acknowledgement)
+    outcomes: list[tuple[int, Outcome]] = []
+    _take(rules, after, inputs, outcomes)
     _drop_acknowledged(rules, after)
     for spawn in inputs.spawns:
         _spawn(rules, after, spawn)
+    for command in inputs.commands:
+        _decide(rules, after, command)
     for entity in inputs.despawns:
         if after.rows.pop(entity, None) is not None:
             after.died += 1
-            after.left += ((entity, True),)
-    for command in inputs.commands:
-        _decide(rules, after, command)
+            after.departures += (Departure(after.clock, entity, 0),)
     for entity, distance in inputs.moves:
         row = after.rows.get(entity)
         if row is not None:
             after.rows[entity] = row._replace(x=min(max(row.x + distance, -5.0), 104.0))
+    for origin, outcome in outcomes:
+        _send(after, origin, outcome)
     _cross(rules, after)
+    _forget(after)
     return after
 
 
-def _send(area: Area, number: int, body: Group | Order | Outcome) -> None:
+def _note(link: Link, new: Acknowledgement) -> None:
+    """Keeps an acknowledgement until it counts, if it says more than those that wait, and those that say more."""
+    if any(a.taken >= new.taken and a.sent <= new.sent for a in link.waiting):
+        return
+    kept = tuple(a for a in link.waiting if a.taken > new.taken or a.sent < new.sent)
+    if len(kept) < MOST_ACKNOWLEDGEMENTS:
+        link.waiting = (*kept, new)
+
+
+def _forget(area: Area) -> None:
+    """Forgets the departures of the oldest ticks."""
+    while len(area.departures) > MOST_DEPARTED and area.departures[0].clock < area.departures[-1].clock:
+        area.departures = tuple(d for d in area.departures if d.clock > area.departures[0].clock)
+
+
+def _send(area: Area, number: int, body: Batch | Order | Outcome) -> None:
     link = area.link(number)
     link.sent += 1
     link.outbox[link.sent] = Message(body, area.clock, link.taken)
 
 
-def _take(rules: Rules, area: Area, inputs: Inputs) -> None:
+def _take(rules: Rules, area: Area, inputs: Inputs, outcomes: list[tuple[int, Outcome]]) -> None:
     for number, sequence, message in inputs.arrivals:
         link = area.link(number)
         if not rules.takes(link, sequence):
             continue
-        if isinstance(message.body, Group) and not rules.has_room(area, message.body):
+        if isinstance(message.body, Batch) and not rules.has_room(area, message.body):
             continue
         link.taken = max(sequence, link.taken)
         match message.body:
-            case Group():
+            case Batch():
                 _arrive(rules, area, number, message, message.body)
             case Order():
-                _follow(rules, area, message.body)
+                _follow(rules, area, message.body, outcomes)
             case Outcome():
                 known = area.window.get(message.body.command)
                 if known is not None and known.kind == "forwarded":
@@ -72,18 +94,20 @@ def _take(rules: Rules, area: Area, inputs: Inputs) -> None:
                     area.window[message.body.command] = answer._replace(attempt=max(answer.attempt, known.attempt))
 
 
-def _arrive(rules: Rules, area: Area, number: int, message: Message, group: Group) -> None:
-    if group.returned:
-        for row in group.rows:
-            area.rows[row.id] = rules.held(area, row)
-            area.departed.pop(row.id, None)
-    elif rules.refuses(area, number, message, group):
-        _send(area, number, group._replace(returned=True))
-    else:
-        area.window |= dict(group.memory)
-        for row in group.rows:
-            area.rows[row.id] = row
-            area.departed.pop(row.id, None)
+def _arrive(rules: Rules, area: Area, number: int, message: Message, batch: Batch) -> None:
+    if batch.returned:
+        area.rows |= {row.id: rules.held(area, row) for row in batch.rows}
+        area.taken += len(batch.rows)
+        return
+    refused = tuple(group for group in batch.groups if rules.refuses(area, number, message, group))
+    for group in batch.groups:
+        if group not in refused:
+            area.window |= dict(group.memory)
+            area.rows |= {row.id: row for row in group.rows}
+            area.taken += len(group.rows)
+    if refused:
+        _send(area, number, Batch(refused, returned=True))
+        area.conflicts += sum(len(group.rows) for group in refused)
 
 
 def _drop_acknowledged(rules: Rules, area: Area) -> None:
@@ -98,7 +122,6 @@ def _spawn(rules: Rules, area: Area, spawn: Spawn) -> None:
     if spawn.id not in area.window and rules.may_spawn(area, spawn.entity.id):
         area.rows[spawn.entity.id] = spawn.entity._replace(version=area.version)
         area.window[spawn.id] = Answer("applied", 1, spawn.entity.id)
-        area.departed.pop(spawn.entity.id, None)
         area.born += 1
 
 
@@ -109,14 +132,14 @@ def _decide(rules: Rules, area: Area, command: Command) -> None:
     if command.entity in area.rows:
         area.window[command.id] = Answer("applied", command.attempt, command.entity)
         area.applied += (command.id,)
-    elif command.follows or not there:
+    elif command.follows or not there or not rules.may_forward(area.link(there)):
         area.window[command.id] = Answer("moved", command.attempt, command.entity, there)
     else:
         area.window[command.id] = rules.answers_when_forwarding(command, there)
         _send(area, there, Order(command.id, command.attempt + 1, command.entity, area.number))
 
 
-def _follow(rules: Rules, area: Area, order: Order) -> None:
+def _follow(rules: Rules, area: Area, order: Order, outcomes: list[tuple[int, Outcome]]) -> None:
     known = area.window.get(order.command)
     there = rules.whereabouts(area, order.entity)
     owed = order.origin == area.number
@@ -125,7 +148,11 @@ def _follow(rules: Rules, area: Area, order: Order) -> None:
     elif order.entity in area.rows:
         answer = Answer("applied", order.attempt, order.entity)
         area.applied += (order.command,)
-    elif there and order.attempt < MOST_ATTEMPTS:
+        area.window[order.command] = answer
+        if not owed:
+            outcomes.append((order.origin, Outcome(order.command, answer)))
+        return
+    elif there and order.attempt < MOST_ATTEMPTS and rules.may_forward(area.link(there)):
         _send(area, there, order._replace(attempt=order.attempt + 1))
         area.window[order.command] = Answer("forwarded" if owed else "moved", order.attempt, order.entity, there)
         return
@@ -138,21 +165,29 @@ def _follow(rules: Rules, area: Area, order: Order) -> None:
 
 def _cross(rules: Rules, area: Area) -> None:
     crossed = 0
-    for root in [row for row in area.rows.values() if not _has_parent(area, row)]:
+    batches: dict[int, tuple[Group, ...]] = {}
+    queue: list[int] = []
+    roots = [row.id for row in area.rows.values() if not _has_parent(area, row)]
+    for entity in rules.in_order(area, roots):
+        root = area.rows[entity]
         group = Group(rules.members(area, root))
         number = rules.leaves_for(area, root, group)
-        if not number or not rules.may_cross(crossed, area.link(number), group):
+        if not number:
+            continue
+        waiting = area.link(number).entities() + sum(len(other.rows) for other in batches.get(number, ()))
+        if not rules.may_cross(crossed, waiting, group):
+            queue.append(entity)
             continue
         crossed += len(group.rows)
-        moved = tuple(row._replace(version=area.version) for row in group.rows)
-        _send(area, number, Group(moved, rules.memory(area, group)))
-        area.left += tuple((row.id, False) for row in group.rows)
+        moved = tuple(rules.moved(area, row) for row in group.rows)
+        batches[number] = (*batches.get(number, ()), Group(moved, rules.memory(area, group)))
+        area.departures += tuple(Departure(area.clock, row.id, number) for row in group.rows)
         for row in group.rows:
             area.rows.pop(row.id)
-            area.departed.pop(row.id, None)
-            area.departed[row.id] = number
-    while len(area.departed) > MOST_DEPARTED:
-        area.departed.pop(next(iter(area.departed)))
+    area.queue = tuple(queue)
+    area.sent += crossed
+    for number, groups in batches.items():
+        _send(area, number, Batch(groups))
 
 
 def _has_parent(area: Area, row: Entity) -> bool:

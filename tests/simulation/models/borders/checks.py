@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from tests.simulation.models.borders.rules import HELD_TICKS, MOST_ROWS, MOST_TRANSFERS, MOST_WAITING
-from tests.simulation.models.borders.state import Area, Cell, Entity, Group, Identity, Inputs
+from tests.simulation.models.borders.rules import (
+    HELD_TICKS,
+    MOST_ACKNOWLEDGEMENTS,
+    MOST_ORDERS,
+    MOST_ROWS,
+    MOST_TRANSFERS,
+    MOST_WAITING,
+)
+from tests.simulation.models.borders.state import Area, Batch, Cell, Entity, Group, Identity, Inputs
 
 
 class Violation(AssertionError):
@@ -22,7 +29,7 @@ def places(areas: Mapping[int, Area]) -> dict[Identity, list[str]]:
         for to, link in area.links.items():
             taken = areas[to].links[number].taken if number in areas[to].links else 0
             for sequence, message in link.outbox.items():
-                if sequence > taken and isinstance(message.body, Group):
+                if sequence > taken and isinstance(message.body, Batch):
                     for row in message.body.rows:
                         found.setdefault(row.birth, []).append(f"message {sequence} from {number} to {to}")
     return found
@@ -58,7 +65,7 @@ def check_refusals(area: Area) -> None:
     """Checks that an area refused nothing; only for two areas without two entities of one id."""
     for link in area.links.values():
         for message in link.outbox.values():
-            if isinstance(message.body, Group) and message.body.returned:
+            if isinstance(message.body, Batch) and message.body.returned:
                 raise Violation(f"area {area.number} refused {message.body}, which came back")
 
 
@@ -71,25 +78,43 @@ def check_step(before: Area, after: Area, inputs: Inputs) -> None:
     returned = _returned(before, inputs)
     if len(after.rows) > max(len(before.rows), MOST_ROWS) + len(inputs.spawns) + returned:
         raise Violation(f"area {after.number} took more than it has room for")
-    crossed = 0
+    if len(after.rows) != after.born - after.died + after.taken - after.sent:
+        raise Violation(f"area {after.number} has {len(after.rows)} entities, and counts other ones")
+    crossed: list[Group] = []
     for link_number, link in after.links.items():
         known = before.links[link_number].sent if link_number in before.links else 0
-        new = [
-            m.body for s, m in link.outbox.items() if s > known and isinstance(m.body, Group) and not m.body.returned
-        ]
-        crossed += sum(len(group.rows) for group in new)
-        if len(new) > 1 and crossed > MOST_TRANSFERS:
-            raise Violation(f"{crossed} entities crossed in one tick")
-        leaving = [m.body for m in link.outbox.values() if isinstance(m.body, Group) and not m.body.returned]
-        if new and len(leaving) > 1 and sum(len(group.rows) for group in leaving) > MOST_WAITING:
-            raise Violation(f"an outbox of area {after.number} holds {leaving}")
+        if link.orders() > MOST_ORDERS:
+            raise Violation(f"an outbox of area {after.number} holds {link.orders()} orders")
+        if len(link.waiting) > MOST_ACKNOWLEDGEMENTS:
+            raise Violation(f"area {after.number} keeps {link.waiting}")
+        leaving = {s: b for s, m in link.outbox.items() if isinstance(b := m.body, Batch) and not b.returned}
+        new = [group for sequence, batch in leaving.items() if sequence > known for group in batch.groups]
+        crossed += new
+        groups = [group for batch in leaving.values() for group in batch.groups]
+        if new and len(groups) > 1 and sum(len(group.rows) for group in groups) > MOST_WAITING:
+            raise Violation(f"an outbox of area {after.number} holds {groups}")
         for group in new:
             _check_group(before, after, group)
+    if len(crossed) > 1 and sum(len(group.rows) for group in crossed) > MOST_TRANSFERS:
+        raise Violation(f"{crossed} crossed in one tick")
+    _check_order(before, after, crossed)
+
+
+def _check_order(before: Area, after: Area, crossed: list[Group]) -> None:
+    """Checks that of entities without relatives, which waited for the same area, the oldest crossed first."""
+    kin = {row.parent for row in before.rows.values()} | {row.parent for row in after.rows.values()}
+    alone = [i for i in before.queue if i not in kin and i in before.rows and not before.rows[i].parent]
+    gone = {d.entity: d.area for d in after.left}
+    kept = {i: after.owner(after.rows[i].x) for i in alone if i in after.queue}
+    for entity, area in kept.items():
+        later = [i for i in alone[alone.index(entity) + 1 :] if gone.get(i) == area]
+        if later and len(crossed) > 1:
+            raise Violation(f"entities {later} crossed before {entity}, which waited longer")
 
 
 def _returned(before: Area, inputs: Inputs) -> int:
     bodies = [m.body for _, _, m in inputs.arrivals]
-    return sum(len(body.rows) for body in bodies if isinstance(body, Group) and body.returned)
+    return sum(len(body.rows) for body in bodies if isinstance(body, Batch) and body.returned)
 
 
 def _check_group(before: Area, after: Area, group: Group) -> None:

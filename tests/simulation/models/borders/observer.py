@@ -31,8 +31,7 @@ class Observer:
     def on_tick(self, after: Area, alive: set[int], *, quiet: bool) -> None:
         """Takes in a committed tick of an area; frames are sent and arrive now and then."""
         number = after.number
-        new = tuple(Departure(after.clock, entity, died) for entity, died in after.left)
-        self.unnamed[number] = self.unnamed.get(number, ()) + new
+        self.unnamed[number] = self.unnamed.get(number, ()) + after.left
         stream = self.streams.setdefault(number, [])
         if len(stream) < _MOST_FRAMES and (quiet or self.rng.random() < 0.4):
             named = self.rules.named(self.framed.get(number, frozenset()), self.unnamed.pop(number))

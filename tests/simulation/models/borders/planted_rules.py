@@ -9,6 +9,7 @@ from tests.simulation.models.borders.state import (
     Acknowledgement,
     Answer,
     Area,
+    Batch,
     Command,
     Departure,
     Entity,
@@ -87,22 +88,32 @@ class TearsAGroupThatIsLarge(Rules):
 
 
 class CrossesWithoutALimit(Rules):
-    def may_cross(self, crossed: int, link: Link, group: Group) -> bool:
-        return super().may_cross(0, link, group)
+    def may_cross(self, crossed: int, waiting: int, group: Group) -> bool:
+        return super().may_cross(0, waiting, group)
 
 
 class FillsTheOutboxOfADeadArea(Rules):
-    def may_cross(self, crossed: int, link: Link, group: Group) -> bool:
-        return super().may_cross(crossed, Link(), group)
+    def may_cross(self, crossed: int, waiting: int, group: Group) -> bool:
+        return super().may_cross(crossed, 0, group)
 
 
 class NeverCrossesAsALargeGroup(Rules):
-    def may_cross(self, crossed: int, link: Link, group: Group) -> bool:
-        return crossed + len(group.rows) <= MOST_TRANSFERS and super().may_cross(crossed, link, group)
+    def may_cross(self, crossed: int, waiting: int, group: Group) -> bool:
+        return crossed + len(group.rows) <= MOST_TRANSFERS and super().may_cross(crossed, waiting, group)
+
+
+class CrossesNewestFirst(Rules):
+    def in_order(self, area: Area, roots: list[int]) -> list[int]:
+        return super().in_order(area, roots)[::-1]
+
+
+class ForwardsWithoutALimit(Rules):
+    def may_forward(self, link: Link) -> bool:
+        return True
 
 
 class TakesWithoutRoom(Rules):
-    def has_room(self, area: Area, group: Group) -> bool:
+    def has_room(self, area: Area, batch: Batch) -> bool:
         return True
 
 

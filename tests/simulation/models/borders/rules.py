@@ -11,22 +11,24 @@ states of the two areas. An entity is simulated by one area, and crosses to anot
  3. Acknowledgement. An area acknowledges what it has taken in a committed tick, and says how many messages it had
     sent on the way back by then. An acknowledgement counts when these have been taken. So an entry stays in the
     outbox until its return, if there is one, has arrived.
- 4. Crossing. At the end of a tick, an entity whose position another area owns goes into the outbox for this area,
-    oldest first. At most `MOST_TRANSFERS` cross in one tick, and at most `MOST_WAITING` wait in an outbox; the others
-    are simulated where they are. A single group may be larger than both.
- 5. Groups. An entity crosses with all that belong to it, as one message, or not at all. The position of the one
+ 4. Crossing. At the end of a tick, an entity whose position another area owns goes into the outbox for this area:
+    those first that wait longest, and of these the smallest id. At most `MOST_TRANSFERS` cross in one tick, and at most
+    `MOST_WAITING` wait in an outbox; the others are simulated where they are. A single group may be larger than both.
+ 5. Groups. An entity crosses with all that belong to it, in one message, or not at all. The position of the one
     without a parent decides where to; each of them can keep the group here. An entity whose parent is somewhere else
-    counts as one without a parent, and so does the smallest id of a ring of parents.
+    counts as one without a parent, and so does the smallest id of a ring of parents. All groups that cross to one area
+    in one tick are one message, so that thousands of them cost a few arrays.
  6. Maps. An area that knows an older map than the one by which an entity came keeps the entity until it has learned
     more. Otherwise two areas with different maps would throw it to and fro. A position that nobody owns is not left.
- 7. Refusal. A group is refused if the receiver has one of its ids, in its table or in an outbox. It returns as a
-    message, and is held for `HELD_TICKS` ticks before it is tried again. An entry of the outbox for the sender does
+ 7. Refusal. A group is refused if the receiver has one of its ids, in its table or in an outbox. All refused groups of
+    a message return in one message, and are held for `HELD_TICKS` ticks before they are tried again. Only the area that
+    a group returned to holds it: ticks of different areas do not compare. An entry of the outbox for the sender does
     not count if the sender had taken it before: it is the entity itself that comes back. A message says for this what
     its area had taken when it was sent.
  8. Names. A spawn is refused if its id is in the table or in an outbox. With rules 3 and 7, a group that returns
     finds its ids free.
- 9. Room. An area whose table is full does not take the next group, nor what stands behind it. It waits in the
-    sender's outbox. Messages other than groups need no room.
+ 9. Room. An area whose table has no room for all groups of a message does not take it, nor what stands behind it. They
+    wait in the sender's outbox. Messages other than groups need no room.
 10. Clocks. The clock of a record is larger than the one before, and at least as large as that of everything that the
     tick takes in, messages and acknowledgements alike. The state of an area at a cut W is the one after its last tick
     with a clock of at most W. An area that is asked for W passes W in its next tick.
@@ -37,7 +39,9 @@ states of the two areas. An entity is simulated by one area, and crosses to anot
     if its client goes to another area without an answer.
 13. Orders. For a client that does not follow, the area follows: it sends the command behind the entity, over the same
     link, and waits. Each area that the order reaches counts an attempt more. The one that applies it, or that does
-    not know where the entity is, sends the answer to the area that the client asked.
+    not know where the entity is, sends the answer to the area that the client asked. An area that applies an order
+    answers it at the end of the tick, when it knows whether the simulator rejected the command. At most `MOST_ORDERS`
+    orders wait in an outbox; then the area answers `moved`.
 14. Observers. A frame shows an area at its clock, and names every entity that left since the frame before, with the
     clock of the tick, and whether it moved or died: also an entity that came after the frame before. An observer of
     several areas shows an entity as the frame of the largest clock does that has it. A frame from before an entity
@@ -45,7 +49,10 @@ states of the two areas. An entity is simulated by one area, and crosses to anot
     that died is gone.
 
 Limits. Two entities with one id, in different areas, are the clients' doing: a command to this id reaches the one
-that is in the area that the command reaches. Of the entities that left, an area remembers the newest.
+that is in the area that the command reaches. Of the entities that left, by whatever way, an area remembers those of the
+newest ticks: as many ticks as have at most `MOST_DEPARTED` of them together, and at least the newest one. Of the
+acknowledgements of a link that do not count yet, an area keeps those that say more than another one, and at most
+`MOST_ACKNOWLEDGEMENTS`; the other area repeats its newest one.
 """
 
 from __future__ import annotations
@@ -56,6 +63,7 @@ from tests.simulation.models.borders.state import (
     Acknowledgement,
     Answer,
     Area,
+    Batch,
     Command,
     Departure,
     Entity,
@@ -71,6 +79,8 @@ MOST_TRANSFERS = 3
 MOST_WAITING = 5
 MOST_ROWS = 14
 MOST_DEPARTED = 8
+MOST_ORDERS = 4
+MOST_ACKNOWLEDGEMENTS = 3
 HELD_TICKS = 6
 MOST_ATTEMPTS = 12
 """The attempt at which an area gives up following an entity."""
@@ -83,9 +93,9 @@ class Rules:
         """Returns whether a message is the next one."""
         return sequence == link.taken + 1
 
-    def has_room(self, area: Area, group: Group) -> bool:
-        """Returns whether a group fits into the table. A group that returns always does: it had its place here."""
-        return group.returned or len(area.rows) + len(group.rows) <= MOST_ROWS
+    def has_room(self, area: Area, batch: Batch) -> bool:
+        """Returns whether groups fit into the table. Those that return always do: they had their place here."""
+        return batch.returned or len(area.rows) + len(batch.rows) <= MOST_ROWS
 
     def acknowledges(self, committed: Area, computed: Area) -> Area:
         """Returns the state whose cursors are acknowledged: the committed one."""
@@ -114,11 +124,15 @@ class Rules:
         """Returns whether an entity came by a newer map than this area knows."""
         return row.version > area.version
 
-    def may_cross(self, crossed: int, link: Link, group: Group) -> bool:
-        """Returns whether a group may cross, after so many entities crossed in this tick."""
+    def may_cross(self, crossed: int, waiting: int, group: Group) -> bool:
+        """Returns whether a group may cross, after so many entities in this tick, to so many that wait there."""
         first = not crossed or crossed + len(group.rows) <= MOST_TRANSFERS
-        waiting = link.entities()
         return first and (not waiting or waiting + len(group.rows) <= MOST_WAITING)
+
+    def in_order(self, area: Area, roots: list[int]) -> list[int]:
+        """Returns the entities without a parent in the order in which they may cross."""
+        places = {entity: place for place, entity in enumerate(area.queue)}
+        return sorted(roots, key=lambda entity: (places.get(entity, len(places)), entity))
 
     def members(self, area: Area, root: Entity) -> tuple[Entity, ...]:
         """Returns an entity and all that belong to it, in the order of the table."""
@@ -152,8 +166,16 @@ class Rules:
         return known is None or (known.kind != "applied" and command.attempt > known.attempt)
 
     def whereabouts(self, area: Area, entity: int) -> int:
-        """Returns where an entity went; 0 if the area does not know."""
-        return area.departed.get(entity, 0)
+        """Returns where an entity went; 0 if it died or if the area does not know."""
+        return next((d.area for d in reversed(area.departures) if d.entity == entity), 0)
+
+    def may_forward(self, link: Link) -> bool:
+        """Returns whether an order may be sent behind its entity."""
+        return link.orders() < MOST_ORDERS
+
+    def moved(self, area: Area, row: Entity) -> Entity:
+        """Returns an entity as it leaves an area."""
+        return row._replace(version=area.version, held_until=0)
 
     def answers_when_forwarding(self, command: Command, there: int) -> Answer:
         """Returns what an area notes about a command that it sends behind the entity."""
@@ -189,5 +211,5 @@ class Rules:
 
 def waiting_ids(link: Link, *, after: int = 0) -> set[int]:
     """Returns the ids of the entities in an outbox, in messages after this sequence."""
-    groups = (m.body for sequence, m in link.outbox.items() if sequence > after)
-    return {row.id for body in groups if isinstance(body, Group) for row in body.rows}
+    bodies = (m.body for sequence, m in link.outbox.items() if sequence > after)
+    return {row.id for body in bodies if isinstance(body, Batch) for row in body.rows}

@@ -44,7 +44,18 @@ class Group(NamedTuple):
 
     rows: tuple[Entity, ...]
     memory: tuple[tuple[str, Answer], ...] = ()
+
+
+class Batch(NamedTuple):
+    """The groups that cross to one area in one tick, or those of such a batch that return."""
+
+    groups: tuple[Group, ...]
     returned: bool = False
+
+    @property
+    def rows(self) -> tuple[Entity, ...]:
+        """The entities of all groups."""
+        return tuple(row for group in self.groups for row in group.rows)
 
 
 class Order(NamedTuple):
@@ -66,7 +77,7 @@ class Outcome(NamedTuple):
 class Message(NamedTuple):
     """An entry of an outbox, with the clock of the tick that wrote it, and what its area had taken on the way back."""
 
-    body: Group | Order | Outcome
+    body: Batch | Order | Outcome
     clock: int
     taken: int
 
@@ -136,11 +147,16 @@ class Inputs(NamedTuple):
 
 
 class Departure(NamedTuple):
-    """An entity left an area in the tick of this clock."""
+    """An entity left an area in the tick of this clock: for another area, or 0 if it died."""
 
     clock: int
     entity: int
-    died: bool
+    area: int
+
+    @property
+    def died(self) -> bool:
+        """Whether the entity died."""
+        return not self.area
 
 
 class Sight(NamedTuple):
@@ -182,7 +198,11 @@ class Link:
 
     def entities(self) -> int:
         """Returns how many entities wait in the outbox."""
-        return sum(len(m.body.rows) for m in self.outbox.values() if isinstance(m.body, Group))
+        return sum(len(m.body.rows) for m in self.outbox.values() if isinstance(m.body, Batch))
+
+    def orders(self) -> int:
+        """Returns how many orders wait in the outbox."""
+        return sum(isinstance(m.body, Order) for m in self.outbox.values())
 
 
 @dataclass
@@ -198,21 +218,32 @@ class Area:
     links: dict[int, Link] = field(default_factory=dict)
     window: dict[str, Answer] = field(default_factory=dict)
     """The newest answer to each command."""
-    departed: dict[int, int] = field(default_factory=dict)
-    """Where the newest departed entities went, oldest first."""
+    queue: tuple[int, ...] = ()
+    """The entities without a parent that should cross and wait because of a limit, oldest first."""
+    departures: tuple[Departure, ...] = ()
+    """The newest departures, oldest first."""
     applied: tuple[str, ...] = ()
     """Commands in the order in which they were applied here. Only the checks read it."""
     born: int = 0
     died: int = 0
-    left: tuple[tuple[int, bool], ...] = ()
-    """The entities that left in the newest tick, and whether they died."""
+    sent: int = 0
+    taken: int = 0
+    """Entities that went to other areas, and that came or came back from there."""
+    conflicts: int = 0
+    """Entities that this area refused."""
+
+    @property
+    def left(self) -> tuple[Departure, ...]:
+        """The departures of the newest tick."""
+        return tuple(departure for departure in self.departures if departure.clock == self.clock)
 
     def copy(self) -> Area:
         """Returns a copy that shares nothing that changes."""
         return Area(
             self.number, self.version, dict(self.map), self.clock, self.tick, dict(self.rows),
             {number: link.copy() for number, link in self.links.items()},
-            dict(self.window), dict(self.departed), self.applied, self.born, self.died, self.left,
+            dict(self.window), self.queue, self.departures, self.applied, self.born, self.died, self.sent, self.taken,
+            self.conflicts,
         )  # fmt: skip
 
     def link(self, number: int) -> Link:

@@ -108,7 +108,7 @@ class World:
             commands=self._commands(number, quiet=quiet),
             moves=() if quiet else tuple((i, rng.choice(_STEPS)) for i in before.rows if rng.random() < 0.15),
         )
-        after = advance(self.rules, before, inputs)
+        after = self.advance(before, inputs)
         committed = quiet or rng.random() < 0.9
         self._leave(number, self.rules.sends(after if committed else before, after), quiet=quiet)
         acknowledging = self.rules.acknowledges(after if committed else before, after)
@@ -134,6 +134,10 @@ class World:
             self.observer.on_tick(after, {number for _, number in self.alive}, quiet=quiet)
         if not quiet:
             self._issue()
+
+    def advance(self, before: Area, inputs: Inputs) -> Area:
+        """Returns the state of an area after a tick that may not be committed."""
+        return advance(self.rules, before, inputs)
 
     def _arrivals(self, number: int, *, quiet: bool) -> list[Packet]:
         rng = self.rng
@@ -169,7 +173,7 @@ class World:
         self.commands += 1
         low, high = area.map.get(area.number, (0.0, SPAN))
         known = [row.id for other in self.areas.values() for row in other.rows.values()]
-        here = list(area.departed) + list(area.rows)
+        here = [d.entity for d in area.departures if d.area] + list(area.rows)
         chosen = self.births
         if known and self.clashes and rng.random() < 0.15:
             chosen = rng.choice(known if rng.random() < 0.5 or not here else here)
@@ -209,7 +213,7 @@ class World:
         old = [c for at, c in self.stale if at == number and rng.random() < 0.15]
         if not quiet and len(self.clients) < 6 and rng.random() < 0.4:
             known = [row.id for area in self.areas.values() for row in area.rows.values()]
-            known += [i for area in self.areas.values() for i in area.departed]
+            known += [d.entity for area in self.areas.values() for d in area.departures]
             if known:
                 self.commands += 1
                 command = Command(f"c{self.commands}", 1, rng.choice(known), follows=rng.random() < 0.5)

@@ -55,6 +55,8 @@ def advance(rules: Rules, area: Area, inputs: Inputs) -> Area:
 
 def _note(link: Link, new: Acknowledgement) -> None:
     """Keeps an acknowledgement until it counts, if it says more than those that wait, and those that say more."""
+    if new.taken > link.sent or not any(sequence <= new.taken for sequence in link.outbox):
+        return
     if any(a.taken >= new.taken and a.sent <= new.sent for a in link.waiting):
         return
     kept = tuple(a for a in link.waiting if a.taken > new.taken or a.sent < new.sent)
@@ -119,10 +121,14 @@ def _drop_acknowledged(rules: Rules, area: Area) -> None:
 
 
 def _spawn(rules: Rules, area: Area, spawn: Spawn) -> None:
-    if spawn.id not in area.window and rules.may_spawn(area, spawn.entity.id):
-        area.rows[spawn.entity.id] = spawn.entity._replace(version=area.version)
-        area.window[spawn.id] = Answer("applied", 1, spawn.entity.id)
-        area.born += 1
+    if spawn.id in area.window:
+        return
+    if not rules.may_spawn(area, spawn.entity.id):
+        area.window[spawn.id] = Answer("rejected", 1, spawn.entity.id)
+        return
+    area.rows[spawn.entity.id] = spawn.entity._replace(version=area.version)
+    area.window[spawn.id] = Answer("applied", 1, spawn.entity.id)
+    area.born += 1
 
 
 def _decide(rules: Rules, area: Area, command: Command) -> None:

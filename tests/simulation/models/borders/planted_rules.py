@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.simulation.models.borders.rules import MOST_TRANSFERS, Rules
+from tests.simulation.models.borders.rules import FINAL, MOST_TRANSFERS, Rules
 from tests.simulation.models.borders.state import (
     Acknowledgement,
     Answer,
@@ -144,7 +144,7 @@ class SpawnsAnIdThatIsOnItsWay(Rules):
 
 class AnswersALateAttempt(Rules):
     def is_new(self, known: Answer | None, command: Command) -> bool:
-        return known is None or known.kind != "applied"
+        return known is None or known.kind not in FINAL
 
 
 class AppliesAgainWithAHigherAttempt(Rules):

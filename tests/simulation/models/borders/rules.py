@@ -33,8 +33,8 @@ states of the two areas. An entity is simulated by one area, and crosses to anot
     tick takes in, messages and acknowledgements alike. The state of an area at a cut W is the one after its last tick
     with a clock of at most W. An area that is asked for W passes W in its next tick.
 11. Commands. `moved` is an answer like `applied`, in the state. An area that answered attempt k of a command ignores
-    every attempt <= k, and one that applied it ignores every other attempt. A client that goes to another area counts
-    an attempt more than the area that it asked before, or than the answer that it got.
+    every attempt <= k, and one that applied or rejected it ignores every other attempt. A client that goes to another
+    area counts an attempt more than the area that it asked before, or than the answer that it got.
 12. Memory. An entity takes the ids of the commands that were applied to it along. So a command is applied once even
     if its client goes to another area without an answer.
 13. Orders. For a client that does not follow, the area follows: it sends the command behind the entity, over the same
@@ -82,6 +82,9 @@ MOST_DEPARTED = 8
 MOST_ORDERS = 4
 MOST_ACKNOWLEDGEMENTS = 3
 HELD_TICKS = 6
+FINAL = frozenset({"applied", "rejected"})
+"""The answers after which no attempt of a command counts."""
+
 MOST_ATTEMPTS = 12
 """The attempt at which an area gives up following an entity."""
 
@@ -163,7 +166,7 @@ class Rules:
 
     def is_new(self, known: Answer | None, command: Command) -> bool:
         """Returns whether an attempt was not answered before."""
-        return known is None or (known.kind != "applied" and command.attempt > known.attempt)
+        return known is None or (known.kind not in FINAL and command.attempt > known.attempt)
 
     def whereabouts(self, area: Area, entity: int) -> int:
         """Returns where an entity went; 0 if it died or if the area does not know."""
@@ -182,9 +185,9 @@ class Rules:
         return Answer("forwarded", command.attempt, command.entity, there)
 
     def memory(self, area: Area, group: Group) -> tuple[tuple[str, Answer], ...]:
-        """Returns the commands that were applied to the entities of a group."""
+        """Returns the commands that were applied to the entities of a group, or rejected."""
         ids = {row.id for row in group.rows}
-        return tuple((c, a) for c, a in area.window.items() if a.kind == "applied" and a.entity in ids)
+        return tuple((c, a) for c, a in area.window.items() if a.kind in FINAL and a.entity in ids)
 
     def named(self, shown: frozenset[int], left: tuple[Departure, ...]) -> tuple[Departure, ...]:
         """Returns the departures that a frame names, after a frame that showed these entities."""

@@ -86,8 +86,8 @@ class Answer(NamedTuple):
     """What an area has decided about a command.
 
     Attributes:
-        kind: `applied`, `moved` (follow the entity to `area`; 0: the area does not know where it is), or `forwarded`
-            (the area itself waits for the answer).
+        kind: `applied`, `rejected`, `moved` (follow the entity to `area`; 0: the area does not know where it is), or
+            `forwarded` (the area itself waits for the answer).
         attempt: The attempt that was answered.
         entity: The entity that the command is about.
         area: Where the entity went.

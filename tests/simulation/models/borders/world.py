@@ -56,6 +56,11 @@ class Client:
         self.command, self.at, self.impatient = command, at, impatient
 
 
+def _is_applied(area: Area, spawn: Spawn) -> bool:
+    """Returns whether an area has made an entity."""
+    return area.window[spawn.id].kind == "applied"
+
+
 class World:
     """Three or four areas in a row."""
 
@@ -120,7 +125,7 @@ class World:
         self._photograph(before, after)
         check_step(before, after, inputs)
         self.areas[number] = after
-        self.alive |= {s.entity.birth for s in inputs.spawns if s.id in after.window and s.id not in before.window}
+        self.alive |= {s.entity.birth for s in inputs.spawns if s.id not in before.window and _is_applied(after, s)}
         present = {row.birth for row in before.rows.values()}
         self.alive -= {
             b for b in present if any(r.birth == b and r.id in inputs.despawns for r in before.rows.values())

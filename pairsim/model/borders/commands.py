@@ -1,0 +1,166 @@
+"""Commands to entities that may have moved: which of them a tick applies, and the answers to the others.
+
+An answer belongs to an attempt. An area that answered one attempt of a command ignores this and all earlier ones, and
+after a final answer it ignores all. A client that goes to another area counts an attempt more than the one that was
+answered. If a client does not follow its entity, the area does: it sends the command over the link behind the entity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from pairsim.model.borders.answers import FINAL, MAX_REASON_CHARACTERS, Answer, AnswerKind, command_key
+from pairsim.model.borders.messages import ForwardedAnswer, ForwardedCommand
+from pairsim.model.borders.state import BorderState
+from pairsim.model.commands import Command
+from pairsim.model.state.table import Table
+
+
+class CommandAttempt(NamedTuple):
+    """A command of a client.
+
+    Attributes:
+        command: The command.
+        attempt: Which attempt of the client it is; 1 for the first.
+        follows: Whether the client goes to another area by itself when the answer is `moved`.
+    """
+
+    command: Command
+    attempt: int = 1
+    follows: bool = True
+
+
+class Decided(NamedTuple):
+    """What a tick does with a command.
+
+    Attributes:
+        runs: Whether the tick applies it. Its answer is `applied` until the step rejects it.
+        answer: The answer.
+    """
+
+    runs: bool
+    answer: Answer
+
+
+def decide(state: BorderState, table: Table, attempts: Sequence[CommandAttempt]) -> list[Decided]:
+    """Decides about the commands of a tick, after `take` and before the step.
+
+    Returns:
+        For each command, whether it runs, and its answer.
+    """
+    ids = np.fromiter((a.command.entity for a in attempts), np.int64, len(attempts))
+    present = table.rows(ids) >= 0
+    here = set(ids[present].tolist())
+    missing = np.flatnonzero(~present)
+    gone = dict(zip(ids[missing].tolist(), state.departures.areas_of(ids[missing]), strict=True))
+    waiting = set(ids[missing][state.waits(ids[missing])].tolist())
+    decided: dict[int, Decided] = {}
+    for place, attempt in enumerate(attempts):
+        if attempt.command.op == "spawn":
+            decided[place] = _decide_spawn(state, attempt, here, waiting)
+    for place, attempt in enumerate(attempts):
+        if place not in decided:
+            decided[place] = _decide(state, attempt, here, gone)
+    return [decided[place] for place in range(len(attempts))]
+
+
+def settle(state: BorderState, orders: Sequence[ForwardedCommand], rejected: Mapping[str, str]) -> None:
+    """Notes which commands the step rejected, and sends the answers to forwarded commands, before `cross`.
+
+    Args:
+        state: The state of the borders.
+        orders: The forwarded commands that the tick has applied.
+        rejected: The reasons of all commands of the tick that were rejected, by the commands' ids.
+    """
+    for command, reason in rejected.items():
+        key = command_key(command)
+        known = state.answers.get(key)
+        if known is not None and known.kind is AnswerKind.APPLIED:
+            state.answers.put(key, Answer(AnswerKind.REJECTED, known.attempt, known.entity, 0, _short(reason)))
+    for order in orders:
+        key = command_key(order.command.id)
+        known = state.answers.get(key)
+        if known is not None and order.origin != state.number:
+            state.send(order.origin, ForwardedAnswer(key, known))
+
+
+def follow(state: BorderState, table: Table, order: ForwardedCommand) -> bool:
+    """Decides about a forwarded command that arrived. Returns whether the tick applies it."""
+    key, entity, owed = command_key(order.command.id), order.command.entity, order.origin == state.number
+    known = state.answers.get(key)
+    if known is not None and not is_new(known, order.attempt):
+        answer = known
+    elif table.row(entity) is not None:
+        state.answers.put(key, Answer(AnswerKind.APPLIED, order.attempt, entity))
+        return True
+    else:
+        (there,) = state.departures.areas_of(np.array([entity], np.int64))
+        if there and order.attempt < state.limits.attempts and _may_forward(state, there):
+            state.send(there, msgspec.structs.replace(order, attempt=order.attempt + 1))
+            kind = AnswerKind.FORWARDED if owed else AnswerKind.MOVED
+            state.answers.put(key, Answer(kind, order.attempt, entity, there))
+            return False
+        answer = Answer(AnswerKind.MOVED, order.attempt, entity)
+        state.answers.put(key, answer)
+    if not owed:
+        state.send(order.origin, ForwardedAnswer(key, answer))
+    return False
+
+
+def settle_forwarded(state: BorderState, arrived: ForwardedAnswer) -> None:
+    """Notes the answer to a command that this area forwarded and still waits for."""
+    known = state.answers.get(arrived.key)
+    if known is not None and known.kind is AnswerKind.FORWARDED:
+        attempt = max(arrived.answer.attempt, known.attempt)
+        state.answers.put(arrived.key, msgspec.structs.replace(arrived.answer, attempt=attempt))
+
+
+def is_new(known: Answer | None, attempt: int) -> bool:
+    """Returns whether an attempt was not answered before."""
+    return known is None or (known.kind not in FINAL and attempt > known.attempt)
+
+
+def _decide_spawn(state: BorderState, attempt: CommandAttempt, here: set[int], waiting: set[int]) -> Decided:
+    """Decides about a spawn: its id is free if it is neither in the table nor in an outbox."""
+    key, entity = command_key(attempt.command.id), attempt.command.entity
+    known = state.answers.get(key)
+    if known is not None and not is_new(known, attempt.attempt):
+        return Decided(runs=False, answer=known)
+    if entity in here or entity in waiting:
+        reason = "exists already" if entity in here else "is on its way to another area"
+        answer = Answer(AnswerKind.REJECTED, attempt.attempt, entity, 0, f"entity {entity} {reason}")
+    else:
+        answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity)
+        here.add(entity)
+    state.answers.put(key, answer)
+    return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)
+
+
+def _decide(state: BorderState, attempt: CommandAttempt, here: set[int], gone: Mapping[int, int]) -> Decided:
+    command = attempt.command
+    key, entity = command_key(command.id), command.entity
+    known = state.answers.get(key)
+    if known is not None and not is_new(known, attempt.attempt):
+        return Decided(runs=False, answer=known)
+    there = gone.get(entity, 0)
+    if entity in here:
+        answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity)
+    elif attempt.follows or not there or not _may_forward(state, there):
+        answer = Answer(AnswerKind.MOVED, attempt.attempt, entity, there)
+    else:
+        answer = Answer(AnswerKind.FORWARDED, attempt.attempt, entity, there)
+        state.send(there, ForwardedCommand(command, attempt.attempt + 1, state.number))
+    state.answers.put(key, answer)
+    return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)
+
+
+def _may_forward(state: BorderState, area: int) -> bool:
+    return state.link(area).orders < state.limits.orders
+
+
+def _short(reason: str) -> str:
+    return reason[:MAX_REASON_CHARACTERS]

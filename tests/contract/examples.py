@@ -14,6 +14,7 @@ SPEC = {
 ASSIGNMENT = {"spec": SPEC, "generation": 2, "replicas": MEMBERS[:2], "witness": MEMBERS[2], "joins": ["b"]}
 CELL = {"number": 1, "area": "north", "bounds": BOX, "replicas": MEMBERS[:2]}
 AUTHORITY = {"area": "north", "version": 2, "cells": [CELL]}
+MAPS = {"physics": {"version": 2, "highest": 3, "numbers": {"north": 1}, "digest": "00000000000000ff"}}
 COMMAND = {"id": "c1", "op": "set", "entity": 1, "components": {"mass": 1.0, "position": [1.0, 2.0, 3.0]}}
 RESULTS = [
     {"id": "c1", "status": "applied", "tick": 9},
@@ -85,6 +86,8 @@ JSON: dict[str, object] = {
     },
     "assignment": ASSIGNMENT,
     "authority": AUTHORITY,
+    "maps of a world": {"planes": [{"plane": "physics", "version": 2, "cells": [CELL]}]},
+    "records in maps.json": MAPS,
     "commands": {"commands": [COMMAND]},
     "answer to commands": {"term": 2, "results": RESULTS},
     "entity": {"id": 1, "tick": 10, "term": 2, "components": {"mass": 1.0}},

@@ -128,13 +128,14 @@ def _checkpoint(folder: Path) -> dict[str, object]:
 
 def _folders(folder: Path) -> dict[str, object]:
     product_bytes.member_folder(folder / "member", examples.ASSIGNMENT)
-    product_bytes.world_folder(folder / "world", examples.ASSIGNMENT)
+    product_bytes.world_folder(folder / "world", examples.ASSIGNMENT, examples.MAPS)
     return {
         "of a member": _listed(folder / "member"),
         "assignment.json": _layout(folder / "member/areas/north/assignment.json"),
         "of a local world": _listed(folder / "world"),
         "areas.json": _layout(folder / "world/areas.json"),
         "saved.json": _layout(folder / "world/saved.json"),
+        "maps.json": _layout(folder / "world/maps.json"),
     }
 
 

@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.authority import Authority
+from pairsim.model.authority import Authority, WorldMap
 from pairsim.model.commands import Command
 from pairsim.model.documents.manifests import Area, Plane
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
@@ -52,15 +52,17 @@ from pairsim_controller.local.api import AreaAction, world_app
 from pairsim_controller.local.process import ProcessSpec
 from pairsim_controller.local.processes_api import EndProcessRequest, SignalEngineRequest, StartProcessRequest
 from pairsim_controller.local.world import LocalWorld
+from pairsim_controller.plan.authority import MapRecord
 from pairsim_controller.story.entry import HistoryEntry
 from pairsim_controller.story.history import History
-from tests.unit.controller.local_worlds import local_world
+from tests.contract.examples import AUTHORITY
+from tests.unit.controller.local_worlds import local_world, until
 from tests.unit.manifests.rendered import build as kustomized
 from tests.unit.monitoring.exposed import GROUP, everything
 from tests.unit.server.fakes import TOKEN, FakeReplica, FakeWitness
 from tests.unit.server.http_servers import api_of
 
-__all__ = ["TOKEN", "kustomized", "local_world", "new_secret", "world_app"]
+__all__ = ["TOKEN", "kustomized", "local_world", "new_secret", "until", "world_app"]
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -77,6 +79,8 @@ JSON_DOCUMENTS: dict[str, object] = {
     "status of a witness": WitnessStatus,
     "assignment": Assignment,
     "authority": Authority,
+    "maps of a world": WorldMap,
+    "records in maps.json": dict[str, MapRecord],
     "commands": CommandBatch,
     "answer to commands": CommandAnswer,
     "entity": EntityAnswer,
@@ -151,6 +155,7 @@ def simulator(role: str = "active", change: Callable[[FakeReplica], None] = lamb
     """Returns the HTTP application of a simulator with two entities; make it in a loop."""
     port = FakeReplica(role=ROLES[role])
     port.spawn(1, [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
+    port.known_map = msgspec.convert(AUTHORITY, Authority)
     change(port)
     return api_of(port, hold=0.01).app()
 

@@ -37,6 +37,7 @@ from pairsim.server.reads.backup import packed
 from pairsim_controller.kube.manager import Manager
 from pairsim_controller.kube.metrics import ControllerMetrics as ControllerMeters
 from pairsim_controller.local.data_folder import DataFolder
+from pairsim_controller.plan.authority import MapRecord
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from tests.unit.replication.process.processes import settings
 
@@ -200,11 +201,12 @@ def member_folder(folder: Path, document: dict[str, object]) -> None:
         host.close()
 
 
-def world_folder(folder: Path, document: dict[str, object]) -> None:
+def world_folder(folder: Path, document: dict[str, object], maps: dict[str, object]) -> None:
     """Writes the files of a local world."""
     data = DataFolder(folder)
     data.write_assignments({"north": msgspec.convert(document, Assignment)})
     data.write_backup_files({"north": "north.jsonl.gz"})
+    data.write_maps(msgspec.convert(maps, dict[str, MapRecord]))
     data.check((msgspec.convert(document["spec"], AreaSpec),), release=False)
 
 

@@ -189,7 +189,8 @@ def others() -> dict[str, Callable[[], Case]]:
 
 
 _WORLD = [
-    Ask("GET", "/"), Ask("GET", "/v1/world"), Ask("GET", "/v1/processes"), Ask("GET", "/v1/targets"),
+    Ask("GET", "/"), Ask("GET", "/v1/world"), Ask("GET", "/v1/map"), Ask("GET", "/v1/processes"),
+    Ask("GET", "/v1/targets"),
     Ask("GET", "/metrics"), Ask("GET", "/v1/console"), Ask("GET", "/nothing"), Ask("GET", "/v1/kill"),
     Ask("POST", "/v1/world"), Ask("GET", "/v1/world", "another host name", {"Host": "evil.example"}),
     *(
@@ -244,6 +245,7 @@ async def answers(folder: Path) -> dict[str, dict[str, object]]:
     found = {name: await _answers(make()) for name, make in (simulators() | others()).items()}
     async with product.local_world(folder) as made:
         await made.known()
+        await product.until(lambda: made.world.maps.planes)
         found["pairsim up"] = await _answers(Case(product.local_service(made.world), _WORLD))
     return found
 

@@ -27,6 +27,7 @@ from pairsim_controller.kube.status.takeovers import last_takeover
 from pairsim_controller.plan.view import (
     Assign,
     BackUp,
+    GrantAuthority,
     KeepWarmEngine,
     Label,
     Release,
@@ -53,6 +54,7 @@ _METRIC_NAMES: dict[type, str] = {
     BackUp: "backup",
     Switchover: "switchover",
     KeepWarmEngine: "warm_engine",
+    GrantAuthority: "grant",
 }
 """The value of the metric label `order` for each kind of request."""
 

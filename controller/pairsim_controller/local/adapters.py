@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from pairsim.client import ProcessClient
+from pairsim.model.authority import PlaneMap
 from pairsim_controller.local.data_folder import DataFolder
+from pairsim_controller.plan.authority import MapRecord
 from pairsim_controller.plan.fleet_index import DesiredArea, FleetIndex
 from pairsim_controller.plan.view import Report, Request, SetLabel, View
 from pairsim_controller.reconcile.backup_folder import BackupError
@@ -18,6 +20,8 @@ from pairsim_controller.reconcile.warning_debouncer import WarningDebouncer
 from pairsim_controller.story.area_story import AreaStory
 from pairsim_controller.story.history import History
 from pairsim_controller.story.membership import membership_entry
+
+_NO_MAP = MapRecord()
 
 
 class LocalRecordStore:
@@ -76,6 +80,29 @@ class LocalRecordStore:
         if backups != self.backups:
             self._folder.write_backup_files(backups)
             self.backups = backups
+
+
+class LocalMapStore:
+    """The records of the maps in a file of the data folder."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        """Reads the file.
+
+        Raises:
+            FolderError: The records in the folder cannot be read.
+        """
+        self._folder = folder
+        self._stored = folder.maps()
+
+    def recorded(self, plane: str) -> MapRecord:
+        """Returns the record of a plane as it is on disk."""
+        return self._stored.get(plane, _NO_MAP)
+
+    async def write(self, record: MapRecord, made: PlaneMap) -> None:
+        """Writes the record of a map to disk. Raises OSError."""
+        stored = {**self._stored, made.plane: record}
+        self._folder.write_maps(stored)
+        self._stored = stored
 
 
 class LocalLabelWriter:

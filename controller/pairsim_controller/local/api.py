@@ -80,6 +80,9 @@ class _WorldApi:
     async def show(self, _request: web.Request) -> web.Response:
         return web.json_response(body=msgspec.json.encode(world_status(self._world)))
 
+    async def maps(self, _request: web.Request) -> web.Response:
+        return web.json_response(body=msgspec.json.encode(self._world.maps))
+
     async def kill(self, request: web.Request) -> web.Response:
         action = await read_json(request, AreaAction)
         if action.role not in _ROLES:
@@ -163,6 +166,7 @@ def world_app(world: LocalWorld) -> web.Application:
     add_page(app)
     feed.add_to(app)
     app.router.add_get("/v1/world", api.show)
+    app.router.add_get("/v1/map", api.maps)
     app.router.add_get("/v1/targets", prometheus.targets)
     app.router.add_get("/metrics", prometheus.metrics)
     app.router.add_get("/v1/processes", api.processes.show)

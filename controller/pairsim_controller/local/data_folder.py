@@ -1,4 +1,4 @@
-"""The data folder of a local world: its lock, secret and token, and the assignments and backups of its areas."""
+"""The data folder of a local world: its lock, secret and token, its assignments and backups, and the maps of planes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from pairsim.model.assignment import Assignment
 from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.stored_schema import SCHEMA_FILE, decode_schema, schema_difference, schema_refusal
+from pairsim_controller.plan.authority import MapRecord
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 
 T = TypeVar("T")
 
-_ASSIGNMENTS_FILE, _BACKUPS_FILE = "areas.json", "saved.json"
+_ASSIGNMENTS_FILE, _BACKUPS_FILE, _MAPS_FILE = "areas.json", "saved.json", "maps.json"
 
 
 class FolderError(Exception):
@@ -93,6 +94,18 @@ class DataFolder:
     def write_backup_files(self, files: dict[str, str]) -> None:
         """Records the names of backup files by area; returns when they are on disk. Raises OSError."""
         self.write(_BACKUPS_FILE, files)
+
+    def maps(self) -> dict[str, MapRecord]:
+        """Returns the record of the newest map of each plane.
+
+        Raises:
+            FolderError: The file cannot be read.
+        """
+        return self.read(_MAPS_FILE, dict[str, MapRecord]) or {}
+
+    def write_maps(self, records: dict[str, MapRecord]) -> None:
+        """Records the maps by plane; returns when they are on disk. Raises OSError."""
+        self.write(_MAPS_FILE, records)
 
     def read(self, name: str, kind: type[T]) -> T | None:
         """Returns the content of one of the folder's JSON files; None if it does not exist.

@@ -1,7 +1,7 @@
 """A world on this machine: its process pool, the statuses of its processes, and the loop that reconciles its areas.
 
 The loop is as simple as it can be. When a status changed, or after half a second, it puts the present state of all
-processes into the fleet index and runs one round of each area that is due.
+processes into the fleet index, runs one round of each area that is due, and issues the maps of the planes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import time
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
+from pairsim.model.authority import WorldMap
 from pairsim_controller.local.adapters import (
     LocalBackupStore,
     LocalLabelWriter,
+    LocalMapStore,
     LocalProcessGateway,
     LocalRecordStore,
     LocalReporter,
@@ -26,6 +28,7 @@ from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.plan.fleet_index import NO_AREA, DesiredArea, FleetIndex
 from pairsim_controller.plan.view import Label, ObservedProcess, Report
 from pairsim_controller.reconcile.dispatcher import Dispatcher
+from pairsim_controller.reconcile.map_issuer import MapIssuer
 from pairsim_controller.reconcile.reconciler import Reconciler
 from pairsim_controller.story.history import History
 
@@ -87,13 +90,15 @@ class LocalWorld:
                 index.set_desired(area, DesiredArea(None, backup_pending=area not in records.backups))
         self._dispatcher = Dispatcher(self.watchers.client, LocalBackupStore(folder, records, history))
         self._reports = LocalReporter(history, self._log_of)
+        processes = LocalProcessGateway(self._dispatcher)
         self._reconciler = Reconciler(
-            index,
-            records=records,
-            labels=LocalLabelWriter(index),
-            processes=LocalProcessGateway(self._dispatcher),
-            reports=self._reports,
+            index, records=records, labels=LocalLabelWriter(index), processes=processes, reports=self._reports
         )
+        specs = (*areas, *(assignment.spec for assignment in records.stored.values()))
+        self._planes = sorted({spec.plane for spec in specs})
+        self._issuer = MapIssuer(index, store=LocalMapStore(folder), processes=processes)
+        self._map_due: dict[str, float] = {}
+        self._told: dict[str, tuple[str, ...]] = {}
 
     @property
     def recorded(self) -> dict[str, Assignment]:
@@ -104,6 +109,11 @@ class LocalWorld:
     def labels(self) -> dict[str, Label]:
         """The labels by replica."""
         return self._index.labels()
+
+    @property
+    def maps(self) -> WorldMap:
+        """The newest maps of all planes."""
+        return self._issuer.world_map()
 
     def find_replica(self, area: str, role: str) -> str | None:
         """Returns the name of the process that has a role in an area (`witness` as well), or None."""
@@ -136,8 +146,8 @@ class LocalWorld:
 
     def _pause_seconds(self, now: float) -> float:
         """Returns the seconds until the next round if nothing changes before."""
-        due_at = self._reports.due_at
-        return min(RECHECK_SECONDS, max(0.0, due_at - now)) if due_at is not None else RECHECK_SECONDS
+        times = [*self._map_due.values(), *([at] if (at := self._reports.due_at) is not None else [])]
+        return min([RECHECK_SECONDS, *(max(0.0, at - now) for at in times)])
 
     async def _reconcile_due(self) -> None:
         now = time.monotonic()
@@ -151,10 +161,32 @@ class LocalWorld:
             try:
                 await self._reconciler.reconcile(area)
             except OSError as error:  # a full disk must not end a world that runs
-                problem = f"cannot write {self._folder.path}: {error.strerror}"
-                report = Report("world", f"{problem}; no change is made until the disk can be written")
-                self._reports.add(area, report)
+                self._reports.add(area, self._unwritable(error))
+        for plane in self._planes:
+            await self._issue_map(plane)
         self._reports.announce_warnings(time.monotonic())
+
+    async def _issue_map(self, plane: str) -> None:
+        reports = []
+        try:
+            due = await self._issuer.issue(plane)
+        except OSError as error:
+            due = RECHECK_SECONDS
+            reports.append(self._unwritable(error))
+        now = time.monotonic()
+        self._reports.publish(f"plane {plane}", reports, now)
+        self._map_due.pop(plane, None)
+        if due is not None:
+            self._map_due[plane] = now + due
+        notes, told = self._issuer.notes(plane), self._told.get(plane, ())
+        for note in notes:
+            if note not in told:
+                self.history.note("world", "", note)
+        self._told[plane] = notes
+
+    def _unwritable(self, error: OSError) -> Report:
+        problem = f"cannot write {self._folder.path}: {error.strerror}"
+        return Report("world", f"{problem}; no change is made until the disk can be written")
 
     def _observe_processes(self, now: float) -> None:
         for name, process in self.pool.processes.items():

@@ -14,8 +14,11 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
-from pairsim_controller.plan.progress import STALLED_AFTER_SECONDS, ProgressTracker, ReplacementPause
+from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim_controller.plan.authority import Claim
+from pairsim_controller.plan.process_entry import ProcessEntry, remove_from
+from pairsim_controller.plan.progress import STALLED_AFTER_SECONDS, ReplacementPause
+from pairsim_controller.plan.redundancy import active_of
 from pairsim_controller.plan.spare_pool import SparePool
 from pairsim_controller.plan.view import KeepWarmEngine, Kind, Label, ObservedProcess, SetLabel, Stall, View
 
@@ -38,29 +41,13 @@ class DesiredArea(msgspec.Struct, frozen=True):
     command_options: str = ""
 
 
-class _ProcessEntry:
-    """A process with its labels, its progress and, by area, the parts of its status that decisions depend on."""
-
-    __slots__ = ("groups", "heard_start", "keys", "label", "process", "progress", "stalled_start", "status_at")
-
-    def __init__(self, process: ObservedProcess) -> None:
-        self.process = process
-        self.status_at = 0.0
-        self.heard_start: int | None = None
-        self.label: Label | None = None
-        self.progress = ProgressTracker()
-        self.stalled_start: float | None = None
-        self.groups: dict[str, WitnessGroup] = {}
-        self.keys: dict[str, Hashable] = {}
-
-
 class FleetIndex:
     """The processes, labels, records and desired areas of a world. Times are seconds of one monotonic clock."""
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
         """Calls `on_change` with the name of an area that needs another round, or with `NO_AREA`."""
         self._on_change = on_change
-        self._entries: dict[str, _ProcessEntry] = {}
+        self._entries: dict[str, ProcessEntry] = {}
         self._desired: dict[str, DesiredArea] = {}
         self._records: dict[str, Assignment] = {}
         self._stalls: dict[str, Stall] = {}
@@ -94,7 +81,7 @@ class FleetIndex:
         status = entry.process.status if entry is not None else None
         process = msgspec.structs.replace(process, status=status, silent_seconds=0.0)
         if entry is None:
-            entry = self._entries[process.name] = _ProcessEntry(process)
+            entry = self._entries[process.name] = ProcessEntry(process)
         elif process == entry.process:
             return
         entry.process = process
@@ -245,6 +232,28 @@ class FleetIndex:
             replaced_because=self.replaced_because(area),
         )
 
+    def claims(self, plane: str) -> list[Claim]:
+        """Returns the areas of a plane, sorted by name, as its map needs them."""
+        found = []
+        for area in sorted(self._desired.keys() | self._records.keys()):
+            desired, recorded = self._desired.get(area, DesiredArea(None)), self._records.get(area)
+            spec = recorded.spec if recorded is not None else desired.spec
+            if spec is None or spec.plane != plane:
+                continue
+            seen = (self._entries[name].process.replica for name in self._holders.get(area, ()))
+            statuses = [status for status in seen if status is not None]
+            wanted = desired.spec is not None and (recorded is not None or not desired.blocked_reason)
+            claim = Claim(
+                area=area,
+                world=spec.world,
+                bounds=spec.bounds if wanted else None,
+                replicas=recorded.replicas if recorded is not None else (),
+                active=active_of(area, statuses),
+                known=max((status.version for status in statuses), default=0),
+            )
+            found.append(claim)
+        return found
+
     def missing_spare_labels(self) -> tuple[SetLabel, ...]:
         """Returns the labels that processes without an area lack."""
         return tuple(SetLabel(name, Label("", Role.SPARE, 0)) for name in sorted(self._unlabelled))
@@ -289,7 +298,7 @@ class FleetIndex:
 
     # --- details
 
-    def _process(self, entry: _ProcessEntry, area: str, now: float) -> ObservedProcess:
+    def _process(self, entry: ProcessEntry, area: str, now: float) -> ObservedProcess:
         """Returns a process as far as it concerns one area."""
         process = entry.process
         if isinstance(process.status, WitnessStatus):
@@ -309,7 +318,7 @@ class FleetIndex:
             stalled_before=entry.stalled_start == process.status.started_at,
         )
 
-    def _warm_request(self, entry: _ProcessEntry) -> KeepWarmEngine | None:
+    def _warm_request(self, entry: ProcessEntry) -> KeepWarmEngine | None:
         status, name = entry.process.replica, entry.process.name
         if status is None or status.role is not Role.SPARE or status.simulator is not None or entry.process.leaving:
             return None
@@ -318,7 +327,7 @@ class FleetIndex:
             return None
         return KeepWarmEngine(name, keep)
 
-    def _observe_progress(self, entry: _ProcessEntry, status: ReplicaStatus, now: float, *, new: bool) -> None:
+    def _observe_progress(self, entry: ProcessEntry, status: ReplicaStatus, now: float, *, new: bool) -> None:
         """Takes in the progress of a replica; each new status of one that makes none is a reason for another round."""
         entry.progress.observe(status, now)
         if new and status.role is not Role.ACTIVE and entry.progress.stalled_seconds(now) >= STALLED_AFTER_SECONDS:
@@ -332,24 +341,24 @@ class FleetIndex:
         group = entry.groups.get(area)
         return group.members if group is not None else ()
 
-    def _set_keys(self, entry: _ProcessEntry, keys: dict[str, Hashable]) -> None:
+    def _set_keys(self, entry: ProcessEntry, keys: dict[str, Hashable]) -> None:
         name = entry.process.name
         for area in entry.keys.keys() - keys.keys():
-            _remove(self._holders, area, name)
+            remove_from(self._holders, area, name)
         for area in keys.keys() - entry.keys.keys():
             if area:
                 self._holders[area].add(name)
         entry.keys = keys
 
-    def _set_entry_label(self, entry: _ProcessEntry, label: Label | None) -> None:
+    def _set_entry_label(self, entry: ProcessEntry, label: Label | None) -> None:
         name = entry.process.name
         if entry.label is not None:
-            _remove(self._labelled, entry.label.area, name)
+            remove_from(self._labelled, entry.label.area, name)
         if label is not None and label.area:
             self._labelled[label.area].add(name)
         entry.label = label
 
-    def _classify(self, entry: _ProcessEntry) -> None:
+    def _classify(self, entry: ProcessEntry) -> None:
         """Updates whether a process is available as a spare or a witness, and whether it needs a spare's label."""
         process, name = entry.process, entry.process.name
         spare = process.replica is not None and process.replica.role is Role.SPARE
@@ -378,21 +387,13 @@ class FleetIndex:
             del waiting[area]
             self._on_change(area)
 
-    def _areas_of(self, entry: _ProcessEntry) -> set[str]:
+    def _areas_of(self, entry: ProcessEntry) -> set[str]:
         areas = {area for area in entry.keys if area} | self._promised.get(entry.process.name, set())
         return areas | ({entry.label.area} if entry.label is not None and entry.label.area else set())
 
-    def _notify_areas_of(self, entry: _ProcessEntry) -> None:
+    def _notify_areas_of(self, entry: ProcessEntry) -> None:
         for area in self._areas_of(entry):
             self._on_change(area)
-
-
-def _remove(sets: dict[str, set[str]], area: str, name: str) -> None:
-    """Removes a name from the set of an area, and the set when it becomes empty."""
-    if area in sets:
-        sets[area].discard(name)
-        if not sets[area]:
-            del sets[area]
 
 
 def _names(assignment: Assignment | None) -> set[str]:

@@ -12,6 +12,7 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, WitnessStatus
 
 START_SECONDS = 30.0
@@ -230,6 +231,13 @@ class KeepWarmEngine(msgspec.Struct, frozen=True, tag=True):
     keep: bool
 
 
+class GrantAuthority(msgspec.Struct, frozen=True, tag=True):
+    """Bring the map of its plane to the active of an area."""
+
+    target: str
+    authority: Authority
+
+
 class DropRecord(msgspec.Struct, frozen=True, tag=True):
     """Delete the record of an area that no process holds any more."""
 
@@ -263,7 +271,7 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     cause: str = ""
 
 
-Request = Assign | ResendAssignment | Release | BackUp | Switchover | KeepWarmEngine
+Request = Assign | ResendAssignment | Release | BackUp | Switchover | KeepWarmEngine | GrantAuthority
 """The actions that are sent to processes."""
 
 Action = Request | AdoptReported | DropRecord | Report

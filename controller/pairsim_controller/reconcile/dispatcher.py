@@ -7,6 +7,7 @@ round decides it again, and its pause grows with the number of failures in a row
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 
@@ -14,9 +15,11 @@ import msgspec
 import structlog
 
 from pairsim.client import ClientError, ProcessClient
+from pairsim.model.authority import Authority
 from pairsim_controller.plan.view import (
     Assign,
     BackUp,
+    GrantAuthority,
     KeepWarmEngine,
     Release,
     Report,
@@ -33,6 +36,11 @@ _RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.1, 2.0
 _REQUEST_SECONDS = 15.0
 _MIN_FAILURES = 3
 """Failures in a row that are not a coincidence any more."""
+
+GRANTS_AT_ONCE = 16
+"""Grants that are under way at a time: those of a large plane take 300 KB each."""
+
+_NO_TURNS = contextlib.nullcontext()
 
 _FAILURE_TTL_SECONDS = 10 * _REQUEST_SECONDS
 
@@ -60,6 +68,8 @@ class Dispatcher:
         self._client, self._backups = client, backups
         self._in_flight: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[tuple[str, str, str], _RepeatedFailure] = {}
+        self._versions: dict[str, int] = {}
+        self._grant_turns = asyncio.Semaphore(GRANTS_AT_ONCE)
 
     def dispatch(self, request: Request) -> None:
         """Sends a request to all its targets, except where the same request is in flight."""
@@ -73,12 +83,25 @@ class Dispatcher:
                 self._send((request.target, "release", request.area, 0), lambda client: client.release(request.area))
             case Switchover():
                 self._send((request.target, "switchover", request.area, 0), lambda client: client.switchover())
+            case GrantAuthority(target, authority):
+                self._grant(target, authority)
             case KeepWarmEngine(target, keep):
                 self._send((target, "warm engine", "", 0), lambda client: client.keep_warm_engine(keep=keep))
             case BackUp() if self._backups is not None:
                 backups = self._backups
                 key = request.target, "backup", request.area, 0
                 self._send(key, lambda client: backups.back_up(client, request.area), BACKUP_SECONDS)
+
+    def _grant(self, target: str, authority: Authority) -> None:
+        """Sends a grant, unless a later one has been decided by the time that its turn comes."""
+        area, version = authority.area, authority.version
+        self._versions[area] = version
+
+        async def send(client: ProcessClient) -> None:
+            if version == self._versions[area]:
+                await client.authorise(authority)
+
+        self._send((target, "authority", area, version), send, turns=self._grant_turns)
 
     def failing(self, area: str, now: float, busy: Collection[str] = ()) -> Iterator[Report]:
         """Yields a report for each request about an area that fails again and again.
@@ -103,20 +126,29 @@ class Dispatcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _send(
-        self, key: Key, send: Callable[[ProcessClient], Awaitable[object]], seconds: float = _REQUEST_SECONDS
+        self,
+        key: Key,
+        send: Callable[[ProcessClient], Awaitable[object]],
+        seconds: float = _REQUEST_SECONDS,
+        turns: contextlib.AbstractAsyncContextManager[object] = _NO_TURNS,
     ) -> None:
         client = self._client(key[0])
         if key in self._in_flight or client is None:
             return
-        self._in_flight[key] = task = asyncio.create_task(self._run(key, client, send, seconds))
+        self._in_flight[key] = task = asyncio.create_task(self._run(key, client, send, seconds, turns))
         task.add_done_callback(lambda _task: self._in_flight.pop(key, None))
 
     async def _run(
-        self, key: Key, client: ProcessClient, send: Callable[[ProcessClient], Awaitable[object]], seconds: float
+        self,
+        key: Key,
+        client: ProcessClient,
+        send: Callable[[ProcessClient], Awaitable[object]],
+        seconds: float,
+        turns: contextlib.AbstractAsyncContextManager[object],
     ) -> None:
         target, name, area, _generation = key
         try:
-            async with asyncio.timeout(seconds):
+            async with turns, asyncio.timeout(seconds):
                 await send(client)
         except (ClientError, BackupError, TimeoutError) as error:
             before = self._failures.get(key[:3])

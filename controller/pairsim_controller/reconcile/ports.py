@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from pairsim.client import ProcessClient
+from pairsim.model.authority import PlaneMap
+from pairsim_controller.plan.authority import MapRecord
 from pairsim_controller.plan.view import Report, Request, SetLabel, View
 
 
@@ -34,6 +36,19 @@ class RecordStore(Protocol):
 
     async def forget(self, area: str) -> None:
         """Gives up an area that is not wanted, has no record, and that no process holds."""
+
+
+class MapStore(Protocol):
+    """The durable memory of a controller: the newest map of each plane."""
+
+    def recorded(self, plane: str) -> MapRecord | None:
+        """Returns the record of a plane; None if the plane is gone, so that its areas keep what they know."""
+
+    async def write(self, record: MapRecord, made: PlaneMap) -> None:
+        """Makes the record of a map durable. It raises if another controller wrote one meanwhile.
+
+        The issuer calls it before any grant of the map is sent.
+        """
 
 
 class LabelWriter(Protocol):

@@ -42,7 +42,7 @@ def replica(
     """Returns the status of a simulator; without an assignment, that of a spare."""
     return ReplicaStatus(
         plane="plane" if of else "", area=of.spec.area if of else "", replica=name, role=role,
-        generation=of.generation if of else 0, term=term if of else 0, tick=tick if of else 0, version=1, synced_tick=0,
+        generation=of.generation if of else 0, term=term if of else 0, tick=tick if of else 0, version=0, synced_tick=0,
         digest="", entities=0, leader=None, members=tuple(m.replica for m in of.members()) if of else (),
         in_sync=role in {Role.ACTIVE, Role.PASSIVE}, peer_in_sync=peer_in_sync,
         started_at=0.0, pid=1, peer=f"{name}:1",

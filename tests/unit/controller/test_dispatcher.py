@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 
 from pairsim.client import ProcessClient
+from pairsim.model.authority import Authority
 from pairsim.model.status import SimulatorPhase, SimulatorState
-from pairsim_controller.plan.view import ObservedProcess, Release
-from pairsim_controller.reconcile.dispatcher import Dispatcher
+from pairsim_controller.plan.view import GrantAuthority, ObservedProcess, Release
+from pairsim_controller.reconcile.dispatcher import GRANTS_AT_ONCE, Dispatcher
 from tests.unit.controller.builders import dead, process, replica, silent, spare
 from tests.unit.controller.local_worlds import local_world, until
 
@@ -47,6 +50,44 @@ async def test_failures_at_a_process_that_starts_or_compiles_are_forgotten() -> 
         assert not failing("sim-1")
         assert not failing(), "they do not count afterwards either"
         await dispatcher.close()
+
+
+class SlowClient:
+    """Takes grants one after the other, when the test says so."""
+
+    def __init__(self) -> None:
+        self.versions: list[int] = []
+        self.most = self.now = 0
+        self.go_on = asyncio.Event()
+
+    async def authorise(self, authority: Authority) -> None:
+        self.versions.append(authority.version)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await self.go_on.wait()
+        self.now -= 1
+
+
+def grant(area: str, version: int) -> GrantAuthority:
+    return GrantAuthority(f"{area}-a", Authority(area=area, version=version, cells=()))
+
+
+async def test_the_grants_of_a_large_plane_take_turns_and_an_old_one_is_left_out() -> None:
+    client = SlowClient()
+    dispatcher = Dispatcher(lambda _name: cast("ProcessClient", client))
+    areas = [f"area-{n}" for n in range(GRANTS_AT_ONCE + 3)]
+    for area in areas:
+        dispatcher.dispatch(grant(area, 1))
+        dispatcher.dispatch(grant(area, 1))
+    await until(lambda: client.now == GRANTS_AT_ONCE)
+    for area in areas:
+        dispatcher.dispatch(grant(area, 2))
+    client.go_on.set()
+    await until(lambda: len(client.versions) == GRANTS_AT_ONCE + len(areas))
+    await until(lambda: not client.now)
+    assert client.versions == [1] * GRANTS_AT_ONCE + [2] * len(areas)
+    assert client.most == GRANTS_AT_ONCE
+    await dispatcher.close()
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,14 @@ import math
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.geometry import Box
 from pairsim.model.status import Role, Succession
 from pairsim_controller.local.world import RECHECK_SECONDS
+from pairsim_controller.plan.authority import MapRecord
 from pairsim_controller.timestamps import time_of_day
 from tests.unit.controller.local_worlds import NORTH, WorldHarness, group, local_world, until
 
@@ -53,6 +56,56 @@ async def test_no_request_is_sent_while_the_disk_is_full(tmp_path: Path, monkeyp
         full = False
         await until(lambda: len(orders(made)) >= 3)
         assert made.announced.count(sentence) == 1
+
+
+async def test_the_active_knows_the_map_of_its_plane(tmp_path: Path) -> None:
+    async with local_world(tmp_path) as made:
+        active = made.replicas["a"]
+        await until(lambda: active.known_map.version)
+        (cell,) = active.known_map.cells
+        assert (cell.number, cell.area, cell.bounds) == (1, "north", NORTH.bounds)
+        assert {member.url for member in cell.replicas} == {made.places["a"].url, made.places["b"].url}
+        assert made.folder.maps()["physics"].version == active.known_map.version
+        assert made.world.maps.planes[0].cells == active.known_map.cells
+
+
+async def test_a_full_disk_keeps_a_map_from_the_areas_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with local_world(tmp_path) as made:
+        full = True
+        write = made.folder.write_maps
+
+        def record(records: dict[str, MapRecord]) -> None:
+            if full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write(records)
+
+        monkeypatch.setattr(made.folder, "write_maps", record)
+        monkeypatch.setattr("pairsim_controller.reconcile.warning_debouncer.REPORT_AFTER_SECONDS", 0.0)
+        made.world._reports.warnings._start_at = 0.0
+        await made.known()
+        sentence = (
+            f"world: cannot write {tmp_path}: No space left on device; no change is made until the disk can be written"
+        )
+        await until(lambda: sentence in made.announced)
+        assert made.replicas["a"].known_map.version == 0
+        full = False
+        await until(lambda: made.replicas["a"].known_map.version)
+        assert made.announced.count(sentence) == 1
+
+
+async def test_a_place_without_an_area_is_told_once(tmp_path: Path) -> None:
+    wide = msgspec.structs.replace(NORTH, world=Box((0.0, 0.0, 0.0), (2.0, 1.0, 1.0)))
+    async with local_world(tmp_path, areas=(wide,), working=False) as made:
+        told = "plane physics: no area has x in [1, 2); what moves there stays with the area that it comes from"
+        await until(lambda: told in made.announced)
+        await until(lambda: len(orders(made)) >= 3)
+        await until(lambda: made.world.maps.planes[0].cells[0].replicas)
+        version = made.world.maps.planes[0].version
+        made.places["a"].peer = "127.0.0.1:9"
+        await until(lambda: made.world.maps.planes[0].version > version)
+        assert made.announced.count(told) == 1
 
 
 REDUNDANT = re.compile(r"north: redundant( again)? after \d+\.\d\d s: a \(active\) and b \(passive\), 0 entities")

@@ -11,7 +11,7 @@ import numpy as np
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
-from pairsim.model.authority import Authority, Cell
+from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
@@ -83,6 +83,7 @@ class FakeReplica:
         self.broken = self.leaving = False
         self.pace = 1.0
         self.simulator: SimulatorState | None = None
+        self.known_map = Authority.before_grants("north")
         self._listeners: list[Callable[[Published | None], None]] = []
         self._lock = threading.RLock()
 
@@ -148,7 +149,8 @@ class FakeReplica:
             role=self.role,
             generation=self.generation,
             term=self.term,
-            version=1,
+            version=0 if spare else self.known_map.version,
+            number=0 if spare else self.known_map.number,
             tick=self.tick,
             synced_tick=self.tick,
             digest="0" * 16,
@@ -221,14 +223,14 @@ class FakeReplica:
     def authority(self) -> Authority:
         if self.role is Role.SPARE:
             raise NoStateError("this process is a spare: it has no area")
-        box = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-        cell = Cell(number=1, area=self.area, bounds=box, replicas=(member("a"), member("b")))
-        return Authority(area=self.area, version=1, cells=(cell,))
+        return self.known_map
 
     def authorise(self, authority: Authority, timeout: float) -> None:
         if self.role is not Role.ACTIVE:
             raise NotActiveError(self.known_leader)
         self._order(authority)
+        self.known_map = authority
+        self.notify(None)
 
     def switchover(self, timeout: float) -> SwitchoverResult:
         if self.role is not Role.ACTIVE:

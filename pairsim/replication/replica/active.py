@@ -144,10 +144,9 @@ class Active:
             if not context.shown.compute(tick, self.term):
                 state.take_back()
                 return
-            state.mark_tick(tick)
+            self._newest = state.mark_computed(tick, rejected, context.log.tick)
         self._begun, self.last_rejected = None, rejected
         context.failures.on_computed(tick)
-        self._newest = state.take_snapshot(self.last_rejected, context.log.tick)
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)
         self._publish()
         context.measurements.ticks.observe(time.perf_counter() - began)

@@ -365,10 +365,9 @@ class Replica:
             if not self.shown.compute(record.tick, term):
                 self.state.take_back()
                 return False
-            self.state.mark_tick(record.tick)
+            self.state.mark_computed(record.tick, rejected, record.tick)
         self._rejected = record.tick, rejected
         self.failures.on_computed(record.tick)
-        self.state.take_snapshot(rejected, record.tick)
         return True
 
     def _follow(self, now: float) -> None:

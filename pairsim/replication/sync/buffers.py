@@ -57,13 +57,6 @@ class BorrowedBuffer:
         self._pool.release(self._buffer)
 
 
-def copy_column(pool: BufferPool, column: ByteColumn) -> BorrowedBuffer:
-    """Returns a copy of a column."""
-    copy = BorrowedBuffer(pool, column.nbytes)
-    np.copyto(copy.data, column)
-    return copy
-
-
 def xor_columns(pool: BufferPool, now: ByteColumn, before: ByteColumn) -> BorrowedBuffer:
     """Returns `now` XOR `before`, where `before` is truncated or padded with zeros to the length of `now`."""
     difference, common = BorrowedBuffer(pool, now.nbytes), min(now.nbytes, before.nbytes)

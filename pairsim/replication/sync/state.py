@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pairsim.model.state.digest import hex16
+from pairsim.model.state.digest import RunningDigest, hex16
 from pairsim.model.state.table import Table, TableView
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.tick_log import TickLog
@@ -84,22 +84,36 @@ class ReplicaState:
 
     def mark_tick(self, tick: int) -> int:
         """Records that the table is at `tick` now, and returns its digest. Call it under `lock`."""
+        self._mark(tick, digest := self.table.digest())
+        return digest
+
+    def mark_computed(self, tick: int, rejected: Mapping[int, str], committed: int) -> ComputedTick:
+        """Records that the engine has brought the table to `tick`, and takes a snapshot, whose digest it records.
+
+        Call it under `lock`. The engine may be wild and write to the table even now: what counts is the snapshot.
+        """
+        digest = RunningDigest(len(self.table))
+        snapshot = self._taker.take(self.table, digest)
+        self._mark(tick, digest.value)
+        return self._keep(ComputedTick(tick, snapshot, rejected), committed)
+
+    def _mark(self, tick: int, digest: int) -> None:
         self._on_tick(tick)
         self.tick, self.valid = tick, True
-        digest = self.table.digest()
         with self._digests_lock:
             self._digests.pop(tick, None)
             self._digests[tick] = digest
             if len(self._digests) > DIGESTS_KEPT:
                 del self._digests[next(iter(self._digests))]
-        return digest
 
     def take_snapshot(self, rejected: Mapping[int, str], committed: int) -> ComputedTick:
         """Takes a snapshot of the table, and drops those that no reader needs beside the tick `committed`.
 
         The replica thread calls it as the active.
         """
-        computed = ComputedTick(self.tick, self._taker.take(self.table), rejected)
+        return self._keep(ComputedTick(self.tick, self._taker.take(self.table), rejected), committed)
+
+    def _keep(self, computed: ComputedTick, committed: int) -> ComputedTick:
         newest = self.newest_computed(committed)
         kept = [c for c in self._computed if newest is None or c.tick >= newest.tick]
         self._computed = (*kept, computed)

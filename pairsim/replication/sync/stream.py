@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
+from pairsim.replication.scheduling import never_preempt
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import (
     StreamMessageError,
@@ -77,6 +78,7 @@ class StreamWriter:
         join(self._thread, _JOIN_SECONDS)
 
     def _run(self) -> None:
+        never_preempt()  # packing takes longer than a tick, and the thread that ticks wakes this one
         try:
             while True:
                 self._offered.clear()

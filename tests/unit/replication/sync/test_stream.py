@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import socket
 import threading
@@ -13,7 +14,9 @@ from typing import cast
 import pytest
 
 from pairsim.replication.measurements import ReplicaMeasurements
+from pairsim.replication.sync import publisher as publisher_module
 from pairsim.replication.sync import stream
+from pairsim.replication.sync.codec import PendingFrame
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import FrameHeader, Watermark, decode_to_subscriber
 from pairsim.replication.sync.publisher import WINDOW_FRAMES, StatePublisher
@@ -72,6 +75,18 @@ def subscribed() -> Iterator[tuple[StatePublisher, SlowLink]]:
 
 def publish(publisher: StatePublisher, tick: int) -> None:
     publisher.publish(SnapshotTaker().take(table(3)), term=1, tick=tick, committed=tick - 1, rejected=[])
+
+
+def test_the_thread_that_packs_does_not_preempt_the_one_that_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies: queue.Queue[int] = queue.Queue()
+
+    def pack(_frame: PendingFrame) -> bytes:
+        policies.put(os.sched_getscheduler(0))
+        return b""
+
+    monkeypatch.setattr(publisher_module, "pack", pack)
+    with subscribed():
+        assert policies.get(timeout=TIMEOUT_SECONDS) == os.SCHED_BATCH
 
 
 def test_watermarks_leave_a_slow_peer_its_link_and_frames_their_room() -> None:

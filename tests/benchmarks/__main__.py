@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import calm, engine, etcd, load, reshard, sentences, sentinel, starved, takeover, work
+from tests.benchmarks import calm, crossings, engine, etcd, load, reshard, sentences, sentinel, starved, takeover, work
 from tests.benchmarks.figures import Figure, report
 
 Part = Callable[[Path], Awaitable[list[Figure]]]
@@ -43,6 +43,7 @@ def parts(quick: bool) -> dict[str, Part]:
         "crowds": lambda folder: work.crowds(folder, seconds),
         "processors": lambda folder: work.processors(folder, 2 * seconds),
         "stream": lambda folder: work.stream(folder, seconds),
+        "crossings": lambda folder: crossings.crossings(folder, n),
         "memory": load.memory,
         "holding": lambda folder: calm.holding(folder, minutes),
         "calm": lambda folder: calm.calm(folder, minutes),

@@ -77,7 +77,7 @@ class AreaMap(msgspec.Struct, frozen=True, array_like=True, dict=True):
         for cell, low, high in zip(self.cells, lows, highs, strict=True):
             if not len(left):
                 break
-            inside = ((points >= low) & (points < high)).all(axis=1)
+            inside = np.logical_and.reduce([(p >= a) & (p < b) for p, a, b in zip(points.T, low, high, strict=True)])
             owners[left[inside]] = cell.number
             left, points = left[~inside], points[~inside]
         return owners
@@ -115,8 +115,13 @@ def _rows_outside(points: Points, low: Points, high: Points) -> npt.NDArray[np.i
         for start in range(0, whole, _CHUNK_ROWS):
             folded = points[start : min(start + _CHUNK_ROWS, whole)].reshape(-1, _FOLD_ROWS * axes)
             # A NaN is the minimum and the maximum of its axis, and is not in the box.
-            if not ((folded.min(axis=0) >= lows).all() and (folded.max(axis=0) < highs).all()):
-                found.append(start + _rows_of(~((folded >= lows) & (folded < highs)), axes))
+            below = not (folded.min(axis=0) >= lows).all()
+            above = not (folded.max(axis=0) < highs).all()
+            if below or above:
+                outside = ~(folded >= lows) if below else ~(folded < highs)
+                if below and above:
+                    outside |= ~(folded < highs)
+                found.append(start + _rows_of(outside, axes))
         rest = points[whole:]
         found.append(whole + _rows_of(~((rest >= low) & (rest < high)), axes))
     return np.concatenate(found)

@@ -163,20 +163,25 @@ class _Leaving:
 
     def _within_limits(self) -> npt.NDArray[np.bool_]:
         """Returns which groups may cross in this tick, bool (g,)."""
-        state, sizes = self._state, self._groups.sizes
-        waiting = {area: state.link(area).rows for area in np.unique(self._owners).tolist()}
-        full = [area for area, rows in waiting.items() if rows >= max(state.limits.waiting, 1)]
+        limits, sizes, owners = self._state.limits, self._groups.sizes, self._owners
+        waiting = {area: self._state.link(area).rows for area in np.unique(owners).tolist()}
+        rooms = {area: max(limits.waiting, 1) - rows for area, rows in waiting.items()}
+        open_to = [np.flatnonzero(owners == area) for area, room in rooms.items() if room > 0]
+        alone = len(sizes) == len(self._groups.rows)
+        if alone:
+            open_to = [places[: rooms[int(owners[places[0]])]] for places in open_to]
+        places = np.sort(np.concatenate([np.empty(0, np.intp), *open_to]))
         chosen = np.zeros(len(sizes), np.bool_)
-        places = np.flatnonzero(~np.isin(self._owners, full)) if full else np.arange(len(sizes))
+        if alone:
+            chosen[places[: max(limits.transfers, 1)]] = True
+            return chosen
         crossed = 0
-        for place, area, size in zip(
-            places.tolist(), self._owners[places].tolist(), sizes[places].tolist(), strict=True
-        ):
-            if crossed and crossed + size > state.limits.transfers:
-                if crossed >= state.limits.transfers:
+        for place, area, size in zip(places.tolist(), owners[places].tolist(), sizes[places].tolist(), strict=True):
+            if crossed and crossed + size > limits.transfers:
+                if crossed >= limits.transfers:
                     break
                 continue
-            if waiting[area] and waiting[area] + size > state.limits.waiting:
+            if waiting[area] and waiting[area] + size > limits.waiting:
                 continue
             chosen[place] = True
             crossed += size

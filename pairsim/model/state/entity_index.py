@@ -59,7 +59,10 @@ class EntityIndex:
 
     def rows(self, ids: Ids) -> Rows:
         """Returns the rows of entities, int64 (k,); -1 for an id that is absent."""
-        places = self._places(ids)
+        return self.rows_at(self.places(ids))
+
+    def rows_at(self, places: npt.NDArray[np.intp]) -> Rows:
+        """Returns the rows at places, int64 (k,); -1 where the place is."""
         found = self._rows[places]
         found[places < 0] = _NEVER
         return found
@@ -97,12 +100,16 @@ class EntityIndex:
 
     def remove(self, ids: Ids) -> None:
         """Removes ids, which are present and of which none comes twice."""
-        self._rows[self._places(ids)] = _REMOVED
-        self._count -= len(ids)
+        self.remove_at(self.places(ids))
+
+    def remove_at(self, places: npt.NDArray[np.intp]) -> None:
+        """Removes the ids at places, of which none comes twice."""
+        self._rows[places] = _REMOVED
+        self._count -= len(places)
 
     def move(self, ids: Ids, rows: Rows) -> None:
         """Gives ids, which are present, other rows."""
-        self._rows[self._places(ids)] = rows
+        self._rows[self.places(ids)] = rows
 
     def _build(self, ids: Ids, rows: Rows) -> None:
         bits = max(_FEWEST_BITS, (2 * len(ids)).bit_length())
@@ -118,8 +125,8 @@ class EntityIndex:
         mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(_SECOND)
         return (mixed >> self._shift).astype(np.intp)
 
-    def _places(self, ids: Ids) -> npt.NDArray[np.intp]:
-        """Returns the places of ids; -1 for an id that is absent."""
+    def places(self, ids: Ids) -> npt.NDArray[np.intp]:
+        """Returns the places of ids, intp (k,), until an id is added; -1 for an id that is absent."""
         found = np.full(len(ids), -1, np.intp)
         looking = np.arange(len(ids))
         places = self._hash(ids)

@@ -125,7 +125,7 @@ class Table(TableView):
             raise ValueError(f"the component {min(unknown)!r} is unknown, there are {', '.join(self._columns)}")
         ids = _whole_ids(ids)
         index = self._rows_by_id()
-        if len(np.unique(ids)) != len(ids) or (index.rows(ids) >= 0).any():
+        if _has_twice(ids) or (index.rows(ids) >= 0).any():
             raise ValueError("an entity with one of these ids exists already")
         first, count = self._count, self._count + len(ids)
         self._reserve(count)
@@ -144,11 +144,12 @@ class Table(TableView):
         """
         ids = _whole_ids(ids)
         index = self._rows_by_id()
-        rows = index.rows(ids)
-        if len(np.unique(rows)) != len(ids) or (rows < 0).any():
+        found = index.places(ids)
+        rows = index.rows_at(found)
+        if _has_twice(rows) or (rows < 0).any():
             raise ValueError("an entity with one of these ids does not exist")
         places, moved = removal_moves(rows, self._count)
-        index.remove(ids)
+        index.remove_at(found)
         index.move(self._ids[moved], places)
         for column in (self._ids, *self._columns.values()):
             column[places] = column[moved]
@@ -225,6 +226,12 @@ def _first_row(ids: Ids, entity: int) -> int:
     """Returns the row of an id, or -1 if no row has it."""
     found = np.flatnonzero(ids == entity)
     return int(found[0]) if len(found) else -1
+
+
+def _has_twice(numbers: npt.NDArray[np.int64]) -> bool:
+    """Returns whether a number comes more than once. To sort them takes a quarter of the time of `np.unique`."""
+    ordered = np.sort(numbers)
+    return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _whole_ids(ids: npt.ArrayLike) -> Ids:

@@ -1,6 +1,7 @@
 """The one import for authors of simulators.
 
-A simulator is a class with the members of `Simulator`. It needs nothing else of pairsim than what this module has:
+A simulator is a class with the members of `Simulator`, or of `PerceivingSimulator` if it looks outside. It needs
+nothing else of pairsim than what this module has:
 
 - the description of what it simulates: `Schema` of `Component`s, and `Operation`s for commands of its own;
 - what it is given: `AreaSpec` with `Box`es, a `Table` of entities, a `Batch` of commands, and `first_entity`,
@@ -23,6 +24,7 @@ from pairsim.model.simulation.random import random_stream
 from pairsim.model.simulation.simulator import (
     Batch,
     ParameterError,
+    PerceivingSimulator,
     Simulator,
     SimulatorNotFoundError,
     load_simulator,
@@ -42,6 +44,7 @@ __all__ = [
     "Operation",
     "Parameter",
     "ParameterError",
+    "PerceivingSimulator",
     "Schema",
     "Simulator",
     "SimulatorNotFoundError",

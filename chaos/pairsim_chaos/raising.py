@@ -21,6 +21,7 @@ from pairsim.simulator import (
     Component,
     Operation,
     ParameterError,
+    PerceivingSimulator,
     Schema,
     Simulator,
     Table,
@@ -81,4 +82,5 @@ class Raising:
 
     def perceive(self, table: Table, tick: int) -> Iterable[Command]:
         """Returns the commands of the other simulator."""
-        return self._simulator.perceive(table, tick) or ()
+        other = self._simulator
+        return (other.perceive(table, tick) or ()) if isinstance(other, PerceivingSimulator) else ()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from pairsim.simulator import AreaSpec, Batch, Command, Component, Operation, ParameterError, Schema, Table
+from pairsim.simulator import AreaSpec, Batch, Component, Operation, ParameterError, Schema, Table
 
 
 class Cooling:
@@ -40,6 +38,3 @@ class Cooling:
             batch.reject(place, "this cup does not exist")
         np.add.at(celsius, rows[rows >= 0], arguments["degrees"][rows >= 0])
         celsius[celsius > 100] = 100
-
-    def perceive(self, table: Table, tick: int) -> Iterable[Command]:
-        return ()

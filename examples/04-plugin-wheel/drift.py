@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from pairsim.simulator import AreaSpec, Batch, Command, Component, ParameterError, Schema, Table, first_entity
+from pairsim.simulator import AreaSpec, Batch, Component, ParameterError, Schema, Table, first_entity
 
 
 class Drift:
@@ -33,6 +31,3 @@ class Drift:
         east = table.column("position")[:, 0]
         east += self._way
         east[east >= self._high] = self._low
-
-    def perceive(self, table: Table, tick: int) -> Iterable[Command]:
-        return ()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from pairsim.simulator import AreaSpec, Batch, Command, Component, Operation, ParameterError, Schema, Table
+from pairsim.simulator import AreaSpec, Batch, Component, Operation, ParameterError, Schema, Table
 
 STEPS = np.array([0.8191725133961645, 0.6710436067037893, 0.5497004779019703])
 """Multiples of these are spread evenly in a cube, if their whole parts are taken away."""
@@ -44,6 +42,3 @@ class Bouncing:
         np.copyto(velocity, np.abs(velocity), where=below)
         np.copyto(position, self._last, where=above)
         np.copyto(velocity, -np.abs(velocity), where=above)
-
-    def perceive(self, table: Table, tick: int) -> Iterable[Command]:
-        return ()

@@ -62,6 +62,7 @@ class Ready(msgspec.Struct, frozen=True):
         files: The author's source files, whose lines are shown in errors.
         code: The fingerprint of the code that was loaded; if it is empty, the node takes that of the files, or of the
             program.
+        perceives: Whether the engine wants `PERCEIVE` before each tick.
     """
 
     protocol: int
@@ -70,6 +71,7 @@ class Ready(msgspec.Struct, frozen=True):
     operations: list[Operation] = []
     files: list[str] = []
     code: str = ""
+    perceives: bool = True
 
 
 class Done(msgspec.Struct, frozen=True):

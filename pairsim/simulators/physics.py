@@ -9,7 +9,7 @@ Parameters of the plane:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -18,7 +18,6 @@ import numpy.typing as npt
 from pairsim.simulator import (
     AreaSpec,
     Batch,
-    Command,
     Component,
     Operation,
     ParameterError,
@@ -102,10 +101,6 @@ class Physics:
         self._move(position, velocity, SPEED_LIMIT, self._dt, self._low, self._high)
         if self._collisions:
             self._collide(position, velocity)
-
-    def perceive(self, table: Table, tick: int) -> Iterable[Command]:
-        """Returns nothing: physics does not look outside its table."""
-        return ()
 
     def _impulses(self, table: Table, batch: Batch, velocity: Floats) -> None:
         places, entities, arguments = batch.of("impulse")

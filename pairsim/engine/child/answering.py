@@ -92,6 +92,7 @@ class Answering:
         ready = Ready(
             PROTOCOL, f"pairsim {version('pairsim')}, Python {platform.python_version()}",
             list(code.components), list(code.operations), sorted(source_files(kind)), loaded.fingerprint(),
+            code.perceives,
         )  # fmt: skip
         self._code = code
         return ready

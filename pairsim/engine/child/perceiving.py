@@ -18,7 +18,7 @@ from pairsim.model.commands import Command, CommandError
 from pairsim.model.simulation.error_location import method_place
 from pairsim.model.simulation.foreign_text import foreign_text
 from pairsim.model.simulation.perceived import PerceivedFieldError, plain_command
-from pairsim.model.simulation.simulator import Simulator
+from pairsim.model.simulation.simulator import PerceivingSimulator
 from pairsim.model.state.table import Table
 
 log = logging.getLogger(__name__)  # the logger of the node takes long to import
@@ -31,7 +31,7 @@ _encoder = msgspec.msgpack.Encoder()
 class PerceiveCalls:
     """The calls of a simulator's `perceive`. Each kind of mistake is logged once."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: PerceivingSimulator) -> None:
         """Takes the simulator."""
         self._simulator = simulator
         self._reported: set[str] = set()

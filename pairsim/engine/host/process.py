@@ -101,6 +101,7 @@ class EngineProcess:
         self._populate_limit = self._limit
         self._files: list[str] = []
         self._layouts: dict[int, int] = {}
+        self._perceives = True
         self._lost = ""
         self._began: float | None = None
         self._on_end = on_end
@@ -147,6 +148,7 @@ class EngineProcess:
             except EngineProtocolError as error:
                 raise self._broken(error) from error
             self.operations, self.engine, self._files = tuple(ready.operations), ready.engine, ready.files
+            self._perceives = ready.perceives
             self.code = ready.code or files_fingerprint(self._command[:1] if self._command else ready.files)
             self._share_memory()
             self._populate_limit = seconds
@@ -162,7 +164,9 @@ class EngineProcess:
         return self._advance(MessageKind.STEP, table, commands, tick, self._limit)
 
     def perceive(self, tick: int) -> list[Command]:
-        """Returns the commands for a tick that the simulator perceives."""
+        """Returns the commands for a tick that the simulator perceives; asks no engine that perceives nothing."""
+        if not self._perceives:
+            return []
         turn = Turn(0, self._ids_changed(self.table), tick, len(self.table))
         answer = self._ask(encode_turn(MessageKind.PERCEIVE, turn), Perceived, self._limit)
         self._layouts[0] = self.table.layout

@@ -25,7 +25,7 @@ from pairsim.model.state.table import Table
 
 ENTRY_POINTS = "pairsim.simulators"
 MAX_REASON_BYTES = 140
-_MEMBERS = ("components", "operations", "prepare", "populate", "step", "perceive")
+_MEMBERS = ("components", "operations", "prepare", "populate", "step")
 
 
 class ParameterError(ValueError):
@@ -123,10 +123,15 @@ class Simulator(Protocol):
         The `spawn`, `despawn` and `set` commands of the tick have been applied already.
         """
 
+
+@runtime_checkable
+class PerceivingSimulator(Simulator, Protocol):
+    """A simulator that also looks outside."""
+
     def perceive(self, table: Table, tick: int) -> Iterable[Command] | None:
         """Returns commands for `tick` that follow from what the simulator sees outside; None stands for an empty list.
 
-        It runs on the active only.
+        It runs on the active only. A simulator that does not look outside leaves it out, which saves a request.
         """
 
 

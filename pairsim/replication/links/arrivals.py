@@ -1,0 +1,156 @@
+"""What has arrived from other areas and waits for a tick of the active.
+
+An entry waits until the state says that it was taken, since a tick takes an entry only if there is room for it. When
+the leadership ends, everything that waits is dropped: the outboxes at the other side still have it.
+
+What waits is bounded for each link. An entry that finds its link full is refused, so that the thread which reads the
+connection waits, and with it the other area's sending.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import threading
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from pairsim.replication.links.messages import Acknowledgement, Entry
+
+MAX_WAITING_BYTES = 4 * 2**20
+"""The most bytes that wait of one link; a single entry may be larger."""
+
+MAX_RECORD_BYTES = 2**20
+"""The most bytes of entries in the record of one tick; a single entry may be larger."""
+
+
+class Arrival(msgspec.Struct, frozen=True, array_like=True):
+    """An entry of a link in the record of a tick: the number of the area that sent it, its sequence and its content."""
+
+    number: int
+    sequence: int
+    body: bytes
+
+
+class Admission(enum.Enum):
+    """What became of an entry."""
+
+    ADMITTED = "it waits for a tick, or it was taken before"
+    FULL = "it does not fit now: offer it again"
+    REFUSED = "this connection cannot go on"
+
+
+class _Waiting:
+    """The entries of one link, with consecutive sequences."""
+
+    def __init__(self, taken: int) -> None:
+        self.taken = taken
+        self.bodies: collections.deque[bytes] = collections.deque()
+        self.bytes = 0
+
+    @property
+    def expected(self) -> int:
+        return self.taken + len(self.bodies) + 1
+
+    def forget(self, taken: int) -> None:
+        """Drops the entries that were taken."""
+        while self.taken < taken:
+            self.taken += 1
+            if self.bodies:
+                self.bytes -= len(self.bodies.popleft())
+
+
+class Arrivals:
+    """The entries and acknowledgements of all links of an area, during one leadership after the other.
+
+    Threads that read connections put; the replica thread takes.
+    """
+
+    def __init__(self, taken: Callable[[int], int] = lambda _number: 0, limit: int = MAX_WAITING_BYTES) -> None:
+        """Starts outside of a leadership, so that everything is refused.
+
+        Args:
+            taken: Returns the last sequence that the state has taken from an area.
+            limit: The most bytes that wait of one link.
+        """
+        self._taken, self._limit = taken, limit
+        self._lock = threading.Lock()
+        self._open = False
+        self._waiting: dict[int, _Waiting] = {}
+        self._acknowledgements: dict[int, Acknowledgement] = {}
+        self._next_first = 0
+
+    def begin(self) -> None:
+        """Begins a leadership."""
+        with self._lock:
+            self._open = True
+
+    def end(self) -> None:
+        """Ends a leadership: drops everything that waits."""
+        with self._lock:
+            self._open = False
+            self._waiting.clear()
+            self._acknowledgements.clear()
+
+    # --- threads of connections
+
+    def put(self, number: int, entry: Entry) -> Admission:
+        """Adds an entry of an area.
+
+        It is refused outside of a leadership. So is one that would leave a gap: its connection sent the ones before it
+        in an earlier leadership, which dropped them, and a new connection sends them again.
+        """
+        with self._lock:
+            if not self._open:
+                return Admission.REFUSED
+            waiting = self._waiting.get(number)
+            if waiting is None:
+                waiting = self._waiting[number] = _Waiting(self._taken(number))
+            if entry.sequence > waiting.expected:
+                return Admission.REFUSED
+            if entry.sequence < waiting.expected:
+                return Admission.ADMITTED
+            if waiting.bodies and waiting.bytes + len(entry.body) > self._limit:
+                return Admission.FULL
+            waiting.bodies.append(entry.body)
+            waiting.bytes += len(entry.body)
+            return Admission.ADMITTED
+
+    def acknowledge(self, number: int, acknowledgement: Acknowledgement) -> None:
+        """Notes the newest acknowledgement of an area."""
+        with self._lock:
+            known = self._acknowledgements.get(number)
+            if self._open and (known is None or known.clock < acknowledgement.clock):
+                self._acknowledgements[number] = acknowledgement
+
+    # --- replica thread
+
+    def take(self, limit: int = MAX_RECORD_BYTES) -> list[Arrival]:
+        """Returns the entries for the record of the next tick, as the state says what was taken.
+
+        The links take turns to be first, so that a busy one does not keep the others out of the records.
+        """
+        found: list[Arrival] = []
+        with self._lock:
+            size = 0
+            numbers = sorted(self._waiting)
+            if numbers:
+                self._next_first %= len(numbers)
+                numbers = numbers[self._next_first :] + numbers[: self._next_first]
+                self._next_first += 1
+            for number in numbers:
+                waiting = self._waiting[number]
+                waiting.forget(self._taken(number))
+                for place, body in enumerate(waiting.bodies):
+                    if found and size + len(body) > limit:
+                        return found
+                    found.append(Arrival(number, waiting.taken + place + 1, body))
+                    size += len(body)
+        return found
+
+    def take_acknowledgements(self) -> Mapping[int, Acknowledgement]:
+        """Removes and returns the newest acknowledgement of each area."""
+        with self._lock:
+            taken, self._acknowledgements = self._acknowledgements, {}
+        return dict(sorted(taken.items()))

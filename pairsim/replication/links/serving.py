@@ -1,0 +1,144 @@
+"""The receiving side of links: a connection of each area that sends entries to this one.
+
+A thread reads a connection and admits its entries; it waits when an entry does not fit, and reads no further.
+One more thread sends the acknowledgements of all connections, each when the committed state has a newer one.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from pairsim.replication.clock import monotonic
+from pairsim.replication.links.arrivals import Admission, Arrivals
+from pairsim.replication.links.board import Board
+from pairsim.replication.links.messages import (
+    Acknowledgement,
+    Entry,
+    Introduction,
+    LinkMessageError,
+    decode_to_receiver,
+    encode_message,
+)
+from pairsim.replication.transport.channel import ChannelError
+from pairsim.replication.transport.peer_link import PeerLink
+from pairsim.replication.waiting import Wakeup, join, sleep
+
+log = structlog.get_logger()
+
+SILENCE_SECONDS = 5.0
+"""How long a connection may be silent before it counts as dead. Both sides send something every half second."""
+
+KEEPALIVE_SECONDS = 0.5
+
+_ROOM_SECONDS = 0.01
+"""The pause before another look for room."""
+
+_JOIN_SECONDS = 5.0
+
+
+class _Served:
+    """A connection: the area that it comes from, and what was acknowledged on it."""
+
+    def __init__(self, number: int, link: PeerLink, term: int) -> None:
+        self.number, self.link, self.term = number, link, term
+        self.acknowledged: Acknowledgement | None = None
+        self.sent_at = 0.0
+
+
+class LinkServer:
+    """Serves the connections of other areas to this replica while it is the active."""
+
+    def __init__(self, area: str, board: Board, arrivals: Arrivals) -> None:
+        """Starts the thread that acknowledges."""
+        self._area, self._board, self._arrivals = area, board, arrivals
+        self._lock = threading.Lock()
+        self._served: dict[int, _Served] = {}
+        self._closed = False
+        self._awake = Wakeup()
+        board.watch(self._awake)
+        self._thread = threading.Thread(target=self._acknowledge_all, name="link-acks", daemon=True)
+        self._thread.start()
+
+    def serve(self, link: PeerLink) -> None:
+        """Serves a connection until it breaks or this replica is not the active any more; blocks."""
+        served: _Served | None = None
+        try:
+            first = decode_to_receiver(link.receive(SILENCE_SECONDS))
+            term = self._board.posted.term
+            if not isinstance(first, Introduction) or not term:
+                return
+            served = _Served(first.number, link, term)
+            self._add(served)
+            while self._admit(served, link.receive(SILENCE_SECONDS)):
+                pass
+        except (OSError, ChannelError, LinkMessageError) as error:
+            log.debug("link ended", area=self._area, reason=str(error))
+        finally:
+            link.close()
+            if served is not None:
+                self._remove(served)
+
+    def close(self) -> None:
+        """Ends all connections and the thread."""
+        self._closed = True
+        self._board.unwatch(self._awake)
+        self._awake.set()
+        with self._lock:
+            served = list(self._served.values())
+        for each in served:
+            each.link.close()
+        join(self._thread, _JOIN_SECONDS)
+
+    def _admit(self, served: _Served, data: bytearray) -> bool:
+        """Admits an entry, and waits for room; returns False if the connection has to end."""
+        if not data:
+            return True  # a sign of life
+        entry = decode_to_receiver(data)
+        if not isinstance(entry, Entry):
+            raise LinkMessageError("an area introduces itself once")
+        while (admission := self._arrivals.put(served.number, entry)) is Admission.FULL:
+            sleep(_ROOM_SECONDS)
+            if self._closed or self._board.posted.term != served.term:
+                return False
+        return admission is Admission.ADMITTED
+
+    def _add(self, served: _Served) -> None:
+        """Replaces an earlier connection of the same area: of two, the sender knows only the newer one."""
+        with self._lock:
+            before, self._served[served.number] = self._served.get(served.number), served
+        if before is not None:
+            before.link.close()
+        self._awake.set()  # the first acknowledgement says where to begin
+
+    def _remove(self, served: _Served) -> None:
+        with self._lock:
+            if self._served.get(served.number) is served:
+                del self._served[served.number]
+
+    def _acknowledge_all(self) -> None:
+        while not self._closed:
+            self._awake.wait(KEEPALIVE_SECONDS)
+            self._awake.clear()
+            with self._lock:
+                served = list(self._served.values())
+            for each in served:
+                self._acknowledge(each)
+
+    def _acknowledge(self, served: _Served) -> None:
+        """Sends an acknowledgement that says more than the last one, or a sign of life."""
+        posted, now = self._board.posted, monotonic()
+        if posted.term != served.term:
+            served.link.close()  # this replica is not the active any more: the sender looks for another one
+            return
+        newest, last = posted.acknowledgement(served.number), served.acknowledged
+        new = last is None or (newest.taken, newest.sent) != (last.taken, last.sent)
+        if not new and now < served.sent_at + KEEPALIVE_SECONDS:
+            return
+        try:
+            served.link.send(encode_message(newest) if new else b"")
+        except (OSError, ChannelError) as error:
+            log.debug("link ended", area=self._area, reason=str(error))
+            served.link.close()
+        served.acknowledged, served.sent_at = newest, now

@@ -17,9 +17,8 @@ from tests.contract.documents import readable
 _DIGEST = 2**64 - 1
 RECORDS: dict[str, list[object]] = {
     "open": ["open", 3],
-    "tick": ["tick", 3, 1, _DIGEST, 0, [[0, "why"]], [examples.COMMAND]],
+    "tick": ["tick", 3, 1, _DIGEST, 0, [[0, "why"]], [examples.COMMAND], [[examples.AUTHORITY]]],
     "tick with nothing": ["tick", 3, 2, 7, 1, [], [{"id": "c", "op": "despawn", "entity": 2**63 - 1}]],
-    "grant": ["grant", 3, examples.AUTHORITY],
     "seal": ["seal", 3, 2, examples.ASSIGNMENT],
 }
 _ENTRIES = [[b"one", 1, 0], [b"two", 2, 3]]
@@ -45,8 +44,8 @@ MESSAGES: dict[str, dict[str, object]] = {
 }  # fmt: skip
 COLUMN = {"name": "mass", "dtype": "float64", "width": 1, "low": 0.0, "high": None}
 TO_SUBSCRIBER: dict[str, list[object]] = {
-    "keyframe": ["frame", 3, 12, -1, 11, [[0, "why"]], [COLUMN]],
-    "delta": ["frame", 3, 12, 11, 11, [], None],
+    "keyframe": ["frame", 3, 12, -1, 11, [[0, "why"]], "Ym9yZGVycw==", [COLUMN]],
+    "delta": ["frame", 3, 12, 11, 11, [], "Ym9yZGVycw==", None],
     "committed": ["committed", 3, 12],
 }
 TO_ACTIVE: dict[str, list[object]] = {"ack": ["ack", 12, 10], "resend": ["resend", True]}
@@ -99,9 +98,9 @@ def _unpacked(data: bytes) -> object:
 def files(folder: Path) -> dict[str, object]:
     """Returns the content of every kind of file."""
     journals = {name: _both(data, product_bytes.journal_read(data)) for name, data in product_bytes.journals().items()}
-    records = [product_bytes.record(RECORDS[name]) for name in ("open", "tick", "tick with nothing", "grant", "seal")]
-    snapshot = product_bytes.log_snapshot(examples.AUTHORITY | {"version": 0, "cells": []}, records)
-    position = product_bytes.log_read(examples.AUTHORITY, snapshot)
+    records = [product_bytes.record(RECORDS[name]) for name in ("open", "tick", "tick with nothing", "seal")]
+    snapshot = product_bytes.log_snapshot(records)
+    position = product_bytes.log_read(snapshot)
     made = product_bytes.table()
     return {
         "journal": journals,
@@ -117,11 +116,11 @@ def files(folder: Path) -> dict[str, object]:
 def _checkpoint(folder: Path) -> dict[str, object]:
     path = product_bytes.checkpoint_written(folder)
     data = path.read_bytes()
-    area, tick, term, digest, state, rejected = msgspec.msgpack.decode(data[16:], strict=False)
+    number, area, tick, term, digest, state, rejected, borders = msgspec.msgpack.decode(data[16:], strict=False)
     return {
         "name": path.name,
         "bytes before the document": 16,
-        "document": readable([area, tick, term, digest, _unpacked(state), rejected]),
+        "document": readable([number, area, tick, term, digest, _unpacked(state), rejected, borders]),
         "reads as": readable(product_bytes.checkpoint_read(folder)),
     }
 

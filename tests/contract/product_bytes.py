@@ -18,11 +18,12 @@ import numpy as np
 from pairsim.client import BackupSummary, ProcessClient
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
+from pairsim.model.state.borders import Borders
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.checkpoint.folder import CheckpointFolder
+from pairsim.replication.checkpoint.format import decode_checkpoint
 from pairsim.replication.log.records import Record, decode_record, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.process.witness import WitnessProcess
@@ -33,6 +34,7 @@ from pairsim.replication.sync.buffers import BufferPool
 from pairsim.replication.sync.codec import apply_delta, apply_keyframe, delta, keyframe, pack
 from pairsim.replication.sync.messages import ToActive, ToSubscriber, decode_to_subscriber, encode_to_subscriber
 from pairsim.replication.sync.snapshots import SnapshotTaker
+from pairsim.replication.sync.state import state_digest
 from pairsim.server.reads.backup import packed
 from pairsim_controller.kube.manager import Manager
 from pairsim_controller.kube.metrics import ControllerMetrics as ControllerMeters
@@ -158,17 +160,17 @@ def journal_read(data: bytes) -> dict[str, object]:
     }
 
 
-def log_snapshot(authority: dict[str, object], records: list[bytes]) -> bytes:
+def log_snapshot(records: list[bytes]) -> bytes:
     """Returns the snapshot of a log that applied these records."""
-    log = TickLog(msgspec.convert(authority, Authority))
+    log = TickLog()
     for data in records:
         log.apply(data)
     return log.snapshot()
 
 
-def log_read(authority: dict[str, object], snapshot: bytes) -> tuple[int, int]:
+def log_read(snapshot: bytes) -> tuple[int, int]:
     """Returns term and tick of a log that takes a snapshot's place."""
-    log = TickLog(msgspec.convert(authority, Authority))
+    log = TickLog()
     log.restore(snapshot)
     return log.position()
 
@@ -176,8 +178,8 @@ def log_read(authority: dict[str, object], snapshot: bytes) -> tuple[int, int]:
 def checkpoint_written(folder: Path) -> Path:
     """Writes a checkpoint, and returns its file."""
     writer = CheckpointFolder(folder, "north", SCHEMA)
-    made = table()
-    writer.write(writer.begin(made, 12, 3, made.digest(), {0: "why"}))
+    made, borders = table(), Borders.before_grants("north")
+    writer.write(writer.begin(made, borders, 12, 3, state_digest(made, borders), {0: "why"}))
     (path,) = folder.iterdir()
     return path
 
@@ -188,6 +190,15 @@ def checkpoint_read(folder: Path) -> dict[str, object] | None:
     if found is None:
         return None
     return {"tick": found.tick, "term": found.term, "digest": digest(found.table), "rejected": found.rejected}
+
+
+def checkpoint_refusal(data: bytes) -> str:
+    """Returns why the content of a file is not read."""
+    try:
+        decode_checkpoint(data, "north", SCHEMA)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def member_folder(folder: Path, document: dict[str, object]) -> None:

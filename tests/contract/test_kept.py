@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract import examples, golden, product_bytes
+from tests.contract import golden, product_bytes
 from tests.contract.documents import readable
 from tests.contract.files import KEPT
 
@@ -26,9 +26,14 @@ def test_a_checkpoint_is_read(tmp_path: Path) -> None:
     assert readable(product_bytes.checkpoint_read(tmp_path)) == FILES["checkpoint"]["reads as"]
 
 
+def test_a_checkpoint_of_an_earlier_format_is_refused_with_a_sentence() -> None:
+    data = bytes.fromhex((golden.FOLDER / "checkpoint_format_1.hex").read_text(encoding="ascii"))
+    assert product_bytes.checkpoint_refusal(data) == "it has format 1, and this version of pairsim has format 2"
+
+
 def test_a_snapshot_of_the_log_is_read() -> None:
     kept = FILES["snapshot of the log"]
-    assert list(product_bytes.log_read(examples.AUTHORITY, bytes.fromhex(kept["hex"]))) == kept["reads as"]
+    assert list(product_bytes.log_read(bytes.fromhex(kept["hex"]))) == kept["reads as"]
 
 
 def test_a_line_of_a_backup_is_read() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pairsim.model.authority import Authority
 from pairsim.model.commands import Result
 from pairsim.replication.log.records import Order, Seal, Skip, Tick
 from pairsim.replication.sync.simulator_calls import SKIPPED
@@ -18,6 +17,7 @@ class Oracle:
     Attributes:
         records: The committed records by tick.
         digests: The digests of the ticks that were seen.
+        entities: The digests of the entities at the ticks that were read.
         actives: The active of each term.
         ran: The tick of each command.
         acked: The first result of each acknowledged command.
@@ -29,6 +29,7 @@ class Oracle:
     def __init__(self) -> None:
         self.records: dict[int, Tick] = {}
         self.digests: dict[int, int] = {}
+        self.entities: dict[int, int] = {}
         self.actives: dict[int, str] = {}
         self.ran: dict[str, int] = {}
         self.acked: dict[str, Result] = {}
@@ -56,6 +57,11 @@ class Oracle:
         """Hears the digest of a tick that a replica shows."""
         if self.digests.setdefault(tick, digest) != digest:
             raise Violation(f"{replica} shows another tick {tick} than was seen before")
+
+    def read(self, replica: str, tick: int, digest: int) -> None:
+        """Hears the digest of the entities at a tick as a reader sees them."""
+        if self.entities.setdefault(tick, digest) != digest:
+            raise Violation(f"{replica} lets another tick {tick} be read than was read before")
 
     def active(self, replica: str, term: int) -> None:
         """Hears that a replica became active."""
@@ -85,8 +91,6 @@ class OracleListener:
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
         self._oracle.committed(record)
-
-    def on_grant(self, authority: Authority) -> None: ...
 
     def on_order(self, order: Order) -> None:
         self._oracle.ordered(order)

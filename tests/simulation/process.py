@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.authority import Authority
+from pairsim.model.state.borders import Borders
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Order, Seal, Tick
@@ -54,11 +54,12 @@ class SimCheckpoints:
 
     def load(self) -> Checkpoint | None:
         saved = self.saved
-        return Checkpoint(saved.tick, saved.term, saved.table.copy(), saved.rejected) if saved else None
+        return Checkpoint(saved.tick, saved.term, saved.table.copy(), saved.borders, saved.rejected) if saved else None
 
     def maybe_write(
         self,
         view: TableView,
+        borders: Borders,
         tick: int,
         term: int,
         digest: int,
@@ -71,7 +72,7 @@ class SimCheckpoints:
             self.next_due = now + 2.0
             if tick > 0 and tick not in self._oracle.records:
                 raise Violation(f"tick {tick} is written to disk before it is committed")
-            self.saved = Checkpoint(tick, term, view.copy(), dict(rejected))
+            self.saved = Checkpoint(tick, term, view.copy(), borders, dict(rejected))
 
 
 class SimGroupResources:
@@ -158,8 +159,6 @@ class ReaderDuringApply:
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
         self._read()
-
-    def on_grant(self, authority: Authority) -> None: ...
 
     def on_order(self, order: Order) -> None: ...
 
@@ -308,7 +307,7 @@ class SimProcess:
             tick, digest = replica.state.read(
                 lambda table, published: (published.tick, table.digest()), replica.log, timeout=0.0
             )
-            self._oracle.published(self.name, tick, digest)
+            self._oracle.read(self.name, tick, digest)
 
     # --- NodeListener
 

@@ -35,6 +35,11 @@ def digest_arrays(count: int, arrays: Iterable[npt.NDArray[np.generic]]) -> int:
     return digest.value
 
 
+def combined_digest(digest: int, rest: bytes) -> int:
+    """Returns the digest of a state that has a digest for its large part, and bytes for the rest."""
+    return xxhash.xxh3_64_intdigest(digest.to_bytes(8, "little") + rest)
+
+
 def hex16(digest: int) -> str:
     """Returns a digest as 16 hex digits, as it is shown to users."""
     return f"{digest:016x}"

@@ -1,7 +1,8 @@
 """The content of a checkpoint file.
 
-A file is the XXH3-128 checksum of its body (16 bytes) and the body, a MessagePack array of area, tick, term, digest of
-the state, packed state, and rejected commands. Decoding verifies the checksum of the file and the digest of the state.
+A file is the XXH3-128 checksum of its body (16 bytes) and the body, a MessagePack array of the format's number, area,
+tick, term, digest of the state, packed entities, rejected commands, and borders. Decoding verifies the checksum of the
+file and the digest of the state.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import msgspec
 import xxhash
 
+from pairsim.model.state.borders import Borders, decode_borders
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.sync.codec import PendingFrame, apply_keyframe, keyframe_difference, pack
+from pairsim.replication.sync.state import state_digest
+
+FORMAT = 2
 
 _CHECKSUM_BYTES = 16
 
@@ -25,7 +30,8 @@ class PendingCheckpoint(msgspec.Struct):
         digest: The digest of the state.
         rejected: The reasons of the tick's rejected commands, by their place in the tick. The log does not hold them
             yet: the next record does.
-        state: The copied state.
+        state: The copied entities.
+        borders: The encoded borders.
     """
 
     area: str
@@ -34,15 +40,24 @@ class PendingCheckpoint(msgspec.Struct):
     digest: int
     rejected: dict[int, str]
     state: PendingFrame
+    borders: bytes
 
 
 class _CheckpointFile(msgspec.Struct, frozen=True, array_like=True):
+    format: int
     area: str
     tick: int
     term: int
     digest: int
     state: bytes
-    rejected: dict[int, str] = {}
+    rejected: dict[int, str]
+    borders: bytes
+
+
+class _Version(msgspec.Struct, frozen=True, array_like=True):
+    """The begin of a file; the first format began with the name of the area."""
+
+    format: int | str
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -51,13 +66,23 @@ class Checkpoint(msgspec.Struct, frozen=True):
     tick: int
     term: int
     table: Table
+    borders: Borders
     rejected: dict[int, str]
 
 
 def encode_checkpoint(pending: PendingCheckpoint) -> bytes:
     """Packs a checkpoint and returns the content of its file; call it once per checkpoint."""
     body = msgspec.msgpack.encode(
-        _CheckpointFile(pending.area, pending.tick, pending.term, pending.digest, pack(pending.state), pending.rejected)
+        _CheckpointFile(
+            FORMAT,
+            pending.area,
+            pending.tick,
+            pending.term,
+            pending.digest,
+            pack(pending.state),
+            pending.rejected,
+            pending.borders,
+        )
     )
     return xxhash.xxh3_128_digest(body) + body
 
@@ -72,9 +97,10 @@ def decode_checkpoint(data: bytes, area: str, schema: Schema) -> Checkpoint:
     file = _verified(data, area)
     table = Table(schema)
     apply_keyframe(table, file.state)
-    if table.digest() != file.digest:
+    borders = decode_borders(file.borders)
+    if state_digest(table, borders) != file.digest:
         raise ValueError("its digest is wrong")
-    return Checkpoint(file.tick, file.term, table, file.rejected)
+    return Checkpoint(file.tick, file.term, table, borders, file.rejected)
 
 
 def state_difference(data: bytes, area: str, schema: Schema) -> str:
@@ -91,6 +117,10 @@ def _verified(data: bytes, area: str) -> _CheckpointFile:
     body = data[_CHECKSUM_BYTES:]
     if xxhash.xxh3_128_digest(body) != data[:_CHECKSUM_BYTES]:
         raise ValueError("its checksum is wrong")
+    version = msgspec.msgpack.decode(body, type=_Version).format
+    if version != FORMAT:
+        number = 1 if isinstance(version, str) else version
+        raise ValueError(f"it has format {number}, and this version of pairsim has format {FORMAT}")
     file = msgspec.msgpack.decode(body, type=_CheckpointFile)
     if file.area != area:
         raise ValueError(f"it belongs to the area {file.area}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from pairsim.model.state.borders import Borders
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.folder import CheckpointError, CheckpointFolder
@@ -58,6 +59,7 @@ class CheckpointStore:
     def maybe_write(
         self,
         view: TableView,
+        borders: Borders,
         tick: int,
         term: int,
         digest: int,
@@ -74,7 +76,7 @@ class CheckpointStore:
         if now < due or tick == self._durable or (self._writer and self._writer.is_alive()):
             return
         self._next, self._next_urgent = now + self._period, now + _URGENT_PERIOD_SECONDS
-        pending = self._folder.begin(view, tick, term, digest, rejected)
+        pending = self._folder.begin(view, borders, tick, term, digest, rejected)
         self._writer = threading.Thread(target=self._write, args=(pending,), name="checkpoint", daemon=True)
         self._writer.start()
 

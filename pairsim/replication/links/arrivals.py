@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from pairsim.replication.links.messages import Acknowledgement, Entry
+from pairsim.model.borders import Acknowledgement
+from pairsim.replication.links.messages import Entry
 
 MAX_WAITING_BYTES = 4 * 2**20
 """The most bytes that wait of one link; a single entry may be larger."""
@@ -25,7 +26,7 @@ MAX_RECORD_BYTES = 2**20
 """The most bytes of entries in the record of one tick; a single entry may be larger."""
 
 
-class Arrival(msgspec.Struct, frozen=True, array_like=True):
+class ArrivedEntry(msgspec.Struct, frozen=True, array_like=True):
     """An entry of a link in the record of a tick: the number of the area that sent it, its sequence and its content."""
 
     number: int
@@ -126,12 +127,12 @@ class Arrivals:
 
     # --- replica thread
 
-    def take(self, limit: int = MAX_RECORD_BYTES) -> list[Arrival]:
+    def take(self, limit: int = MAX_RECORD_BYTES) -> list[ArrivedEntry]:
         """Returns the entries for the record of the next tick, as the state says what was taken.
 
         The links take turns to be first, so that a busy one does not keep the others out of the records.
         """
-        found: list[Arrival] = []
+        found: list[ArrivedEntry] = []
         with self._lock:
             size = 0
             numbers = sorted(self._waiting)
@@ -145,7 +146,7 @@ class Arrivals:
                 for place, body in enumerate(waiting.bodies):
                     if found and size + len(body) > limit:
                         return found
-                    found.append(Arrival(number, waiting.taken + place + 1, body))
+                    found.append(ArrivedEntry(number, waiting.taken + place + 1, body))
                     size += len(body)
         return found
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pairsim.replication.links.messages import Acknowledgement
+from pairsim.model.borders import Acknowledgement
 from pairsim.replication.links.outbox import Outbox
 from pairsim.replication.waiting import Wakeup
 

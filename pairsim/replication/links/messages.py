@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pairsim.model.borders import Acknowledgement
 from pairsim.model.decode_errors import UNDECODABLE
 
 
@@ -26,20 +27,6 @@ class Entry(msgspec.Struct, frozen=True, tag="entry", array_like=True):
 
     sequence: int
     body: bytes
-
-
-class Acknowledgement(msgspec.Struct, frozen=True, tag="taken", array_like=True):
-    """How far the receiving area has taken the entries; its state says so, and that state is committed.
-
-    Attributes:
-        taken: The last sequence that was taken.
-        sent: The last sequence that the receiving area had sent on its own link back by then.
-        clock: The clock of the receiving area's state.
-    """
-
-    taken: int
-    sent: int
-    clock: int
 
 
 ToReceiver = Introduction | Entry

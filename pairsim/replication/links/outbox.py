@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pairsim.replication.links.messages import Acknowledgement, Entry
+from pairsim.model.borders import Acknowledgement
+from pairsim.replication.links.messages import Entry
 
 WINDOW_BYTES = 4 * 2**20
 """The most bytes that may be sent and not acknowledged; a first entry may be larger."""

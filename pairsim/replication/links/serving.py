@@ -10,17 +10,11 @@ import threading
 
 import structlog
 
+from pairsim.model.borders import Acknowledgement
 from pairsim.replication.clock import monotonic
 from pairsim.replication.links.arrivals import Admission, Arrivals
 from pairsim.replication.links.board import Board
-from pairsim.replication.links.messages import (
-    Acknowledgement,
-    Entry,
-    Introduction,
-    LinkMessageError,
-    decode_to_receiver,
-    encode_message,
-)
+from pairsim.replication.links.messages import Entry, Introduction, LinkMessageError, decode_to_receiver, encode_message
 from pairsim.replication.transport.channel import ChannelError
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.waiting import Wakeup, join, sleep

@@ -1,4 +1,4 @@
-"""The records that the log of an area holds: the inputs of its ticks, its authority, and changes of its members.
+"""The records that the log of an area holds: the inputs of its ticks, orders about its engines, changes of its members.
 
 A record is a tagged, typed struct; a payload that does not fit a type is refused. Field order and tags are the format
 of the log on the wire and on disk.
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import msgspec
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.authority import Authority
 from pairsim.model.commands import Command
 from pairsim.model.decode_errors import UNDECODABLE
+from pairsim.model.state.borders import TickInputs
 
 
 class RecordError(ValueError):
@@ -34,7 +34,7 @@ class Rejection(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
-    """The input of one tick.
+    """All inputs of one tick.
 
     Attributes:
         term: The term of the active that ran the tick.
@@ -43,6 +43,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
         floor: Every member may forget the records up to this tick: a state at or after it is on disk.
         rejected: Commands of tick - 1 that were rejected.
         commands: The commands that the tick applies.
+        inputs: The inputs beside the commands.
     """
 
     term: int
@@ -51,13 +52,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
     floor: int
     rejected: list[Rejection]
     commands: list[Command]
-
-
-class Grant(msgspec.Struct, frozen=True, tag="grant", array_like=True):
-    """Brings the area a version of the map of its plane, which is in force from the next tick on."""
-
-    term: int
-    authority: Authority
+    inputs: TickInputs = TickInputs()
 
 
 class Skip(msgspec.Struct, frozen=True, tag="skip", array_like=True):
@@ -97,7 +92,7 @@ class Seal(msgspec.Struct, frozen=True, tag="seal", array_like=True):
 
 
 Order = Skip | Engines
-Record = Open | Tick | Grant | Order | Seal
+Record = Open | Tick | Order | Seal
 
 _records: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 _encoder = msgspec.msgpack.Encoder()

@@ -1,7 +1,7 @@
 """The replicated state machine of an area: the sum of its committed records.
 
-It is small, because it does not hold the entities. It holds the last tick, the window of command ids, the authority,
-and the *retained records*, with which any state that a member holds can be brought to the last tick. Raft compacts the
+It is small, because it does not hold the state. It holds the last tick, the window of command ids, and the
+*retained records*, with which any state that a member holds can be brought to the last tick. Raft compacts the
 log to its snapshot, and the next generation starts from its snapshot.
 
 Only the Raft thread applies records; any thread may read under `lock`.
@@ -22,13 +22,10 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from pairsim.model.authority import Authority
-from pairsim.model.geometry import Box
 from pairsim.replication.log.command_window import CommandWindow
 from pairsim.replication.log.orders import Orders
 from pairsim.replication.log.records import (
     Engines,
-    Grant,
     Open,
     Order,
     Record,
@@ -60,22 +57,11 @@ class TickLogListener(Protocol):
     def on_tick(self, record: Tick, payload: bytes) -> None:
         """Is called when a tick is committed; `payload` is the encoded record."""
 
-    def on_grant(self, authority: Authority) -> None:
-        """Is called when an authority comes into force."""
-
     def on_order(self, order: Order) -> None:
         """Is called when an order about engines comes into force."""
 
     def on_seal(self, seal: Seal) -> None:
         """Is called when the generation ended."""
-
-
-class _FormerAuthority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The authority in a snapshot of an earlier release, in which no area knew of others."""
-
-    area: str
-    epoch: int
-    bounds: Box
 
 
 class _LogSnapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -84,7 +70,6 @@ class _LogSnapshot(msgspec.Struct, frozen=True, array_like=True):
     term: int
     tick: int
     floor: int
-    authority: msgspec.Raw
     seal: Seal | None
     window: bytes
     last_ids: list[str]
@@ -102,13 +87,6 @@ def _pack(taken: _LogSnapshot, retained: Sequence[bytes]) -> bytes:
     return b"".join((*parts, orders))
 
 
-def _unpack_authority(packed: bytes) -> Authority:
-    try:
-        return msgspec.msgpack.decode(packed, type=Authority)
-    except msgspec.ValidationError:
-        return Authority.before_grants(msgspec.msgpack.decode(packed, type=_FormerAuthority).area)
-
-
 class TickLog:
     """The tick log of one area on one member.
 
@@ -119,21 +97,19 @@ class TickLog:
         window: The ids of the newest commands.
         term: The opened term; 0 before the first.
         tick: The last committed tick.
-        authority: The authority in force.
         orders: The orders about engines; replaced as a whole.
         orders_before: The orders before the newest one.
         sealed: The record that ended the generation; None while it goes on.
         fenced: How many records were ignored.
     """
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self) -> None:
         self.lock = threading.RLock()
         self.listener: TickLogListener | None = None
         self.before_advance: Callable[[int], None] = lambda _tick: None
         self.window = CommandWindow()
         self.term = 0
         self.tick = 0
-        self.authority = authority
         self.orders = self.orders_before = Orders()
         self.sealed: Seal | None = None
         self.fenced = 0
@@ -158,7 +134,7 @@ class TickLog:
         elif self.listener is not None:
             self._notify(self.listener, record, payload)
 
-    def _apply(self, record: Open | Tick | Grant | Seal, payload: bytes) -> bool:
+    def _apply(self, record: Open | Tick | Seal, payload: bytes) -> bool:
         if self.sealed is not None:
             return False
         if isinstance(record, Open):
@@ -171,11 +147,6 @@ class TickLog:
         match record:
             case Tick():
                 return self._apply_tick(record, payload)
-            case Grant():
-                if record.authority.version <= self.authority.version:
-                    return False
-                self.authority = record.authority
-                return True
             case Seal():
                 if record.tick != self.tick:
                     return False
@@ -218,8 +189,6 @@ class TickLog:
                 listener.on_open(record.term)
             case Tick():
                 listener.on_tick(record, payload)
-            case Grant():
-                listener.on_grant(record.authority)
             case Skip() | Engines():
                 listener.on_order(record)
             case Seal():
@@ -239,7 +208,6 @@ class TickLog:
                 term=self.term,
                 tick=self.tick,
                 floor=self._floor,
-                authority=msgspec.Raw(msgspec.msgpack.encode(self.authority)),
                 seal=self.sealed,
                 window=self.window.dump(),
                 last_ids=self._last_ids,
@@ -253,13 +221,11 @@ class TickLog:
         """Replaces the content by a snapshot, unless this log is already past it."""
         taken = msgspec.msgpack.decode(snapshot, type=_LogSnapshot)
         with self.lock:
-            authority = _unpack_authority(taken.authority)
-            here = self.term, self.tick, self.orders.revision, self.authority.version
-            if (taken.term, taken.tick, taken.orders.revision, authority.version) < here:
+            if (taken.term, taken.tick, taken.orders.revision) < (self.term, self.tick, self.orders.revision):
                 return
             self.before_advance(taken.tick)
             self.term, self.tick, self._floor = taken.term, taken.tick, taken.floor
-            self.authority, self.sealed, self.orders = authority, taken.seal, taken.orders
+            self.sealed, self.orders = taken.seal, taken.orders
             self.window = CommandWindow()
             self.window.load(taken.window)
             self._last_ids = taken.last_ids
@@ -295,6 +261,13 @@ class TickLog:
         with self.lock:
             skip = tick - (self.tick - len(self._retained))
             return list(itertools.islice(self._retained, max(skip, 0), None))
+
+    def has_ticks_of(self, term: int, first: int, last: int) -> bool:
+        """Returns whether the retained records show that no tick in (first, last] is of a term after this one."""
+        if not self.reaches(first):
+            return False
+        records = map(decode_record, self.payloads_after(first)[: last - first])
+        return not any(isinstance(record, Tick) and record.term > term for record in records)
 
     def payload(self, tick: int) -> bytes | None:
         """Returns the retained record of a tick; None if it is not retained."""

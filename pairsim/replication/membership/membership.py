@@ -20,7 +20,6 @@ from typing import Protocol
 import structlog
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.authority import Authority
 from pairsim.replication.log.records import Order, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.membership.draining import DRAINING_TURN_SECONDS, DrainingGroup
@@ -164,11 +163,6 @@ class Membership:
         for listener in self._listeners:
             listener.on_tick(record, payload)
 
-    def on_grant(self, authority: Authority) -> None:
-        """Tells the listeners that an authority is in force."""
-        for listener in self._listeners:
-            listener.on_grant(authority)
-
     def on_order(self, order: Order) -> None:
         """Tells the listeners that an order about engines is in force."""
         for listener in self._listeners:
@@ -294,7 +288,7 @@ class Membership:
         if self._draining is None and self._resources.has_journal(old.generation):
             old = old.readdressed(self.assignment.members())
             # With a tick log of its own: the group applies again what this member's log is past, the seal above all.
-            group = self._open_group(old, self._resources.open_journal(old), TickLog(self._ticks.authority))
+            group = self._open_group(old, self._resources.open_journal(old), TickLog())
             self._draining = DrainingGroup(group, old.generation)
 
     def _close_draining(self) -> None:

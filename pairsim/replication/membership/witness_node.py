@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.authority import Authority
 from pairsim.model.status import Succession, WitnessGroup
 from pairsim.replication.log.records import Order, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
@@ -44,7 +43,7 @@ class WitnessNode:
             observers: Listeners that learn of each applied record before this node does.
         """
         self._on_term = on_term
-        self.log = TickLog(Authority.before_grants(assignment.spec.area))
+        self.log = TickLog()
         self.membership = Membership(
             me,
             assignment,
@@ -97,9 +96,6 @@ class WitnessNode:
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
         """Does nothing: the log holds the record."""
-
-    def on_grant(self, authority: Authority) -> None:
-        """Does nothing: the log holds the authority."""
 
     def on_order(self, order: Order) -> None:
         """Does nothing: a witness has no engine, and the log holds the order."""

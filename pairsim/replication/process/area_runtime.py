@@ -269,7 +269,7 @@ class AreaRuntime:
         """
         self.node.submit_grant(authority)
         deadline = monotonic() + timeout
-        while self.node.log.authority.version < authority.version:
+        while self.node.replica.state.authority(self.node.log.tick).version < authority.version:
             if monotonic() > deadline:
                 raise TimeoutError("the grant was not committed in time")
             sleep(_POLL_SECONDS)

@@ -191,7 +191,7 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         runtime = self._runtime
         if runtime is None:
             raise NoStateError(self.status().without_area)
-        return runtime.node.log.authority
+        return runtime.node.replica.state.authority(runtime.node.log.tick)
 
     def authorise(self, authority: Authority, timeout: float) -> None:
         """Commits an authority grant; blocks at most `timeout` seconds.

@@ -70,7 +70,7 @@ def replica_status(
     state, ticks, monitor = replica.state, node.log, replica.tick_rate_monitor
     can_simulate = replica.can_simulate() and node.membership.group.voter
     term, tick = ticks.position()
-    authority = ticks.authority
+    authority = state.authority(tick)
     synced = min(state.tick, tick) if state.confirmed else 0  # the state of an active is ahead of the commit
     active = replica.active
     # The replica thread of an active that wakes from a stall steps down a moment after the log went to the next term.

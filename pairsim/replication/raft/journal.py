@@ -118,8 +118,14 @@ class Journal:
             head = decode_item(body)
         except msgspec.MsgspecError:
             head = None
-        if not isinstance(head, Head) or head.format != FORMAT:
+        if not isinstance(head, Head):
             raise JournalError("the journal has an unknown format: it was written by another version of pairsim")
+        if head.format != FORMAT:
+            raise JournalError(
+                f"the journal of {head.identity} has format {head.format}, and this version of pairsim has format"
+                f" {FORMAT}: start the version that wrote it, back up the area (GET /v1/backup), and send the backup to"
+                " a new world with `pairsim send --file`"
+            )
         if head.identity != self._head.identity:
             raise JournalError(
                 f"the journal belongs to {head.identity}, not to {self._head.identity}: "

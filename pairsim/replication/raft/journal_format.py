@@ -13,7 +13,7 @@ import xxhash
 
 from pairsim.replication.raft.messages import Entry
 
-FORMAT = 1
+FORMAT = 2
 _LENGTH_BYTES, _HEADER_BYTES = 8, 16
 """A frame begins with the body's length and its check (8 bytes), then the body's checksum (8 bytes)."""
 

@@ -19,6 +19,7 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.commands import Command
+from pairsim.model.state.borders import TickInputs
 from pairsim.replication.log.records import Engines, Rejection, Seal, Tick
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -28,7 +29,7 @@ from pairsim.replication.replica.engine.shown_tick import ShownTick
 from pairsim.replication.replica.first_tick import LOOK_SECONDS, FirstTick
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
-from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.inbox import GrantInbox, Inbox
 from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import RefusedError
@@ -56,6 +57,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
     state: ReplicaState
     log: TickLog
     inbox: Inbox
+    grants: GrantInbox
     publisher: StatePublisher
     consensus: Consensus
     measurements: ReplicaMeasurements
@@ -88,6 +90,8 @@ class Active:
         self._submitted: dict[int, float] = {}
         self._begun: list[Command] | None = None
         """The commands of the tick whose record is submitted and that is not computed yet."""
+        self._inputs = TickInputs()
+        """The other inputs of that tick."""
 
     @property
     def at_rest(self) -> bool:
@@ -144,6 +148,7 @@ class Active:
             if not context.shown.compute(tick, self.term):
                 state.take_back()
                 return
+            state.take_in(self._inputs)
             self._newest = state.mark_computed(tick, rejected, context.log.tick)
         self._begun, self.last_rejected = None, rejected
         context.failures.on_computed(tick)
@@ -157,6 +162,7 @@ class Active:
         perceived = context.perception.commands(tick)  # first: if the engine fails, no batch has been taken
         commands = self.in_flight.admit(context.inbox.take(), tick)
         commands.extend(perceived)
+        self._inputs = TickInputs(context.grants.take(state.borders.authority))
         digest = state.digest(tick - 1)
         if digest is None:
             raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed outside the replica thread")
@@ -167,6 +173,7 @@ class Active:
             floor=self._floor(),
             rejected=self._last_rejections(),
             commands=commands,
+            inputs=self._inputs,
         )
         self._declare_code(tick)
         self._submitted[tick] = time.perf_counter()
@@ -196,6 +203,7 @@ class Active:
         if term == self.term:
             context.publisher.publish(
                 self._newest.snapshot,
+                self._newest.borders,
                 term=self.term,
                 tick=self._newest.tick,
                 committed=committed,
@@ -282,4 +290,5 @@ class Active:
         """
         self.in_flight.fail_all()
         self._context.inbox.interrupt()
+        self._context.grants.clear()
         self._finish_handover(HandoverOutcome.DONE)

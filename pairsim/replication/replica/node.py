@@ -20,13 +20,13 @@ from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
 from pairsim.replication.clock import monotonic
 from pairsim.replication.hang_watch import HangWatch
-from pairsim.replication.log.records import Grant, Record
+from pairsim.replication.log.records import Record
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.membership.membership import GroupResources, Membership
 from pairsim.replication.replica.engine.orders import OrderRequest
 from pairsim.replication.replica.handover_request import HandoverRequest
-from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.inbox import GrantInbox, Inbox
 from pairsim.replication.replica.ports import Disk, ReplicaListener
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import FailingTick, NotActiveError, RefusedError
@@ -55,6 +55,7 @@ class AreaNode:
         spec: The area.
         log: The tick log, which outlives generations.
         inbox: The batches that wait for a tick.
+        grants: The authority that waits for a tick.
         replica: The state and the role.
         membership: The generation and its Raft group.
     """
@@ -92,7 +93,8 @@ class AreaNode:
         self._me, self._listener = me, listener
         self.spec = spec
         self.inbox = Inbox(inbox_commands)
-        self.log = TickLog(Authority.before_grants(spec.area))
+        self.grants = GrantInbox()
+        self.log = TickLog()
         self.replica = Replica(
             spec,
             engine,
@@ -100,6 +102,7 @@ class AreaNode:
             consensus=self,
             disk=checkpoints,
             inbox=self.inbox,
+            grants=self.grants,
             commit_known_from_log=self._commit_known_from_log,
             listener=listener,
         )
@@ -337,19 +340,19 @@ class AreaNode:
         return self.replica.orders.failing_tick(self.replica.state.tick + 1)
 
     def submit_grant(self, authority: Authority) -> None:
-        """Appends an authority grant to the log, unless it is known; it is in force when the log has its version.
+        """Lets the next tick take in an authority grant, unless it is known; a committed state shows it then.
 
         Raises:
             NotActiveError: This replica is not the active.
             RefusedError: The area knows a higher version, or other cells of the same one.
         """
-        active = self.replica.active
-        if active is None:
+        if self.replica.active is None:
             raise NotActiveError(self.leader())
-        known = self.log.authority
+        known = self.replica.state.borders.authority
         if authority.version < known.version:
             raise RefusedError(f"version {authority.version} of the map is over: version {known.version} is in force")
         if authority.version == known.version and authority != known:
             raise RefusedError(f"version {known.version} of the map is in force with other cells: send a higher one")
         if authority != known:
-            self.submit(active.term, Grant(active.term, authority))
+            self.grants.put(authority)
+            self._listener.wake()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from pairsim.model.state.borders import Borders
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Record
@@ -54,6 +55,7 @@ class Disk(Protocol):
     def maybe_write(
         self,
         view: TableView,
+        borders: Borders,
         tick: int,
         term: int,
         digest: int,
@@ -78,7 +80,7 @@ class ReplicaListener(Protocol):
         """Ends the pause of the replica thread. Any thread."""
 
     def on_publish(self, published: Published | None) -> None:
-        """Takes a tick that may be seen (replica thread), or None on a change of authority (Raft thread)."""
+        """Takes a tick that may be seen (replica thread), or None on a change of status (any thread)."""
 
     def on_takeover(self, *, term: int, tick: int, replayed: int) -> None:
         """Handles that this replica became active at `tick`, of which it replayed the last `replayed` ticks.

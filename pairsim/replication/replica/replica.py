@@ -17,8 +17,8 @@ import structlog
 
 from pairsim.engine.port import Engine, EngineError
 from pairsim.model.area import AreaSpec
-from pairsim.model.authority import Authority
 from pairsim.model.command_schema import CommandSchema
+from pairsim.model.state.borders import Borders
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Order, Seal, Tick, decode_record
@@ -30,7 +30,7 @@ from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.replica.engine.in_use import EngineInUse
 from pairsim.replication.replica.engine.orders import EngineOrders
 from pairsim.replication.replica.engine.shown_tick import ShownTick
-from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.inbox import GrantInbox, Inbox
 from pairsim.replication.replica.outside_counter import OutsideCounter
 from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
@@ -70,6 +70,7 @@ class Replica:
         consensus: Consensus,
         disk: Disk,
         inbox: Inbox,
+        grants: GrantInbox,
         commit_known_from_log: Callable[[], bool],
         listener: ReplicaListener,
     ) -> None:
@@ -82,12 +83,13 @@ class Replica:
             consensus: The Raft group.
             disk: The checkpoints.
             inbox: The batches that wait for a tick.
+            grants: The authority that waits for a tick.
             commit_known_from_log: Returns whether the own log shows the commit (see `Follower`).
             listener: The driver.
         """
         self.spec, self.log = spec, ticks
         self.shown = ShownTick(ticks, disk, lambda: self.state.confirmed)
-        self.state = ReplicaState(engine.table, self.shown.on_state)
+        self.state = ReplicaState(engine.table, Borders.before_grants(spec.area), self.shown.on_state)
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.publisher = StatePublisher(engine.components, self.measurements)
@@ -102,6 +104,7 @@ class Replica:
         self.follower = Follower(self.state, ticks, lambda: disk.durable, self_check, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
+        self._authority = self.state.borders.authority
         self.command_schema = CommandSchema(engine.components, engine.operations)
         self._listener, self._disk, self._consensus = listener, disk, consensus
         self._context = ReplicaContext(
@@ -112,6 +115,7 @@ class Replica:
             self.state,
             ticks,
             inbox,
+            grants,
             self.publisher,
             consensus,
             self.measurements,
@@ -140,7 +144,7 @@ class Replica:
         checkpoint = self._disk.load()
         if checkpoint is None:
             return False
-        self.state.replace(checkpoint.table, checkpoint.tick)
+        self.state.replace(checkpoint.table, checkpoint.borders, checkpoint.tick)
         self._rejected = checkpoint.tick, checkpoint.rejected
         return True
 
@@ -203,10 +207,6 @@ class Replica:
         self.state.notify()
         if self._leading_term is not None or not self.state.confirmed or self.follower.ready():
             self._listener.wake()
-
-    def on_grant(self, authority: Authority) -> None:
-        """Reports a change of status: another authority is in force."""
-        self._listener.on_publish(None)
 
     def on_order(self, order: Order) -> None:
         """Wakes the replica thread and reports a change of status: a failed tick may be tried again now."""
@@ -276,7 +276,7 @@ class Replica:
         else:
             self._follow(now)
             due = now + _IDLE_SECONDS
-        self.outside.update(now, self.state.table, self.log.authority.bounds(self.spec.bounds))
+        self.outside.update(now, self.state.table, self.state.borders.authority.bounds(self.spec.bounds))
         self._show_committed(now)
         return due
 
@@ -287,6 +287,9 @@ class Replica:
         if published != self.published:
             self.published = published
             self._listener.on_publish(published)
+            if (authority := self.state.authority(published.tick)) is not self._authority:
+                self._authority = authority
+                self._listener.on_publish(None)  # the status says which one is in force
         self.checkpoint(published, now)
 
     def newest_committed(self) -> Published | None:
@@ -302,10 +305,11 @@ class Replica:
             return
         computed = self.state.newest_computed(at.tick)
         view = self.state.table if computed is None else computed.snapshot
+        borders = self.state.borders if computed is None else computed.borders
         rejected = self._rejections_at_state() if computed is None else computed.rejected
         # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
         urgent = not self.log.reaches(self._disk.durable)
-        self._disk.maybe_write(view, at.tick, at.term, digest, now, rejected=rejected, urgent=urgent)
+        self._disk.maybe_write(view, borders, at.tick, at.term, digest, now, rejected=rejected, urgent=urgent)
 
     def _step_down(self) -> None:
         """Turns the active into a passive."""
@@ -365,6 +369,7 @@ class Replica:
             if not self.shown.compute(record.tick, term):
                 self.state.take_back()
                 return False
+            self.state.take_in(record.inputs)
             self.state.mark_computed(record.tick, rejected, record.tick)
         self._rejected = record.tick, rejected
         self.failures.on_computed(record.tick)
@@ -390,10 +395,4 @@ class Replica:
         state, term = self.state, self.state.unconfirmed_term
         if term is None or self.log.tick < state.tick:
             return
-        first = max(state.tick - MAX_AHEAD, 0)
-        stands = self.log.reaches(first)
-        for payload in self.log.payloads_after(first)[: state.tick - first]:
-            record = decode_record(payload)
-            if isinstance(record, Tick) and record.term > term:
-                stands = False
-        state.settle(stands=stands)
+        state.settle(stands=self.log.has_ticks_of(term, max(state.tick - MAX_AHEAD, 0), state.tick))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from pairsim.model.state.borders import BordersError, decode_borders, encode_borders
 from pairsim.model.state.digest import hex16
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.stored_schema import schema_difference
@@ -176,6 +177,7 @@ class Follower:
             self._request_keyframe(compare=False)
             return False
         try:
+            borders = decode_borders(header.borders, None if header.base == KEYFRAME else state.borders)
             with state.lock:
                 if header.base == KEYFRAME:
                     self._check_columns(header)
@@ -185,8 +187,9 @@ class Follower:
                 else:
                     self._self_check.begin(header.base, header.tick)
                     apply_delta(state.table, frame.body, self._pool)
+                state.borders = borders
                 state.mark_tick(header.tick)
-        except StateFrameError as error:
+        except (StateFrameError, BordersError) as error:
             log.warning("state frame does not fit", tick=header.tick, reason=str(error))
             if header.base == KEYFRAME:
                 self.misfit = f"the active's state does not fit its simulator: {error}"
@@ -233,5 +236,7 @@ class Follower:
             return
         theirs = type(state.table)(state.table.schema)
         apply_keyframe(theirs, frame.body)
+        if encode_borders(state.borders) != frame.header.borders:
+            log.error("the borders diverged", tick=state.tick)
         for component, entity in find_differences(state.table, theirs)[:_DIFFERENCES_LOGGED]:
             log.error("component diverged", tick=state.tick, component=component, entity=entity)

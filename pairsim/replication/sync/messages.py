@@ -29,7 +29,8 @@ class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
         base: The tick of the state that the frame starts from; `KEYFRAME` if it needs none.
         committed: The newest committed tick when the frame was made.
         rejected: The commands of `tick` that were rejected, so that a new active can log them in the next record.
-        columns: In a keyframe, the schema of the state; None in a delta, and from an older release.
+        borders: The borders of the state.
+        columns: In a keyframe, the schema of the entities; None in a delta.
     """
 
     term: int
@@ -37,6 +38,7 @@ class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
     base: int
     committed: int
     rejected: list[Rejection]
+    borders: bytes
     columns: list[Component] | None = None
 
 

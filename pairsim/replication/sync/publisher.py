@@ -18,6 +18,7 @@ import collections
 import threading
 from typing import Protocol
 
+from pairsim.model.state.borders import Borders, encode_borders
 from pairsim.model.state.schema import Schema
 from pairsim.replication.log.records import Rejection
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -100,6 +101,7 @@ class StatePublisher:
     def __init__(self, schema: Schema, meters: ReplicaMeasurements) -> None:
         self._columns = list(schema)
         self._base: Snapshot | None = None
+        self._base_borders: Borders | None = None
         self._meters = meters
         self._lock = threading.Lock()
         self._subscribers: dict[str, Subscriber] = {}
@@ -174,7 +176,16 @@ class StatePublisher:
             for subscriber in self._subscribers.values():
                 subscriber.outlet.offer(Watermark(term, committed), None)
 
-    def publish(self, snapshot: Snapshot, *, term: int, tick: int, committed: int, rejected: list[Rejection]) -> None:
+    def publish(
+        self,
+        snapshot: Snapshot,
+        borders: Borders,
+        *,
+        term: int,
+        tick: int,
+        committed: int,
+        rejected: list[Rejection],
+    ) -> None:
         """Sends the state at `tick` to all subscribers that have room for a frame."""
         with self._lock:
             chain = [s for s in self._subscribers.values() if s.on_chain]
@@ -187,14 +198,16 @@ class StatePublisher:
                 chain = [s for s in chain if s.on_chain]
             new = [s for s in self._subscribers.values() if not s.on_chain and not s.full]
             if chain and self._base is not None:
-                header = FrameHeader(term, tick, self._chain_tick, committed, rejected)
+                header = FrameHeader(
+                    term, tick, self._chain_tick, committed, rejected, encode_borders(borders, self._base_borders)
+                )
                 self._send(chain, header, delta(self._base, snapshot))
             elif not new:
                 return
-            self._base, self._chain_tick = snapshot, tick
+            self._base, self._base_borders, self._chain_tick = snapshot, borders, tick
             new += [s for s in chain if s.compare]
             if new:
-                header = FrameHeader(term, tick, KEYFRAME, committed, rejected, self._columns)
+                header = FrameHeader(term, tick, KEYFRAME, committed, rejected, encode_borders(borders), self._columns)
                 self._send(new, header, keyframe(snapshot))
 
     def _send(self, subscribers: list[Subscriber], header: FrameHeader, frame: PendingFrame) -> None:

@@ -14,7 +14,7 @@ from pairsim.replication.log.records import Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.sync.codec import find_differences
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
-from pairsim.replication.sync.state import ReplicaState
+from pairsim.replication.sync.state import ReplicaState, state_digest
 
 log = structlog.get_logger()
 
@@ -35,6 +35,7 @@ class SelfCheck:
         self._calls, self._table, self._log, self._state = calls, table, ticks, state
         self._due = 0
         self._begun = False
+        self._borders = state.borders
 
     def use(self, table: Table | None) -> None:
         """Repeats ticks in the second table of another engine from now on; None while no engine runs."""
@@ -45,6 +46,7 @@ class SelfCheck:
         self._begun = tick == base + 1 and tick >= self._due
         if self._begun and self._table is not None:
             self._table.assign(self._state.table.ids, self._state.table.columns())
+            self._borders = self._state.borders
 
     def end(self) -> None:
         """Compares the re-executed tick with the applied delta. Call it after the state has moved."""
@@ -65,7 +67,7 @@ class SelfCheck:
                 tick=record.tick, error=error.sentence, exception=error.traceback.rstrip(),
             )  # fmt: skip
             return
-        if repeated.digest() != state.digest(record.tick):
+        if state_digest(repeated, self._borders.after(record.inputs)) != state.digest(record.tick):
             state.divergences += 1
             log.error("step is not deterministic: its repetition gave another state", tick=record.tick)
             for component, entity in find_differences(repeated, state.table)[:_DIFFERENCES_LOGGED]:

@@ -1,4 +1,4 @@
-"""The state of a replica: the entities of an area at one tick, with the rules of who may read it when."""
+"""The state of a replica: entities and borders of an area at one tick, with the rules of who may read it when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TypeVar
 
 import msgspec
 
-from pairsim.model.state.digest import RunningDigest, hex16
+from pairsim.model.authority import Authority
+from pairsim.model.state.borders import Borders, TickInputs, encode_borders
+from pairsim.model.state.digest import RunningDigest, combined_digest, hex16
 from pairsim.model.state.table import Table, TableView
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.tick_log import TickLog
@@ -29,17 +31,19 @@ class ComputedTick(msgspec.Struct, frozen=True):
 
     Attributes:
         tick: The tick.
-        snapshot: The state.
+        snapshot: The entities.
+        borders: The borders.
         rejected: The reasons of the tick's rejected commands, by their place in the tick.
     """
 
     tick: int
     snapshot: Snapshot
+    borders: Borders
     rejected: Mapping[int, str]
 
 
 class ReplicaState:
-    """A table with its tick. The replica thread writes it under `lock`.
+    """A table and the borders of the area, with their tick. The replica thread writes them under `lock`.
 
     On the active, the table is ahead of the commit most of the time. So the active takes a snapshot of every tick, and
     readers get the newest committed one, while the next tick is computed. On a passive, readers take the lock.
@@ -52,19 +56,21 @@ class ReplicaState:
     moment ago would pass for the committed one.
 
     Attributes:
-        lock: Guards `table` and `tick`.
+        lock: Guards `table`, `borders` and `tick`.
         table: The entities.
+        borders: The borders; replaced as a whole.
         tick: The tick that the table is at.
         valid: Whether the table is at `tick`.
         unconfirmed_term: The term of a lost leadership that may have computed uncommitted ticks; None if confirmed.
         divergences: How often a digest differed from the log's.
     """
 
-    def __init__(self, table: Table, on_tick: Callable[[int], None] = lambda _tick: None) -> None:
-        """Starts with a table that is not valid yet; `on_tick` is called before it counts as that of a tick."""
+    def __init__(self, table: Table, borders: Borders, on_tick: Callable[[int], None] = lambda _tick: None) -> None:
+        """Starts with a state that is not valid yet; `on_tick` is called before it counts as that of a tick."""
         self._on_tick = on_tick
         self.lock = threading.Lock()
-        self.table = table
+        self.table, self.borders = table, borders
+        self._first_borders = borders
         self.tick = 0
         self.valid = False
         self.unconfirmed_term: int | None = None
@@ -83,8 +89,8 @@ class ReplicaState:
         return self.unconfirmed_term is None and self.valid  # in this order: `settle` writes in the opposite one
 
     def mark_tick(self, tick: int) -> int:
-        """Records that the table is at `tick` now, and returns its digest. Call it under `lock`."""
-        self._mark(tick, digest := self.table.digest())
+        """Records that the state is at `tick` now, and returns its digest. Call it under `lock`."""
+        self._mark(tick, digest := state_digest(self.table, self.borders))
         return digest
 
     def mark_computed(self, tick: int, rejected: Mapping[int, str], committed: int) -> ComputedTick:
@@ -92,10 +98,10 @@ class ReplicaState:
 
         Call it under `lock`. The engine may be wild and write to the table even now: what counts is the snapshot.
         """
-        digest = RunningDigest(len(self.table))
-        snapshot = self._taker.take(self.table, digest)
-        self._mark(tick, digest.value)
-        return self._keep(ComputedTick(tick, snapshot, rejected), committed)
+        running, borders = RunningDigest(len(self.table)), self.borders
+        snapshot = self._taker.take(self.table, running)
+        self._mark(tick, combined_digest(running.value, encode_borders(borders)))
+        return self._keep(ComputedTick(tick, snapshot, borders, rejected), committed)
 
     def _mark(self, tick: int, digest: int) -> None:
         self._on_tick(tick)
@@ -107,11 +113,11 @@ class ReplicaState:
                 del self._digests[next(iter(self._digests))]
 
     def take_snapshot(self, rejected: Mapping[int, str], committed: int) -> ComputedTick:
-        """Takes a snapshot of the table, and drops those that no reader needs beside the tick `committed`.
+        """Takes a snapshot of the state, and drops those that no reader needs beside the tick `committed`.
 
         The replica thread calls it as the active.
         """
-        return self._keep(ComputedTick(self.tick, self._taker.take(self.table), rejected), committed)
+        return self._keep(ComputedTick(self.tick, self._taker.take(self.table), self.borders, rejected), committed)
 
     def _keep(self, computed: ComputedTick, committed: int) -> ComputedTick:
         newest = self.newest_computed(committed)
@@ -130,7 +136,8 @@ class ReplicaState:
         own.assign(source.ids, source.columns())
         with self.lock:
             self.table = own
-            self.tick = self.tick if newest is None else newest.tick
+            if newest is not None:
+                self.tick, self.borders = newest.tick, newest.borders
 
     def take_back(self) -> None:
         """Returns to the newest snapshot: the tick that the engine has computed does not count. Call it under `lock`.
@@ -139,6 +146,7 @@ class ReplicaState:
         """
         newest = self._computed[-1]
         self.table.assign(newest.snapshot.ids, newest.snapshot.columns())
+        self.borders = newest.borders
 
     def move_to(self, table: Table) -> None:
         """Moves the content to another table, which the replica uses from now on."""
@@ -155,19 +163,21 @@ class ReplicaState:
         """Returns the newest tick with a snapshot up to the tick `committed`; None on a passive."""
         return next((c for c in reversed(self._computed) if c.tick <= committed), None)
 
-    def replace(self, table: TableView, tick: int) -> None:
-        """Replaces the table's content by another state, at `tick`."""
+    def replace(self, table: TableView, borders: Borders, tick: int) -> None:
+        """Replaces the content by another state, at `tick`."""
         with self.lock:
             self.table.assign(table.ids, table.columns())
+            self.borders = borders
             self.clear_unconfirmed()
             self.mark_tick(tick)
 
     def discard(self) -> None:
-        """Drops the table's content: nothing is to be read of it, and only a keyframe can replace it."""
+        """Drops the content: nothing is to be read of it, and only a keyframe can replace it."""
         self._on_tick(0)
         with self.lock:
             self.tick, self.valid = 0, False
             self.table.resize(0)
+            self.borders = self._first_borders
 
     def clear_unconfirmed(self) -> None:
         """Makes the state confirmed when another one takes its place; drops digests of ticks that may be undone."""
@@ -183,6 +193,15 @@ class ReplicaState:
                 self._on_tick(self.tick)
             self.valid = self.valid and stands
             self.unconfirmed_term = None
+
+    def take_in(self, inputs: TickInputs) -> None:
+        """Moves the borders over a tick with these inputs. Call it under `lock`."""
+        self.borders = self.borders.after(inputs)
+
+    def authority(self, committed: int) -> Authority:
+        """Returns the authority of the newest state up to the tick `committed`."""
+        computed = self.newest_computed(committed)
+        return (self.borders if computed is None else computed.borders).authority
 
     def digest(self, tick: int) -> int | None:
         """Returns the digest at a recent tick; None if it is not kept."""
@@ -235,3 +254,8 @@ class ReplicaState:
             if left <= 0:
                 raise TimeoutError("the state was not at a committed tick in time")
             self._changed.wait(min(left, _POLL_SECONDS))
+
+
+def state_digest(table: TableView, borders: Borders) -> int:
+    """Returns the digest of a state, by which two replicas find out whether theirs are equal."""
+    return combined_digest(table.digest(), encode_borders(borders))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pairsim.model.authority import Authority
 from pairsim.replication.log.records import Order, Seal, Tick
 from pairsim.replication.raft.pysyncobj.raft import RaftState
 from pairsim.replication.replica.node import AreaNode
@@ -77,8 +76,6 @@ class LogObserver:
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
         self._observer.on_tick(self._name, record)
-
-    def on_grant(self, authority: Authority) -> None: ...
 
     def on_order(self, order: Order) -> None:
         self._observer.recorder.add(self._name, f"applies {order}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pairsim.model.state.borders import Borders
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table, TableView
 from pairsim.replication.sync.codec import PendingFrame, delta, keyframe
@@ -55,3 +56,7 @@ class FrameChain:
     def make_keyframe(self) -> PendingFrame:
         """Returns the whole base."""
         return keyframe(self.base)
+
+
+BORDERS = Borders.before_grants("west")
+"""The borders of an area at tick 0."""

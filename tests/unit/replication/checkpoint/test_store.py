@@ -10,12 +10,13 @@ import pytest
 from pairsim.replication.checkpoint.folder import CheckpointError, CheckpointFolder
 from pairsim.replication.checkpoint.format import PendingCheckpoint
 from pairsim.replication.checkpoint.store import CheckpointStore
-from tests.unit.replication.tables import SCHEMA, table
+from pairsim.replication.sync.state import state_digest
+from tests.unit.replication.tables import BORDERS, SCHEMA, table
 
 
 def write(store: CheckpointStore, tick: int, now: float, *, urgent: bool = False) -> None:
     state = table(5)
-    store.maybe_write(state, tick, 1, state.digest(), now, rejected={}, urgent=urgent)
+    store.maybe_write(state, BORDERS, tick, 1, state_digest(state, BORDERS), now, rejected={}, urgent=urgent)
 
 
 def test_a_state_is_durable_only_after_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pairsim.replication.links.arrivals import Admission, Arrival, Arrivals
-from pairsim.replication.links.messages import Acknowledgement, Entry
+from pairsim.model.borders import Acknowledgement
+from pairsim.replication.links.arrivals import Admission, Arrivals, ArrivedEntry
+from pairsim.replication.links.messages import Entry
 
 
 class Cursors(dict[int, int]):
@@ -31,7 +32,7 @@ def test_entries_wait_until_the_state_has_taken_them() -> None:
     cursors = Cursors()
     arrivals = opened(cursors)
     put(arrivals, 7, 1, 2)
-    assert arrivals.take() == [Arrival(7, 1, b"\1"), Arrival(7, 2, b"\2")]
+    assert arrivals.take() == [ArrivedEntry(7, 1, b"\1"), ArrivedEntry(7, 2, b"\2")]
     cursors[7] = 1
     assert taken(arrivals) == [(7, 2)]
     cursors[7] = 2

@@ -10,11 +10,11 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
+from pairsim.model.borders import Acknowledgement
 from pairsim.model.geometry import Box
 from pairsim.replication.links.arrivals import Arrivals
 from pairsim.replication.links.board import Board, LinkState, Posted
 from pairsim.replication.links.dialling import KIND, Destination, LinkClient
-from pairsim.replication.links.messages import Acknowledgement
 from pairsim.replication.links.outbox import Outbox
 from pairsim.replication.links.serving import LinkServer
 from pairsim.replication.transport.key_exchange import Hello

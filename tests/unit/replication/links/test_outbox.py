@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pairsim.replication.links.messages import Acknowledgement, Entry
+from pairsim.model.borders import Acknowledgement
+from pairsim.replication.links.messages import Entry
 from pairsim.replication.links.outbox import Outbox, OutboxCursor
 
 

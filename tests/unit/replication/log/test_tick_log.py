@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from pairsim.model.authority import Authority, Cell
 from pairsim.model.commands import Command
 from pairsim.replication.log import tick_log
-from pairsim.replication.log.records import Grant, Open, Order, Record, Rejection, Seal, Tick, encode_record
+from pairsim.replication.log.records import Open, Order, Record, Rejection, Seal, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from tests.builders import assignment, cube
 
 BOX = cube(1.0)
-MAP = Authority(area="area", version=3, cells=(Cell(number=1, area="area", bounds=BOX),))
 
 
 def new() -> TickLog:
-    return TickLog(Authority.before_grants("area"))
+    return TickLog()
 
 
 def apply(log: TickLog, *records: Record) -> None:
@@ -67,36 +64,6 @@ def test_ids_and_rejections_reach_the_window() -> None:
     assert known is not None
     assert (known.tick, known.reason) == (1, "no")
     assert log.window.get("a").reason == ""  # type: ignore[union-attr]
-
-
-def test_a_lower_version_is_ignored() -> None:
-    log = new()
-    apply(log, Open(1), Grant(1, Authority(area="area", version=5, cells=())))
-    apply(log, Grant(1, Authority(area="area", version=4, cells=())))
-    assert log.authority.version == 5
-
-
-def test_a_snapshot_does_not_bring_a_lower_version_back() -> None:
-    log = new()
-    apply(log, Open(1), tick(1, 1))
-    older = log.snapshot()
-    apply(log, Grant(1, MAP))
-    log.restore(older)
-    assert log.authority == MAP
-    other = new()
-    other.restore(log.snapshot())
-    assert other.authority == MAP
-
-
-def test_a_snapshot_of_a_release_without_maps_is_read() -> None:
-    fields = msgspec.msgpack.decode(new().snapshot())
-    fields[3] = {"area": "area", "epoch": 1, "bounds": msgspec.to_builtins(BOX)}
-    log = TickLog(MAP)
-    log.restore(msgspec.msgpack.encode(fields))
-    assert log.authority == MAP, "the snapshot is older"
-    fields[0] = 1
-    log.restore(msgspec.msgpack.encode(fields))
-    assert (log.term, log.authority) == (1, Authority.before_grants("area"))
 
 
 def test_records_above_the_floor_bring_an_old_state_to_the_last_tick() -> None:
@@ -173,9 +140,6 @@ class Heard:
     def on_tick(self, record: Tick, payload: bytes) -> None:
         self.events.append(("tick", record.tick))
 
-    def on_grant(self, authority: Authority) -> None:
-        self.events.append(("grant", authority.version))
-
     def on_order(self, order: Order) -> None:
         self.events.append(("order", order.tick))
 
@@ -186,9 +150,8 @@ class Heard:
 def test_the_listener_hears_only_what_counts() -> None:
     log = new()
     log.listener = heard = Heard()
-    grant = Grant(1, Authority(area="area", version=2, cells=()))
-    apply(log, Open(1), Open(1), tick(1, 1), tick(1, 1), grant, grant, tick(2, 2), seal(1, 1), seal(1, 1), Open(2))
-    assert heard.events == [("open", 1), ("tick", 1), ("grant", 2), ("seal", 1)]
+    apply(log, Open(1), Open(1), tick(1, 1), tick(1, 1), tick(2, 2), seal(1, 1), seal(1, 1), Open(2))
+    assert heard.events == [("open", 1), ("tick", 1), ("seal", 1)]
 
 
 def test_a_seal_in_a_snapshot_is_heard() -> None:

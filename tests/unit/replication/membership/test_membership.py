@@ -11,7 +11,6 @@ import pytest
 
 from pairsim.model.area import Detection
 from pairsim.model.assignment import Assignment
-from pairsim.model.authority import Authority
 from pairsim.replication.log.records import Open, Order, Seal, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.membership import membership as module
@@ -112,9 +111,6 @@ class Heard:
 
     def on_tick(self, record: Tick, payload: bytes) -> None:
         self.events.append(("tick", record.tick))
-
-    def on_grant(self, authority: Authority) -> None:
-        self.events.append(("grant", authority.version))
 
     def on_order(self, order: Order) -> None:
         self.events.append(("order", order.tick))

@@ -19,9 +19,11 @@ from pairsim.replication.process.group_resources import FileGroupResources, Peer
 from pairsim.replication.process.simulator import SimulatorProcess
 from pairsim.replication.raft.storage import JournalError
 from pairsim.replication.service import NoStateError, RefusedError, SimulatorError
+from pairsim.replication.sync.state import state_digest
 from tests.unit.model.counting import Counting, area, populated
 from tests.unit.replication.log.test_tick_log import apply, new, tick
 from tests.unit.replication.process.processes import assignment, make_simulator, settings
+from tests.unit.replication.tables import BORDERS
 
 COLUMNS = tuple(Counting.components)
 
@@ -38,7 +40,7 @@ def used(tmp_path: Path) -> Path:
     process.close()
     folder = CheckpointFolder(area_folder(tmp_path, "a"), "a", Counting.components)
     _simulator, table, _spec = populated()
-    folder.write(folder.begin(table, 5, 1, table.digest(), {}))
+    folder.write(folder.begin(table, BORDERS, 5, 1, state_digest(table, BORDERS), {}))
     return tmp_path
 
 

@@ -106,13 +106,15 @@ def test_refuses_the_journal_of_another_member() -> None:
     assert storage.read() == before
 
 
-def test_refuses_another_format(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_an_earlier_format_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = MemoryStorage()
-    monkeypatch.setattr("pairsim.replication.raft.journal.FORMAT", 2)
+    monkeypatch.setattr("pairsim.replication.raft.journal.FORMAT", 1)
     filled(storage)
     monkeypatch.undo()
-    with pytest.raises(JournalError, match="unknown format"):
+    before = storage.read()
+    with pytest.raises(JournalError, match="has format 1, and this version of pairsim has format 2: start the version"):
         opened(storage)
+    assert storage.read() == before
 
 
 def test_the_commit_index_is_written_once_a_second() -> None:

@@ -8,13 +8,14 @@ from typing import cast
 from pairsim.engine.in_process import InProcessEngine
 from pairsim.engine.port import Engine
 from pairsim.model.commands import Command
+from pairsim.model.state.borders import Borders, TickInputs
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Open, Record, Seal, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.membership.membership import Membership
 from pairsim.replication.replica.active import Active
-from pairsim.replication.replica.inbox import Inbox
+from pairsim.replication.replica.inbox import GrantInbox, Inbox
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import Published
 from pairsim.replication.standing import Standing
@@ -73,6 +74,7 @@ class FakeDisk:
     def maybe_write(
         self,
         view: TableView,
+        borders: Borders,
         tick: int,
         term: int,
         digest: int,
@@ -112,7 +114,7 @@ class LoneReplica:
     def __init__(self, simulator: Counters | None = None, engine: Engine | None = None) -> None:
         self.log: TickLog = new()
         self.consensus, self.disk, self.listener = FakeConsensus(), FakeDisk(), FakeListener()
-        self.inbox = Inbox(INBOX_COMMANDS)
+        self.inbox, self.grants = Inbox(INBOX_COMMANDS), GrantInbox()
         engine = engine or InProcessEngine(simulator or Counters(SPEC), SPEC)
         engine.code = engine.code if isinstance(engine, FaultyEngine) else ""  # no record names it
         self.replica = Replica(
@@ -122,6 +124,7 @@ class LoneReplica:
             consensus=self.consensus,
             disk=self.disk,
             inbox=self.inbox,
+            grants=self.grants,
             commit_known_from_log=lambda: True,
             listener=self.listener,
         )
@@ -148,9 +151,17 @@ class LoneReplica:
             self.log.apply(encode_record(record))
         self._committed = end
 
-    def tick(self, number: int, digest: int, *, term: int = 1, commands: list[Command] | None = None) -> None:
+    def tick(
+        self,
+        number: int,
+        digest: int,
+        *,
+        term: int = 1,
+        commands: list[Command] | None = None,
+        inputs: TickInputs = TickInputs(),  # noqa: B008 - it does not change
+    ) -> None:
         """Commits a tick that another replica ran."""
-        self.log.apply(encode_record(Tick(term, number, digest, 0, [], commands or [])))
+        self.log.apply(encode_record(Tick(term, number, digest, 0, [], commands or [], inputs)))
 
     def digest(self) -> int:
         found = self.state.digest(self.state.tick)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
+from pairsim.model.authority import Authority
+from pairsim.model.state.borders import TickInputs
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Open, Rejection, Tick
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import BatchInterruptedError, Published
+from tests.simulation.area import SPEC
 from tests.unit.replication.log.test_tick_log import apply, new
 from tests.unit.replication.replica.replicas import NOW, LoneReplica, add
 from tests.unit.replication.replica.test_active import run
@@ -70,6 +73,14 @@ def test_the_first_record_after_a_takeover_has_the_rejections_of_the_replayed_ti
     assert lone.records()[0].rejected == [Rejection(0, REFUSED)]
 
 
+def test_a_replay_takes_in_the_grants_of_its_ticks(lone: LoneReplica) -> None:
+    granted = Authority(area=SPEC.area, version=7, cells=())
+    lone.open(1)
+    lone.tick(1, lone.digest(), inputs=TickInputs([granted]))
+    lone.lead(2)
+    assert (lone.state.tick, lone.state.borders.authority, lone.state.borders.clock) == (1, granted, 1)
+
+
 def test_the_first_record_of_a_second_leadership_has_the_rejections_of_the_last_tick(lone: LoneReplica) -> None:
     active = lone.lead()
     lone.inbox.put([add("a", entity=99)], Answers())
@@ -84,7 +95,7 @@ def test_the_first_record_of_a_second_leadership_has_the_rejections_of_the_last_
 def test_the_first_record_after_a_restart_has_the_rejections_of_the_checkpoint(lone: LoneReplica) -> None:
     lone.open(1)
     lone.tick(1, lone.digest())
-    lone.disk.saved = Checkpoint(1, 1, lone.state.table.copy(), {3: REFUSED})
+    lone.disk.saved = Checkpoint(1, 1, lone.state.table.copy(), lone.state.borders, {3: REFUSED})
     assert lone.replica.restore_checkpoint()
     run(lone.lead(2), 1)
     assert lone.records()[0].rejected == [Rejection(3, REFUSED)]
@@ -163,7 +174,7 @@ def test_ticks_of_a_lost_leadership_that_the_log_does_not_show_any_more_are_undo
 
 
 def test_an_invalid_state_is_rebuilt_from_the_checkpoint_after_a_second(lone: LoneReplica) -> None:
-    lone.disk.saved = Checkpoint(0, 0, lone.state.table.copy(), {})
+    lone.disk.saved = Checkpoint(0, 0, lone.state.table.copy(), lone.state.borders, {})
     lone.state.valid = False
     for seconds, valid in ((0.0, False), (0.9, False), (1.1, True)):
         lone.replica.run_once(NOW + seconds)

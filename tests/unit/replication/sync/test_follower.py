@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
+from pairsim.model.state.borders import TickInputs
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Open, Rejection
@@ -17,9 +18,9 @@ from pairsim.replication.sync.messages import KEYFRAME, Ack, FrameHeader, Resend
 from pairsim.replication.sync.publisher import WINDOW_FRAMES, PackedFrame, StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
 from pairsim.replication.sync.snapshots import SnapshotTaker
-from pairsim.replication.sync.state import ReplicaState
+from pairsim.replication.sync.state import ReplicaState, state_digest
 from tests.unit.replication.log.test_tick_log import apply, new, tick
-from tests.unit.replication.tables import SCHEMA, same, table
+from tests.unit.replication.tables import BORDERS, SCHEMA, same, table
 
 
 class NoSelfCheck:
@@ -39,7 +40,7 @@ class Pair:
         """Gives the passive's simulator a schema."""
         self.log = new()
         apply(self.log, Open(1))
-        self.state = ReplicaState(Table(schema))
+        self.state = ReplicaState(Table(schema), BORDERS)
         self.commit_known_from_log = True
         self.passive = Follower(
             self.state, self.log, lambda: 0, cast("SelfCheck", NoSelfCheck()), lambda: self.commit_known_from_log
@@ -63,7 +64,7 @@ class Pair:
         self.table.column("value")[:] += number
         rejections = [Rejection(i, "no") for i in range(rejected)]
         self.publisher.publish(
-            self.taker.take(self.table), term=1, tick=number, committed=self.log.tick, rejected=rejections
+            self.taker.take(self.table), BORDERS, term=1, tick=number, committed=self.log.tick, rejected=rejections
         )
 
     def commit(self, number: int) -> None:
@@ -109,7 +110,7 @@ def test_the_passive_is_ready_when_both_frame_and_commit_have_arrived(pair: Pair
     pair.offer(Watermark(2, 2), None)
     assert not pair.passive.ready()
     pair.commit_known_from_log = True
-    pair.publisher.publish(pair.taker.take(pair.table), term=3, tick=2, committed=2, rejected=[])
+    pair.publisher.publish(pair.taker.take(pair.table), BORDERS, term=3, tick=2, committed=2, rejected=[])
     assert not pair.passive.ready(), "a frame of a term that is not open yet must wait"
 
 
@@ -146,7 +147,7 @@ def test_a_divergence_is_counted_logged_and_repaired(pair: Pair) -> None:
     pair.send(2)
     pair.commit(2)
     pair.passive.apply_committed()
-    pair.passive.expect_digest(2, theirs.digest())
+    pair.passive.expect_digest(2, state_digest(theirs, BORDERS))
     with capture_logs() as logs:
         pair.passive.apply_committed()
         assert pair.state.divergences == 1
@@ -157,7 +158,7 @@ def test_a_divergence_is_counted_logged_and_repaired(pair: Pair) -> None:
     diverged = [entry for entry in logs if entry["event"] == "component diverged"]
     assert [(d["component"], d["entity"]) for d in diverged] == [("value", 8)]
     assert same(pair.state.table, pair.table)
-    pair.passive.expect_digest(3, pair.table.digest())
+    pair.passive.expect_digest(3, state_digest(pair.table, BORDERS))
     pair.passive.apply_committed()
     assert pair.state.divergences == 1
 
@@ -181,7 +182,7 @@ def test_frames_of_earlier_leaderships_do_not_pile_up(pair: Pair) -> None:
     for term in range(1, 6):  # the passive learns of leaders but not of their commits
         for number in range(4):
             pair.publisher.publish(
-                pair.taker.take(pair.table), term=term, tick=10 * term + number, committed=0, rejected=[]
+                pair.taker.take(pair.table), BORDERS, term=term, tick=10 * term + number, committed=0, rejected=[]
             )
         pair.publisher.reset()
     assert not pair.passive.apply_committed()
@@ -307,7 +308,7 @@ def test_frames_of_an_ended_stream_are_dropped(pair: Pair) -> None:
 
 
 def test_an_active_that_sends_more_frames_than_it_may_is_noticed(pair: Pair) -> None:
-    frame = FrameHeader(1, 9, KEYFRAME, 0, [])
+    frame = FrameHeader(1, 9, KEYFRAME, 0, [], b"")
     taken = [pair.passive.receive(frame, memoryview(b"")) for _frame in range(2 * WINDOW_FRAMES + 1)]
     assert taken == [True] * 2 * WINDOW_FRAMES + [False]
 
@@ -316,3 +317,25 @@ def test_the_acknowledgement_names_the_newest_checkpoint(pair: Pair) -> None:
     pair.passive._durable = lambda: 17
     synced(pair)
     assert pair.replies == [Ack(1, 17)]
+
+
+def test_the_borders_follow_with_the_entities(pair: Pair) -> None:
+    pair.send(1)
+    pair.commit(1)
+    pair.passive.apply_committed()
+    later = BORDERS.after(TickInputs())
+    pair.publisher.publish(pair.taker.take(pair.table), later, term=1, tick=2, committed=1, rejected=[])
+    pair.commit(2)
+    pair.passive.apply_committed()
+    assert pair.state.borders == later
+    assert pair.state.digest(2) == state_digest(pair.table, later)
+
+
+def test_a_frame_without_borders_is_refused_and_a_keyframe_requested(pair: Pair) -> None:
+    pair.send(1)
+    pair.commit(1)
+    pair.passive.apply_committed()
+    pair.commit(2)
+    pair.passive.receive(FrameHeader(1, 2, 1, 2, [], b"nothing"), memoryview(b""))
+    assert not pair.passive.apply_committed()
+    assert (pair.state.tick, pair.replies[-1]) == (1, Resend(compare=False))

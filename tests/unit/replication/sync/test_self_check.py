@@ -13,6 +13,7 @@ from pairsim.engine.in_process import InProcessEngine
 from pairsim.model.commands import Command
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.simulation.tick import advance
+from pairsim.model.state.borders import TickInputs
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Open, Skip, Tick, encode_record
@@ -23,6 +24,7 @@ from tests.harness import spec
 from tests.simulation.area import SPEC, Counters
 from tests.simulation.engines import EngineFaults, FaultyEngine
 from tests.unit.replication.log.test_tick_log import new
+from tests.unit.replication.tables import BORDERS
 
 SCHEMA = Schema((Component("value", "float64"),))
 
@@ -58,7 +60,7 @@ class CheckedPair:
     def __init__(self, passive: Counting) -> None:
         self.active, self.passive, self.spec = Counting(), passive, spec()
         engine = InProcessEngine(passive, self.spec)
-        self.log, self.state = new(), ReplicaState(engine.table)
+        self.log, self.state = new(), ReplicaState(engine.table, BORDERS)
         self.log.apply(encode_record(Open(1)))
         self.state.table.spawn(np.arange(3, dtype=np.int64), {})
         self.state.mark_tick(0)
@@ -70,6 +72,7 @@ class CheckedPair:
         with self.state.lock:
             self.check.begin(number - 1 if base is None else base, number)
             advance(self.active, self.state.table, [command], number, self.spec)
+            self.state.take_in(TickInputs())
             self.state.mark_tick(number)
         self.check.end()
 
@@ -130,7 +133,7 @@ def test_a_tick_that_the_log_no_longer_holds_is_not_checked() -> None:
 def test_a_repeated_tick_leaves_out_a_skipped_command() -> None:
     engine, log = FaultyEngine(EngineFaults({"x"})), new()
     engine.populate()
-    state = ReplicaState(engine.table)
+    state = ReplicaState(engine.table, BORDERS)
     digest = state.mark_tick(0)
     commands = [Command("x", "add", 1, {"amount": 1})]
     for record in (Open(1), Tick(1, 1, digest, 0, [], commands), Skip(1, 1, "x")):
@@ -138,6 +141,7 @@ def test_a_repeated_tick_leaves_out_a_skipped_command() -> None:
     check = SelfCheck(SimulatorCalls(SPEC, engine), engine.check_table, log, state)
     check.begin(0, 1)
     advance(Counters(SPEC), state.table, [], 1, SPEC)
+    state.take_in(TickInputs())
     state.mark_tick(1)
     check.end()
     assert state.divergences == 0

@@ -7,17 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from pairsim.model.authority import Authority
+from pairsim.model.state.borders import TickInputs
 from pairsim.replication.log.records import Open
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import NoStateError, Published
 from pairsim.replication.sync import state as state_module
-from pairsim.replication.sync.state import ReplicaState
+from pairsim.replication.sync.state import ReplicaState, state_digest
 from tests.unit.replication.log.test_tick_log import apply, new, tick
-from tests.unit.replication.tables import table
+from tests.unit.replication.tables import BORDERS, table
 
 
 def state_at(number: int) -> ReplicaState:
-    state = ReplicaState(table(3))
+    state = ReplicaState(table(3), BORDERS)
     with state.lock:
         state.mark_tick(number)
     return state
@@ -70,7 +72,7 @@ def test_a_leadership_that_is_lost_while_a_reader_looks_hides_the_state() -> Non
             return 2, 2
 
     with pytest.raises(TimeoutError):
-        state.read(lambda _table, published: published, LosingLog(new().authority), 0.02)
+        state.read(lambda _table, published: published, LosingLog(), 0.02)
 
 
 def test_ticks_that_do_not_stand_make_the_state_invalid_before_it_counts_as_settled() -> None:
@@ -133,13 +135,13 @@ def test_the_digests_of_ticks_that_were_undone_are_forgotten() -> None:
     with state.lock:
         state.mark_tick(2)
     state.unconfirmed_term = 1
-    state.replace(table(3, seed=5), 1)
+    state.replace(table(3, seed=5), BORDERS, 1)
     assert state.digests(0, 10).keys() == {1}
 
 
 def test_a_confirmed_state_keeps_its_digests_when_a_keyframe_replaces_it() -> None:
     state = state_at(1)
-    state.replace(table(3, seed=5), 2)
+    state.replace(table(3, seed=5), BORDERS, 2)
     assert state.digests(0, 10).keys() == {1, 2}
 
 
@@ -198,3 +200,46 @@ def test_no_snapshot_is_read_while_the_state_is_unconfirmed() -> None:
     state.unconfirmed_term = 1
     with pytest.raises(TimeoutError):
         read(state, log)
+
+
+OTHERS = BORDERS.after(TickInputs())
+
+
+def test_the_digest_is_that_of_entities_and_borders() -> None:
+    digests = {state_digest(content, borders) for content in (table(3), table(4)) for borders in (BORDERS, OTHERS)}
+    assert len(digests) == 4
+
+
+def test_a_state_that_leaves_its_engine_has_the_borders_of_its_tick() -> None:
+    state = state_at(1)
+    state.take_snapshot({}, 1)
+    with state.lock:
+        state.take_in(TickInputs())
+    state.leave_engine()
+    assert (state.tick, state.borders) == (1, BORDERS)
+
+
+def test_a_tick_that_is_taken_back_takes_its_borders_along() -> None:
+    state = state_at(1)
+    state.take_snapshot({}, 1)
+    with state.lock:
+        state.take_in(TickInputs())
+        state.take_back()
+    assert state.borders == BORDERS
+
+
+def test_a_discarded_state_has_the_borders_of_its_document() -> None:
+    state = state_at(1)
+    state.take_in(TickInputs())
+    state.discard()
+    assert state.borders == BORDERS
+
+
+def test_the_authority_of_a_computed_tick_is_not_shown_before_its_commit() -> None:
+    state, grant = state_at(1), Authority(area="west", version=2, cells=())
+    state.take_snapshot({}, 1)
+    with state.lock:
+        state.take_in(TickInputs([grant]))
+        state.mark_tick(2)
+    state.take_snapshot({}, 1)
+    assert (state.authority(1), state.authority(2)) == (BORDERS.authority, grant)

@@ -28,7 +28,7 @@ from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.peer_port import Acceptor, PeerPort
 from pairsim.replication.transport.secret_mismatches import SecretMismatches
 from pairsim.settings import Timing
-from tests.unit.replication.tables import SCHEMA, table
+from tests.unit.replication.tables import BORDERS, SCHEMA, table
 
 SECRET = b"a secret of the world"
 TIMEOUT_SECONDS = 10.0
@@ -74,7 +74,7 @@ def subscribed() -> Iterator[tuple[StatePublisher, SlowLink]]:
 
 
 def publish(publisher: StatePublisher, tick: int) -> None:
-    publisher.publish(SnapshotTaker().take(table(3)), term=1, tick=tick, committed=tick - 1, rejected=[])
+    publisher.publish(SnapshotTaker().take(table(3)), BORDERS, term=1, tick=tick, committed=tick - 1, rejected=[])
 
 
 def test_the_thread_that_packs_does_not_preempt_the_one_that_ticks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,8 +164,10 @@ class _Leaving:
     def _within_limits(self) -> npt.NDArray[np.bool_]:
         """Returns which groups may cross in this tick, bool (g,)."""
         limits, sizes, owners = self._state.limits, self._groups.sizes, self._owners
-        waiting = {area: self._state.link(area).rows for area in np.unique(owners).tolist()}
-        rooms = {area: max(limits.waiting, 1) - rows for area, rows in waiting.items()}
+        links = {area: self._state.link(area) for area in np.unique(owners).tolist()}
+        waiting = {area: link.rows for area, link in links.items()}
+        most = max(limits.waiting, 1)
+        rooms = {area: most - link.rows if link.bundles < limits.messages else 0 for area, link in links.items()}
         open_to = [np.flatnonzero(owners == area) for area, room in rooms.items() if room > 0]
         alone = len(sizes) == len(self._groups.rows)
         if alone:

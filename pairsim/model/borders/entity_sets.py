@@ -74,11 +74,10 @@ class EntityNumbers:
 
     def put(self, ids: Ids, number: int | Ids) -> EntityNumbers:
         """Gives these entities a number, or a number each; ids come once."""
-        kept = self.without(ids)
-        joined = np.concatenate((kept.ids, ids))
-        numbers = np.concatenate((kept.numbers, np.broadcast_to(np.int64(number), len(ids))))
-        order = np.argsort(joined)
-        return EntityNumbers(joined[order], numbers[order])
+        kept, order = self.without(ids), np.argsort(ids)
+        ids, numbers = ids[order], np.broadcast_to(np.asarray(number, np.int64), len(ids))[order]
+        places = np.searchsorted(kept.ids, ids)
+        return EntityNumbers(np.insert(kept.ids, places, ids), np.insert(kept.numbers, places, numbers))
 
     def without(self, ids: Ids) -> EntityNumbers:
         """Forgets the numbers of these entities."""
@@ -95,11 +94,11 @@ class EntityNumbers:
         kept = self.numbers > number
         return self if kept.all() else EntityNumbers(self.ids[kept], self.numbers[kept])
 
-    def mask(self, ids: Ids) -> npt.NDArray[np.bool_]:
-        """Returns which of these entities have a number, bool (n,)."""
+    def mask(self, ids: Ids, above: int = -1) -> npt.NDArray[np.bool_]:
+        """Returns which of these entities have a number above this one, bool (n,)."""
         if not len(self.ids):
             return np.zeros(len(ids), np.bool_)
         places = np.searchsorted(self.ids, ids)
         places[places == len(self.ids)] = 0
-        there: npt.NDArray[np.bool_] = self.ids[places] == ids
+        there: npt.NDArray[np.bool_] = (self.ids[places] == ids) & (self.numbers[places] > above)
         return there

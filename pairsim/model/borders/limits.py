@@ -11,6 +11,7 @@ class BorderLimits(NamedTuple):
     Attributes:
         transfers: Entities that cross in one tick at most. A single group may be larger.
         waiting: Entities that wait in the outbox for one area at most. A single group may be larger.
+        messages: Messages with groups that wait in the outbox for one area at most.
         orders: Commands that wait in the outbox for one area at most.
         attempts: The attempt at which an area gives up following an entity.
         held_ticks: How long an entity stays after another area refused it.
@@ -22,6 +23,7 @@ class BorderLimits(NamedTuple):
 
     transfers: int = 10_000
     waiting: int = 50_000
+    messages: int = 1_024
     orders: int = 4_096
     attempts: int = 12
     held_ticks: int = 20

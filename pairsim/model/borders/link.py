@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pairsim.model.borders.entity_sets import Ids
-from pairsim.model.borders.messages import Acknowledgement, ForwardedCommand, LinkMessage
+from pairsim.model.borders.entity_sets import EntityNumbers, Ids
+from pairsim.model.borders.messages import Acknowledgement, Bundle, ForwardedCommand, LinkMessage
 
 
 class Link:
@@ -22,14 +22,17 @@ class Link:
         taken: The sequence of the last message that was taken from it.
         waiting: Acknowledgements that do not count yet.
         outbox: The messages after `acknowledged`, by sequence.
-        rows: The number of entities in the outbox.
+        entities: The entities in the outbox, with the sequences of their newest messages.
+        rows: The number of entities in the messages of the outbox.
+        bundles: The number of messages with groups in the outbox.
         orders: The number of forwarded commands in the outbox.
     """
 
-    __slots__ = ("acknowledged", "orders", "outbox", "rows", "sent", "taken", "waiting")
+    __slots__ = ("acknowledged", "bundles", "entities", "orders", "outbox", "rows", "sent", "taken", "waiting")
 
     def __init__(self) -> None:
-        self.sent = self.acknowledged = self.taken = self.rows = self.orders = 0
+        self.sent = self.acknowledged = self.taken = self.rows = self.bundles = self.orders = 0
+        self.entities = EntityNumbers()
         self.waiting: tuple[Acknowledgement, ...] = ()
         self.outbox: dict[int, LinkMessage] = {}
 
@@ -37,7 +40,7 @@ class Link:
         """Returns a link that shares nothing that changes."""
         other = Link()
         other.sent, other.acknowledged, other.taken = self.sent, self.acknowledged, self.taken
-        other.rows, other.orders = self.rows, self.orders
+        other.entities, other.rows, other.bundles, other.orders = self.entities, self.rows, self.bundles, self.orders
         other.waiting, other.outbox = self.waiting, dict(self.outbox)
         return other
 
@@ -59,7 +62,9 @@ class Link:
             raise ValueError(f"an outbox has {len(outbox)} messages after {acknowledged} up to {sent}")
         self.sent, self.acknowledged, self.taken, self.waiting = sent, acknowledged, taken, waiting
         self.outbox = dict(enumerate(outbox, acknowledged + 1))
-        self.rows = sum(message.rows for message in outbox)
+        bundles = [(at, m.body) for at, m in self.outbox.items() if isinstance(m.body, Bundle)]
+        self.entities = _newest_messages(bundles)
+        self.rows, self.bundles = sum(len(bundle) for _, bundle in bundles), len(bundles)
         self.orders = sum(isinstance(message.body, ForwardedCommand) for message in outbox)
 
     def takes(self, sequence: int) -> bool:
@@ -70,8 +75,9 @@ class Link:
         """Appends a message to the outbox."""
         self.sent += 1
         self.outbox[self.sent] = message
-        self.rows += message.rows
-        self.orders += isinstance(message.body, ForwardedCommand)
+        self._count(message, 1)
+        if isinstance(message.body, Bundle):
+            self.entities = self.entities.put(message.body.ids, self.sent)
 
     def note(self, new: Acknowledgement, limit: int) -> None:
         """Keeps an acknowledgement until it counts, if it says more than those that wait.
@@ -97,15 +103,25 @@ class Link:
     def drop(self, taken: int) -> None:
         """Drops the messages up to a sequence from the outbox."""
         for sequence in range(self.acknowledged + 1, taken + 1):
-            message = self.outbox.pop(sequence)
-            self.rows -= message.rows
-            self.orders -= isinstance(message.body, ForwardedCommand)
+            self._count(self.outbox.pop(sequence), -1)
         self.acknowledged = max(self.acknowledged, taken)
+        self.entities = self.entities.above(taken)
 
     def waits(self, ids: Ids, after: int = 0) -> npt.NDArray[np.bool_]:
         """Returns which of these entities are in messages of the outbox after a sequence, bool (n,)."""
-        found = np.zeros(len(ids), np.bool_)
-        for sequence, message in self.outbox.items():
-            if sequence > after and message.id_set is not None:
-                found |= message.id_set.mask(ids)
-        return found
+        return self.entities.mask(ids, above=after)
+
+    def _count(self, message: LinkMessage, change: int) -> None:
+        self.rows += change * message.rows
+        self.bundles += change * isinstance(message.body, Bundle)
+        self.orders += change * isinstance(message.body, ForwardedCommand)
+
+
+def _newest_messages(bundles: list[tuple[int, Bundle]]) -> EntityNumbers:
+    """Returns the entities of bundles with the highest sequence of each."""
+    if not bundles:
+        return EntityNumbers()
+    ids = np.concatenate([bundle.ids for _, bundle in bundles])[::-1]
+    sequences = np.repeat([sequence for sequence, _ in bundles], [len(bundle) for _, bundle in bundles])[::-1]
+    unique, newest = np.unique(ids, return_index=True)
+    return EntityNumbers(unique, sequences[newest].astype(np.int64))

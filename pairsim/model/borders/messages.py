@@ -140,11 +140,6 @@ class LinkMessage:
         body = self.body.digest() if isinstance(self.body, Bundle) else msgspec.msgpack.encode(self.body)
         return xxhash.xxh3_64_intdigest(msgspec.msgpack.encode((body, self.clock, self.taken)))
 
-    @functools.cached_property
-    def id_set(self) -> IdSet | None:
-        """The ids of the entities in the message; None if it has none."""
-        return IdSet(self.body.ids) if isinstance(self.body, Bundle) else None
-
 
 class Acknowledgement(msgspec.Struct, frozen=True, array_like=True):
     """How far an area has taken the messages of another one, in its newest committed tick.

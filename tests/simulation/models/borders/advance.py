@@ -180,8 +180,9 @@ def _cross(rules: Rules, area: Area) -> None:
         number = rules.leaves_for(area, root, group)
         if not number:
             continue
-        waiting = area.link(number).entities() + sum(len(other.rows) for other in batches.get(number, ()))
-        if not rules.may_cross(crossed, waiting, group):
+        link = area.link(number)
+        waiting = link.entities() + sum(len(other.rows) for other in batches.get(number, ()))
+        if not rules.is_open(link) or not rules.may_cross(crossed, waiting, group):
             queue.append(entity)
             continue
         crossed += len(group.rows)

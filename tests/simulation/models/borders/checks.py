@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tests.simulation.models.borders.rules import (
     HELD_TICKS,
     MOST_ACKNOWLEDGEMENTS,
+    MOST_MESSAGES,
     MOST_ORDERS,
     MOST_ROWS,
     MOST_TRANSFERS,
@@ -88,6 +89,8 @@ def check_step(before: Area, after: Area, inputs: Inputs) -> None:
         if len(link.waiting) > MOST_ACKNOWLEDGEMENTS:
             raise Violation(f"area {after.number} keeps {link.waiting}")
         leaving = {s: b for s, m in link.outbox.items() if isinstance(b := m.body, Batch) and not b.returned}
+        if any(sequence > known for sequence in leaving) and len(leaving) > MOST_MESSAGES:
+            raise Violation(f"an outbox of area {after.number} holds {len(leaving)} messages with groups")
         new = [group for sequence, batch in leaving.items() if sequence > known for group in batch.groups]
         crossed += new
         groups = [group for batch in leaving.values() for group in batch.groups]

@@ -107,6 +107,11 @@ class CrossesNewestFirst(Rules):
         return super().in_order(area, roots)[::-1]
 
 
+class SendsMessagesWithoutALimit(Rules):
+    def is_open(self, link: Link) -> bool:
+        return True
+
+
 class ForwardsWithoutALimit(Rules):
     def may_forward(self, link: Link) -> bool:
         return True

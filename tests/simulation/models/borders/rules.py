@@ -13,7 +13,8 @@ states of the two areas. An entity is simulated by one area, and crosses to anot
     outbox until its return, if there is one, has arrived.
  4. Crossing. At the end of a tick, an entity whose position another area owns goes into the outbox for this area:
     those first that wait longest, and of these the smallest id. At most `MOST_TRANSFERS` cross in one tick, and at most
-    `MOST_WAITING` wait in an outbox; the others are simulated where they are. A single group may be larger than both.
+    `MOST_WAITING` wait in an outbox, in at most `MOST_MESSAGES` messages; the others are simulated where they are. A
+    single group may be larger than the first two limits.
  5. Groups. An entity crosses with all that belong to it, in one message, or not at all. The position of the one
     without a parent decides where to; each of them can keep the group here. An entity whose parent is somewhere else
     counts as one without a parent, and so does the smallest id of a ring of parents. All groups that cross to one area
@@ -77,6 +78,7 @@ from tests.simulation.models.borders.state import (
 
 MOST_TRANSFERS = 3
 MOST_WAITING = 5
+MOST_MESSAGES = 3
 MOST_ROWS = 14
 MOST_DEPARTED = 8
 MOST_ORDERS = 4
@@ -131,6 +133,10 @@ class Rules:
         """Returns whether a group may cross, after so many entities in this tick, to so many that wait there."""
         first = not crossed or crossed + len(group.rows) <= MOST_TRANSFERS
         return first and (not waiting or waiting + len(group.rows) <= MOST_WAITING)
+
+    def is_open(self, link: Link) -> bool:
+        """Returns whether another message with groups may wait in an outbox."""
+        return link.batches() < MOST_MESSAGES
 
     def in_order(self, area: Area, roots: list[int]) -> list[int]:
         """Returns the entities without a parent in the order in which they may cross."""

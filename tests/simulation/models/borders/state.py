@@ -200,6 +200,10 @@ class Link:
         """Returns how many entities wait in the outbox."""
         return sum(len(m.body.rows) for m in self.outbox.values() if isinstance(m.body, Batch))
 
+    def batches(self) -> int:
+        """Returns how many messages with groups wait in the outbox."""
+        return sum(isinstance(m.body, Batch) for m in self.outbox.values())
+
     def orders(self) -> int:
         """Returns how many orders wait in the outbox."""
         return sum(isinstance(m.body, Order) for m in self.outbox.values())

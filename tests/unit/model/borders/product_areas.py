@@ -59,6 +59,7 @@ SCHEMAS = {
 LIMITS = BorderLimits(
     transfers=rules.MOST_TRANSFERS,
     waiting=rules.MOST_WAITING,
+    messages=rules.MOST_MESSAGES,
     orders=rules.MOST_ORDERS,
     attempts=rules.MOST_ATTEMPTS,
     held_ticks=rules.HELD_TICKS,
@@ -203,6 +204,9 @@ def owned(borders: BorderState, x: float) -> bool:
 
 def _link(link: ProductLink) -> Link:
     assert link.rows == sum(message.rows for message in link.outbox.values())
+    newest = {e: at for at, m in link.outbox.items() if isinstance(m.body, Bundle) for e in m.body.ids.tolist()}
+    assert dict(zip(link.entities.ids.tolist(), link.entities.numbers.tolist(), strict=True)) == newest
+    assert link.bundles == sum(isinstance(message.body, Bundle) for message in link.outbox.values())
     assert list(link.outbox) == list(range(link.acknowledged + 1, link.sent + 1))
     waiting = tuple(state.Acknowledgement(a.taken, a.sent, a.clock) for a in link.waiting)
     return Link({at: carried(message) for at, message in link.outbox.items()}, link.sent, link.taken, waiting)

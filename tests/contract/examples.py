@@ -56,7 +56,7 @@ CONDITION = {
 STORED = {"generation": 2, "replicas": MEMBERS[:2], "witness": MEMBERS[2], "joins": ["b"]}
 AREA_STATUS = {
     "observedGeneration": 3, "conditions": [CONDITION], "active": "a", "passive": "b", "witness": "w", "term": 2,
-    "tick": 10, "synced": True, "entities": 3, "generation": 2,
+    "tick": 10, "synced": True, "entities": 3, "generation": 2, "number": 1, "cell": BOX, "version": 2,
     "lastTakeover": {
         "time": "2026-01-01T00:00:00.000Z", "reason": "Takeover", "durationMs": 12.5, "ticksLost": 0, "from": "b",
         "to": "a",
@@ -113,7 +113,10 @@ JSON: dict[str, object] = {
     "line of a backup": {**COMMAND, "op": "spawn"},
     "status of an Area": AREA_STATUS,
     "assignment in the status of an Area": STORED,
-    "status of a Plane": {"observedGeneration": 1, "areas": 2, "selector": "a=b", "conditions": [CONDITION]},
+    "status of a Plane": {
+        "observedGeneration": 1, "areas": 2, "selector": "a=b", "conditions": [CONDITION], "version": 2,
+        "highestNumber": 3, "mapDigest": "00000000000000ff",
+    },
     "slot in pool.json": {"name": "a", "kind": "simulator", "http_port": 1, "peer_port": 2, "host": "10.0.0.1"},
 }  # fmt: skip
 

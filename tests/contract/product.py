@@ -211,7 +211,7 @@ def witness() -> web.Application:
 
 def controller(*, ready: bool) -> web.Application:
     """Returns the controller's server of probes and metrics."""
-    return probes(cast("Manager", SimpleNamespace(ready=ready)), ControllerMeters())
+    return probes(cast("Manager", SimpleNamespace(ready=ready, cluster=None)), ControllerMeters())
 
 
 def controller_console() -> web.Application:

@@ -160,6 +160,7 @@ def others() -> dict[str, Callable[[], Case]]:
         Ask("GET", "/livez", "a page of another origin", {"Origin": "http://evil.example"}),
     ]
     common = [Ask("GET", "/livez"), Ask("GET", "/readyz"), Ask("GET", "/metrics"), Ask("GET", "/nothing"), *foreign]
+    controller = [*common, Ask("GET", "/v1/map")]
     order = {"area": "north"}
     return {
         "witness": lambda: Case(
@@ -170,12 +171,13 @@ def others() -> dict[str, Callable[[], Case]]:
                 Ask("PUT", "/v1/assignment", "over", TOKEN, examples.ASSIGNMENT | {"generation": 7}),
             ],
         ),
-        "controller": lambda: Case(product.controller(ready=True), common),
+        "controller": lambda: Case(product.controller(ready=True), controller),
         "controller that has not begun": lambda: Case(product.controller(ready=False), common),
         "console of a controller that waits": lambda: Case(
             product.controller_console(),
             [
                 Ask("GET", "/"), Ask("GET", "/nothing"), Ask("GET", "/v1/console"), Ask("GET", "/v1/switchover"),
+                Ask("GET", "/v1/map"),
                 Ask("POST", "/v1/switchover", "", JSON, order), Ask("POST", "/v1/switchover", "no JSON", {}, b"x"),
                 Ask("POST", "/v1/switchover", "unknown key", JSON, {"x": 1}),
                 Ask("GET", "/", "another host name", {"Host": "evil.example"}),

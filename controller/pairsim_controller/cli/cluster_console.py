@@ -59,6 +59,14 @@ class _ClusterSource:
         return cluster.world_status() if cluster is not None else WorldStatus([], [])
 
 
+def map_response(manager: Manager) -> web.Response:
+    """Returns the newest maps of all planes as JSON; 503 while another controller holds the lease."""
+    cluster = manager.cluster
+    if cluster is None:
+        return error_response(503, _NOT_LEADING)
+    return web.Response(body=msgspec.json.encode(cluster.world_map()), content_type="application/json")
+
+
 def console_app(manager: Manager) -> web.Application:
     """Returns the console's application, to be served to requests for loopback host names only."""
 
@@ -86,10 +94,14 @@ def console_app(manager: Manager) -> web.Application:
         wanted = await read_json(request, ClusterRestartRequest)
         return await order(wanted.area, lambda active: active.restart_engines(even_if_seen=wanted.even_if_seen))
 
+    async def maps(_request: web.Request) -> web.Response:
+        return map_response(manager)
+
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_console_errors(_UNKNOWN_PATH)])
     feed = Feed(_ClusterSource(manager), manager.history)
     add_page(app)
     feed.add_to(app)
+    app.router.add_get("/v1/map", maps)
     app.router.add_post("/v1/switchover", switchover)
     app.router.add_get("/v1/skip", failing_tick)
     app.router.add_post("/v1/skip", skip)

@@ -19,7 +19,7 @@ from pairsim.server.http.origins import AccessRules
 from pairsim.system.inherited_signals import accepted_stop_signals
 from pairsim.system.output import use_reliable_output
 from pairsim.system.port_users import listen_error
-from pairsim_controller.cli.cluster_console import console_app
+from pairsim_controller.cli.cluster_console import console_app, map_response
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.port import ApiError
 from pairsim_controller.kube.manager import Manager
@@ -122,7 +122,7 @@ async def _run(
 
 
 def probes(manager: Manager, metrics: ControllerMetrics) -> web.Application:
-    """Returns the application with the kubelet's probes and Prometheus's metrics."""
+    """Returns the application with the kubelet's probes, Prometheus's metrics, and the maps of the planes."""
 
     async def live(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -135,8 +135,18 @@ def probes(manager: Manager, metrics: ControllerMetrics) -> web.Application:
     async def render_metrics(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
 
+    async def maps(_request: web.Request) -> web.Response:
+        return map_response(manager)
+
     app = web.Application()
-    app.add_routes([web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", render_metrics)])
+    app.add_routes(
+        [
+            web.get("/livez", live),
+            web.get("/readyz", ready),
+            web.get("/metrics", render_metrics),
+            web.get("/v1/map", maps),
+        ]
+    )
     return app
 
 

@@ -8,6 +8,7 @@ controller may be at work, and `LeaseLostError` ends the round.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -15,15 +16,18 @@ import msgspec
 import structlog
 
 from pairsim.client import ProcessClient
+from pairsim.model.authority import PlaneMap
 from pairsim.model.labels import PLANE_LABEL, RELEASE_FINALIZER
 from pairsim.model.status import ReplicaStatus, Role
 from pairsim_controller.kube.api.objects import Pod
-from pairsim_controller.kube.api.port import PODS, Api, KeyQueue
-from pairsim_controller.kube.area_writer import AreaWriter
+from pairsim_controller.kube.api.port import PODS, Api, ApiError, KeyQueue
+from pairsim_controller.kube.area_writer import AreaContext, AreaWriter
 from pairsim_controller.kube.cluster_cache import ClusterCache
 from pairsim_controller.kube.metrics import ControllerMetrics
+from pairsim_controller.kube.plane_reconciler import PlaneReconciler
 from pairsim_controller.kube.pods import is_mislabelled, label_of, label_patch
 from pairsim_controller.kube.status.takeovers import last_takeover
+from pairsim_controller.plan.authority import MapRecord
 from pairsim_controller.plan.view import (
     Assign,
     BackUp,
@@ -46,6 +50,9 @@ log = structlog.get_logger()
 
 STATUS_DELAY_SECONDS = 0.3
 """Seconds that a status sync waits, so that a takeover is written once."""
+
+_PLACES_AT_ONCE = 16
+"""Numbers of new areas that are written side by side."""
 
 _METRIC_NAMES: dict[type, str] = {
     Assign: "assign",
@@ -111,6 +118,69 @@ class ClusterRecordStore:
         if found is not None and RELEASE_FINALIZER in found.metadata.finalizers:
             self._fence.check()
             await self._writer.remove_finalizer(found)
+
+
+class ClusterMapStore:
+    """The records of maps in the status of `Plane` objects, with the numbers in the statuses of their areas.
+
+    The status of the plane is written first, on the version that was read: of two controllers one has its highest
+    number, and only this one gives numbers above the last. A number that could not be written is never used.
+    """
+
+    def __init__(
+        self,
+        cache: ClusterCache,
+        writer: AreaWriter,
+        planes: PlaneReconciler,
+        fence: LeaseFence,
+        view: Callable[[str], View],
+    ) -> None:
+        """`view` returns the present view of an area."""
+        self._cache, self._writer, self._planes, self._fence, self._view = cache, writer, planes, fence, view
+
+    def recorded(self, plane: str) -> MapRecord | None:
+        """Returns the record as the API server has it; None if the plane is gone."""
+        found = self._cache.planes.get(plane)
+        if found is None:
+            return None
+        areas = self._cache.areas_of(plane)
+        numbers = {area.metadata.name: area.status.number for area in areas if area.status.number}
+        status = found.status
+        return MapRecord(
+            version=status.version, highest=status.highest_number, numbers=numbers, digest=status.map_digest
+        )
+
+    async def write(self, record: MapRecord, made: PlaneMap) -> None:
+        """Writes the plane, then the areas that have another number or cell. Raises ApiError."""
+        self._fence.check()
+        await self._planes.write_map(made.plane, record)
+        cells = {cell.area: cell for cell in made.cells}
+        changed = []
+        for area in self._cache.areas_of(made.plane):
+            name = area.metadata.name
+            context, cell = self._cache.contexts.get(name), cells.get(name)
+            number, box = (cell.number, cell.bounds) if cell is not None else (0, None)
+            if context is not None and (context.number, context.cell) != (number, box):
+                context.number, context.cell = number, box
+                changed.append((name, context))
+        turns = asyncio.Semaphore(_PLACES_AT_ONCE)
+        results = await asyncio.gather(*(self._place(*one, turns) for one in changed), return_exceptions=True)
+        for error in results:
+            if error is not None:
+                raise error
+        self._check_kept(record, made)
+
+    def _check_kept(self, record: MapRecord, made: PlaneMap) -> None:
+        """Raises ApiError if the API server left something out, as it does with the CRDs of an earlier release."""
+        kept = self.recorded(made.plane)
+        numbers = {cell.area: cell.number for cell in made.cells}
+        if kept is None or (kept.version, kept.digest) != (record.version, record.digest) or numbers != kept.numbers:
+            raise ApiError(f"the map of plane {made.plane} was not kept: apply the newest manifests/cluster")
+
+    async def _place(self, name: str, context: AreaContext, turns: asyncio.Semaphore) -> None:
+        async with turns:
+            self._fence.check()
+            await self._writer.write_place(context, self._view(name), time.monotonic(), time.time())
 
 
 class ActivationTimes:

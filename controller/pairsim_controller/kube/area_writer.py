@@ -51,6 +51,7 @@ class AreaContext:
         announced: The status up to which all changes were emitted as events.
         written_at: The monotonic time of the last status write, in seconds.
         backup: The file with its last state; empty without a backup.
+        number, cell: Its number and its cell in the newest map of its plane; 0 and None while it has no cell.
         refresh_due: Whether the status has to be written although only its numbers changed.
         lock: Held by the one writer of the status.
     """
@@ -71,6 +72,7 @@ class AreaContext:
         self.written = self.announced = area.status
         self.written_at = 0.0
         self.backup = area.status.backup
+        self.number, self.cell = area.status.number, area.status.cell
         self.refresh_due = False
         self.lock = asyncio.Lock()
 
@@ -93,6 +95,11 @@ class AreaWriter:
     async def write_assignment(self, context: AreaContext, view: View, now: float, wall: float) -> None:
         """Writes the assignment of a view as a part of the status, unless it is written. Raises ApiError."""
         if not self.is_written(context, view.recorded):
+            await self._write(context, view, now, wall)
+
+    async def write_place(self, context: AreaContext, view: View, now: float, wall: float) -> None:
+        """Writes number and cell of an area as a part of the status, unless they are written. Raises ApiError."""
+        if (context.written.number, context.written.cell) != (context.number, context.cell):
             await self._write(context, view, now, wall)
 
     async def write_status(self, context: AreaContext, view: View, now: float, wall: float) -> None:
@@ -148,6 +155,8 @@ class AreaWriter:
             generation=area.metadata.generation,
             wall=wall,
             backup=context.backup,
+            number=context.number,
+            cell=context.cell,
         )
 
     # --- the finalizer

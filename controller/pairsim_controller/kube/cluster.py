@@ -14,6 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from pairsim.client import ProcessClient
+from pairsim.model.authority import WorldMap
 from pairsim.model.status import Role
 from pairsim.model.world_status import WorldStatus
 from pairsim_controller.kube.adapters import (
@@ -21,6 +22,7 @@ from pairsim_controller.kube.adapters import (
     ActivationTimes,
     ClusterBackupStore,
     ClusterLabelWriter,
+    ClusterMapStore,
     ClusterProcessGateway,
     ClusterRecordStore,
     ClusterReporter,
@@ -48,6 +50,7 @@ from pairsim_controller.plan.view import Kind
 from pairsim_controller.reconcile.area_counts import AreaCounts, count_areas
 from pairsim_controller.reconcile.backup_folder import BackupFolder
 from pairsim_controller.reconcile.dispatcher import Dispatcher
+from pairsim_controller.reconcile.map_issuer import MapIssuer
 from pairsim_controller.reconcile.reconciler import Reconciler
 from pairsim_controller.reconcile.world_status import cluster_status
 from pairsim_controller.story.history import History
@@ -60,8 +63,14 @@ RECHECK_SECONDS = 0.5
 _PLANE_PREFIX = "plane/"
 """Marks the names of planes in the status queue."""
 
-_POD_PREFIX = "pod/"
-"""Marks the names of pods in the reconcile queue."""
+_POD_PREFIX, _MAP_PREFIX = "pod/", "map/"
+"""Mark the names of pods, and of planes whose map is issued, in the reconcile queue."""
+
+MAP_DELAY_SECONDS = 0.1
+"""How long a change waits before the map of its plane is looked at, so that many changes cost one look."""
+
+_MAX_PROMPT_AREAS = 64
+"""Up to so many areas of a plane show a new version at once; those of a larger plane with their next status."""
 
 _CONFLICT_SECONDS = 0.02
 _REFRESH_SECONDS = 8.0
@@ -110,11 +119,16 @@ class Cluster:
         self._planes = PlaneReconciler(api, cache.planes, cache.areas_of)
         self._dispatcher = Dispatcher(cache.client, ClusterBackupStore(cache, backups, status_queue))
         self._labels = ClusterLabelWriter(api, cache, self._activations, metrics, self._fence)
+        processes = ClusterProcessGateway(cache, self._dispatcher, metrics, self._fence)
+        maps = ClusterMapStore(
+            cache, self._writer, self._planes, self._fence, lambda area: index.view(area, time.monotonic())
+        )
+        self._issuer = MapIssuer(index, store=maps, processes=processes)
         self._reconciler = Reconciler(
             index,
             records=ClusterRecordStore(cache, self._writer, self._fence),
             labels=self._labels,
-            processes=ClusterProcessGateway(cache, self._dispatcher, metrics, self._fence),
+            processes=processes,
             reports=ClusterReporter(cache, self._writer, metrics, status_queue),
         )
 
@@ -129,8 +143,10 @@ class Cluster:
             self._reconcile_queue.add_after(_POD_PREFIX + name, STATUS_DELAY_SECONDS)
         if resource == PLANES:
             self._status_queue.add_after(_PLANE_PREFIX + name, STATUS_DELAY_SECONDS)
+            self._reconcile_queue.add_after(_MAP_PREFIX + name, MAP_DELAY_SECONDS)
         elif resource == AREAS and (of := self._cache.areas.get(name) or before) is not None:
             self._status_queue.add_after(_PLANE_PREFIX + of.spec.plane, STATUS_DELAY_SECONDS)
+            self._reconcile_queue.add_after(_MAP_PREFIX + of.spec.plane, MAP_DELAY_SECONDS)
         area: str | None = name if resource == AREAS else None
         if resource in {SERVICES, BUDGETS}:
             area = self._writer.on_owned_object(resource, name, body)
@@ -172,6 +188,10 @@ class Cluster:
         views = [self._index.view(name, now) for name in sorted(self._cache.contexts)]
         return cluster_status(views, now)
 
+    def world_map(self) -> WorldMap:
+        """Returns the newest maps of all planes."""
+        return self._issuer.world_map()
+
     def active_client(self, area: str) -> ProcessClient | None:
         """Returns the client of the active of an area; None while the area has no active."""
         for name, process in self._index.view(area, time.monotonic()).processes.items():
@@ -183,7 +203,7 @@ class Cluster:
     # --- work
 
     async def reconcile(self, area: str) -> None:
-        """Runs one round of an area, or restores the labels of a pod whose name follows the prefix of pods.
+        """Runs one round of an area; restores the labels of a pod, or issues the map of a plane, named with a prefix.
 
         Raises:
             ApiError: The queue repeats the round later.
@@ -193,18 +213,34 @@ class Cluster:
             if area.startswith(_POD_PREFIX):
                 await self._labels.restore(area.removeprefix(_POD_PREFIX))
                 return
+            if area.startswith(_MAP_PREFIX):
+                await self._issue_map(area.removeprefix(_MAP_PREFIX))
+                return
             settled = await self._reconciler.reconcile(area)
         except ChangedError as error:
             # The watch delivers the present version within milliseconds.
             log.info("conflict", area=area, reason=str(error))
             self._reconcile_queue.add_after(area, _CONFLICT_SECONDS)
         else:
-            context = self._cache.contexts.get(area)
+            context, found = self._cache.contexts.get(area), self._cache.areas.get(area)
+            if found is not None:
+                self._reconcile_queue.add_after(_MAP_PREFIX + found.spec.plane, MAP_DELAY_SECONDS)
             due_at = context.story.due_at if context is not None else None
             if not settled:
                 self._reconcile_queue.add_after(area, RECHECK_SECONDS)
             elif due_at is not None:
                 self._reconcile_queue.add_after(area, max(0.0, due_at - time.monotonic()))
+
+    async def _issue_map(self, plane: str) -> None:
+        due = await self._issuer.issue(plane)
+        if due is not None:
+            self._reconcile_queue.add_after(_MAP_PREFIX + plane, due)
+        claims = self._index.claims(plane)
+        for claim in claims if len(claims) <= _MAX_PROMPT_AREAS else ():
+            context = self._cache.contexts.get(claim.area)
+            if context is not None and claim.active is not None and claim.active.version != context.written.version:
+                context.refresh_due = True
+                self._status_queue.add_after(claim.area, STATUS_DELAY_SECONDS)
 
     async def sync_status(self, key: str) -> None:
         """Writes the status of an area (and the objects that it owns) or of a plane. Raises as `reconcile` does."""

@@ -23,7 +23,8 @@ from pairsim_controller.kube.api.objects import (
     owner_reference,
     world_labels,
 )
-from pairsim_controller.kube.api.port import AREAS, PLANES, Api, Body
+from pairsim_controller.kube.api.port import AREAS, PLANES, Api, Body, ChangedError
+from pairsim_controller.plan.authority import MapRecord, gap_message
 
 _MAX_NAMES = 3
 
@@ -51,11 +52,15 @@ def plane_status(plane: PlaneObject, areas: Sequence[AreaObject], wall: float) -
         "Degraded": _degraded(plane, areas),
         "Ready": _all(areas, "Ready", "every area has an active"),
         "Redundant": _all(areas, "Redundant", "every area could take over"),
+        "Covered": _covered(plane, areas),
     }
     return PlaneStatus(
         observed_generation=plane.metadata.generation,
         areas=len(areas),
         selector=f"{PLANE_LABEL}={plane.metadata.name}",
+        version=plane.status.version,
+        highest_number=plane.status.highest_number,
+        map_digest=plane.status.map_digest,
         conditions=tuple(
             next_condition(
                 kind,
@@ -66,7 +71,7 @@ def plane_status(plane: PlaneObject, areas: Sequence[AreaObject], wall: float) -
                 generation=plane.metadata.generation,
                 wall=wall,
             )
-            for kind, (truth, reason, message) in verdicts.items()
+            for kind, (truth, reason, message) in sorted(verdicts.items())
         ),
     )
 
@@ -85,6 +90,13 @@ def _degraded(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[bool, st
     return False, "Whole", "no area waits for a repair"
 
 
+def _covered(plane: PlaneObject, areas: Sequence[AreaObject]) -> tuple[bool, str, str]:
+    boxes = tuple(area.spec.bounds for area in areas if area.metadata.deletion_timestamp is None)
+    if gaps := gap_message(plane.metadata.name, plane.spec.bounds, boxes):
+        return False, "Gaps", gaps
+    return True, "Whole", "every place is in an area"
+
+
 def _all(areas: Sequence[AreaObject], kind: str, message: str) -> tuple[bool, str, str]:
     lacking = [area.metadata.name for area in areas if not area.status.holds(kind)]
     if not areas:
@@ -100,7 +112,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 class PlaneReconciler:
-    """Writes the status of planes, and creates the areas that they are divided into."""
+    """The one writer of the status of planes, which creates the areas that they are divided into."""
 
     def __init__(
         self, api: Api, planes: ObjectStore[PlaneObject], areas_of: Callable[[str], Sequence[AreaObject]]
@@ -127,10 +139,29 @@ class PlaneReconciler:
                 await self._api.create(AREAS, _body(plane, area))
         status = plane_status(plane, areas, wall)
         if status != plane.status:
-            head: Body = {"name": name, "resourceVersion": plane.metadata.resource_version}
-            body: Body = {"apiVersion": PLANES.api_version, "kind": PLANES.kind, "metadata": head}
-            body["status"] = msgspec.to_builtins(status)
-            self._planes.apply_response(await self._api.apply(PLANES, body, subresource="status"))
+            await self._write(plane, status)
+
+    async def write_map(self, name: str, record: MapRecord) -> None:
+        """Writes the record of a map into the status of its plane, on the version of the object that was read.
+
+        So of two controllers that make the same version one fails.
+
+        Raises:
+            ApiError: The plane changed, is gone, or cannot be written.
+        """
+        plane = self._planes.get(name)
+        if plane is None:
+            raise ChangedError(f"the plane {name} is gone")
+        status = msgspec.structs.replace(
+            plane.status, version=record.version, highest_number=record.highest, map_digest=record.digest
+        )
+        await self._write(plane, status)
+
+    async def _write(self, plane: PlaneObject, status: PlaneStatus) -> None:
+        head: Body = {"name": plane.metadata.name, "resourceVersion": plane.metadata.resource_version}
+        body: Body = {"apiVersion": PLANES.api_version, "kind": PLANES.kind, "metadata": head}
+        body["status"] = msgspec.to_builtins(status)
+        self._planes.apply_response(await self._api.apply(PLANES, body, subresource="status"))
 
 
 def _body(plane: PlaneObject, area: Area) -> Body:

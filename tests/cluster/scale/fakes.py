@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
 from pairsim.server.control.watch import WatchHandler
 from pairsim.server.notifications import Signal
@@ -68,7 +69,8 @@ class Fake:
         tick = self._world.tick() if term else 0
         return ReplicaStatus(
             plane=mine.spec.plane if mine else "", area=area, replica=self.name, role=role,
-            generation=mine.generation if mine else 0, term=term, version=1, tick=tick, synced_tick=tick,
+            generation=mine.generation if mine else 0, term=term,
+            version=self._world.versions.get(area, 0), tick=tick, synced_tick=tick,
             digest="0123456789abcdef", entities=500 if mine else 0, leader=active or None,
             members=tuple(m.replica for m in mine.members()) if mine else (),
             in_sync=role in {Role.ACTIVE, Role.PASSIVE},
@@ -97,6 +99,7 @@ class Fakes:
         self.port = 0
         self.named: dict[str, Fake] = {}
         self.leads: dict[str, tuple[int, str]] = {}
+        self.versions: dict[str, int] = {}
         self._called: dict[str, Fake] = {}
         self._began = time.monotonic()
         self._runner: web.AppRunner | None = None
@@ -107,6 +110,7 @@ class Fakes:
             [
                 web.get("/v1/watch", self._watch),
                 web.put("/v1/assignment", self._assign),
+                web.put("/v1/authority", self._authorise),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -174,6 +178,13 @@ class Fakes:
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         return await self._asked(request).watched(request)
+
+    async def _authorise(self, request: web.Request) -> web.Response:
+        self._asked(request)
+        told = msgspec.json.decode(await request.read(), type=Authority)
+        self.versions[told.area] = max(told.version, self.versions.get(told.area, 0))
+        self._tell(told.area)
+        return web.Response(status=204)
 
     async def _assign(self, request: web.Request) -> web.Response:
         fake = self._asked(request)

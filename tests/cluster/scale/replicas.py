@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.model.status import ReplicaStatus, Role, WitnessGroup, WitnessStatus
 from pairsim_controller.plan.view import Kind
 from tests.cluster.scale.names import Place
@@ -29,6 +30,7 @@ class _Group:
         self.next: Assignment | None = None
         self.term = 0
         self.active = ""
+        self.version = 0
         self.began = time.monotonic()
 
     @property
@@ -98,6 +100,15 @@ class Replicas:
         if not any(area in other.held for other in self._by_name.values()):
             self._groups.pop(area, None)
 
+    def authorise(self, fake: Fake, authority: Authority) -> None:
+        """Brings a version of the map to the area. Raises RefusedError if the process is not the active."""
+        group = self._groups.get(authority.area)
+        if group is None or group.active != fake.place.name:
+            raise RefusedError(f"{fake.place.name} is not the active")
+        group.version = max(group.version, authority.version)
+        for name in group.names:
+            self._changed(self._by_name[name])
+
     def switchover(self, fake: Fake) -> int:
         """Hands over to the passive; the term. Raises RefusedError if it is not the active."""
         group = next((g for g in self._groups.values() if g.active == fake.place.name), None)
@@ -160,7 +171,7 @@ class Replicas:
             role=role,
             generation=held.generation if held is not None else 0,
             term=term,
-            version=1 if held is not None else 0,
+            version=group.version if current and group is not None else 0,
             tick=tick,
             synced_tick=tick,
             digest="0" * 16,

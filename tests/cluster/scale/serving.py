@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import WSCloseCode, web
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.protocol.frames import SwitchoverAnswer
 from tests.cluster.scale.names import places
 from tests.cluster.scale.replicas import Fake, RefusedError, Replicas
@@ -85,6 +86,7 @@ class _Api:
             web.get("/v1/watch", self._watch),
             web.put("/v1/assignment", self._assign),
             web.delete("/v1/assignment", self._release),
+            web.put("/v1/authority", self._authorise),
             web.post("/v1/switchover", self._switchover),
         ]
 
@@ -121,6 +123,14 @@ class _Api:
             self._replicas.assign(self._fake(request), assignment)
         except RefusedError as error:
             return web.json_response({"error": str(error)}, status=409)
+        return web.Response(status=204)
+
+    async def _authorise(self, request: web.Request) -> web.Response:
+        authority = msgspec.json.decode(await request.read(), type=Authority)
+        try:
+            self._replicas.authorise(self._fake(request), authority)
+        except RefusedError as error:
+            return web.json_response({"error": str(error)}, status=421)
         return web.Response(status=204)
 
     async def _release(self, request: web.Request) -> web.Response:

@@ -167,9 +167,9 @@ async def test_control_requests_to_a_pair_find_the_active(service: FakeReplica, 
             await soon(client.switchover())
         service.refuse = None
         await soon(client.authorise(authority))
-        assert service.orders == ["switchover", authority]
-        assert passive.orders == []
-        assert await soon(client.map()) == passive.authority()
+        assert (service.orders, passive.orders) == (["switchover"], [])
+        assert (service.known_map, passive.known_map.version) == (authority, 0)
+        assert await soon(client.map()) == passive.known_map
 
 
 async def test_a_control_request_that_may_have_taken_effect_is_not_repeated(service: FakeReplica, url: str) -> None:

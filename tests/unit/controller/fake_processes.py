@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from pairsim.model.assignment import Assignment
+from pairsim.model.authority import Authority
 from pairsim.model.status import ReplicaStatus, Role, Succession, WitnessGroup, WitnessStatus
 
 TOKEN = "token"
@@ -51,7 +52,8 @@ class FakeProcess:
         term = self.terms.get(area, 0)
         return ReplicaStatus(
             plane="physics" if mine else "", area=area, replica=self.name, role=role,
-            generation=mine.generation if mine else 0, term=term, version=1, tick=100 * term, synced_tick=100 * term,
+            generation=mine.generation if mine else 0, term=term,
+            version=self.world.known(area).version if mine else 0, tick=100 * term, synced_tick=100 * term,
             digest="", entities=7 if mine else 0, leader=active,
             members=tuple(m.replica for m in mine.members()) if mine else (),
             in_sync=role in {Role.ACTIVE, Role.PASSIVE},
@@ -74,6 +76,7 @@ class FakeProcess:
                 web.get("/v1/watch", self._watch),
                 web.put("/v1/assignment", self._assign),
                 web.delete("/v1/assignment", self._release),
+                web.put("/v1/authority", self._authorise),
                 web.post("/v1/switchover", self._switchover),
                 web.get("/v1/skip", self._failing_tick),
                 web.post("/v1/skip", self._skip),
@@ -128,9 +131,12 @@ class FakeProcess:
             self._sockets.discard(answer)
         return answer
 
-    async def _order(self, request: web.Request, what: str, area: str) -> None:
+    def _admit(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise web.HTTPForbidden
+
+    async def _order(self, request: web.Request, what: str, area: str) -> None:
+        self._admit(request)
         self.orders.append((what, area))
         if self.world.hung(self.name):
             await asyncio.sleep(3600)
@@ -139,6 +145,18 @@ class FakeProcess:
         assignment = msgspec.json.decode(await request.read(), type=Assignment)
         await self._order(request, "assign", assignment.spec.area)
         self.world.assign(self, assignment)
+        return web.Response(status=204)
+
+    async def _authorise(self, request: web.Request) -> web.Response:
+        authority = msgspec.json.decode(await request.read(), type=Authority)
+        self._admit(request)
+        if self.world.actives.get(authority.area) != self.name:
+            return web.json_response({"error": "not the active"}, status=421)
+        if authority.version < self.world.known(authority.area).version:
+            return web.json_response({"error": "it is over"}, status=409)
+        self.world.granted.append(authority)
+        for member in self.has[authority.area].replicas:
+            self.world.fakes[member.replica].push()
         return web.Response(status=204)
 
     async def _release(self, request: web.Request) -> web.Response:
@@ -178,6 +196,7 @@ class FakeProcesses:
         self.fakes: dict[str, FakeProcess] = {}
         self.actives: dict[str, str] = {}
         self.successions: dict[str, Succession] = {}
+        self.granted: list[Authority] = []
         self._hung: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -195,6 +214,11 @@ class FakeProcesses:
         await asyncio.gather(*(fake.stop() for fake in self.fakes.values()))
         for task in list(self._tasks):
             task.cancel()
+
+    def known(self, area: str) -> Authority:
+        """Returns the newest grant of an area, which its replicas share."""
+        granted = [authority for authority in self.granted if authority.area == area]
+        return granted[-1] if granted else Authority.before_grants(area)
 
     def hang(self, name: str, hung: bool = True) -> None:
         (self._hung.add if hung else self._hung.discard)(name)

@@ -171,15 +171,16 @@ async def test_a_controller_without_the_lease_writes_and_requests_nothing() -> N
         controller = await cluster.controller()
         await cluster.paired()
         await cluster.until(lambda: (SERVICES.plural, "west-any") in cluster.api.objects)
+        await cluster.until(lambda: cluster.status("west").version)
         controller.holds = False
-        requests = len(cluster.api.requests)
+        requests, granted = len(cluster.api.requests), len(cluster.replicas.granted)
         orders = {name: list(fake.orders) for name, fake in cluster.replicas.fakes.items()}
         failures = controller.reconcile_queue.failures
         cluster.replicas.lead("west", "sim-2")
         await cluster.until(lambda: controller.reconcile_queue.failures > failures)
         await cluster.lose("sim-1")
         await cluster.until(lambda: controller.reconcile_queue.failures > failures + 1)
-        assert len(cluster.api.requests) == requests
+        assert (len(cluster.api.requests), len(cluster.replicas.granted)) == (requests, granted)
         assert {name: fake.orders for name, fake in cluster.replicas.fakes.items()} == orders
 
 

@@ -42,6 +42,7 @@ async def responses(manager: object) -> tuple[dict[str, Any], dict[str, int]]:
             message = json.loads((await socket.receive(5)).data)
         for name, call in {
             "page": http.get("/"),
+            "map": http.get("/v1/map"),
             "skip": http.post("/v1/skip", json={"area": "west", "command": "c1"}),
             "list": http.get("/v1/skip?area=west"),
             "restart": http.post("/v1/engines/restart", json={"area": "west"}),
@@ -60,6 +61,7 @@ async def test_a_waiting_controller_names_the_lease() -> None:
     assert "waits for the Lease" in str(message["note"])
     assert statuses == {
         "page": 200,
+        "map": 503,
         "switchover": 409,
         "skip": 409,
         "list": 409,
@@ -81,6 +83,7 @@ async def test_the_leader_shows_the_world_and_cannot_kill() -> None:
         assert (message["note"], message["kill"]) == ("", False)
         assert statuses == {
             "page": 200,
+            "map": 200,
             "switchover": 200,
             "skip": 200,
             "list": 200,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import pytest
+
 from pairsim.model.documents.manifests import AreaManifestSpec, PlaneSpec
 from pairsim.model.geometry import Box
-from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Condition, ObjectMeta, PlaneObject
-from pairsim_controller.kube.api.port import AREAS, PLANES
-from pairsim_controller.kube.plane_reconciler import areas_to_create, plane_status
+from pairsim_controller.kube.api.object_store import ObjectStore
+from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, Condition, ObjectMeta, PlaneObject, PlaneStatus
+from pairsim_controller.kube.api.port import AREAS, PLANES, ChangedError
+from pairsim_controller.kube.plane_reconciler import PlaneReconciler, areas_to_create, plane_status
+from pairsim_controller.plan.authority import MapRecord
 from tests.unit.controller.cluster_harness import cluster_harness
+from tests.unit.controller.memory_api import MemoryApi
 
 BOUNDS = Box((0, 0, 0), (300, 100, 50))
 
@@ -61,14 +67,51 @@ def test_the_status_summarises_all_areas() -> None:
     areas = [*cut(5, Ready="True", Redundant="True", Degraded="False")]
     good = plane_status(plane(5), areas, 1.0)
     assert (good.areas, good.selector, good.observed_generation) == (5, "pairsim.io/plane=p", 3)
-    assert {c.type: c.status for c in good.conditions} == {"Degraded": "False", "Ready": "True", "Redundant": "True"}
+    assert {c.type: c.status for c in good.conditions} == {
+        "Covered": "True", "Degraded": "False", "Ready": "True", "Redundant": "True",
+    }  # fmt: skip
     bad = cut(5, Ready="True", Redundant="False", Degraded="True")
     conditions = {c.type: c for c in plane_status(plane(5), bad, 1.0).conditions}
     assert {kind: c.status for kind, c in conditions.items()} == {
-        "Degraded": "True", "Ready": "True", "Redundant": "False",
+        "Covered": "True", "Degraded": "True", "Ready": "True", "Redundant": "False",
     }  # fmt: skip
     assert conditions["Redundant"].message == "p-0, p-1, p-2 and 2 more: see there"
     assert {c.type: c.status for c in plane_status(plane(0), (), 1.0).conditions}["Ready"] == "False"
+
+
+def test_places_without_an_area_are_a_condition() -> None:
+    def covered(areas: list[AreaObject]) -> Condition:
+        return {c.type: c for c in plane_status(plane(0), areas, 0.0).conditions}["Covered"]
+
+    first, second, third = cut(3)
+    assert covered([first, second, third]).status == "True"
+    gap = covered([first, third])
+    assert (gap.status, gap.reason) == ("False", "Gaps")
+    assert gap.message.startswith("plane p: no area has x in [100, 200); ")
+    deleted = msgspec.structs.replace(second, metadata=ObjectMeta("p-1", deletion_timestamp="2026-01-01T00:00:00Z"))
+    assert covered([first, deleted, third]).status == "False"
+
+
+def test_the_record_of_the_map_stays_in_a_status() -> None:
+    recorded = PlaneStatus(version=7, highest_number=3, map_digest="00ff")
+    kept = plane_status(msgspec.structs.replace(plane(2), status=recorded), cut(2), 0.0)
+    assert (kept.version, kept.highest_number, kept.map_digest) == (7, 3, "00ff")
+
+
+async def test_the_map_is_written_on_the_version_that_was_read() -> None:
+    api, planes = MemoryApi(), ObjectStore(PlaneObject)
+    body = {"metadata": {"name": "p"}, "spec": {"simulator": "physics", "bounds": msgspec.to_builtins(BOUNDS)}}
+    planes.apply_event(api.put(PLANES, body))
+    mine = PlaneReconciler(api, planes, lambda _plane: [])
+    await mine.write_map("p", MapRecord(version=1, highest=2, digest="00ff"))
+    found = planes.get("p")
+    assert found is not None
+    assert (found.status.version, found.status.highest_number, found.status.map_digest) == (1, 2, "00ff")
+    api.change(PLANES, "p", lambda found: found["status"].update(version=2))
+    with pytest.raises(ChangedError):
+        await mine.write_map("p", MapRecord(version=2, highest=3, digest="ff00"))
+    with pytest.raises(ChangedError, match="the plane q is gone"):
+        await mine.write_map("q", MapRecord(version=1))
 
 
 def test_transition_times_stay_while_nothing_changes() -> None:
@@ -90,6 +133,6 @@ async def test_the_controller_divides_a_plane_and_creates_its_areas() -> None:
         await cluster.until(
             lambda: (
                 {c["type"]: c["status"] for c in cluster.api.get(PLANES, "physics")["status"]["conditions"]}
-                == {"Degraded": "False", "Ready": "True", "Redundant": "True"}
+                == {"Covered": "True", "Degraded": "False", "Ready": "True", "Redundant": "True"}
             )
         )

@@ -84,6 +84,7 @@ class FakeReplica:
         self.pace = 1.0
         self.simulator: SimulatorState | None = None
         self.known_map = Authority.before_grants("north")
+        self.granted: list[Authority] = []
         self._listeners: list[Callable[[Published | None], None]] = []
         self._lock = threading.RLock()
 
@@ -228,8 +229,10 @@ class FakeReplica:
     def authorise(self, authority: Authority, timeout: float) -> None:
         if self.role is not Role.ACTIVE:
             raise NotActiveError(self.known_leader)
-        self._order(authority)
+        if self.refuse is not None:
+            raise self.refuse
         self.known_map = authority
+        self.granted.append(authority)
         self.notify(None)
 
     def switchover(self, timeout: float) -> SwitchoverResult:

@@ -14,6 +14,7 @@ import msgspec
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.documents.manifests import AreaManifestSpec, PlaneSpec
+from pairsim.model.geometry import Box
 from pairsim.model.labels import (
     API_VERSION,
     APP_NAME,
@@ -171,11 +172,18 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class PlaneStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The status of a `Plane`."""
+    """The status of a `Plane`.
+
+    Attributes:
+        version, highest_number, map_digest: The record of its newest map; the numbers are in the statuses of its areas.
+    """
 
     observed_generation: int = 0
     areas: int = 0
     selector: str = ""
+    version: int = 0
+    highest_number: int = 0
+    map_digest: str = ""
     conditions: tuple[Condition, ...] = ()
 
 
@@ -235,6 +243,9 @@ class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The status of an `Area`.
 
     Attributes:
+        number: The number of the area; 0 while it has no cell.
+        cell: Its cell in the newest map of its plane; None while it has none.
+        version: The version of the map that its active knows.
         backup: The file with the last state in the controller's backup folder; empty unless the Area is being deleted.
     """
 
@@ -248,6 +259,9 @@ class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     synced: bool = False
     entities: int = 0
     generation: int = 0
+    number: int = 0
+    cell: Box | None = None
+    version: int = 0
     last_takeover: LastTakeover | None = None
     assignment: StoredAssignment | None = None
     backup: str = ""

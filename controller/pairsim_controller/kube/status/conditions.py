@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pairsim.model.geometry import Box
 from pairsim.model.status import ReplicaStatus
 from pairsim.wording import without_amounts
 from pairsim_controller.kube.api.objects import AreaStatus, Condition, LastTakeover, StoredAssignment, next_condition
@@ -23,6 +24,8 @@ def area_status(
     generation: int,
     wall: float,
     backup: str = "",
+    number: int = 0,
+    cell: Box | None = None,
 ) -> AreaStatus:
     """Returns the status to write.
 
@@ -34,6 +37,8 @@ def area_status(
         generation: The `metadata.generation` that the status describes.
         wall: Unix time in seconds.
         backup: The name of the file with the last state of the area; empty without a backup.
+        number: The number of the area; 0 while it has no cell.
+        cell: Its cell; None while it has none.
     """
     active = active_of(view.area, view.statuses.values())
     recorded = view.recorded
@@ -58,6 +63,9 @@ def area_status(
         synced=active is not None and active.peer_in_sync,
         entities=shown.entities if shown is not None else before.entities,
         generation=recorded.generation if recorded is not None else 0,
+        number=number,
+        cell=cell,
+        version=active.version if active is not None else before.version,
         last_takeover=last,
         assignment=StoredAssignment.of(recorded) if recorded is not None else None,
         backup=backup,
@@ -66,6 +74,8 @@ def area_status(
 
 def significant_status(status: AreaStatus) -> AreaStatus:
     """Returns a status without its tick, its entities, its times and the amounts in it, which change all the time.
+
+    The version is left out too: a change of one area changes it in all of them.
 
     If this part of two statuses is equal, the later one need not be written at once.
     """
@@ -84,6 +94,8 @@ def significant_status(status: AreaStatus) -> AreaStatus:
         term=status.term,
         synced=status.synced,
         generation=status.generation,
+        number=status.number,
+        cell=status.cell,
         last_takeover=status.last_takeover,
         assignment=status.assignment,
         backup=status.backup,

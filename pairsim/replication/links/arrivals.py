@@ -14,24 +14,13 @@ import enum
 import threading
 from collections.abc import Callable, Mapping
 
-import msgspec
-
-from pairsim.model.borders import Acknowledgement
-from pairsim.replication.links.messages import Entry
+from pairsim.model.borders import Acknowledgement, Arrival, LinkMessage
 
 MAX_WAITING_BYTES = 4 * 2**20
 """The most bytes that wait of one link; a single entry may be larger."""
 
 MAX_RECORD_BYTES = 2**20
 """The most bytes of entries in the record of one tick; a single entry may be larger."""
-
-
-class ArrivedEntry(msgspec.Struct, frozen=True, array_like=True):
-    """An entry of a link in the record of a tick: the number of the area that sent it, its sequence and its content."""
-
-    number: int
-    sequence: int
-    body: bytes
 
 
 class Admission(enum.Enum):
@@ -47,19 +36,19 @@ class _Waiting:
 
     def __init__(self, taken: int) -> None:
         self.taken = taken
-        self.bodies: collections.deque[bytes] = collections.deque()
+        self.messages: collections.deque[tuple[LinkMessage, int]] = collections.deque()
         self.bytes = 0
 
     @property
     def expected(self) -> int:
-        return self.taken + len(self.bodies) + 1
+        return self.taken + len(self.messages) + 1
 
     def forget(self, taken: int) -> None:
         """Drops the entries that were taken."""
         while self.taken < taken:
             self.taken += 1
-            if self.bodies:
-                self.bytes -= len(self.bodies.popleft())
+            if self.messages:
+                self.bytes -= self.messages.popleft()[1]
 
 
 class Arrivals:
@@ -96,11 +85,17 @@ class Arrivals:
 
     # --- threads of connections
 
-    def put(self, number: int, entry: Entry) -> Admission:
+    def put(self, number: int, sequence: int, message: LinkMessage, size: int) -> Admission:
         """Adds an entry of an area.
 
         It is refused outside of a leadership. So is one that would leave a gap: its connection sent the ones before it
         in an earlier leadership, which dropped them, and a new connection sends them again.
+
+        Args:
+            number: The number of the area.
+            sequence: The sequence of the entry.
+            message: Its content.
+            size: The bytes that it takes in a record.
         """
         with self._lock:
             if not self._open:
@@ -108,14 +103,14 @@ class Arrivals:
             waiting = self._waiting.get(number)
             if waiting is None:
                 waiting = self._waiting[number] = _Waiting(self._taken(number))
-            if entry.sequence > waiting.expected:
+            if sequence > waiting.expected:
                 return Admission.REFUSED
-            if entry.sequence < waiting.expected:
+            if sequence < waiting.expected:
                 return Admission.ADMITTED
-            if waiting.bodies and waiting.bytes + len(entry.body) > self._limit:
+            if waiting.messages and waiting.bytes + size > self._limit:
                 return Admission.FULL
-            waiting.bodies.append(entry.body)
-            waiting.bytes += len(entry.body)
+            waiting.messages.append((message, size))
+            waiting.bytes += size
             return Admission.ADMITTED
 
     def acknowledge(self, number: int, acknowledgement: Acknowledgement) -> None:
@@ -127,12 +122,12 @@ class Arrivals:
 
     # --- replica thread
 
-    def take(self, limit: int = MAX_RECORD_BYTES) -> list[ArrivedEntry]:
+    def take(self, limit: int = MAX_RECORD_BYTES) -> list[Arrival]:
         """Returns the entries for the record of the next tick, as the state says what was taken.
 
         The links take turns to be first, so that a busy one does not keep the others out of the records.
         """
-        found: list[ArrivedEntry] = []
+        found: list[Arrival] = []
         with self._lock:
             size = 0
             numbers = sorted(self._waiting)
@@ -143,11 +138,11 @@ class Arrivals:
             for number in numbers:
                 waiting = self._waiting[number]
                 waiting.forget(self._taken(number))
-                for place, body in enumerate(waiting.bodies):
-                    if found and size + len(body) > limit:
+                for place, (message, added) in enumerate(waiting.messages):
+                    if found and size + added > limit:
                         return found
-                    found.append(ArrivedEntry(number, waiting.taken + place + 1, body))
-                    size += len(body)
+                    found.append(Arrival(number, waiting.taken + place + 1, message))
+                    size += added
         return found
 
     def take_acknowledgements(self) -> Mapping[int, Acknowledgement]:

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pairsim.model.borders import Acknowledgement
+from pairsim.model.borders import Acknowledgement, LinkMessage
+from pairsim.model.borders.codec.messages import encode_message
 from pairsim.replication.links.messages import Entry
 
 WINDOW_BYTES = 4 * 2**20
@@ -26,11 +27,11 @@ class Outbox(msgspec.Struct, frozen=True):
 
     Attributes:
         first: The sequence of the first entry.
-        entries: The contents, oldest first.
+        entries: The messages, oldest first.
     """
 
     first: int = 1
-    entries: Sequence[bytes] = ()
+    entries: Sequence[LinkMessage] = ()
 
     @property
     def last(self) -> int:
@@ -62,7 +63,7 @@ class OutboxCursor:
         found: list[Entry] = []
         at = max(self._next, outbox.first)
         while at <= outbox.last:
-            body = outbox.entries[at - outbox.first]
+            body = encode_message(outbox.entries[at - outbox.first])
             if self._under_way and self._bytes + len(body) > self._window:
                 break
             self._under_way.append((at, len(body)))

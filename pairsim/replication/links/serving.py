@@ -10,7 +10,10 @@ import threading
 
 import structlog
 
-from pairsim.model.borders import Acknowledgement
+from pairsim.model.borders import Acknowledgement, LinkMessage
+from pairsim.model.borders.codec.columns import BorderCodecError
+from pairsim.model.borders.codec.messages import decode_message
+from pairsim.model.state.schema import Schema
 from pairsim.replication.clock import monotonic
 from pairsim.replication.links.arrivals import Admission, Arrivals
 from pairsim.replication.links.board import Board
@@ -44,9 +47,16 @@ class _Served:
 class LinkServer:
     """Serves the connections of other areas to this replica while it is the active."""
 
-    def __init__(self, area: str, board: Board, arrivals: Arrivals) -> None:
-        """Starts the thread that acknowledges."""
-        self._area, self._board, self._arrivals = area, board, arrivals
+    def __init__(self, area: str, board: Board, arrivals: Arrivals, schema: Schema) -> None:
+        """Starts the thread that acknowledges.
+
+        Args:
+            area: The name of this area.
+            board: The committed links of this area.
+            arrivals: Takes the entries.
+            schema: The components of the area's entities; those of an area that sends entities have to be the same.
+        """
+        self._area, self._board, self._arrivals, self._schema = area, board, arrivals, schema
         self._lock = threading.Lock()
         self._served: dict[int, _Served] = {}
         self._closed = False
@@ -67,6 +77,8 @@ class LinkServer:
             self._add(served)
             while self._admit(served, link.receive(SILENCE_SECONDS)):
                 pass
+        except BorderCodecError as error:
+            log.warning("an area sends what this one cannot take", area=self._area, reason=str(error))
         except (OSError, ChannelError, LinkMessageError) as error:
             log.debug("link ended", area=self._area, reason=str(error))
         finally:
@@ -92,11 +104,15 @@ class LinkServer:
         entry = decode_to_receiver(data)
         if not isinstance(entry, Entry):
             raise LinkMessageError("an area introduces itself once")
-        while (admission := self._arrivals.put(served.number, entry)) is Admission.FULL:
+        message = decode_message(entry.body, self._schema)
+        while (admission := self._put(served, entry, message)) is Admission.FULL:
             sleep(_ROOM_SECONDS)
             if self._closed or self._board.posted.term != served.term:
                 return False
         return admission is Admission.ADMITTED
+
+    def _put(self, served: _Served, entry: Entry, message: LinkMessage) -> Admission:
+        return self._arrivals.put(served.number, entry.sequence, message, len(entry.body))
 
     def _add(self, served: _Served) -> None:
         """Replaces an earlier connection of the same area: of two, the sender knows only the newer one."""

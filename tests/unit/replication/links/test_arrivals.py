@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pairsim.model.borders import Acknowledgement
-from pairsim.replication.links.arrivals import Admission, Arrivals, ArrivedEntry
-from pairsim.replication.links.messages import Entry
+from pairsim.replication.links.arrivals import Admission, Arrivals
+from tests.unit.replication.links.entries import message
 
 
 class Cursors(dict[int, int]):
@@ -21,18 +21,18 @@ def opened(cursors: Cursors, limit: int = 100) -> Arrivals:
 
 
 def put(arrivals: Arrivals, number: int, *sequences: int, size: int = 1) -> list[Admission]:
-    return [arrivals.put(number, Entry(sequence, bytes([sequence]) * size)) for sequence in sequences]
+    return [arrivals.put(number, sequence, message(sequence), size) for sequence in sequences]
 
 
 def taken(arrivals: Arrivals, limit: int = 1_000) -> list[tuple[int, int]]:
-    return [(arrival.number, arrival.sequence) for arrival in arrivals.take(limit)]
+    return [(arrival.area, arrival.sequence) for arrival in arrivals.take(limit)]
 
 
 def test_entries_wait_until_the_state_has_taken_them() -> None:
     cursors = Cursors()
     arrivals = opened(cursors)
     put(arrivals, 7, 1, 2)
-    assert arrivals.take() == [ArrivedEntry(7, 1, b"\1"), ArrivedEntry(7, 2, b"\2")]
+    assert [(a.area, a.sequence, a.message.clock) for a in arrivals.take()] == [(7, 1, 1), (7, 2, 2)]
     cursors[7] = 1
     assert taken(arrivals) == [(7, 2)]
     cursors[7] = 2

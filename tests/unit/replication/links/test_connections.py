@@ -21,6 +21,8 @@ from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.transport.peer_port import Acceptor, LinkRefusedError, PeerPort
 from pairsim.settings import Timing
+from tests.unit.replication.links.entries import body, message
+from tests.unit.replication.tables import SCHEMA
 from tests.unit.replication.transport.peers import until
 
 SECRET = b"a secret of the world"
@@ -33,11 +35,11 @@ BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 class ReceivingReplica:
     """A replica of the area east: it takes what arrives while it is the active."""
 
-    def __init__(self, name: str, taken: list[bytes]) -> None:
+    def __init__(self, name: str, taken: list[int]) -> None:
         self.taken = taken
         self.board = Board()
         self.arrivals = Arrivals(lambda _number: len(taken))
-        self.server = LinkServer("east", self.board, self.arrivals)
+        self.server = LinkServer("east", self.board, self.arrivals, SCHEMA)
         self.port = PeerPort("127.0.0.1:0", (SECRET,), 5.0, name=name)
         self.port.register(KIND, self._accept)
         self.member = Member(replica=name, peer=self.port.address, url="http://127.0.0.1:1")
@@ -77,8 +79,8 @@ class ReceivingReplica:
     def tick(self) -> None:
         """Takes what waits, and commits it."""
         for arrival in self.arrivals.take():
-            assert (arrival.number, arrival.sequence) == (WEST, len(self.taken) + 1)
-            self.taken.append(arrival.body)
+            assert (arrival.area, arrival.sequence) == (WEST, len(self.taken) + 1)
+            self.taken.append(arrival.message.clock)
         self.post()
 
     def close(self) -> None:
@@ -94,17 +96,17 @@ class SendingReplica:
     def __init__(self, *replicas: Member) -> None:
         self.board, self.arrivals = Board(), Arrivals()
         self.arrivals.begin()
-        self.entries: list[bytes] = []
+        self.entries: list[int] = []
         self.client = LinkClient(
             Destination(EAST, "east", replicas), self.board, self.arrivals,
             number=WEST, me="west-1", secrets=(SECRET,), timing=TIMING,
         )  # fmt: skip
         self.clock = 0
 
-    def send(self, count: int, size: int = 8) -> None:
-        self.entries += [bytes([len(self.entries) % 251]) * size for _entry in range(count)]
+    def send(self, count: int) -> None:
+        self.entries += range(len(self.entries), len(self.entries) + count)
         self.clock += 1
-        outbox = Outbox(1, list(self.entries))
+        outbox = Outbox(1, [message(number) for number in self.entries])
         self.board.post(Posted(1, self.clock, {EAST: LinkState(outbox, Acknowledgement(0, 0, self.clock))}))
 
     def close(self) -> None:
@@ -129,7 +131,7 @@ def ticking(replica: ReceivingReplica, condition: Callable[[], bool]) -> Callabl
 
 
 def test_entries_arrive_in_order_and_are_acknowledged() -> None:
-    taken: list[bytes] = []
+    taken: list[int] = []
     east = ReceivingReplica("east-1", taken)
     west = SendingReplica(east.member)
     with closing(west, east):
@@ -141,7 +143,7 @@ def test_entries_arrive_in_order_and_are_acknowledged() -> None:
 
 
 def test_everything_arrives_once_although_connections_break() -> None:
-    taken: list[bytes] = []
+    taken: list[int] = []
     east = ReceivingReplica("east-1", taken)
     west = SendingReplica(east.member)
     with closing(west, east):
@@ -156,7 +158,7 @@ def test_everything_arrives_once_although_connections_break() -> None:
 
 
 def test_the_other_replica_goes_on_where_the_state_is() -> None:
-    taken: list[bytes] = []
+    taken: list[int] = []
     first, second = ReceivingReplica("east-1", taken), ReceivingReplica("east-2", taken)
     west = SendingReplica(first.member, second.member)
     with closing(west, first, second):
@@ -171,7 +173,7 @@ def test_the_other_replica_goes_on_where_the_state_is() -> None:
 
 
 def test_a_refusal_leads_to_replicas_that_the_sender_did_not_know() -> None:
-    taken: list[bytes] = []
+    taken: list[int] = []
     old, new = ReceivingReplica("east-1", taken), ReceivingReplica("east-2", taken)
     old.others = (old.member, new.member)
     west = SendingReplica(old.member)
@@ -182,7 +184,7 @@ def test_a_refusal_leads_to_replicas_that_the_sender_did_not_know() -> None:
 
 
 def test_a_sender_that_is_not_the_active_any_more_sends_nothing() -> None:
-    taken: list[bytes] = []
+    taken: list[int] = []
     east = ReceivingReplica("east-1", taken)
     west = SendingReplica(east.member)
     with closing(west, east):
@@ -194,15 +196,15 @@ def test_a_sender_that_is_not_the_active_any_more_sends_nothing() -> None:
 
 
 def test_an_area_that_takes_nothing_costs_its_neighbours_no_memory() -> None:
-    taken: list[bytes] = []
+    taken: list[int] = []
     east = ReceivingReplica("east-1", taken)
-    east.arrivals = Arrivals(lambda _number: len(taken), limit=1_000)
+    east.arrivals = Arrivals(lambda _number: len(taken), limit=10 * len(body(9)))
     east.server.close()
-    east.server = LinkServer("east", east.board, east.arrivals)
+    east.server = LinkServer("east", east.board, east.arrivals, SCHEMA)
     west = SendingReplica(east.member)
     with closing(west, east):
         east.lead(1)
-        west.send(50, size=100)
+        west.send(50)
         until(lambda: len(east.arrivals.take()) == 10)
         until(ticking(east, lambda: len(taken) == 50))
         assert taken == west.entries

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pairsim.model.borders import Acknowledgement
 from pairsim.replication.links.messages import Entry
 from pairsim.replication.links.outbox import Outbox, OutboxCursor
+from tests.unit.replication.links.entries import message
 
 
 def acknowledged(taken: int) -> Acknowledgement:
@@ -12,7 +13,7 @@ def acknowledged(taken: int) -> Acknowledgement:
 
 
 def outbox(first: int, last: int, size: int = 1) -> Outbox:
-    return Outbox(first, [bytes([number]) * size for number in range(first, last + 1)])
+    return Outbox(first, [message(number, size) for number in range(first, last + 1)])
 
 
 def sequences(entries: list[Entry]) -> list[int]:

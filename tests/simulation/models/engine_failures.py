@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from tests.simulation.models.engine_rules import (
     FAILED,
+    OTHER_CODE,
     TORN,
     Engines,
     Entry,
@@ -74,7 +75,7 @@ class Model:
             return [("start", i), ("start_fails", i)] if fails else [("start", i)]
         if node.request is None:
             known = facts(world.log[: node.view])
-            renew: list[Action] = [("start", i)] if node.code not in (known.code, world.disk) else []
+            renew: list[Action] = [("start", i)] if node.code not in (known.code, world.disk[i]) else []
             return [*renew, ("crash", i)] if world.budget.failures else renew
         forced = next((POISON[c] for c in node.request.entry.applied if c in POISON and not node.code), None)
         if forced is not None:
@@ -104,9 +105,10 @@ class Model:
         if rules.may_skip(node, known):
             left = rules.left_out(i, node, known)
             found += [("skip", i, c) for c in known.ticks[tick - 1] if c not in left]
-        if world.budget.restarts and rules.may_restart(node, known, world.disk):
+        code = rules.ordered_code(node, known, world.disk[i])
+        if world.budget.restarts and rules.may_restart(node, known, code):
             stuck = rules.level(node.failure, tick, known.revision) == FAILED
-            if stuck or world.disk != known.code:
+            if stuck or code != known.code:
                 found.append(("restart", i))
         return found
 
@@ -136,6 +138,8 @@ class Model:
             found.append(("kill", i, False))
             if node.pending and node.leads == facts(world.log).term:
                 found.append(("kill", i, True))
+        if world.budget.updates and not world.disk[i]:
+            found.append(("update", i))
         if self._opens(world, i):
             led = peer.up and peer.leads == facts(world.log).term
             if not led or world.budget.elections:
@@ -160,7 +164,8 @@ class Model:
         """Returns what a replica tells about itself now."""
         node = world.nodes[i]
         known = facts(world.log[: node.view])
-        hopeless = Failure(node.next_tick, known.revision, FAILED)  # only the operator can make other code count
+        level = OTHER_CODE if node.engine else FAILED  # only the operator can make other code count
+        hopeless = Failure(node.next_tick, known.revision, level)
         return Ping(
             term=known.term,
             tick=len(node.snapshot),
@@ -168,6 +173,7 @@ class Model:
             durable=len(node.checkpoint),
             capable=self.rules.capable(node, known),
             engine=node.engine,
+            code=node.code,
             failure=hopeless if self._has_no_chance(node, known) else node.failure,
         )
 
@@ -306,7 +312,7 @@ class Model:
 
     def _start(self, world: World, i: int) -> World:
         failure = world.nodes[i].failure if self.rules.remembers_failures() else Failure()
-        return put(world, i, world.nodes[i]._replace(engine=True, code=world.disk, failure=failure, unstartable=False))
+        return put(world, i, world.nodes[i]._replace(engine=True, code=world.disk[i], failure=failure, unstartable=False))
 
     def _start_fails(self, world: World, i: int) -> World:
         return put(fault(world, failures=1), i, world.nodes[i]._replace(unstartable=True))
@@ -368,11 +374,12 @@ class Model:
     def _restart(self, world: World, i: int) -> World:
         node = world.nodes[i]
         world = world._replace(budget=world.budget._replace(restarts=world.budget.restarts - 1))
-        engines = Engines(node.next_tick, world.disk)
-        return put(world, i, node._replace(pending=(engines,), engine=True, code=world.disk, unstartable=False))
+        code = self.rules.ordered_code(node, facts(world.log[: node.view]), world.disk[i])
+        engines = Engines(node.next_tick, code)
+        return put(world, i, node._replace(pending=(engines,), engine=True, code=world.disk[i], unstartable=False))
 
     def _edit(self, world: World) -> World:
-        return world._replace(disk=1, budget=world.budget._replace(edits=world.budget.edits - 1))
+        return world._replace(disk=(1, 1), budget=world.budget._replace(edits=world.budget.edits - 1))
 
     # The processes and what passes between them.
 
@@ -391,9 +398,16 @@ class Model:
         node = world.nodes[i]
         if keeps:
             world = world._replace(log=(*world.log, *node.pending))
+        return put(fault(world, kills=1), i, self._dead(node))
+
+    def _update(self, world: World, i: int) -> World:
+        disk = (1, world.disk[1]) if i == 0 else (world.disk[0], 1)
+        budget = world.budget._replace(updates=world.budget.updates - 1)
+        return put(world._replace(disk=disk, budget=budget, handovers=0), i, self._dead(world.nodes[i]))
+
+    def _dead(self, node: Node) -> Node:
         shown = node.shown if self.rules.remembers_shown() else len(node.checkpoint)
-        dead = Node(up=False, view=node.view, checkpoint=node.checkpoint, shown=shown, engine=False)
-        return put(fault(world, kills=1), i, dead)
+        return Node(up=False, view=node.view, checkpoint=node.checkpoint, shown=shown, engine=False)
 
     def _boot(self, world: World, i: int) -> World:
         node = world.nodes[i]

@@ -24,33 +24,38 @@ What the node does about its engine:
  5. Shown. Before the first answer, observation, read or checkpoint of a tick, its number is written to a small mapped
     file in the area's folder. So it survives the process, as the journal does.
  6. Leading needs a state, not an engine: a replica whose engine starts opens its term and serves reads meanwhile.
- 7. Rank. The rank of a replica is a tuple: its level, if it is 2 or 3, else 0; whether its engine is missing; minus
-    its tick, if it cannot compute for one of these reasons, else 0; its level otherwise. An engine with other code
-    than the one in force is at level 2 in every attempt, and one that could not be started as well, until a start
-    succeeds; a state that is not capable is at level 3. A leader hands over if and only if the other replica is
+ 7. Rank. The rank of a replica is a tuple: its level, if it is 2 or more, else 0; whether its engine is missing; minus
+    its tick, if it cannot compute for one of these reasons, else 0; its level otherwise. An engine
+    that could not be started is at level 2 in every attempt, until a start succeeds. One with other code than that in
+    force is at level 3, since another attempt may help at level 2, and only an order here; a state that is not capable
+    is at level 4. A leader hands over if and only if the other replica is
     linked, capable and of a smaller rank, at rest: no request and no uncommitted record. So a first crash and an
     idle crash are handed over at once, an exception as well, and a replica that failed for good never gets the
     leadership back for the same attempt, unless it has the further state. Otherwise the leader tries the tick
     itself when its engine runs: it does not wait for an engine that the other replica is starting.
- 8. Pause. A leader at level 2 or 3 that cannot hand over is paused at its snapshot, n - 1. It leads, serves n - 1,
+ 8. Pause. A leader at level 2 or more that cannot hand over is paused at its snapshot, n - 1. It leads, serves n - 1,
     takes no commands into a tick, and says why. It tries again after 1, 2, 4 ... 60 s, for most causes pass. Each new
     ping may end the pause by a handover.
  9. Code. The log names the code in force, a fingerprint of the engine's files. `Engines(tick, code)` changes it: ticks
     from `tick` on are computed with this code. If the code differs, states before tick - 1 cannot be replayed any more,
-    and their replicas need a keyframe; they are not *capable*. A leader looks again after its `Open` is applied, since
-    an `Engines` of its predecessor may stand before it.
+    and their replicas need a keyframe; they are not *capable*. An engine with other code computes nothing, whenever it
+    started: after a mended file, in a process that was updated, in one that joined. Its replica votes and follows. A
+    leader looks again after its `Open` is applied, since an `Engines` of its predecessor may stand before it.
 10. Unseen. The leader of term T knows that nobody has seen tick n, and that nobody can see it before T ends, if its own
     shown tick is below n, and a ping of the other replica with `term` T has `reached` below n. A silent replica has to
     come back, or be replaced, first.
 11. `pairsim skip AREA COMMAND` appends `Skip(n, command)`. The leader accepts it while it is at level 2 of attempt n,
     without a request and without an uncommitted record, if n is the last tick with a record, the record has the
     command, and n is unseen.
-12. `pairsim engines restart AREA` starts the leader's engine, to learn its code, and appends `Engines(n, code)`, where
-    n is the tick after its snapshot. Without a request and an uncommitted record it is always accepted for the code in
-    force. For other code n has to be unseen if it has a record, that record has to be the last, and state n - 1 has to
-    be on the leader's disk, and on the other's if it is linked: other code changes a tick as much as a skip does. On
-    applying the record each node starts its engine again if its code differs. The first leader of an area appends
-    `Engines(1, code)`.
+12. `pairsim engines restart AREA` starts an engine beside the leader's, to learn the code in its files, and appends
+    `Engines(n, code)`, where n is the tick after its snapshot. If its files have the code in force and the other
+    replica's engine has other code, it is that code: a rolling update has come to the other replica first, which
+    is handed the leadership then (rule 7). Without a request and an uncommitted record the order is always accepted
+    for the code in force. For other code n has to be unseen if it has a record, that record has to be the last, and
+    state n - 1 has to be on the leader's disk: other code changes a tick as much as a skip does. The leader asks the
+    other replica for an engine beside its own as well, and waits for it for a while. On applying the record each node
+    uses the engine that it started so, or starts its engine again if its code differs; one whose checkpoint is before
+    n - 1 writes another one at once. The first leader of an area appends `Engines(1, code)`.
 13. A record counts when it is committed. While `Skip` or `Engines` is under way, nothing is computed. A replica that
     computes tick n afterwards compares its digest of n - 1 with record n, leaves out the skipped commands of n, and
     rejects them as "skipped".
@@ -72,7 +77,10 @@ from typing import NamedTuple
 FAILED = 2
 """The level of a replica whose engine raised, hung, or crashed for the second time at the same attempt."""
 
-INCAPABLE = 3
+OTHER_CODE = 3
+"""The level of a replica whose engine has other code than the one in force; only an order can change that."""
+
+INCAPABLE = 4
 """The level of a replica whose state the engines in force cannot carry on to the last tick."""
 
 
@@ -183,6 +191,7 @@ class Ping(NamedTuple):
     durable: int
     capable: bool
     engine: bool
+    code: int
     failure: Failure
 
 
@@ -190,7 +199,7 @@ class Rank(NamedTuple):
     """How badly a replica is placed to compute its next tick; the first difference decides."""
 
     failed: int
-    """Level 2 or 3, else 0."""
+    """Level 2 or more, else 0."""
     missing: bool
     """It has no engine now."""
     behind: int
@@ -301,6 +310,12 @@ class Rules:
             return True
         durable = len(node.checkpoint) >= tick - 1
         return durable and (tick > known.tick or (tick == known.tick and self.unseen(node, tick)))
+
+    def ordered_code(self, node: Node, known: Facts, own: int) -> int:
+        """Returns the code that an order to restart the engines puts into force: what is new, here or on the other."""
+        if own != known.code or node.heard is None or not node.heard.engine:
+            return own
+        return node.heard.code
 
     def settled(self, node: Node) -> bool:
         """Returns whether nothing is under way: no request, and no record without its commit."""

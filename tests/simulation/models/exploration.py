@@ -42,6 +42,7 @@ _WEIGHTS = {
     "kill": 2,
     "elect": 2,
     "edit": 1,
+    "update": 1,
 }
 """How often a random walk takes an action; others have 4."""
 
@@ -113,7 +114,7 @@ def search(model: Model, world: World, *, limit: int, rest_every: int = 0) -> in
 
 def check_recovery(model: Model, world: World) -> None:
     """Checks that an area goes on once faults cease: by itself if it can, or else after an act of the operator."""
-    world = world._replace(budget=world.budget._replace(failures=0, kills=0, elections=0, edits=0, restarts=0))
+    world = world._replace(budget=world.budget._replace(failures=0, kills=0, elections=0, edits=0, restarts=0, updates=0))
     model = Model(model.rules, commands=(), ticks=len(facts(world.log).ticks) + 4)
     if _computable(model, world) and len(_rest(model, world, _QUIET_ORDER[4:]).seen) == len(world.seen):
         raise Violation(f"a replica could compute, and does not lead: {world}")
@@ -121,7 +122,7 @@ def check_recovery(model: Model, world: World) -> None:
     if len(alone.seen) > len(world.seen):
         return
     known = facts(alone.log)
-    if not (_poisoned(alone) or known.code != alone.disk):
+    if not (_poisoned(alone) or known.code not in alone.disk):
         raise Violation(f"the area stands still although nothing fails: {alone}")
     if not model.paused(alone):
         raise Violation(f"the area stands still and does not say so: {alone}")
@@ -155,7 +156,7 @@ def _beyond_help(world: World) -> bool:
     """Returns whether only code that was edited away leads from the states that are left to the last tick."""
     known = facts(world.log)
     needed = max(len(world.seen), known.tick - 1)
-    return known.code != world.disk and all(len(node.snapshot) < needed for node in world.nodes)
+    return known.code not in world.disk and all(len(node.snapshot) < needed for node in world.nodes)
 
 
 def _rest(model: Model, world: World, names: tuple[str, ...]) -> World:

@@ -24,6 +24,8 @@ class Budget(NamedTuple):
     """Elections although the leader runs."""
     edits: int = 0
     restarts: int = 0
+    updates: int = 0
+    """Restarts of a process that find other code in its files, as in a rolling update."""
 
 
 Action = tuple[object, ...]
@@ -41,8 +43,8 @@ class World(NamedTuple):
     budget: Budget
     seen: State = ()
     acknowledged: frozenset[tuple[str, str]] = frozenset()
-    disk: int = 0
-    """The code in the simulator's file, which an engine reads when it starts."""
+    disk: tuple[int, int] = (0, 0)
+    """The code in the files of each replica, which an engine reads when it starts."""
     failures: frozenset[tuple[Attempt, bool]] = frozenset()
     """The attempts that failed, and whether for good: by an exception, too long a wait, or a second crash."""
     handovers: int = 0

@@ -25,7 +25,7 @@ def random_walk(rules: Rules, seed: int) -> None:
     ticks, ahead = rng.choice((1, 2, 4)), rng.choice((1, 2))
     budget = Budget(
         failures=rng.randrange(4), kills=rng.randrange(3), elections=rng.randrange(3),
-        edits=rng.randrange(2), restarts=rng.randrange(3),
+        edits=rng.randrange(2), restarts=rng.randrange(3), updates=rng.choice((0, 0, 1, 2)),
     )  # fmt: skip
     walk(*Setting(commands, ticks, ahead, budget).begin(rules), seed, rng.choice((40, 80, 160)))
 

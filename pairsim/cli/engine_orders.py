@@ -1,4 +1,4 @@
-"""`pairsim skip` and `pairsim engines restart`: orders of an operator about a paused area."""
+"""`pairsim skip` and `pairsim engines restart`: orders of an operator about the engines of an area."""
 
 from __future__ import annotations
 
@@ -90,17 +90,25 @@ def engines() -> None:
 def restart(
     area: str, *, even_if_seen: bool, urls: tuple[str, ...], token_file: Path | None, address: WorldAddress
 ) -> None:
-    """Starts the engines of AREA again, with the newest code.
+    """Replaces the engines of AREA by new ones, with the newest code.
 
-    AREA has to be paused: its simulator fails at the next tick on both replicas. It goes on from the tick before at
-    once, and not when the next attempt is due.
+    A paused area tries its tick again at once. An area that runs goes on until the new engines are ready on both
+    replicas. Code that was mended or updated comes into force, if need be that of the other replica, which becomes the
+    active.
     """
     if urls:
         done = _ask(area, urls, token_file, lambda client: client.restart_engines(even_if_seen=even_if_seen))
     else:
         body: dict[str, str | bool] = {"area": area, **({"even_if_seen": True} if even_if_seen else {})}
         done = request(address, "/v1/engines/restart", OrderAnswer, body)
-    click.echo(f"{area} tries tick {done.tick} again with new engines")
+    click.echo(f"{area} {_restarted(done)}")
+
+
+def _restarted(done: OrderAnswer) -> str:
+    code = f" and the code of {done.code_of}" if done.code_of else " and other code" if done.other_code else ""
+    if done.running:
+        return f"computes tick {done.tick} and those after it with new engines{code or ', whose code is the same'}"
+    return f"tries tick {done.tick} again with new engines{code}"
 
 
 def _ask(area: str, urls: tuple[str, ...], token_file: Path | None, act: Callable[[AreaClient], Awaitable[T]]) -> T:

@@ -47,6 +47,9 @@ class SimulatorPhase(enum.StrEnum):
     PAUSED = "paused"
     """The simulator failed at the next tick, so the area stands before that tick until a further attempt succeeds."""
 
+    OTHER_CODE = "other-code"
+    """The engine has loaded other code than the one with which the area is computed, and waits for an order."""
+
 
 class SimulatorState(msgspec.Struct, frozen=True):
     """What the code of a simulator keeps its process from.
@@ -89,10 +92,23 @@ class SimulatorState(msgspec.Struct, frozen=True):
                 return f"starts its engine again: {self.about}"
             case SimulatorPhase.PAUSED:
                 return f"is paused before a tick that fails, and tries it again: {self.about}"
+            case SimulatorPhase.OTHER_CODE:
+                return f"computes nothing: its simulator's code is not the one with which {self.area} is computed"
+
+    def advice(self, options: str = "") -> str:
+        """What an operator has to do so that it goes on, if that is always the same; else empty.
+
+        `options` are those that a command needs to reach the world, such as " --port 8081".
+        """
+        if self.phase is not SimulatorPhase.OTHER_CODE:
+            return ""
+        return f"pairsim engines restart {self.area}{options} puts that code into force"
 
     @property
     def cause(self) -> str:
-        """What it is paused for, without numbers that change from one attempt to the next; empty if it is not."""
+        """What an operator has to end, without numbers that change from one attempt to the next; empty if nothing."""
+        if self.phase is SimulatorPhase.OTHER_CODE:
+            return "other code"
         if self.phase is not SimulatorPhase.PAUSED:
             return ""
         return f"tick {self.tick} with {self.command or self.commands}"
@@ -100,7 +116,7 @@ class SimulatorState(msgspec.Struct, frozen=True):
     @property
     def stands_still(self) -> bool:
         """Whether the simulated time of an active stands still because of it."""
-        return self.phase in {SimulatorPhase.STUCK, SimulatorPhase.PAUSED, SimulatorPhase.RESTARTING}
+        return self.phase not in {SimulatorPhase.COMPILING, SimulatorPhase.REFUSED}
 
 
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -192,14 +192,20 @@ class OrderAnswer(msgspec.Struct, frozen=True):
     """The answer of `POST /v1/skip` and `POST /v1/engines/restart`: an order about engines that is in force.
 
     Attributes:
-        tick: The tick that is tried again.
+        tick: The tick that is tried again, or the first one with new engines.
         term: The term of the active.
         revision: How many orders about engines the log of the area has.
+        running: Whether the engines were renewed while the area ran.
+        other_code: Whether other code than before is in force.
+        code_of: The name of the other replica, if that code is the one of its engine; else empty.
     """
 
     tick: int
     term: int
     revision: int
+    running: bool = False
+    other_code: bool = False
+    code_of: str = ""
 
 
 class Column(msgspec.Struct, frozen=True):

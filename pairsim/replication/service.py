@@ -98,13 +98,19 @@ class OrderResult(msgspec.Struct, frozen=True):
 
     Attributes:
         term: The term of the active.
-        tick: The tick that is tried again.
+        tick: The tick that is tried again, or the first one with new engines.
         revision: How many orders the log of the area has.
+        running: Whether the engines were renewed while the area ran.
+        other_code: Whether other code than before is in force.
+        code_of: The name of the other replica, if that code is the one of its engine; else empty.
     """
 
     term: int
     tick: int
     revision: int
+    running: bool = False
+    other_code: bool = False
+    code_of: str = ""
 
 
 class FailingTick(msgspec.Struct, frozen=True):
@@ -245,7 +251,9 @@ class ReplicaService(Protocol):
         """
 
     def restart_engines(self, timeout: float, *, even_if_seen: bool) -> OrderResult:
-        """Starts the engines of a paused area again, with the newest code; blocks.
+        """Replaces the engines of the area by new ones, with the newest code; blocks.
+
+        The engines of an area that runs go on until the new ones are ready.
 
         Args:
             timeout: How long it may take, in seconds.
@@ -253,7 +261,7 @@ class ReplicaService(Protocol):
 
         Raises:
             NotActiveError: This replica does not lead.
-            RefusedError: The area is not paused, the engine cannot be started, or clients may have seen the tick that
+            RefusedError: The engine cannot be started, or clients may have seen the tick that
                 other code would compute.
             TimeoutError: The engine has not started in time, or it is not known whether the order came into force.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import zlib
 from collections.abc import Callable, Sequence
 
 from pairsim.engine.in_process import InProcessEngine
@@ -13,6 +14,9 @@ from tests.simulation.area import SPEC, Counters
 
 MENDED = "mended"
 """The fingerprint of the code that works for every command."""
+
+UPDATED = "updated"
+"""The fingerprint of the code that comes with an update."""
 
 START_SECONDS = 0.4
 """How long an engine takes to start."""
@@ -33,6 +37,7 @@ class EngineFaults:
         next: Faults of the next calls, in their order.
         always: The fault of all calls; None for none.
         poison: The ids of the commands at which every engine of the world raises, unless it has the mended code.
+        codes_differ: Whether other code computes another state.
         struck: How many calls failed.
     """
 
@@ -41,6 +46,7 @@ class EngineFaults:
         self.poison, self.code = poison, code
         self.next: list[EngineFault] = []
         self.always: EngineFault | None = None
+        self.codes_differ = False
         self.struck = 0
 
     def take(self) -> EngineFault | None:
@@ -66,6 +72,8 @@ class FaultyEngine(InProcessEngine):
         if table is self.check_table and fault is EngineFault.RAISE:
             fault = EngineFault.END  # a repeated tick that raises counts as a divergence, and rightly
         rejected = super().advance(table, commands, tick)
+        if self._faults.codes_differ:
+            table.column("value")[:] += zlib.crc32(self.code.encode()) % 1000
         if fault is not None:
             table.column("value")[: len(table) // 2] = -1
             table.despawn(table.ids[:1].copy())

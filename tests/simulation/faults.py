@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 
 from pairsim.replication.service import NotActiveError, RefusedError
-from tests.simulation.engines import MENDED, EngineFault
+from tests.simulation.engines import MENDED, UPDATED, EngineFault
 from tests.simulation.oracle import Violation
 from tests.simulation.process import SimProcess
 from tests.simulation.world import SPARES, World
@@ -327,9 +327,56 @@ class OrderNemesis(EngineNemesis):
         super().repair_due()
         leader = self.world.leader()
         if self.world.settling and leader is not None:
-            self.skip()
+            if not leader.replica.failures.has_other_code:
+                self.skip()
             with contextlib.suppress(NotActiveError, RefusedError):  # in this world, all code computes the same
                 leader.request_order(None, even_if_seen=True)
+
+
+class UpdateNemesis(EngineNemesis):
+    """Updates one process after the other to code that computes another state, and orders renewals at any moment."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        for process in world.processes.values():
+            process.faults.codes_differ = True
+
+    def strike(self) -> None:
+        if self.rng.random() < 0.4:
+            super().strike()
+            return
+        fault = self.rng.choice([self.update, self.update, self.edit, self.renew, self.renew])
+        self.done.append(f"{self.world.clock.now - 1000:.3f} {fault.__name__}")
+        fault()
+
+    def update(self) -> None:
+        """Restarts a replica, which finds the other code then."""
+        name = self.rng.choice(("a", "b"))
+        self.world.codes[name] = UPDATED
+        self._crash(name)
+
+    def edit(self) -> None:
+        """Changes the files of a replica while it runs."""
+        self.world.codes[self.rng.choice(("a", "b"))] = UPDATED
+
+    def renew(self) -> None:
+        leader = self.world.leader()
+        if leader is not None:
+            with contextlib.suppress(NotActiveError, RefusedError):
+                leader.request_order(None)
+
+    def lose_disk(self) -> None:
+        """Does nothing: states from before other code cannot be carried on, so that a second loss may be the last."""
+
+    def repair_due(self) -> None:
+        super().repair_due()
+        leader = self.world.leader()
+        if self.world.settling and leader is not None and leader.log.orders.code:
+            # Only the code in force can compute ticks that have been seen, if no state of them is left.
+            self.world.code, self.world.codes = leader.log.orders.code, {}
+            replicas = [process.replica for process in self.world.processes.values()]
+            if any(replica is not None and replica.failures.has_other_code for replica in replicas):
+                self.renew()
 
 
 def run(seed: int, seconds: float = 12.0, kind: type[Nemesis] = Nemesis) -> World:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from typing import cast
 
+from pairsim.engine.port import Engine
 from pairsim.model.assignment import Assignment
 from pairsim.model.state.borders import Borders
 from pairsim.model.state.table import TableView
@@ -199,6 +201,7 @@ class SimProcess:
         self.faults = EngineFaults(poison, code)
         self.engine: FaultyEngine | None = None
         self._engine_due: float | None = None
+        self._fresh_due: float | None = None
         self._replica_due = self._raft_due = self._timer = 0.0
 
     @property
@@ -255,7 +258,7 @@ class SimProcess:
     def crash(self, *, lose_disk: bool = False) -> None:
         """Kills the process: memory and sockets are lost, files stay."""
         self._network.remove_all(self.name)
-        self.node = None
+        self.node, self._fresh_due = None, None
         if lose_disk:
             self.resources.lose_disk()
             self.checkpoints = SimCheckpoints(self._oracle)
@@ -270,6 +273,9 @@ class SimProcess:
         replica = self.replica
         if replica is not None and self._engine_due is not None and now >= self._engine_due:
             replica.offer_engine(self._start_engine())
+        if replica is not None and self._fresh_due is not None and now >= self._fresh_due:
+            self._fresh_due = None
+            replica.offer_fresh_engine(FaultyEngine(self.faults))
         for _round in range(20):
             busy = self._network.pump(self.name)
             if self.hanging != "raft":
@@ -316,6 +322,17 @@ class SimProcess:
             self.engine.close()
         self._engine_due = self._network.clock.now + START_SECONDS
         self._network.schedule(self._engine_due, self.name)
+
+    def on_engine_wanted(self) -> None:
+        self._fresh_due = self._network.clock.now + START_SECONDS
+        self._network.schedule(self._fresh_due, self.name)
+
+    def on_engine_replaced(self, old: Engine, new: Engine) -> None:
+        old.close()
+        self.engine = cast("FaultyEngine", new)
+
+    def on_engine_unused(self, engine: Engine) -> None:
+        engine.close()
 
     def wake(self) -> None:
         self._replica_due = 0.0

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from pairsim.model.status import SimulatorPhase
+from pairsim.replication.log.orders import Orders
+from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.service import OrderResult, RefusedError
-from tests.simulation.engines import MENDED, EngineFault
-from tests.simulation.faults import EngineNemesis, OrderNemesis, run
-from tests.simulation.world import World
+from tests.simulation.engines import MENDED, START_SECONDS, UPDATED, EngineFault
+from tests.simulation.faults import EngineNemesis, OrderNemesis, UpdateNemesis, run
+from tests.simulation.oracle import Violation
+from tests.simulation.world import SPARES, World
 
 SEEDS, CHUNK = 60, 20
 
@@ -107,7 +113,7 @@ def test_nothing_that_was_seen_is_changed_by_skips(first: int) -> None:
         skipped += len(world.oracle.skipped)
         poisoned += len(world.poison)
         acknowledged += len(world.oracle.acked)
-    assert skipped > CHUNK // 2
+    assert skipped > CHUNK // 3
     assert acknowledged > 50 * CHUNK
 
 
@@ -222,5 +228,129 @@ def test_the_next_attempt_uses_the_mended_code() -> None:
     world.run(12.0)
     assert leader.log.orders.code == MENDED
     assert sum(process.faults.struck for process in world.processes.values()) == struck, "an old engine was used"
+    world.settle(lambda: None)
+    world.check_end()
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_no_tick_is_computed_with_two_codes_while_replicas_are_updated(first: int) -> None:
+    changed = acknowledged = 0
+    for seed in range(first, first + CHUNK):
+        world = run(seed, kind=UpdateNemesis)
+        leader = world.leader()
+        assert leader is not None
+        changed += leader.log.orders.floor > 0
+        acknowledged += len(world.oracle.acked)
+    assert changed > CHUNK // 2
+    assert acknowledged > 50 * CHUNK
+
+
+def run_all() -> None:
+    """Runs worlds with updates until one of them breaks an invariant."""
+    for seed in range(SEEDS):
+        run(seed, kind=UpdateNemesis)
+
+
+def test_a_computation_with_any_code_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EngineFailures, "has_other_code", False)
+    with pytest.raises(Violation):
+        run_all()
+
+
+def test_a_replay_across_a_change_of_code_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    after = Orders.after
+
+    def without_floor(self: Orders, *arguments: Any) -> Orders:
+        changed = after(self, *arguments)
+        return changed if changed is self else msgspec.structs.replace(changed, floor=0)
+
+    monkeypatch.setattr(Orders, "after", without_floor)
+    with pytest.raises(Violation):
+        run_all()
+
+
+def test_engines_of_an_area_that_runs_are_renewed_without_a_pause() -> None:
+    world, active, passive = running(12)
+    leader, ticks = world.leader(), len(world.oracle.records)
+    assert leader is not None
+    world.code = UPDATED
+    request = leader.request_order(None)
+    world.run(0.9 * START_SECONDS)
+    assert request.outcome is None
+    world.run(1.0)
+    assert isinstance(request.outcome, OrderResult)
+    assert request.outcome.other_code
+    assert world.leader() is leader
+    engines = [process.engine for name in (active, passive) if (process := world.processes[name])]
+    assert [engine.code for engine in engines if engine] == [UPDATED, UPDATED]
+    assert len(world.oracle.records) - ticks >= 10 * (0.9 * START_SECONDS + 1.0) - 3
+    world.settle(lambda: None)
+    world.check_end()
+
+
+def test_a_rolling_update_costs_one_handover_and_one_order() -> None:
+    world, active, passive = running(13)
+    terms = world.oracle.takeovers
+    world.codes[passive] = UPDATED
+    world.processes[passive].crash()
+    world.run(0.3)
+    world.restart(passive)
+    world.run(2.0)
+    now, replica = world.active(), world.processes[passive].replica
+    assert now is not None
+    assert now.name == active
+    assert replica is not None
+    assert replica.failures.has_other_code
+    leader = world.leader()
+    assert leader is not None
+    request = leader.request_order(None)
+    world.run(2.0)
+    assert isinstance(request.outcome, OrderResult)
+    assert request.outcome.code_of == passive
+    now = world.active()
+    assert now is not None
+    assert (now.name, world.oracle.takeovers - terms) == (passive, 1)
+    world.codes[active] = UPDATED
+    world.processes[active].crash()
+    world.run(0.3)
+    world.restart(active)
+    world.settle(lambda: None)
+    assert world.active() is now
+    world.check_end()
+
+
+def test_an_area_that_is_paused_becomes_redundant_after_the_loss_of_a_replica() -> None:
+    world, leader, poison = paused_at_a_poison(14)
+    active = world.active()
+    assert active is not None, "a leader that cannot replay a tick is active"
+    lost = next(name for name in ("a", "b") if name != active.name)
+    stood = leader.replica.state.tick
+    world.processes[lost].crash(lose_disk=True)
+    world.run(1.0)
+    spare = SPARES[0]
+    following = world.generation(2, (active.name, spare), (spare,))
+    world.processes[spare].start(following)
+    for _request in range(10):
+        world.run(0.5)
+        now = world.leader()
+        if now is not None and now.membership.assignment.generation == 1:
+            now.advance_to(following)
+    newcomer = world.processes[spare]
+    assert newcomer.membership is not None
+    assert newcomer.replica is not None
+    assert newcomer.membership.group.voter
+    assert newcomer.replica.state.tick == stood, "it has the state before the tick that fails"
+    world.processes[active.name].crash()
+    world.run(3.0)
+    now = world.leader()
+    assert now is not None
+    assert now.membership.me == spare, "it leads when the other replica is lost, too"
+    world.restart(active.name)
+    world.run(12.0)
+    now = world.leader()
+    assert now is not None
+    request = now.request_order(poison)
+    world.run(3.0)
+    assert isinstance(request.outcome, OrderResult), request.outcome
     world.settle(lambda: None)
     world.check_end()

@@ -44,10 +44,10 @@ def applies_uncommitted_frames(patch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_an_unconfirmed_state(patch: pytest.MonkeyPatch) -> None:
-    def trusting(self: replica.Replica) -> None:
-        self.state.unconfirmed_term = None
+    def trusting(state: state.ReplicaState, _log: object, _most_ahead: int) -> None:
+        state.unconfirmed_term = None
 
-    patch.setattr(replica.Replica, "_resolve_unconfirmed", trusting)
+    patch.setattr(replica, "resolve_unconfirmed", trusting)
 
 
 def reports_digests_of_an_unconfirmed_state(patch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import random
 from collections.abc import Callable, Sequence
@@ -51,7 +52,7 @@ class World:
         self.streams = Streams(self.network)
         self.client = SimClient(self.oracle)
         self.poison: set[str] = set()
-        self.code = "written"
+        self.code, self.codes = "written", dict[str, str]()
         self.processes = {
             name: SimProcess(
                 name,
@@ -60,7 +61,7 @@ class World:
                 streams=self.streams,
                 published_by=self._published_by,
                 poison=self.poison,
-                code=lambda: self.code,
+                code=functools.partial(self._code_of, name),
             )
             for name in ("a", "b", "w", *SPARES)
         }
@@ -70,6 +71,10 @@ class World:
             self.processes[name].start(self.assignment)
         self._next_send = self.clock.now
         self.replacing = self.settling = False
+
+    def _code_of(self, name: str) -> str:
+        """Returns the code in the files of a process."""
+        return self.codes.get(name, self.code)
 
     def _published_by(self, name: str) -> Assignment | None:
         """Returns the generation that a process names to others; None while it is down or retired."""

@@ -20,11 +20,13 @@ class Orders(msgspec.Struct, frozen=True, array_like=True):
         revision: How many of these records the log had; it only grows.
         skipped: The commands that are left out, each after its tick; only those of ticks that may be computed again.
         code: The fingerprint of the simulator's code in force; empty until the first active has named it.
+        floor: The tick before the code in force began: it cannot carry on a state from before that tick.
     """
 
     revision: int = 0
     skipped: tuple[tuple[int, str], ...] = ()
     code: str = ""
+    floor: int = 0
 
     def left_out(self, tick: int) -> frozenset[str]:
         """Returns the ids of the commands that a tick leaves out."""
@@ -45,15 +47,17 @@ class Orders(msgspec.Struct, frozen=True, array_like=True):
         match order:
             case Skip() if order.tick == tick and order.command in commands:
                 if order.command not in self.left_out(tick):
-                    return Orders(self.revision + 1, (*self.skipped, (tick, order.command)), self.code)
+                    skipped = (*self.skipped, (tick, order.command))
+                    return msgspec.structs.replace(self, revision=self.revision + 1, skipped=skipped)
             case Engines() if order.tick <= tick + 1:
-                return Orders(self.revision + 1, self.skipped, order.code)
+                floor = order.tick - 1 if self.code not in {"", order.code} else self.floor
+                return Orders(self.revision + 1, self.skipped, order.code, floor)
         return self
 
     def forget(self, tick: int) -> Orders:
         """Returns the orders without those about ticks up to `tick`, whose records are forgotten."""
         kept = tuple(skipped for skipped in self.skipped if skipped[0] > tick)
-        return self if len(kept) == len(self.skipped) else Orders(self.revision, kept, self.code)
+        return self if len(kept) == len(self.skipped) else msgspec.structs.replace(self, skipped=kept)
 
 
 def order_sentence(order: Order, before: Orders) -> str:
@@ -64,5 +68,5 @@ def order_sentence(order: Order, before: Orders) -> str:
         case Engines() if order.code != before.code and before.code:
             return f"ticks from {order.tick} on are computed with other code of the simulator"
         case Engines() if before.code:
-            return f"tick {order.tick} is tried again with new engines, by an order"
+            return f"new engines compute tick {order.tick} and those after it, by an order"
     return ""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from pairsim.engine.port import EngineError
+from pairsim.engine.port import Engine, EngineError
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
@@ -203,6 +203,18 @@ class AreaRuntime:
         """Ends the engine and starts another one, in a thread of its own."""
         self._engine.restart()
 
+    def on_engine_wanted(self) -> None:
+        """Starts another engine beside the one in use, in a thread of its own."""
+        self._engine.prepare()
+
+    def on_engine_replaced(self, old: Engine, new: Engine) -> None:
+        """Ends an engine whose place another one has taken."""
+        self._engine.replace(old, new)
+
+    def on_engine_unused(self, engine: Engine) -> None:
+        """Ends an engine that was started and is not used."""
+        self._engine.drop(engine)
+
     def wake(self) -> None:
         """Ends the pause of the replica thread."""
         self._awake.set()
@@ -241,7 +253,7 @@ class AreaRuntime:
         return self.node.replica.active_gap.wait(request.term, timeout)
 
     def order(self, command: str | None, timeout: float, *, even_if_seen: bool = False) -> OrderResult:
-        """Leaves a command out of the tick that fails, or without one starts the engines again; blocks.
+        """Leaves a command out of the tick that fails, or without one replaces the engines; blocks.
 
         Raises:
             NotActiveError: This replica does not lead.
@@ -251,7 +263,9 @@ class AreaRuntime:
         request = self.node.request_order(command, even_if_seen=even_if_seen)
         request.finished.wait(timeout)
         if request.outcome is None and request.restarted:
-            raise TimeoutError(f"the engine has not started within {timeout:.0f} s: the area goes on when it has")
+            raise TimeoutError(
+                f"the engine has not started within {timeout:.0f} s: the order is carried out when it has"
+            )
         if request.outcome is None:
             request.withdrawn = True
             raise TimeoutError("the order was not committed in time: look whether it is in force, and try again")

@@ -102,16 +102,28 @@ class EngineUser(Protocol):
     def offer_engine(self, engine: Engine) -> None:
         """Receives another engine in place of the one that failed."""
 
+    def offer_fresh_engine(self, engine: Engine | EngineError) -> None:
+        """Receives an engine beside the one in use, or the reason why none could be started."""
+
     def on_engine_end(self, reason: str) -> None:
         """Receives that the engine in use has ended."""
 
 
+class _EngineStart:
+    """One start of an engine, and why the engine ended."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+        self.end = ""
+
+
 class AreaEngine:
-    """The engine of one area. One thread calls `restart`; any thread may call `close`.
+    """The engines of one area: the one in use, and now and then a fresh one beside it.
+
+    One thread calls `restart`, `prepare`, `replace` and `drop`; any thread may call `close`.
 
     Attributes:
-        current: The newest engine that was started.
-        pid: The id of the process of that engine; None while it is ended, and for an engine without a process.
+        current: The newest engine that was started to be used.
     """
 
     def __init__(self, spec: AreaSpec, data: Path, start: EngineStarter) -> None:
@@ -122,35 +134,66 @@ class AreaEngine:
         self._closed = False
         self._user: EngineUser | None = None
         self._on_change: Callable[[], None] = lambda: None
-        self._number, self._early_end = 0, ""
-        self.pid: int | None = None
-        self.current = self._start_one()
+        self._in_use = _EngineStart()  # only the end of this one is reported
+        self._fresh: _EngineStart | None = None
+        self.current = self._start_one(self._in_use)
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process of the engine in use; None while it is ended, and for one without a process."""
+        start = self._in_use
+        return start.engine.pid if start.engine is not None and not start.end else None
 
     def report_to(self, user: EngineUser, on_change: Callable[[], None]) -> None:
         """Reports ends and new engines to `user` from now on, and changes of the status to `on_change`."""
         self._user, self._on_change = user, on_change
-        if self._early_end:
-            user.on_engine_end(self._early_end)
+        if self._in_use.end:
+            user.on_engine_end(self._in_use.end)
 
     def restart(self) -> None:
         """Ends the engine and starts another one, again and again until that succeeds, in a thread of its own."""
-        self._number += 1  # the end of the engine before is not reported any more
-        self.pid = None
-        threading.Thread(target=self._restart, args=(self.current,), name="engine-start", daemon=True).start()
+        self._in_use = _EngineStart()
+        self._run(self._restart, self.current, self._in_use)
+
+    def prepare(self) -> None:
+        """Starts a fresh engine beside the one in use, once, in a thread of its own."""
+        self._fresh = _EngineStart()
+        self._run(self._prepare, self._fresh)
+
+    def replace(self, old: Engine, new: Engine) -> None:
+        """Uses the fresh engine from now on, and ends the one before it."""
+        fresh, self._fresh = self._fresh, None
+        self.current = new
+        if fresh is not None:
+            self._in_use = fresh
+            if fresh.end and self._user is not None:
+                self._user.on_engine_end(fresh.end)
+        self._run(old.close)
+
+    def drop(self, engine: Engine) -> None:
+        """Ends an engine that is not used."""
+        self._run(engine.close)
 
     def close(self) -> None:
-        """Ends the engine; a call that is under way fails."""
+        """Ends the engines; a call that is under way fails."""
         with self._lock:
             self._closed = True
         self._stop.set()
         self.current.close()
+        fresh = self._fresh
+        if fresh is not None and fresh.engine is not None:
+            fresh.engine.close()
 
-    def _restart(self, before: Engine) -> None:
+    @staticmethod
+    def _run(work: Callable[..., None], *arguments: object) -> None:
+        threading.Thread(target=work, args=arguments, name="engine-start", daemon=True).start()
+
+    def _restart(self, before: Engine, start: _EngineStart) -> None:
         before.close()
         pause = _FIRST_PAUSE_SECONDS
         while not self._closed:
             try:
-                engine = self._start_one()
+                engine = self._start_one(start)
                 self._check_same(before, engine)
             except EngineError as error:
                 log.error("the engine cannot be started", area=self._spec.area, error=str(error), again_in=pause)  # noqa: TRY400 - the traceback is the author's
@@ -160,21 +203,38 @@ class AreaEngine:
                 continue
             with self._lock:
                 closed = self._closed
-                self.current = engine
+                if self._in_use is start:
+                    self.current = engine
             if closed:
                 engine.close()
             elif self._user is not None:
                 self._user.offer_engine(engine)
             return
 
-    def _check_same(self, before: Engine, engine: Engine) -> None:
+    def _prepare(self, start: _EngineStart) -> None:
+        user = self._user
+        try:
+            engine = self._start_one(start)
+            self._check_same(self.current, engine)
+        except EngineError as error:
+            log.error("the fresh engine cannot be started", area=self._spec.area, error=str(error))  # noqa: TRY400 - the traceback is the author's
+            if user is not None:
+                user.offer_fresh_engine(error)
+            return
+        with self._lock:
+            closed = self._closed
+        if closed or user is None:
+            engine.close()
+        else:
+            user.offer_fresh_engine(engine)
+
+    @staticmethod
+    def _check_same(before: Engine, engine: Engine) -> None:
         """Closes an engine that has another state than the one before it, and raises EngineLostError.
 
         The code may be put back, so this is the same as a simulator that cannot be loaded.
         """
         if (engine.components, engine.operations) != (before.components, before.operations):
-            self._number += 1
-            self.pid = None
             engine.close()
             raise EngineLostError("has other components or operations now: these cannot change")
 
@@ -183,18 +243,21 @@ class AreaEngine:
             self._user.failures.on_start_failed(error, monotonic())
             self._on_change()
 
-    def _start_one(self) -> Engine:
-        number = self._number
-
+    def _start_one(self, start: _EngineStart) -> Engine:
         def on_end(reason: str) -> None:
-            if number != self._number:
-                return
-            self.pid = None
-            if self._user is not None:
-                self._user.on_engine_end(reason)
-            else:
-                self._early_end = reason
+            made.end = reason
+            self._on_end(start, made)
 
-        engine = self._start(self._spec, self._data, on_end)
-        self.pid = engine.pid
+        made = _EngineStart()
+        start.engine, start.end = None, ""
+        start.engine = made.engine = engine = self._start(self._spec, self._data, on_end)
+        if made.end:  # before it was known here
+            self._on_end(start, made)
         return engine
+
+    def _on_end(self, start: _EngineStart, made: _EngineStart) -> None:
+        """Reports the end of the engine in use; `made` is one attempt of its start, and others may have followed."""
+        if made.engine is not None and made.engine is start.engine:
+            start.end = made.end
+            if start is self._in_use and self._user is not None:
+                self._user.on_engine_end(made.end)

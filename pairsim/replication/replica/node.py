@@ -24,7 +24,7 @@ from pairsim.replication.log.records import Record
 from pairsim.replication.log.tick_log import TickLog, TickLogListener
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.membership.membership import GroupResources, Membership
-from pairsim.replication.replica.engine.orders import OrderRequest
+from pairsim.replication.replica.engine.order_request import OrderRequest
 from pairsim.replication.replica.handover_request import HandoverRequest
 from pairsim.replication.replica.inbox import GrantInbox, Inbox
 from pairsim.replication.replica.ports import Disk, ReplicaListener

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from pairsim.engine.port import Engine
 from pairsim.model.state.borders import Borders
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
@@ -75,6 +76,15 @@ class ReplicaListener(Protocol):
 
     def on_engine_failed(self) -> None:
         """Ends the engine and starts another one, which goes to `Replica.offer_engine`. Replica thread."""
+
+    def on_engine_wanted(self) -> None:
+        """Starts another engine beside the one in use, which goes to `Replica.offer_fresh_engine`. Replica thread."""
+
+    def on_engine_replaced(self, old: Engine, new: Engine) -> None:
+        """Ends an engine whose place another one has taken. Replica thread."""
+
+    def on_engine_unused(self, engine: Engine) -> None:
+        """Ends an engine that was started and is not used. Replica thread."""
 
     def wake(self) -> None:
         """Ends the pause of the replica thread. Any thread."""

@@ -41,7 +41,7 @@ from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
-from pairsim.replication.sync.state import ReplicaState
+from pairsim.replication.sync.state import ReplicaState, resolve_unconfirmed
 
 log = structlog.get_logger()
 
@@ -94,13 +94,17 @@ class Replica:
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.publisher = StatePublisher(engine.components, self.measurements)
         self.calls = SimulatorCalls(spec, engine, lambda: self.revision)
-        self.failures = EngineFailures(spec.area)
-        self_check = SelfCheck(self.calls, engine.check_table, ticks, self.state)
+        self.failures = EngineFailures(spec.area, engine.code, lambda: ticks.orders.code)
+        other_code = lambda: self.failures.has_other_code  # noqa: E731
+        self_check = SelfCheck(self.calls, engine.check_table, ticks, self.state, other_code)
         self._engine = EngineInUse(
             spec.area, engine, state=self.state, calls=self.calls, self_check=self_check, failures=self.failures,
             listener=listener, ticks=ticks,
         )  # fmt: skip
-        self.orders = EngineOrders(spec.area, ticks, failures=self.failures, engine=self._engine, consensus=consensus)
+        self.orders = EngineOrders(
+            spec.area, ticks, failures=self.failures, engine=self._engine, consensus=consensus,
+            durable=lambda: disk.durable,
+        )  # fmt: skip
         self.follower = Follower(self.state, ticks, lambda: disk.durable, self_check, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
@@ -163,7 +167,8 @@ class Replica:
     def standing(self) -> Standing:
         """Returns the chance of this replica to compute its next tick."""
         term, reached = self.shown.report()
-        return self.failures.standing(self.state.tick, self.revision).at(term, reached)
+        standing = self.failures.standing(self.state.tick, self.revision).at(term, reached)
+        return standing.renewing(*self.orders.renewal())
 
     # --- Raft thread
 
@@ -175,7 +180,7 @@ class Replica:
         active = self.active  # the replica thread removes it when it steps down
         if active is not None and active.term == self._leading_term:
             return True
-        return self.state.confirmed and self.log.reaches(self.state.tick)
+        return self.state.confirmed and self.log.reaches(self.state.tick) and self.state.tick >= self.log.orders.floor
 
     def on_leadership_gained(self, term: int, succession: Succession | None) -> None:
         """Notes that this replica leads the term; the replica thread takes over."""
@@ -223,6 +228,10 @@ class Replica:
         """Hands over an engine in place of the one that failed. Any thread."""
         self._engine.offer(engine)
 
+    def offer_fresh_engine(self, engine: Engine | EngineError) -> None:
+        """Hands over an engine beside the one in use, or why none could be started. Any thread."""
+        self._engine.offer_fresh(engine)
+
     def on_engine_end(self, reason: str) -> None:
         """Records that the engine has ended. Any thread."""
         self._engine.on_end(reason)
@@ -249,7 +258,8 @@ class Replica:
     def _hand_over_if_better(self) -> None:
         """Transfers the leadership while the other replica has the better chance to compute the next tick."""
         target = None
-        if self._leading_term is not None and (self.active is None or self.active.handover is None):
+        idle = self.active is None or self.active.handover is None
+        if self._leading_term is not None and idle and not self.orders.under_way:
             other = self._consensus.other_standing()
             if other is not None and other[1].rank(self.revision) < self.standing().rank(self.revision):
                 target = other[0]
@@ -308,7 +318,8 @@ class Replica:
         borders = self.state.borders if computed is None else computed.borders
         rejected = self._rejections_at_state() if computed is None else computed.rejected
         # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
-        urgent = not self.log.reaches(self._disk.durable)
+        durable = self._disk.durable
+        urgent = not self.log.reaches(durable) or durable < self.log.orders.floor or self.orders.wants_checkpoint
         self._disk.maybe_write(view, borders, at.tick, at.term, digest, now, rejected=rejected, urgent=urgent)
 
     def _step_down(self) -> None:
@@ -322,15 +333,14 @@ class Replica:
             self.publisher.reset()
 
     def _take_over(self, term: int, now: float) -> None:
-        self._resolve_unconfirmed()
+        resolve_unconfirmed(self.state, self.log, MAX_AHEAD)
         self.follower.apply_committed()
         if not self.can_simulate():
             return  # the group sees the same, and looks for another leader
         replayed = 0
         for payload in self.log.payloads_after(self.state.tick):
             if not self.failures.may_compute(self.state.tick + 1, self.revision, now):
-                self.state.drop_snapshots()
-                return
+                break  # the active replays the rest when its engine can
             if not replayed:
                 self.state.take_snapshot(self._rejections_at_state(), self.state.tick)
             if not self._replay(payload, term):
@@ -376,7 +386,7 @@ class Replica:
         return True
 
     def _follow(self, now: float) -> None:
-        self._resolve_unconfirmed()
+        resolve_unconfirmed(self.state, self.log, MAX_AHEAD)
         self.follower.apply_committed()
         if self.state.confirmed:
             self._invalid_since = None
@@ -386,13 +396,3 @@ class Replica:
             self._invalid_since = now
             if self.restore_checkpoint():
                 log.info("restored the checkpoint", tick=self.state.tick)
-
-    def _resolve_unconfirmed(self) -> None:
-        """Decides about the ticks of a lost leadership: they stand if the log has them under that leadership's term.
-
-        Waits until the log has reached the state. If it shows a later term at one of these ticks, the state is invalid.
-        """
-        state, term = self.state, self.state.unconfirmed_term
-        if term is None or self.log.tick < state.tick:
-            return
-        state.settle(stands=self.log.has_ticks_of(term, max(state.tick - MAX_AHEAD, 0), state.tick))

@@ -6,6 +6,8 @@ only in the replay of a takeover, and if a single tick is replayed, not even the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from pairsim.engine.port import EngineRaisedError
@@ -27,11 +29,20 @@ _DIFFERENCES_LOGGED = 5
 class SelfCheck:
     """Checks the deltas of one replica's state. Replica thread only.
 
-    Only a delta over a single tick can be checked, and only while the log still holds the tick's record.
+    Only a delta over a single tick can be checked, while the log still holds the tick's record, and by an engine with
+    the code with which the tick was computed.
     """
 
-    def __init__(self, calls: SimulatorCalls, table: Table | None, ticks: TickLog, state: ReplicaState) -> None:
+    def __init__(
+        self,
+        calls: SimulatorCalls,
+        table: Table | None,
+        ticks: TickLog,
+        state: ReplicaState,
+        has_other_code: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Checks the first tick that is applied, then one tick in `INTERVAL_TICKS`, in the engine's second table."""
+        self._has_other_code = has_other_code
         self._calls, self._table, self._log, self._state = calls, table, ticks, state
         self._due = 0
         self._begun = False
@@ -55,6 +66,8 @@ class SelfCheck:
         payload = self._log.payload(state.tick) if begun else None
         record = decode_record(payload) if payload is not None else None
         if repeated is None or not isinstance(record, Tick):
+            return
+        if self._has_other_code() or record.tick <= self._log.orders.floor:
             return
         self._due = state.tick + INTERVAL_TICKS
         try:

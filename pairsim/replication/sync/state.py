@@ -259,3 +259,15 @@ class ReplicaState:
 def state_digest(table: TableView, borders: Borders) -> int:
     """Returns the digest of a state, by which two replicas find out whether theirs are equal."""
     return combined_digest(table.digest(), encode_borders(borders))
+
+
+def resolve_unconfirmed(state: ReplicaState, log: TickLog, most_ahead: int) -> None:
+    """Decides about the ticks of a lost leadership: they stand if the log has them under that leadership's term.
+
+    Waits until the log has reached the state. If it shows a later term at one of these ticks, the state is invalid.
+    At most `most_ahead` ticks were computed before the first of them was committed.
+    """
+    term = state.unconfirmed_term
+    if term is None or log.tick < state.tick:
+        return
+    state.settle(stands=log.has_ticks_of(term, max(state.tick - most_ahead, 0), state.tick))

@@ -69,7 +69,7 @@ class ControlHandlers:
         return web.Response(body=body, content_type="application/json")
 
     async def restart_engines(self, request: web.Request) -> web.Response:
-        """Handles `POST /v1/engines/restart`: starts the engines of a paused area again."""
+        """Handles `POST /v1/engines/restart`: replaces the engines of the area by new ones."""
         body = await read_body(request)
         wanted = decode_json(body, RestartRequest) if body else RestartRequest()
         restart = self._service.restart_engines
@@ -81,7 +81,7 @@ class ControlHandlers:
             done = await self._executor.run(work, seconds + _ANSWER_SECONDS)
         except NotActiveError as error:
             raise HttpError(MISDIRECTED, str(error)) from error
-        body = msgspec.json.encode(OrderAnswer(done.tick, done.term, done.revision))
+        body = msgspec.json.encode(OrderAnswer(**msgspec.structs.asdict(done)))
         return web.Response(body=body, content_type="application/json")
 
     async def warm_engine(self, request: web.Request) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 
@@ -69,7 +70,6 @@ def test_a_command_at_which_both_replicas_fail_is_skipped_and_nothing_else_is_lo
 
 def test_a_mended_file_computes_the_tick_that_failed_after_an_order(world: TroubledWorld) -> None:
     wait_until_whole(world)
-    assert "west is not paused: its engines run" in refused(world, "engines", "restart", "west")
     since, before = len(world.messages()), world.counts("west")
     with send_batch(world, "mended", 1, 200) as sent:
         paused = world.wait_for(rf"west: (?:\S.*?: )?{PAUSED}", since)
@@ -77,7 +77,7 @@ def test_a_mended_file_computes_the_tick_that_failed_after_an_order(world: Troub
         file = world.simulators / "troubled.py"
         file.write_text(file.read_text().replace('raise ValueError("kind 1 is not allowed")', "continue"))
         said = until(lambda: command("engines", "restart", "west", "--port", world.port).stdout, "it is accepted")
-        assert said == f"west tries tick {paused[1]} again with new engines\n"
+        assert said == f"west tries tick {paused[1]} again with new engines and other code\n"
         sent.communicate(timeout=30)  # it may have waited too long for an answer
     wait_until_whole(world)
     tick, ticks, fixed = world.counts("west")
@@ -85,3 +85,88 @@ def test_a_mended_file_computes_the_tick_that_failed_after_an_order(world: Troub
     with send_batch(world, "mended", 1, 200) as again:
         output, _ = again.communicate(timeout=30)
     assert re.findall(r"mended-(\d+) +duplicate +tick (\d+)", output) == [("1", paused[1]), ("200", paused[1])]
+
+
+def engine_pids(world: TroubledWorld) -> set[int]:
+    """Returns the process ids of the engines of `west`."""
+    found = set()
+    for replica in world.area("west").replicas:
+        address = replica.url.removeprefix("http://")
+        with urllib.request.urlopen(f"http://{address}/v1/status", timeout=5) as answer:
+            found.add(json.load(answer)["engine_pid"])
+    return found - {None}
+
+
+def edit(world: TroubledWorld) -> None:
+    """Changes the code of the simulator, but not what it computes."""
+    file = world.simulators / "troubled.py"
+    file.write_text(file.read_text() + f"EDITED = {time.time()}\n")
+
+
+def test_the_engines_of_an_area_that_runs_are_renewed_with_an_edited_file(world: TroubledWorld) -> None:
+    wait_until_whole(world)
+    term, engines = world.term("west"), engine_pids(world)
+    edit(world)
+    done = command("engines", "restart", "west", "--port", world.port)
+    said = re.fullmatch(r"west computes tick \d+ and those after it with new engines and other code\n", done.stdout)
+    assert said, done.stderr
+    until(lambda: not engine_pids(world) & engines, "both replicas have another engine")
+    wait_until_whole(world)
+    assert world.term("west") == term, "the leadership changed"
+    tick, ticks, _fixed = world.counts("west")
+    assert ticks == tick, "a tick was lost, or counted twice"
+    done = command("engines", "restart", "west", "--port", world.port)
+    assert done.stdout.endswith("with new engines, whose code is the same\n"), done.stderr
+
+
+def test_a_fresh_engine_that_cannot_be_started_leaves_the_area_as_it_is(world: TroubledWorld) -> None:
+    wait_until_whole(world)
+    file, engines = world.simulators / "troubled.py", engine_pids(world)
+    before = file.read_text()
+    file.write_text("raise RuntimeError('half an edit')\n")
+    try:
+        error = refused(world, "engines", "restart", "west")
+    finally:
+        file.write_text(before)
+    assert "the engine cannot be started: " in error
+    assert "half an edit" in error
+    assert "west goes on with the engine that it has" in error
+    assert engine_pids(world) == engines
+
+
+def test_a_replica_that_joins_with_other_code_follows_and_computes_after_an_order(world: TroubledWorld) -> None:
+    wait_until_whole(world)
+    since = len(world.messages())
+    edit(world)
+    assert command("kill", "west", "--role", "passive", "--port", world.port).returncode == 0
+    options = f" --port {world.port}"
+    advice = rf"pairsim engines restart west{options} puts that code into force"
+    said = "computes nothing: its simulator's code is not the one with which west is computed"
+    world.wait_for(rf"west: .*{said}; {advice}", since)
+    until(lambda: len(world.area("west").replicas) == 2, "it follows")
+    said = until(lambda: command("engines", "restart", "west", "--port", world.port).stdout, "it is accepted")
+    assert said.endswith("and other code\n")
+    wait_until_whole(world)
+    tick, ticks, _fixed = world.counts("west")
+    assert ticks == tick, "a tick was lost, or counted twice"
+
+
+def test_an_area_that_is_paused_becomes_redundant_again_after_the_loss_of_a_replica(world: TroubledWorld) -> None:
+    world.mended.unlink(missing_ok=True)
+    wait_until_whole(world)
+    since, before = len(world.messages()), world.counts("west")
+    with send_batch(world, "lost", 2, 300) as sent:
+        paused = world.wait_for(rf"west: (?:\S.*?: )?{PAUSED}", since)
+        generation = world.area("west").generation
+        assert command("kill", "west", "--role", "passive", "--port", world.port).returncode == 0
+        until(lambda: world.area("west").generation > generation, "another replica joins")
+        until(lambda: [r.role for r in world.area("west").replicas] == ["active", "passive"], "it follows")
+        tick, _ticks, _fixed = world.counts("west")
+        assert tick == int(paused[1]) - 1
+        assert command("kill", "west", "--role", "active", "--port", world.port).returncode == 0
+        until(lambda: world.area("west").slow.startswith("time stands still"), "the newcomer leads")
+        until(lambda: command("skip", "west", "lost-2", "--port", world.port).stdout, "it is accepted", seconds=60)
+        sent.communicate(timeout=30)
+    wait_until_whole(world)
+    tick, ticks, fixed = world.counts("west")
+    assert (ticks, fixed) == (tick, before[2] + 300), "a tick or a command was lost, or counted twice"

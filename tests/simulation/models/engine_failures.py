@@ -312,7 +312,9 @@ class Model:
 
     def _start(self, world: World, i: int) -> World:
         failure = world.nodes[i].failure if self.rules.remembers_failures() else Failure()
-        return put(world, i, world.nodes[i]._replace(engine=True, code=world.disk[i], failure=failure, unstartable=False))
+        return put(
+            world, i, world.nodes[i]._replace(engine=True, code=world.disk[i], failure=failure, unstartable=False)
+        )
 
     def _start_fails(self, world: World, i: int) -> World:
         return put(fault(world, failures=1), i, world.nodes[i]._replace(unstartable=True))

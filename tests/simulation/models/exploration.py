@@ -114,7 +114,9 @@ def search(model: Model, world: World, *, limit: int, rest_every: int = 0) -> in
 
 def check_recovery(model: Model, world: World) -> None:
     """Checks that an area goes on once faults cease: by itself if it can, or else after an act of the operator."""
-    world = world._replace(budget=world.budget._replace(failures=0, kills=0, elections=0, edits=0, restarts=0, updates=0))
+    world = world._replace(
+        budget=world.budget._replace(failures=0, kills=0, elections=0, edits=0, restarts=0, updates=0)
+    )
     model = Model(model.rules, commands=(), ticks=len(facts(world.log).ticks) + 4)
     if _computable(model, world) and len(_rest(model, world, _QUIET_ORDER[4:]).seen) == len(world.seen):
         raise Violation(f"a replica could compute, and does not lead: {world}")

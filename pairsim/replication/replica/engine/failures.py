@@ -3,17 +3,20 @@
 A failure belongs to one attempt: a tick, after so many orders about engines in the log. It outlives the engine that
 failed, and is forgotten when the tick succeeds here, and after the next order. A replica at level `FAILED` tries its
 tick again after a second, then after two, four and so on: the causes of most failures pass, or are mended.
+
+An engine whose code is not the one in force computes nothing, whenever it was started: another replica, or a replay,
+would come to other bits. Its replica votes and follows. Only an order puts other code into force.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from pairsim.engine.port import EngineError, EngineLostError
 from pairsim.model.status import SimulatorPhase, SimulatorState
-from pairsim.replication.standing import FAILED, Standing, failed_level
+from pairsim.replication.standing import FAILED, OTHER_CODE, Standing, failed_level
 
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 60.0
 """The first and the longest pause before a tick is tried again at which this replica failed."""
@@ -36,9 +39,9 @@ class EngineFailures:
         start_error: Why the newest engine could not be started; None if it could.
     """
 
-    def __init__(self, area: str) -> None:
-        """Starts with an engine that runs and has not failed."""
-        self._area = area
+    def __init__(self, area: str, code: str = "", code_in_force: Callable[[], str] = lambda: "") -> None:
+        """Starts with an engine of this code, which runs and has not failed; empty codes are unknown."""
+        self._area, self._code, self._code_in_force = area, code, code_in_force
         self._failure: _FailedTick | None = None
         self._ended: tuple[str, float] | None = None
         self.start_error: EngineError | None = None
@@ -48,6 +51,17 @@ class EngineFailures:
     def running(self) -> bool:
         """Whether the engine runs."""
         return self._ended is None
+
+    @property
+    def code(self) -> str:
+        """The fingerprint of the code of the engine that runs; empty while none runs, or if it is unknown."""
+        return self._code if self.running else ""
+
+    @property
+    def has_other_code(self) -> bool:
+        """Whether the engine that runs has other code than the one in force."""
+        code, in_force = self.code, self._code_in_force()
+        return bool(code and in_force) and code != in_force
 
     def on_failure(
         self,
@@ -93,8 +107,9 @@ class EngineFailures:
         """Lets nothing be computed while an order about the next tick is under way, or its code is an obstacle."""
         self._held, self._obstacle = held, obstacle
 
-    def on_started(self) -> None:
-        """Records that the engine runs again."""
+    def on_started(self, code: str = "") -> None:
+        """Records that an engine with this code runs."""
+        self._code = code
         self._ended = self.start_error = None
 
     def on_computed(self, tick: int) -> None:
@@ -103,7 +118,11 @@ class EngineFailures:
             self._failure = None
 
     def level(self, tick: int, revision: int) -> int:
-        """Returns how badly the attempt failed here; without an engine that can be started, no attempt has a chance."""
+        """Returns how bad the chance of the attempt is; without an engine that can be used, none has a chance."""
+        return OTHER_CODE if self.has_other_code else self.failed_level(tick, revision)
+
+    def failed_level(self, tick: int, revision: int) -> int:
+        """Returns how badly the attempt failed here, or the start of the engine."""
         if self.start_error is not None:
             return FAILED
         failure = self._of(tick, revision)
@@ -116,12 +135,14 @@ class EngineFailures:
 
     def may_compute(self, tick: int, revision: int, now: float) -> bool:
         """Returns whether the tick may be computed now."""
-        return self.running and not self._held and self.is_due(tick, revision, now)
+        ready = self.running and not self._held and not self.has_other_code
+        return ready and self.is_due(tick, revision, now)
 
     def standing(self, tick: int, revision: int) -> Standing:
         """Returns what the other replica receives while the state is at `tick`."""
         level = self.level(tick + 1, revision)
-        return Standing(level, self.running, tick if level >= FAILED or not self.running else 0, revision)
+        compared = tick if level >= FAILED or not self.running else 0
+        return Standing(level, self.running, compared, revision, code=self.code)
 
     def state(self, tick: int, revision: int, now: float) -> SimulatorState | None:
         """Returns what the status says while the state is at `tick`; None if nothing keeps it from the next tick."""
@@ -142,7 +163,7 @@ class EngineFailures:
         if ended is not None:
             seconds, start_failed = round(now - ended[1], 1), self.start_error is not None
             return SimulatorState(self._area, SimulatorPhase.RESTARTING, seconds, ended[0], start_failed)
-        return None
+        return SimulatorState(self._area, SimulatorPhase.OTHER_CODE, 0.0) if self.has_other_code else None
 
     def _of(self, tick: int, revision: int) -> _FailedTick | None:
         failure = self._failure

@@ -1,8 +1,11 @@
 """The engine that a replica uses: its end, its failures, and the engine that takes its place.
 
 An engine that failed for good at a tick is replaced just before the tick is tried again, so that the new one has the
-newest code; any other engine is replaced at once, or after the takeover of the other replica (`TakeoverPause`). The
-replica thread calls the methods, except `offer`, `on_end` and `renew`.
+newest code; any other engine is replaced at once, or after the takeover of the other replica (`TakeoverPause`).
+
+For an order to renew the engine of an area that runs, a *fresh* engine is started beside the one in use. It takes its
+place between two ticks, when the record of the order is in force, so that the area waits for no start. The replica
+thread calls the methods, except those for any thread.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ class EngineInUse:
 
     Attributes:
         current: The newest engine.
+        renewal: The number of the order for which a fresh engine was started last; 0 before the first.
+        fresh: That engine, while it waits to be used.
+        fresh_error: Why it could not be started.
     """
 
     def __init__(
@@ -46,8 +52,13 @@ class EngineInUse:
         self._failures, self._listener = failures, listener
         self._takeover = TakeoverPause(ticks)
         self._offered: Engine | None = None
+        self._offered_fresh: Engine | EngineError | None = None
         self._end = ""
-        self._failed = self._waits = self._starts = self._renewed = False
+        self._failed = self._waits = self._starts = self._starts_fresh = self._superseded = False
+        self._renewed: str | None = None
+        self.renewal = 0
+        self.fresh: Engine | None = None
+        self.fresh_error: EngineError | None = None
 
     # --- any thread
 
@@ -56,31 +67,58 @@ class EngineInUse:
         self._offered = engine
         self._listener.wake()
 
+    def offer_fresh(self, engine: Engine | EngineError) -> None:
+        """Hands over an engine beside the one in use, or the reason why none could be started."""
+        self._offered_fresh = engine
+        self._listener.wake()
+
     def on_end(self, reason: str) -> None:
         """Records that the engine has ended."""
         self._end = reason
         self._listener.wake()
 
-    def renew(self) -> None:
-        """Requests an engine with the newest code, after an order that put other code into force."""
-        self._renewed = True
+    def renew(self, code: str) -> None:
+        """Requests an engine with the code that an order has put into force: the fresh one, or another one."""
+        self._renewed = code
         self._listener.wake()
 
     # --- replica thread
 
-    @property
-    def code(self) -> str:
-        """The fingerprint of the code of the engine that runs; empty while none runs, or if it is unknown."""
-        return self.current.code if self._failures.running else ""
-
     def start_if_due(self, tick: int, revision: int, now: float) -> None:
         """Starts the engine that was to wait until the tick is tried again, and one with the newest code."""
-        if self._renewed:
-            self._renewed = False
-            if self._failures.running:
-                self.restart(now, "was ended, since other code is in force")
+        code, self._renewed = self._renewed, None
+        if code is not None:
+            self._renew(code, now)
         if self._waits and self._failures.is_due(tick, revision, now) and self._takeover.is_over(now):
             self._start()
+
+    def _renew(self, code: str, now: float) -> None:
+        fresh, self.fresh = self.fresh, None
+        if fresh is not None and fresh.code == code:
+            old, self._superseded = self.current, self._starts
+            self._use(fresh)
+            self._listener.on_engine_replaced(old, fresh)
+            return
+        nothing_new = fresh is not None and fresh.code == self._failures.code
+        if self._failures.code not in {"", code} and not nothing_new:
+            self.restart(now, "was ended, since other code is in force")
+        self._discard(fresh)
+
+    def prepare(self, renewal: int) -> None:
+        """Starts a fresh engine for the order with this number, unless another one starts."""
+        if renewal != self.renewal and not self._starts_fresh:
+            self.drop_fresh()
+            self.renewal, self._starts_fresh = renewal, True
+            self._listener.on_engine_wanted()
+
+    def drop_fresh(self) -> None:
+        """Ends the fresh engine, if there is one."""
+        fresh, self.fresh, self.fresh_error = self.fresh, None, None
+        self._discard(fresh)
+
+    def _discard(self, engine: Engine | None) -> None:
+        if engine is not None:
+            self._listener.on_engine_unused(engine)
 
     def restart(self, now: float, reason: str) -> None:
         """Replaces the engine at once, unless another one starts already; `reason` is a phrase about the engine."""
@@ -102,16 +140,27 @@ class EngineInUse:
             raise EngineLostError(self._end)
 
     def use_offered(self) -> None:
-        """Uses the engine that was offered, if any."""
+        """Uses the engine that was offered in place of one that failed, and keeps a fresh one, if any."""
+        offered, self._offered_fresh = self._offered_fresh, None
+        if offered is not None:
+            self._starts_fresh = False
+            self.fresh, self.fresh_error = (None, offered) if isinstance(offered, EngineError) else (offered, None)
         engine, self._offered = self._offered, None
         if engine is None:
             return
-        self._starts = False
+        self._starts, superseded, self._superseded = False, self._superseded, False
+        if superseded:  # by a fresh one
+            self._discard(engine)
+        else:
+            self._use(engine)
+
+    def _use(self, engine: Engine) -> None:
         self._state.move_to(engine.table)
         self.current, self._end = engine, ""
         self._calls.use(engine)
         self._self_check.use(engine.check_table)
-        self._failures.on_started()
+        self._waits = False
+        self._failures.on_started(engine.code)
         log.info("the engine runs again", area=self._area, tick=self._state.tick)
         self._listener.on_publish(None)
 

@@ -25,7 +25,7 @@ class Situation(msgspec.Struct, frozen=True):
         commands: The ids of the commands of that record.
         level: How badly the leader has failed at this attempt of the tick.
         running: Whether its engine runs.
-        code: The fingerprint of the code of that engine.
+        code: The fingerprint of the code that the order would put into force; empty if that is unknown.
         code_in_force: The fingerprint of the code in force; empty if none was named.
         at_rest: Whether nothing is under way: no record of the leader, and no handover.
         term: The term of the leader.
@@ -55,8 +55,13 @@ class Situation(msgspec.Struct, frozen=True):
 
     @property
     def has_other_code(self) -> bool:
-        """Whether the engine has other code than the one in force."""
-        return self.running and bool(self.code and self.code_in_force) and self.code != self.code_in_force
+        """Whether that is other code than the one in force."""
+        return bool(self.code and self.code_in_force) and self.code != self.code_in_force
+
+    @property
+    def runs(self) -> bool:
+        """Whether an engine runs that has not failed at the tick."""
+        return self.running and self.level < FAILED
 
 
 _NOT_AT_REST = "the area is being handed over, or a record is not committed yet: try again in a moment"
@@ -79,17 +84,27 @@ def skip_refusal(now: Situation, command: str) -> str:
 
 
 def restart_refusal(now: Situation) -> str:
-    """Returns why the engines cannot be started again now; empty if they can."""
-    if now.running and now.level < FAILED:
-        return (
-            f"{now.area} is not paused: its engines run; pairsim kill {now.area} --engine replaces one that runs,"
-            " and the new one has the newest code"
-        )
+    """Returns why the engine that failed cannot be started again now; empty if it can."""
     return "" if now.at_rest else _NOT_AT_REST
 
 
+def ordered_code(own: str, in_force: str, other: Standing | None) -> str:
+    """Returns the code that an order puts into force: new code of this replica, or else of the other one.
+
+    A rolling update may have come to the other replica first.
+
+    Args:
+        own: The code that an engine of the leader finds in its files.
+        in_force: The code in force.
+        other: The standing of the other replica; None if it cannot lead now.
+    """
+    if own != in_force or other is None:
+        return own
+    return other.fresh or other.code or own
+
+
 def code_refusal(now: Situation) -> str:
-    """Returns why the code of the engine that runs cannot compute the tick; empty if it can.
+    """Returns why the code that the order would put into force cannot compute the tick; empty if it can.
 
     Other code changes a tick as much as a skip does.
     """

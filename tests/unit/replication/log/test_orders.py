@@ -73,7 +73,7 @@ def test_orders_as_sentences() -> None:
     assert order_sentence(Engines(1, 7, "new"), named) == (
         "ticks from 7 on are computed with other code of the simulator"
     )
-    assert order_sentence(Engines(1, 7, "code"), named) == "tick 7 is tried again with new engines, by an order"
+    assert order_sentence(Engines(1, 7, "code"), named) == "new engines compute tick 7 and those after it, by an order"
     assert order_sentence(Engines(1, 1, "code"), Orders()) == "", "every area begins with it"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pairsim.engine.in_process import InProcessEngine, load_in_process
-from pairsim.engine.port import Engine
+from pairsim.engine.port import Engine, EngineError
 from pairsim.model.area import AreaSpec
 from pairsim.model.state.schema import Component, Schema
 from pairsim.replication.process import engines
@@ -43,14 +43,20 @@ class User:
     def __init__(self) -> None:
         self.failures, self.offered = EngineFailures("area"), threading.Event()
         self.engines: list[Engine] = []
+        self.fresh: list[Engine | EngineError] = []
+        self.ends: list[str] = []
         self.start_errors: list[str] = []
 
     def offer_engine(self, engine: Engine) -> None:
         self.engines.append(engine)
         self.offered.set()
 
-    def on_engine_end(self, _reason: str) -> None:
-        pass
+    def offer_fresh_engine(self, engine: Engine | EngineError) -> None:
+        self.fresh.append(engine)
+        self.offered.set()
+
+    def on_engine_end(self, reason: str) -> None:
+        self.ends.append(reason)
 
     def on_change(self) -> None:
         self.start_errors.append(str(self.failures.start_error))

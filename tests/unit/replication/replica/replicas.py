@@ -91,12 +91,22 @@ class FakeListener:
 
     def __init__(self) -> None:
         self.wakes = 0
-        self.engine_failures = 0
+        self.engine_failures = self.fresh_engines = 0
+        self.ended: list[Engine] = []
         self.published: list[Published | None] = []
         self.takeovers: list[tuple[int, int, int]] = []
 
     def on_engine_failed(self) -> None:
         self.engine_failures += 1
+
+    def on_engine_wanted(self) -> None:
+        self.fresh_engines += 1
+
+    def on_engine_replaced(self, old: Engine, new: Engine) -> None:
+        self.ended.append(old)
+
+    def on_engine_unused(self, engine: Engine) -> None:
+        self.ended.append(engine)
 
     def wake(self) -> None:
         self.wakes += 1

@@ -8,7 +8,7 @@ import pytest
 from pairsim.engine.port import EngineRaisedError
 from pairsim.replication.log.records import Engines, Skip, encode_record
 from pairsim.replication.replica.active import Active
-from pairsim.replication.replica.engine.orders import OrderRequest
+from pairsim.replication.replica.engine.order_request import OrderRequest
 from pairsim.replication.replica.engine.refusals import Situation, code_refusal, skip_refusal
 from pairsim.replication.service import OrderResult, RefusedError
 from pairsim.replication.standing import FAILED, Standing
@@ -142,27 +142,48 @@ def test_an_order_is_refused_while_the_commit_of_the_tick_is_unknown(failing: Fa
     assert "not committed yet" in str(ask(failing).outcome)
 
 
-def test_an_order_is_unknown_when_the_leadership_ends(failing: FailingReplica, active: Active) -> None:
+def test_an_order_is_lost_when_the_log_has_a_later_leadership_and_not_its_record(
+    failing: FailingReplica, active: Active
+) -> None:
     request = ask(failing)
     failing.replica.on_leadership_lost()
     failing.replica.run_once(failing.now)
-    assert isinstance(request.outcome, TimeoutError)
+    assert request.outcome is None, "the record may still be committed"
+    failing.open(2)
+    failing.replica.run_once(failing.now)
+    assert isinstance(request.outcome, RefusedError)
     failing.start_engine()
     failing.replica.run_once(failing.now)
     assert failing.replica.failures.may_compute(2, 1, failing.now)
 
 
-def test_another_order_that_comes_into_force_is_not_taken_for_the_own_one(
-    failing: FailingReplica, active: Active
-) -> None:
+def test_an_order_that_is_committed_after_its_leadership_is_in_force(failing: FailingReplica, active: Active) -> None:
     request = ask(failing)
+    failing.replica.on_leadership_lost()
+    failing.commit()
+    failing.open(2)
+    failing.replica.run_once(failing.now)
+    assert request.outcome == OrderResult(1, 2, 1)
+
+
+@pytest.mark.parametrize("order", [Skip(2, 2, "y"), Skip(2, 2, "x"), Engines(2, 2, "")])
+@pytest.mark.parametrize("command", ["x", None])
+def test_another_order_that_comes_into_force_is_not_taken_for_the_own_one(
+    failing: FailingReplica, active: Active, order: Skip | Engines, command: str | None
+) -> None:
+    request = failing.replica.orders.request(command)
+    failing.replica.run_once(failing.now)
+    if command is None:
+        failing.start_engine()
+        failing.replica.run_once(failing.now)
+    assert isinstance(failing.consensus.submitted[-1], Skip if command else Engines)
     revision = failing.replica.revision
     failing.open(2)
-    failing.log.apply(encode_record(Skip(2, 2, "y")))
+    failing.log.apply(encode_record(order))
     assert failing.replica.revision == revision + 1
     failing.replica.on_leadership_lost()
     failing.replica.run_once(failing.now)
-    assert isinstance(request.outcome, TimeoutError)
+    assert isinstance(request.outcome, RefusedError)
 
 
 def test_one_order_at_a_time(failing: FailingReplica, active: Active) -> None:
@@ -237,11 +258,6 @@ def test_engines_start_again_at_once_and_the_tick_is_tried_before_the_next_attem
     assert failing.state.tick == 2
 
 
-def test_engines_that_run_are_not_started_again(failing: FailingReplica) -> None:
-    failing.lead()
-    assert "area is not paused: its engines run" in str(restart(failing).outcome)
-
-
 def test_an_engine_that_cannot_be_started_is_reported(failing: FailingReplica, active: Active) -> None:
     request = restart(failing)
     failing.replica.failures.on_start_failed(EngineRaisedError("the simulator raised SyntaxError: no"), failing.now)
@@ -251,15 +267,17 @@ def test_an_engine_that_cannot_be_started_is_reported(failing: FailingReplica, a
 
 
 def with_other_code(failing: FailingReplica) -> None:
-    """Puts code into force that no engine has."""
+    """Mends the simulator when the tick has failed with the code in force."""
     failing.log.apply(encode_record(Engines(1, 2, "old")))
+    failing.faults.code = lambda: "old"
+    failing.start_engine()
+    failing.replica.run_once(failing.now)  # the order made the failure void: it fails once more
     failing.faults.code = lambda: "new"
 
 
 def test_the_next_attempt_puts_mended_code_into_force(failing: FailingReplica, active: Active) -> None:
     with_other_code(failing)
-    failing.start_engine()
-    failing.replica.run_once(failing.now)  # the order made the failure void: it fails once more
+    failing.disk.durable = 1
     failing.now += 1.0
     failing.replica.run_once(failing.now)
     failing.start_engine()
@@ -281,8 +299,7 @@ def test_the_next_attempt_puts_mended_code_into_force(failing: FailingReplica, a
 def test_an_operator_can_give_up_that_a_tick_has_one_version(failing: FailingReplica, active: Active) -> None:
     with_other_code(failing)
     failing.consensus.reported = None
-    failing.start_engine()
-    failing.replica.run_once(failing.now)
+    failing.disk.durable = 1
     request = restart(failing)
     failing.start_engine()
     failing.replica.run_once(failing.now)

@@ -6,6 +6,9 @@ r"""One leadership of a replica: while its term lasts, the active simulates.
 A *handover request* (to the passive, or to the next generation) first brings the area to rest: the active starts no
 tick until the last one is committed and the other side has its state. The rest costs one round trip, and nothing has
 to be undone.
+
+Ticks that have a record already come first: an active whose engine fails, or starts, has not replayed them all. It
+leads and publishes the state that it has, so that another replica can join, and goes on when its engine can.
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ import time
 from collections.abc import Callable, Mapping
 
 import msgspec
+import structlog
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.commands import Command
 from pairsim.model.state.borders import TickInputs
-from pairsim.replication.log.records import Engines, Rejection, Seal, Tick
+from pairsim.replication.log.records import Engines, Rejection, Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.engine.failures import EngineFailures
@@ -36,6 +40,8 @@ from pairsim.replication.service import RefusedError
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
+
+log = structlog.get_logger()
 
 MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
@@ -75,7 +81,7 @@ class Active:
     """
 
     def __init__(self, term: int, context: ReplicaContext, rejected: Mapping[int, str], now: float) -> None:
-        """Continues from the state, which is at the last committed tick; `rejected` are that tick's rejections."""
+        """Continues from the state; `rejected` are the rejections of its tick."""
         self.term = term
         self.in_flight = InFlight(context.log.window, context.state.tick)
         self.handover: HandoverRequest | None = None
@@ -96,9 +102,12 @@ class Active:
     @property
     def at_rest(self) -> bool:
         """Whether all submitted records are committed, and no handover is under way. Replica thread."""
-        state, log = self._context.state, self._context.log
-        submitted = state.tick if self._begun is None else state.tick + 1
-        return self.handover is None and log.tick == submitted
+        return self.handover is None and self._context.log.tick >= self._submitted_tick
+
+    @property
+    def _submitted_tick(self) -> int:
+        """The last tick whose record this leadership has submitted, or that it has replayed."""
+        return self._context.state.tick + (self._begun is not None)
 
     def request_handover(self, peer: str, next_generation: Assignment | None, deadline: float) -> HandoverRequest:
         """Sets the request to hand over: to `peer`, or to `next_generation` once `peer` is in sync. Any thread.
@@ -121,14 +130,18 @@ class Active:
             return now + _RECHECK_SECONDS
         if context.state.tick - context.log.tick >= MAX_AHEAD:
             return now + _RECHECK_SECONDS
-        first = self._first_tick
+        replays = self._begun is None and context.state.tick < context.log.tick
+        first = None if replays else self._first_tick
         if first is not None:
             self._due = first.due(now, context.inbox.waiting)
-        if now < self._due:
+        if now < self._due and not replays:
             return self._due if first is None else min(self._due, now + LOOK_SECONDS)
         if not context.failures.may_compute(context.state.tick + 1, context.log.orders.revision, now):
+            self._publish_to_newcomers()
             return now + _RECHECK_SECONDS
         self._tick()
+        if replays:
+            return now
         self._first_tick = None
         self._due += self._step
         if self._due < now - 5 * self._step:
@@ -141,7 +154,8 @@ class Active:
         context, state = self._context, self._context.state
         tick = state.tick + 1
         if self._begun is None:
-            self._begun = self._begin(tick)
+            recorded = self._recorded(tick)
+            self._begun = self._begin(tick) if recorded is None else recorded
         commands = self._begun
         with state.lock:
             rejected = context.calls.advance(state.table, commands, tick, context.log.orders.left_out(tick))
@@ -155,6 +169,20 @@ class Active:
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)
         self._publish()
         context.measurements.ticks.observe(time.perf_counter() - began)
+
+    def _recorded(self, tick: int) -> list[Command] | None:
+        """Returns the commands of a tick that has a record, after a check of the state; None for a new tick."""
+        context = self._context
+        payload = context.log.payload(tick) if tick <= context.log.tick else None
+        record = decode_record(payload) if payload is not None else None
+        if not isinstance(record, Tick):
+            return None
+        if context.state.digest(tick - 1) != record.digest:
+            context.state.divergences += 1
+            log.error("the state diverged before the takeover", tick=tick - 1)
+        context.measurements.replayed += 1
+        self._inputs = record.inputs
+        return record.commands
 
     def _begin(self, tick: int) -> list[Command]:
         """Submits the record of a tick and returns its commands."""
@@ -181,12 +209,12 @@ class Active:
         return commands
 
     def _declare_code(self, tick: int) -> None:
-        """Puts the code of the engine into force from a tick on that has no record yet.
+        """Puts the code of the first engine of the area into force; only an order puts other code into force later.
 
         A replica of an earlier release, whose reports have no term, would ignore the record: it comes after the update.
         """
-        code = self._context.engine.code
-        if code in {"", self._context.log.orders.code, self._declared}:
+        code = self._context.failures.code
+        if self._context.log.orders.code or code in {"", self._declared}:
             return
         _other, standing = self._context.consensus.other_report()
         if standing is not None and standing.term:
@@ -242,7 +270,7 @@ class Active:
             nearly_synced = context.publisher.acked(handover.peer) >= tick - _NEARLY_SYNCED_TICKS
             if not nearly_synced or not handover.survivors_linked(context.consensus.voters()):
                 return False
-            if context.log.tick < tick:
+            if context.log.tick < self._submitted_tick:
                 return True
             if context.publisher.acked(handover.peer) < tick:
                 self._publish_last()
@@ -251,7 +279,8 @@ class Active:
             if handover.next_generation is None:
                 context.consensus.transfer_leadership(handover.peer)
             else:
-                context.consensus.submit(self.term, Seal(self.term, tick, handover.next_generation))
+                # The log may have records that no engine can compute: the next generation takes them along.
+                context.consensus.submit(self.term, Seal(self.term, context.log.tick, handover.next_generation))
         elif handover.next_generation is None and now > handover.deadline:
             context.consensus.transfer_leadership(None)
             self._finish_handover(HandoverOutcome.FAILED)
@@ -266,6 +295,11 @@ class Active:
                 self.handover = None
             if request is not None:
                 request.finish(outcome)
+
+    def _publish_to_newcomers(self) -> None:
+        """Publishes the state, at which the area stands, to subscribers that lack it."""
+        if self._context.publisher.has_newcomers:
+            self._publish()
 
     def _publish_last(self) -> None:
         """Publishes the last tick, which back-pressure may have skipped, and its commit, for a joining replica."""

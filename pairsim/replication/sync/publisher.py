@@ -155,6 +155,12 @@ class StatePublisher:
         """The tick of the last frame; `KEYFRAME` before the first one of a leadership."""
         return self._chain_tick
 
+    @property
+    def has_newcomers(self) -> bool:
+        """Whether a subscriber with room for a frame waits for a keyframe."""
+        with self._lock:
+            return any(not s.on_chain and not s.full for s in self._subscribers.values())
+
     def reset(self) -> None:
         """Ends a leadership: subscribers stay connected, and the next leadership starts with keyframes.
 

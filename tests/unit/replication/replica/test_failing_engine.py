@@ -9,6 +9,9 @@ from pairsim.replication.log.records import Tick
 from pairsim.replication.replica.active import Active
 from pairsim.replication.replica.engine.takeover_pause import MOST_SECONDS
 from pairsim.replication.standing import FAILED, Standing
+from pairsim.replication.sync.messages import KEYFRAME, Ack, FrameHeader, ToSubscriber
+from pairsim.replication.sync.publisher import PackedFrame
+from tests import builders
 from tests.simulation.area import SPEC
 from tests.simulation.engines import EngineFault, EngineFaults, FaultyEngine
 from tests.unit.replication.replica.replicas import NOW, LoneReplica, add
@@ -175,10 +178,15 @@ def test_a_takeover_that_fails_is_tried_again(failing: FailingReplica) -> None:
     assert failing.replica.can_simulate(), "it leads, and shows the tick before"
     failing.start_engine()
     failing.replica.run_once(failing.now + 0.5)
-    assert failing.replica.active is None, "it waits a second"
+    active = failing.replica.active
+    assert active is not None, "it leads, and publishes the tick before"
+    assert failing.state.tick == 0, "it waits a second"
     failing.replica.run_once(failing.now + 1.0)
-    assert failing.replica.active is not None
+    assert failing.replica.active is active
     assert failing.state.tick == 1
+    assert failing.records() == [], "the tick has a record"
+    failing.replica.run_once(failing.now + 1.0 + STEP)
+    assert [record.tick for record in failing.records()] == [2]
 
 
 def test_an_engine_that_ends_on_a_passive_is_started_again(failing: FailingReplica) -> None:
@@ -200,3 +208,44 @@ def test_a_record_of_the_failed_tick_has_all_commands(failing: FailingReplica, a
     record = failing.records()[-1]
     assert isinstance(record, Tick)
     assert [command.id for command in record.commands] == ["x", "y"]
+
+
+class Frames:
+    """A subscriber of the state stream that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.messages: list[ToSubscriber] = []
+
+    def offer(self, message: ToSubscriber, _body: PackedFrame | None) -> None:
+        self.messages.append(message)
+
+
+@pytest.fixture
+def paused(failing: FailingReplica, active: Active) -> Active:
+    """An active that is paused before tick 2, which has a record."""
+    failing.faults.always = EngineFault.RAISE
+    failing.tick_once()
+    failing.commit()
+    assert (failing.state.tick, failing.log.tick) == (1, 2)
+    return active
+
+
+def test_a_paused_active_publishes_its_state_to_a_newcomer(failing: FailingReplica, paused: Active) -> None:
+    frames = Frames()
+    failing.replica.publisher.join("c", frames)
+    for _turn in range(3):
+        failing.tick_once()
+    headers = [message for message in frames.messages if isinstance(message, FrameHeader)]
+    assert [(header.tick, header.base, header.committed) for header in headers] == [(1, KEYFRAME, 2)]
+
+
+def test_a_paused_active_opens_the_next_generation(failing: FailingReplica, paused: Active) -> None:
+    subscriber = failing.replica.publisher.join("c", Frames())
+    following = builders.assignment("a", "c", "w", spec=SPEC, generation=2, joins=("c",))
+    paused.request_handover("c", following, failing.now + 5.0)
+    failing.tick_once()
+    assert failing.seals() == [], "the newcomer lacks the state"
+    failing.tick_once()
+    failing.replica.publisher.on_message(subscriber, Ack(1, 0))
+    failing.tick_once()
+    assert [seal.tick for seal in failing.seals()] == [2], "the record that no engine can compute comes along"

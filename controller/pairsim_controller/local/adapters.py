@@ -174,7 +174,14 @@ class LocalReporter:
         """Announces the problems of all areas that have lasted long enough."""
         reports = [report for reports in self._reports.values() for report in reports]
         for warning in self.warnings.new_warnings(reports, now):
-            self._history.note("problem", warning.area, warning.message)
+            if not self._is_told(warning):
+                self._history.note("problem", warning.area, warning.message)
+
+    def _is_told(self, warning: Report) -> bool:
+        """Returns whether the newest entry about the redundancy of the area has the same sentence as its cause."""
+        entries = (entry for entry in reversed(self._history.entries) if entry.area == warning.area)
+        newest = next((entry for entry in entries if entry.kind in {"lost", "redundant", "restored"}), None)
+        return newest is not None and newest.kind == "lost" and warning.message in newest.sentence
 
 
 class LocalBackupStore:

@@ -126,7 +126,9 @@ class _Decision:
     def _report_simulators(self, *assignments: Assignment) -> Iterator[Action]:
         """Reports members that the code of a simulator keeps from their work."""
         for name, state in self._facts.kept_from_work(*assignments):
-            message, reason = f"{name} {state.predicate}", state.phase.value.title()
+            advice = state.advice(self._view.command_options)
+            message = f"{name} {state.predicate}" + (f"; {advice}" if advice else "")
+            reason = state.phase.value.title().replace("-", "")
             yield Report(assignments[0].spec.area, message, reason=reason, cause=state.cause)
 
     # --- creation

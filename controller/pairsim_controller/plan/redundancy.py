@@ -14,7 +14,7 @@ from types import MappingProxyType
 import msgspec
 
 from pairsim.model.assignment import Assignment
-from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
+from pairsim.model.status import ReplicaStatus, Role, SimulatorState, WitnessStatus
 
 Statuses = Mapping[str, ReplicaStatus | WitnessStatus]
 """The statuses of the processes that can be reached, by name."""
@@ -43,7 +43,11 @@ def active_of(area: str, statuses: Iterable[ReplicaStatus | WitnessStatus]) -> R
 
 
 def redundancy_gap(
-    area: str, statuses: Statuses, recorded: Assignment | None = None, notes: Mapping[str, str] = MappingProxyType({})
+    area: str,
+    statuses: Statuses,
+    recorded: Assignment | None = None,
+    notes: Mapping[str, str] = MappingProxyType({}),
+    options: str = "",
 ) -> RedundancyGap | None:
     """Returns the reason why an area is not redundant; None if it is redundant.
 
@@ -52,12 +56,13 @@ def redundancy_gap(
         statuses: The statuses of the processes that can be reached.
         recorded: The newest assignment that was decided, which may replace a member that is lost.
         notes: What the backend knows about members that start or have ended lately, by name.
+        options: Those that a command needs to reach the world, such as " --port 8081".
     """
     active = active_of(area, statuses.values())
     if active is None:
         return RedundancyGap("NoActive", _without_active(area, statuses, notes))
     if active.simulator is not None:
-        return RedundancyGap("SimulatorStuck", f"{active.replica} {active.simulator.predicate}")
+        return RedundancyGap("SimulatorStuck", _simulator_message(active.replica, active.simulator, options))
     *pair, third = active.members
     peer, witness = next((name for name in pair if name != active.replica), ""), statuses.get(third)
     if not isinstance(witness, WitnessStatus):
@@ -68,12 +73,16 @@ def redundancy_gap(
     if not joined.votes:
         return RedundancyGap("NoWitness", f"{third}, its witness, is new and does not vote yet")
     if not active.peer_in_sync:
-        return RedundancyGap("PassiveNotInSync", _passive_message(active, peer, statuses, recorded, notes))
+        return RedundancyGap("PassiveNotInSync", _passive_message(active, peer, statuses, recorded, notes, options))
     return None
 
 
 def replica_message(
-    name: str, status: ReplicaStatus | WitnessStatus | None, active: ReplicaStatus, note: str = ""
+    name: str,
+    status: ReplicaStatus | WitnessStatus | None,
+    active: ReplicaStatus,
+    note: str = "",
+    options: str = "",
 ) -> str:
     """Returns why a replica of the pair does not count yet; empty if it reports that it is the passive.
 
@@ -82,16 +91,22 @@ def replica_message(
         status: Its status; None if it cannot be reached.
         active: The status of the active.
         note: What the backend knows about it.
+        options: Those that a command needs to reach the world, such as " --port 8081".
     """
     if status is None:
         return f"{name} {note or _UNREACHABLE}"
     if isinstance(status, ReplicaStatus) and status.simulator is not None and status.simulator.area == active.area:
-        return f"{name} {status.simulator.predicate}"
+        return _simulator_message(name, status.simulator, options)
     if not isinstance(status, ReplicaStatus) or status.area != active.area:
         return f"{name} has not joined yet"
     if status.role is Role.ACTIVE and name != active.replica:
         return f"{name} does not know yet that {active.replica} is active"
     return f"{name} is {status.role}{_because(status)}" if status.role is Role.JOINING else ""
+
+
+def _simulator_message(name: str, simulator: SimulatorState, options: str) -> str:
+    advice = simulator.advice(options)
+    return f"{name} {simulator.predicate}" + (f"; {advice}" if advice else "")
 
 
 def _without_active(area: str, statuses: Statuses, notes: Mapping[str, str]) -> str:
@@ -129,7 +144,12 @@ def _because(status: ReplicaStatus) -> str:
 
 
 def _passive_message(
-    active: ReplicaStatus, peer: str, statuses: Statuses, recorded: Assignment | None, notes: Mapping[str, str]
+    active: ReplicaStatus,
+    peer: str,
+    statuses: Statuses,
+    recorded: Assignment | None,
+    notes: Mapping[str, str],
+    options: str,
 ) -> str:
     """Returns what the pair lacks.
 
@@ -139,7 +159,7 @@ def _passive_message(
     newcomer = _newcomer(active, peer, recorded)
     name = newcomer or peer
     status = statuses.get(name)
-    message = replica_message(name, status, active, notes.get(name, ""))
+    message = replica_message(name, status, active, notes.get(name, ""), options)
     if not message:
         message = f"{name} is not in sync{_because(status) if isinstance(status, ReplicaStatus) else ''}"
     return f"{message}; it takes the place of {peer}" if newcomer else message

@@ -19,7 +19,8 @@ def slow_message(spec: AreaSpec, active: ReplicaStatus, options: str = "") -> st
         still = f"time stands still: {active.replica} {active.simulator.predicate}"
         if active.simulator.phase is SimulatorPhase.PAUSED:
             return f"{still}; {_advice(spec.area, active.simulator, options)}"
-        return still
+        advice = active.simulator.advice(options)
+        return f"{still}; {advice}" if advice else still
     if active.pace >= SLOW_PACE:
         return ""
     budget_ms = 1000.0 / spec.tick_rate

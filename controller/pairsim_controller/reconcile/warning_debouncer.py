@@ -14,7 +14,7 @@ REPORT_AFTER_SECONDS = 1.0
 """Seconds that a problem must last before it is reported."""
 
 STARTUP_SECONDS = 10.0
-"""Seconds after the first call in which nothing is reported."""
+"""Seconds after the first call in which nothing is reported, unless only an operator can end it."""
 
 REPEAT_SECONDS = 60.0
 """Seconds in which a report with changing numbers is made once: they may cross their bound again and again."""
@@ -51,7 +51,9 @@ class WarningDebouncer:
         new = {
             key: (report, now)
             for key, report in problems.items()
-            if self._is_new(key, report) and self._since[key] <= begun_before and now >= self._start_at
+            if self._is_new(key, report)
+            and self._since[key] <= begun_before
+            and (report.cause or now >= self._start_at)
         }
         self._warned |= new
         return [report for report, _at in new.values()]

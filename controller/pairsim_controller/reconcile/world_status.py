@@ -101,11 +101,13 @@ def area_status_view(
     ]
     witness = recorded.witness.replica if recorded else ""
     reached = {name: one.status for name, one in observed.items() if one.status is not None}
-    active, gap = active_of(spec.area, reached.values()), redundancy_gap(spec.area, reached, recorded, notes)
+    active = active_of(spec.area, reached.values())
+    gap = redundancy_gap(spec.area, reached, recorded, notes, command_options)
     missing = gap.message if gap is not None else ""
     if active is not None and gap is None:
         # The active may know more about its passive than the passive has reported.
-        unseen = (replica_message(n, reached.get(n), active, notes.get(n, "")) for n in (m.replica for m in members))
+        names = [member.replica for member in members]
+        unseen = (replica_message(n, reached.get(n), active, notes.get(n, ""), command_options) for n in names)
         missing = next(filter(None, unseen), "")
     return AreaStatusView(
         area=spec.area,

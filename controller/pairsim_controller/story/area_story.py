@@ -141,10 +141,11 @@ class AreaStory:
 
 
 def _fails(view: View) -> bool:
-    """Returns whether a replica of the area is paused before a tick at which its simulator fails."""
+    """Returns whether the simulator of a replica fails at a tick, or has other code than the area."""
     found = [process.replica for process in view.processes.values()]
     states = [status.simulator for status in found if status is not None and status.area == view.area]
-    return any(state is not None and state.phase is SimulatorPhase.PAUSED for state in states)
+    failing = {SimulatorPhase.PAUSED, SimulatorPhase.OTHER_CODE}
+    return any(state is not None and state.phase in failing for state in states)
 
 
 def _duration(seconds: float) -> str:

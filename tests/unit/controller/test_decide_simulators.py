@@ -40,6 +40,13 @@ def test_a_refusal_is_reported_by_the_request_that_failed() -> None:
     assert reports(view(kept("sim-1", SimulatorPhase.REFUSED), spare("sim-2"), EMPTY_WITNESS, recorded=(FIRST,))) == []
 
 
+def test_the_reason_of_a_condition_is_one_word() -> None:
+    state = SimulatorState("west", SimulatorPhase.OTHER_CODE, 0.0)
+    passive = msgspec.structs.replace(replica("sim-2", FIRST, Role.PASSIVE), simulator=state)
+    seen = view(pair(FIRST)[0], process("sim-2", passive), WITNESS, recorded=(FIRST,))
+    assert [reason for reason, _message in reports(seen)] == ["OtherCode"]
+
+
 def test_a_passive_that_is_stuck_in_its_replay_is_reported() -> None:
     stuck = msgspec.structs.replace(
         replica("sim-2", FIRST, Role.PASSIVE), simulator=SimulatorState("west", SimulatorPhase.STUCK, 4.0, "tick 812")

@@ -171,6 +171,24 @@ def test_the_advice_about_a_pause_names_the_port_of_the_world() -> None:
     assert shown.slow == report.message
 
 
+def test_other_code_is_reported_with_the_order_that_puts_it_into_force() -> None:
+    state = SimulatorState("west", SimulatorPhase.OTHER_CODE, 0.0)
+    code = "computes nothing: its simulator's code is not the one with which west is computed"
+    order = "pairsim engines restart west --port 8081 puts that code into force"
+    passive = process("sim-2", msgspec.structs.replace(replica("sim-2", FIRST, Role.PASSIVE), simulator=state))
+    for members, sentence in (
+        ((slow(), passive), f"sim-2 {code}; {order}"),
+        ((process("sim-1", msgspec.structs.replace(status(0.0), simulator=state)), PASSIVE), f"sim-1 {code}; {order}"),
+    ):
+        index = fleet_index(*members, WITNESS, recorded=(FIRST,))
+        index.set_desired("west", DesiredArea(spec(), command_options=" --port 8081"))
+        seen = index.view("west", NOW)
+        shown = status_of_view(seen, NOW)
+        assert shown is not None
+        assert sentence in {shown.missing, shown.slow.removeprefix("time stands still: ")}
+        assert sentence in {report.message.removeprefix("time stands still: ") for report in _reports(decide(seen))}
+
+
 def test_a_pause_of_another_cause_is_reported_at_once() -> None:
     warnings, told = WarningDebouncer(0.0), []
     first = SimulatorState("west", SimulatorPhase.PAUSED, 1.0, "KeyError after 2.0 s", tick=8, commands=1, command="a")

@@ -41,6 +41,12 @@ def test_reports_wait_until_the_startup_is_over(complaints: WarningDebouncer) ->
     assert complaints.new_warnings([LOST], T) == [LOST], "it has lasted long enough meanwhile"
 
 
+def test_a_problem_that_an_operator_has_to_end_is_reported_in_the_startup(complaints: WarningDebouncer) -> None:
+    still = Report("west", "time stands still", reason="Slow", cause="other code")
+    assert complaints.new_warnings([still], BEGAN) == []
+    assert complaints.new_warnings([still], BEGAN + REPORT_AFTER_SECONDS) == [still]
+
+
 def test_a_gap_of_less_than_a_second_is_never_reported(complaints: WarningDebouncer) -> None:
     for second in range(20):
         assert complaints.new_warnings([LOST], T + second) == []

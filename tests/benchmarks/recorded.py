@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.recorded`: pairsim, which also keeps the duration of each tick and commit in its folder.
+"""`python -m tests.benchmarks.recorded`: pairsim, which also records how long its ticks, steps and commits take.
 
 The histograms of `/metrics` have buckets, from which no exact quantile follows.
 """
@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pairsim.system.module_search import demote_current_folder
 from tests.harness import Node
 
-TICKS, COMMITS = "ticks.f64", "commits.f64"
+TICKS, COMMITS, STEPS = "ticks.f64", "commits.f64", "steps.f64"
 
 
 def recorded_node(name: str, folder: Path) -> Node:
@@ -30,10 +31,12 @@ def durations(node: Node, kind: str, since: int = 0) -> list[float]:
 
 
 def _record(folder: Path) -> None:
+    from pairsim.engine.host.process import EngineProcess  # noqa: PLC0415 - likewise
     from pairsim.replication import measurements  # noqa: PLC0415 - after the module search path is in order
 
     kinds = {measurements.TICK_SECONDS: TICKS, measurements.COMMIT_SECONDS: COMMITS}
     files = {bounds: os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for bounds, name in kinds.items()}
+    steps = os.open(folder / STEPS, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     observe: Callable[[measurements.Histogram, float], None] = measurements.Histogram.observe
 
     def recording(histogram: measurements.Histogram, seconds: float) -> None:
@@ -41,7 +44,15 @@ def _record(folder: Path) -> None:
         if histogram.bounds in files:
             os.write(files[histogram.bounds], np.float64(seconds).tobytes())
 
+    advance = EngineProcess.advance
+
+    def advancing(engine: EngineProcess, *arguments: Any) -> dict[int, str]:
+        rejected = advance(engine, *arguments)
+        os.write(steps, np.float64(engine.seconds).tobytes())
+        return rejected
+
     measurements.Histogram.observe = recording  # type: ignore[method-assign]
+    EngineProcess.advance = advancing  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -13,23 +13,25 @@ from pairsim.model.area import AreaSpec
 from tests.benchmarks.bare import bare_ticks
 from tests.benchmarks.figures import Figure, single, times
 from tests.benchmarks.metrics import difference, scrape
-from tests.benchmarks.recorded import COMMITS, TICKS, durations, recorded_node
+from tests.benchmarks.recorded import COMMITS, STEPS, TICKS, durations, recorded_node
 from tests.harness import Node, RunningPair, spec
 
 _SETTLE_SECONDS = 3.0
+_KINDS = (TICKS, STEPS, COMMITS)
 
 
 class Watched(msgspec.Struct, frozen=True):
     """What a pair did in a while.
 
     Attributes:
-        ticks, commits: Durations in ms.
+        ticks, steps, commits: Durations in ms; a step is a part of the tick at the same place.
         active, passive: Processor time of node and engine, in seconds a second.
         active_engine, passive_engine: The share of the engine in it.
         seconds: How long the while was.
     """
 
     ticks: list[float]
+    steps: list[float]
     commits: list[float]
     active: float
     passive: float
@@ -50,7 +52,7 @@ async def watch(folder: Path, area: AreaSpec, seconds: float) -> Watched:
     async with RunningPair(folder, area, node=recorded_node) as pair:
         active, passive = await pair.wait_until_redundant(120)
         await asyncio.sleep(_SETTLE_SECONDS)
-        first = [len(durations(active, kind)) for kind in (TICKS, COMMITS)]
+        first = [len(durations(active, kind)) for kind in _KINDS]
         loop = asyncio.get_running_loop()
         began, before = loop.time(), [(node.cpu(), await _engine_cpu(node)) for node in (active, passive)]
         await asyncio.sleep(seconds)
@@ -60,12 +62,16 @@ async def watch(folder: Path, area: AreaSpec, seconds: float) -> Watched:
             ((b[0] - a[0]) / spent, (b[1] - a[1]) / spent) for a, b in zip(before, after, strict=True)
         )
         assert (await pair.active()) is active, "the active has changed"
-        ticks, commits = (durations(active, kind, n) for kind, n in zip((TICKS, COMMITS), first, strict=True))
-        return Watched(ticks, commits, node_a + engine_a, node_p + engine_p, engine_a, engine_p, spent)
+        ticks, steps, commits = (durations(active, kind, n) for kind, n in zip(_KINDS, first, strict=True))
+        return Watched(ticks, steps, commits, node_a + engine_a, node_p + engine_p, engine_a, engine_p, spent)
 
 
 async def overhead(folder: Path, seconds: float) -> list[Figure]:
-    """Ticks of a replicated area, and the same steps in a process without pairsim."""
+    """Ticks of a replicated area, and the same steps in a process without pairsim, which also waits between them.
+
+    The bare process has the machine for itself. In the replicated world the step itself takes longer, since the passive
+    and the witness share processors and caches with it: what is beside the step of the same tick is pairsim's own part.
+    """
     figures = []
     for entities, collisions in ((1_000, False), (100_000, True)):
         kind = "colliding" if collisions else "moving"
@@ -76,8 +82,11 @@ async def overhead(folder: Path, seconds: float) -> list[Figure]:
         longer = statistics.median(seen.ticks) - statistics.median(bare)
         ratio = statistics.median(seen.ticks) / statistics.median(bare)
         means = statistics.mean(seen.ticks) / statistics.mean(bare)
+        beside = [tick - step for tick, step in zip(seen.ticks, seen.steps, strict=False)]
         figures += [
             times(f"tick: {name}", seen.ticks),
+            times(f"the step in its engine: {name}", seen.steps),
+            times(f"the tick beside its step: {name}", beside),
             times(f"bare step: {name}", bare),
             single(f"tick - bare step, p50: {name}", "ms", longer, at_most=None if collisions else 0.4),
             single(f"tick / bare step, p50: {name}", "", ratio, at_most=1.15 if collisions else None),

@@ -16,7 +16,7 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.status import ReplicaStatus, Role, WitnessStatus
 from pairsim_controller.plan.authority import Claim
-from pairsim_controller.plan.process_entry import ProcessEntry, remove_from
+from pairsim_controller.plan.process_entry import ProcessEntry, decisive_part, remove_from
 from pairsim_controller.plan.progress import STALLED_AFTER_SECONDS, ReplacementPause
 from pairsim_controller.plan.redundancy import active_of
 from pairsim_controller.plan.spare_pool import SparePool
@@ -122,7 +122,7 @@ class FleetIndex:
             self._on_change(NO_AREA)
         if isinstance(status, ReplicaStatus):
             self._observe_progress(entry, status, now, new=new)
-            keys: dict[str, Hashable] = {status.area: status.significant()}
+            keys: dict[str, Hashable] = {status.area: decisive_part(status)}
         elif status is not None:
             entry.groups = {group.area: group for group in status.areas}
             keys = {group.area: group.significant() for group in status.areas}

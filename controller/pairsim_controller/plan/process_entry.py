@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from pairsim.model.status import WitnessGroup
+import msgspec
+
+from pairsim.model.status import ReplicaStatus, WitnessGroup
 from pairsim_controller.plan.progress import ProgressTracker
 from pairsim_controller.plan.view import Label, ObservedProcess
 
@@ -23,6 +25,15 @@ class ProcessEntry:
         self.stalled_start: float | None = None
         self.groups: dict[str, WitnessGroup] = {}
         self.keys: dict[str, Hashable] = {}
+
+
+def decisive_part(status: ReplicaStatus) -> Hashable:
+    """Returns what a round of an area depends on in a status.
+
+    The version of the map is left out. A new one reaches a thousand areas within a second, and a round of each would
+    keep labels waiting; what issues the maps looks at the versions by itself.
+    """
+    return msgspec.structs.replace(status, version=0, number=0).significant()
 
 
 def remove_from(sets: dict[str, set[str]], area: str, name: str) -> None:

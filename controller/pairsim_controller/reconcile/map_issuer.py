@@ -2,7 +2,8 @@
 
 `plan.authority` decides what the map is. Here it is decided when a version is made: a change waits a moment for others,
 and after a large map the next one waits longer (`pause_seconds`). A record that cannot be written ends the call before
-anything is sent, and the next call writes it again first.
+anything is sent, and the next call writes it again first. While areas lag, the calls repeat by themselves, whatever
+statuses come.
 
 A plane without a record may be new, or its record may be lost. So its first version waits until every process that may
 know a version has been heard.

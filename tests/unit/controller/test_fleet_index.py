@@ -58,6 +58,13 @@ def said(seen: ObservedProcess, **changes: object) -> ObservedProcess:
     return msgspec.structs.replace(seen, status=msgspec.structs.replace(seen.status, **changes))
 
 
+def test_a_version_of_the_map_is_known_and_causes_no_round() -> None:
+    world, touched = two_areas()
+    observe(world, said(ACTIVE, version=7, number=2))
+    assert touched.take() == set()
+    assert {claim.area: claim.known for claim in world.claims("plane")} == {"east": 0, "west": 7}
+
+
 def test_ticks_do_not_notify() -> None:
     world, touched = two_areas()
     observe(world, said(ACTIVE, tick=6, synced_tick=6, entities=9, digest="ab"), NOW + 1)

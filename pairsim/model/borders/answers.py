@@ -20,7 +20,7 @@ import xxhash
 from pairsim.model.borders.entity_sets import NO_IDS, Ids, IdSet
 
 KEY_BYTES = 16
-CHUNK_SERIALS = 4_096
+CHUNK_SERIALS = 8_192
 MAX_REASON_CHARACTERS = 256
 """How many characters of a reason are kept."""
 
@@ -128,29 +128,39 @@ class Given(NamedTuple):
     answer: Answer
 
 
-class _AnswerChunk:
-    """The answers of a range of serials."""
+class AnswerChunk:
+    """The answers of a range of serials, in their order.
 
-    __slots__ = ("_final", "checksum", "entries", "owner")
+    Attributes:
+        owner: The window that may write to it.
+        entries: The answers by the hashes of the commands' ids.
+        checksum: The sum of their hashes.
+        packed: The chunk as bytes, if it was packed since the last change.
+    """
+
+    __slots__ = ("_final", "checksum", "entries", "owner", "packed")
 
     def __init__(self, owner: object, entries: dict[bytes, Given], checksum: int) -> None:
         self.owner, self.entries, self.checksum = owner, entries, checksum
         self._final: tuple[list[bytes], Ids] | None = None
+        self.packed: bytes | None = None
 
     def put(self, key: bytes, given: Given) -> None:
+        """Adds an answer with a serial above all others."""
         self.entries[key] = given
         self.checksum = self.checksum + _hash(key, given) & _ALL_BITS
-        self._final = None
+        self._final = self.packed = None
 
     def drop(self, key: bytes) -> None:
+        """Removes an answer."""
         self.checksum = self.checksum - _hash(key, self.entries.pop(key)) & _ALL_BITS
-        self._final = None
+        self._final = self.packed = None
 
     def final(self) -> tuple[list[bytes], Ids]:
         """Returns the keys and the entities of the final answers, in the order of their serials."""
         if self._final is None:
-            kept = sorted((g.serial, k, g.answer.entity) for k, g in self.entries.items() if g.answer.kind in FINAL)
-            self._final = [key for _, key, _ in kept], np.array([entity for _, _, entity in kept], np.int64)
+            kept = [(key, g.answer.entity) for key, g in self.entries.items() if g.answer.kind in FINAL]
+            self._final = [key for key, _ in kept], np.array([entity for _, entity in kept], np.int64)
         return self._final
 
 
@@ -170,7 +180,7 @@ class AnswerWindow:
         self.serial = 0
         self._most_chunks = -(-limit // CHUNK_SERIALS) + 1
         self._owner = object()
-        self._chunks: dict[int, _AnswerChunk] = {}
+        self._chunks: dict[int, AnswerChunk] = {}
 
     def __len__(self) -> int:
         return sum(len(chunk.entries) for chunk in self._chunks.values())
@@ -190,29 +200,32 @@ class AnswerWindow:
                 return given.answer
         return None
 
-    def put(self, key: bytes, answer: Answer, serial: int | None = None) -> None:
+    def put(self, key: bytes, answer: Answer, serial: int | None = None, *, new: bool = False) -> None:
         """Notes an answer in the place of the one before.
 
         Args:
             key: The hash of the command's id.
             answer: The answer.
             serial: A serial above that of the newest answer; the next one if not given.
+            new: Whether the window has no answer to the command; then it is not looked for.
         """
-        for number, chunk in self._chunks.items():
-            if key in chunk.entries:
-                self._own(number).drop(key)
-                break
+        if not new:
+            self._drop(key)
         self.serial = self.serial + 1 if serial is None else serial
-        self._own(self.serial // CHUNK_SERIALS).put(key, Given(self.serial, answer))
-        oldest = self.serial // CHUNK_SERIALS - self._most_chunks
-        for number in [number for number in self._chunks if number <= oldest]:
-            del self._chunks[number]
+        newest = self.serial // CHUNK_SERIALS
+        if newest not in self._chunks:
+            for number in [number for number in self._chunks if number <= newest - self._most_chunks]:
+                del self._chunks[number]
+        self._own(newest).put(key, Given(self.serial, answer))
+
+    def chunks(self) -> tuple[AnswerChunk, ...]:
+        """Returns the chunks in the order of their serials, to read."""
+        return tuple(self._chunks.values())
 
     def since(self, serial: int) -> list[tuple[bytes, Given]]:
         """Returns the answers after a serial, in their order."""
         chunks = (chunk for number, chunk in self._chunks.items() if number >= serial // CHUNK_SERIALS)
-        found = [(key, given) for chunk in chunks for key, given in chunk.entries.items() if given.serial > serial]
-        return sorted(found, key=lambda pair: pair[1].serial)
+        return [(key, given) for chunk in chunks for key, given in chunk.entries.items() if given.serial > serial]
 
     def memory(self, ids: IdSet) -> CommandMemory:
         """Returns the final answers about some entities."""
@@ -226,13 +239,19 @@ class AnswerWindow:
         """Returns the serial, and the sum of the hashes of all answers."""
         return self.serial, sum(chunk.checksum for chunk in self._chunks.values()) & _ALL_BITS
 
-    def _own(self, number: int) -> _AnswerChunk:
+    def _drop(self, key: bytes) -> None:
+        for number, chunk in self._chunks.items():
+            if key in chunk.entries:
+                self._own(number).drop(key)
+                return
+
+    def _own(self, number: int) -> AnswerChunk:
         """Returns a chunk to write to."""
         chunk = self._chunks.get(number)
         if chunk is None:
-            chunk = self._chunks[number] = _AnswerChunk(self._owner, {}, 0)
+            chunk = self._chunks[number] = AnswerChunk(self._owner, {}, 0)
         elif chunk.owner is not self._owner:
-            chunk = self._chunks[number] = _AnswerChunk(self._owner, dict(chunk.entries), chunk.checksum)
+            chunk = self._chunks[number] = AnswerChunk(self._owner, dict(chunk.entries), chunk.checksum)
         return chunk
 
 

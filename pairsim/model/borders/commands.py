@@ -136,7 +136,7 @@ def _decide_spawn(state: BorderState, attempt: CommandAttempt, here: set[int], w
     else:
         answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity)
         here.add(entity)
-    state.answers.put(key, answer)
+    state.answers.put(key, answer, new=known is None)
     return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)
 
 
@@ -154,7 +154,7 @@ def _decide(state: BorderState, attempt: CommandAttempt, here: set[int], gone: M
     else:
         answer = Answer(AnswerKind.FORWARDED, attempt.attempt, entity, there)
         state.send(there, ForwardedCommand(command, attempt.attempt + 1, state.number))
-    state.answers.put(key, answer)
+    state.answers.put(key, answer, new=known is None)
     return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)
 
 

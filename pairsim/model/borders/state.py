@@ -46,7 +46,7 @@ class BorderState:
     """The replicated state of an area's borders.
 
     Attributes:
-        number: The number of the area.
+        number: The number of the area; 0 until its first grant brings it.
         limits: The bounds; not part of the digest.
         clock: The clock of the newest record.
         map: The cells that the area knows, in one version.
@@ -59,11 +59,11 @@ class BorderState:
         counters: What happened so far.
     """
 
-    def __init__(self, number: int, *, born: int = 0, limits: BorderLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, number: int = 0, *, born: int = 0, limits: BorderLimits = DEFAULT_LIMITS) -> None:
         """Begins the state of a new area.
 
         Args:
-            number: The number of the area.
+            number: The number of the area; 0 to learn it from the first grant.
             born: How many entities its table has from the beginning.
             limits: The bounds.
         """

@@ -51,6 +51,7 @@ def take(state: BorderState, table: Table, inputs: BorderInputs, tick: int) -> T
     for granted in inputs.grants:
         if granted.version > state.version:
             state.map = AreaMap(granted.version, granted.cells)
+            state.number = state.number or granted.number
     state.ahead = state.ahead.above(state.version)
     for number, acknowledgement in inputs.acknowledgements:
         state.link(number).note(acknowledgement, state.limits.acknowledgements)

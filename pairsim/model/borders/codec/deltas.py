@@ -15,10 +15,12 @@ from pairsim.model.borders.area_map import AreaMap
 from pairsim.model.borders.codec.columns import BorderCodecError, pack, unpack_ascending, unpack_ids
 from pairsim.model.borders.codec.states import (
     FORMAT,
+    OwnNumber,
     PackedAnswers,
     PackedDepartures,
     PackedLink,
     PackedNumbers,
+    check_serial,
     pack_answers,
     pack_departures,
     pack_link,
@@ -50,6 +52,7 @@ class _PackedChanges(msgspec.Struct, frozen=True, array_like=True):
 class _PackedBorderDelta(msgspec.Struct, frozen=True, array_like=True):
     format: Literal[1]
     base: Annotated[int, msgspec.Meta(ge=0)]
+    number: OwnNumber
     clock: Clock
     map: AreaMap | None
     counters: BorderCounters
@@ -79,6 +82,7 @@ def encode_delta(base: BorderState, state: BorderState) -> bytes:
         _PackedBorderDelta(
             FORMAT,
             base.digest(),
+            state.number,
             state.clock,
             None if state.map.digest == base.map.digest else state.map,
             state.counters,
@@ -112,7 +116,7 @@ def apply_delta(base: BorderState, data: bytes, schema: Schema) -> BorderState:
     if packed.base != base.digest():
         raise BorderCodecError("the delta was made for another state of the borders")
     state = base.copy()
-    state.clock, state.counters = packed.clock, packed.counters
+    state.number, state.clock, state.counters = packed.number, packed.clock, packed.counters
     if packed.map is not None:
         state.map = packed.map
     for changed in packed.links:
@@ -122,7 +126,8 @@ def apply_delta(base: BorderState, data: bytes, schema: Schema) -> BorderState:
     state.ahead, state.held = _changed(base.ahead, packed.ahead), _changed(base.held, packed.held)
     if packed.queue is not None:
         state.queue = unpack_ids("the queue", packed.queue)
-    restore_answers(state.answers, packed.answers, packed.serial)
+    restore_answers(state.answers, packed.answers)
+    check_serial(state.answers, packed.serial)
     kept = base.departures.after(packed.oldest - 1)
     newest = kept.ticks[-1].clock if kept.ticks else -1
     state.departures = Departures((*kept.ticks, *unpack_departures(packed.departures, newest)))

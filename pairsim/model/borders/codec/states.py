@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 import numpy as np
 
 from pairsim.model.authority import AreaNumber
-from pairsim.model.borders.answers import KEY_BYTES, Answer, AnswerWindow, Given
+from pairsim.model.borders.answers import KEY_BYTES, Answer, AnswerChunk, AnswerWindow, Given
 from pairsim.model.borders.area_map import AreaMap
 from pairsim.model.borders.codec.columns import BorderCodecError, pack, unpack, unpack_ascending, unpack_ids
 from pairsim.model.borders.codec.messages import decode_message, encode_message
@@ -23,6 +23,9 @@ from pairsim.model.state.schema import Schema
 
 FORMAT: Literal[1] = 1
 """The version of the format."""
+
+OwnNumber = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+"""The number of the area itself, 0 before its first grant."""
 
 _Serial = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
@@ -64,7 +67,7 @@ class PackedDepartures(msgspec.Struct, frozen=True, array_like=True):
 
 class _PackedBorderState(msgspec.Struct, frozen=True, array_like=True):
     format: Literal[1]
-    number: AreaNumber
+    number: OwnNumber
     clock: Clock
     map: AreaMap
     counters: BorderCounters
@@ -73,7 +76,7 @@ class _PackedBorderState(msgspec.Struct, frozen=True, array_like=True):
     held: PackedNumbers
     queue: bytes
     serial: _Serial
-    answers: PackedAnswers
+    answers: list[PackedAnswers]
     departures: PackedDepartures
 
 
@@ -94,7 +97,7 @@ def encode_state(state: BorderState) -> bytes:
             pack_numbers(state.held),
             pack(state.queue),
             state.answers.serial,
-            pack_answers(state.answers.since(0)),
+            [_pack_chunk(chunk) for chunk in state.answers.chunks() if chunk.entries],
             pack_departures(state.departures.ticks),
         )
     )
@@ -121,7 +124,9 @@ def decode_state(data: bytes, schema: Schema, limits: BorderLimits) -> BorderSta
         restore_link(state.link(link.area), link, [], schema)
     state.ahead, state.held = unpack_numbers(packed.ahead), unpack_numbers(packed.held)
     state.queue = unpack_ids("the queue", packed.queue)
-    restore_answers(state.answers, packed.answers, packed.serial)
+    for answers in packed.answers:
+        restore_answers(state.answers, answers)
+    check_serial(state.answers, packed.serial)
     state.departures = Departures(unpack_departures(packed.departures, 0))
     return state
 
@@ -172,8 +177,8 @@ def pack_answers(answers: list[tuple[bytes, Given]]) -> PackedAnswers:
     return PackedAnswers(b"".join(key for key, _ in answers), serials, [given.answer for _, given in answers])
 
 
-def restore_answers(window: AnswerWindow, packed: PackedAnswers, serial: int) -> None:
-    """Adds answers to a window, which then has this serial.
+def restore_answers(window: AnswerWindow, packed: PackedAnswers) -> None:
+    """Adds answers to a window.
 
     Raises:
         BorderCodecError: The answers do not belong together, or do not continue the window.
@@ -183,10 +188,26 @@ def restore_answers(window: AnswerWindow, packed: PackedAnswers, serial: int) ->
         raise BorderCodecError(f"the keys of {len(serials)} answers have {len(packed.keys)} bytes")
     if any(a >= b for a, b in zip([window.serial, *serials], serials, strict=False)):
         raise BorderCodecError("the serials of answers do not ascend")
-    if serial != (serials[-1] if serials else window.serial):
+    keys = [packed.keys[at : at + KEY_BYTES] for at in range(0, len(packed.keys), KEY_BYTES)]
+    for key, answer, at in zip(keys, packed.answers, serials, strict=True):
+        window.put(key, answer, at, new=window.get(key) is None)
+
+
+def check_serial(window: AnswerWindow, serial: int) -> None:
+    """Checks that a window has a serial after it was restored.
+
+    Raises:
+        BorderCodecError: It has another one.
+    """
+    if window.serial != serial:
         raise BorderCodecError("the newest serial is not that of the newest answer")
-    for place, answer in enumerate(packed.answers):
-        window.put(packed.keys[place * KEY_BYTES : (place + 1) * KEY_BYTES], answer, serials[place])
+
+
+def _pack_chunk(chunk: AnswerChunk) -> PackedAnswers:
+    """Returns a chunk of answers as its bytes, which it keeps until it changes."""
+    if chunk.packed is None:
+        chunk.packed = msgspec.msgpack.encode(pack_answers(list(chunk.entries.items())))
+    return cast("PackedAnswers", msgspec.Raw(chunk.packed))
 
 
 def pack_departures(ticks: tuple[TickDepartures, ...]) -> PackedDepartures:

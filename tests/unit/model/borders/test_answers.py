@@ -78,3 +78,12 @@ def test_the_final_answers_about_entities_travel_with_them() -> None:
 def test_the_digest_of_a_memory_has_its_reasons() -> None:
     whole = CommandMemory(KEYS[0], np.array([1]), np.array([1]), {0: "no room"})
     assert whole.digest() != CommandMemory(KEYS[0], np.array([1]), np.array([1]), {}).digest()
+
+
+def test_a_window_forgets_its_oldest_answers() -> None:
+    window = AnswerWindow(16)
+    for key in KEYS:
+        window.put(key, applied(1))
+    assert window.get(KEYS[0]) is None
+    assert all(window.get(key) for key in KEYS[-16:])
+    assert len(window) <= 24

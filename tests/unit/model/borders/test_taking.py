@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from pairsim.model.borders import (
+    DEFAULT_LIMITS,
     Acknowledgement,
+    AreaMap,
     Arrival,
     BorderInputs,
     BorderLimits,
@@ -14,8 +16,8 @@ from pairsim.model.borders import (
     LinkMessage,
     acknowledgement,
 )
-from pairsim.model.borders.codec import encode_message
-from tests.unit.model.borders.examples import TestedArea, grant, inputs_from, row_of_cells
+from pairsim.model.borders.codec import apply_delta, decode_state, encode_delta, encode_message, encode_state
+from tests.unit.model.borders.examples import SCHEMA, TestedArea, grant, inputs_from, row_of_cells
 
 
 def pair(*, limits: BorderLimits = BorderLimits(held_ticks=5)) -> tuple[TestedArea, TestedArea]:  # noqa: B008
@@ -131,6 +133,19 @@ def test_the_newest_map_counts_and_an_entity_from_a_newer_one_stays_until_it_is_
     assert other.run() == [1]
     other.run(BorderInputs(grants=(grant(row_of_cells(4)),)))
     assert other.waiting(1) == [[1]]
+
+
+def test_an_area_learns_its_number_from_its_first_grant_and_keeps_it() -> None:
+    area = TestedArea(0, cells=AreaMap())
+    area.put(1, x=15.0)
+    assert area.run() == [1]
+    before = area.state.copy()
+    assert area.run(BorderInputs(grants=(grant(row_of_cells(2)),))) == []
+    assert area.state.number == 1
+    assert apply_delta(before, encode_delta(before, area.state), SCHEMA).digest() == area.state.digest()
+    assert decode_state(encode_state(before), SCHEMA, DEFAULT_LIMITS).digest() == before.digest()
+    area.run(BorderInputs(grants=(grant(AreaMap(3, row_of_cells().cells[1:])),)))
+    assert area.state.number == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tests.simulation.models.engine_failures import Model
-from tests.simulation.models.engine_rules import FAILED, Facts, Failure, Node, Ping, Rank, Rules, Skip, State
+from tests.simulation.models.engine_rules import (
+    FAILED,
+    OTHER_CODE,
+    Facts,
+    Failure,
+    Node,
+    Ping,
+    Rank,
+    Rules,
+    Skip,
+    State,
+)
 from tests.simulation.models.pair import Action, Budget, World
 
 
@@ -149,6 +160,12 @@ class ComputesWithAnyCode(Rules):
         return node.engine and self.capable(node, known)
 
 
+class RanksOtherCodeLikeAFailure(Rules):
+    def rank(self, ping: Ping, revision: int) -> Rank:
+        rank = super().rank(ping, revision)
+        return rank._replace(failed=FAILED) if rank.failed == OTHER_CODE else rank
+
+
 class ReplaysAcrossAChangeOfCode(Rules):
     def capable(self, node: Node, known: Facts) -> bool:
         return True
@@ -175,6 +192,7 @@ SETTINGS: dict[type[Rules], Setting] = {
     SkipsBecauseOfAPingOfAnEarlierTerm: _FAILURES_OF_TWO_TICKS,
     SkipsBeforeTheCommit: _FAILURES_AND_AN_ELECTION,
     NeverTriesAgain: _FAILURES_AND_AN_ELECTION,
+    RanksOtherCodeLikeAFailure: Setting(("good",), 1, 1, Budget(failures=1, elections=1, updates=1)),
     ReplaysAcrossAChangeOfCode: _ANOTHER_CODE,
     ChangesTheCodeWithoutACheckpoint: _ANOTHER_CODE_AND_A_KILL,
 }

@@ -85,6 +85,54 @@ def test_the_process_of_an_engine_is_named_while_it_runs(tmp_path: Path) -> None
     start.go_on.set()
 
 
+def test_a_fresh_engine_takes_the_place_of_the_one_in_use(tmp_path: Path) -> None:
+    start, user = Starter(), User()
+    engine = AreaEngine(spec(entities=1), tmp_path, start)
+    engine.report_to(user, lambda: None)
+    old = engine.current
+    engine.prepare()
+    assert user.offered.wait(30)
+    (fresh,) = user.fresh
+    assert isinstance(fresh, InProcessEngine)
+    assert (engine.current, engine.pid) == (old, 1), "it waits beside the one in use"
+    start.ends[0]("was ended by SIGKILL")
+    assert user.ends == ["was ended by SIGKILL"]
+    engine.replace(old, fresh)
+    assert (engine.current, engine.pid) == (fresh, 2)
+    start.ends[0]("was closed")
+    start.ends[1]("was ended by SIGSEGV")
+    assert user.ends == ["was ended by SIGKILL", "was ended by SIGSEGV"]
+    assert engine.pid is None
+
+
+def test_the_end_of_a_fresh_engine_is_reported_once_it_is_used(tmp_path: Path) -> None:
+    start, user = Starter(), User()
+    engine = AreaEngine(spec(entities=1), tmp_path, start)
+    engine.report_to(user, lambda: None)
+    engine.prepare()
+    assert user.offered.wait(30)
+    start.ends[1]("was ended by SIGKILL")
+    assert user.ends == []
+    (fresh,) = user.fresh
+    assert isinstance(fresh, InProcessEngine)
+    engine.replace(engine.current, fresh)
+    assert user.ends == ["was ended by SIGKILL"]
+
+
+def test_a_fresh_engine_that_cannot_be_used_is_reported_and_not_started_again(tmp_path: Path) -> None:
+    start, user = Starter(), User()
+    start.other_columns = {2}
+    engine = AreaEngine(spec(entities=1), tmp_path, start)
+    engine.report_to(user, user.on_change)
+    engine.prepare()
+    assert user.offered.wait(30)
+    assert [str(error) for error in user.fresh] == [
+        "the engine has other components or operations now: these cannot change"
+    ]
+    assert user.start_errors == [], "the engine in use goes on"
+    assert engine.pid == 1
+
+
 def test_an_engine_with_other_columns_is_not_used_and_another_one_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

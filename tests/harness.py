@@ -104,8 +104,9 @@ class Node:
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder.parent / "secret").write_text(SECRET)
-        (self.folder.parent / "token").write_text(TOKEN)
+        for name, content in (("secret", SECRET), ("token", TOKEN)):
+            if not (self.folder.parent / name).exists():  # another node may be reading it
+                (self.folder.parent / name).write_text(content)
         kind = "witness" if self.name.startswith("w") else "simulator"
         with self._log.open("ab") as output:
             self.log_start = output.tell()

@@ -18,6 +18,7 @@ from pairsim.engine.channel import MessageChannel
 from pairsim.engine.descriptors import HEADER_BYTES, MEMORY, REPORT, REPORT_BYTES, SOCKET
 from pairsim.engine.host.ending import early_status, ending
 from pairsim.engine.host.output import copy_output
+from pairsim.engine.host.priority import put_last
 from pairsim.engine.host.session import end_session, wait_for_adopted
 from pairsim.engine.host.spawn import engine_environment, spawn
 from pairsim.engine.liveness import LifeWord
@@ -157,6 +158,7 @@ class ChildProcess:
             os.close(self._output_end)
             started.set()
         self._await_end()
+        put_last(self.pid)
         status = self._early_status()
         self.reason = ending(status)
         if status == -signal.SIGKILL and oom_kills() > self._oom_kills:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from pairsim.engine.descriptors import HEADER_BYTES
 from pairsim.engine.framing import PROTOCOL
 from pairsim.engine.host import process
 from pairsim.engine.host.child_process import ChildProcess
+from pairsim.engine.host.priority import put_last
 from pairsim.engine.host.process import EngineProcess
 from pairsim.engine.memory_file import make_file
 from pairsim.engine.messages import Done, Ready, encode_answer
@@ -98,6 +101,33 @@ def test_the_end_is_reported_before_the_kernel_has_released_the_process() -> Non
     child.close()
     assert known == [True]
     assert not is_known(child.pid)
+
+
+def test_an_engine_that_has_ended_lets_others_run_first() -> None:
+    priorities: list[int] = []
+    child = ChildProcess(
+        ["/bin/sleep", "60"],
+        lambda _output: None,
+        lambda _reason: priorities.append(os.getpriority(os.PRIO_PROCESS, child.pid)),
+    )
+    child.kill()
+    child.close()
+    assert priorities == [19]
+
+
+def test_all_threads_of_a_process_and_its_session_are_put_last() -> None:
+    program = "import threading; threading.Thread(target=threading.Event().wait).start(); print(flush=True)"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        put_last(process.pid)
+        threads = [int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir()]
+        assert [os.getpriority(os.PRIO_PROCESS, thread) for thread in threads] == [19, 19]
+        group = Path(f"/proc/{process.pid}/autogroup")
+        assert not group.exists() or group.read_text().split()[-1] in {"19", "0"}, "0 where it may not be changed"
+        process.kill()
+    put_last(process.pid)  # nothing is left to do
 
 
 def is_known(pid: int) -> bool:

@@ -7,7 +7,7 @@ no longer than until the last of them is there: those that waited come together.
 
 from __future__ import annotations
 
-LOOK_SECONDS = 0.0005
+LOOK_SECONDS = 0.00025
 """How often the commands that wait are counted before the first tick."""
 
 _LONGEST_SECONDS = 0.0025

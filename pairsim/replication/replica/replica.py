@@ -239,11 +239,11 @@ class Replica:
     def run_once(self, now: float) -> float:
         """Does the work that is due at `now`; returns the latest time of the next call."""
         self.due = now
+        self._engine.restore_if_failed(active=bool(self.active))
         self._engine.use_offered()
-        self._engine.start_if_due(self.state.tick + 1, self.revision, now)
-        self.orders.run_once(
-            self._leading_term, now, tick=self.state.tick + 1, shown=self.shown.tick, at_rest=self._at_rest()
-        )
+        tick = self.state.tick + 1
+        self._engine.start_if_due(tick, self.revision, now)
+        self.orders.run_once(self._leading_term, now, tick=tick, shown=self.shown.tick, at_rest=self._at_rest())
         try:
             self._engine.check()
             due = self._work(now)
@@ -251,9 +251,9 @@ class Replica:
             self._engine.on_error(error, now, revision=self.revision)
             due = now
         self._hand_over_if_better()
-        self._engine.replace_if_failed(now, self.revision, active=bool(self.active), handing=bool(self._handing_to))
-        self.due = due
-        return due
+        handing = self._handing_to is not None
+        self.due = self._engine.restore_later(now, self.revision, active=bool(self.active), handing=handing) or due
+        return self.due
 
     def _hand_over_if_better(self) -> None:
         """Transfers the leadership while the other replica has the better chance to compute the next tick."""

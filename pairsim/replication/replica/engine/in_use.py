@@ -23,12 +23,17 @@ from pairsim.replication.sync.state import ReplicaState
 
 log = structlog.get_logger()
 
+RESTORE_SECONDS = 0.005
+"""How long an active that hands over waits before it restores its state, unless it loses its leadership before. A copy
+of a large state takes milliseconds, and the handover must not wait for it."""
+
 
 class EngineInUse:
     """The engine of one replica.
 
     Attributes:
         current: The newest engine.
+        failed: Whether it has failed and the state before the failure is not restored yet.
         renewal: The number of the order for which a fresh engine was started last; 0 before the first.
         fresh: That engine, while it waits to be used.
         fresh_error: Why it could not be started.
@@ -54,7 +59,7 @@ class EngineInUse:
         self._offered: Engine | None = None
         self._offered_fresh: Engine | EngineError | None = None
         self._end = ""
-        self._failed = self._waits = self._starts = self._starts_fresh = self._superseded = False
+        self.failed = self._waits = self._starts = self._starts_fresh = self._superseded = False
         self._renewed: str | None = None
         self.renewal = 0
         self.fresh: Engine | None = None
@@ -165,7 +170,7 @@ class EngineInUse:
         self._listener.on_publish(None)
 
     def on_error(self, error: EngineError, now: float, *, revision: int) -> None:
-        """Records a failure. `replace_if_failed` follows it.
+        """Records a failure. The turn ends with `restore_later`, and the next one begins with `restore_if_failed`.
 
         Args:
             error: The failure.
@@ -179,30 +184,44 @@ class EngineInUse:
         during = call.phrase if call is not None else ""
         commands = [command.id for command in call.commands] if call is not None else []
         self._failures.on_failure(error, tick, now, during, revision if call is None else call.revision, commands)
-        self._failed = True
+        self.failed = True
+        self._takeover.begin(now)
         log.error(
             "the engine failed", area=self._area, tick=tick, error=str(error), during=during,
             exception=error.traceback.rstrip() or None,
         )  # fmt: skip
+        self._listener.on_publish(None)
 
-    def replace_if_failed(self, now: float, revision: int, *, active: bool, handing: bool) -> None:
-        """Restores the state before the tick that failed, and asks for another engine.
-
-        It follows the decision to hand over: a copy of the state takes milliseconds, and the area stands still.
+    def restore_later(self, now: float, revision: int, *, active: bool, handing: bool) -> float | None:
+        """Puts off what a failure leaves to do, or does it at once unless the other replica is to take over.
 
         Args:
             now: The monotonic time in seconds.
             revision: The number of orders in the log.
-            active: Whether the replica is active. Only an active goes on from snapshots; those of a replay are dropped.
+            active: As for `restore_if_failed`.
             handing: Whether the other replica is to take over.
+
+        Returns:
+            When the next turn has to begin; None if nothing was put off.
         """
-        if not self._failed:
+        if not self.failed:
+            return None
+        if handing:
+            return now + RESTORE_SECONDS
+        self._takeover.end()
+        self.restore_if_failed(active=active)
+        self.start_if_due(self._state.tick + 1, revision, now)
+        return None
+
+    def restore_if_failed(self, *, active: bool) -> None:
+        """Restores the state before the tick that failed, if that was put off, and wants another engine from then on.
+
+        `active` says whether the replica is active. Only an active goes on from snapshots; those of a replay are
+        dropped.
+        """
+        if not self.failed:
             return
-        self._listener.on_publish(None)
         self._state.leave_engine()
         if not active:
             self._state.drop_snapshots()
-        if handing:
-            self._takeover.begin(now)
-        self._end, self._waits, self._failed = "", True, False
-        self.start_if_due(self._state.tick + 1, revision, now)
+        self._end, self._waits, self.failed = "", True, False

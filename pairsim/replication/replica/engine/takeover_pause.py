@@ -25,9 +25,13 @@ class TakeoverPause:
         self._term = self._tick = 0
 
     def begin(self, now: float) -> None:
-        """Begins a pause: the other replica takes over."""
+        """Begins a pause: the other replica may take over."""
         self._until = now + MOST_SECONDS
         self._term, self._tick = self._log.position()
+
+    def end(self) -> None:
+        """Ends the pause: the other replica does not take over."""
+        self._until = None
 
     def is_over(self, now: float) -> bool:
         """Returns whether no pause is under way."""

@@ -7,6 +7,7 @@ import pytest
 from pairsim.model.commands import Command
 from pairsim.replication.log.records import Tick
 from pairsim.replication.replica.active import Active
+from pairsim.replication.replica.engine.in_use import RESTORE_SECONDS
 from pairsim.replication.replica.engine.takeover_pause import MOST_SECONDS
 from pairsim.replication.standing import FAILED, Standing
 from pairsim.replication.sync.messages import KEYFRAME, Ack, FrameHeader, ToSubscriber
@@ -118,13 +119,16 @@ def test_the_leadership_goes_to_a_replica_with_a_better_chance_only(failing: Fai
 
 def test_the_leadership_is_handed_over_before_the_state_is_restored(failing: FailingReplica, active: Active) -> None:
     """A copy of a large state takes milliseconds, and the area stands still meanwhile."""
-    torn, before, at_transfer = failing.state.table, failing.state.table.digest(), list[object]()
+    torn, before = failing.state.table, failing.state.table.digest()
     failing.consensus.other = "b", Standing()
-    failing.consensus.transfer_leadership = lambda _peer: at_transfer.append(failing.state.table)  # type: ignore[method-assign]
     failing.faults.always = EngineFault.END
     failing.tick_once()
-    assert at_transfer == [torn]
-    assert failing.state.table.digest() == before
+    assert (failing.consensus.transfers, failing.state.table) == (["b"], torn)
+    assert failing.replica.due == pytest.approx(failing.now + RESTORE_SECONDS)
+    failing.replica.on_leadership_lost()
+    failing.replica.run_once(failing.now)
+    assert failing.replica.active is None
+    assert (failing.state.tick, failing.state.table.digest()) == (1, before)
 
 
 def test_an_engine_starts_after_the_first_tick_of_the_replica_that_takes_over(

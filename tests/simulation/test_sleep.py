@@ -47,6 +47,17 @@ def take_over(seed: int) -> float:
     return seconds_until(world, lambda: leads(passive))
 
 
+def take_over_that_the_witness_allows_later(seed: int) -> float:
+    """The witness sees the loss of the active a few milliseconds after the passive, which has to ask again."""
+    world, active, passive = redundant_world(seed)
+    way = active.name, "w"
+    world.network.cut.add(way)
+    active.crash()
+    world.run(0.003)
+    world.network.cut.discard(way)
+    return seconds_until(world, lambda: leads(passive))
+
+
 def hand_over(seed: int) -> float:
     world, active, passive = redundant_world(seed)
     assert active.replica is not None
@@ -70,7 +81,7 @@ def enter_the_next_generation(seed: int) -> float:
     )
 
 
-CHANGES = [take_over, hand_over, enter_the_next_generation]
+CHANGES = [take_over, take_over_that_the_witness_allows_later, hand_over, enter_the_next_generation]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -101,7 +112,10 @@ def sleeps_in_the_middle(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(node.RaftNode, "_idle_seconds", lambda self, _now: self._timing.ping)
 
 
-@pytest.mark.parametrize(("fault", "change"), [(forgets_to_wake, hand_over), (sleeps_in_the_middle, take_over)])
+@pytest.mark.parametrize(
+    ("fault", "change"),
+    [(forgets_to_wake, hand_over), (sleeps_in_the_middle, take_over_that_the_witness_allows_later)],
+)
 def test_a_missing_wake_up_is_found(
     monkeypatch: pytest.MonkeyPatch, fault: Callable[[pytest.MonkeyPatch], None], change: Callable[[int], float]
 ) -> None:

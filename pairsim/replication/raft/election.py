@@ -3,7 +3,9 @@
 - **Pre-vote** (Raft thesis, 9.6): a member asks the others before it raises its term, and a member that hears a
   leader does not grant the question. So a member that comes back does not disturb a leader that is well.
 - **Election at once**: when the connection to the leader closes, a replica asks at once, and again every few
-  milliseconds, since the witness may learn of the loss a moment later. Timeouts are for hung machines and cut links.
+  milliseconds, since the witness may learn of the loss a moment later. After the loss of a witness that led, both
+  replicas would ask at the same time, so each waits for a random part of a millisecond. Timeouts are for hung
+  machines and cut links.
 - A member whose log is longer than the asker's does not grant the question, and asks itself: the asker cannot win.
 """
 
@@ -83,13 +85,14 @@ class Election:
         if monotonic() < self._campaign_until and self._raft.leader is None:
             self._raft.postpone(0.0)
 
-    def on_link_down(self, peer: str, *, linked: bool, voter: bool) -> None:
+    def on_link_down(self, peer: str, *, linked: bool, voter: bool, alone: bool = False) -> None:
         """Handles a lost link; a lost link to the leader is the fastest sign of the leader's death.
 
         Args:
             peer: The peer whose link is lost.
             linked: Whether any other peer is still linked.
             voter: Whether this member votes.
+            alone: Whether only this member campaigns: the lost peer is the other replica, and the witness waits longer.
         """
         if self.prevote_granted and not linked:
             self.prevote_granted = False  # the granted pre-votes are void: a peer that comes back is asked first
@@ -99,7 +102,8 @@ class Election:
             self._leader_heard, self.loss_reason = _LONG_AGO, Succession.CLOSED
             if voter and not self._witness:
                 self._fast_until = now + _FAST_WINDOW_SECONDS
-                self._raft.postpone(now + random.uniform(*_FAST_FIRST_SECONDS))  # noqa: S311 - spreads candidates
+                spread = 0.0 if alone else random.uniform(*_FAST_FIRST_SECONDS)  # noqa: S311 - spreads candidates
+                self._raft.postpone(now + spread)
 
     def on_leader_message(self, now: float) -> None:
         """Records a sign of life of the leader, and ends this member's own campaign."""

@@ -342,8 +342,9 @@ class RaftNode:
         """Records that the link to the peer is lost; a replica that loses the leader's link campaigns at once."""
         self.links -= {peer}
         self._raft.link_down(peer)
+        alone = (ping := self._quarantine.ping_of(peer)) is not None and ping.capable  # it was the other replica
         self._quarantine.on_lost(peer)
-        self._election.on_link_down(peer, linked=bool(self.links), voter=self.voter)
+        self._election.on_link_down(peer, linked=bool(self.links), voter=self.voter, alone=alone)
 
     def on_message(self, peer: str, message: bytes) -> None:
         """Handles a message; bytes that are not a message are logged and dropped."""

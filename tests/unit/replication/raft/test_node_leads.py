@@ -370,6 +370,27 @@ def test_a_replica_that_lost_its_leader_asks_again_every_few_milliseconds(clock:
     assert sent(listener, RequestVote) == []
 
 
+def test_a_replica_asks_at_once_when_the_other_one_is_lost(clock: Clock, listener: Listener) -> None:
+    """Nobody else campaigns, so there is nothing to wait for."""
+    node = following(listener)
+    node.on_message("b", encode_message(CAPABLE))
+    listener.sent.clear()
+    node.on_down("b")
+    node.turn(0)
+    assert len(sent(listener, PreVote)) == 2
+
+
+def test_a_replica_waits_for_the_other_one_when_a_witness_that_led_is_lost(clock: Clock, listener: Listener) -> None:
+    node = following(listener)
+    listener.sent.clear()
+    node.on_down("b")
+    node.turn(0)
+    assert sent(listener, PreVote) == []
+    clock.now += 0.001
+    node.turn(0)
+    assert len(sent(listener, PreVote)) == 2
+
+
 def test_the_witness_leaves_an_election_at_once_to_the_replicas(clock: Clock, listener: Listener) -> None:
     journal = Journal(MemoryStorage(), "boot", "me")
     journal.promote_to_voter()

@@ -54,6 +54,7 @@ class SimulatorApi:
         self._service, self._token = service, token
         self._hub = NotificationHub()
         self._control_threads = BoundedExecutor("control", threads=1, waiting=64)
+        self._grant_threads = BoundedExecutor("grant", threads=1, waiting=8)
         self._read_threads = BoundedExecutor("read", threads=2, waiting=256)
         self._metrics = ReplicaMetrics(service.status)
         self._gateway = Gateway(service, self._hub, self._metrics, name=name, token=token, limit=limit, hold=hold)
@@ -73,7 +74,7 @@ class SimulatorApi:
             require_area(service.status),
         ]
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
-        control = ControlHandlers(service, self._control_threads)
+        control = ControlHandlers(service, self._control_threads, self._grant_threads)
         assignment = AssignmentHandlers(service, self._control_threads)
         commands = CommandHandler(service, self._gateway)
         entities = EntityHandlers(service, self._read_threads)
@@ -122,6 +123,7 @@ class SimulatorApi:
         self._hub.changes.listeners.remove(self._on_area_change)
         await self._gateway.close()
         self._control_threads.close()
+        self._grant_threads.close()
         self._read_threads.close()
 
     def _on_area_change(self) -> None:

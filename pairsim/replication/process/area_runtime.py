@@ -30,7 +30,7 @@ from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
 from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.replica.node import AreaNode
-from pairsim.replication.service import OrderResult, Published, SimulatorError, SwitchoverResult
+from pairsim.replication.service import NotActiveError, OrderResult, Published, SimulatorError, SwitchoverResult
 from pairsim.replication.sync.stream import StreamClient, serve_stream
 from pairsim.replication.waiting import Wakeup, join, sleep
 from pairsim.settings import ProcessSettings
@@ -277,13 +277,15 @@ class AreaRuntime:
         """Commits an authority grant; blocks.
 
         Raises:
-            NotActiveError: This replica is not the active.
+            NotActiveError: This replica is not the active, or not any more.
             RefusedError: The area knows a higher version, or other cells of the same one.
             TimeoutError: The grant was not committed within `timeout` seconds.
         """
         self.node.submit_grant(authority)
         deadline = monotonic() + timeout
         while self.node.replica.state.authority(self.node.log.tick).version < authority.version:
+            if self.node.replica.active is None:
+                raise NotActiveError(self.node.leader())
             if monotonic() > deadline:
                 raise TimeoutError("the grant was not committed in time")
             sleep(_POLL_SECONDS)

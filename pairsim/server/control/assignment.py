@@ -39,15 +39,16 @@ _ANSWER_SECONDS = 1.0
 class ControlHandlers:
     """Handlers of the requests that only a simulator carries out."""
 
-    def __init__(self, service: ReplicaService, executor: BoundedExecutor) -> None:
-        self._service, self._executor = service, executor
+    def __init__(self, service: ReplicaService, executor: BoundedExecutor, grants: BoundedExecutor) -> None:
+        """Runs grants with `grants`: one that waits for a tick of a paused area must not keep an order waiting."""
+        self._service, self._executor, self._grants = service, executor, grants
 
     async def authorise(self, request: web.Request) -> web.Response:
         """Handles `PUT /v1/authority`: brings the area a version of the map of its plane."""
         authority = decode_json(await read_body(request), Authority)
         work = functools.partial(self._service.authorise, authority, AUTHORISE_SECONDS)
         try:
-            await self._executor.run(work, AUTHORISE_SECONDS + _ANSWER_SECONDS)
+            await self._grants.run(work, AUTHORISE_SECONDS + _ANSWER_SECONDS)
         except NotActiveError as error:
             raise HttpError(MISDIRECTED, str(error)) from error
         return web.Response(status=204)

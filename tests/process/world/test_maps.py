@@ -44,6 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorld]:
     made = RunningWorld(tmp_path_factory.mktemp("maps"))
     made.file.write_text(WORLD)
     made.start()
+    made.wait_for("the world is ready: .*")
     yield made
     made.close()
 
@@ -84,7 +85,6 @@ def addresses(cell: Cell) -> dict[str, str]:
 
 
 def test_two_areas_know_the_cells_and_the_replicas_of_each_other(world: RunningWorld) -> None:
-    world.wait_for("the world is ready: .*")
     cells = wait_until_all_know_all(world)
     assert {name: (cell.bounds.min[0], cell.bounds.max[0]) for name, cell in cells.items()} == {
         "west": (0.0, 500.0),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 
 import aiohttp
 import msgspec
@@ -267,6 +269,27 @@ CONTROL = [
         msgspec.json.encode(Authority(area="north", version=2, cells=())),
     ),
 ]
+
+
+async def test_a_grant_that_waits_for_a_tick_keeps_no_order_waiting(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(_authority: Authority, _timeout: float) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr(service, "authorise", wait)
+    body = msgspec.json.encode(Authority(area="north", version=2, cells=()))
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        grant = group.create_task(http.put(f"{url}/v1/authority", data=body, headers=BEARER))
+        await asyncio.to_thread(begun.wait, 30)
+        async with http.post(f"{url}/v1/switchover", headers=BEARER) as answer:
+            assert answer.status == 200
+        assert not grant.done()
+        go_on.set()
+        assert (await grant).status == 204
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CONTROL)

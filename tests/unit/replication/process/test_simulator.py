@@ -217,6 +217,18 @@ def test_only_the_area_of_the_process_is_released(process: SimulatorProcess, fak
     assert (running(process), area.closed) == (None, True)
 
 
+def test_a_replica_that_is_not_the_active_any_more_gives_a_grant_up() -> None:
+    known = Authority.before_grants("north")
+    replica = SimpleNamespace(active=None, state=SimpleNamespace(authority=lambda _tick: known))
+    node = SimpleNamespace(
+        submit_grant=lambda _authority: None, leader=lambda: None, log=SimpleNamespace(tick=1), replica=replica
+    )
+    with pytest.raises(NotActiveError):
+        AreaRuntime.authorise(
+            cast("AreaRuntime", SimpleNamespace(node=node)), Authority(area="north", version=2, cells=()), 30.0
+        )
+
+
 def test_a_grant_for_another_area_is_refused(process: SimulatorProcess, fake: type[FakeRuntime]) -> None:
     process.assign(generation(1))
     with pytest.raises(RefusedError, match="this process simulates north, not south"):

@@ -17,7 +17,7 @@ from tests.contract.documents import readable
 _DIGEST = 2**64 - 1
 RECORDS: dict[str, list[object]] = {
     "open": ["open", 3],
-    "tick": ["tick", 3, 1, _DIGEST, 0, [[0, "why"]], [examples.COMMAND], [[examples.AUTHORITY]]],
+    "tick": ["tick", 3, 1, _DIGEST, 0, [[0, "why"]], [examples.COMMAND], "Ym9yZGVycw=="],
     "tick with nothing": ["tick", 3, 2, 7, 1, [], [{"id": "c", "op": "despawn", "entity": 2**63 - 1}]],
     "seal": ["seal", 3, 2, examples.ASSIGNMENT],
 }

@@ -18,8 +18,8 @@ import numpy as np
 from pairsim.client import BackupSummary, ProcessClient
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
+from pairsim.model.borders import BorderState
 from pairsim.model.commands import Command
-from pairsim.model.state.borders import Borders
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.checkpoint.folder import CheckpointFolder
@@ -178,7 +178,7 @@ def log_read(snapshot: bytes) -> tuple[int, int]:
 def checkpoint_written(folder: Path) -> Path:
     """Writes a checkpoint, and returns its file."""
     writer = CheckpointFolder(folder, "north", SCHEMA)
-    made, borders = table(), Borders.before_grants("north")
+    made, borders = table(), BorderState(0)
     writer.write(writer.begin(made, borders, 12, 3, state_digest(made, borders), {0: "why"}))
     (path,) = folder.iterdir()
     return path

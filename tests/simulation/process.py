@@ -8,7 +8,7 @@ from typing import cast
 
 from pairsim.engine.port import Engine
 from pairsim.model.assignment import Assignment
-from pairsim.model.state.borders import Borders
+from pairsim.model.borders import BorderState
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Order, Seal, Tick
@@ -61,7 +61,7 @@ class SimCheckpoints:
     def maybe_write(
         self,
         view: TableView,
-        borders: Borders,
+        borders: BorderState,
         tick: int,
         term: int,
         digest: int,

@@ -35,9 +35,9 @@ def digest_arrays(count: int, arrays: Iterable[npt.NDArray[np.generic]]) -> int:
     return digest.value
 
 
-def combined_digest(digest: int, rest: bytes) -> int:
-    """Returns the digest of a state that has a digest for its large part, and bytes for the rest."""
-    return xxhash.xxh3_64_intdigest(digest.to_bytes(8, "little") + rest)
+def combined_digest(first: int, second: int) -> int:
+    """Returns the digest of a state of two parts that have digests of their own."""
+    return xxhash.xxh3_64_intdigest(first.to_bytes(8, "little") + second.to_bytes(8, "little"))
 
 
 def hex16(digest: int) -> str:

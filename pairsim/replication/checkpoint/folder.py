@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from pairsim.model.state.borders import Borders, encode_borders
+from pairsim.model.borders import BorderState
+from pairsim.model.borders.codec import encode_state
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import (
@@ -51,15 +52,13 @@ class CheckpointFolder:
             leftover.unlink()
 
     def begin(
-        self, view: TableView, borders: Borders, tick: int, term: int, digest: int, rejected: Mapping[int, str]
+        self, view: TableView, borders: BorderState, tick: int, term: int, digest: int, rejected: Mapping[int, str]
     ) -> PendingCheckpoint:
         """Copies the state, unless it is a snapshot. This is quick and runs on the thread that owns the table."""
         if not isinstance(view, Snapshot):
             view = self._taker.take(view)
             self._taker.forget()
-        return PendingCheckpoint(
-            self._area, tick, term, digest, dict(rejected), keyframe(view), encode_borders(borders)
-        )
+        return PendingCheckpoint(self._area, tick, term, digest, dict(rejected), keyframe(view), encode_state(borders))
 
     def write(self, pending: PendingCheckpoint) -> None:
         """Packs and writes a checkpoint. Any thread, one checkpoint at a time.

@@ -10,7 +10,8 @@ from __future__ import annotations
 import msgspec
 import xxhash
 
-from pairsim.model.state.borders import Borders, decode_borders
+from pairsim.model.borders import DEFAULT_LIMITS, BorderState
+from pairsim.model.borders.codec import decode_state
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.sync.codec import PendingFrame, apply_keyframe, keyframe_difference, pack
@@ -66,7 +67,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     tick: int
     term: int
     table: Table
-    borders: Borders
+    borders: BorderState
     rejected: dict[int, str]
 
 
@@ -97,7 +98,7 @@ def decode_checkpoint(data: bytes, area: str, schema: Schema) -> Checkpoint:
     file = _verified(data, area)
     table = Table(schema)
     apply_keyframe(table, file.state)
-    borders = decode_borders(file.borders)
+    borders = decode_state(file.borders, schema, DEFAULT_LIMITS)
     if state_digest(table, borders) != file.digest:
         raise ValueError("its digest is wrong")
     return Checkpoint(file.tick, file.term, table, borders, file.rejected)

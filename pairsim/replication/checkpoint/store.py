@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from pairsim.model.state.borders import Borders
+from pairsim.model.borders import BorderState
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.folder import CheckpointError, CheckpointFolder
@@ -59,7 +59,7 @@ class CheckpointStore:
     def maybe_write(
         self,
         view: TableView,
-        borders: Borders,
+        borders: BorderState,
         tick: int,
         term: int,
         digest: int,

@@ -13,7 +13,6 @@ import msgspec
 from pairsim.model.assignment import Assignment
 from pairsim.model.commands import Command
 from pairsim.model.decode_errors import UNDECODABLE
-from pairsim.model.state.borders import TickInputs
 
 
 class RecordError(ValueError):
@@ -43,7 +42,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
         floor: Every member may forget the records up to this tick: a state at or after it is on disk.
         rejected: Commands of tick - 1 that were rejected.
         commands: The commands that the tick applies.
-        inputs: The inputs beside the commands.
+        inputs: What the tick takes in over borders (`pairsim/model/borders`), encoded; empty if there is nothing.
     """
 
     term: int
@@ -52,7 +51,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
     floor: int
     rejected: list[Rejection]
     commands: list[Command]
-    inputs: TickInputs = TickInputs()
+    inputs: bytes = b""
 
 
 class Skip(msgspec.Struct, frozen=True, tag="skip", array_like=True):

@@ -22,8 +22,9 @@ import structlog
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
+from pairsim.model.borders import BorderInputs
+from pairsim.model.borders.codec import encode_inputs
 from pairsim.model.commands import Command
-from pairsim.model.state.borders import TickInputs
 from pairsim.replication.log.records import Engines, Rejection, Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -37,6 +38,7 @@ from pairsim.replication.replica.inbox import GrantInbox, Inbox
 from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import RefusedError
+from pairsim.replication.sync.area_tick import NO_INPUTS, AreaAdvance, inputs_of
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
@@ -58,6 +60,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
 
     spec: AreaSpec
     calls: SimulatorCalls
+    advance: AreaAdvance
     perception: Perception
     failures: EngineFailures
     state: ReplicaState
@@ -96,7 +99,7 @@ class Active:
         self._submitted: dict[int, float] = {}
         self._begun: list[Command] | None = None
         """The commands of the tick whose record is submitted and that is not computed yet."""
-        self._inputs = TickInputs()
+        self._inputs = NO_INPUTS
         """The other inputs of that tick."""
 
     @property
@@ -158,11 +161,19 @@ class Active:
             self._begun = self._begin(tick) if recorded is None else recorded
         commands = self._begun
         with state.lock:
-            rejected = context.calls.advance(state.table, commands, tick, context.log.orders.left_out(tick))
+            borders, rejected = context.advance(
+                state.table,
+                state.borders,
+                tick,
+                commands=commands,
+                inputs=self._inputs,
+                left_out=context.log.orders.left_out(tick),
+                ids=self._newest.snapshot.ids if self._newest.tick == state.tick else None,
+            )
             if not context.shown.compute(tick, self.term):
                 state.take_back()
                 return
-            state.take_in(self._inputs)
+            state.borders = borders
             self._newest = state.mark_computed(tick, rejected, context.log.tick)
         self._begun, self.last_rejected = None, rejected
         context.failures.on_computed(tick)
@@ -181,7 +192,7 @@ class Active:
             context.state.divergences += 1
             log.error("the state diverged before the takeover", tick=tick - 1)
         context.measurements.replayed += 1
-        self._inputs = record.inputs
+        self._inputs = inputs_of(record, context.state.table.schema)
         return record.commands
 
     def _begin(self, tick: int) -> list[Command]:
@@ -190,7 +201,7 @@ class Active:
         perceived = context.perception.commands(tick)  # first: if the engine fails, no batch has been taken
         commands = self.in_flight.admit(context.inbox.take(), tick)
         commands.extend(perceived)
-        self._inputs = TickInputs(context.grants.take(state.borders.authority))
+        self._inputs = BorderInputs(grants=context.grants.take(state.borders.version))
         digest = state.digest(tick - 1)
         if digest is None:
             raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed outside the replica thread")
@@ -201,7 +212,7 @@ class Active:
             floor=self._floor(),
             rejected=self._last_rejections(),
             commands=commands,
-            inputs=self._inputs,
+            inputs=b"" if self._inputs == NO_INPUTS else encode_inputs(self._inputs),
         )
         self._declare_code(tick)
         self._submitted[tick] = time.perf_counter()

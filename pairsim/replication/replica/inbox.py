@@ -132,11 +132,11 @@ class GrantInbox:
             if self._newest is None or authority.version > self._newest.version:
                 self._newest = authority
 
-    def take(self, in_force: Authority) -> list[Authority]:
-        """Removes the waiting authority, and returns it if it is newer than the one in force."""
+    def take(self, version: int) -> tuple[Authority, ...]:
+        """Removes the waiting authority, and returns it if it is newer than the version in force."""
         with self._lock:
             newest, self._newest = self._newest, None
-        return [newest] if newest is not None and newest.version > in_force.version else []
+        return (newest,) if newest is not None and newest.version > version else ()
 
     def clear(self) -> None:
         """Drops the waiting authority: this replica is not the active any more."""

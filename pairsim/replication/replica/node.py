@@ -348,7 +348,7 @@ class AreaNode:
         """
         if self.replica.active is None:
             raise NotActiveError(self.leader())
-        known = self.replica.state.borders.authority
+        known = self.replica.state.authority(self.replica.state.tick)
         if authority.version < known.version:
             raise RefusedError(f"version {authority.version} of the map is over: version {known.version} is in force")
         if authority.version == known.version and authority != known:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pairsim.engine.port import Engine
-from pairsim.model.state.borders import Borders
+from pairsim.model.borders import BorderState
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Record
@@ -56,7 +56,7 @@ class Disk(Protocol):
     def maybe_write(
         self,
         view: TableView,
-        borders: Borders,
+        borders: BorderState,
         tick: int,
         term: int,
         digest: int,

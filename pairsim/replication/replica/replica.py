@@ -18,7 +18,6 @@ import structlog
 from pairsim.engine.port import Engine, EngineError
 from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import CommandSchema
-from pairsim.model.state.borders import Borders
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.records import Order, Seal, Tick, decode_record
@@ -37,6 +36,7 @@ from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
 from pairsim.replication.replica.tick_rate_monitor import TickRateMonitor
 from pairsim.replication.service import Published
 from pairsim.replication.standing import Standing
+from pairsim.replication.sync.area_tick import AreaAdvance
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
@@ -89,14 +89,15 @@ class Replica:
         """
         self.spec, self.log = spec, ticks
         self.shown = ShownTick(ticks, disk, lambda: self.state.confirmed)
-        self.state = ReplicaState(engine.table, Borders.before_grants(spec.area), self.shown.on_state)
+        self.state = ReplicaState(spec.area, engine.table, self.shown.on_state)
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.publisher = StatePublisher(engine.components, self.measurements)
         self.calls = SimulatorCalls(spec, engine, lambda: self.revision)
         self.failures = EngineFailures(spec.area, engine.code, lambda: ticks.orders.code)
         other_code = lambda: self.failures.has_other_code  # noqa: E731
-        self_check = SelfCheck(self.calls, engine.check_table, ticks, self.state, other_code)
+        advance = AreaAdvance(self.calls, hands_over=False)
+        self_check = SelfCheck(self.calls, advance, engine.check_table, ticks, self.state, other_code)
         self._engine = EngineInUse(
             spec.area, engine, state=self.state, calls=self.calls, self_check=self_check, failures=self.failures,
             listener=listener, ticks=ticks,
@@ -108,12 +109,13 @@ class Replica:
         self.follower = Follower(self.state, ticks, lambda: disk.durable, self_check, commit_known_from_log)
         self.active: Active | None = None
         self.published: Published | None = None
-        self._authority = self.state.borders.authority
+        self._authority = self.state.authority(0)
         self.command_schema = CommandSchema(engine.components, engine.operations)
         self._listener, self._disk, self._consensus = listener, disk, consensus
         self._context = ReplicaContext(
             spec,
             self.calls,
+            advance,
             Perception(spec.simulator, self.calls, self.command_schema),
             self.failures,
             self.state,
@@ -141,7 +143,7 @@ class Replica:
     def initialise(self) -> None:
         """Creates the state at tick 0, which is the same on every initial member. Raises EngineError."""
         self._engine.current.populate()
-        self.state.mark_tick(0)
+        self.state.begin()
 
     def restore_checkpoint(self) -> bool:
         """Restores the state from the newest checkpoint; returns False without a checkpoint."""
@@ -286,7 +288,7 @@ class Replica:
         else:
             self._follow(now)
             due = now + _IDLE_SECONDS
-        self.outside.update(now, self.state.table, self.state.borders.authority.bounds(self.spec.bounds))
+        self.outside.update(now, self.state.table, self.state.authority(self.state.tick).bounds(self.spec.bounds))
         self._show_committed(now)
         return due
 
@@ -375,11 +377,11 @@ class Replica:
             log.error("the state diverged before the takeover", tick=record.tick - 1)
         with self.state.lock:
             left_out = self.log.orders.left_out(record.tick)
-            rejected = self.calls.advance(self.state.table, record.commands, record.tick, left_out)
+            borders, rejected = self._context.advance.repeat(self.state.table, self.state.borders, record, left_out)
             if not self.shown.compute(record.tick, term):
                 self.state.take_back()
                 return False
-            self.state.take_in(record.inputs)
+            self.state.borders = borders
             self.state.mark_computed(record.tick, rejected, record.tick)
         self._rejected = record.tick, rejected
         self.failures.on_computed(record.tick)

@@ -8,13 +8,16 @@ stream.
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
 from collections.abc import Callable
 
 import msgspec
 import structlog
 
-from pairsim.model.state.borders import BordersError, decode_borders, encode_borders
+from pairsim.model.borders import DEFAULT_LIMITS
+from pairsim.model.borders.codec import BorderCodecError, decode_state
+from pairsim.model.borders.codec import apply_delta as apply_border_delta
 from pairsim.model.state.digest import hex16
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.stored_schema import schema_difference
@@ -177,7 +180,10 @@ class Follower:
             self._request_keyframe(compare=False)
             return False
         try:
-            borders = decode_borders(header.borders, None if header.base == KEYFRAME else state.borders)
+            if header.base == KEYFRAME:
+                borders = decode_state(header.borders, state.table.schema, DEFAULT_LIMITS)
+            else:
+                borders = apply_border_delta(state.borders, header.borders, state.table.schema)
             with state.lock:
                 if header.base == KEYFRAME:
                     self._check_columns(header)
@@ -189,7 +195,7 @@ class Follower:
                     apply_delta(state.table, frame.body, self._pool)
                 state.borders = borders
                 state.mark_tick(header.tick)
-        except (StateFrameError, BordersError) as error:
+        except (StateFrameError, BorderCodecError) as error:
             log.warning("state frame does not fit", tick=header.tick, reason=str(error))
             if header.base == KEYFRAME:
                 self.misfit = f"the active's state does not fit its simulator: {error}"
@@ -236,7 +242,9 @@ class Follower:
             return
         theirs = type(state.table)(state.table.schema)
         apply_keyframe(theirs, frame.body)
-        if encode_borders(state.borders) != frame.header.borders:
-            log.error("the borders diverged", tick=state.tick)
+        with contextlib.suppress(BorderCodecError):
+            borders = decode_state(frame.header.borders, state.table.schema, DEFAULT_LIMITS)
+            if borders.digest() != state.borders.digest():
+                log.error("the borders diverged", tick=state.tick)
         for component, entity in find_differences(state.table, theirs)[:_DIFFERENCES_LOGGED]:
             log.error("component diverged", tick=state.tick, component=component, entity=entity)

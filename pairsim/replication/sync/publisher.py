@@ -18,7 +18,8 @@ import collections
 import threading
 from typing import Protocol
 
-from pairsim.model.state.borders import Borders, encode_borders
+from pairsim.model.borders import BorderState
+from pairsim.model.borders.codec import encode_delta, encode_state
 from pairsim.model.state.schema import Schema
 from pairsim.replication.log.records import Rejection
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -101,7 +102,7 @@ class StatePublisher:
     def __init__(self, schema: Schema, meters: ReplicaMeasurements) -> None:
         self._columns = list(schema)
         self._base: Snapshot | None = None
-        self._base_borders: Borders | None = None
+        self._base_borders: BorderState | None = None
         self._meters = meters
         self._lock = threading.Lock()
         self._subscribers: dict[str, Subscriber] = {}
@@ -185,7 +186,7 @@ class StatePublisher:
     def publish(
         self,
         snapshot: Snapshot,
-        borders: Borders,
+        borders: BorderState,
         *,
         term: int,
         tick: int,
@@ -203,9 +204,9 @@ class StatePublisher:
                     late.on_chain = False
                 chain = [s for s in chain if s.on_chain]
             new = [s for s in self._subscribers.values() if not s.on_chain and not s.full]
-            if chain and self._base is not None:
+            if chain and self._base is not None and self._base_borders is not None:
                 header = FrameHeader(
-                    term, tick, self._chain_tick, committed, rejected, encode_borders(borders, self._base_borders)
+                    term, tick, self._chain_tick, committed, rejected, encode_delta(self._base_borders, borders)
                 )
                 self._send(chain, header, delta(self._base, snapshot))
             elif not new:
@@ -213,7 +214,7 @@ class StatePublisher:
             self._base, self._base_borders, self._chain_tick = snapshot, borders, tick
             new += [s for s in chain if s.compare]
             if new:
-                header = FrameHeader(term, tick, KEYFRAME, committed, rejected, encode_borders(borders), self._columns)
+                header = FrameHeader(term, tick, KEYFRAME, committed, rejected, encode_state(borders), self._columns)
                 self._send(new, header, keyframe(snapshot))
 
     def _send(self, subscribers: list[Subscriber], header: FrameHeader, frame: PendingFrame) -> None:

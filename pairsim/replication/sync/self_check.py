@@ -14,6 +14,7 @@ from pairsim.engine.port import EngineRaisedError
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
+from pairsim.replication.sync.area_tick import AreaAdvance
 from pairsim.replication.sync.codec import find_differences
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState, state_digest
@@ -36,6 +37,7 @@ class SelfCheck:
     def __init__(
         self,
         calls: SimulatorCalls,
+        advance: AreaAdvance,
         table: Table | None,
         ticks: TickLog,
         state: ReplicaState,
@@ -43,7 +45,7 @@ class SelfCheck:
     ) -> None:
         """Checks the first tick that is applied, then one tick in `INTERVAL_TICKS`, in the engine's second table."""
         self._has_other_code = has_other_code
-        self._calls, self._table, self._log, self._state = calls, table, ticks, state
+        self._calls, self._advance, self._table, self._log, self._state = calls, advance, table, ticks, state
         self._due = 0
         self._begun = False
         self._borders = state.borders
@@ -71,7 +73,8 @@ class SelfCheck:
             return
         self._due = state.tick + INTERVAL_TICKS
         try:
-            self._calls.advance(repeated, record.commands, record.tick, self._log.orders.left_out(record.tick))
+            left_out = self._log.orders.left_out(record.tick)
+            advanced = self._advance.repeat(repeated, self._borders, record, left_out)
         except EngineRaisedError as error:
             self._calls.forget()
             state.divergences += 1
@@ -80,7 +83,7 @@ class SelfCheck:
                 tick=record.tick, error=error.sentence, exception=error.traceback.rstrip(),
             )  # fmt: skip
             return
-        if state_digest(repeated, self._borders.after(record.inputs)) != state.digest(record.tick):
+        if state_digest(repeated, advanced.borders) != state.digest(record.tick):
             state.divergences += 1
             log.error("step is not deterministic: its repetition gave another state", tick=record.tick)
             for component, entity in find_differences(repeated, state.table)[:_DIFFERENCES_LOGGED]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from pairsim.model.authority import Authority
-from pairsim.model.state.borders import Borders, TickInputs, encode_borders
+from pairsim.model.borders import AreaMap, BorderState
 from pairsim.model.state.digest import RunningDigest, combined_digest, hex16
 from pairsim.model.state.table import Table, TableView
 from pairsim.replication.clock import monotonic
@@ -38,7 +38,7 @@ class ComputedTick(msgspec.Struct, frozen=True):
 
     tick: int
     snapshot: Snapshot
-    borders: Borders
+    borders: BorderState
     rejected: Mapping[int, str]
 
 
@@ -58,19 +58,27 @@ class ReplicaState:
     Attributes:
         lock: Guards `table`, `borders` and `tick`.
         table: The entities.
-        borders: The borders; replaced as a whole.
+        borders: The borders; replaced as a whole, and never changed.
+        area: The name of the area.
         tick: The tick that the table is at.
         valid: Whether the table is at `tick`.
         unconfirmed_term: The term of a lost leadership that may have computed uncommitted ticks; None if confirmed.
         divergences: How often a digest differed from the log's.
     """
 
-    def __init__(self, table: Table, borders: Borders, on_tick: Callable[[int], None] = lambda _tick: None) -> None:
-        """Starts with a state that is not valid yet; `on_tick` is called before it counts as that of a tick."""
+    def __init__(self, area: str, table: Table, on_tick: Callable[[int], None] = lambda _tick: None) -> None:
+        """Starts with a state that is not valid yet.
+
+        Args:
+            area: The name of the area.
+            table: The entities.
+            on_tick: Called before the state counts as that of a tick.
+        """
         self._on_tick = on_tick
         self.lock = threading.Lock()
-        self.table, self.borders = table, borders
-        self._first_borders = borders
+        self.area, self.table = area, table
+        self.borders = BorderState(0, born=len(table))
+        self._authority: tuple[AreaMap, Authority] | None = None
         self.tick = 0
         self.valid = False
         self.unconfirmed_term: int | None = None
@@ -88,6 +96,12 @@ class ReplicaState:
         """Whether the table is valid and equals the log's state of its tick."""
         return self.unconfirmed_term is None and self.valid  # in this order: `settle` writes in the opposite one
 
+    def begin(self) -> None:
+        """Marks the content of the table as the state at tick 0."""
+        with self.lock:
+            self.borders = BorderState(0, born=len(self.table))
+            self.mark_tick(0)
+
     def mark_tick(self, tick: int) -> int:
         """Records that the state is at `tick` now, and returns its digest. Call it under `lock`."""
         self._mark(tick, digest := state_digest(self.table, self.borders))
@@ -100,7 +114,7 @@ class ReplicaState:
         """
         running, borders = RunningDigest(len(self.table)), self.borders
         snapshot = self._taker.take(self.table, running)
-        self._mark(tick, combined_digest(running.value, encode_borders(borders)))
+        self._mark(tick, combined_digest(running.value, borders.digest()))
         return self._keep(ComputedTick(tick, snapshot, borders, rejected), committed)
 
     def _mark(self, tick: int, digest: int) -> None:
@@ -163,7 +177,7 @@ class ReplicaState:
         """Returns the newest tick with a snapshot up to the tick `committed`; None on a passive."""
         return next((c for c in reversed(self._computed) if c.tick <= committed), None)
 
-    def replace(self, table: TableView, borders: Borders, tick: int) -> None:
+    def replace(self, table: TableView, borders: BorderState, tick: int) -> None:
         """Replaces the content by another state, at `tick`."""
         with self.lock:
             self.table.assign(table.ids, table.columns())
@@ -177,7 +191,7 @@ class ReplicaState:
         with self.lock:
             self.tick, self.valid = 0, False
             self.table.resize(0)
-            self.borders = self._first_borders
+            self.borders = BorderState(0)
 
     def clear_unconfirmed(self) -> None:
         """Makes the state confirmed when another one takes its place; drops digests of ticks that may be undone."""
@@ -194,14 +208,15 @@ class ReplicaState:
             self.valid = self.valid and stands
             self.unconfirmed_term = None
 
-    def take_in(self, inputs: TickInputs) -> None:
-        """Moves the borders over a tick with these inputs. Call it under `lock`."""
-        self.borders = self.borders.after(inputs)
-
     def authority(self, committed: int) -> Authority:
         """Returns the authority of the newest state up to the tick `committed`."""
         computed = self.newest_computed(committed)
-        return (self.borders if computed is None else computed.borders).authority
+        known = (self.borders if computed is None else computed.borders).map
+        newest = self._authority
+        if newest is None or newest[0] is not known:
+            authority = Authority(area=self.area, version=known.version, cells=known.cells)
+            newest = self._authority = known, authority
+        return newest[1]
 
     def digest(self, tick: int) -> int | None:
         """Returns the digest at a recent tick; None if it is not kept."""
@@ -256,9 +271,9 @@ class ReplicaState:
             self._changed.wait(min(left, _POLL_SECONDS))
 
 
-def state_digest(table: TableView, borders: Borders) -> int:
+def state_digest(table: TableView, borders: BorderState) -> int:
     """Returns the digest of a state, by which two replicas find out whether theirs are equal."""
-    return combined_digest(table.digest(), encode_borders(borders))
+    return combined_digest(table.digest(), borders.digest())
 
 
 def resolve_unconfirmed(state: ReplicaState, log: TickLog, most_ahead: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pairsim.model.state.borders import Borders
+from pairsim.model.borders import BorderState
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table, TableView
 from pairsim.replication.sync.codec import PendingFrame, delta, keyframe
@@ -58,5 +58,5 @@ class FrameChain:
         return keyframe(self.base)
 
 
-BORDERS = Borders.before_grants("west")
+BORDERS = BorderState(0)
 """The borders of an area at tick 0."""

@@ -7,8 +7,8 @@ from typing import cast
 
 from pairsim.engine.in_process import InProcessEngine
 from pairsim.engine.port import Engine
+from pairsim.model.borders import BorderState
 from pairsim.model.commands import Command
-from pairsim.model.state.borders import Borders, TickInputs
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Open, Record, Seal, Tick, encode_record
@@ -74,7 +74,7 @@ class FakeDisk:
     def maybe_write(
         self,
         view: TableView,
-        borders: Borders,
+        borders: BorderState,
         tick: int,
         term: int,
         digest: int,
@@ -168,7 +168,7 @@ class LoneReplica:
         *,
         term: int = 1,
         commands: list[Command] | None = None,
-        inputs: TickInputs = TickInputs(),  # noqa: B008 - it does not change
+        inputs: bytes = b"",
     ) -> None:
         """Commits a tick that another replica ran."""
         self.log.apply(encode_record(Tick(term, number, digest, 0, [], commands or [], inputs)))

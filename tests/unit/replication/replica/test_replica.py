@@ -6,7 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from pairsim.model.authority import Authority
-from pairsim.model.state.borders import TickInputs
+from pairsim.model.borders import BorderInputs
+from pairsim.model.borders.codec import encode_inputs
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Open, Rejection, Tick
 from pairsim.replication.log.tick_log import TickLog
@@ -76,9 +77,9 @@ def test_the_first_record_after_a_takeover_has_the_rejections_of_the_replayed_ti
 def test_a_replay_takes_in_the_grants_of_its_ticks(lone: LoneReplica) -> None:
     granted = Authority(area=SPEC.area, version=7, cells=())
     lone.open(1)
-    lone.tick(1, lone.digest(), inputs=TickInputs([granted]))
+    lone.tick(1, lone.digest(), inputs=encode_inputs(BorderInputs(grants=(granted,))))
     lone.lead(2)
-    assert (lone.state.tick, lone.state.borders.authority, lone.state.borders.clock) == (1, granted, 1)
+    assert (lone.state.tick, lone.state.authority(1), lone.state.borders.clock) == (1, granted, 1)
 
 
 def test_the_first_record_of_a_second_leadership_has_the_rejections_of_the_last_tick(lone: LoneReplica) -> None:

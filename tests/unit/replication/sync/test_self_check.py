@@ -10,13 +10,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from pairsim.engine.in_process import InProcessEngine
+from pairsim.engine.port import Engine
+from pairsim.model.area import AreaSpec
+from pairsim.model.borders import BorderState
 from pairsim.model.commands import Command
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.simulation.tick import advance
-from pairsim.model.state.borders import TickInputs
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
 from pairsim.replication.log.records import Open, Skip, Tick, encode_record
+from pairsim.replication.log.tick_log import TickLog
+from pairsim.replication.sync.area_tick import AreaAdvance
 from pairsim.replication.sync.self_check import INTERVAL_TICKS, SelfCheck
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
@@ -24,7 +28,6 @@ from tests.harness import spec
 from tests.simulation.area import SPEC, Counters
 from tests.simulation.engines import EngineFaults, FaultyEngine
 from tests.unit.replication.log.test_tick_log import new
-from tests.unit.replication.tables import BORDERS
 
 SCHEMA = Schema((Component("value", "float64"),))
 
@@ -54,17 +57,29 @@ class Counting:
         return ()
 
 
+def self_check(spec: AreaSpec, engine: Engine, log: TickLog, state: ReplicaState) -> SelfCheck:
+    calls = SimulatorCalls(spec, engine)
+    return SelfCheck(calls, AreaAdvance(calls, hands_over=False), engine.check_table, log, state)
+
+
+def next_borders(state: ReplicaState) -> BorderState:
+    """Returns the borders of the tick that follows."""
+    borders = state.borders.copy()
+    borders.clock += 1
+    return borders
+
+
 class CheckedPair:
     """An active that steps correctly, and a passive with its state and a simulator that may be wrong."""
 
     def __init__(self, passive: Counting) -> None:
         self.active, self.passive, self.spec = Counting(), passive, spec()
         engine = InProcessEngine(passive, self.spec)
-        self.log, self.state = new(), ReplicaState(engine.table, BORDERS)
+        self.log, self.state = new(), ReplicaState("area", engine.table)
         self.log.apply(encode_record(Open(1)))
         self.state.table.spawn(np.arange(3, dtype=np.int64), {})
         self.state.mark_tick(0)
-        self.check = SelfCheck(SimulatorCalls(self.spec, engine), engine.check_table, self.log, self.state)
+        self.check = self_check(self.spec, engine, self.log, self.state)
 
     def tick(self, number: int, base: int | None = None) -> None:
         command = Command(f"c{number}", "set", 2, {"value": float(number)})
@@ -72,7 +87,7 @@ class CheckedPair:
         with self.state.lock:
             self.check.begin(number - 1 if base is None else base, number)
             advance(self.active, self.state.table, [command], number, self.spec)
-            self.state.take_in(TickInputs())
+            self.state.borders = next_borders(self.state)
             self.state.mark_tick(number)
         self.check.end()
 
@@ -133,15 +148,15 @@ def test_a_tick_that_the_log_no_longer_holds_is_not_checked() -> None:
 def test_a_repeated_tick_leaves_out_a_skipped_command() -> None:
     engine, log = FaultyEngine(EngineFaults({"x"})), new()
     engine.populate()
-    state = ReplicaState(engine.table, BORDERS)
+    state = ReplicaState("area", engine.table)
     digest = state.mark_tick(0)
     commands = [Command("x", "add", 1, {"amount": 1})]
     for record in (Open(1), Tick(1, 1, digest, 0, [], commands), Skip(1, 1, "x")):
         log.apply(encode_record(record))
-    check = SelfCheck(SimulatorCalls(SPEC, engine), engine.check_table, log, state)
+    check = self_check(SPEC, engine, log, state)
     check.begin(0, 1)
     advance(Counters(SPEC), state.table, [], 1, SPEC)
-    state.take_in(TickInputs())
+    state.borders = next_borders(state)
     state.mark_tick(1)
     check.end()
     assert state.divergences == 0

@@ -11,7 +11,7 @@ from pairsim.model.state.table import Table
 from pairsim.replication.sync import state as state_module
 from pairsim.replication.sync.snapshots import SnapshotTaker
 from pairsim.replication.sync.state import ReplicaState, state_digest
-from tests.unit.replication.tables import BORDERS, table
+from tests.unit.replication.tables import table
 
 LARGE = 150_000
 """So many rows that each column has several pieces."""
@@ -56,9 +56,9 @@ class _WildEngine:
 
 
 def test_a_digest_is_that_of_the_snapshot_whatever_an_engine_writes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = ReplicaState(table(LARGE), BORDERS)
+    state = ReplicaState("west", table(LARGE))
     monkeypatch.setattr(state_module, "RunningDigest", _WildEngine(state.table).digest)
     for tick in (1, 2):
         with state.lock:
             computed = state.mark_computed(tick, {}, 0)
-        assert state.digest(tick) == state_digest(computed.snapshot, BORDERS)
+        assert state.digest(tick) == state_digest(computed.snapshot, computed.borders)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pairsim.model.authority import Authority
-from pairsim.model.state.borders import TickInputs
+from pairsim.model.borders import AreaMap, BorderState
 from pairsim.replication.log.records import Open
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import NoStateError, Published
@@ -19,7 +19,7 @@ from tests.unit.replication.tables import BORDERS, table
 
 
 def state_at(number: int) -> ReplicaState:
-    state = ReplicaState(table(3), BORDERS)
+    state = ReplicaState("west", table(3))
     with state.lock:
         state.mark_tick(number)
     return state
@@ -202,44 +202,57 @@ def test_no_snapshot_is_read_while_the_state_is_unconfirmed() -> None:
         read(state, log)
 
 
-OTHERS = BORDERS.after(TickInputs())
+def later(state: ReplicaState, version: int = 1) -> BorderState:
+    """Returns the borders of a next tick, which knows a map."""
+    borders = state.borders.copy()
+    borders.clock, borders.map = borders.clock + 1, AreaMap(version)
+    return borders
 
 
 def test_the_digest_is_that_of_entities_and_borders() -> None:
-    digests = {state_digest(content, borders) for content in (table(3), table(4)) for borders in (BORDERS, OTHERS)}
+    both = (BORDERS, later(state_at(1)))
+    digests = {state_digest(content, borders) for content in (table(3), table(4)) for borders in both}
     assert len(digests) == 4
+
+
+def test_a_computed_tick_has_the_digest_of_entities_and_borders() -> None:
+    state = state_at(1)
+    with state.lock:
+        state.borders = later(state)
+        state.mark_computed(2, {}, 1)
+    assert state.digest(2) == state_digest(state.table, state.borders)
 
 
 def test_a_state_that_leaves_its_engine_has_the_borders_of_its_tick() -> None:
     state = state_at(1)
-    state.take_snapshot({}, 1)
+    before = state.take_snapshot({}, 1).borders
     with state.lock:
-        state.take_in(TickInputs())
+        state.borders = later(state)
     state.leave_engine()
-    assert (state.tick, state.borders) == (1, BORDERS)
+    assert (state.tick, state.borders) == (1, before)
 
 
 def test_a_tick_that_is_taken_back_takes_its_borders_along() -> None:
     state = state_at(1)
-    state.take_snapshot({}, 1)
+    before = state.take_snapshot({}, 1).borders
     with state.lock:
-        state.take_in(TickInputs())
+        state.borders = later(state)
         state.take_back()
-    assert state.borders == BORDERS
+    assert state.borders is before
 
 
-def test_a_discarded_state_has_the_borders_of_its_document() -> None:
+def test_a_discarded_state_has_no_borders() -> None:
     state = state_at(1)
-    state.take_in(TickInputs())
+    state.borders = later(state)
     state.discard()
-    assert state.borders == BORDERS
+    assert state.borders.digest() == BorderState(0).digest()
 
 
 def test_the_authority_of_a_computed_tick_is_not_shown_before_its_commit() -> None:
-    state, grant = state_at(1), Authority(area="west", version=2, cells=())
+    state = state_at(1)
     state.take_snapshot({}, 1)
     with state.lock:
-        state.take_in(TickInputs([grant]))
-        state.mark_tick(2)
-    state.take_snapshot({}, 1)
-    assert (state.authority(1), state.authority(2)) == (BORDERS.authority, grant)
+        state.borders = later(state, version=2)
+        state.mark_computed(2, {}, 1)
+    assert state.authority(1) == Authority.before_grants("west")
+    assert state.authority(2) == Authority(area="west", version=2, cells=())

@@ -1,0 +1,109 @@
+"""A tick of an area: what it takes in over its borders, the simulator's step, and what leaves.
+
+The active, a replay and the check of a passive compute a tick in this one way, so that all of them come to the same
+state. The step runs in the engine, the rest here: an engine knows nothing of borders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import NamedTuple
+
+from pairsim.model.borders import BorderInputs, BorderState, Lives, count_lives, cross, take
+from pairsim.model.borders.codec.inputs import decode_inputs
+from pairsim.model.borders.entity_sets import Ids
+from pairsim.model.commands import Command
+from pairsim.model.state.schema import Schema
+from pairsim.model.state.table import Table
+from pairsim.replication.log.records import Tick
+from pairsim.replication.sync.simulator_calls import SimulatorCalls
+
+NO_INPUTS = BorderInputs()
+"""The inputs of a tick in which nothing comes in over borders."""
+
+ON_ITS_WAY = "entity {} is on its way to another area"
+"""The reason of a spawn whose entity was here and waits in an outbox."""
+
+
+class AdvancedArea(NamedTuple):
+    """The result of a tick beside the changed table: the borders, and reasons of rejected commands by their places."""
+
+    borders: BorderState
+    rejected: dict[int, str]
+
+
+def inputs_of(record: Tick, schema: Schema) -> BorderInputs:
+    """Returns what a tick took in over borders.
+
+    Raises:
+        BorderCodecError: The record is not one of an area with these components.
+    """
+    return decode_inputs(record.inputs, schema) if record.inputs else NO_INPUTS
+
+
+class AreaAdvance:
+    """Computes ticks of one area."""
+
+    def __init__(self, calls: SimulatorCalls, *, hands_over: bool) -> None:
+        """Takes the calls of the simulator, and whether entities that leave the area's cell go to other areas."""
+        self._calls, self._hands_over = calls, hands_over
+
+    def __call__(
+        self,
+        table: Table,
+        borders: BorderState,
+        tick: int,
+        *,
+        commands: Sequence[Command],
+        inputs: BorderInputs,
+        left_out: Container[str] = (),
+        ids: Ids | None = None,
+    ) -> AdvancedArea:
+        """Advances a table of the engine from tick - 1 to `tick`.
+
+        Args:
+            table: The entities.
+            borders: The borders at tick - 1, which do not change.
+            tick: The tick.
+            commands: The commands of the tick.
+            inputs: What the tick takes in over borders.
+            left_out: The ids of commands that are rejected without a call of the simulator.
+            ids: The ids of the table by row, if the caller has them in another place; they are copied otherwise.
+
+        Raises:
+            EngineError: The simulator failed; the table is in between.
+        """
+        after = borders.copy()
+        taken = take(after, table, inputs, tick)
+        before = table.ids.copy() if ids is None or len(taken.arrived) else ids
+        layout = table.layout
+        rejected = self._calls.advance(table, commands, tick, left_out)
+        if table.layout != layout:
+            lives = count_lives(after, table, before)
+            rejected = _with_refused(rejected, commands, lives)
+        if self._hands_over:
+            cross(after, table, tick)
+        return AdvancedArea(after, rejected)
+
+    def repeat(self, table: Table, borders: BorderState, record: Tick, left_out: Container[str]) -> AdvancedArea:
+        """Advances a table of the engine by the tick of a record.
+
+        Raises:
+            EngineError: The simulator failed; the table is in between.
+            BorderCodecError: The record is not one of an area with these components.
+        """
+        inputs = inputs_of(record, table.schema)
+        return self(table, borders, record.tick, commands=record.commands, inputs=inputs, left_out=left_out)
+
+
+def _with_refused(rejected: dict[int, str], commands: Sequence[Command], lives: Lives) -> dict[int, str]:
+    """Returns the rejections with those of spawns whose entities are in an outbox."""
+    if not len(lives.refused):
+        return rejected
+    refused = set(lives.refused.tolist())
+    more = {
+        place: ON_ITS_WAY.format(command.entity)
+        for place, command in enumerate(commands)
+        if command.op == "spawn" and command.entity in refused and place not in rejected
+    }
+    return dict(sorted({**rejected, **more}.items()))

@@ -8,14 +8,13 @@ stream.
 from __future__ import annotations
 
 import collections
-import contextlib
 import threading
 from collections.abc import Callable
 
 import msgspec
 import structlog
 
-from pairsim.model.borders import DEFAULT_LIMITS
+from pairsim.model.borders import DEFAULT_LIMITS, BorderState
 from pairsim.model.borders.codec import BorderCodecError, decode_state
 from pairsim.model.borders.codec import apply_delta as apply_border_delta
 from pairsim.model.state.digest import hex16
@@ -187,7 +186,7 @@ class Follower:
             with state.lock:
                 if header.base == KEYFRAME:
                     self._check_columns(header)
-                    self._log_differences(frame)
+                    self._log_differences(frame, borders)
                     apply_keyframe(state.table, frame.body)
                     state.clear_unconfirmed()
                 else:
@@ -235,16 +234,14 @@ class Follower:
                 self._expected.clear()
                 self._request_keyframe(compare=True)
 
-    def _log_differences(self, frame: ReceivedFrame) -> None:
+    def _log_differences(self, frame: ReceivedFrame, borders: BorderState) -> None:
         """Logs what diverged, if a keyframe is of the same tick as the own state."""
         state = self._state
         if not state.valid or state.tick != frame.header.tick:
             return
         theirs = type(state.table)(state.table.schema)
         apply_keyframe(theirs, frame.body)
-        with contextlib.suppress(BorderCodecError):
-            borders = decode_state(frame.header.borders, state.table.schema, DEFAULT_LIMITS)
-            if borders.digest() != state.borders.digest():
-                log.error("the borders diverged", tick=state.tick)
+        if borders.digest() != state.borders.digest():
+            log.error("the borders diverged", tick=state.tick)
         for component, entity in find_differences(state.table, theirs)[:_DIFFERENCES_LOGGED]:
             log.error("component diverged", tick=state.tick, component=component, entity=entity)

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Mapping
 
 import msgspec
-import structlog
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
@@ -41,9 +40,7 @@ from pairsim.replication.service import RefusedError
 from pairsim.replication.sync.area_tick import NO_INPUTS, AreaAdvance, inputs_of
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
-from pairsim.replication.sync.state import ReplicaState
-
-log = structlog.get_logger()
+from pairsim.replication.sync.state import ReplicaState, compare_digest
 
 MAX_AHEAD = 3
 """Ticks that may be computed before the first of them is committed."""
@@ -188,9 +185,7 @@ class Active:
         record = decode_record(payload) if payload is not None else None
         if not isinstance(record, Tick):
             return None
-        if context.state.digest(tick - 1) != record.digest:
-            context.state.divergences += 1
-            log.error("the state diverged before the takeover", tick=tick - 1)
+        compare_digest(context.state, tick - 1, record.digest)
         context.measurements.replayed += 1
         self._inputs = inputs_of(record, context.state.table.schema)
         return record.commands

@@ -41,7 +41,7 @@ from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
-from pairsim.replication.sync.state import ReplicaState, resolve_unconfirmed
+from pairsim.replication.sync.state import ReplicaState, compare_digest, resolve_unconfirmed
 
 log = structlog.get_logger()
 
@@ -371,10 +371,7 @@ class Replica:
         record = decode_record(payload)
         if not isinstance(record, Tick):
             raise TypeError(f"a retained record is a {type(record).__name__}")
-        mine = self.state.digest(record.tick - 1)
-        if mine != record.digest:
-            self.state.divergences += 1
-            log.error("the state diverged before the takeover", tick=record.tick - 1)
+        compare_digest(self.state, record.tick - 1, record.digest)
         with self.state.lock:
             left_out = self.log.orders.left_out(record.tick)
             borders, rejected = self._context.advance.repeat(self.state.table, self.state.borders, record, left_out)

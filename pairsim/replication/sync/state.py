@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from pairsim.model.authority import Authority
 from pairsim.model.borders import AreaMap, BorderState
@@ -17,6 +18,8 @@ from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import NoStateError, Published
 from pairsim.replication.sync.snapshots import Snapshot, SnapshotTaker
 from pairsim.replication.waiting import Broadcast
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -274,6 +277,13 @@ class ReplicaState:
 def state_digest(table: TableView, borders: BorderState) -> int:
     """Returns the digest of a state, by which two replicas find out whether theirs are equal."""
     return combined_digest(table.digest(), borders.digest())
+
+
+def compare_digest(state: ReplicaState, tick: int, digest: int) -> None:
+    """Counts and logs a divergence if the state that a replay begins with has not the digest of the log."""
+    if state.digest(tick) != digest:
+        state.divergences += 1
+        log.error("the state diverged before the takeover", tick=tick)
 
 
 def resolve_unconfirmed(state: ReplicaState, log: TickLog, most_ahead: int) -> None:

@@ -39,6 +39,7 @@ class EngineFaults:
         poison: The ids of the commands at which every engine of the world raises, unless it has the mended code.
         codes_differ: Whether other code computes another state.
         struck: How many calls failed.
+        unstartable: Whether no engine can be started.
     """
 
     def __init__(self, poison: set[str], code: Callable[[], str] = lambda: "") -> None:
@@ -46,7 +47,7 @@ class EngineFaults:
         self.poison, self.code = poison, code
         self.next: list[EngineFault] = []
         self.always: EngineFault | None = None
-        self.codes_differ = False
+        self.codes_differ = self.unstartable = False
         self.struck = 0
 
     def take(self) -> EngineFault | None:
@@ -60,6 +61,8 @@ class FaultyEngine(InProcessEngine):
     """An engine in the process of the simulation; a call that fails leaves its table torn."""
 
     def __init__(self, faults: EngineFaults) -> None:
+        if faults.unstartable:
+            raise EngineRaisedError("the simulator raised SyntaxError: half an edit")
         super().__init__(Counters(SPEC), SPEC)
         self._faults, self._ended = faults, False
         self.code = faults.code()

@@ -190,6 +190,8 @@ class Nemesis:
             current = self.world.newest()
             if process.membership is None and assignment is not None and current.member(name) is not None:
                 process.start(current)
+                if process.membership is None:  # it cannot create a state without an engine: it is asked again
+                    self.later(0.5, back)
 
         self.later(self.rng.uniform(0.02, 1.0), back)
 
@@ -244,7 +246,9 @@ class EngineNemesis(Nemesis):
         if self.rng.random() < 0.5:
             super().strike()
             return
-        fault = self.rng.choice([self.fail_engine, self.fail_engine, self.end_engine, self.fail_everywhere])
+        fault = self.rng.choice(
+            [self.fail_engine, self.fail_engine, self.end_engine, self.fail_everywhere, self.break_code]
+        )
         self.done.append(f"{self.world.clock.now - 1000:.3f} {fault.__name__}")
         fault()
 
@@ -261,6 +265,18 @@ class EngineNemesis(Nemesis):
     def end_engine(self) -> None:
         process = self._engine_of()
         if process is not None:
+            process.end_engine()
+
+    def break_code(self) -> None:
+        """Lets no engine of a process start for a while, and often restarts the process."""
+        process = self._engine_of()
+        if process is None:
+            return
+        process.faults.unstartable = True
+        self.later(self.rng.uniform(0.2, 6.0), lambda: setattr(process.faults, "unstartable", False))
+        if self.rng.random() < 0.7:
+            self._crash(process.name)
+        else:
             process.end_engine()
 
     def fail_everywhere(self) -> None:

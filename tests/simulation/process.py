@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from pairsim.engine.port import Engine
+from pairsim.engine.port import Engine, EngineError
 from pairsim.model.assignment import Assignment
 from pairsim.model.borders import BorderState
+from pairsim.model.simulation.interface import interface_of
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Order, Seal, Tick
@@ -18,10 +19,12 @@ from pairsim.replication.membership.witness_node import WitnessNode
 from pairsim.replication.patience import ProcessorWaits
 from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.storage import MemoryStorage
+from pairsim.replication.replica.engine.absent import AbsentEngine
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import NoStateError, Published
 from pairsim.settings import Timing
+from tests.simulation.area import Counters
 from tests.simulation.engines import START_SECONDS, EngineFaults, FaultyEngine
 from tests.simulation.network import Network, SimTransport
 from tests.simulation.oracle import Oracle, OracleListener, Violation
@@ -176,7 +179,7 @@ class SimProcess:
         observers: Tick log listeners that the next start adds to the node.
         hanging: The thread that hangs, "raft" or "replica"; empty if none does.
         faults: What its engines do in place of answers.
-        engine: The engine in use.
+        engine: The engine in use; None while it could not be started.
     """
 
     def __init__(
@@ -230,23 +233,59 @@ class SimProcess:
                 observers=self.observers,
             )
         else:
-            self.node = AreaNode(
-                self.name,
-                assignment,
-                engine=self._start_engine(),
-                resources=self.resources,
-                checkpoints=self.checkpoints,
-                inbox_commands=_INBOX_COMMANDS,
-                timing=TIMING,
-                listener=self,
-                observers=self.observers,
-            )
+            try:
+                self.node = self._make_node(assignment)
+            except EngineError:
+                return  # it has no state, and cannot create one: it refuses the area, and is asked again
             self._streams.attach(self.node, self.name)
         self.wake()
+
+    def _make_node(self, assignment: Assignment) -> AreaNode:
+        return AreaNode(
+            self.name,
+            assignment,
+            engine=self._first_engine(),
+            resources=self.resources,
+            checkpoints=self.checkpoints,
+            inbox_commands=_INBOX_COMMANDS,
+            timing=TIMING,
+            listener=self,
+            observers=self.observers,
+        )
+
+    def _first_engine(self) -> Engine:
+        """Starts an engine; returns an absent one if that fails, in place of which another one is started later.
+
+        The interface of the simulator is always known here.
+        """
+        try:
+            return self._start_engine()
+        except EngineError as error:
+            self.engine = None
+            self._start_engine_later()
+            return AbsentEngine(interface_of(Counters), error)
 
     def _start_engine(self) -> FaultyEngine:
         self.engine, self._engine_due = FaultyEngine(self.faults), None
         return self.engine
+
+    def _start_engine_later(self) -> None:
+        self._engine_due = self._network.clock.now + START_SECONDS
+        self._network.schedule(self._engine_due, self.name)
+
+    def _offer_engine(self, replica: Replica) -> None:
+        try:
+            replica.offer_engine(self._start_engine())
+        except EngineError as error:
+            replica.failures.on_start_failed(error, self._network.clock.now)
+            self._start_engine_later()
+
+    def _offer_fresh_engine(self, replica: Replica) -> None:
+        self._fresh_due = None
+        try:
+            replica.offer_fresh_engine(FaultyEngine(self.faults))
+        except EngineError as error:
+            replica.offer_fresh_engine(error)
 
     def end_engine(self) -> None:
         """Ends the engine between two calls."""
@@ -272,10 +311,9 @@ class SimProcess:
             return
         replica = self.replica
         if replica is not None and self._engine_due is not None and now >= self._engine_due:
-            replica.offer_engine(self._start_engine())
+            self._offer_engine(replica)
         if replica is not None and self._fresh_due is not None and now >= self._fresh_due:
-            self._fresh_due = None
-            replica.offer_fresh_engine(FaultyEngine(self.faults))
+            self._offer_fresh_engine(replica)
         for _round in range(20):
             busy = self._network.pump(self.name)
             if self.hanging != "raft":
@@ -320,8 +358,7 @@ class SimProcess:
     def on_engine_failed(self) -> None:
         if self.engine is not None:
             self.engine.close()
-        self._engine_due = self._network.clock.now + START_SECONDS
-        self._network.schedule(self._engine_due, self.name)
+        self._start_engine_later()
 
     def on_engine_wanted(self) -> None:
         self._fresh_due = self._network.clock.now + START_SECONDS

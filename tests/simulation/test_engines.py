@@ -354,3 +354,88 @@ def test_an_area_that_is_paused_becomes_redundant_after_the_loss_of_a_replica() 
     assert isinstance(request.outcome, OrderResult), request.outcome
     world.settle(lambda: None)
     world.check_end()
+
+
+def join_without_engine(seed: int) -> tuple[World, str, str]:
+    """Returns a world whose passive was lost, its active, and the newcomer, whose engine cannot be started."""
+    world, active, passive = running(seed)
+    world.processes[passive].crash(lose_disk=True)
+    spare = SPARES[0]
+    world.processes[spare].faults.unstartable = True
+    following = world.generation(2, (active, spare), (spare,))
+    world.processes[spare].start(following)
+    for _request in range(10):
+        world.run(0.5)
+        leader = world.leader()
+        if leader is not None and leader.membership.assignment.generation == 1:
+            leader.advance_to(following)
+    return world, active, spare
+
+
+def test_a_newcomer_whose_engine_cannot_be_started_joins_and_does_not_lead() -> None:
+    world, active, spare = join_without_engine(15)
+    newcomer, terms, acked = world.processes[spare], world.oracle.takeovers, len(world.oracle.acked)
+    assert newcomer.membership is not None
+    assert newcomer.replica is not None
+    assert newcomer.membership.group.voter
+    world.run(5.0)
+    now = world.active()
+    assert now is not None
+    assert now.name == active
+    assert world.oracle.takeovers == terms
+    assert len(world.oracle.acked) > acked + 100, "the area ticks"
+    assert newcomer.replica.can_simulate(), "it has the state"
+    state = newcomer.replica.failures.state(newcomer.replica.state.tick, newcomer.replica.revision, world.clock.now)
+    assert state is not None
+    assert (state.phase, state.start_failed) == (SimulatorPhase.RESTARTING, True)
+    assert state.about.endswith("half an edit")
+    newcomer.faults.unstartable = False
+    world.run(2 * START_SECONDS)
+    assert newcomer.engine is not None
+    assert newcomer.replica.failures.running
+    assert world.active() is now
+    world.settle(lambda: None)
+    world.check_end()
+
+
+def test_a_replica_without_an_engine_leads_when_it_is_alone_and_goes_on_when_its_engine_starts() -> None:
+    world, active, spare = join_without_engine(16)
+    newcomer = world.processes[spare]
+    world.processes[active].crash()
+    world.run(3.0)
+    leader = world.leader()
+    assert leader is not None
+    assert leader.membership.me == spare
+    stood, state = leader.log.tick, leader.replica.state.tick
+    assert state >= stood - 3
+    world.run(2.0)
+    assert (leader.log.tick, leader.replica.state.tick) == (stood, state), "nothing computes"
+    newcomer.faults.unstartable = False
+    world.run(2.0)
+    assert leader.log.tick > stood
+    world.restart(active)
+    world.settle(lambda: None)
+    world.check_end()
+
+
+def test_replicas_whose_engines_cannot_be_started_come_back_with_their_state() -> None:
+    world, active, passive = running(17)
+    world.run(3.0)
+    stood = max(world.oracle.digests)
+    for name in (active, passive):
+        world.processes[name].crash()
+        world.processes[name].faults.unstartable = True
+    world.run(0.5)
+    for name in (active, passive):
+        world.restart(name)
+    world.run(2.0)
+    leader = world.leader()
+    assert leader is not None, "one of them leads, and serves reads"
+    assert leader.log.tick >= stood
+    assert leader.replica.state.valid
+    for name in (active, passive):
+        world.processes[name].faults.unstartable = False
+    world.run(3.0)
+    assert leader.log.tick > stood
+    world.settle(lambda: None)
+    world.check_end()

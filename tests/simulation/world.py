@@ -140,7 +140,7 @@ class World:
         self.settling = True
         self.network.cut.clear()
         for process in self.processes.values():
-            process.faults.next, process.faults.always = [], None
+            process.faults.next, process.faults.always, process.faults.unstartable = [], None, False
         for name in sorted(self.network.halted):
             self.resume(name)
         end = self.clock.now + seconds

@@ -141,11 +141,11 @@ class AreaStory:
 
 
 def _fails(view: View) -> bool:
-    """Returns whether the simulator of a replica fails at a tick, or has other code than the area."""
+    """Returns whether a replica's simulator fails at a tick, cannot be started, or has other code than the area."""
     found = [process.replica for process in view.processes.values()]
     states = [status.simulator for status in found if status is not None and status.area == view.area]
     failing = {SimulatorPhase.PAUSED, SimulatorPhase.OTHER_CODE}
-    return any(state is not None and state.phase in failing for state in states)
+    return any(state is not None and (state.phase in failing or state.start_failed) for state in states)
 
 
 def _duration(seconds: float) -> str:

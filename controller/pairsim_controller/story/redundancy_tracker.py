@@ -81,7 +81,7 @@ class RedundancyTracker:
         Args:
             area: The status.
             now: The time.
-            failing: Whether a replica is paused before a tick at which its simulator fails.
+            failing: Whether the simulator of a replica fails, so that waiting does not help.
         """
         self._failing = failing
         return self._redundant(area, now) if area.redundant else self._missing(now)

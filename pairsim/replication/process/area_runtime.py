@@ -18,9 +18,10 @@ from pairsim.engine.port import Engine, EngineError
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
+from pairsim.model.simulation.interface import SimulatorInterface, interface_of
 from pairsim.model.state.memory_need import area_refusal, row_bytes
 from pairsim.model.state.schema import Schema
-from pairsim.replication.checkpoint.schema_file import verify_schema, write_schema
+from pairsim.replication.checkpoint.schema_file import stored_interface, verify_schema, write_interface
 from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
 from pairsim.replication.process.engines import AreaEngine, EngineStarter
@@ -31,7 +32,10 @@ from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
 from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.replica.node import AreaNode
 from pairsim.replication.service import NotActiveError, OrderResult, Published, SimulatorError, SwitchoverResult
+from pairsim.replication.sync.interface import answer_interface, ask_interface
 from pairsim.replication.sync.stream import StreamClient, serve_stream
+from pairsim.replication.transport.channel import ChannelError
+from pairsim.replication.transport.key_exchange import Hello
 from pairsim.replication.waiting import Wakeup, join, sleep
 from pairsim.settings import ProcessSettings
 from pairsim.system.memory import read_memory
@@ -90,7 +94,9 @@ class AreaRuntime:
         resources = FileGroupResources(folder, settings, router)
         _check_definition(spec, resources.saved_generation(assignment.generation), folder)
         with _as_simulator_error(spec):
-            self._engine = AreaEngine(spec, settings.data, start_engine)
+            self._engine = AreaEngine(
+                spec, settings.data, start_engine, lambda: self._find_interface(assignment, resources)
+            )
             try:
                 self.node = self._make_node(assignment, resources, folder)
             except BaseException:
@@ -108,6 +114,7 @@ class AreaRuntime:
             wake=self.node.wake_replica,
         )
         router.set_stream(spec.area, lambda link, hello: serve_stream(link, hello, replica.publisher))
+        router.set_interface(spec.area, lambda link: answer_interface(link, interface_of(self._engine.current)))
         self._raft = RaftLoop(
             self.node,
             settings.timing.ping,
@@ -138,12 +145,33 @@ class AreaRuntime:
             listener=self,
         )
         try:
-            write_schema(folder, engine.components)  # before a thread runs, and so before the first vote and state
+            write_interface(folder, interface_of(engine))  # before a thread runs, so before the first vote and state
         except BaseException:
             self._router.drop(spec.area)
             node.membership.close()  # an open journal would keep this process itself from another attempt
             raise
         return node
+
+    def _find_interface(self, assignment: Assignment, resources: FileGroupResources) -> SimulatorInterface | None:
+        """Returns the interface of the simulator from the folder of the area, or from the other replica.
+
+        A replica that has to create the first state of its area cannot do without an engine.
+        """
+        resumes = resources.has_journal(assignment.generation)
+        if resumes and (stored := stored_interface(resources.folder)) is not None:
+            return stored
+        if assignment.generation == 1 and not resumes:
+            return None
+        settings, area = self._settings, assignment.spec.area
+        other = next(member for member in assignment.replicas if member.replica != settings.name)
+        hello = Hello(
+            kind="interface", area=area, generation=assignment.generation, sender=settings.name, receiver=other.replica
+        )
+        try:
+            return ask_interface(other.peer, settings.secrets, hello, settings.timing.connect_timeout)
+        except (OSError, ChannelError) as error:
+            log.warning("nothing is known of the simulator", area=area, asked=other.replica, reason=str(error))
+            return None
 
     def _run_replica(self) -> None:
         replica = self.node.replica

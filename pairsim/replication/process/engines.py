@@ -16,9 +16,11 @@ from pairsim.engine.host.program import find_program
 from pairsim.engine.host.spawn import program_engine
 from pairsim.engine.port import Engine, EngineError, EngineLostError, EngineRaisedError
 from pairsim.model.area import AreaSpec
+from pairsim.model.simulation.interface import SimulatorInterface
 from pairsim.model.simulation.module_names import is_program
 from pairsim.model.simulation.simulator import SimulatorNotFoundError
 from pairsim.replication.clock import monotonic
+from pairsim.replication.replica.engine.absent import AbsentEngine
 from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.waiting import Wakeup
 
@@ -126,8 +128,25 @@ class AreaEngine:
         current: The newest engine that was started to be used.
     """
 
-    def __init__(self, spec: AreaSpec, data: Path, start: EngineStarter) -> None:
-        """Starts the first engine. Raises EngineError."""
+    def __init__(
+        self,
+        spec: AreaSpec,
+        data: Path,
+        start: EngineStarter,
+        find_interface: Callable[[], SimulatorInterface | None] = lambda: None,
+    ) -> None:
+        """Starts the first engine, or takes an absent one in its place and starts another one later.
+
+        Args:
+            spec: The area.
+            data: The data folder of the process.
+            start: Starts an engine.
+            find_interface: Called if that fails; returns the interface of the simulator, if the area can do without an
+                engine for now and the interface is known.
+
+        Raises:
+            EngineError: The engine cannot be started, and `find_interface` returned None.
+        """
         self._spec, self._data, self._start = spec, data, start
         self._lock = threading.Lock()
         self._stop = Wakeup()
@@ -136,7 +155,18 @@ class AreaEngine:
         self._on_change: Callable[[], None] = lambda: None
         self._in_use = _EngineStart()  # only the end of this one is reported
         self._fresh: _EngineStart | None = None
-        self.current = self._start_one(self._in_use)
+        self.current: Engine
+        try:
+            self.current = self._start_one(self._in_use)
+        except EngineError as error:
+            interface = find_interface()
+            if interface is None:
+                raise
+            log.error(  # noqa: TRY400 - the traceback is the author's
+                "the engine cannot be started, and the replica goes on without one",
+                area=spec.area, error=str(error), exception=error.traceback.rstrip() or None,
+            )  # fmt: skip
+            self.current = AbsentEngine(interface, error)
 
     @property
     def pid(self) -> int | None:
@@ -147,7 +177,9 @@ class AreaEngine:
     def report_to(self, user: EngineUser, on_change: Callable[[], None]) -> None:
         """Reports ends and new engines to `user` from now on, and changes of the status to `on_change`."""
         self._user, self._on_change = user, on_change
-        if self._in_use.end:
+        if isinstance(self.current, AbsentEngine):
+            self._run(self._restart, self.current, self._in_use, _FIRST_PAUSE_SECONDS)
+        elif self._in_use.end:
             user.on_engine_end(self._in_use.end)
 
     def restart(self) -> None:
@@ -188,9 +220,11 @@ class AreaEngine:
     def _run(work: Callable[..., None], *arguments: object) -> None:
         threading.Thread(target=work, args=arguments, name="engine-start", daemon=True).start()
 
-    def _restart(self, before: Engine, start: _EngineStart) -> None:
+    def _restart(self, before: Engine, start: _EngineStart, wait: float = 0.0) -> None:
         before.close()
         pause = _FIRST_PAUSE_SECONDS
+        if wait:
+            self._stop.wait(wait)
         while not self._closed:
             try:
                 engine = self._start_one(start)
@@ -234,9 +268,14 @@ class AreaEngine:
 
         The code may be put back, so this is the same as a simulator that cannot be loaded.
         """
-        if (engine.components, engine.operations) != (before.components, before.operations):
+        if isinstance(before, AbsentEngine):
+            difference = before.difference(engine.components)
+        else:
+            same = (engine.components, engine.operations) == (before.components, before.operations)
+            difference = "" if same else "these cannot change"
+        if difference:
             engine.close()
-            raise EngineLostError("has other components or operations now: these cannot change")
+            raise EngineLostError(f"has other components or operations now: {difference}")
 
     def _report_failed_start(self, error: EngineError) -> None:
         if self._user is not None:

@@ -45,6 +45,7 @@ class PeerRouter:
         self._transports: dict[tuple[str, int], TcpTransport] = {}
         self._current: dict[str, Assignment] = {}
         self._streams: dict[str, Callable[[PeerLink, Hello], None]] = {}
+        self._interfaces: dict[str, Acceptor] = {}
 
     def add_transport(self, area: str, generation: int, transport: TcpTransport) -> None:
         """Accepts links for a group from now on."""
@@ -69,11 +70,17 @@ class PeerRouter:
         with self._lock:
             self._streams[area] = serve
 
+    def set_interface(self, area: str, answer: Acceptor) -> None:
+        """Accepts replicas that ask for the interface of an area's simulator from now on; `answer` serves each."""
+        with self._lock:
+            self._interfaces[area] = answer
+
     def drop(self, area: str) -> None:
-        """Accepts no subscribers of an area any more, and forgets its generation in force."""
+        """Accepts no subscribers and questions of an area any more, and forgets its generation in force."""
         with self._lock:
             self._current.pop(area, None)
             self._streams.pop(area, None)
+            self._interfaces.pop(area, None)
 
     def on_unproven(self, hello: Hello) -> None:
         """Notes that a process which calls itself a member of a group here does not know the secret."""
@@ -115,6 +122,18 @@ class PeerRouter:
             threading.Thread(target=serve, args=(link, hello), name=f"state-{hello.sender}", daemon=True).start()
 
         return take
+
+    def accept_interface(self, hello: Hello) -> Acceptor:
+        """Returns the function that answers a replica which asks for the interface of an area's simulator.
+
+        Raises:
+            LinkRefusedError: That area is not here.
+        """
+        with self._lock:
+            answer = self._interfaces.get(hello.area)
+        if answer is None:
+            raise LinkRefusedError(f"no simulator of {hello.area} here")
+        return answer
 
 
 class FileGroupResources:

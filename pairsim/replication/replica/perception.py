@@ -6,6 +6,8 @@ A command that does not fit is left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from pairsim.engine.port import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
@@ -24,8 +26,8 @@ _MAX_REASON_CHARACTERS = 300
 class Perception:
     """The commands of a simulator's `perceive`. Each kind of mistake is logged once. Replica thread only."""
 
-    def __init__(self, simulator: str, calls: SimulatorCalls, command_schema: CommandSchema) -> None:
-        """Takes the name of the simulator, its calls, and the schema that its commands must fit."""
+    def __init__(self, simulator: str, calls: SimulatorCalls, command_schema: Callable[[], CommandSchema]) -> None:
+        """Takes the name of the simulator, its calls, and what returns the schema that its commands must fit."""
         self._simulator, self._calls, self._command_schema = simulator, calls, command_schema
         self._reported: set[str] = set()
 
@@ -36,9 +38,10 @@ class Perception:
         """
         perceived = self._calls.perceive(tick)
         commands: list[Command] = []
+        command_schema = self._command_schema()
         for command in perceived:
             try:
-                self._command_schema.check(command)
+                command_schema.check(command)
             except CommandError as error:
                 self._report(foreign_text(command.op), str(error), tick)
             else:

@@ -110,25 +110,12 @@ class Replica:
         self.active: Active | None = None
         self.published: Published | None = None
         self._authority = self.state.authority(0)
-        self.command_schema = CommandSchema(engine.components, engine.operations)
         self._listener, self._disk, self._consensus = listener, disk, consensus
         self._context = ReplicaContext(
-            spec,
-            self.calls,
-            advance,
-            Perception(spec.simulator, self.calls, self.command_schema),
-            self.failures,
-            self.state,
-            ticks,
-            inbox,
-            grants,
-            self.publisher,
-            consensus,
-            self.measurements,
-            self.shown,
-            self._engine,
-            lambda: disk.durable,
-        )
+            spec, self.calls, advance, Perception(spec.simulator, self.calls, lambda: self.command_schema),
+            self.failures, self.state, ticks, inbox, grants, self.publisher, consensus, self.measurements, self.shown,
+            self._engine, lambda: disk.durable,
+        )  # fmt: skip
         self.active_gap, self.outside = ActiveGap(), OutsideCounter(spec.world)
         self._leading_term: int | None = None
         self._handing_to: str | None = None
@@ -160,6 +147,11 @@ class Replica:
     def leads(self) -> bool:
         """Whether this replica leads its group: as the active, or on the way to that."""
         return self._leading_term is not None
+
+    @property
+    def command_schema(self) -> CommandSchema:
+        """Which commands and components are valid here."""
+        return self._engine.command_schema
 
     @property
     def revision(self) -> int:

@@ -37,7 +37,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The purpose of a connection, authenticated together with the keys.
 
     Attributes:
-        kind: `raft` or `sync`.
+        kind: `raft`, `sync` or `interface`.
         area, generation: The Raft group that the connection belongs to.
         sender, receiver: The names of the initiating and the responding process.
     """

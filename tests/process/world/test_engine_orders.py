@@ -170,3 +170,26 @@ def test_an_area_that_is_paused_becomes_redundant_again_after_the_loss_of_a_repl
     wait_until_whole(world)
     tick, ticks, fixed = world.counts("west")
     assert (ticks, fixed) == (tick, before[2] + 300), "a tick or a command was lost, or counted twice"
+
+
+def test_a_newcomer_whose_file_is_broken_joins_and_computes_once_it_is_mended(world: TroubledWorld) -> None:
+    wait_until_whole(world)
+    since, generation = len(world.messages()), world.area("west").generation
+    file = world.simulators / "troubled.py"
+    before = file.read_text()
+    file.write_text("\n\nraise RuntimeError('half an edit')\n")
+    try:
+        assert command("kill", "west", "--role", "passive", "--port", world.port).returncode == 0
+        cause = rf"RuntimeError: half an edit at {re.escape(str(file))}:3"
+        world.wait_for(rf"west: .*\S+ tries to start its engine; this failed: .*{cause}.*", since)
+        until(lambda: world.area("west").generation > generation, "the newcomer joins", world.messages)
+        until(lambda: [r.role for r in world.area("west").replicas] == ["active", "passive"], "it follows")
+        assert not world.area("west").redundant
+        assert "half an edit" in world.area("west").missing
+        tick = world.counts("west")[0]
+        until(lambda: world.counts("west")[0] > tick + 10, "the area goes on")
+    finally:
+        file.write_text(before)
+    wait_until_whole(world)
+    tick, ticks, _fixed = world.counts("west")
+    assert ticks == tick, "a tick was lost, or counted twice"

@@ -23,7 +23,8 @@ What the node does about its engine:
     composed under the lock that showing a tick needs.
  5. Shown. Before the first answer, observation, read or checkpoint of a tick, its number is written to a small mapped
     file in the area's folder. So it survives the process, as the journal does.
- 6. Leading needs a state, not an engine: a replica whose engine starts opens its term and serves reads meanwhile.
+ 6. Leading needs a state, not an engine: a replica whose engine starts opens its term and serves reads meanwhile. So
+    does one whose engine could not be started at all: a process that boots joins, or goes on, without an engine.
  7. Rank. The rank of a replica is a tuple: its level, if it is 2 or more, else 0; whether its engine is missing; minus
     its tick, if it cannot compute for one of these reasons, else 0; its level otherwise. An engine
     that could not be started is at level 2 in every attempt, until a start succeeds. One with other code than that in

@@ -13,7 +13,10 @@ from __future__ import annotations
 import structlog
 
 from pairsim.engine.port import Engine, EngineError, EngineLostError
+from pairsim.model.command_schema import CommandSchema
+from pairsim.replication.clock import monotonic
 from pairsim.replication.log.tick_log import TickLog
+from pairsim.replication.replica.engine.absent import AbsentEngine
 from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.replica.engine.takeover_pause import TakeoverPause
 from pairsim.replication.replica.ports import ReplicaListener
@@ -32,7 +35,9 @@ class EngineInUse:
     """The engine of one replica.
 
     Attributes:
-        current: The newest engine.
+        current: The newest engine; an absent one until the first could be started.
+        command_schema: Which commands are valid; another one if an engine takes the place of an absent one that knew
+            others.
         failed: Whether it has failed and the state before the failure is not restored yet.
         renewal: The number of the order for which a fresh engine was started last; 0 before the first.
         fresh: That engine, while it waits to be used.
@@ -51,8 +56,12 @@ class EngineInUse:
         listener: ReplicaListener,
         ticks: TickLog,
     ) -> None:
-        """Takes an engine that runs, and all that depends on it."""
+        """Takes an engine that runs, or an absent one that another one will take the place of, and what depends on it.
+
+        The driver starts an engine in place of an absent one by itself.
+        """
         self.current = engine
+        self.command_schema = CommandSchema(engine.components, engine.operations)
         self._area, self._state, self._calls, self._self_check = area, state, calls, self_check
         self._failures, self._listener = failures, listener
         self._takeover = TakeoverPause(ticks)
@@ -64,6 +73,10 @@ class EngineInUse:
         self.renewal = 0
         self.fresh: Engine | None = None
         self.fresh_error: EngineError | None = None
+        if isinstance(engine, AbsentEngine):
+            self._starts = True
+            self_check.use(None)
+            failures.on_start_failed(engine.error, monotonic())
 
     # --- any thread
 
@@ -161,6 +174,8 @@ class EngineInUse:
 
     def _use(self, engine: Engine) -> None:
         self._state.move_to(engine.table)
+        if (engine.components, engine.operations) != (self.current.components, self.current.operations):
+            self.command_schema = CommandSchema(engine.components, engine.operations)
         self.current, self._end = engine, ""
         self._calls.use(engine)
         self._self_check.use(engine.check_table)

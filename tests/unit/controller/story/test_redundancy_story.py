@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from pairsim.model.status import Role, SimulatorPhase, SimulatorState
 from pairsim_controller.cli.progress import ReadinessReporter
@@ -90,13 +91,18 @@ def test_a_longer_gap_is_reported_when_it_is_due_with_its_reason_and_its_end() -
     assert story.at(41, PAIR) == []
 
 
-def test_a_simulator_that_fails_is_reported_sooner() -> None:
+@pytest.mark.parametrize(
+    "state",
+    [
+        SimulatorState("west", SimulatorPhase.PAUSED, 1.0, "the engine gave no answer for 2.0 s, in step at w.py:24"),
+        SimulatorState("west", SimulatorPhase.RESTARTING, 1.0, "invalid syntax (walker.py, line 3)", start_failed=True),
+    ],
+)
+def test_a_simulator_that_fails_is_reported_sooner(state: SimulatorState) -> None:
     """Three seconds after a step that hangs its author knows the line, and two of them are the limit of a call."""
-    about = "the engine gave no answer for 2.0 s, in step at walker.py:24"
-    paused = SimulatorState("west", SimulatorPhase.PAUSED, 1.0, about)
     failing = view(
         *(
-            msgspec.structs.replace(p, status=msgspec.structs.replace(p.replica, simulator=paused)) if p.replica else p
+            msgspec.structs.replace(p, status=msgspec.structs.replace(p.replica, simulator=state)) if p.replica else p
             for p in BEHIND.processes.values()
         ),
         recorded=(assignment("a", "b", "witness"),),
@@ -106,7 +112,7 @@ def test_a_simulator_that_fails_is_reported_sooner() -> None:
     assert story.story.due_at == BEGAN + 10 + REPORT_FAILURE_AFTER_SECONDS
     (sentence,) = story.at(10 + REPORT_FAILURE_AFTER_SECONDS, failing)
     assert sentence.startswith("not redundant for 0.5 s: ")
-    assert about in sentence
+    assert state.about in sentence
     assert story.at(12, failing) == []
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from pairsim.engine.in_process import InProcessEngine, load_in_process
-from pairsim.engine.port import Engine, EngineError
+from pairsim.engine.port import Engine, EngineError, EngineRaisedError
 from pairsim.model.area import AreaSpec
+from pairsim.model.command_schema import Operation
+from pairsim.model.simulation.interface import SimulatorInterface, interface_of
 from pairsim.model.state.schema import Component, Schema
 from pairsim.replication.process import engines
 from pairsim.replication.process.engines import AreaEngine
+from pairsim.replication.replica.engine.absent import AbsentEngine
 from pairsim.replication.replica.engine.failures import EngineFailures
 from tests.harness import spec
 
@@ -149,3 +152,59 @@ def test_an_engine_with_other_columns_is_not_used_and_another_one_is_started(
     start.ends[2]("was closed")
     assert engine.pid == 4, "the end of an engine that was not used"
     engine.close()
+
+
+class BrokenStarter(Starter):
+    """Cannot start engines while the code is broken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken, self.failed = True, threading.Event()
+
+    def __call__(self, area: AreaSpec, data: Path, on_end: Callable[[str], None]) -> InProcessEngine:
+        if self.broken:
+            self.failed.set()
+            raise EngineRaisedError("the simulator raised SyntaxError: half an edit")
+        return super().__call__(area, data, on_end)
+
+
+def test_an_engine_that_cannot_be_started_is_absent_until_its_code_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_FIRST_PAUSE_SECONDS", 0.01)
+    start, user = BrokenStarter(), User()
+    known = SimulatorInterface(tuple(load_in_process(spec()).components), (Operation("old"),))
+    engine = AreaEngine(spec(entities=1), tmp_path, start, lambda: known)
+    assert isinstance(engine.current, AbsentEngine)
+    assert engine.pid is None
+    start.failed.clear()
+    engine.report_to(user, user.on_change)
+    assert start.failed.wait(30), "another start is tried"
+    assert user.engines == []
+    start.broken = False
+    assert user.offered.wait(30)
+    assert [offered.pid for offered in user.engines] == [1]
+    assert engine.current is user.engines[0]
+    assert set(user.start_errors) == {"the simulator raised SyntaxError: half an edit"}
+    engine.close()
+
+
+def test_an_engine_whose_state_does_not_fit_takes_the_place_of_no_absent_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_FIRST_PAUSE_SECONDS", 0.01)
+    start, user = BrokenStarter(), User()
+    start.other_columns = {1}
+    engine = AreaEngine(spec(entities=1), tmp_path, start, lambda: interface_of(load_in_process(spec())))
+    start.broken = False
+    engine.report_to(user, user.on_change)
+    assert user.offered.wait(30), "the code is put back for the second engine"
+    assert [offered.pid for offered in user.engines] == [2]
+    (error,) = user.start_errors
+    assert error.endswith("the column 'extra' of the simulator is not in the state")
+    engine.close()
+
+
+def test_without_an_interface_an_engine_that_cannot_be_started_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineRaisedError, match="half an edit"):
+        AreaEngine(spec(entities=1), tmp_path, BrokenStarter(), lambda: None)

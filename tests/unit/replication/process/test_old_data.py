@@ -108,7 +108,7 @@ def test_a_start_that_failed_on_a_full_disk_can_be_repeated(tmp_path: Path, monk
     full = OSError(errno.ENOSPC, "No space left on device")
     process = make_simulator(settings("a", tmp_path))
     try:
-        for name, error in (("write_schema", full), ("Journal", JournalError("cannot write the journal"))):
+        for name, error in (("write_interface", full), ("Journal", JournalError("cannot write the journal"))):
             with monkeypatch.context() as disk:
                 module = group_resources if name == "Journal" else area_runtime
                 disk.setattr(module, name, Mock(side_effect=error))

@@ -15,6 +15,7 @@ from pairsim.replication.log.records import Open, Record, Seal, Tick, encode_rec
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.membership.membership import Membership
 from pairsim.replication.replica.active import Active
+from pairsim.replication.replica.engine.absent import AbsentEngine
 from pairsim.replication.replica.inbox import GrantInbox, Inbox
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import Published
@@ -138,7 +139,8 @@ class LoneReplica:
             commit_known_from_log=lambda: True,
             listener=self.listener,
         )
-        self.replica.initialise()
+        if not isinstance(engine, AbsentEngine):
+            self.replica.initialise()
         self.log.listener = cast("Membership", self.replica)
         self.state = self.replica.state
         self._committed = 0

@@ -37,7 +37,7 @@ def seen(returned: list[Command], ticks: int = 1) -> tuple[list[Command], list[s
     """Returns the commands of the last tick, and the field of each warning."""
     engine, spec = Perceiving(returned), area()
     schema = CommandSchema(engine.components, engine.operations)
-    perception = Perception(spec.simulator, SimulatorCalls(spec, engine), schema)
+    perception = Perception(spec.simulator, SimulatorCalls(spec, engine), lambda: schema)
     commands: list[Command] = []
     with structlog.testing.capture_logs() as logs:
         for tick in range(1, 1 + ticks):

@@ -1,14 +1,18 @@
-"""Between the links of an area's state and its connections: what the state posts, and what a tick takes in.
+"""Between the links of an area's state and its connections: what a tick takes in, and what a committed state posts.
 
-Both are functions. The active calls `posted_links` with each committed state, and `border_inputs` for each record.
+The replica thread begins and ends leaderships, takes the inputs of each record, and posts each committed state.
+Outside of a leadership nothing waits and nothing is posted.
 """
 
 from __future__ import annotations
 
-from pairsim.model.authority import Authority
+from collections.abc import Callable
+
 from pairsim.model.borders import BorderInputs, BorderState, acknowledgement
-from pairsim.replication.links.arrivals import MAX_RECORD_BYTES, Arrivals
-from pairsim.replication.links.board import LinkState, Posted
+from pairsim.model.borders.messages import UNLIMITED_ROOM
+from pairsim.replication.links.arrivals import MAX_RECORD_BYTES, MAX_WAITING_BYTES, Arrivals
+from pairsim.replication.links.board import Board, LinkState, Posted
+from pairsim.replication.links.grants import GrantInbox
 from pairsim.replication.links.outbox import Outbox
 
 
@@ -29,16 +33,60 @@ def posted_links(state: BorderState, term: int, before: Posted) -> Posted:
     return Posted(term, state.clock, links)
 
 
-def border_inputs(
-    arrivals: Arrivals, grants: tuple[Authority, ...], *, room: int, limit: int = MAX_RECORD_BYTES
-) -> BorderInputs:
-    """Returns what the next tick takes in over borders.
+class LinkExchange:
+    """The links of one replica.
 
-    Args:
-        arrivals: What waits for a tick.
-        grants: Authorities that were granted.
-        room: How many entities the table may have.
-        limit: The most bytes of entries in the record; a single entry may be larger.
+    Attributes:
+        arrivals: What has arrived and waits for a tick.
+        board: The links of the newest committed state.
+        grants: The authority that waits for a tick.
     """
-    acknowledgements = tuple(arrivals.take_acknowledgements().items())
-    return BorderInputs((), grants, acknowledgements, tuple(arrivals.take(limit)), room)
+
+    def __init__(
+        self,
+        state: Callable[[], BorderState],
+        room: Callable[[], int] = lambda: UNLIMITED_ROOM,
+        *,
+        waiting: int = MAX_WAITING_BYTES,
+        record: int = MAX_RECORD_BYTES,
+    ) -> None:
+        """Starts outside of a leadership.
+
+        Args:
+            state: Returns the borders after the newest computed tick. Any thread.
+            room: Returns how many entities the table may have. Replica thread.
+            waiting: The most bytes of entries that wait of one link.
+            record: The most bytes of entries in one record; a single entry may be larger.
+        """
+        self._state, self._room, self._record = state, room, record
+        self.arrivals, self.board, self.grants = Arrivals(self._taken, waiting), Board(), GrantInbox()
+
+    def _taken(self, number: int) -> int:
+        link = self._state().links.get(number)
+        return 0 if link is None else link.taken
+
+    def begin(self) -> None:
+        """Begins a leadership."""
+        self.arrivals.begin()
+
+    def inputs(self) -> BorderInputs:
+        """Returns what the next tick takes in over borders."""
+        arrivals = tuple(self.arrivals.take(self._record))
+        return BorderInputs(
+            grants=self.grants.take(self._state().version),
+            acknowledgements=tuple(self.arrivals.take_acknowledgements().items()),
+            arrivals=arrivals,
+            room=self._room() if arrivals else UNLIMITED_ROOM,
+        )
+
+    def post(self, state: BorderState, term: int) -> None:
+        """Posts the links of a committed state, unless they are posted already."""
+        before = self.board.posted
+        if before.term != term or before.clock < state.clock:
+            self.board.post(posted_links(state, term, before))
+
+    def end(self) -> None:
+        """Ends a leadership. Any thread; the replica thread calls it last."""
+        self.arrivals.end()
+        self.grants.clear()
+        self.board.clear()

@@ -21,9 +21,9 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.borders import BorderInputs
 from pairsim.model.borders.codec import encode_inputs
 from pairsim.model.commands import Command
+from pairsim.replication.links.exchange import LinkExchange
 from pairsim.replication.log.records import Engines, Rejection, Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -33,7 +33,7 @@ from pairsim.replication.replica.engine.shown_tick import ShownTick
 from pairsim.replication.replica.first_tick import LOOK_SECONDS, FirstTick
 from pairsim.replication.replica.handover_request import HandoverOutcome, HandoverRequest
 from pairsim.replication.replica.in_flight import InFlight
-from pairsim.replication.replica.inbox import GrantInbox, Inbox
+from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import RefusedError
@@ -63,7 +63,7 @@ class ReplicaContext(msgspec.Struct, frozen=True):
     state: ReplicaState
     log: TickLog
     inbox: Inbox
-    grants: GrantInbox
+    links: LinkExchange
     publisher: StatePublisher
     consensus: Consensus
     measurements: ReplicaMeasurements
@@ -98,6 +98,7 @@ class Active:
         """The commands of the tick whose record is submitted and that is not computed yet."""
         self._inputs = NO_INPUTS
         """The other inputs of that tick."""
+        context.links.begin()
 
     @property
     def at_rest(self) -> bool:
@@ -196,7 +197,7 @@ class Active:
         perceived = context.perception.commands(tick)  # first: if the engine fails, no batch has been taken
         commands = self.in_flight.admit(context.inbox.take(), tick)
         commands.extend(perceived)
-        self._inputs = BorderInputs(grants=context.grants.take(state.borders.version))
+        self._inputs = context.links.inputs()
         digest = state.digest(tick - 1)
         if digest is None:
             raise RuntimeError(f"tick {tick - 1} has no digest: the state was changed outside the replica thread")
@@ -330,5 +331,5 @@ class Active:
         """
         self.in_flight.fail_all()
         self._context.inbox.interrupt()
-        self._context.grants.clear()
+        self._context.links.end()
         self._finish_handover(HandoverOutcome.DONE)

@@ -10,7 +10,7 @@ One thread, the *Raft thread*, calls `turn_raft` in an endless loop; another, th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -18,6 +18,7 @@ import structlog
 from pairsim.engine.port import Engine
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
+from pairsim.model.borders.messages import UNLIMITED_ROOM
 from pairsim.replication.clock import monotonic
 from pairsim.replication.hang_watch import HangWatch
 from pairsim.replication.log.records import Record
@@ -26,7 +27,7 @@ from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.membership.membership import GroupResources, Membership
 from pairsim.replication.replica.engine.order_request import OrderRequest
 from pairsim.replication.replica.handover_request import HandoverRequest
-from pairsim.replication.replica.inbox import GrantInbox, Inbox
+from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.ports import Disk, ReplicaListener
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import FailingTick, NotActiveError, RefusedError
@@ -55,7 +56,6 @@ class AreaNode:
         spec: The area.
         log: The tick log, which outlives generations.
         inbox: The batches that wait for a tick.
-        grants: The authority that waits for a tick.
         replica: The state and the role.
         membership: The generation and its Raft group.
     """
@@ -72,6 +72,7 @@ class AreaNode:
         timing: Timing,
         listener: NodeListener,
         observers: Sequence[TickLogListener] = (),
+        room: Callable[[], int] = lambda: UNLIMITED_ROOM,
     ) -> None:
         """Makes or restores the state, then joins the generation.
 
@@ -85,6 +86,7 @@ class AreaNode:
             timing: The intervals of the Raft group.
             listener: The driver.
             observers: Listeners that learn of each applied record before the replica does.
+            room: Returns how many entities the table may have when entities arrive from other areas.
 
         Raises:
             EngineError: The simulator cannot populate the area. No generation was joined.
@@ -93,7 +95,6 @@ class AreaNode:
         self._me, self._listener = me, listener
         self.spec = spec
         self.inbox = Inbox(inbox_commands)
-        self.grants = GrantInbox()
         self.log = TickLog()
         self.replica = Replica(
             spec,
@@ -102,7 +103,7 @@ class AreaNode:
             consensus=self,
             disk=checkpoints,
             inbox=self.inbox,
-            grants=self.grants,
+            room=room,
             commit_known_from_log=self._commit_known_from_log,
             listener=listener,
         )
@@ -354,5 +355,5 @@ class AreaNode:
         if authority.version == known.version and authority != known:
             raise RefusedError(f"version {known.version} of the map is in force with other cells: send a higher one")
         if authority != known:
-            self.grants.put(authority)
+            self.replica.links.grants.put(authority)
             self._listener.wake()

@@ -20,6 +20,7 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.command_schema import CommandSchema
 from pairsim.model.status import Succession
 from pairsim.replication.clock import monotonic
+from pairsim.replication.links.exchange import LinkExchange
 from pairsim.replication.log.records import Order, Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
@@ -29,7 +30,7 @@ from pairsim.replication.replica.engine.failures import EngineFailures
 from pairsim.replication.replica.engine.in_use import EngineInUse
 from pairsim.replication.replica.engine.orders import EngineOrders
 from pairsim.replication.replica.engine.shown_tick import ShownTick
-from pairsim.replication.replica.inbox import GrantInbox, Inbox
+from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.outside_counter import OutsideCounter
 from pairsim.replication.replica.perception import Perception
 from pairsim.replication.replica.ports import Consensus, Disk, ReplicaListener
@@ -70,7 +71,7 @@ class Replica:
         consensus: Consensus,
         disk: Disk,
         inbox: Inbox,
-        grants: GrantInbox,
+        room: Callable[[], int],
         commit_known_from_log: Callable[[], bool],
         listener: ReplicaListener,
     ) -> None:
@@ -83,20 +84,21 @@ class Replica:
             consensus: The Raft group.
             disk: The checkpoints.
             inbox: The batches that wait for a tick.
-            grants: The authority that waits for a tick.
+            room: Returns how many entities the table may have when others arrive.
             commit_known_from_log: Returns whether the own log shows the commit (see `Follower`).
             listener: The driver.
         """
         self.spec, self.log = spec, ticks
         self.shown = ShownTick(ticks, disk, lambda: self.state.confirmed)
         self.state = ReplicaState(spec.area, engine.table, self.shown.on_state)
+        self.links = LinkExchange(lambda: self.state.borders, room)
         self.measurements = ReplicaMeasurements()
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.publisher = StatePublisher(engine.components, self.measurements)
         self.calls = SimulatorCalls(spec, engine, lambda: self.revision)
         self.failures = EngineFailures(spec.area, engine.code, lambda: ticks.orders.code)
         other_code = lambda: self.failures.has_other_code  # noqa: E731
-        advance = AreaAdvance(self.calls, hands_over=False)
+        advance = AreaAdvance(self.calls)
         self_check = SelfCheck(self.calls, advance, engine.check_table, ticks, self.state, other_code)
         self._engine = EngineInUse(
             spec.area, engine, state=self.state, calls=self.calls, self_check=self_check, failures=self.failures,
@@ -113,7 +115,7 @@ class Replica:
         self._listener, self._disk, self._consensus = listener, disk, consensus
         self._context = ReplicaContext(
             spec, self.calls, advance, Perception(spec.simulator, self.calls, lambda: self.command_schema),
-            self.failures, self.state, ticks, inbox, grants, self.publisher, consensus, self.measurements, self.shown,
+            self.failures, self.state, ticks, inbox, self.links, self.publisher, consensus, self.measurements, self.shown,
             self._engine, lambda: disk.durable,
         )  # fmt: skip
         self.active_gap, self.outside = ActiveGap(), OutsideCounter(spec.world)
@@ -288,11 +290,13 @@ class Replica:
         """Publishes the newest committed state, and writes a checkpoint of it if one is due."""
         if (published := self.newest_committed()) is None:
             return
+        if self.active is not None:
+            self.links.post(self.state.newest_borders(published.tick), self.active.term)
         if published != self.published:
             self.published = published
             self._listener.on_publish(published)
-            if (authority := self.state.authority(published.tick)) is not self._authority:
-                self._authority = authority
+            before, self._authority = self._authority, self.state.authority(published.tick)
+            if self._authority is not before:
                 self._listener.on_publish(None)  # the status says which one is in force
         self.checkpoint(published, now)
 
@@ -307,9 +311,8 @@ class Replica:
         """Starts to write a committed state, if a checkpoint is due. Also once no thread runs any more."""
         if (digest := self.state.digest(at.tick)) is None:
             return
-        computed = self.state.newest_computed(at.tick)
+        computed, borders = self.state.newest_computed(at.tick), self.state.newest_borders(at.tick)
         view = self.state.table if computed is None else computed.snapshot
-        borders = self.state.borders if computed is None else computed.borders
         rejected = self._rejections_at_state() if computed is None else computed.rejected
         # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
         durable = self._disk.durable

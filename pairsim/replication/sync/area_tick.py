@@ -44,9 +44,9 @@ def inputs_of(record: Tick, schema: Schema) -> BorderInputs:
 class AreaAdvance:
     """Computes ticks of one area."""
 
-    def __init__(self, calls: SimulatorCalls, *, hands_over: bool) -> None:
-        """Takes the calls of the simulator, and whether entities that leave the area's cell go to other areas."""
-        self._calls, self._hands_over = calls, hands_over
+    def __init__(self, calls: SimulatorCalls) -> None:
+        """Takes the calls of the simulator."""
+        self._calls = calls
 
     def __call__(
         self,
@@ -81,8 +81,7 @@ class AreaAdvance:
         if table.layout != layout:
             lives = count_lives(after, table, before)
             rejected = _with_refused(rejected, commands, lives)
-        if self._hands_over:
-            cross(after, table, tick)
+        cross(after, table, tick)
         return AdvancedArea(after, rejected)
 
     def repeat(self, table: Table, borders: BorderState, record: Tick, left_out: Container[str]) -> AdvancedArea:

@@ -211,10 +211,14 @@ class ReplicaState:
             self.valid = self.valid and stands
             self.unconfirmed_term = None
 
+    def newest_borders(self, committed: int) -> BorderState:
+        """Returns the borders of the newest state up to the tick `committed`."""
+        computed = self.newest_computed(committed)
+        return self.borders if computed is None else computed.borders
+
     def authority(self, committed: int) -> Authority:
         """Returns the authority of the newest state up to the tick `committed`."""
-        computed = self.newest_computed(committed)
-        known = (self.borders if computed is None else computed.borders).map
+        known = self.newest_borders(committed).map
         newest = self._authority
         if newest is None or newest[0] is not known:
             authority = Authority(area=self.area, version=known.version, cells=known.cells)

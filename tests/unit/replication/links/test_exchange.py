@@ -19,9 +19,9 @@ from pairsim.model.borders.codec.messages import decode_message
 from pairsim.model.geometry import Box
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.links.arrivals import Admission, Arrivals
-from pairsim.replication.links.board import Board
-from pairsim.replication.links.exchange import border_inputs, posted_links
+from pairsim.replication.links.arrivals import Admission
+from pairsim.replication.links.board import Posted
+from pairsim.replication.links.exchange import LinkExchange, posted_links
 from pairsim.replication.links.messages import Entry
 from pairsim.replication.links.outbox import OutboxCursor
 
@@ -59,7 +59,7 @@ class ExchangingArea:
         self.number, self.term, self.tick = number, 1, 0
         self.states: list[tuple[Table, BorderState]] = [(table, borders)]
         """The committed state, then the ticks that are not committed."""
-        self.board, self.arrivals = Board(), Arrivals(self._taken, limit=600)
+        self.links = LinkExchange(lambda: self.states[-1][1], lambda: ROOM, waiting=600, record=400)
         self.connections: dict[int, Connection] = {}
         self._lead()
 
@@ -67,21 +67,16 @@ class ExchangingArea:
     def committed(self) -> tuple[Table, BorderState]:
         return self.states[0]
 
-    def _taken(self, number: int) -> int:
-        link = self.states[-1][1].links.get(number)
-        return 0 if link is None else link.taken
-
     def _lead(self) -> None:
-        self.arrivals.begin()
-        self.board.post(posted_links(self.committed[1], self.term, self.board.posted))
+        self.links.begin()
+        self.links.post(self.committed[1], self.term)
 
-    def compute(self, rng: random.Random, grants: tuple[Authority, ...] = ()) -> None:
+    def compute(self, rng: random.Random) -> None:
         """Computes the next tick: what waits is taken in, entities move, and those that left cross."""
         before, known = self.states[-1]
         table, borders = before.copy(), known.copy()
         self.tick += 1
-        inputs = border_inputs(self.arrivals, grants, room=ROOM, limit=400)
-        inputs = decode_inputs(encode_inputs(inputs), SCHEMA)
+        inputs = decode_inputs(encode_inputs(self.links.inputs()), SCHEMA)
         take(borders, table, inputs, self.tick)
         steps = np.array([rng.choice((-3.0, 0.0, 3.0)) for _row in range(len(table))], np.float32)
         places = table.column("position")
@@ -92,14 +87,13 @@ class ExchangingArea:
     def commit(self) -> None:
         if len(self.states) > 1:
             del self.states[0]
-            self.board.post(posted_links(self.committed[1], self.term, self.board.posted))
+            self.links.post(self.committed[1], self.term)
 
     def take_over(self) -> None:
         """Another replica becomes the active: it has the committed state, and no connection."""
         self.tick -= len(self.states) - 1
         del self.states[1:]
-        self.board.clear()
-        self.arrivals.end()
+        self.links.end()
         self.connections.clear()
         self.term += 1
         self._lead()
@@ -111,9 +105,9 @@ class Exchange:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.areas = {number: ExchangingArea(number) for number in NUMBERS}
-        grant = tuple(Authority(area=cell.area, version=1, cells=CELLS) for cell in CELLS)
         for area in self.areas.values():
-            area.compute(self.rng, (grant[area.number - 1],))
+            area.links.grants.put(Authority(area=CELLS[area.number - 1].area, version=1, cells=CELLS))
+            area.compute(self.rng)
             area.commit()
 
     def turn(self, *, troubled: bool) -> None:
@@ -138,15 +132,15 @@ class Exchange:
     def _carry(self, source: ExchangingArea, target: ExchangingArea, *, troubled: bool) -> None:
         """Moves some of the messages and acknowledgements between two areas."""
         connection = source.connections.setdefault(target.number, Connection())
-        posted = target.board.posted.acknowledgement(source.number)
+        posted = target.links.board.posted.acknowledgement(source.number)
         if not troubled or self.rng.random() < 0.6:
             connection.cursor.on_acknowledgement(posted)
-            source.arrivals.acknowledge(target.number, posted)
-        connection.there.extend(connection.cursor.due(source.board.posted.outbox(target.number)))
+            source.links.arrivals.acknowledge(target.number, posted)
+        connection.there.extend(connection.cursor.due(source.links.board.posted.outbox(target.number)))
         while connection.there and (not troubled or self.rng.random() < 0.7):
             entry = connection.there[0]
             message = decode_message(entry.body, SCHEMA)
-            admission = target.arrivals.put(source.number, entry.sequence, message, len(entry.body))
+            admission = target.links.arrivals.put(source.number, entry.sequence, message, len(entry.body))
             if admission is Admission.FULL:
                 return
             if admission is Admission.REFUSED:
@@ -204,12 +198,24 @@ def test_an_outbox_that_did_not_change_is_posted_as_it_was() -> None:
     for _turn in range(50):
         exchange.turn(troubled=False)
     area = exchange.areas[1]
-    before = area.board.posted
+    before = area.links.board.posted
     again = posted_links(area.committed[1], area.term, before)
     assert all(again.outbox(number) is before.outbox(number) for number in again.links)
 
 
-def test_inputs_without_anything_are_empty() -> None:
-    arrivals = Arrivals()
-    arrivals.begin()
-    assert border_inputs(arrivals, (), room=9) == BorderInputs(room=9)
+def test_without_anything_that_arrived_the_inputs_are_empty_whatever_the_room() -> None:
+    links = LinkExchange(BorderState, lambda: 9)
+    links.begin()
+    assert links.inputs() == BorderInputs()
+
+
+def test_outside_of_a_leadership_nothing_is_posted_and_nothing_waits() -> None:
+    exchange = Exchange(1)
+    for _turn in range(50):
+        exchange.turn(troubled=False)
+    area = exchange.areas[1]
+    area.links.grants.put(Authority(area="area-1", version=2, cells=CELLS))
+    area.links.end()
+    assert area.links.board.posted == Posted()
+    area.links.begin()
+    assert area.links.inputs() == BorderInputs()

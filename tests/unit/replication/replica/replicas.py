@@ -8,6 +8,7 @@ from typing import cast
 from pairsim.engine.in_process import InProcessEngine
 from pairsim.engine.port import Engine
 from pairsim.model.borders import BorderState
+from pairsim.model.borders.messages import UNLIMITED_ROOM
 from pairsim.model.commands import Command
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
@@ -16,7 +17,7 @@ from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.membership.membership import Membership
 from pairsim.replication.replica.active import Active
 from pairsim.replication.replica.engine.absent import AbsentEngine
-from pairsim.replication.replica.inbox import GrantInbox, Inbox
+from pairsim.replication.replica.inbox import Inbox
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import Published
 from pairsim.replication.standing import Standing
@@ -125,7 +126,7 @@ class LoneReplica:
     def __init__(self, simulator: Counters | None = None, engine: Engine | None = None) -> None:
         self.log: TickLog = new()
         self.consensus, self.disk, self.listener = FakeConsensus(), FakeDisk(), FakeListener()
-        self.inbox, self.grants = Inbox(INBOX_COMMANDS), GrantInbox()
+        self.inbox = Inbox(INBOX_COMMANDS)
         engine = engine or InProcessEngine(simulator or Counters(SPEC), SPEC)
         engine.code = engine.code if isinstance(engine, FaultyEngine) else ""  # no record names it
         self.replica = Replica(
@@ -135,7 +136,7 @@ class LoneReplica:
             consensus=self.consensus,
             disk=self.disk,
             inbox=self.inbox,
-            grants=self.grants,
+            room=lambda: UNLIMITED_ROOM,
             commit_known_from_log=lambda: True,
             listener=self.listener,
         )

@@ -23,7 +23,7 @@ def grants(lone: LoneReplica) -> list[tuple[Authority, ...]]:
 def test_a_grant_is_in_the_record_of_the_next_tick_alone() -> None:
     lone = LoneReplica()
     active = lone.lead()
-    lone.grants.put(grant(3))
+    lone.replica.links.grants.put(grant(3))
     active.run_once(NOW + 1.0)
     active.run_once(NOW + 2.0)
     assert grants(lone) == [(grant(3),), ()]
@@ -34,7 +34,7 @@ def test_of_several_grants_the_newest_counts() -> None:
     lone = LoneReplica()
     active = lone.lead()
     for version in (3, 5, 4):
-        lone.grants.put(grant(version))
+        lone.replica.links.grants.put(grant(version))
     active.run_once(NOW + 1.0)
     assert grants(lone) == [(grant(5),)]
 
@@ -42,7 +42,7 @@ def test_of_several_grants_the_newest_counts() -> None:
 def test_a_grant_that_is_in_force_takes_no_room_in_a_record() -> None:
     lone = LoneReplica()
     active = lone.lead()
-    lone.grants.put(lone.state.authority(0))
+    lone.replica.links.grants.put(lone.state.authority(0))
     active.run_once(NOW + 1.0)
     assert [record.inputs for record in lone.records()] == [b""]
 
@@ -50,7 +50,7 @@ def test_a_grant_that_is_in_force_takes_no_room_in_a_record() -> None:
 def test_a_grant_does_not_wait_for_another_leadership() -> None:
     lone = LoneReplica()
     lone.lead()
-    lone.grants.put(grant(3))
+    lone.replica.links.grants.put(grant(3))
     lone.replica.on_leadership_lost()
     lone.replica.run_once(NOW + 1.0)
     lone.lead(2).run_once(NOW + 2.0)

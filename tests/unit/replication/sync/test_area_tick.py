@@ -47,10 +47,10 @@ class Drifting:
 class Ticking:
     """An area whose ticks are computed one after the other."""
 
-    def __init__(self, *, hands_over: bool = True) -> None:
+    def __init__(self) -> None:
         engine = InProcessEngine(Drifting(SPEC), SPEC)
         self.table, self.borders, self.tick = engine.table, BorderState(0), 0
-        self.advance = AreaAdvance(SimulatorCalls(SPEC, engine), hands_over=hands_over)
+        self.advance = AreaAdvance(SimulatorCalls(SPEC, engine))
         self.run(GRANT)
 
     def run(self, inputs: BorderInputs = NO_INPUTS, *commands: Command) -> AdvancedArea:
@@ -98,14 +98,6 @@ def test_what_leaves_the_cell_waits_in_the_outbox() -> None:
     (message,) = area.borders.links[2].outbox.values()
     assert message.rows == 1
     assert area.counts() == (1, 0, 1, 0)
-
-
-def test_an_area_that_hands_nothing_over_keeps_what_leaves_its_cell() -> None:
-    area = Ticking(hands_over=False)
-    area.run(NO_INPUTS, spawn(7, 18.5))
-    area.run()
-    assert len(area.table) == 1
-    assert not area.borders.links
 
 
 def test_what_arrives_is_not_born() -> None:

@@ -59,7 +59,7 @@ class Counting:
 
 def self_check(spec: AreaSpec, engine: Engine, log: TickLog, state: ReplicaState) -> SelfCheck:
     calls = SimulatorCalls(spec, engine)
-    return SelfCheck(calls, AreaAdvance(calls, hands_over=False), engine.check_table, log, state)
+    return SelfCheck(calls, AreaAdvance(calls), engine.check_table, log, state)
 
 
 def next_borders(state: ReplicaState) -> BorderState:

@@ -21,6 +21,7 @@ from pairsim.replication.raft.journal import Journal
 from pairsim.replication.raft.storage import MemoryStorage
 from pairsim.replication.replica.engine.absent import AbsentEngine
 from pairsim.replication.replica.node import AreaNode
+from pairsim.replication.replica.ports import Capacity
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import NoStateError, Published
 from pairsim.settings import Timing
@@ -247,7 +248,7 @@ class SimProcess:
             engine=self._first_engine(),
             resources=self.resources,
             checkpoints=self.checkpoints,
-            inbox_commands=_INBOX_COMMANDS,
+            capacity=Capacity(_INBOX_COMMANDS),
             timing=TIMING,
             listener=self,
             observers=self.observers,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 from typing import cast
 
 import msgspec
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import xxhash
 
 from pairsim.model.authority import Cell, MapVersion
+from pairsim.model.geometry import Box
 from pairsim.model.state.table_memory import Column
 
 Points = npt.NDArray[np.float64]
@@ -82,9 +84,20 @@ class AreaMap(msgspec.Struct, frozen=True, array_like=True, dict=True):
             left, points = left[~inside], points[~inside]
         return owners
 
+    def neighbours(self, number: int) -> tuple[Cell, ...]:
+        """Returns the cells that touch the cell of an area, in a face, an edge or a corner; none if it has no cell."""
+        own = self.cell(number)
+        if own is None:
+            return ()
+        return tuple(cell for cell in self.cells if cell is not own and _touch(own.bounds, cell.bounds))
+
     @functools.cached_property
     def _by_number(self) -> dict[int, Cell]:
         return {cell.number: cell for cell in self.cells}
+
+
+def _touch(a: Box, b: Box) -> bool:
+    return all(map(operator.le, a.min, b.max)) and all(map(operator.le, b.min, a.max))
 
 
 def _with_axes(positions: Column) -> Points:

@@ -108,6 +108,29 @@ def spawn_refusal(entities: int, more: int, row: int, *, limit: int, available: 
     )
 
 
+def most_entities(entities: int, row: int, *, limit: int, available: int, own: int) -> int | None:
+    """Returns how many entities the table may have before spawns are refused; None if nothing limits them yet.
+
+    Args:
+        entities: The number of entities in the table.
+        row: The bytes of an entity's row.
+        limit: The bytes that the process may use.
+        available: The part of it that is free.
+        own: The part of it that the process itself uses, with its engine.
+    """
+
+    def fits(more: int) -> bool:
+        return not spawn_refusal(entities, more, row, limit=limit, available=available, own=own)
+
+    low, high = 0, available // row + 1
+    if fits(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return entities + low
+
+
 def _places(entities: int) -> int:
     """Returns how many places a new lookup has: a power of two, more than twice as many as entities."""
     return max(_FEWEST_PLACES, 1 << (2 * entities).bit_length())

@@ -7,11 +7,11 @@ state here when it is committed, and the threads of the connections send these.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from pairsim.model.borders import Acknowledgement
+from pairsim.model.borders import Acknowledgement, AreaMap
 from pairsim.replication.links.outbox import Outbox
 from pairsim.replication.waiting import Wakeup
 
@@ -32,11 +32,15 @@ class Posted(msgspec.Struct, frozen=True):
     Attributes:
         term: The term of the leadership that posted them; 0 outside of a leadership.
         clock: The clock of the state.
+        number: The number of this area.
+        map: The cells that this area knows.
         links: The links by the number of the other area.
     """
 
     term: int = 0
     clock: int = 0
+    number: int = 0
+    map: AreaMap = AreaMap()
     links: Mapping[int, LinkState] = {}
 
     def outbox(self, number: int) -> Outbox:
@@ -50,6 +54,20 @@ class Posted(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(NOTHING_TAKEN, clock=self.clock) if link is None else link.acknowledgement
 
 
+Change = Callable[[Posted, Posted], bool]
+"""Returns whether a thread has work after a change from one to another."""
+
+
+def any_change(_before: Posted, _after: Posted) -> bool:
+    """Returns that there is work after every change."""
+    return True
+
+
+def other_areas_changed(before: Posted, after: Posted) -> bool:
+    """Returns whether there may be other areas to exchange entities with."""
+    return before.map is not after.map or before.links.keys() != after.links.keys()
+
+
 class Board:
     """The newest posted links. Any thread reads.
 
@@ -60,7 +78,7 @@ class Board:
     def __init__(self) -> None:
         self.posted = Posted()
         self._lock = threading.Lock()
-        self._watching: dict[Wakeup, int | None] = {}
+        self._watching: dict[Wakeup, Change] = {}
 
     def post(self, posted: Posted) -> None:
         """Posts the links of a newer committed state, and wakes the threads whose link has changed."""
@@ -69,8 +87,8 @@ class Board:
             if posted.term == before.term and posted.clock <= before.clock:
                 return
             self.posted = posted
-            for wakeup, number in self._watching.items():
-                if posted.term != before.term or number is None or _differs(before, posted, number):
+            for wakeup, concerns in self._watching.items():
+                if posted.term != before.term or concerns(before, posted):
                     wakeup.set()
 
     def clear(self) -> None:
@@ -80,17 +98,12 @@ class Board:
             for wakeup in self._watching:
                 wakeup.set()
 
-    def watch(self, wakeup: Wakeup, number: int | None = None) -> None:
-        """Sets a flag from now on at each change of one link, or of any."""
+    def watch(self, wakeup: Wakeup, change: Change = any_change) -> None:
+        """Sets a flag from now on at each change that concerns its thread, and when a leadership begins or ends."""
         with self._lock:
-            self._watching[wakeup] = number
+            self._watching[wakeup] = change
 
     def unwatch(self, wakeup: Wakeup) -> None:
         """Sets the flag no more."""
         with self._lock:
             self._watching.pop(wakeup, None)
-
-
-def _differs(before: Posted, after: Posted, number: int) -> bool:
-    """Returns whether there is more to send to an area."""
-    return before.outbox(number).last != after.outbox(number).last

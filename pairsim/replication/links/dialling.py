@@ -1,13 +1,13 @@
-"""The sending side of links: a connection to the active of each area that this one has entries for, or may have.
+"""The sending side of a link: a connection to the active of another area.
 
-A thread for each other area looks for its active among the replicas that are known of it, sends the entries that are
-due, and looks again when the connection breaks. A replica that is not the active refuses, and says who the members are
-now: so the addresses follow a change of members even while nobody grants anything. Another thread reads the
-acknowledgements.
+A thread looks for the active among the replicas that are known of the area, sends the entries that are due, and looks
+again when the connection breaks. A replica that is not the active refuses, and says who the members are now: so the
+addresses follow a change of members even while nobody grants anything. Another thread reads the acknowledgements.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Sequence
 
@@ -15,10 +15,11 @@ import msgspec
 import structlog
 
 from pairsim.model.assignment import Assignment, Member
+from pairsim.model.authority import Cell
 from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.replication.clock import monotonic
 from pairsim.replication.links.arrivals import Arrivals
-from pairsim.replication.links.board import Board
+from pairsim.replication.links.board import Board, Posted
 from pairsim.replication.links.messages import Introduction, LinkMessageError, decode_to_sender, encode_message
 from pairsim.replication.links.outbox import OutboxCursor
 from pairsim.replication.links.serving import KEEPALIVE_SECONDS, SILENCE_SECONDS
@@ -38,12 +39,8 @@ KIND = "link"
 _JOIN_SECONDS = 5.0
 
 
-class Destination(msgspec.Struct, frozen=True):
-    """Another area: its number and name, and the replicas that are known of it."""
-
-    number: int
-    area: str
-    replicas: tuple[Member, ...]
+_FIRST_PAUSE_SECONDS = 0.02
+"""The pause after the first look for the active; each further one is twice as long, up to `Timing.retry`."""
 
 
 class LinkClient:
@@ -51,11 +48,10 @@ class LinkClient:
 
     def __init__(
         self,
-        destination: Destination,
+        destination: Cell,
         board: Board,
         arrivals: Arrivals,
         *,
-        number: int,
         me: str,
         secrets: Sequence[bytes],
         timing: Timing,
@@ -63,16 +59,15 @@ class LinkClient:
         """Starts the threads.
 
         Args:
-            destination: The other area.
+            destination: The other area, with the replicas that are known of it.
             board: The committed links of this area.
             arrivals: Takes the acknowledgements.
-            number: The number of this area.
             me: The name of this process.
             secrets: The secrets of the world, in the order in which they are tried.
             timing: The limits of a connection attempt and the pause between two.
         """
         self._destination, self._board, self._arrivals = destination, board, arrivals
-        self._number, self._me, self._secrets, self._timing = number, me, tuple(secrets), timing
+        self._me, self._secrets, self._timing = me, tuple(secrets), timing
         self._told: tuple[Member, ...] = ()
         """The replicas as a member of the area named them last."""
         self._closed = Wakeup()
@@ -80,9 +75,11 @@ class LinkClient:
         self._thread = threading.Thread(target=self._run, name=f"link-to-{destination.area}", daemon=True)
         self._thread.start()
 
-    def redirect(self, destination: Destination) -> None:
+    def redirect(self, destination: Cell) -> None:
         """Looks for the active among these replicas from now on. Any thread."""
-        self._destination, self._told = destination, ()
+        if destination.replicas != self._destination.replicas:
+            self._told = ()
+        self._destination = destination
 
     @property
     def connected(self) -> bool:
@@ -98,39 +95,51 @@ class LinkClient:
         join(self._thread, _JOIN_SECONDS)
 
     def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
         while not self._closed.is_set():
-            term = self._board.posted.term
-            if term:
-                for replica in self._candidates():
-                    self._try(replica, term)
-            self._closed.wait(self._timing.retry)
+            if (term := self._board.posted.term) and self._try_all(term):
+                pause = _FIRST_PAUSE_SECONDS
+            self._closed.wait(pause)
+            pause = min(2 * pause, self._timing.retry)
 
-    def _candidates(self) -> list[Member]:
-        """Returns the replicas to try, those that a member named first."""
-        known = {member.peer: member for member in (*self._told, *self._destination.replicas)}
-        return list(known.values())
+    def _try_all(self, term: int) -> bool:
+        """Looks for the active among all known replicas, those that a member named first; returns whether it was found.
 
-    def _try(self, replica: Member, term: int) -> None:
+        A refusal may name more replicas, which are tried as well.
+        """
+        tried, found = set[str](), False
+        while not self._closed.is_set():
+            known = (*self._told, *self._destination.replicas)
+            replica = next((member for member in known if member.peer not in tried), None)
+            if replica is None:
+                break
+            tried.add(replica.peer)
+            found |= self._try(replica, term)
+        return found
+
+    def _try(self, replica: Member, term: int) -> bool:
+        """Uses a connection to a replica until it breaks; returns False if there was none."""
         destination = self._destination
         hello = Hello(kind=KIND, area=destination.area, generation=0, sender=self._me, receiver=replica.replica)
         try:
             link = dial_with_any(replica.peer, self._secrets, hello, self._timing.connect_timeout)
         except RefusedByPeerError as refusal:
             self._told = _replicas(refusal.detail) or self._told
-            return
+            return False
         except (OSError, PeerError, ChannelError) as error:
             log.debug("link not made", area=destination.area, replica=replica.replica, reason=str(error))
-            return
+            return False
         self._use(link, term)
+        return True
 
     def _use(self, link: PeerLink, term: int) -> None:
         """Sends entries over a connection until it breaks, or until this replica is not the active of the term."""
         cursor, lock, awake = OutboxCursor(), threading.Lock(), Wakeup()
         reader = threading.Thread(target=self._read, args=(link, cursor, lock, awake), name="link-reader", daemon=True)
         self._link = link
-        self._board.watch(awake, self._destination.number)
+        self._board.watch(awake, functools.partial(_has_more, number=self._destination.number))
         try:
-            link.send(encode_message(Introduction(self._number)))
+            link.send(encode_message(Introduction(self._board.posted.number)))
             reader.start()
             sent_at = monotonic()
             while reader.is_alive() and not self._closed.is_set() and self._board.posted.term == term:
@@ -171,6 +180,11 @@ class LinkClient:
         finally:
             link.close()
             awake.set()
+
+
+def _has_more(before: Posted, after: Posted, *, number: int) -> bool:
+    """Returns whether there is more to send to an area."""
+    return before.outbox(number).last != after.outbox(number).last
 
 
 def _replicas(detail: bytes) -> tuple[Member, ...]:

@@ -30,7 +30,7 @@ def posted_links(state: BorderState, term: int, before: Posted) -> Posted:
         if (outbox.first, outbox.last) != (link.acknowledged + 1, link.sent):
             outbox = Outbox(link.acknowledged + 1, tuple(link.outbox.values()))
         links[number] = LinkState(outbox, acknowledgement(state, number))
-    return Posted(term, state.clock, links)
+    return Posted(term, state.clock, state.number, state.map, links)
 
 
 class LinkExchange:

@@ -16,7 +16,7 @@ from pairsim.model.borders.codec.messages import decode_message
 from pairsim.model.state.schema import Schema
 from pairsim.replication.clock import monotonic
 from pairsim.replication.links.arrivals import Admission, Arrivals
-from pairsim.replication.links.board import Board
+from pairsim.replication.links.board import Board, Posted
 from pairsim.replication.links.messages import Entry, Introduction, LinkMessageError, decode_to_receiver, encode_message
 from pairsim.replication.transport.channel import ChannelError
 from pairsim.replication.transport.peer_link import PeerLink
@@ -61,7 +61,7 @@ class LinkServer:
         self._served: dict[int, _Served] = {}
         self._closed = False
         self._awake = Wakeup()
-        board.watch(self._awake)
+        board.watch(self._awake, self._has_acknowledgements)
         self._thread = threading.Thread(target=self._acknowledge_all, name="link-acks", daemon=True)
         self._thread.start()
 
@@ -96,6 +96,9 @@ class LinkServer:
         for each in served:
             each.link.close()
         join(self._thread, _JOIN_SECONDS)
+
+    def _has_acknowledgements(self, before: Posted, after: Posted) -> bool:
+        return any(_says_more(after.acknowledgement(n), before.acknowledgement(n)) for n in tuple(self._served))
 
     def _admit(self, served: _Served, data: bytearray) -> bool:
         """Admits an entry, and waits for room; returns False if the connection has to end."""
@@ -143,7 +146,7 @@ class LinkServer:
             served.link.close()  # this replica is not the active any more: the sender looks for another one
             return
         newest, last = posted.acknowledgement(served.number), served.acknowledged
-        new = last is None or (newest.taken, newest.sent) != (last.taken, last.sent)
+        new = last is None or _says_more(newest, last)
         if not new and now < served.sent_at + KEEPALIVE_SECONDS:
             return
         try:
@@ -152,3 +155,7 @@ class LinkServer:
             log.debug("link ended", area=self._area, reason=str(error))
             served.link.close()
         served.acknowledged, served.sent_at = newest, now
+
+
+def _says_more(newest: Acknowledgement, last: Acknowledgement) -> bool:
+    return (newest.taken, newest.sent) != (last.taken, last.sent)

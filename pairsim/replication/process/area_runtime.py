@@ -1,7 +1,8 @@
 """The threads of one area in a simulator process.
 
 The *Raft thread* turns the node's group, the *replica thread* ticks or follows, and the *stream thread* receives the
-active's state; a thread for each subscriber sends the own state. Everything that they do is in `AreaNode`.
+active's state; a thread for each subscriber sends the own state. The active has threads for the links to other areas
+(`AreaLinks`). Everything that they do is in `AreaNode`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pairsim.model.state.schema import Schema
 from pairsim.replication.checkpoint.schema_file import stored_interface, verify_schema, write_interface
 from pairsim.replication.checkpoint.store import CheckpointStore
 from pairsim.replication.clock import monotonic
+from pairsim.replication.links.area_links import AreaLinks
 from pairsim.replication.process.engines import AreaEngine, EngineStarter
 from pairsim.replication.process.fatal import exit_process
 from pairsim.replication.process.group_resources import FileGroupResources, PeerRouter, area_folder
@@ -31,6 +33,7 @@ from pairsim.replication.process.memory_guard import MemoryGuard
 from pairsim.replication.process.raft_loop import JOIN_SECONDS, RaftLoop
 from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.replica.node import AreaNode
+from pairsim.replication.replica.ports import Capacity
 from pairsim.replication.service import NotActiveError, OrderResult, Published, SimulatorError, SwitchoverResult
 from pairsim.replication.sync.interface import answer_interface, ask_interface
 from pairsim.replication.sync.stream import StreamClient, serve_stream
@@ -89,7 +92,7 @@ class AreaRuntime:
         self._settings, self._router = settings, router
         self._on_change, self._on_retired = on_change, on_retired
         self._awake, self._closed = Wakeup(), threading.Event()
-        self.memory_guard = MemoryGuard()
+        self.memory_guard, self._room = MemoryGuard(), MemoryGuard()
         folder = area_folder(settings.data, spec.area)
         resources = FileGroupResources(folder, settings, router)
         _check_definition(spec, resources.saved_generation(assignment.generation), folder)
@@ -115,6 +118,11 @@ class AreaRuntime:
         )
         router.set_stream(spec.area, lambda link, hello: serve_stream(link, hello, replica.publisher))
         router.set_interface(spec.area, lambda link: answer_interface(link, interface_of(self._engine.current)))
+        self._links = AreaLinks(
+            spec.area, replica.links, replica.state.table.schema,
+            me=settings.name, secrets=settings.secrets, timing=settings.timing,
+        )  # fmt: skip
+        router.set_links(spec.area, lambda: self._links.active, self._links.serve)
         self._raft = RaftLoop(
             self.node,
             settings.timing.ping,
@@ -140,7 +148,7 @@ class AreaRuntime:
             engine=engine,
             resources=resources,
             checkpoints=self._checkpoints,
-            inbox_commands=settings.inbox_commands,
+            capacity=Capacity(settings.inbox_commands, lambda: self._room.most_entities(self.node.replica.state.table)),
             timing=settings.timing,
             listener=self,
         )
@@ -211,6 +219,7 @@ class AreaRuntime:
                 hung = TimeoutError(f"it has not ended within {duration(JOIN_SECONDS)}")
                 exit_process(f"the replica thread of {self.node.spec.area} hangs", hung)
         self.node.membership.close()
+        self._links.close()
         self._stream.close()
         self._checkpoints.close()
 

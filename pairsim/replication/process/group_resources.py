@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class PeerRouter:
-    """Routes a connection at the peer port to the Raft group or the state stream that it is for. Any thread.
+    """Routes a connection at the peer port to the Raft group, the state stream or the links that it is for. Any thread.
 
     Attributes:
         mismatches: The peers that have another secret.
@@ -46,6 +46,7 @@ class PeerRouter:
         self._current: dict[str, Assignment] = {}
         self._streams: dict[str, Callable[[PeerLink, Hello], None]] = {}
         self._interfaces: dict[str, Acceptor] = {}
+        self._links: dict[str, tuple[Callable[[], bool], Acceptor]] = {}
 
     def add_transport(self, area: str, generation: int, transport: TcpTransport) -> None:
         """Accepts links for a group from now on."""
@@ -75,12 +76,25 @@ class PeerRouter:
         with self._lock:
             self._interfaces[area] = answer
 
+
+    def set_links(self, area: str, active: Callable[[], bool], serve: Acceptor) -> None:
+        """Accepts links of other areas to this one from now on, while this replica is the active.
+
+        Args:
+            area: This area.
+            active: Returns whether this replica is the active.
+            serve: Serves a link; it runs in a thread for each of them.
+        """
+        with self._lock:
+            self._links[area] = active, serve
+
     def drop(self, area: str) -> None:
-        """Accepts no subscribers and questions of an area any more, and forgets its generation in force."""
+        """Accepts no connections for an area any more, and forgets its generation in force."""
         with self._lock:
             self._current.pop(area, None)
             self._streams.pop(area, None)
             self._interfaces.pop(area, None)
+            self._links.pop(area, None)
 
     def on_unproven(self, hello: Hello) -> None:
         """Notes that a process which calls itself a member of a group here does not know the secret."""
@@ -117,11 +131,20 @@ class PeerRouter:
             serve = self._streams.get(hello.area)
         if serve is None:
             raise LinkRefusedError(f"no state of {hello.area} here")
+        return _in_thread(lambda link: serve(link, hello), f"state-{hello.sender}")
 
-        def take(link: PeerLink) -> None:
-            threading.Thread(target=serve, args=(link, hello), name=f"state-{hello.sender}", daemon=True).start()
+    def accept_link(self, hello: Hello) -> Acceptor:
+        """Returns the function that takes a link of another area and serves it in a thread of its own.
 
-        return take
+        Raises:
+            LinkRefusedError: The active of that area is not here; names the generation in force.
+        """
+        with self._lock:
+            links, current = self._links.get(hello.area), self._current.get(hello.area)
+        if links is None or not links[0]():
+            detail = msgspec.json.encode(current) if current is not None else b""
+            raise LinkRefusedError(f"the active of {hello.area} is not here", detail)
+        return _in_thread(links[1], f"link-from-{hello.sender}")
 
     def accept_interface(self, hello: Hello) -> Acceptor:
         """Returns the function that answers a replica which asks for the interface of an area's simulator.
@@ -214,6 +237,15 @@ class FileGroupResources:
 
     def _members_path(self, generation: int) -> Path:
         return self.folder / f"generation-{generation}.json"
+
+
+def _in_thread(serve: Acceptor, name: str) -> Acceptor:
+    """Returns an acceptor that serves a link in a thread of its own."""
+
+    def take(link: PeerLink) -> None:
+        threading.Thread(target=serve, args=(link,), name=name, daemon=True).start()
+
+    return take
 
 
 @functools.cache

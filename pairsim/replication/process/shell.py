@@ -60,6 +60,7 @@ class ProcessShell(abc.ABC, Generic[P]):
         self._peer_port.register("raft", self._router.accept_raft)
         self._peer_port.register("sync", self._router.accept_stream)
         self._peer_port.register("interface", self._router.accept_interface)
+        self._peer_port.register("link", self._router.accept_link)
 
     def watch(self, listener: Callable[P, None]) -> Callable[[], None]:
         """Calls the listener on each change, from several threads; returns a function that ends it."""

@@ -10,7 +10,7 @@ One thread, the *Raft thread*, calls `turn_raft` in an endless loop; another, th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -18,7 +18,6 @@ import structlog
 from pairsim.engine.port import Engine
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
-from pairsim.model.borders.messages import UNLIMITED_ROOM
 from pairsim.replication.clock import monotonic
 from pairsim.replication.hang_watch import HangWatch
 from pairsim.replication.log.records import Record
@@ -28,7 +27,7 @@ from pairsim.replication.membership.membership import GroupResources, Membership
 from pairsim.replication.replica.engine.order_request import OrderRequest
 from pairsim.replication.replica.handover_request import HandoverRequest
 from pairsim.replication.replica.inbox import Inbox
-from pairsim.replication.replica.ports import Disk, ReplicaListener
+from pairsim.replication.replica.ports import Capacity, Disk, ReplicaListener
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import FailingTick, NotActiveError, RefusedError
 from pairsim.replication.standing import Standing
@@ -68,11 +67,10 @@ class AreaNode:
         engine: Engine,
         resources: GroupResources,
         checkpoints: Disk,
-        inbox_commands: int,
+        capacity: Capacity,
         timing: Timing,
         listener: NodeListener,
         observers: Sequence[TickLogListener] = (),
-        room: Callable[[], int] = lambda: UNLIMITED_ROOM,
     ) -> None:
         """Makes or restores the state, then joins the generation.
 
@@ -82,11 +80,10 @@ class AreaNode:
             engine: The area's simulator.
             resources: The network and the journals.
             checkpoints: The checkpoints on disk.
-            inbox_commands: The most commands that may wait for a tick.
+            capacity: How much the replica holds.
             timing: The intervals of the Raft group.
             listener: The driver.
             observers: Listeners that learn of each applied record before the replica does.
-            room: Returns how many entities the table may have when entities arrive from other areas.
 
         Raises:
             EngineError: The simulator cannot populate the area. No generation was joined.
@@ -94,7 +91,7 @@ class AreaNode:
         spec = assignment.spec
         self._me, self._listener = me, listener
         self.spec = spec
-        self.inbox = Inbox(inbox_commands)
+        self.inbox = Inbox(capacity.commands)
         self.log = TickLog()
         self.replica = Replica(
             spec,
@@ -103,7 +100,7 @@ class AreaNode:
             consensus=self,
             disk=checkpoints,
             inbox=self.inbox,
-            room=room,
+            room=capacity.entities,
             commit_known_from_log=self._commit_known_from_log,
             listener=listener,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 from pairsim.engine.port import Engine
 from pairsim.model.borders import BorderState
+from pairsim.model.borders.messages import UNLIMITED_ROOM
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Record
@@ -34,6 +35,18 @@ class Consensus(Protocol):
 
     def linked_replicas(self) -> frozenset[str]:
         """Returns the names of the linked peers that are replicas; the witness is not among them."""
+
+
+class Capacity(NamedTuple):
+    """How much a replica holds.
+
+    Attributes:
+        commands: The most commands that may wait for a tick.
+        entities: Returns how many entities the table may have when others arrive from other areas. Replica thread.
+    """
+
+    commands: int
+    entities: Callable[[], int] = lambda: UNLIMITED_ROOM
 
 
 class Disk(Protocol):

@@ -10,11 +10,12 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
-from pairsim.model.borders import Acknowledgement
+from pairsim.model.authority import Cell
+from pairsim.model.borders import Acknowledgement, AreaMap
 from pairsim.model.geometry import Box
 from pairsim.replication.links.arrivals import Arrivals
 from pairsim.replication.links.board import Board, LinkState, Posted
-from pairsim.replication.links.dialling import KIND, Destination, LinkClient
+from pairsim.replication.links.dialling import KIND, LinkClient
 from pairsim.replication.links.outbox import Outbox
 from pairsim.replication.links.serving import LinkServer
 from pairsim.replication.transport.key_exchange import Hello
@@ -30,6 +31,10 @@ TIMING = Timing(connect_timeout=5.0, retry=0.01)
 WEST, EAST = 1, 2
 WITNESS = Member(replica="witness-1", peer="127.0.0.1:1", url="http://127.0.0.1:1")
 BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def east_at(*replicas: Member) -> Cell:
+    return Cell(number=EAST, area="east", bounds=BOX, replicas=replicas)
 
 
 class ReceivingReplica:
@@ -70,7 +75,7 @@ class ReceivingReplica:
     def post(self) -> None:
         self.clock += 1
         acknowledgement = Acknowledgement(len(self.taken), 0, self.clock)
-        self.board.post(Posted(self.term, self.clock, {WEST: LinkState(Outbox(), acknowledgement)}))
+        self.board.post(Posted(self.term, self.clock, EAST, AreaMap(), {WEST: LinkState(Outbox(), acknowledgement)}))
 
     def step_down(self) -> None:
         self.board.clear()
@@ -98,8 +103,8 @@ class SendingReplica:
         self.arrivals.begin()
         self.entries: list[int] = []
         self.client = LinkClient(
-            Destination(EAST, "east", replicas), self.board, self.arrivals,
-            number=WEST, me="west-1", secrets=(SECRET,), timing=TIMING,
+            east_at(*replicas), self.board, self.arrivals,
+            me="west-1", secrets=(SECRET,), timing=TIMING,
         )  # fmt: skip
         self.clock = 0
 
@@ -107,7 +112,9 @@ class SendingReplica:
         self.entries += range(len(self.entries), len(self.entries) + count)
         self.clock += 1
         outbox = Outbox(1, [message(number) for number in self.entries])
-        self.board.post(Posted(1, self.clock, {EAST: LinkState(outbox, Acknowledgement(0, 0, self.clock))}))
+        self.board.post(
+            Posted(1, self.clock, WEST, AreaMap(), {EAST: LinkState(outbox, Acknowledgement(0, 0, self.clock))})
+        )
 
     def close(self) -> None:
         self.client.close()

@@ -118,7 +118,7 @@ class LinkClient:
         return found
 
     def _try(self, replica: Member, term: int) -> bool:
-        """Uses a connection to a replica until it breaks; returns False if there was none."""
+        """Uses a connection to a replica until it breaks; returns False if it made no connection."""
         destination = self._destination
         hello = Hello(kind=KIND, area=destination.area, generation=0, sender=self._me, receiver=replica.replica)
         try:

@@ -42,7 +42,7 @@ from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.publisher import StatePublisher
 from pairsim.replication.sync.self_check import SelfCheck
 from pairsim.replication.sync.simulator_calls import SimulatorCalls
-from pairsim.replication.sync.state import ReplicaState, compare_digest, resolve_unconfirmed
+from pairsim.replication.sync.state import ReplicaState, compare_digest, newest_borders, resolve_unconfirmed
 
 log = structlog.get_logger()
 
@@ -291,7 +291,7 @@ class Replica:
         if (published := self.newest_committed()) is None:
             return
         if self.active is not None:
-            self.links.post(self.state.newest_borders(published.tick), self.active.term)
+            self.links.post(newest_borders(self.state, published.tick), self.active.term)
         if published != self.published:
             self.published = published
             self._listener.on_publish(published)
@@ -311,7 +311,7 @@ class Replica:
         """Starts to write a committed state, if a checkpoint is due. Also once no thread runs any more."""
         if (digest := self.state.digest(at.tick)) is None:
             return
-        computed, borders = self.state.newest_computed(at.tick), self.state.newest_borders(at.tick)
+        computed, borders = self.state.newest_computed(at.tick), newest_borders(self.state, at.tick)
         view = self.state.table if computed is None else computed.snapshot
         rejected = self._rejections_at_state() if computed is None else computed.rejected
         # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.

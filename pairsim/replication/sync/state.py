@@ -211,14 +211,9 @@ class ReplicaState:
             self.valid = self.valid and stands
             self.unconfirmed_term = None
 
-    def newest_borders(self, committed: int) -> BorderState:
-        """Returns the borders of the newest state up to the tick `committed`."""
-        computed = self.newest_computed(committed)
-        return self.borders if computed is None else computed.borders
-
     def authority(self, committed: int) -> Authority:
         """Returns the authority of the newest state up to the tick `committed`."""
-        known = self.newest_borders(committed).map
+        known = newest_borders(self, committed).map
         newest = self._authority
         if newest is None or newest[0] is not known:
             authority = Authority(area=self.area, version=known.version, cells=known.cells)
@@ -281,6 +276,12 @@ class ReplicaState:
 def state_digest(table: TableView, borders: BorderState) -> int:
     """Returns the digest of a state, by which two replicas find out whether theirs are equal."""
     return combined_digest(table.digest(), borders.digest())
+
+
+def newest_borders(state: ReplicaState, committed: int) -> BorderState:
+    """Returns the borders of the newest state up to the tick `committed`."""
+    computed = state.newest_computed(committed)
+    return state.borders if computed is None else computed.borders
 
 
 def compare_digest(state: ReplicaState, tick: int, digest: int) -> None:

@@ -106,3 +106,15 @@ def test_a_position_of_four_axes_is_refused() -> None:
 def test_the_cells_of_a_map_are_in_order() -> None:
     with pytest.raises(ValueError, match="in the order of their areas' numbers"):
         AreaMap(1, MAP.cells[::-1])
+
+
+def test_neighbours_share_a_face_an_edge_or_a_corner() -> None:
+    boxes = {1: (0, 0), 2: (1, 0), 3: (2, 0), 5: (0, 1), 6: (1, 1), 9: (3, 3)}
+    cells = tuple(
+        Cell(number=n, area=f"area-{n}", bounds=Box((x, y, 0.0), (x + 1.0, y + 1.0, 1.0)))
+        for n, (x, y) in boxes.items()
+    )
+    known = AreaMap(1, cells)
+    assert [cell.number for cell in known.neighbours(1)] == [2, 5, 6]
+    assert [cell.number for cell in known.neighbours(9)] == []
+    assert known.neighbours(4) == ()

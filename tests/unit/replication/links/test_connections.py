@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 import msgspec
+import pytest
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Cell
 from pairsim.model.borders import Acknowledgement, AreaMap
 from pairsim.model.geometry import Box
+from pairsim.replication.links import dialling
 from pairsim.replication.links.arrivals import Arrivals
 from pairsim.replication.links.board import Board, LinkState, Posted
 from pairsim.replication.links.dialling import KIND, LinkClient
@@ -98,15 +100,17 @@ class ReceivingReplica:
 class SendingReplica:
     """The active of the area west, with entries for east."""
 
-    def __init__(self, *replicas: Member) -> None:
+    def __init__(self, *replicas: Member, entries: int = 0) -> None:
         self.board, self.arrivals = Board(), Arrivals()
         self.arrivals.begin()
         self.entries: list[int] = []
+        self.clock = 0
+        if entries:
+            self.send(entries)
         self.client = LinkClient(
             east_at(*replicas), self.board, self.arrivals,
             me="west-1", secrets=(SECRET,), timing=TIMING,
         )  # fmt: skip
-        self.clock = 0
 
     def send(self, count: int) -> None:
         self.entries += range(len(self.entries), len(self.entries) + count)
@@ -187,6 +191,18 @@ def test_a_refusal_leads_to_replicas_that_the_sender_did_not_know() -> None:
     with closing(west, old, new):
         new.lead(5)
         west.send(3)
+        until(ticking(new, lambda: len(taken) == 3))
+
+
+def test_a_refusal_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause between two looks is longer than the test waits."""
+    monkeypatch.setattr(dialling, "_FIRST_PAUSE_SECONDS", 1_000.0)
+    taken: list[int] = []
+    old, new = ReceivingReplica("east-1", taken), ReceivingReplica("east-2", taken)
+    old.others = (old.member, new.member)
+    new.lead(5)
+    west = SendingReplica(old.member, entries=3)
+    with closing(west, old, new):
         until(ticking(new, lambda: len(taken) == 3))
 
 

@@ -164,3 +164,20 @@ def test_a_released_area_has_neither_state_nor_generation() -> None:
     with pytest.raises(LinkRefusedError, match="no state of north here"):
         route.accept_stream(hello("b"))
     assert refused(route, hello("b", 9)) is None
+
+
+def test_a_link_of_another_area_is_taken_by_the_active_alone_and_others_name_the_members() -> None:
+    route, active = router(), False
+    with pytest.raises(LinkRefusedError) as caught:
+        route.accept_link(hello("c"))
+    assert caught.value.detail == b""
+    route.set_links("north", lambda: active, lambda _link: None)
+    route.set_current(SECOND)
+    with pytest.raises(LinkRefusedError, match="the active of north is not here") as caught:
+        route.accept_link(hello("c"))
+    assert msgspec.json.decode(caught.value.detail, type=Assignment) == SECOND
+    active = True
+    assert callable(route.accept_link(hello("c")))
+    route.drop("north")
+    with pytest.raises(LinkRefusedError):
+        route.accept_link(hello("c"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pairsim.model.borders.messages import UNLIMITED_ROOM
 from pairsim.model.commands import Command
 from pairsim.replication.process import area_runtime
 from pairsim.replication.process.memory_guard import MemoryGuard
@@ -51,6 +52,20 @@ def test_only_spawns_are_checked() -> None:
     guard.check([Command("a", "despawn", 1, {}), Command("b", "set", 1, {"value": 1})], table(10), 50)
     with pytest.raises(MemoryFullError):
         guard.check([Command("c", "despawn", 2, {}), *spawns(1)], table(10), 0)
+
+
+def test_the_room_for_arrivals_ends_where_spawns_are_refused() -> None:
+    guard = MemoryGuard(lambda: MemoryAllowance(100 * MB, 50 * MB, 50 * MB))
+    state = table(1_000)
+    most = guard.most_entities(state)
+    guard.check(spawns(1), state, most - 1_000 - 1)
+    with pytest.raises(MemoryFullError):
+        guard.check(spawns(1), state, most - 1_000)
+
+
+@pytest.mark.parametrize("memory", [None, MemoryAllowance(100 * MB, 50 * MB, 1 * MB)])
+def test_room_is_unlimited_while_no_spawn_is_refused(memory: MemoryAllowance | None) -> None:
+    assert MemoryGuard(lambda: memory).most_entities(table(10)) == UNLIMITED_ROOM
 
 
 def test_an_area_that_cannot_fit_is_refused_and_an_old_one_is_continued(

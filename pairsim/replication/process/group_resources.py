@@ -76,7 +76,6 @@ class PeerRouter:
         with self._lock:
             self._interfaces[area] = answer
 
-
     def set_links(self, area: str, active: Callable[[], bool], serve: Acceptor) -> None:
         """Accepts links of other areas to this one from now on, while this replica is the active.
 

@@ -115,8 +115,8 @@ class Replica:
         self._listener, self._disk, self._consensus = listener, disk, consensus
         self._context = ReplicaContext(
             spec, self.calls, advance, Perception(spec.simulator, self.calls, lambda: self.command_schema),
-            self.failures, self.state, ticks, inbox, self.links, self.publisher, consensus, self.measurements, self.shown,
-            self._engine, lambda: disk.durable,
+            self.failures, self.state, ticks, inbox, self.links, self.publisher, consensus, self.measurements,
+            self.shown, self._engine, lambda: disk.durable,
         )  # fmt: skip
         self.active_gap, self.outside = ActiveGap(), OutsideCounter(spec.world)
         self._leading_term: int | None = None

@@ -2,6 +2,8 @@
 
 After a reconnect the new replica starts with a keyframe. The keyframe is turned into the difference to the content that
 the caller has seen, so that the caller sees one unbroken sequence: ticks only go up, and the term never goes down.
+The client brings the clock of its last frame, so the keyframe says of the entities that left the area meanwhile whether
+they moved to another area or were removed.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import aiohttp
 import msgspec
+import numpy as np
 
 from pairsim.client.errors import RequestRefused, Unavailable
 from pairsim.client.http import WS_TIMEOUT
 from pairsim.protocol.frames import MAX_FRAME, Frame
-from pairsim.protocol.interest import AreaSnapshot, apply, diff
+from pairsim.protocol.interest import NO_IDS, AreaSnapshot, apply, diff
 from pairsim.wording import duration
 
 _CONNECT_SECONDS = 0.5
@@ -35,10 +38,18 @@ class Continuity:
         self.content: AreaSnapshot | None = None
         self._connection: AreaSnapshot | None = None
         self._in_step = False
+        self._departed: dict[int, str | None] = {}
+        """Where entities went in frames that were held back, None for those that were removed."""
 
     def reconnected(self) -> None:
         """Notes that the next frame is the first of a new connection."""
         self._connection, self._in_step = None, False
+        self._departed = {}
+
+    @property
+    def clock(self) -> int:
+        """The clock of the last frame that the caller has seen; 0 if it is not known."""
+        return self.content.clock if self.content is not None else 0
 
     def accept(self, frame: Frame) -> Frame | None:
         """Returns the frame for the caller; None if it has nothing new for the caller.
@@ -56,9 +67,29 @@ class Continuity:
         seen = self.content
         if seen is not None and (frame.term < seen.term or frame.tick <= seen.tick):
             self._in_step = False
+            self._note_departures(self._connection)
             return None
         in_step, self._in_step, self.content = self._in_step, True, self._connection
-        return frame if seen is None or in_step else diff(seen, self._connection)
+        if seen is None or in_step:
+            return frame
+        self._note_departures(self._connection)
+        return diff(seen, self._with_departures(self._connection))
+
+    def _note_departures(self, content: AreaSnapshot) -> None:
+        for area, ids in content.moved.items():
+            self._departed |= dict.fromkeys(ids.tolist(), area)
+        self._departed |= dict.fromkeys(content.gone.tolist())
+
+    def _with_departures(self, content: AreaSnapshot) -> AreaSnapshot:
+        departed, self._departed = self._departed, {}
+        if not departed:
+            return content
+        by_area: dict[str | None, list[int]] = {}
+        for entity, area in departed.items():
+            by_area.setdefault(area, []).append(entity)
+        arrays = {area: np.array(ids, np.int64) for area, ids in by_area.items()}
+        moved = {area: ids for area, ids in arrays.items() if area is not None}
+        return msgspec.structs.replace(content, moved=moved, gone=arrays.get(None, NO_IDS))
 
 
 async def observe(
@@ -68,6 +99,7 @@ async def observe(
     *,
     silence: float,
     replica_silence: float,
+    continuity: Continuity | None = None,
 ) -> AsyncGenerator[Frame, None]:
     """Yields the frames of one unbroken sequence.
 
@@ -77,24 +109,29 @@ async def observe(
         query: The query parameters of `/v1/observe`.
         silence: Seconds without a new frame from any replica after which the observation ends with an error.
         replica_silence: Seconds without a new frame from one replica after which the next replica is asked.
+        continuity: Has the content after each frame, for a caller who wants to see it.
 
     Raises:
         RequestRefused: The query is not valid here.
         Unavailable: No replica brought a new frame for `silence` seconds.
     """
     loop = asyncio.get_running_loop()
-    continuity = Continuity()
+    continuity = continuity or Continuity()
+    knows_clocks = True
     last = "no replica was asked"
     end = loop.time() + silence
     per_replica = min(replica_silence, silence) if len(urls) > 1 else silence
     for url in itertools.cycle(urls):
+        since = {"clock": str(continuity.clock)} if continuity.clock and knows_clocks else {}
         try:
             async with asyncio.timeout(min(_CONNECT_SECONDS, max(end - loop.time(), 0.001))):
                 socket = await http.ws_connect(
-                    f"{url}/v1/observe", params=query, max_msg_size=MAX_FRAME, timeout=WS_TIMEOUT
+                    f"{url}/v1/observe", params={**query, **since}, max_msg_size=MAX_FRAME, timeout=WS_TIMEOUT
                 )
         except aiohttp.WSServerHandshakeError as error:
-            if error.status == 400:
+            if error.status == 400 and since:
+                knows_clocks = False  # the process may be one of an earlier version
+            elif error.status == 400:
                 raise RequestRefused(
                     400, f"{url} refuses this observation: check the names, the bounds and the rate"
                 ) from error

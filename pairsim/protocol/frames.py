@@ -232,8 +232,11 @@ class Rows(msgspec.Struct, frozen=True):
         return len(self.ids) // 8
 
 
-class Frame(msgspec.Struct, frozen=True):
+class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     """The change of an area of interest since the frame before.
+
+    An entity that left the area of interest is in `moved` if it went to another area, in `gone` if it was removed, and
+    in neither if it left the box alone, or if the area does not remember.
 
     Attributes:
         tick: The committed tick that the observer is at after this frame.
@@ -242,6 +245,11 @@ class Frame(msgspec.Struct, frozen=True):
         enter: Entities that are new in the area of interest.
         update: Entities of which a selected component changed, with all selected components.
         leave: Ids (little-endian int64) of entities that have left the area of interest.
+        clock: The clock of the tick. Of two areas that say that they have an entity, the one with the higher clock has
+            it. 0 from a process of an earlier version.
+        moved: Ids of those in `leave` that went to another area, by its name; the name is empty if it is not known. In
+            the keyframe that follows a gap, of all entities that moved since.
+        gone: Ids of those in `leave` that were removed; likewise.
     """
 
     tick: int
@@ -250,3 +258,6 @@ class Frame(msgspec.Struct, frozen=True):
     enter: Rows
     update: Rows
     leave: bytes
+    clock: int = 0
+    moved: dict[str, bytes] = {}
+    gone: bytes = b""

@@ -25,6 +25,9 @@ Values = npt.NDArray[np.generic]
 
 _IDS = np.dtype("<i8")
 
+NO_IDS: Ids = np.empty(0, _IDS)
+NO_IDS.flags.writeable = False
+
 
 class AreaSnapshot(msgspec.Struct, frozen=True):
     """The content of an area of interest at a committed tick.
@@ -34,12 +37,20 @@ class AreaSnapshot(msgspec.Struct, frozen=True):
         term: The term of that tick.
         ids: Ids of the entities, int64 (n,), in any order.
         columns: Selected components by name, (n,) or (n, width), in the order of `ids`.
+        clock: The clock of the tick; 0 if it is not known.
+        since: The clock of the tick after which departures are known.
+        moved: Ids of the entities that went to another area since then and are not in this one, by its name.
+        gone: Ids of the entities that were removed since then.
     """
 
     tick: int
     term: int
     ids: Ids
     columns: dict[str, Values]
+    clock: int = 0
+    since: int = 0
+    moved: dict[str, Ids] = {}
+    gone: Ids = NO_IDS
 
 
 def rows_in_box(table: TableView, box: Bounds | None) -> Index:
@@ -78,22 +89,35 @@ def extract(
     return AreaSnapshot(tick, term, table.ids[rows], columns)
 
 
-def diff(before: AreaSnapshot | None, after: AreaSnapshot) -> Frame:
-    """Returns the frame that brings an observer from one snapshot to a later one; a keyframe without an earlier one."""
+def diff(before: AreaSnapshot | None, after: AreaSnapshot, *, after_gap: bool = False) -> Frame:
+    """Returns the frame that brings an observer from one snapshot to a later one; a keyframe without an earlier one.
+
+    Args:
+        before: What the observer has.
+        after: What it gets.
+        after_gap: Whether a keyframe names all departures that the snapshot knows.
+    """
     if before is None:
         everything = np.arange(len(after.ids), dtype=np.intp)
-        return Frame(after.tick, after.term, True, _rows(after, everything), _rows(after, everything[:0]), b"")
+        entered, updated = _rows(after, everything), _rows(after, everything[:0])
+        moved, gone = (after.moved, after.gone) if after_gap else ({}, NO_IDS)
+        return Frame(after.tick, after.term, True, entered, updated, b"", after.clock, _by_area(moved), _bytes(gone))
     common_before, common_after = _matches(before.ids, after.ids)
     changed = np.zeros(len(common_after), np.bool_)
     for name, column in after.columns.items() if len(changed) else ():
         changed |= _differ(before.columns[name], column, common_before, common_after)
+    left = before.ids[_others(len(before.ids), common_before)]
+    moved = {name: ids[_matches(ids, left)[0]] for name, ids in after.moved.items()} if len(left) else {}
     return Frame(
         tick=after.tick,
         term=after.term,
         keyframe=False,
         enter=_rows(after, _others(len(after.ids), common_after)),
         update=_rows(after, common_after[changed]),
-        leave=before.ids[_others(len(before.ids), common_before)].astype(_IDS, copy=False).tobytes(),
+        leave=_bytes(left),
+        clock=after.clock,
+        moved=_by_area(moved),
+        gone=_bytes(after.gone[_matches(after.gone, left)[0]] if len(left) else NO_IDS),
     )
 
 
@@ -105,8 +129,10 @@ def apply(before: AreaSnapshot | None, frame: Frame) -> AreaSnapshot:
     """
     entered = np.frombuffer(frame.enter.ids, _IDS)
     added = _columns(frame.enter)
+    moved = {name: np.frombuffer(ids, _IDS) for name, ids in frame.moved.items()}
+    gone = np.frombuffer(frame.gone, _IDS)
     if frame.keyframe or before is None:
-        return AreaSnapshot(frame.tick, frame.term, entered, added)
+        return AreaSnapshot(frame.tick, frame.term, entered, added, frame.clock, 0, moved, gone)
     ids, columns = before.ids, dict(before.columns)
     if len(frame.update):
         updated = np.frombuffer(frame.update.ids, _IDS)
@@ -124,7 +150,7 @@ def apply(before: AreaSnapshot | None, frame: Frame) -> AreaSnapshot:
         ids = np.concatenate([ids, entered])
         # A snapshot without entities has no columns either.
         columns = {n: np.concatenate([columns[n], values]) if n in columns else values for n, values in added.items()}
-    return AreaSnapshot(frame.tick, frame.term, ids, columns)
+    return AreaSnapshot(frame.tick, frame.term, ids, columns, frame.clock, 0, moved, gone)
 
 
 def _matches(left: Ids, right: Ids) -> tuple[Index, Index]:
@@ -134,6 +160,14 @@ def _matches(left: Ids, right: Ids) -> tuple[Index, Index]:
         return same, same
     _, at_left, at_right = np.intersect1d(left, right, assume_unique=True, return_indices=True)
     return at_left, at_right
+
+
+def _bytes(ids: Ids) -> bytes:
+    return ids.astype(_IDS, copy=False).tobytes()
+
+
+def _by_area(moved: dict[str, Ids]) -> dict[str, bytes]:
+    return {name: _bytes(ids) for name, ids in moved.items() if len(ids)}
 
 
 def _others(count: int, indices: Index) -> Index:

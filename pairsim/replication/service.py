@@ -7,7 +7,7 @@ from any thread. A method that says *blocks* must run in an executor when an eve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim.replication.measurements import ReplicaMeasurements
 
 if TYPE_CHECKING:
+    from pairsim.model.borders import BorderState
     from pairsim.model.command_schema import CommandSchema
     from pairsim.model.state.table import TableView
 
@@ -134,6 +135,20 @@ class Published(msgspec.Struct, frozen=True):
     tick: int
 
 
+class CommittedArea(NamedTuple):
+    """The state of an area at a committed tick.
+
+    Attributes:
+        table: The entities; a reader must not keep views of its columns.
+        borders: The borders of the same tick, which do not change.
+        published: The tick.
+    """
+
+    table: TableView
+    borders: BorderState
+    published: Published
+
+
 BatchCallback = Callable[[Committed | ReplicaError], None]
 """Receives the outcome of a batch, once, from another thread."""
 
@@ -179,6 +194,17 @@ class ReplicaService(Protocol):
         Raises:
             NoStateError: This process holds no state.
             TimeoutError: The state was not readable in time.
+        """
+
+    def read_area(self, query: Callable[[CommittedArea], T], timeout: float) -> T:
+        """Runs a query on the entities and the borders at a committed tick and returns its result; blocks.
+
+        Args:
+            query: Must not keep views of the table's columns.
+            timeout: How long to wait for the state, in seconds.
+
+        Raises:
+            NoStateError, TimeoutError: As for `read`.
         """
 
     def digests(self, first: int, last: int) -> dict[int, str]:

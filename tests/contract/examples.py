@@ -134,6 +134,17 @@ MESSAGEPACK: dict[str, list[dict[str, object]]] = {
     "observe: frame": [
         {"tick": 10, "term": 2, "keyframe": True, "enter": _ROWS, "update": _NONE, "leave": b""},
         {"tick": 11, "term": 2, "keyframe": False, "enter": _NONE, "update": _ROWS, "leave": b"\1" + bytes(7)},
+        {
+            "tick": 12,
+            "term": 2,
+            "keyframe": False,
+            "enter": _NONE,
+            "update": _NONE,
+            "leave": b"\2" + bytes(7),
+            "clock": 15,
+            "moved": {"east": b"\2" + bytes(7)},
+            "gone": b"\3" + bytes(7),
+        },
     ],
 }
 

@@ -350,7 +350,7 @@ class SimProcess:
             self._oracle.published(self.name, tick, int(digest, 16))
         with contextlib.suppress(NoStateError, TimeoutError):
             tick, digest = replica.state.read(
-                lambda table, published: (published.tick, table.digest()), replica.log, timeout=0.0
+                lambda area: (area.published.tick, area.table.digest()), replica.log, timeout=0.0
             )
             self._oracle.read(self.name, tick, digest)
 

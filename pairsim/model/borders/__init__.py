@@ -53,7 +53,7 @@ from pairsim.model.borders.answers import Answer, AnswerKind
 from pairsim.model.borders.area_map import AreaMap
 from pairsim.model.borders.commands import CommandAttempt, Decided, decide, settle
 from pairsim.model.borders.crossing import Crossings, Lives, count_lives, cross
-from pairsim.model.borders.departures import DIED, Departures, TickDepartures
+from pairsim.model.borders.departures import DIED, Departures, TickDepartures, absent
 from pairsim.model.borders.limits import DEFAULT_LIMITS, BorderLimits
 from pairsim.model.borders.messages import (
     Acknowledgement,
@@ -90,6 +90,7 @@ __all__ = [
     "Lives",
     "Taken",
     "TickDepartures",
+    "absent",
     "acknowledgement",
     "count_lives",
     "cross",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pairsim.model.borders.entity_sets import Ids, IdSet
+from pairsim.model.borders.entity_sets import NO_IDS, Ids, IdSet
 from pairsim.model.borders.limits import BorderLimits
 from pairsim.model.state.digest import digest_arrays
 
@@ -97,3 +97,26 @@ class Departures:
         places, _ = IdSet(wanted).find(self._ids)
         newest = dict(zip(self._ids[places].tolist(), areas[places].tolist(), strict=True))
         return [newest.get(entity, DIED) for entity in ids.tolist()]
+
+    def newest(self) -> tuple[Ids, Areas]:
+        """Returns the entities that left, each once, and where each of them went when it last left."""
+        if not self.ticks:
+            return NO_IDS, np.empty(0, np.int32)
+        ids = np.concatenate([tick.ids for tick in reversed(self.ticks)])
+        areas = np.concatenate([tick.areas for tick in reversed(self.ticks)])
+        unique, places = np.unique(ids, return_index=True)
+        return unique, areas[places]
+
+
+def absent(departures: Departures, present: Ids) -> tuple[Ids, Areas]:
+    """Returns the entities that left and have not come back, and where each of them went.
+
+    Args:
+        departures: Those that left.
+        present: The ids of the area's entities, each once.
+    """
+    ids, areas = departures.newest()
+    _, back = IdSet(ids).find(present)
+    away = np.ones(len(ids), np.bool_)
+    away[back] = False
+    return ids[away], areas[away]

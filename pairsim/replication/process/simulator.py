@@ -22,6 +22,7 @@ from pairsim.replication.process.shell import ProcessShell
 from pairsim.replication.process.status import replica_status, spare_status
 from pairsim.replication.service import (
     BatchCallback,
+    CommittedArea,
     FailingTick,
     NoStateError,
     NotActiveError,
@@ -131,6 +132,14 @@ class SimulatorProcess(ProcessShell[[Published | None]]):
         Raises:
             NoStateError: This process holds no valid state.
             TimeoutError: The state was not readable in time.
+        """
+        return self.read_area(lambda area: query(area.table, area.published), timeout)
+
+    def read_area(self, query: Callable[[CommittedArea], T], timeout: float) -> T:
+        """Runs a query on the entities and the borders at a committed tick; blocks at most `timeout` seconds.
+
+        Raises:
+            NoStateError, TimeoutError: As for `read`.
         """
         runtime = self._runtime
         if runtime is None:

@@ -15,7 +15,7 @@ from pairsim.model.state.digest import RunningDigest, combined_digest, hex16
 from pairsim.model.state.table import Table, TableView
 from pairsim.replication.clock import monotonic
 from pairsim.replication.log.tick_log import TickLog
-from pairsim.replication.service import NoStateError, Published
+from pairsim.replication.service import CommittedArea, NoStateError, Published
 from pairsim.replication.sync.snapshots import Snapshot, SnapshotTaker
 from pairsim.replication.waiting import Broadcast
 
@@ -244,8 +244,8 @@ class ReplicaState:
         """Wakes readers that wait for a commit."""
         self._changed.notify_all()
 
-    def read(self, query: Callable[[TableView, Published], T], log: TickLog, timeout: float) -> T:
-        """Runs a query on the state at a committed tick, and returns its result, which must not refer to the state.
+    def read(self, query: Callable[[CommittedArea], T], log: TickLog, timeout: float) -> T:
+        """Runs a query on the state at a committed tick, and returns its result, which must not refer to the table.
 
         Raises:
             NoStateError: The table is not valid.
@@ -256,7 +256,7 @@ class ReplicaState:
             term, committed = log.position()
             computed = self.newest_computed(committed)
             if computed is not None and self.confirmed:
-                return query(computed.snapshot, Published(term, computed.tick))
+                return query(CommittedArea(computed.snapshot, computed.borders, Published(term, computed.tick)))
             if not self.lock.acquire(timeout=max(0.0, deadline - monotonic())):
                 raise TimeoutError("a tick is being computed for longer than a reader waits")
             try:
@@ -264,7 +264,7 @@ class ReplicaState:
                     raise NoStateError("this replica has no state of the area yet")
                 term, committed = log.position()
                 if self.tick <= committed and self.confirmed:
-                    return query(self.table, Published(term, self.tick))
+                    return query(CommittedArea(self.table, self.borders, Published(term, self.tick)))
             finally:
                 self.lock.release()
             left = deadline - monotonic()

@@ -4,6 +4,10 @@ Observers of the same selection form a group, which takes at most one snapshot p
 observers is ready for it. Each observer's frame is the difference to what that observer was sent last. So a slow
 observer gets fewer frames, loses nothing, and delays no other observer. An observer that does not read at all is
 disconnected.
+
+A frame says of entities that left the area of interest whether they moved to another area or were removed. The area
+remembers its departures by clocks, so a snapshot knows those after the oldest frame that an observer was sent last. An
+observer that comes back after a gap brings the clock of its last frame, and its keyframe names the departures since.
 """
 
 from __future__ import annotations
@@ -15,17 +19,16 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import WSCloseCode, web
 
-from pairsim.replication.service import NoStateError, Published, ReplicaService
+from pairsim.replication.service import CommittedArea, NoStateError, ReplicaService
 from pairsim.server.errors import to_http_error
 from pairsim.server.http.errors import HttpError, internal_error
-from pairsim.server.http.requests import BoundedExecutor, parse_float, reject_unknown_query
+from pairsim.server.http.requests import BoundedExecutor, parse_float, query_int, reject_unknown_query
 from pairsim.server.http.websockets import WebSockets, close, run_pusher, send
 from pairsim.server.notifications import NotificationHub
 from pairsim.server.reads.selection import Selection, parse_selection
 from pairsim.wording import duration
 
 if TYPE_CHECKING:
-    from pairsim.model.state.table import TableView
     from pairsim.protocol.interest import AreaSnapshot
 
 MAX_OBSERVERS = 64
@@ -63,6 +66,15 @@ class ObserverGroup:
         self._snapshot: AreaSnapshot | None = None
         self._taking: asyncio.Task[AreaSnapshot | None] | None = None
         self._frames: dict[int, asyncio.Task[bytes]] = {}
+        self._clocks: dict[object, int] = {}
+
+    def note(self, observer: object, clock: int) -> None:
+        """Notes the clock of the last frame of an observer, who has to learn of the departures since."""
+        self._clocks[observer] = clock
+
+    def forget(self, observer: object) -> None:
+        """Forgets an observer that has ended."""
+        self._clocks.pop(observer, None)
 
     async def newer(self, than: AreaSnapshot | None) -> AreaSnapshot:
         """Returns a snapshot of a later tick, in no lower a term.
@@ -84,10 +96,10 @@ class ObserverGroup:
                 await self._hub.ticks.after(seen, end - loop.time())
         raise TimeoutError(f"no tick was committed for {duration(TICK_SECONDS)}: try again later")
 
-    async def frame(self, base: AreaSnapshot | None, snapshot: AreaSnapshot) -> bytes:
+    async def frame(self, base: AreaSnapshot | None, snapshot: AreaSnapshot, *, after_gap: bool = False) -> bytes:
         """Returns the encoded difference; computed once for all observers that were sent the same snapshot last."""
-        if snapshot is not self._snapshot:
-            return await self._encode(base, snapshot)
+        if snapshot is not self._snapshot or after_gap:
+            return await self._encode(base, snapshot, after_gap=after_gap)
         key = base.tick if base is not None else -1
         task = self._frames.get(key)
         if task is None:
@@ -95,20 +107,31 @@ class ObserverGroup:
         return await asyncio.shield(task)
 
     async def _newest(self) -> AreaSnapshot | None:
-        if self._snapshot is not None and self._snapshot.tick >= self._hub.tick:
+        since = self._oldest_clock()
+        if self._snapshot is not None and self._snapshot.tick >= self._hub.tick and self._snapshot.since <= since:
             return self._snapshot
-        if self._taking is None:
-            self._taking = asyncio.ensure_future(self._take_snapshot())
-        return await asyncio.shield(self._taking)
+        while True:
+            if self._taking is None:
+                self._taking = asyncio.ensure_future(self._take_snapshot(since))
+            snapshot = await asyncio.shield(self._taking)
+            if snapshot is None or snapshot.since <= since:  # another observer may have begun the look that has ended
+                return snapshot
 
-    async def _take_snapshot(self) -> AreaSnapshot | None:
+    def _oldest_clock(self) -> int:
+        """Returns the clock after which an observer may lack departures."""
+        newest = self._snapshot.clock if self._snapshot is not None else 0
+        return min((newest, *self._clocks.values()))
+
+    async def _take_snapshot(self, since: int) -> AreaSnapshot | None:
         """Reads the state and returns the newest snapshot; None while the state is not readable."""
         try:
-            read = functools.partial(self._service.read, self._extract, _READ_SECONDS)
+            query = functools.partial(self._extract, since)
+            read = functools.partial(self._service.read_area, query, _READ_SECONDS)
             snapshot = await self._executor.run(read, _READ_SECONDS + _ANSWER_SECONDS)
             if snapshot is None:
                 raise TooManyEntitiesError(f"the box holds more than {MAX_ENTITIES:,} entities: choose a smaller one")
-            if self._snapshot is None or snapshot.tick > self._snapshot.tick:
+            known = self._snapshot
+            if known is None or snapshot.tick > known.tick or (snapshot.tick == known.tick and since < known.since):
                 self._snapshot, self._frames = snapshot, {}
         except (NoStateError, TimeoutError):
             return None
@@ -116,20 +139,23 @@ class ObserverGroup:
             self._taking = None
         return self._snapshot
 
-    def _extract(self, table: TableView, published: Published) -> AreaSnapshot | None:
+    def _extract(self, since: int, view: CommittedArea) -> AreaSnapshot | None:
         from pairsim.protocol.interest import extract  # noqa: PLC0415 - a spare must stay small
+        from pairsim.server.reads.departed import with_departures  # noqa: PLC0415 - likewise
 
-        return extract(
-            table,
+        published = view.published
+        snapshot = extract(
+            view.table,
             tick=published.tick,
             term=published.term,
             box=self._selection.box,
             components=self._selection.components,
             limit=MAX_ENTITIES,
         )
+        return None if snapshot is None else with_departures(snapshot, view.table.ids, view.borders, since)
 
-    async def _encode(self, base: AreaSnapshot | None, snapshot: AreaSnapshot) -> bytes:
-        return await self._executor.run(functools.partial(_encoded, base, snapshot), _READ_SECONDS)
+    async def _encode(self, base: AreaSnapshot | None, snapshot: AreaSnapshot, *, after_gap: bool = False) -> bytes:
+        return await self._executor.run(functools.partial(_encoded, base, snapshot, after_gap), _READ_SECONDS)
 
 
 class Observers:
@@ -148,9 +174,10 @@ class Observers:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serves one observer until it disconnects."""
-        reject_unknown_query(request, "min", "max", "components", "hz")
+        reject_unknown_query(request, "min", "max", "components", "hz", "clock")
         selection = parse_selection(request)
         rate = _parse_rate(request)
+        clock = query_int(request, "clock", -1)
         selection.check(self._service)
 
         async def work(socket: web.WebSocketResponse) -> None:
@@ -160,25 +187,29 @@ class Observers:
                 self._groups[selection] = group
             group.observers += 1
             try:
-                await run_pusher(socket, _push(socket, group, rate))
+                await run_pusher(socket, _push(socket, group, rate, clock))
             finally:
                 group.observers -= 1
+                group.forget(socket)
                 if not group.observers:
                     del self._groups[selection]
 
         return await self.sockets.serve(request, work, max_frame=_MAX_INCOMING, heartbeat=_HEARTBEAT_SECONDS)
 
 
-async def _push(socket: web.WebSocketResponse, group: ObserverGroup, rate: float) -> None:
-    """Sends an observer at most `rate` frames per second."""
+async def _push(socket: web.WebSocketResponse, group: ObserverGroup, rate: float, clock: int) -> None:
+    """Sends an observer at most `rate` frames per second; `clock` is that of its last frame, or -1."""
     loop = asyncio.get_running_loop()
     sent: AreaSnapshot | None = None
     due = loop.time()
+    if clock >= 0:
+        group.note(socket, clock)
     try:
         while not socket.closed:
             snapshot = await group.newer(sent)
-            await send(socket, await group.frame(sent, snapshot))
+            await send(socket, await group.frame(sent, snapshot, after_gap=sent is None and clock >= 0))
             sent = snapshot
+            group.note(socket, snapshot.clock)
             # By schedule, so that jitter of a tick does not cost the next one; but never in a burst.
             due = max(due + 1.0 / rate, loop.time() - 1.0 / rate)
             await asyncio.sleep(max(due - loop.time(), 0.0))
@@ -189,10 +220,10 @@ async def _push(socket: web.WebSocketResponse, group: ObserverGroup, rate: float
         await close(socket, WSCloseCode.TRY_AGAIN_LATER, known.sentence)
 
 
-def _encoded(base: AreaSnapshot | None, snapshot: AreaSnapshot) -> bytes:
+def _encoded(base: AreaSnapshot | None, snapshot: AreaSnapshot, after_gap: bool) -> bytes:
     from pairsim.protocol.interest import diff  # noqa: PLC0415 - a spare must stay small
 
-    return msgspec.msgpack.encode(diff(base, snapshot))
+    return msgspec.msgpack.encode(diff(base, snapshot, after_gap=after_gap))
 
 
 def _parse_rate(request: web.Request) -> float:

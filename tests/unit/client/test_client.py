@@ -250,6 +250,48 @@ def test_lower_terms_and_seen_ticks_are_held_back() -> None:
         continuity.accept(frame(8, 3))
 
 
+def ids(*entities: int) -> bytes:
+    return np.array(entities, "<i8").tobytes()
+
+
+def test_who_left_during_a_gap_moved_or_is_gone() -> None:
+    """The keyframe of the other replica is held back at first, and an entity leaves before its frames count again."""
+    both = {"mass": Column("<f8", 1, np.array([1.0, 2.0, 3.0, 4.0]).tobytes())}
+    continuity = Continuity()
+    continuity.accept(Frame(5, 3, True, Rows(ids(1, 2, 3, 4), both), Rows(), b"", 8))
+    assert continuity.clock == 8
+    continuity.reconnected()
+    rest = {"mass": Column("<f8", 1, np.array([3.0, 4.0]).tobytes())}
+    keyframe = Frame(5, 3, True, Rows(ids(3, 4), rest), Rows(), b"", 8, {"east": ids(1, 99)}, ids(2))
+    assert continuity.accept(keyframe) is None
+    shown = continuity.accept(Frame(6, 3, False, Rows(), Rows(), ids(3), 9, {"east": ids(3)}))
+    assert shown is not None
+    assert (shown.clock, sorted(np.frombuffer(shown.leave, "<i8"))) == (9, [1, 2, 3])
+    assert {area: sorted(np.frombuffer(moved, "<i8")) for area, moved in shown.moved.items()} == {"east": [1, 3]}
+    assert shown.gone == ids(2)
+    last = continuity.accept(Frame(7, 3, False, Rows(), Rows(), ids(4), 10))
+    assert last is not None
+    assert (last.moved, last.gone) == ({}, b"")
+
+
+async def test_an_observer_that_comes_back_brings_its_clock(service: FakeReplica, url: str) -> None:
+    service.spawn(1, [[1.0, 1.0, 1.0]] * 2)
+    service.borders.clock = 1
+    async with AreaClient([url]) as client, aclosing(client.observe()) as frames:
+        await soon(anext(frames))
+        borders = service.borders.copy()
+        borders.clock, borders.departures = 3, borders.departures.add(2, np.array([1]), np.array([0], np.int32))
+        with service._lock:
+            service.table.despawn(np.array([1], np.int64))
+            service.borders = borders
+            service.move("north")  # which closes the connection
+            service.publish()
+        shown = await soon(anext(frames))
+        while not shown.leave:
+            shown = await soon(anext(frames))
+        assert (shown.keyframe, shown.gone) == (False, ids(1))
+
+
 def mass(value: float) -> Rows:
     return Rows(np.array([1], "<i8").tobytes(), {"mass": Column("<f8", 1, np.array([value]).tobytes())})
 

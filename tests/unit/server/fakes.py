@@ -12,6 +12,7 @@ import numpy as np
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
 from pairsim.model.authority import Authority
+from pairsim.model.borders import BorderState
 from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
@@ -22,6 +23,7 @@ from pairsim.replication.service import (
     BatchCallback,
     BatchInterruptedError,
     Committed,
+    CommittedArea,
     FailingTick,
     InboxFullError,
     NoStateError,
@@ -85,6 +87,7 @@ class FakeReplica:
         self.simulator: SimulatorState | None = None
         self.known_map = Authority.before_grants("north")
         self.granted: list[Authority] = []
+        self.borders = BorderState(1)
         self._listeners: list[Callable[[Published | None], None]] = []
         self._lock = threading.RLock()
 
@@ -199,6 +202,9 @@ class FakeReplica:
             if self.read_errors:
                 raise self.read_errors.pop()
             return query(self.table, Published(self.term, self.tick))
+
+    def read_area(self, query: Callable[[CommittedArea], T], timeout: float) -> T:
+        return self.read(lambda table, published: query(CommittedArea(table, self.borders, published)), timeout)
 
     def digests(self, first: int, last: int) -> dict[int, str]:
         return {tick: f"{tick:016x}" for tick in range(first, last + 1) if 0 < tick <= self.tick}

@@ -329,7 +329,7 @@ async def test_a_contradicting_control_request_is_409(
         (
             "GET",
             "/v1/observe?component=mass",
-            "/v1/observe has no parameter 'component': it takes min, max, components, hz",
+            "/v1/observe has no parameter 'component': it takes min, max, components, hz, clock",
         ),
         ("GET", "/v1/backup?area=north&x=", "/v1/backup has no parameter 'x': it takes area"),
         ("DELETE", "/v1/assignment?area=north&aera=", "/v1/assignment has no parameter 'aera': it takes area"),

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from yarl import URL
 
+from pairsim.model.authority import Cell
+from pairsim.model.borders import DIED, AreaMap
+from pairsim.model.geometry import Box
 from pairsim.model.status import Role
 from pairsim.protocol.frames import Frame
 from pairsim.protocol.interest import AreaSnapshot, apply
@@ -48,6 +51,82 @@ async def test_entities_enter_update_and_leave(http: aiohttp.ClientSession, url:
         service.table.column("mass")[0] = 7.0  # not selected
         service.publish()
         assert len((await frame(socket)).update) == 0
+
+
+CELLS = tuple(
+    Cell(number=number, area=name, bounds=Box((low, 0.0, 0.0), (low + 10.0, 10.0, 10.0)))
+    for number, name, low in ((1, "north", 0.0), (2, "south", 10.0))
+)
+
+
+def leave(service: FakeReplica, where: dict[int, int], *, forgotten: bool = False) -> None:
+    """Lets entities leave the area of the replica in the next tick, for the areas with these numbers."""
+    ids = np.array(list(where), np.int64)
+    borders = service.borders.copy()
+    borders.clock, borders.map = borders.clock + 3, AreaMap(1, CELLS)
+    if not forgotten:
+        borders.departures = borders.departures.add(borders.clock, ids, np.array(list(where.values()), np.int32))
+    with service._lock:
+        service.table.despawn(ids)
+        service.borders = borders
+    service.publish()
+
+
+def departed(frame: Frame) -> tuple[dict[str, list[int]], list[int]]:
+    return {area: ids(moved) for area, moved in frame.moved.items()}, ids(frame.gone)
+
+
+async def test_a_frame_says_who_moved_and_who_is_gone(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
+    service.spawn(1, [[1.0, 1.0, 1.0]] * 8)
+    async with http.ws_connect(f"{url}/v1/observe?min=0,0&max=10,10&components=position") as socket:
+        first = await frame(socket)
+        assert (first.clock, *departed(first)) == (0, {}, [])
+        row = service.table.row(5)
+        assert row is not None
+        service.table.column("position")[row] = [99.0, 0.0, 0.0]
+        leave(service, {1: 2, 2: 2, 3: DIED, 4: 9})
+        second = await frame(socket)
+        assert (second.clock, ids(second.leave)) == (3, [1, 2, 3, 4, 5]), "entity 5 left the box alone"
+        assert departed(second) == ({"south": [1, 2], "": [4]}, [3])
+        leave(service, {6: DIED}, forgotten=True)
+        third = await frame(socket)
+        assert (ids(third.leave), *departed(third)) == ([6], {}, [])
+
+
+async def test_who_left_and_came_back_between_two_frames_has_not_moved(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
+    service.spawn(1, [[1.0, 1.0, 1.0]] * 2)
+    async with http.ws_connect(f"{url}/v1/observe?min=0,0&max=10,10") as socket:
+        await frame(socket)
+        with service._lock:
+            leave(service, {1: 2, 2: 2})
+            service.spawn(1, [[50.0, 1.0, 1.0]])
+        seen = await frame(socket)
+        while not seen.leave:
+            seen = await frame(socket)
+        assert (ids(seen.leave), *departed(seen)) == ([1, 2], {"south": [2]}, [])
+
+
+async def test_the_keyframe_after_a_gap_names_the_departures_since(
+    http: aiohttp.ClientSession, url: str, service: FakeReplica
+) -> None:
+    service.spawn(1, [[1.0, 1.0, 1.0]] * 4)
+    async with http.ws_connect(f"{url}/v1/observe") as other:
+        await frame(other)
+        leave(service, {1: 2})
+        await frame(other)
+        leave(service, {2: 2, 3: DIED})
+        await frame(other)  # what the group knows begins after this frame
+        async with http.ws_connect(f"{url}/v1/observe?clock=3") as socket:
+            keyframe = await frame(socket)
+            assert (keyframe.keyframe, ids(keyframe.enter.ids), *departed(keyframe)) == (True, [4], {"south": [2]}, [3])
+            leave(service, {4: 2})
+            assert departed(await frame(socket)) == ({"south": [4]}, [])
+    async with http.ws_connect(f"{url}/v1/observe") as socket:
+        assert departed(await frame(socket)) == ({}, [])
 
 
 async def test_an_old_tick_brings_no_frame(http: aiohttp.ClientSession, url: str, service: FakeReplica) -> None:

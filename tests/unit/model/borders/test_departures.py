@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pairsim.model.borders import DIED, BorderLimits, Departures
+from pairsim.model.borders import DIED, BorderLimits, Departures, absent
 
 
 def left(*ticks: tuple[int, dict[int, int]]) -> Departures:
@@ -34,3 +34,10 @@ def test_whole_ticks_are_forgotten_and_never_the_newest() -> None:
     assert departures.trimmed(BorderLimits(departed=6)) is departures
     kept = departures.trimmed(BorderLimits(departed=5))
     assert (len(kept), kept.checksum) == (4, Departures(kept.ticks).checksum)
+
+
+def test_who_came_back_is_not_absent_and_the_newest_departure_counts() -> None:
+    departures = left((1, {7: 2, 8: 3, 9: DIED}), (4, {7: DIED}), (9, {8: 2, 3: 2}))
+    ids, areas = absent(departures, np.array([9, 3, 100], np.int64))
+    assert dict(zip(ids.tolist(), areas.tolist(), strict=True)) == {7: DIED, 8: 2}
+    assert len(absent(Departures(), np.array([1], np.int64))[0]) == 0

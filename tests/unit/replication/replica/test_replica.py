@@ -272,5 +272,5 @@ def test_a_passive_reads_its_table_again_after_a_leadership(lone: LoneReplica) -
     with lone.state.lock:
         lone.state.mark_tick(3)
     lone.tick(3, lone.digest(), term=1)
-    seen = lone.state.read(lambda view, published: (published.tick, view is lone.state.table), lone.log, 1.0)
+    seen = lone.state.read(lambda area: (area.published.tick, area.table is lone.state.table), lone.log, 1.0)
     assert seen == (3, True)

@@ -29,9 +29,9 @@ def test_a_tick_is_not_read_before_it_is_committed() -> None:
     log, state = new(), state_at(1)
     apply(log, Open(1))
     with pytest.raises(TimeoutError, match="committed tick"):
-        state.read(lambda _table, published: published, log, 0.05)
+        state.read(lambda area: area.published, log, 0.05)
     seen: list[Published] = []
-    reader = threading.Thread(target=lambda: seen.append(state.read(lambda _table, published: published, log, 10.0)))
+    reader = threading.Thread(target=lambda: seen.append(state.read(lambda area: area.published, log, 10.0)))
     reader.start()
     apply(log, tick(1, 1))
     state.notify()
@@ -56,10 +56,10 @@ def test_an_unconfirmed_or_invalid_state_is_not_read() -> None:
     apply(log, Open(1), tick(1, 1))
     state.unconfirmed_term = 1
     with pytest.raises(TimeoutError):
-        state.read(lambda _table, published: published, log, 0.02)
+        state.read(lambda area: area.published, log, 0.02)
     state.valid = False
     with pytest.raises(NoStateError):
-        state.read(lambda _table, published: published, log, 0.02)
+        state.read(lambda area: area.published, log, 0.02)
 
 
 def test_a_leadership_that_is_lost_while_a_reader_looks_hides_the_state() -> None:
@@ -72,7 +72,7 @@ def test_a_leadership_that_is_lost_while_a_reader_looks_hides_the_state() -> Non
             return 2, 2
 
     with pytest.raises(TimeoutError):
-        state.read(lambda _table, published: published, LosingLog(), 0.02)
+        state.read(lambda area: area.published, LosingLog(), 0.02)
 
 
 def test_ticks_that_do_not_stand_make_the_state_invalid_before_it_counts_as_settled() -> None:
@@ -127,7 +127,7 @@ def test_a_read_ends_in_time_although_a_tick_does_not() -> None:
     log, state = new(), state_at(1)
     apply(log, Open(1), tick(1, 1))
     with state.lock, pytest.raises(TimeoutError, match="a tick is being computed"):
-        state.read(lambda _table, published: published, log, 0.05)
+        state.read(lambda area: area.published, log, 0.05)
 
 
 def test_the_digests_of_ticks_that_were_undone_are_forgotten() -> None:
@@ -173,7 +173,7 @@ def computed(state: ReplicaState, *numbers: int, committed: int = 0) -> None:
 
 def read(state: ReplicaState, log: TickLog) -> tuple[int, int]:
     """Returns the tick that a reader gets, and the number in the state that it gets."""
-    return state.read(lambda view, published: (published.tick, int(view.column("value")[0])), log, 0.02)
+    return state.read(lambda area: (area.published.tick, int(area.table.column("value")[0])), log, 0.02)
 
 
 def test_the_active_reads_the_newest_committed_snapshot() -> None:
@@ -256,3 +256,18 @@ def test_the_authority_of_a_computed_tick_is_not_shown_before_its_commit() -> No
         state.mark_computed(2, {}, 1)
     assert state.authority(1) == Authority.before_grants("west")
     assert state.authority(2) == Authority(area="west", version=2, cells=())
+
+
+def test_entities_and_borders_that_a_reader_gets_are_of_one_tick() -> None:
+    log, state = new(), state_at(0)
+    apply(log, Open(1), tick(1, 1), tick(1, 2))
+    for number in (1, 2, 3):
+        state.borders = later(state, number)
+        computed(state, number)
+    seen = state.read(
+        lambda view: (view.published.tick, view.table.column("value")[0], view.borders.map.version), log, 1
+    )
+    assert seen == (2, 2, 2)
+    state.drop_snapshots()
+    apply(log, tick(1, 3))
+    assert state.read(lambda view: (view.published.tick, view.borders.map.version), log, 1) == (3, 3)

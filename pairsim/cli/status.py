@@ -15,21 +15,23 @@ from rich.table import Table
 from rich.text import Text
 
 from pairsim.cli.local_api import WorldAddress, fetch_world, world_options
-from pairsim.model.world_status import WorldStatus
+from pairsim.model.world_status import AreaStatusView, WorldStatus
 from pairsim.wording import counted
 
 _REFRESH_SECONDS = 0.5
 _UNLIMITED_WIDTH = 1000
 """The width in columns without a terminal: wide enough that nothing is cut off, so that a user can copy all of it."""
 
-_HIDEABLE_COLUMNS = ("url", "outside", "tick ms", "pace", "pid")
+_CROSSING_COLUMNS, _MAP_COLUMNS = ("in/s", "out/s", "waiting"), ("number", "map")
+_HIDEABLE_COLUMNS = (*_MAP_COLUMNS, "url", "outside", "tick ms", "pace", "pid", *_CROSSING_COLUMNS)
 _HIDDEN_COLUMNS = tuple(frozenset(_HIDEABLE_COLUMNS[:count]) for count in range(len(_HIDEABLE_COLUMNS) + 1))
 """The columns that a narrow terminal leaves out, step by step; `--json` has all of them."""
 
-_WATCHED_WIDTHS = {"area": 15, "role": 7, "replica": 13, "tick": 7, "tick ms": 7, "pace": 4, "entities": 8}
+_FIRST_WIDTHS = {"area": 15, "role": 7, "replica": 13, "tick": 7, "tick ms": 7, "pace": 4, "entities": 8}
+_WATCHED_WIDTHS = _FIRST_WIDTHS | dict.fromkeys(_CROSSING_COLUMNS, 7)
 """Room for texts and numbers that come later, so that the columns of `--watch` stay where they are."""
 
-_NUMBERS = ("term", "tick", "lag", "tick ms", "pace", "entities", "outside", "pid")
+_NUMBERS = ("term", "tick", "lag", "tick ms", "pace", "entities", *_CROSSING_COLUMNS, "outside", *_MAP_COLUMNS, "pid")
 _COLUMNS = ("area", "role", "replica", *_NUMBERS, "url")
 
 
@@ -126,9 +128,24 @@ def render(world: WorldStatus, width: int, widths: dict[str, int] | None = None)
     for place, name in enumerate(_COLUMNS):
         longest = max((row.cells[place].cell_len for row in rows), default=0)
         widths[name] = max(widths.get(name, 0), longest)
-    tables = [_table(world, rows, widths, left_out) for left_out in _HIDDEN_COLUMNS]
+    unused = _unused_columns(world)
+    tables = [_table(world, rows, widths, left_out | unused) for left_out in _HIDDEN_COLUMNS]
     table = next((table for table in tables if measuring.measure(table).maximum <= width), tables[-1])
-    return Group(table, *(Text(sentence) for sentence in _warnings(world)))
+    return Group(table, *(Text(sentence) for sentence in _sentences(world)))
+
+
+def _unused_columns(world: WorldStatus) -> frozenset[str]:
+    """Returns the columns about borders if no area has a neighbour."""
+    if any(area.borders is not None and area.borders.neighbours for area in world.areas):
+        return frozenset()
+    return frozenset((*_CROSSING_COLUMNS, *_MAP_COLUMNS))
+
+
+def _sentences(world: WorldStatus) -> Iterator[str]:
+    """Yields the balance of each plane, and the warnings."""
+    for balance in world.balances:
+        yield f"{balance.plane}: {balance.sentence}"
+    yield from _warnings(world)
 
 
 def _warnings(world: WorldStatus) -> Iterator[str]:
@@ -137,6 +154,9 @@ def _warnings(world: WorldStatus) -> Iterator[str]:
             yield f"{area.area} is not redundant: {area.missing}"
         if area.slow:
             yield f"{area.area} is slow: {area.slow}"
+        for neighbour in area.borders.neighbours if area.borders is not None else ():
+            if neighbour.stalled:
+                yield f"{area.area}: {neighbour.stalled}"
         for replica in area.replicas:
             if replica.divergences and replica.role == "active":
                 yield (
@@ -167,16 +187,35 @@ def _rows(world: WorldStatus) -> Iterator[_Row]:
         for place, r in enumerate(area.replicas):
             name = area.area if place == 0 else ""
             tick_ms = f"{area.tick_ms:.1f}" if area.tick_ms else "-"
-            times = (tick_ms, f"{area.pace:.0%}") if r.role == "active" else ("", "")
-            numbers = r.term, r.tick, r.lag_ticks, *times, r.entities, r.outside
+            active = r.role == "active"
+            times = (tick_ms, f"{area.pace:.0%}") if active else ("", "")
+            crossings = _crossings(area) if active else [""] * len(_CROSSING_COLUMNS)
+            known = (area.number or "-", area.version or "-") if active else ("", "")
+            numbers = r.term, r.tick, r.lag_ticks, *times, r.entities, *crossings, r.outside, *known
             yield _row(name, r.role, r.replica, *numbers, r.pid or "-", r.url)
         if not area.replicas:
-            yield _row(area.area, "-", "none", *[""] * 9)
+            yield _row(area.area, "-", "none", *[""] * (len(_COLUMNS) - 3))
         state = Text("  redundant") if area.redundant else Text("  ").append("NOT redundant", style="bold")
         witness = area.witness
-        yield _row(state, "witness", witness.name, *[""] * 7, witness.pid or "-", witness.url, ends_section=True)
+        yield _row(
+            state,
+            "witness",
+            witness.name,
+            *[""] * (len(_NUMBERS) - 1),
+            witness.pid or "-",
+            witness.url,
+            ends_section=True,
+        )
     for spare in world.spares:
-        yield _row("", "spare", spare.name, *[""] * 7, spare.pid or "-", spare.url)
+        yield _row("", "spare", spare.name, *[""] * (len(_NUMBERS) - 1), spare.pid or "-", spare.url)
+
+
+def _crossings(area: AreaStatusView) -> list[str]:
+    """Returns what comes and goes in a second, and what waits in outboxes."""
+    borders = area.borders
+    if borders is None:
+        return ["-"] * len(_CROSSING_COLUMNS)
+    return [f"{borders.in_per_second:.0f}", f"{borders.out_per_second:.0f}", str(borders.waiting)]
 
 
 def _table(world: WorldStatus, rows: list[_Row], widths: dict[str, int], left_out: frozenset[str]) -> Table:

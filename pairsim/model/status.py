@@ -7,6 +7,8 @@ from collections.abc import Hashable
 
 import msgspec
 
+from pairsim.model.crossings.border_status import BorderStatus
+
 SLOW_PACE = 0.9
 """An active whose pace is below this share of its tick rate is slow; see `ReplicaStatus.pace`."""
 
@@ -158,6 +160,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             and code that was put into force.
         order: The newest of these orders that came since the process started, as a sentence; empty without one.
         number: The number of the area, which stands for it in columns; 0 while it has no cell.
+        borders: On the active, what crosses the borders of the area; elsewhere None.
     """
 
     plane: str
@@ -192,6 +195,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
     order: str = ""
     number: int = 0
+    borders: BorderStatus | None = None
 
     @property
     def without_area(self) -> str:

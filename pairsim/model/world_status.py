@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from pairsim.model.crossings.border_status import BorderStatus
+from pairsim.model.crossings.conservation import Balance
 from pairsim.model.geometry import Box
 
 
@@ -94,6 +96,9 @@ class AreaStatusView(msgspec.Struct, frozen=True):
         pace: The share of its tick rate that it kept over the last seconds, as its active reports; 1.0 if it keeps up.
         slow: A sentence that says how slow the area is and why; empty if it keeps up.
         tick_ms: Milliseconds per tick over the last seconds, as its active reports; 0 until that is known.
+        number: The number of the area; 0 while it has no cell.
+        version: The version of the map of its plane that the area knows.
+        borders: What crosses its borders, as its active reports, without marks; None without an active.
     """
 
     area: str
@@ -107,13 +112,23 @@ class AreaStatusView(msgspec.Struct, frozen=True):
     pace: float = 1.0
     slow: str = ""
     tick_ms: float = 0.0
+    number: int = 0
+    version: int = 0
+    borders: BorderStatus | None = None
 
 
 class WorldStatus(msgspec.Struct, frozen=True):
-    """All areas and spares of a world."""
+    """All areas and spares of a world.
+
+    Attributes:
+        areas: The areas.
+        spares: The processes without an area.
+        balances: Of each plane, whether all entities are accounted for; a plane is missing while that is not known.
+    """
 
     areas: list[AreaStatusView]
     spares: list[ProcessRow]
+    balances: list[Balance] = []
 
 
 def unknown_area_message(area: str, known: Iterable[str], world: str = "this world") -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 
+from pairsim.model.crossings.border_status import BorderStatus
+
 TICK_SECONDS = (
     0.0005,
     0.001,
@@ -24,6 +26,7 @@ TICK_SECONDS = (
 )
 COMMIT_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 TAKEOVER_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+HANDOVER_SECONDS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 """Upper bounds of the histograms' buckets, in seconds."""
 
 
@@ -41,10 +44,10 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.seconds = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Counts one duration."""
-        self.counts[bisect.bisect_left(self.bounds, seconds)] += 1
-        self.seconds += seconds
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Counts a duration, once or several times."""
+        self.counts[bisect.bisect_left(self.bounds, seconds)] += times
+        self.seconds += seconds * times
 
 
 class ReplicaMeasurements:
@@ -54,6 +57,9 @@ class ReplicaMeasurements:
         ticks: Durations of the active's ticks.
         commits: Durations from the submission of a tick's record to its commit.
         takeovers: Durations for which the area stood still when this replica replaced a lost active.
+        handovers: Of each entity that went to another area, the time from the commit of its departure until the
+            acknowledgement of its arrival counts.
+        borders: What crosses borders, when it was last read; None if this replica is not the active.
         leaderships: How often this replica became the active, for any reason.
         switchovers: How often another active handed over to this replica.
         overruns: How often the active fell behind its tick rate.
@@ -72,6 +78,8 @@ class ReplicaMeasurements:
         self.ticks = Histogram(TICK_SECONDS)
         self.commits = Histogram(COMMIT_SECONDS)
         self.takeovers = Histogram(TAKEOVER_SECONDS)
+        self.handovers = Histogram(HANDOVER_SECONDS)
+        self.borders: BorderStatus | None = None
         self.leaderships = self.switchovers = self.overruns = self.replayed = 0
         self.sync_bytes = self.sync_frames = self.sync_skipped = 0
         self.inbox = self.voters = 0

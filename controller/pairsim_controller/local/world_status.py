@@ -9,7 +9,7 @@ from pairsim.model.area import AreaSpec
 from pairsim.model.status import Role
 from pairsim.model.world_status import AreaStatusView, ProcessRow, WorldStatus
 from pairsim_controller.local.world import LocalWorld
-from pairsim_controller.reconcile.world_status import Endpoint, ObservedStatus, area_status_view
+from pairsim_controller.reconcile.world_status import Endpoint, ObservedStatus, area_status_view, world_status_of
 
 
 def world_status(world: LocalWorld) -> WorldStatus:
@@ -23,7 +23,7 @@ def world_status(world: LocalWorld) -> WorldStatus:
     observed = {
         name: ObservedStatus(watcher.status, now - watcher.silent_seconds) for name, watcher in world.watchers.items()
     }
-    return WorldStatus([_area(world, spec, observed) for spec in world.areas], spares)
+    return world_status_of([_area(world, spec, observed) for spec in world.areas], spares)
 
 
 def _area(world: LocalWorld, spec: AreaSpec, observed: Mapping[str, ObservedStatus]) -> AreaStatusView:

@@ -11,6 +11,8 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
+from pairsim.model.crossings.border_status import BorderStatus
+from pairsim.model.crossings.conservation import balance
 from pairsim.model.status import ReplicaStatus, WitnessStatus
 from pairsim.model.world_status import AreaStatusView, ProcessRow, ReplicaRow, WorldStatus
 from pairsim_controller.plan.redundancy import active_of, redundancy_gap, replica_message
@@ -29,7 +31,22 @@ def cluster_status(views: Iterable[View], now: float) -> WorldStatus:
         area = status_of_view(view, now)
         if area is not None:
             areas.append(area)
-    return WorldStatus(areas, [spares[name] for name in sorted(spares)])
+    return world_status_of(areas, [spares[name] for name in sorted(spares)])
+
+
+def world_status_of(areas: list[AreaStatusView], spares: list[ProcessRow]) -> WorldStatus:
+    """Returns the status of a world, with the balance of each plane in place of the marks of its areas."""
+    planes: dict[str, list[BorderStatus | None]] = {}
+    for area in areas:
+        planes.setdefault(area.plane, []).append(area.borders)
+    found = (balance(plane, borders) for plane, borders in planes.items())
+    return WorldStatus([_without_marks(area) for area in areas], spares, [each for each in found if each is not None])
+
+
+def _without_marks(area: AreaStatusView) -> AreaStatusView:
+    if area.borders is None:
+        return area
+    return msgspec.structs.replace(area, borders=msgspec.structs.replace(area.borders, marks=()))
 
 
 def status_of_view(view: View, now: float) -> AreaStatusView | None:
@@ -121,6 +138,9 @@ def area_status_view(
         pace=active.pace if active is not None else 1.0,
         slow=slow_message(spec, active, command_options) if active is not None else "",
         tick_ms=active.tick_ms if active is not None else 0.0,
+        number=active.number if active is not None else 0,
+        version=active.version if active is not None else 0,
+        borders=active.borders if active is not None else None,
     )
 
 

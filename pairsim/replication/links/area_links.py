@@ -90,6 +90,7 @@ class AreaLinks:
                     cell, self._links.board, self._links.arrivals,
                     me=self._me, secrets=self._secrets, timing=self._timing,
                 )  # fmt: skip
+        self._links.connections = dict(self._clients)
 
 
 def _wanted(posted: Posted, dialled: dict[int, LinkClient]) -> dict[int, Cell | None]:

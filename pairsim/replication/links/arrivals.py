@@ -43,12 +43,16 @@ class _Waiting:
     def expected(self) -> int:
         return self.taken + len(self.messages) + 1
 
-    def forget(self, taken: int) -> None:
-        """Drops the entries that were taken."""
+    def forget(self, taken: int) -> int:
+        """Drops the entries that were taken; returns how many entities were in them."""
+        rows = 0
         while self.taken < taken:
             self.taken += 1
             if self.messages:
-                self.bytes -= self.messages.popleft()[1]
+                message, size = self.messages.popleft()
+                self.bytes -= size
+                rows += message.rows
+        return rows
 
 
 class Arrivals:
@@ -67,6 +71,7 @@ class Arrivals:
         self._taken, self._limit = taken, limit
         self._lock = threading.Lock()
         self._open = False
+        self._rows: dict[int, int] = {}
         self._waiting: dict[int, _Waiting] = {}
         self._acknowledgements: dict[int, Acknowledgement] = {}
         self._next_first = 0
@@ -120,6 +125,13 @@ class Arrivals:
             if self._open and (known is None or known.clock < acknowledgement.clock):
                 self._acknowledgements[number] = acknowledgement
 
+    # --- any thread
+
+    def rows_taken(self) -> dict[int, int]:
+        """Returns the entities that came from each area, by number, in all leaderships."""
+        with self._lock:
+            return dict(self._rows)
+
     # --- replica thread
 
     def take(self, limit: int = MAX_RECORD_BYTES) -> list[Arrival]:
@@ -137,7 +149,9 @@ class Arrivals:
                 self._next_first += 1
             for number in numbers:
                 waiting = self._waiting[number]
-                waiting.forget(self._taken(number))
+                rows = waiting.forget(self._taken(number))
+                if rows:
+                    self._rows[number] = self._rows.get(number, 0) + rows
                 for place, (message, added) in enumerate(waiting.messages):
                     if found and size + added > limit:
                         return found

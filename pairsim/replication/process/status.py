@@ -114,5 +114,6 @@ def replica_status(
         revision=replica.revision,
         order=replica.orders.newest,
         received_bytes=node.received_bytes() if not leading else 0,
+        borders=replica.links.status(tick) if leading else None,
         engine_pid=engine_pid,
     )

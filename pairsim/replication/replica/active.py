@@ -173,6 +173,7 @@ class Active:
                 return
             state.borders = borders
             self._newest = state.mark_computed(tick, rejected, context.log.tick)
+            context.links.on_computed(tick, len(state.table), borders)
         self._begun, self.last_rejected = None, rejected
         context.failures.on_computed(tick)
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)

@@ -91,8 +91,8 @@ class Replica:
         self.spec, self.log = spec, ticks
         self.shown = ShownTick(ticks, disk, lambda: self.state.confirmed)
         self.state = ReplicaState(spec.area, engine.table, self.shown.on_state)
-        self.links = LinkExchange(lambda: self.state.borders, room)
-        self.measurements = ReplicaMeasurements()
+        self.measurements = measured = ReplicaMeasurements()
+        self.links = LinkExchange(lambda: self.state.borders, room, tick_rate=spec.tick_rate, measurements=measured)
         self.tick_rate_monitor = TickRateMonitor(spec.tick_rate)
         self.publisher = StatePublisher(engine.components, self.measurements)
         self.calls = SimulatorCalls(spec, engine, lambda: self.revision)

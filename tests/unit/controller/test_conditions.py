@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from pairsim.model.crossings.border_status import BorderStatus
 from pairsim.model.status import Role, SimulatorPhase, SimulatorState, Succession
-from pairsim_controller.kube.api.objects import AreaObject, AreaStatus, LastTakeover, body_of
+from pairsim_controller.kube.api.objects import AreaBorders, AreaObject, AreaStatus, LastTakeover, body_of
 from pairsim_controller.kube.owned_objects import is_subset, owned_objects
 from pairsim_controller.kube.status.conditions import area_status, significant_status
 from pairsim_controller.kube.status.status_events import AreaEvent, event_of, events_between
@@ -137,6 +138,22 @@ def test_a_transition_has_its_time_and_ticks_are_not_significant() -> None:
     assert ready is not None
     assert ready.last_transition_time == "2023-11-14T22:14:20.000Z"
     assert lost.tick == 5, "what is known is not taken back"
+
+
+def test_what_crosses_borders_is_shown_and_never_a_reason_to_write() -> None:
+    """It changes every second in every area: the API server would get a write for each."""
+
+    def crossing(borders: BorderStatus) -> AreaStatus:
+        moved = process("sim-1", msgspec.structs.replace(replica("sim-1", FIRST, Role.ACTIVE), borders=borders))
+        return status(view(moved, PASSIVE, WITNESS, recorded=(FIRST,)))
+
+    first, later = crossing(BorderStatus(born=9, in_per_second=2.5)), crossing(BorderStatus(born=12, waiting=3))
+    assert first.borders == AreaBorders(born=9, in_per_second=2.5)
+    assert significant_status(first) == significant_status(later)
+    assert status(view(dead("sim-1"), PASSIVE, WITNESS, recorded=(FIRST,)), later).borders == later.borders
+    body: Any = body_of(first)
+    assert body["borders"]["inPerSecond"] == 2.5
+    assert "borders" not in body_of(status(WHOLE))
 
 
 def test_a_status_is_not_written_for_the_seconds_in_its_sentences() -> None:

@@ -10,15 +10,22 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pairsim.model.crossings.border_status import BorderStatus, Mark, NeighbourStatus
 from pairsim.model.status import Role
-from pairsim.model.world_status import WorldStatus
+from pairsim.model.world_status import AreaStatusView, WorldStatus
 from pairsim_controller.local.data_folder import DataFolder
 from pairsim_controller.local.process_pool import ProcessPool
 from pairsim_controller.local.status_watchers import StatusWatchers
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.local.world_status import world_status
 from pairsim_controller.plan.view import Kind
-from pairsim_controller.reconcile.world_status import MemberStatus, ObservedStatus, area_status_view, lag_ticks
+from pairsim_controller.reconcile.world_status import (
+    MemberStatus,
+    ObservedStatus,
+    area_status_view,
+    lag_ticks,
+    world_status_of,
+)
 from pairsim_controller.story.history import History
 from tests.unit.controller.builders import assignment, replica, witness
 from tests.unit.controller.local_worlds import FakeLocalProcess, group, local_world, until
@@ -115,6 +122,23 @@ def test_an_area_with_an_unseen_member_is_not_redundant() -> None:
     del said["sim-2"]
     seen = area_status_view(PAIR.spec, PAIR, said, {})
     assert (seen.redundant, seen.missing) == (False, "sim-2 cannot be reached")
+
+
+def test_a_world_shows_the_balance_of_each_plane_in_place_of_marks() -> None:
+    def of(area: str, plane: str, *marks: Mark) -> AreaStatusView:
+        borders = BorderStatus(sent=7, clock=99, exchanged=90, marks=marks, neighbours=(NeighbourStatus(number=2),))
+        active = msgspec.structs.replace(ACTIVE, borders=borders, number=3, version=8)
+        seen = area_status_view(PAIR.spec, PAIR, {"sim-1": ObservedStatus(active, 0.0)}, {})
+        return msgspec.structs.replace(seen, area=area, plane=plane)
+
+    marks = Mark(32, 9, 0, 8, 2), Mark(64, 9, 1, 8, 0)
+    world = world_status_of([of("a", "one", *marks), of("b", "one", *marks[:1]), of("c", "two", *marks)], [])
+    assert [(b.plane, b.born, b.present, b.on_their_way) for b in world.balances] == [
+        ("one", 18, 16, 2),
+        ("two", 9, 8, 0),
+    ]
+    assert all(area.borders is not None and not area.borders.marks for area in world.areas)
+    assert (world.areas[0].number, world.areas[0].version) == (3, 8)
 
 
 async def test_an_area_without_its_witness_is_not_redundant(tmp_path: Path) -> None:

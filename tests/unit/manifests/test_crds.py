@@ -226,8 +226,8 @@ def test_columns_and_scale_name_fields_that_exist(kind: str) -> None:
     columns = {c["name"]: c["jsonPath"].partition("[?")[0] for c in version["additionalPrinterColumns"]}
     assert set(columns.values()) <= known
     if kind == "Area":
-        assert list(columns)[:9] == [
-            "Plane", "Active", "Passive", "Term", "Tick", "Synced", "Entities", "Last Takeover", "Age",
+        assert list(columns)[:11] == [
+            "Plane", "Active", "Passive", "Term", "Tick", "Synced", "Entities", "In", "Out", "Last Takeover", "Age",
         ]  # fmt: skip
     else:
         scale = version["subresources"]["scale"]

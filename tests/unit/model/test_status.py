@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from pairsim.model.crossings.border_status import BorderStatus
 from pairsim.model.status import SLOW_PACE, Role, SimulatorPhase, SimulatorState
 from tests.unit.controller.builders import assignment, replica, witness
 
@@ -48,7 +49,7 @@ def test_a_change_of_a_replica_is_significant(change: dict[str, object]) -> None
 def test_ticks_counts_and_times_are_not_significant() -> None:
     before = replica("sim-1", PAIR, Role.ACTIVE)
     after = msgspec.structs.replace(before, tick=9, synced_tick=9, entities=9, digest="x", pace=SLOW_PACE, tick_ms=3.0)
-    after = msgspec.structs.replace(after, received_bytes=9)
+    after = msgspec.structs.replace(after, received_bytes=9, borders=BorderStatus(sent=9, out_per_second=2.0))
     assert after.significant() == before.significant()
     group = msgspec.structs.replace(GROUP, tick=5)
     assert msgspec.structs.replace(group, tick=99).significant() == group.significant()

@@ -13,6 +13,7 @@ import msgspec
 
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment, Member
+from pairsim.model.crossings.border_status import BorderStatus
 from pairsim.model.documents.manifests import AreaManifestSpec, PlaneSpec
 from pairsim.model.geometry import Box
 from pairsim.model.labels import (
@@ -239,6 +240,24 @@ class StoredAssignment(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class AreaBorders(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What crosses the borders of an area, as its active reported it; `BorderStatus` explains the fields."""
+
+    in_per_second: float = 0.0
+    out_per_second: float = 0.0
+    waiting: int = 0
+    queued: int = 0
+    born: int = 0
+    died: int = 0
+    conflicts: int = 0
+    nowhere: int = 0
+
+    @classmethod
+    def of(cls, borders: BorderStatus) -> AreaBorders:
+        """Returns the part of a report that the status of an `Area` shows."""
+        return cls(**{name: getattr(borders, name) for name in cls.__struct_fields__})
+
+
 class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The status of an `Area`.
 
@@ -246,6 +265,7 @@ class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         number: The number of the area; 0 while it has no cell.
         cell: Its cell in the newest map of its plane; None while it has none.
         version: The version of the map that its active knows.
+        borders: What crosses its borders; None before the first report of an active.
         backup: The file with the last state in the controller's backup folder; empty unless the Area is being deleted.
     """
 
@@ -262,6 +282,7 @@ class AreaStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     number: int = 0
     cell: Box | None = None
     version: int = 0
+    borders: AreaBorders | None = None
     last_takeover: LastTakeover | None = None
     assignment: StoredAssignment | None = None
     backup: str = ""

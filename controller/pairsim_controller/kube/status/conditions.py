@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pairsim.model.geometry import Box
 from pairsim.model.status import ReplicaStatus
 from pairsim.wording import without_amounts
-from pairsim_controller.kube.api.objects import AreaStatus, Condition, LastTakeover, StoredAssignment, next_condition
+from pairsim_controller.kube.api.objects import (
+    AreaBorders,
+    AreaStatus,
+    Condition,
+    LastTakeover,
+    StoredAssignment,
+    next_condition,
+)
 from pairsim_controller.plan.redundancy import active_of, redundancy_gap
 from pairsim_controller.plan.view import Report, View
 
@@ -66,6 +73,7 @@ def area_status(
         number=number,
         cell=cell,
         version=active.version if active is not None else before.version,
+        borders=AreaBorders.of(active.borders) if active is not None and active.borders else before.borders,
         last_takeover=last,
         assignment=StoredAssignment.of(recorded) if recorded is not None else None,
         backup=backup,
@@ -73,7 +81,9 @@ def area_status(
 
 
 def significant_status(status: AreaStatus) -> AreaStatus:
-    """Returns a status without its tick, its entities, its times and the amounts in it, which change all the time.
+    """Returns a status without the numbers, times and amounts in it that change all the time.
+
+    These are its tick, its entities, and what crosses its borders.
 
     The version is left out too: a change of one area changes it in all of them.
 

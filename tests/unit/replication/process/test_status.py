@@ -67,6 +67,16 @@ def test_a_state_ahead_of_the_commit_counts_as_synced_up_to_the_commit(world: Wo
     assert shown.synced_tick == shown.tick == node.log.tick
 
 
+def test_the_active_alone_reports_its_borders(world: World, tmp_path: Path) -> None:
+    node, _active = active_of(world)
+    passive = world.processes[node.other_replica().replica].node
+    assert isinstance(passive, AreaNode)
+    shown = status(node, tmp_path)
+    assert shown.borders is not None
+    assert shown.borders.born == shown.entities
+    assert status(passive, tmp_path).borders is None
+
+
 def test_the_pair_is_in_sync_only_with_a_passive_that_could_take_over_and_a_witness_that_votes(world: World) -> None:
     node, _active = active_of(world)
     group, peer = node.membership.group, node.other_replica().replica

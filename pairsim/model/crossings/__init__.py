@@ -1,0 +1,1 @@
+"""What crosses the borders of areas: what an active reports, and whether every entity is accounted for."""

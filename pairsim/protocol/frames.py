@@ -122,6 +122,32 @@ class EntitiesAnswer(msgspec.Struct, frozen=True):
     next: int | None
 
 
+class LocateAnswer(msgspec.Struct, frozen=True):
+    """The answer of `GET /v1/locate/{entity}`: the area that has an entity, or that it went to.
+
+    Attributes:
+        entity: The id of the entity.
+        plane: The plane of the area.
+        area: The name of the area; empty if the entity went to an area that is not known any more.
+        number: The number of the area; 0 before its first grant.
+        moved: Whether another area answered, which had the entity before.
+        tick: The committed tick of the area that answered.
+        clock: The clock of that tick. Of two areas that have the entity, the one with the higher clock has it.
+        position: The position in metres, if the area that answered has it; null for a number that is not finite.
+        urls: Bases of the HTTP APIs of the area's replicas, as far as they are known.
+    """
+
+    entity: int
+    plane: str
+    area: str
+    number: int
+    moved: bool
+    tick: int
+    clock: int
+    position: list[float | None] | None
+    urls: list[str]
+
+
 class DigestsAnswer(msgspec.Struct, frozen=True):
     """The answer of `GET /v1/digests`: digests of 16 hex digits by tick number."""
 

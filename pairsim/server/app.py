@@ -26,6 +26,7 @@ from pairsim.server.metrics.registry import ReplicaMetrics
 from pairsim.server.notifications import NotificationHub
 from pairsim.server.reads.backup import BackupHandler
 from pairsim.server.reads.entities import EntityHandlers
+from pairsim.server.reads.locate import LocateHandler
 from pairsim.server.reads.observe import Observers
 
 MAX_DIGESTS = 10_000
@@ -79,6 +80,7 @@ class SimulatorApi:
         commands = CommandHandler(service, self._gateway)
         entities = EntityHandlers(service, self._read_threads)
         backup = BackupHandler(service, self._read_threads)
+        locate = LocateHandler(service, self._read_threads)
         app.add_routes(
             [
                 web.get("/v1/status", self._status),
@@ -86,6 +88,7 @@ class SimulatorApi:
                 web.get("/v1/session", self._sessions.handle),
                 web.get("/v1/entities", entities.many),
                 web.get("/v1/entities/{id}", entities.one),
+                web.get("/v1/locate/{entity}", locate.handle),
                 web.get("/v1/digests", self._digests),
                 web.get("/v1/map", self._map),
                 web.get("/v1/backup", guarded(self._token, backup.handle)),

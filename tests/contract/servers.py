@@ -86,6 +86,7 @@ _READS = [
     Ask("GET", "/v1/entities/1"),
     Ask("GET", "/v1/digests"),
     Ask("GET", "/v1/map"),
+    Ask("GET", "/v1/locate/1"),
     Ask("GET", "/v1/backup?area=north", "with the token", TOKEN),
     Ask("GET", "/v1/session"),
     Ask("GET", "/v1/observe"),
@@ -120,6 +121,8 @@ _SLIPS = [
     Ask("GET", "/v1/entities?min=0,0"),
     Ask("GET", "/v1/entities/99"),
     Ask("GET", "/v1/entities/x"),
+    Ask("GET", "/v1/locate/99"),
+    Ask("GET", "/v1/locate/x"),
     Ask("GET", "/v1/digests?from=3&to=4"),
     Ask("GET", "/v1/digests?from=4&to=3"),
     Ask("GET", "/v1/digests?from=0&to=10000"),
@@ -160,7 +163,7 @@ def others() -> dict[str, Callable[[], Case]]:
         Ask("GET", "/livez", "a page of another origin", {"Origin": "http://evil.example"}),
     ]
     common = [Ask("GET", "/livez"), Ask("GET", "/readyz"), Ask("GET", "/metrics"), Ask("GET", "/nothing"), *foreign]
-    controller = [*common, Ask("GET", "/v1/map")]
+    controller = [*common, Ask("GET", "/v1/map"), Ask("GET", "/v1/locate/1")]
     order = {"area": "north"}
     return {
         "witness": lambda: Case(
@@ -177,7 +180,7 @@ def others() -> dict[str, Callable[[], Case]]:
             product.controller_console(),
             [
                 Ask("GET", "/"), Ask("GET", "/nothing"), Ask("GET", "/v1/console"), Ask("GET", "/v1/switchover"),
-                Ask("GET", "/v1/map"),
+                Ask("GET", "/v1/map"), Ask("GET", "/v1/locate/1"),
                 Ask("POST", "/v1/switchover", "", JSON, order), Ask("POST", "/v1/switchover", "no JSON", {}, b"x"),
                 Ask("POST", "/v1/switchover", "unknown key", JSON, {"x": 1}),
                 Ask("GET", "/", "another host name", {"Host": "evil.example"}),
@@ -192,6 +195,7 @@ def others() -> dict[str, Callable[[], Case]]:
 
 _WORLD = [
     Ask("GET", "/"), Ask("GET", "/v1/world"), Ask("GET", "/v1/map"), Ask("GET", "/v1/processes"),
+    Ask("GET", "/v1/locate/1"), Ask("GET", "/v1/locate/x"),
     Ask("GET", "/v1/targets"),
     Ask("GET", "/metrics"), Ask("GET", "/v1/console"), Ask("GET", "/nothing"), Ask("GET", "/v1/kill"),
     Ask("POST", "/v1/world"), Ask("GET", "/v1/world", "another host name", {"Host": "evil.example"}),

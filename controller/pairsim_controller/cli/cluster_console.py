@@ -11,9 +11,11 @@ import msgspec
 from aiohttp import web
 
 from pairsim.client import ProcessClient
+from pairsim.model.authority import WorldMap
 from pairsim.model.world_status import WorldStatus
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
+from pairsim_controller.console.locator import Locator
 from pairsim_controller.console.page import add_page
 from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, answer_of_active, error_response
 from pairsim_controller.kube.manager import Manager
@@ -67,6 +69,16 @@ def map_response(manager: Manager) -> web.Response:
     return web.Response(body=msgspec.json.encode(cluster.world_map()), content_type="application/json")
 
 
+def add_locator(app: web.Application, manager: Manager) -> None:
+    """Adds `GET /v1/locate/{entity}` to an application; 503 while another controller holds the lease."""
+
+    def maps() -> WorldMap | None:
+        cluster = manager.cluster
+        return cluster.world_map() if cluster is not None else None
+
+    Locator(maps, _NOT_LEADING).add_to(app)
+
+
 def console_app(manager: Manager) -> web.Application:
     """Returns the console's application, to be served to requests for loopback host names only."""
 
@@ -102,6 +114,7 @@ def console_app(manager: Manager) -> web.Application:
     add_page(app)
     feed.add_to(app)
     app.router.add_get("/v1/map", maps)
+    add_locator(app, manager)
     app.router.add_post("/v1/switchover", switchover)
     app.router.add_get("/v1/skip", failing_tick)
     app.router.add_post("/v1/skip", skip)

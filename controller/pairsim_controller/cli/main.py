@@ -19,7 +19,7 @@ from pairsim.server.http.origins import AccessRules
 from pairsim.system.inherited_signals import accepted_stop_signals
 from pairsim.system.output import use_reliable_output
 from pairsim.system.port_users import listen_error
-from pairsim_controller.cli.cluster_console import console_app, map_response
+from pairsim_controller.cli.cluster_console import add_locator, console_app, map_response
 from pairsim_controller.kube.api.connection import Connection
 from pairsim_controller.kube.api.port import ApiError
 from pairsim_controller.kube.manager import Manager
@@ -147,6 +147,7 @@ def probes(manager: Manager, metrics: ControllerMetrics) -> web.Application:
             web.get("/v1/map", maps),
         ]
     )
+    add_locator(app, manager)
     return app
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 from pairsim.model.world_status import WorldStatus, unknown_area_message
 from pairsim.server.http.requests import read_json
 from pairsim_controller.console.feed import Feed
+from pairsim_controller.console.locator import Locator
 from pairsim_controller.console.page import add_page
 from pairsim_controller.console.responses import MAX_BODY_BYTES, answer_console_errors, answer_of_active, error_response
 from pairsim_controller.local.processes_api import (
@@ -167,6 +168,7 @@ def world_app(world: LocalWorld) -> web.Application:
     feed.add_to(app)
     app.router.add_get("/v1/world", api.show)
     app.router.add_get("/v1/map", api.maps)
+    Locator(lambda: world.maps).add_to(app)
     app.router.add_get("/v1/targets", prometheus.targets)
     app.router.add_get("/metrics", prometheus.metrics)
     app.router.add_get("/v1/processes", api.processes.show)

@@ -43,6 +43,8 @@ async def responses(manager: object) -> tuple[dict[str, Any], dict[str, int]]:
         for name, call in {
             "page": http.get("/"),
             "map": http.get("/v1/map"),
+            "locate": http.get("/v1/locate/7"),
+            "locate what is not valid": http.get("/v1/locate/-7"),
             "skip": http.post("/v1/skip", json={"area": "west", "command": "c1"}),
             "list": http.get("/v1/skip?area=west"),
             "restart": http.post("/v1/engines/restart", json={"area": "west"}),
@@ -62,6 +64,8 @@ async def test_a_waiting_controller_names_the_lease() -> None:
     assert statuses == {
         "page": 200,
         "map": 503,
+        "locate": 503,
+        "locate what is not valid": 400,
         "switchover": 409,
         "skip": 409,
         "list": 409,
@@ -76,6 +80,7 @@ async def test_the_leader_shows_the_world_and_cannot_kill() -> None:
     async with cluster_harness() as at:
         controller = await at.controller()
         await at.paired()
+        await at.until(lambda: controller.cluster is not None and controller.cluster.world_map().planes)
         message, statuses = await responses(controller)
         kinds = [event["kind"] for event in message["events"]]
         assert kinds[:2] == ["members", "founded"]
@@ -84,6 +89,8 @@ async def test_the_leader_shows_the_world_and_cannot_kill() -> None:
         assert statuses == {
             "page": 200,
             "map": 200,
+            "locate": 404,
+            "locate what is not valid": 400,
             "switchover": 200,
             "skip": 200,
             "list": 200,

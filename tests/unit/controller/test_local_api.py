@@ -13,12 +13,14 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from pairsim.model.authority import PlaneMap, WorldMap
 from pairsim.model.status import Role
 from pairsim.replication.service import RefusedError
 from pairsim.server.http.listener import serve_app
 from pairsim_controller.console.responses import MAX_BODY_BYTES
 from pairsim_controller.local.api import world_app
 from pairsim_controller.local.process import Termination
+from tests.unit.client.fake_areas import fake_areas
 from tests.unit.controller.local_worlds import WorldHarness, local_world, until
 
 JSON = {"Content-Type": "application/json"}
@@ -51,6 +53,27 @@ async def test_the_status_of_the_world(http: aiohttp.ClientSession) -> None:
         assert answer.status == 200
         assert answer.content_type == "application/json"
         assert [area["area"] for area in (await answer.json())["areas"]] == ["north"]
+
+
+async def test_the_area_of_an_entity_is_asked_for_in_all_areas(
+    made: WorldHarness, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fake_areas("north", "south") as areas:
+        known = WorldMap((PlaneMap(plane="physics", version=1, cells=areas.cells),))
+        monkeypatch.setattr(type(made.world), "maps", property(lambda _world: known))
+        areas.enter("south", 7, clock=5)
+        async with http.get("/v1/locate/7") as answer:
+            assert answer.status == 200
+            found = await answer.json()
+        assert (found["area"], found["number"], found["moved"], found["position"]) == ("south", 2, False, [15, 1, 1])
+        for entity, status, sentence in (
+            ("8", 404, "no area of the world has entity 8"),
+            ("x", 400, "whole number"),
+            (str(2**63), 400, "whole number"),
+        ):
+            async with http.get(f"/v1/locate/{entity}") as answer:
+                assert answer.status == status
+                assert sentence in (await answer.json())["error"]
 
 
 @pytest.mark.parametrize(

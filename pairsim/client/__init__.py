@@ -1,6 +1,7 @@
 """The Python client.
 
-`AreaClient` is for users of an area: both replicas of its pair behind one object. `ProcessClient` is for the control of
+`WorldClient` is for users of a world: it finds the areas of entities by itself. `AreaClient` is for users of one area:
+both replicas of its pair behind one object. `ProcessClient` is for the control of
 one process, a replica or a witness. There is one error class for each thing that a user can do about an error, and all
 of them are subclasses of `ClientError`.
 
@@ -12,6 +13,7 @@ from pairsim.client.errors import ClientError, CommandsRefused, Overloaded, Requ
 from pairsim.client.process_client import ProcessClient
 from pairsim.client.process_requests import BackupSummary, Save
 from pairsim.client.session import Session
+from pairsim.client.world.client import WorldClient
 
 __all__ = [
     "AreaClient",
@@ -24,5 +26,6 @@ __all__ = [
     "Save",
     "Session",
     "Unavailable",
+    "WorldClient",
     "new_id",
 ]

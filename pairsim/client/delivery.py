@@ -16,6 +16,8 @@ from pairsim.wording import duration
 
 _PAUSE_SECONDS = 0.01
 _MAX_PAUSE_SECONDS = 0.2
+_LOOK_SECONDS = 0.25
+"""How often a batch that waits looks for other URLs of the replicas."""
 
 
 class NotSentError(Exception):
@@ -69,7 +71,7 @@ class Delivery:
         """
         batch = BatchAttempt(self, commands, self._attempt, self._hedge)
         try:
-            url, results = await batch.run(list(self._urls), seconds)
+            url, results = await batch.run(seconds)
         finally:
             batch.cancel()
         self._prefer(url)
@@ -78,13 +80,23 @@ class Delivery:
         self.tick = max(self.tick, max((result.tick for result in results), default=0))
         return results
 
+    @property
+    def urls(self) -> Sequence[str]:
+        """Bases of the HTTP APIs of the pair's replicas, in the order in which they are tried."""
+        return tuple(self._urls)
+
+    def update(self, urls: Sequence[str]) -> None:
+        """Takes the present URLs of the replicas, also for batches that are under way."""
+        kept = [url for url in self._urls if url in urls]
+        self._urls = kept + [url for url in urls if url not in kept]
+
     def deprioritise(self, url: str) -> None:
         """Makes new batches try the other replicas first."""
         if len(self._urls) > 1 and self._urls[0] == url:
             self._urls.append(self._urls.pop(0))
 
     def _prefer(self, url: str) -> None:
-        if self._urls[0] != url:
+        if url in self._urls and self._urls[0] != url:
             self._urls.remove(url)
             self._urls.insert(0, url)
 
@@ -108,7 +120,7 @@ class BatchAttempt:
         self._hedge_at = 0.0
         self._last = self._misdirected = ""
 
-    async def run(self, urls: list[str], seconds: float) -> tuple[str, list[Result]]:
+    async def run(self, seconds: float) -> tuple[str, list[Result]]:
         """Returns the URL that answered first, and its results.
 
         Raises:
@@ -117,7 +129,7 @@ class BatchAttempt:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while (now := loop.time()) < end:
-            next_at = self._start_due_attempt(urls, now)
+            next_at = min(self._start_due_attempt(self._delivery.urls, now), now + _LOOK_SECONDS)
             if self._running:
                 done, _ = await asyncio.wait(
                     self._running, timeout=min(end, next_at) - now, return_when=asyncio.FIRST_COMPLETED
@@ -139,7 +151,7 @@ class BatchAttempt:
         for task in self._running:
             task.cancel()
 
-    def _start_due_attempt(self, urls: list[str], now: float) -> float:
+    def _start_due_attempt(self, urls: Sequence[str], now: float) -> float:
         """Starts at most one attempt; returns when the next attempt may be due."""
         idle = [url for url in urls if url not in self._running.values()]
         if not idle:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pairsim.model.commands import Result
+
 
 class ClientError(Exception):
-    """Base of all errors of the client; the text is a sentence."""
+    """Base of all errors of the client; the text is a sentence.
+
+    Attributes:
+        answered: The results of those commands of a call to several areas that have one.
+    """
+
+    answered: tuple[Result, ...] = ()
 
 
 class CommandsRefused(ClientError):  # noqa: N818 - it names what happened

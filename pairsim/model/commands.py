@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -33,12 +34,16 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
         op: `spawn`, `despawn`, `set`, or an operation of the simulator.
         entity: The id of the entity (0 to 2**63 - 1).
         components: Values by component name, or by argument name of the simulator's operation.
+        attempt: 0 for a sender that stays with one area, which then follows the entity for it. A sender that goes after
+            a result `moved` to another area by itself counts its attempts from 1: an area that has answered an attempt
+            does not apply this one and earlier ones any more.
     """
 
     id: str
     op: str
     entity: int
     components: dict[str, Value] = {}
+    attempt: Annotated[int, msgspec.Meta(ge=0, lt=2**31 - 1)] = 0
 
 
 class Status(enum.StrEnum):
@@ -47,6 +52,8 @@ class Status(enum.StrEnum):
     APPLIED = "applied"
     REJECTED = "rejected"
     DUPLICATE = "duplicate"
+    MOVED = "moved"
+    """Nothing was applied: the entity is in another area."""
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,12 +64,16 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
         status: The outcome.
         tick: The tick in which the command was applied or rejected; for a duplicate, the tick of the first result.
         reason: Why the command was rejected; for a duplicate of a rejected command, why the first one was.
+        area: If the entity has moved, the area where it went; empty if this is not known.
+        urls: The replicas of that area.
     """
 
     id: str
     status: Status
     tick: int
     reason: str = ""
+    area: str = ""
+    urls: tuple[str, ...] = ()
 
 
 class CommandError(ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from pairsim.model.assignment import Member
 from pairsim.model.authority import Authority, Cell
 from pairsim.model.borders import AreaMap
+from pairsim.model.commands import Command, Result, Status
 from pairsim.model.geometry import Box
 from tests.unit.server.fakes import FakeReplica
 from tests.unit.server.http_servers import serve_replica
@@ -24,6 +25,45 @@ def cell(number: int, area: str, *urls: str) -> Cell:
     return Cell(number=number, area=area, bounds=Box((low, 0.0, 0.0), (low + SIZE, SIZE, SIZE)), replicas=replicas)
 
 
+class MovingReplica(FakeReplica):
+    """A replica of an area that entities leave: it answers commands to them as areas do.
+
+    Attributes:
+        applied: The ids of the commands that were applied.
+        asked: The ids and attempts of all commands, in their order.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.applied: list[str] = []
+        self.asked: list[tuple[str, int]] = []
+        self.on_commands: Callable[[], None] = lambda: None
+        self._moved: dict[str, tuple[int, Result]] = {}
+
+    def commit(self) -> None:
+        self.on_commands()
+        super().commit()
+
+    def _result(self, item: Command) -> Result:
+        self.asked.append((item.id, item.attempt))
+        if item.id in self.seen:
+            return super()._result(item)
+        attempt, answer = self._moved.get(item.id, (0, None))
+        if answer is not None and item.attempt <= attempt:
+            return answer
+        if item.op != "spawn" and self.table.row(item.entity) is None:
+            (there,) = self.borders.departures.areas_of(np.array([item.entity], np.int64))
+            cell = self.borders.map.cell(there)
+            urls = tuple(replica.url for replica in cell.replicas) if cell is not None else ()
+            answer = Result(item.id, Status.MOVED, self.tick, area=cell.area if cell is not None else "", urls=urls)
+            self._moved[item.id] = item.attempt, answer
+            return answer
+        if item.op == "spawn":
+            self.table.spawn(np.array([item.entity], np.int64), {})
+        self.applied.append(item.id)
+        return super()._result(item)
+
+
 class FakeAreas:
     """The areas of a plane.
 
@@ -34,7 +74,7 @@ class FakeAreas:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.replicas = {name: FakeReplica(name) for name in names}
+        self.replicas = {name: MovingReplica(name) for name in names}
         self.cells: tuple[Cell, ...] = ()
         self.version = 0
         for number, (name, replica) in enumerate(self.replicas.items(), 1):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from grafana.dashboards import area, chaos, controller, world
+from grafana.dashboards import area, borders, chaos, controller, world
 
 FOLDER = Path(__file__).parent
 ALL: dict[str, Callable[[], str]] = {
     "world": world.build,
     "area": area.build,
+    "borders": borders.build,
     "controller": controller.build,
     "chaos": chaos.build,
 }

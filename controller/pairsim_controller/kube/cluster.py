@@ -15,6 +15,7 @@ import structlog
 
 from pairsim.client import ProcessClient
 from pairsim.model.authority import WorldMap
+from pairsim.model.crossings.conservation import Balance
 from pairsim.model.status import Role
 from pairsim.model.world_status import WorldStatus
 from pairsim_controller.kube.adapters import (
@@ -49,6 +50,7 @@ from pairsim_controller.plan.fleet_index import FleetIndex
 from pairsim_controller.plan.view import Kind
 from pairsim_controller.reconcile.area_counts import AreaCounts, count_areas
 from pairsim_controller.reconcile.backup_folder import BackupFolder
+from pairsim_controller.reconcile.balances import plane_balances
 from pairsim_controller.reconcile.dispatcher import Dispatcher
 from pairsim_controller.reconcile.map_issuer import MapIssuer
 from pairsim_controller.reconcile.reconciler import Reconciler
@@ -181,6 +183,11 @@ class Cluster:
         statuses = [context.announced for context in self._cache.contexts.values()]
         states = [(status.holds("Ready"), status.holds("Redundant")) for status in statuses]
         return count_areas(states, self._index.spare_count())
+
+    def balances(self) -> list[Balance]:
+        """Returns whether every entity is accounted for, by plane."""
+        areas = (self._cache.areas.get(name) for name in self._cache.contexts)
+        return plane_balances(self._index, sorted({area.spec.plane for area in areas if area is not None}))
 
     def world_status(self) -> WorldStatus:
         """Returns the status of all areas as it is now."""

@@ -131,7 +131,7 @@ class Manager:
             backups=self._backups,
             history=self.history,
         )
-        self._metrics.area_counts = cluster.counts
+        self._metrics.area_counts, self._metrics.balances = cluster.counts, cluster.balances
         self.cluster = cluster
         reflectors = [self._reflector(resource, cluster) for resource in WATCHED]
         async with asyncio.TaskGroup() as group:

@@ -15,8 +15,10 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from pairsim.model.crossings.conservation import Balance
 from pairsim_controller.kube.api.objects import LastTakeover
 from pairsim_controller.reconcile.area_counts import AreaCounts, AreaCountsCollector
+from pairsim_controller.reconcile.balances import BalanceCollector
 
 _BUCKETS_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 RECONCILE_QUEUE, STATUS_QUEUE = "looks", "papers"
@@ -34,6 +36,7 @@ class ControllerMetrics:
 
     Attributes:
         area_counts: Returns the counts of areas and spares; None while another controller counts them.
+        balances: Returns the balances of planes; none while another controller has them.
     """
 
     content_type = CONTENT_TYPE_LATEST
@@ -91,6 +94,8 @@ class ControllerMetrics:
             self.retries.labels(queue=queue)
         for reason in REASONS:
             self._changes.labels(reason=reason)
+        self.balances: Callable[[], list[Balance]] = list
+        registry.register(BalanceCollector(lambda: self.balances()))  # noqa: PLW0108 - as below
         self.area_counts: Callable[[], AreaCounts | None] = lambda: None
         registry.register(AreaCountsCollector(lambda: self.area_counts()))  # noqa: PLW0108 - the function changes later
         ProcessCollector(registry=registry)
@@ -118,7 +123,7 @@ class ControllerMetrics:
     def reset(self) -> None:
         """Reports empty queues and no areas: without the lease, another controller counts them."""
         self.leading.set(0)
-        self.area_counts = lambda: None
+        self.area_counts, self.balances = lambda: None, list
         for queue in QUEUES:
             self.track_depth(queue, ())
 

@@ -17,6 +17,7 @@ from pairsim.model.status import Role
 from pairsim_controller.local.world import LocalWorld
 from pairsim_controller.local.world_status import world_status
 from pairsim_controller.reconcile.area_counts import AreaCounts, AreaCountsCollector, count_areas
+from pairsim_controller.reconcile.balances import BalanceCollector
 
 NAMESPACE = "local"
 
@@ -28,6 +29,7 @@ class PrometheusApi:
         self._world = world
         self.registry = CollectorRegistry()
         self.registry.register(AreaCountsCollector(self._census))
+        self.registry.register(BalanceCollector(lambda: world_status(world).balances))
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 

@@ -270,6 +270,7 @@ class AreaNode:
         acked = publisher.acked(self.other_replica().replica) if active else KEYFRAME
         measurements.lag = max(0, self.log.tick - acked) if acked != KEYFRAME else None
         measurements.inbox, measurements.tick_rate = self.inbox.waiting, self.spec.tick_rate
+        measurements.borders = self.replica.links.status(self.log.tick) if active else None
         measurements.voters = len(self.membership.group.voters()) + self.membership.group.voter
         return measurements
 

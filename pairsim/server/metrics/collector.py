@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from pairsim.replication.measurements import ReplicaMeasurements
+from pairsim.server.metrics.borders import border_metrics
 
 
 class MeasurementCollector:
@@ -29,6 +30,11 @@ class MeasurementCollector:
                 "From the last commit under an active that was lost to the first under this one.",
                 meters.takeovers,
             ),
+            (
+                "pairsim_handover_seconds",
+                "From the commit of an entity's departure to the acknowledgement of its arrival.",
+                meters.handovers,
+            ),
         ):
             bounds = [*map(str, histogram.bounds), "+Inf"]
             buckets = list(zip(bounds, itertools.accumulate(histogram.counts), strict=True))
@@ -49,6 +55,8 @@ class MeasurementCollector:
             ("pairsim_tick_rate_hertz", "Ticks a second that are wanted.", meters.tick_rate),
         ):
             yield GaugeMetricFamily(name, text, value=now)
+        if meters.borders is not None:
+            yield from border_metrics(meters.borders)
         if meters.lag is not None:
             text = "Ticks that the passive's state is behind the last commit, as the active sees it."
             yield GaugeMetricFamily("pairsim_sync_lag_ticks", text, value=meters.lag)

@@ -150,6 +150,25 @@ ALARMS: dict[str, Alarm] = {
             f'pairsim_controller_api_requests_total{{{_CONTROLLER}, status="409"}}': "0+5x60",
         },
     ),
+    "PairsimOutboxWaits": Alarm(
+        {f'pairsim_outbox_age_seconds{{{_ACTIVE}, neighbour="east"}}': "0+15x60"},
+        {f'pairsim_outbox_age_seconds{{{_ACTIVE}, neighbour="east"}}': "0 16x37 0x60"},
+        better=({f'pairsim_outbox_age_seconds{{{_ACTIVE}, neighbour="east"}}': "14x60"},),
+    ),
+    "PairsimConflicts": Alarm(
+        {f"pairsim_conflicts_total{{{_ACTIVE}}}": _ONCE},
+        {f"pairsim_conflicts_total{{{_ACTIVE}}}": "3x60"},
+    ),
+    "PairsimEntitiesNowhere": Alarm(
+        {f"pairsim_nowhere_entities{{{_ACTIVE}}}": "3x60"},
+        {f"pairsim_nowhere_entities{{{_ACTIVE}}}": "0x30 3x30"},
+    ),
+    "PairsimEntitiesUnaccounted": Alarm(
+        {f'pairsim_unaccounted_entities{{{_CONTROLLER}, plane="physics"}}': "1x60"},
+        {f'pairsim_unaccounted_entities{{{_CONTROLLER}, plane="physics"}}': "0x60"},
+        worse=({f'pairsim_unaccounted_entities{{{_CONTROLLER}, plane="physics"}}': "-2x60"},),
+        better=({f'pairsim_unaccounted_entities{{{_CONTROLLER}, plane="physics"}}': "0x37 1x4 0x60"},),
+    ),
     "PairsimControllerBehind": Alarm(
         {f'pairsim_controller_queue_areas{{{_CONTROLLER}, queue="looks"}}': "90x60"},
         {f'pairsim_controller_queue_areas{{{_CONTROLLER}, queue="looks"}}': "90x5 0x60"},

@@ -10,6 +10,8 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from pairsim.model.crossings.border_status import BorderStatus, Mark, NeighbourStatus
+from pairsim.model.crossings.conservation import Balance
 from pairsim.model.status import WitnessGroup
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.server.http.listener import serve_app
@@ -47,6 +49,7 @@ class Measured(FakeReplica):
     def measurements(self) -> ReplicaMeasurements:  # type: ignore[override]
         meters = ReplicaMeasurements()
         meters.lag = 0
+        meters.borders = BorderStatus(neighbours=(NeighbourStatus(number=2, area="east"),))
         return meters
 
 
@@ -78,6 +81,7 @@ def used_controller() -> ControllerMeters:
     meters.timed("looks", lambda _area: _nothing())
     change = {"time": "2026-01-01T00:00:00Z", "duration_ms": 1.0, "ticks_lost": 0, "from_": "a", "to": "b"}
     meters.count_change(LastTakeover(reason="Takeover", **change))
+    meters.balances = lambda: [Balance("physics", 9, 0, 9, 0, 0)]
     meters.area_counts = lambda: count_areas([(True, True)], 1)
     return meters
 
@@ -94,6 +98,7 @@ async def everything(folder: Path) -> dict[str, list[Told]]:
     witness = FakeWitness()
     witness.become(GROUP)
     async with local_world(folder) as made:
+        made.replicas["a"].border_status = BorderStatus(marks=(Mark(32, 9, 0, 9, 0),))
         await made.known()
         world = await scraped(world_app(made.world))
     texts = {

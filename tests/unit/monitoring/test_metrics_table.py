@@ -14,7 +14,21 @@ from tests.unit.controller.local_worlds import local_world
 from tests.unit.monitoring.exposed import Told, everything
 
 DOCUMENT = ROOT / "docs" / "metrics.md"
-_ALLOWED = {"area", "role", "result", "state", "order", "verb", "status", "queue", "reason", "process"}
+_ALLOWED = {
+    "area",
+    "role",
+    "result",
+    "state",
+    "order",
+    "verb",
+    "status",
+    "queue",
+    "reason",
+    "process",
+    "neighbour",
+    "direction",
+    "plane",
+}
 
 
 def row(told: Told, kinds: list[str]) -> str:

@@ -15,6 +15,7 @@ from pairsim.model.authority import Authority
 from pairsim.model.borders import BorderState
 from pairsim.model.command_schema import CommandSchema, Operation
 from pairsim.model.commands import Command, Result, Status
+from pairsim.model.crossings.border_status import BorderStatus
 from pairsim.model.geometry import Box
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
@@ -84,6 +85,7 @@ class FakeReplica:
         self.refuse: Exception | None = None
         self.broken = self.leaving = False
         self.pace = 1.0
+        self.border_status: BorderStatus | None = None
         self.simulator: SimulatorState | None = None
         self.known_map = Authority.before_grants("north")
         self.granted: list[Authority] = []
@@ -170,6 +172,7 @@ class FakeReplica:
             pace=self.pace,
             tick_ms=121.0,
             simulator=self.simulator,
+            borders=self.border_status if self.role is Role.ACTIVE else None,
         )
 
     def command_schema(self) -> CommandSchema | None:

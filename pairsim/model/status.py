@@ -210,7 +210,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         """Returns everything in the status that decisions, labels and verdicts depend on.
 
         Two statuses with equal values differ only in what changes all the time: ticks, digests, counts and times. Of
-        the tick it matters whether there was one, and of the pace whether the active is slow.
+        the tick it matters whether there was one, of the pace whether the active is slow, and of the borders which
+        neighbours have taken nothing for long.
         """
         return (
             self.role,
@@ -230,6 +231,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
             self.problem,
             self.addresses,
             self.revision,
+            self.borders is not None and frozenset(each.number for each in self.borders.neighbours if each.stalled),
             self.simulator is not None and (self.simulator.area, self.simulator.phase, self.simulator.about),
         )
 

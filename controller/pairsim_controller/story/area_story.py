@@ -16,6 +16,7 @@ from pairsim_controller.plan.view import View
 from pairsim_controller.reconcile.world_status import status_of_view
 from pairsim_controller.story.active_tracker import ActiveChange, ActiveTracker, Standstill
 from pairsim_controller.story.entry import EntryKind, HistoryEntry
+from pairsim_controller.story.outbox_tracker import OutboxTracker
 from pairsim_controller.story.redundancy_tracker import RedundancyChange, RedundancyEvent, RedundancyTracker
 
 
@@ -50,6 +51,7 @@ class AreaStory:
         self._area, self._began, self._log_of = area, began, log_of
         self._actives = actives if actives is not None else ActiveTracker()
         self._redundancy = redundancy if redundancy is not None else RedundancyTracker()
+        self._outboxes = OutboxTracker()
         self._divergences: dict[str, tuple[int, int]] = {}
         self._revision: int | None = None
         self._wanted = False
@@ -62,7 +64,8 @@ class AreaStory:
         """
         if not self._wanted:
             return None
-        return min((at for at in (self._actives.due_at, self._redundancy.due_at) if at is not None), default=None)
+        trackers = (self._actives, self._redundancy, self._outboxes)
+        return min((tracker.due_at for tracker in trackers if tracker.due_at is not None), default=None)
 
     def observe(self, view: View, now: float, wall: float) -> Observation:
         """Takes in a view of the area; returns the entries that follow from it."""
@@ -81,6 +84,7 @@ class AreaStory:
                 entries.append(self._redundancy_entry(status, event, now, wall))
         entries += self._diverged(view, wall)
         entries += self._ordered(view, wall)
+        entries += self._waiting(view, now, wall)
         return Observation(entries, change)
 
     def _redundancy_entry(
@@ -124,6 +128,15 @@ class AreaStory:
             name, term, tick = newest.replica, newest.term, newest.tick
             yield HistoryEntry(
                 0, wall, self._area, "ordered", name, "", term, tick, about=newest.order, sentence=newest.order
+            )
+
+    def _waiting(self, view: View, now: float, wall: float) -> Iterator[HistoryEntry]:
+        """Yields which outboxes have begun to wait, and which wait no longer."""
+        active = active_of(view.area, view.statuses.values())
+        for change in self._outboxes.observe(active, now):
+            kind: EntryKind = "flowing" if change.over else "waiting"
+            yield HistoryEntry(
+                0, wall, self._area, kind, "", "", 0, 0, change.seconds, change.sentence, change.sentence
             )
 
     def _diverged_entry(self, status: ReplicaStatus, active: ReplicaStatus | None, wall: float) -> HistoryEntry:

@@ -19,6 +19,8 @@ EntryKind = Literal[
     "restored",
     "diverged",
     "ordered",
+    "waiting",
+    "flowing",
     "members",
     "replacing",
     "adopted",
@@ -45,14 +47,15 @@ class HistoryEntry(msgspec.Struct, frozen=True):
             not recorded), `released` (no process holds the area any more), `backup` (of an area that is released),
             `diverged` (a replica computed another state), `ended` (a process of any area ended).
             `ordered` is an order of an operator about a failing engine, or other code of its simulator.
+            About borders: `waiting` (an outbox from which another area takes nothing) and `flowing` (its end).
             Others: `problem` (it lasts, and the area may wait for it), `world` (the controller itself).
         replica, before: The active now, and the previous one; empty if the entry is not about an active, or if no
             replica was active before. For `diverged`, `replica` is the one that computed another state.
         term: The active's term; 0 if the entry is not about an active.
         tick: The active's tick; 0 if the entry is not about an active.
         seconds: For `lost`, `restored`, `standstill` and `resumed`, how long the area was seen without redundancy or
-            without an active; for `takeover` and `switchover`, the time from the first sign of the change to the new
-            active, 0 if that was not observed.
+            without an active; for `waiting` and `flowing`, how long the outbox has waited; for `takeover` and
+            `switchover`, the time from the first sign of the change to the new active, 0 if that was not observed.
         about: The cause or the detail by itself: why the active changed, the reason of a loss, the pair.
         sentence: The whole sentence, without the time and the area.
     """

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from pairsim.model.borders import BorderInputs, BorderState, acknowledgement
+from pairsim.model.borders.entity_sets import NO_IDS, Ids
 from pairsim.model.borders.messages import UNLIMITED_ROOM
 from pairsim.model.crossings.border_status import BorderStatus
 from pairsim.replication.links.arrivals import MAX_RECORD_BYTES, MAX_WAITING_BYTES, Arrivals
 from pairsim.replication.links.board import Board, LinkState, Posted
+from pairsim.replication.links.conflicts import ConflictLog
 from pairsim.replication.links.grants import GrantInbox
 from pairsim.replication.links.meter import BorderMeter
 from pairsim.replication.links.outbox import Outbox
@@ -81,6 +83,7 @@ class LinkExchange:
         self.arrivals, self.board, self.grants = Arrivals(self._taken, waiting), Board(), GrantInbox()
         self.connections: Mapping[int, LinkConnection] = {}
         handovers = (measurements or ReplicaMeasurements()).handovers
+        self._conflicts = ConflictLog()
         self._meter = BorderMeter(tick_rate, handovers, self.arrivals.rows_taken)
 
     def _taken(self, number: int) -> int:
@@ -109,9 +112,10 @@ class LinkExchange:
             self.board.post(posted)
             self._meter.on_posted(state, before, posted)
 
-    def on_computed(self, tick: int, entities: int, state: BorderState) -> None:
-        """Notes the state after a computed tick, and how many entities it has."""
+    def on_computed(self, tick: int, entities: int, state: BorderState, refused: Ids = NO_IDS) -> None:
+        """Notes the state after a computed tick, how many entities it has, and which ones the tick refused."""
         self._meter.on_computed(tick, entities, state)
+        self._conflicts.note(refused)
 
     def status(self, committed: int) -> BorderStatus | None:
         """Returns what crosses borders, as of the newest committed tick; None outside of a leadership. Any thread."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pairsim.model.borders import BorderCounters, BorderState
+from pairsim.model.borders import AreaMap, BorderCounters, BorderState
 from pairsim.model.crossings.border_status import (
     MARKS_KEPT,
     MAX_NEIGHBOURS,
@@ -30,6 +30,9 @@ WINDOW_SECONDS = 4.0
 """Rates are those of so many seconds, or of those since the leadership began."""
 
 _SAMPLE_SECONDS = 0.5
+_REPORT_SECONDS = 0.1
+"""Ages and rates in a report are at most so old."""
+
 _LEAST_SECONDS = 0.9
 """A rate is 0 until it is known for so long."""
 
@@ -109,6 +112,9 @@ class BorderMeter:
         self._lock = threading.Lock()
         self._sent_to: dict[int, int] = {}
         self._leadership = _Leadership()
+        self._touching: tuple[AreaMap, frozenset[int]] | None = None
+        self._reported: tuple[BorderState, tuple[object, ...], BorderStatus] | None = None
+        """The newest report: a process is asked for its status with every request."""
 
     def end(self) -> None:
         """Forgets what belongs to the leadership that ends. Any thread."""
@@ -154,24 +160,26 @@ class BorderMeter:
             committed: The newest committed tick.
             connected: The areas to which there is a connection.
         """
-        now = monotonic()
+        now, links = monotonic(), frozenset(connected)
         with self._lock:
             known, state = self._leadership, self._leadership.state
             if state is None:
                 return None
+            asked = committed, links, int(now / _REPORT_SECONDS)
+            if self._reported is not None and self._reported[:2] == (state, asked):
+                return self._reported[2]
             counts, earlier = self._count(now, state.counters), known.counts[0]
             marks = [mark.counts for mark in known.marks if mark.tick <= committed][-MARKS_KEPT:]
             oldest = {n: entries.posted[0][2] for n, entries in known.entries.items() if entries.posted}
             exchanged = known.exchanged_clock
-        links = frozenset(connected)
-        numbers = {cell.number for cell in state.map.neighbours(state.number)} | state.links.keys()
+        numbers = self._neighbours(state) | state.links.keys()
         neighbours = [
             _neighbour(state, number, counts, earlier, connected=number in links, posted_at=oldest.get(number))
             for number in sorted(numbers)
         ]
         neighbours.sort(key=lambda each: (-each.waiting, -each.out_per_second - each.in_per_second))
         counters = state.counters
-        return BorderStatus(
+        report = BorderStatus(
             **msgspec.structs.asdict(counters),
             waiting=sum(link.rows for link in state.links.values()),
             queued=len(state.queue),
@@ -182,6 +190,15 @@ class BorderMeter:
             neighbours=tuple(neighbours[:MAX_NEIGHBOURS]),
             marks=tuple(marks),
         )
+        self._reported = state, asked, report
+        return report
+
+    def _neighbours(self, state: BorderState) -> frozenset[int]:
+        """Returns the numbers of the areas whose cells touch that of the area: a map may have a thousand."""
+        if self._touching is None or self._touching[0] is not state.map:
+            numbers = frozenset(cell.number for cell in state.map.neighbours(state.number))
+            self._touching = state.map, numbers
+        return self._touching[1]
 
     def _count(self, now: float, counters: BorderCounters) -> _Counts:
         return _Counts(now, counters.sent, counters.taken, dict(self._sent_to), self._taken_from())

@@ -159,7 +159,7 @@ class Active:
             self._begun = self._begin(tick) if recorded is None else recorded
         commands = self._begun
         with state.lock:
-            borders, rejected = context.advance(
+            borders, rejected, refused = context.advance(
                 state.table,
                 state.borders,
                 tick,
@@ -173,7 +173,7 @@ class Active:
                 return
             state.borders = borders
             self._newest = state.mark_computed(tick, rejected, context.log.tick)
-            context.links.on_computed(tick, len(state.table), borders)
+            context.links.on_computed(tick, len(state.table), borders, refused)
         self._begun, self.last_rejected = None, rejected
         context.failures.on_computed(tick)
         self.in_flight.on_stepped(tick, self.last_rejected, self.term)

@@ -369,7 +369,7 @@ class Replica:
         compare_digest(self.state, record.tick - 1, record.digest)
         with self.state.lock:
             left_out = self.log.orders.left_out(record.tick)
-            borders, rejected = self._context.advance.repeat(self.state.table, self.state.borders, record, left_out)
+            borders, rejected, _ = self._context.advance.repeat(self.state.table, self.state.borders, record, left_out)
             if not self.shown.compute(record.tick, term):
                 self.state.take_back()
                 return False

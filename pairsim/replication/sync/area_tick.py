@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from pairsim.model.borders import BorderInputs, BorderState, Lives, count_lives, cross, take
 from pairsim.model.borders.codec.inputs import decode_inputs
-from pairsim.model.borders.entity_sets import Ids
+from pairsim.model.borders.entity_sets import NO_IDS, Ids
 from pairsim.model.commands import Command
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.table import Table
@@ -26,10 +28,17 @@ ON_ITS_WAY = "entity {} is on its way to another area"
 
 
 class AdvancedArea(NamedTuple):
-    """The result of a tick beside the changed table: the borders, and reasons of rejected commands by their places."""
+    """The result of a tick beside the changed table.
+
+    Attributes:
+        borders: The borders.
+        rejected: The reasons of rejected commands by their places.
+        refused: The entities that were refused because their ids are taken, int64 (r,).
+    """
 
     borders: BorderState
     rejected: dict[int, str]
+    refused: Ids = NO_IDS
 
 
 def inputs_of(record: Tick, schema: Schema) -> BorderInputs:
@@ -77,12 +86,13 @@ class AreaAdvance:
         taken = take(after, table, inputs, tick)
         before = table.ids.copy() if ids is None or len(taken.arrived) else ids
         layout = table.layout
-        rejected = self._calls.advance(table, commands, tick, left_out)
+        rejected, refused = self._calls.advance(table, commands, tick, left_out), taken.refused
         if table.layout != layout:
             lives = count_lives(after, table, before)
             rejected = _with_refused(rejected, commands, lives)
+            refused = np.concatenate((refused, lives.refused))
         cross(after, table, tick)
-        return AdvancedArea(after, rejected)
+        return AdvancedArea(after, rejected, refused)
 
     def repeat(self, table: Table, borders: BorderState, record: Tick, left_out: Container[str]) -> AdvancedArea:
         """Advances a table of the engine by the tick of a record.

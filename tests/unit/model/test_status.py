@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pairsim.model.crossings.border_status import BorderStatus
+from pairsim.model.crossings.border_status import BorderStatus, NeighbourStatus
 from pairsim.model.status import SLOW_PACE, Role, SimulatorPhase, SimulatorState
 from tests.unit.controller.builders import assignment, replica, witness
 
@@ -46,8 +46,16 @@ def test_a_change_of_a_replica_is_significant(change: dict[str, object]) -> None
     assert msgspec.structs.replace(before, **change).significant() != before.significant()
 
 
+def test_a_neighbour_that_takes_nothing_for_long_is_significant_once() -> None:
+    def waits(seconds: float) -> object:
+        borders = BorderStatus(neighbours=(NeighbourStatus(number=2, waiting=round(seconds), waiting_seconds=seconds),))
+        return msgspec.structs.replace(replica("sim-1", PAIR, Role.ACTIVE), borders=borders).significant()
+
+    assert waits(1.0) == waits(4.9) != waits(5.0) == waits(9.0)
+
+
 def test_ticks_counts_and_times_are_not_significant() -> None:
-    before = replica("sim-1", PAIR, Role.ACTIVE)
+    before = msgspec.structs.replace(replica("sim-1", PAIR, Role.ACTIVE), borders=BorderStatus())
     after = msgspec.structs.replace(before, tick=9, synced_tick=9, entities=9, digest="x", pace=SLOW_PACE, tick_ms=3.0)
     after = msgspec.structs.replace(after, received_bytes=9, borders=BorderStatus(sent=9, out_per_second=2.0))
     assert after.significant() == before.significant()

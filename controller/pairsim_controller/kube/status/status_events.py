@@ -34,6 +34,8 @@ _EVENTS: dict[EntryKind, tuple[str, bool]] = {
     "restored": ("Redundant", False),
     "diverged": ("Diverged", True),
     "ordered": ("Ordered", False),
+    "waiting": ("OutboxWaits", True),
+    "flowing": ("OutboxFlows", False),
     "members": ("Founded", False),
     "replacing": ("Replacing", False),
     "adopted": ("Adopted", False),

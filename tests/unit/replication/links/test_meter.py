@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -24,7 +22,6 @@ class Metered:
 
     def __init__(self) -> None:
         self.now, self.taken = 100.0, dict[int, int]()
-        clock.use_clock(lambda: self.now)
         self.handovers = Histogram(HANDOVER_SECONDS)
         self.meter = BorderMeter(20.0, self.handovers, lambda: dict(self.taken))
         self.state, self.posted, self.tick = BorderState(1, born=9), Posted(), 0
@@ -61,10 +58,10 @@ def cell(number: int) -> Cell:
 
 
 @pytest.fixture
-def metered() -> Iterator[Metered]:
-    before = clock.monotonic
-    yield Metered()
-    clock.use_clock(before)
+def metered(monkeypatch: pytest.MonkeyPatch) -> Metered:
+    made = Metered()
+    monkeypatch.setattr(clock, "_source", lambda: made.now)
+    return made
 
 
 def test_outside_of_a_leadership_there_is_no_report(metered: Metered) -> None:

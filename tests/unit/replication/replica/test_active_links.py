@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import structlog
 
 from pairsim.model.authority import Authority, Cell
 from pairsim.model.borders import Arrival, Bundle, LinkMessage
@@ -96,3 +97,28 @@ def test_an_arrival_waits_while_there_is_no_room(lone: LoneReplica) -> None:
         for r in lone.records()
         for a in decode_inputs(r.inputs, lone.state.table.schema).arrivals
     ] == [True, True]
+
+
+def test_an_arrival_whose_id_is_taken_is_named_in_the_log(lone: LoneReplica) -> None:
+    active, links = lone.lead(), lone.replica.links
+    taken = int(lone.state.table.ids[0])
+    links.arrivals.put(2, 1, arriving(taken, 999), 50)
+    with structlog.testing.capture_logs() as lines:
+        active.run_once(NOW + 1.0)
+    (line,) = [line for line in lines if "ids are taken" in line["event"]]
+    assert (line["ids"], line["refused"]) == (str(taken), 1)
+
+
+def test_what_arrived_and_what_waits_is_in_the_status_of_the_active(lone: LoneReplica) -> None:
+    active, links = lone.lead(), lone.replica.links
+    born = len(lone.state.table)
+    links.arrivals.put(2, 1, arriving(100, 101), 50)
+    for turn in (1.0, 2.0):
+        active.run_once(NOW + turn)
+        lone.commit()
+        lone.replica.run_once(NOW + turn)
+    report = links.status(lone.replica.log.tick)
+    assert report is not None
+    assert (report.born, report.taken, report.neighbours[0].taken) == (born, 2, 2)
+    lone.replica.on_leadership_lost()
+    assert links.status(lone.replica.log.tick) is None

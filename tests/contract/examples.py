@@ -16,10 +16,12 @@ CELL = {"number": 1, "area": "north", "bounds": BOX, "replicas": MEMBERS[:2]}
 AUTHORITY = {"area": "north", "version": 2, "cells": [CELL]}
 MAPS = {"physics": {"version": 2, "highest": 3, "numbers": {"north": 1}, "digest": "00000000000000ff"}}
 COMMAND = {"id": "c1", "op": "set", "entity": 1, "components": {"mass": 1.0, "position": [1.0, 2.0, 3.0]}}
+FOLLOWED = {"id": "c4", "op": "set", "entity": 4, "components": {"mass": 1.0}, "attempt": 1}
 RESULTS = [
     {"id": "c1", "status": "applied", "tick": 9},
     {"id": "c2", "status": "rejected", "tick": 9, "reason": "no such entity"},
     {"id": "c3", "status": "duplicate", "tick": 8},
+    {"id": "c4", "status": "moved", "tick": 9, "area": "south", "urls": ["http://127.0.0.1:14"]},
 ]
 ENTITY = {"id": 1, "components": {"mass": 1.0, "position": [1.0, 2.0, 3.0]}}
 METADATA = {"name": "north", "namespace": "worlds", "labels": {"l": "v"}, "annotations": {"a": "v"}}

@@ -17,8 +17,8 @@ from tests.contract.documents import readable
 _DIGEST = 2**64 - 1
 RECORDS: dict[str, list[object]] = {
     "open": ["open", 3],
-    "tick": ["tick", 3, 1, _DIGEST, 0, [[0, "why"]], [examples.COMMAND], "Ym9yZGVycw=="],
-    "tick with nothing": ["tick", 3, 2, 7, 1, [], [{"id": "c", "op": "despawn", "entity": 2**63 - 1}]],
+    "tick": ["tick", 3, 1, _DIGEST, 0, [examples.COMMAND, examples.FOLLOWED], "Ym9yZGVycw=="],
+    "tick with nothing": ["tick", 3, 2, 7, 1, [{"id": "c", "op": "despawn", "entity": 2**63 - 1}]],
     "seal": ["seal", 3, 2, examples.ASSIGNMENT],
 }
 _ENTRIES = [[b"one", 1, 0], [b"two", 2, 3]]
@@ -44,8 +44,8 @@ MESSAGES: dict[str, dict[str, object]] = {
 }  # fmt: skip
 COLUMN = {"name": "mass", "dtype": "float64", "width": 1, "low": 0.0, "high": None}
 TO_SUBSCRIBER: dict[str, list[object]] = {
-    "keyframe": ["frame", 3, 12, -1, 11, [[0, "why"]], "Ym9yZGVycw==", [COLUMN]],
-    "delta": ["frame", 3, 12, 11, 11, [], "Ym9yZGVycw==", None],
+    "keyframe": ["frame", 3, 12, -1, 11, "Ym9yZGVycw==", [COLUMN]],
+    "delta": ["frame", 3, 12, 11, 11, "Ym9yZGVycw==", None],
     "committed": ["committed", 3, 12],
 }
 TO_ACTIVE: dict[str, list[object]] = {"ack": ["ack", 12, 10], "resend": ["resend", True]}
@@ -116,11 +116,11 @@ def files(folder: Path) -> dict[str, object]:
 def _checkpoint(folder: Path) -> dict[str, object]:
     path = product_bytes.checkpoint_written(folder)
     data = path.read_bytes()
-    number, area, tick, term, digest, state, rejected, borders = msgspec.msgpack.decode(data[16:], strict=False)
+    number, area, tick, term, digest, state, borders = msgspec.msgpack.decode(data[16:], strict=False)
     return {
         "name": path.name,
         "bytes before the document": 16,
-        "document": readable([number, area, tick, term, digest, _unpacked(state), rejected, borders]),
+        "document": readable([number, area, tick, term, digest, _unpacked(state), borders]),
         "reads as": readable(product_bytes.checkpoint_read(folder)),
     }
 

@@ -18,7 +18,8 @@ import numpy as np
 from pairsim.client import BackupSummary, ProcessClient
 from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
-from pairsim.model.borders import BorderState
+from pairsim.model.borders import Answer, AnswerKind, BorderState
+from pairsim.model.borders.answers import command_key
 from pairsim.model.commands import Command
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
@@ -179,7 +180,8 @@ def checkpoint_written(folder: Path) -> Path:
     """Writes a checkpoint, and returns its file."""
     writer = CheckpointFolder(folder, "north", SCHEMA)
     made, borders = table(), BorderState(0)
-    writer.write(writer.begin(made, borders, 12, 3, state_digest(made, borders), {0: "why"}))
+    borders.answers.put(command_key("c1"), Answer(AnswerKind.REJECTED, 1, 2, 0, "why", 12))
+    writer.write(writer.begin(made, borders, 12, 3, state_digest(made, borders)))
     (path,) = folder.iterdir()
     return path
 
@@ -189,7 +191,7 @@ def checkpoint_read(folder: Path) -> dict[str, object] | None:
     found = CheckpointFolder(folder, "north", SCHEMA).load_newest()
     if found is None:
         return None
-    return {"tick": found.tick, "term": found.term, "digest": digest(found.table), "rejected": found.rejected}
+    return {"tick": found.tick, "term": found.term, "digest": digest(found.table)}
 
 
 def checkpoint_refusal(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import cast
 
 from pairsim.engine.port import Engine, EngineError
@@ -60,7 +60,7 @@ class SimCheckpoints:
 
     def load(self) -> Checkpoint | None:
         saved = self.saved
-        return Checkpoint(saved.tick, saved.term, saved.table.copy(), saved.borders, saved.rejected) if saved else None
+        return Checkpoint(saved.tick, saved.term, saved.table.copy(), saved.borders) if saved else None
 
     def maybe_write(
         self,
@@ -71,14 +71,13 @@ class SimCheckpoints:
         digest: int,
         now: float,
         *,
-        rejected: Mapping[int, str],
         urgent: bool,
     ) -> None:
         if (urgent or now >= self.next_due) and tick != self.durable:
             self.next_due = now + 2.0
             if tick > 0 and tick not in self._oracle.records:
                 raise Violation(f"tick {tick} is written to disk before it is committed")
-            self.saved = Checkpoint(tick, term, view.copy(), borders, dict(rejected))
+            self.saved = Checkpoint(tick, term, view.copy(), borders)
 
 
 class SimGroupResources:

@@ -30,13 +30,13 @@ def found() -> bool:
 def acknowledges_before_commit(patch: pytest.MonkeyPatch) -> None:
     from pairsim.replication.replica import in_flight  # noqa: PLC0415 - only here
 
-    stepped = in_flight.InFlight.on_stepped
+    computed = in_flight.InFlight.on_computed
 
-    def early(self: in_flight.InFlight, tick: int, rejected: Any, term: int) -> None:
+    def early(self: in_flight.InFlight, tick: int, after: Any, term: int) -> None:
         self._committed = tick
-        stepped(self, tick, rejected, term)
+        computed(self, tick, after, term)
 
-    patch.setattr(in_flight.InFlight, "on_stepped", early)
+    patch.setattr(in_flight.InFlight, "on_computed", early)
 
 
 def applies_uncommitted_frames(patch: pytest.MonkeyPatch) -> None:
@@ -81,9 +81,11 @@ def skips_the_replay(patch: pytest.MonkeyPatch) -> None:
 
 
 def runs_a_command_again(patch: pytest.MonkeyPatch) -> None:
-    from pairsim.replication.log import command_window  # noqa: PLC0415 - only here
+    from pairsim.model.borders import commands  # noqa: PLC0415 - only here
+    from pairsim.replication.replica import in_flight  # noqa: PLC0415 - only here
 
-    patch.setattr(command_window.CommandWindow, "get", lambda _self, _id: None)
+    for module in (commands, in_flight):
+        patch.setattr(module, "is_new", lambda _known, _attempt: True)
 
 
 def believes_the_commit_index_of_a_snapshots_chunk(patch: pytest.MonkeyPatch) -> None:

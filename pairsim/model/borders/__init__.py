@@ -10,7 +10,7 @@ A tick of an area:
 
     before = state.copy()                                # to return to if the tick is not committed
     taken = take(state, table, inputs, tick)             # maps, acknowledgements, arrivals
-    decided = decide(state, table, attempts)             # which commands of clients run, and the other answers
+    decided = decide(state, table, attempts, tick)       # which commands of clients run, and the other answers
     ids = table.ids.copy()
     ...                                                  # the step, with `taken.orders` before what `decided` runs
     settle(state, taken.orders, rejected)                # what the step rejected; answers to forwarded commands

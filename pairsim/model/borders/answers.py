@@ -51,6 +51,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
         entity: The entity that it is about.
         area: Where the entity went, if it moved; 0 if the area does not know.
         reason: Why it was rejected.
+        tick: The tick of this area that gave the answer, or in which the answer came with its entity.
     """
 
     kind: AnswerKind
@@ -58,6 +59,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     entity: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     area: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
     reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARACTERS)] = ""
+    tick: Annotated[int, msgspec.Meta(ge=0, lt=2**62)] = 0
 
 
 def command_key(command: str) -> bytes:

@@ -16,7 +16,7 @@ import numpy as np
 from pairsim.model.borders.answers import FINAL, MAX_REASON_CHARACTERS, Answer, AnswerKind, command_key
 from pairsim.model.borders.messages import ForwardedAnswer, ForwardedCommand
 from pairsim.model.borders.state import BorderState
-from pairsim.model.commands import Command
+from pairsim.model.commands import BASE_OPS, Command
 from pairsim.model.state.table import Table
 
 
@@ -46,8 +46,22 @@ class Decided(NamedTuple):
     answer: Answer
 
 
-def decide(state: BorderState, table: Table, attempts: Sequence[CommandAttempt]) -> list[Decided]:
+def attempt_of(command: Command) -> CommandAttempt:
+    """Returns a command as an attempt. One without a number is from a client that does not follow."""
+    return CommandAttempt(command, command.attempt or 1, follows=command.attempt > 0)
+
+
+def decide(state: BorderState, table: Table, attempts: Sequence[CommandAttempt], tick: int) -> list[Decided]:
     """Decides about the commands of a tick, after `take` and before the step.
+
+    The step runs the commands that every area has first, in their order, and those of the simulator after them. So an
+    entity that a tick spawns is here for all of the simulator's commands, and one that it despawns is not.
+
+    Args:
+        state: The state of the borders.
+        table: The entities before the step.
+        attempts: The commands.
+        tick: The number of the tick.
 
     Returns:
         For each command, whether it runs, and its answer.
@@ -59,12 +73,17 @@ def decide(state: BorderState, table: Table, attempts: Sequence[CommandAttempt])
     gone = dict(zip(ids[missing].tolist(), state.departures.areas_of(ids[missing]), strict=True))
     waiting = set(ids[missing][state.waits(ids[missing])].tolist())
     decided: dict[int, Decided] = {}
-    for place, attempt in enumerate(attempts):
-        if attempt.command.op == "spawn":
-            decided[place] = _decide_spawn(state, attempt, here, waiting)
-    for place, attempt in enumerate(attempts):
-        if place not in decided:
-            decided[place] = _decide(state, attempt, here, gone)
+    for base in (True, False):
+        for place, attempt in enumerate(attempts):
+            op = attempt.command.op
+            if (op in BASE_OPS) is not base:
+                continue
+            if op == "spawn":
+                decided[place] = _decide_spawn(state, attempt, here, waiting, tick)
+                continue
+            decided[place] = _decide(state, attempt, here, gone, tick)
+            if op == "despawn" and decided[place].runs:
+                here.discard(attempt.command.entity)
     return [decided[place] for place in range(len(attempts))]
 
 
@@ -80,7 +99,8 @@ def settle(state: BorderState, orders: Sequence[ForwardedCommand], rejected: Map
         key = command_key(command)
         known = state.answers.get(key)
         if known is not None and known.kind is AnswerKind.APPLIED:
-            state.answers.put(key, Answer(AnswerKind.REJECTED, known.attempt, known.entity, 0, _short(reason)))
+            rejected_answer = msgspec.structs.replace(known, kind=AnswerKind.REJECTED, reason=_short(reason))
+            state.answers.put(key, rejected_answer)
     for order in orders:
         key = command_key(order.command.id)
         known = state.answers.get(key)
@@ -88,35 +108,35 @@ def settle(state: BorderState, orders: Sequence[ForwardedCommand], rejected: Map
             state.send(order.origin, ForwardedAnswer(key, known))
 
 
-def follow(state: BorderState, table: Table, order: ForwardedCommand) -> bool:
+def follow(state: BorderState, table: Table, order: ForwardedCommand, tick: int) -> bool:
     """Decides about a forwarded command that arrived. Returns whether the tick applies it."""
     key, entity, owed = command_key(order.command.id), order.command.entity, order.origin == state.number
     known = state.answers.get(key)
     if known is not None and not is_new(known, order.attempt):
         answer = known
     elif table.row(entity) is not None:
-        state.answers.put(key, Answer(AnswerKind.APPLIED, order.attempt, entity))
+        state.answers.put(key, Answer(AnswerKind.APPLIED, order.attempt, entity, tick=tick))
         return True
     else:
         (there,) = state.departures.areas_of(np.array([entity], np.int64))
         if there and order.attempt < state.limits.attempts and _may_forward(state, there):
             state.send(there, msgspec.structs.replace(order, attempt=order.attempt + 1))
             kind = AnswerKind.FORWARDED if owed else AnswerKind.MOVED
-            state.answers.put(key, Answer(kind, order.attempt, entity, there))
+            state.answers.put(key, Answer(kind, order.attempt, entity, there, tick=tick))
             return False
-        answer = Answer(AnswerKind.MOVED, order.attempt, entity)
+        answer = Answer(AnswerKind.MOVED, order.attempt, entity, tick=tick)
         state.answers.put(key, answer)
     if not owed:
         state.send(order.origin, ForwardedAnswer(key, answer))
     return False
 
 
-def settle_forwarded(state: BorderState, arrived: ForwardedAnswer) -> None:
+def settle_forwarded(state: BorderState, arrived: ForwardedAnswer, tick: int) -> None:
     """Notes the answer to a command that this area forwarded and still waits for."""
     known = state.answers.get(arrived.key)
     if known is not None and known.kind is AnswerKind.FORWARDED:
         attempt = max(arrived.answer.attempt, known.attempt)
-        state.answers.put(arrived.key, msgspec.structs.replace(arrived.answer, attempt=attempt))
+        state.answers.put(arrived.key, msgspec.structs.replace(arrived.answer, attempt=attempt, tick=tick))
 
 
 def is_new(known: Answer | None, attempt: int) -> bool:
@@ -124,7 +144,7 @@ def is_new(known: Answer | None, attempt: int) -> bool:
     return known is None or (known.kind not in FINAL and attempt > known.attempt)
 
 
-def _decide_spawn(state: BorderState, attempt: CommandAttempt, here: set[int], waiting: set[int]) -> Decided:
+def _decide_spawn(state: BorderState, attempt: CommandAttempt, here: set[int], waiting: set[int], tick: int) -> Decided:
     """Decides about a spawn: its id is free if it is neither in the table nor in an outbox."""
     key, entity = command_key(attempt.command.id), attempt.command.entity
     known = state.answers.get(key)
@@ -132,27 +152,27 @@ def _decide_spawn(state: BorderState, attempt: CommandAttempt, here: set[int], w
         return Decided(runs=False, answer=known)
     if entity in here or entity in waiting:
         reason = "exists already" if entity in here else "is on its way to another area"
-        answer = Answer(AnswerKind.REJECTED, attempt.attempt, entity, 0, f"entity {entity} {reason}")
+        answer = Answer(AnswerKind.REJECTED, attempt.attempt, entity, 0, f"entity {entity} {reason}", tick)
     else:
-        answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity)
+        answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity, tick=tick)
         here.add(entity)
     state.answers.put(key, answer, new=known is None)
     return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)
 
 
-def _decide(state: BorderState, attempt: CommandAttempt, here: set[int], gone: Mapping[int, int]) -> Decided:
+def _decide(state: BorderState, attempt: CommandAttempt, here: set[int], gone: Mapping[int, int], tick: int) -> Decided:
     command = attempt.command
     key, entity = command_key(command.id), command.entity
     known = state.answers.get(key)
     if known is not None and not is_new(known, attempt.attempt):
         return Decided(runs=False, answer=known)
     there = gone.get(entity, 0)
-    if entity in here:
-        answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity)
-    elif attempt.follows or not there or not _may_forward(state, there):
-        answer = Answer(AnswerKind.MOVED, attempt.attempt, entity, there)
+    if entity in here or (not there and not attempt.follows):  # of an unknown entity, the step says that it is missing
+        answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity, tick=tick)
+    elif attempt.follows or not _may_forward(state, there):
+        answer = Answer(AnswerKind.MOVED, attempt.attempt, entity, there, tick=tick)
     else:
-        answer = Answer(AnswerKind.FORWARDED, attempt.attempt, entity, there)
+        answer = Answer(AnswerKind.FORWARDED, attempt.attempt, entity, there, tick=tick)
         state.send(there, ForwardedCommand(command, attempt.attempt + 1, state.number))
     state.answers.put(key, answer, new=known is None)
     return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)

@@ -12,6 +12,7 @@ from pairsim.model.borders.entity_sets import NO_IDS, Ids, IdSet, Rows
 from pairsim.model.borders.groups import GroupRows, Groups
 from pairsim.model.borders.messages import Bundle
 from pairsim.model.borders.state import BorderState
+from pairsim.model.state.memory_need import row_bytes
 from pairsim.model.state.table import Table
 
 POSITION = "position"
@@ -109,6 +110,8 @@ class _Leaving:
 
     def __init__(self, state: BorderState, table: Table, rows: Rows, owners: Areas) -> None:
         self._state, self._table = state, table
+        rows_of_bytes = state.limits.bytes // row_bytes(table.schema)
+        self._most = max(min(state.limits.transfers, rows_of_bytes), 1)
         groups = Groups(table)
         without_parent = groups.roots(rows) == rows
         rows, owners = rows[without_parent], owners[without_parent]
@@ -175,12 +178,12 @@ class _Leaving:
         places = np.sort(np.concatenate([np.empty(0, np.intp), *open_to]))
         chosen = np.zeros(len(sizes), np.bool_)
         if alone:
-            chosen[places[: max(limits.transfers, 1)]] = True
+            chosen[places[: self._most]] = True
             return chosen
         crossed = 0
         for place, area, size in zip(places.tolist(), owners[places].tolist(), sizes[places].tolist(), strict=True):
-            if crossed and crossed + size > limits.transfers:
-                if crossed >= limits.transfers:
+            if crossed and crossed + size > self._most:
+                if crossed >= self._most:
                     break
                 continue
             if waiting[area] and waiting[area] + size > limits.waiting:

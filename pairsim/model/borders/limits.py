@@ -10,6 +10,7 @@ class BorderLimits(NamedTuple):
 
     Attributes:
         transfers: Entities that cross in one tick at most. A single group may be larger.
+        bytes: Bytes of the rows that cross in one tick, at most; a message has to fit into the record of a tick.
         waiting: Entities that wait in the outbox for one area at most. A single group may be larger.
         messages: Messages with groups that wait in the outbox for one area at most.
         orders: Commands that wait in the outbox for one area at most.
@@ -22,6 +23,7 @@ class BorderLimits(NamedTuple):
     """
 
     transfers: int = 10_000
+    bytes: int = 2**20
     waiting: int = 50_000
     messages: int = 1_024
     orders: int = 4_096

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -90,10 +91,10 @@ class _Taking:
             case Bundle():
                 self._arrive(arrival.area, arrival.message, body)
             case ForwardedCommand():
-                if follow(self._state, self._table, body):
+                if follow(self._state, self._table, body, self._tick):
                     self._orders.append(body)
             case ForwardedAnswer():
-                settle_forwarded(self._state, body)
+                settle_forwarded(self._state, body, self._tick)
 
     def result(self) -> Taken:
         """Returns what came in."""
@@ -117,7 +118,7 @@ class _Taking:
         elif bundle.version > state.version:
             state.ahead = state.ahead.put(kept.ids, bundle.version)
         for key, answer in kept.memory:
-            state.answers.put(key, answer)
+            state.answers.put(key, msgspec.structs.replace(answer, tick=self._tick))
         if clash.any():
             self._refuse(area, bundle, clash)
 

@@ -7,7 +7,6 @@ The newest `FILES_KEPT` files are kept.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -51,14 +50,12 @@ class CheckpointFolder:
         for leftover in folder.glob("checkpoint-*.tmp"):
             leftover.unlink()
 
-    def begin(
-        self, view: TableView, borders: BorderState, tick: int, term: int, digest: int, rejected: Mapping[int, str]
-    ) -> PendingCheckpoint:
+    def begin(self, view: TableView, borders: BorderState, tick: int, term: int, digest: int) -> PendingCheckpoint:
         """Copies the state, unless it is a snapshot. This is quick and runs on the thread that owns the table."""
         if not isinstance(view, Snapshot):
             view = self._taker.take(view)
             self._taker.forget()
-        return PendingCheckpoint(self._area, tick, term, digest, dict(rejected), keyframe(view), encode_state(borders))
+        return PendingCheckpoint(self._area, tick, term, digest, keyframe(view), encode_state(borders))
 
     def write(self, pending: PendingCheckpoint) -> None:
         """Packs and writes a checkpoint. Any thread, one checkpoint at a time.

@@ -1,7 +1,7 @@
 """The content of a checkpoint file.
 
 A file is the XXH3-128 checksum of its body (16 bytes) and the body, a MessagePack array of the format's number, area,
-tick, term, digest of the state, packed entities, rejected commands, and borders. Decoding verifies the checksum of the
+tick, term, digest of the state, packed entities, and borders. Decoding verifies the checksum of the
 file and the digest of the state.
 """
 
@@ -29,8 +29,6 @@ class PendingCheckpoint(msgspec.Struct):
         area: The name of the area.
         tick, term: The tick of the state, and the term of that tick.
         digest: The digest of the state.
-        rejected: The reasons of the tick's rejected commands, by their place in the tick. The log does not hold them
-            yet: the next record does.
         state: The copied entities.
         borders: The encoded borders.
     """
@@ -39,7 +37,6 @@ class PendingCheckpoint(msgspec.Struct):
     tick: int
     term: int
     digest: int
-    rejected: dict[int, str]
     state: PendingFrame
     borders: bytes
 
@@ -51,7 +48,6 @@ class _CheckpointFile(msgspec.Struct, frozen=True, array_like=True):
     term: int
     digest: int
     state: bytes
-    rejected: dict[int, str]
     borders: bytes
 
 
@@ -68,7 +64,6 @@ class Checkpoint(msgspec.Struct, frozen=True):
     term: int
     table: Table
     borders: BorderState
-    rejected: dict[int, str]
 
 
 def encode_checkpoint(pending: PendingCheckpoint) -> bytes:
@@ -81,7 +76,6 @@ def encode_checkpoint(pending: PendingCheckpoint) -> bytes:
             pending.term,
             pending.digest,
             pack(pending.state),
-            pending.rejected,
             pending.borders,
         )
     )
@@ -101,7 +95,7 @@ def decode_checkpoint(data: bytes, area: str, schema: Schema) -> Checkpoint:
     borders = decode_state(file.borders, schema, DEFAULT_LIMITS)
     if state_digest(table, borders) != file.digest:
         raise ValueError("its digest is wrong")
-    return Checkpoint(file.tick, file.term, table, borders, file.rejected)
+    return Checkpoint(file.tick, file.term, table, borders)
 
 
 def state_difference(data: bytes, area: str, schema: Schema) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -65,7 +64,6 @@ class CheckpointStore:
         digest: int,
         now: float,
         *,
-        rejected: Mapping[int, str],
         urgent: bool,
     ) -> None:
         """Starts to write a checkpoint if one is due and the last one is finished.
@@ -76,7 +74,7 @@ class CheckpointStore:
         if now < due or tick == self._durable or (self._writer and self._writer.is_alive()):
             return
         self._next, self._next_urgent = now + self._period, now + _URGENT_PERIOD_SECONDS
-        pending = self._folder.begin(view, borders, tick, term, digest, rejected)
+        pending = self._folder.begin(view, borders, tick, term, digest)
         self._writer = threading.Thread(target=self._write, args=(pending,), name="checkpoint", daemon=True)
         self._writer.start()
 

@@ -25,13 +25,6 @@ class Open(msgspec.Struct, frozen=True, tag="open", array_like=True):
     term: int
 
 
-class Rejection(msgspec.Struct, frozen=True, array_like=True):
-    """A command of the tick before that changed nothing: its place in that tick's record, and the reason."""
-
-    index: int
-    reason: str
-
-
 class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
     """All inputs of one tick.
 
@@ -40,8 +33,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
         tick: The number of the tick.
         digest: Digest of the state before the tick, at tick - 1.
         floor: Every member may forget the records up to this tick: a state at or after it is on disk.
-        rejected: Commands of tick - 1 that were rejected.
-        commands: The commands that the tick applies.
+        commands: The commands of the tick. The state before it says which of them run.
         inputs: What the tick takes in over borders (`pairsim/model/borders`), encoded; empty if there is nothing.
     """
 
@@ -49,7 +41,6 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
     tick: int
     digest: int
     floor: int
-    rejected: list[Rejection]
     commands: list[Command]
     inputs: bytes = b""
 

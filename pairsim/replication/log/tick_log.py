@@ -1,8 +1,8 @@
 """The replicated state machine of an area: the sum of its committed records.
 
-It is small, because it does not hold the state. It holds the last tick, the window of command ids, and the
-*retained records*, with which any state that a member holds can be brought to the last tick. Raft compacts the
-log to its snapshot, and the next generation starts from its snapshot.
+It is small, because it does not hold the state. It holds the last tick, and the *retained records*, with which any
+state that a member holds can be brought to the last tick. Raft compacts the log to its snapshot, and the next
+generation starts from its snapshot.
 
 Only the Raft thread applies records; any thread may read under `lock`.
 
@@ -22,7 +22,6 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from pairsim.replication.log.command_window import CommandWindow
 from pairsim.replication.log.orders import Orders
 from pairsim.replication.log.records import (
     Engines,
@@ -71,7 +70,6 @@ class _LogSnapshot(msgspec.Struct, frozen=True, array_like=True):
     tick: int
     floor: int
     seal: Seal | None
-    window: bytes
     last_ids: list[str]
     retained: list[bytes]
     orders: Orders = Orders()  # snapshots of earlier releases have none
@@ -94,7 +92,6 @@ class TickLog:
         lock: Must be held by any thread but the Raft thread that reads more than one attribute.
         listener: Is called after each record that was applied; None for none.
         before_advance: Is called with the next tick before the log grows to it, under the lock.
-        window: The ids of the newest commands.
         term: The opened term; 0 before the first.
         tick: The last committed tick.
         orders: The orders about engines; replaced as a whole.
@@ -107,7 +104,6 @@ class TickLog:
         self.lock = threading.RLock()
         self.listener: TickLogListener | None = None
         self.before_advance: Callable[[int], None] = lambda _tick: None
-        self.window = CommandWindow()
         self.term = 0
         self.tick = 0
         self.orders = self.orders_before = Orders()
@@ -156,13 +152,8 @@ class TickLog:
     def _apply_tick(self, record: Tick, payload: bytes) -> bool:
         if record.tick != self.tick + 1:
             return False
-        for rejection in record.rejected:
-            if rejection.index < len(self._last_ids):
-                self.window.reject(self._last_ids[rejection.index], rejection.reason)
         self.before_advance(record.tick)
         self._last_ids = [command.id for command in record.commands]
-        for command_id in self._last_ids:
-            self.window.add(command_id, record.tick)
         self.tick = record.tick
         self._floor = max(self._floor, record.floor)
         self._retained.append(payload)
@@ -209,7 +200,6 @@ class TickLog:
                 tick=self.tick,
                 floor=self._floor,
                 seal=self.sealed,
-                window=self.window.dump(),
                 last_ids=self._last_ids,
                 retained=[],
                 orders=self.orders,
@@ -226,8 +216,6 @@ class TickLog:
             self.before_advance(taken.tick)
             self.term, self.tick, self._floor = taken.term, taken.tick, taken.floor
             self.sealed, self.orders = taken.seal, taken.orders
-            self.window = CommandWindow()
-            self.window.load(taken.window)
             self._last_ids = taken.last_ids
             self._retained = collections.deque(taken.retained)
             self._retained_bytes = sum(map(len, taken.retained))

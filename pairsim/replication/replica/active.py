@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -24,7 +24,7 @@ from pairsim.model.assignment import Assignment
 from pairsim.model.borders.codec import encode_inputs
 from pairsim.model.commands import Command
 from pairsim.replication.links.exchange import LinkExchange
-from pairsim.replication.log.records import Engines, Rejection, Seal, Tick, decode_record
+from pairsim.replication.log.records import Engines, Seal, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.replica.engine.failures import EngineFailures
@@ -47,6 +47,9 @@ MAX_AHEAD = 3
 
 _NEARLY_SYNCED_TICKS = 3
 """The area rests for a handover only when the peer's state is at most this far behind."""
+
+FORWARD_SECONDS = 10.0
+"""How long a batch waits for the answer to a command that follows its entity to another area."""
 
 _RECHECK_SECONDS = 0.005
 """The pause before the next look at a handover, or at a commit that the next tick waits for."""
@@ -80,15 +83,14 @@ class Active:
         handover: The handover request that is under way; written under a lock, read by any thread.
     """
 
-    def __init__(self, term: int, context: ReplicaContext, rejected: Mapping[int, str], now: float) -> None:
-        """Continues from the state; `rejected` are the rejections of its tick."""
+    def __init__(self, term: int, context: ReplicaContext, now: float) -> None:
+        """Continues from the state."""
         self.term = term
-        self.in_flight = InFlight(context.log.window, context.state.tick)
+        self.in_flight = InFlight(context.state.tick, round(FORWARD_SECONDS * context.spec.tick_rate))
         self.handover: HandoverRequest | None = None
         self._handover_lock = threading.Lock()
         self._context = context
-        self.last_rejected = rejected
-        self._newest = context.state.take_snapshot(rejected, context.log.tick)
+        self._newest = context.state.take_snapshot(context.log.tick)
         self._first_tick: FirstTick | None = FirstTick(now)
         self._due = now
         self._step = 1.0 / context.spec.tick_rate
@@ -159,7 +161,7 @@ class Active:
             self._begun = self._begin(tick) if recorded is None else recorded
         commands = self._begun
         with state.lock:
-            borders, rejected, refused = context.advance(
+            borders, refused = context.advance(
                 state.table,
                 state.borders,
                 tick,
@@ -172,11 +174,11 @@ class Active:
                 state.take_back()
                 return
             state.borders = borders
-            self._newest = state.mark_computed(tick, rejected, context.log.tick)
+            self._newest = state.mark_computed(tick, context.log.tick)
             context.links.on_computed(tick, len(state.table), borders, refused)
-        self._begun, self.last_rejected = None, rejected
+        self._begun = None
         context.failures.on_computed(tick)
-        self.in_flight.on_stepped(tick, self.last_rejected, self.term)
+        self.in_flight.on_computed(tick, borders, self.term)
         self._publish()
         context.measurements.ticks.observe(time.perf_counter() - began)
 
@@ -196,7 +198,7 @@ class Active:
         """Submits the record of a tick and returns its commands."""
         context, state = self._context, self._context.state
         perceived = context.perception.commands(tick)  # first: if the engine fails, no batch has been taken
-        commands = self.in_flight.admit(context.inbox.take(), tick)
+        commands = self.in_flight.admit(context.inbox.take(), tick, state.borders)
         commands.extend(perceived)
         self._inputs = context.links.inputs()
         digest = state.digest(tick - 1)
@@ -207,7 +209,6 @@ class Active:
             tick=tick,
             digest=digest,
             floor=self._floor(),
-            rejected=self._last_rejections(),
             commands=commands,
             inputs=b"" if self._inputs == NO_INPUTS else encode_inputs(self._inputs),
         )
@@ -243,12 +244,7 @@ class Active:
                 term=self.term,
                 tick=self._newest.tick,
                 committed=committed,
-                rejected=self._last_rejections(),
             )
-
-    def _last_rejections(self) -> list[Rejection]:
-        """Returns the rejections of the last computed tick, as the next record carries them."""
-        return [Rejection(index, reason) for index, reason in self.last_rejected.items()]
 
     def _floor(self) -> int:
         """Returns the tick up to which every member may forget records: the oldest checkpoint of a linked replica.

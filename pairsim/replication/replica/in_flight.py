@@ -1,68 +1,127 @@
 """The batches of one leadership that a tick has taken and that are not answered yet.
 
-The answer acknowledges the batch. A batch is answered when two events have happened, in either order: its tick's record
-is committed, and its tick is computed (only the computation shows which commands are rejected). A command whose id is
-known already is not run again: it is answered `duplicate`, as soon as its first run is committed.
+The answer acknowledges the batch. A batch is answered when two events have happened, in either order: the tick is
+committed in which its last command was answered, and this tick is computed. The state that it leads to has the answers
+(`pairsim/model/borders/answers.py`). A command that the state answers already is not recorded again: its result is
+`duplicate`, or `moved` if its entity had left.
+
+A command that an area has forwarded behind its entity is answered when the answer has come back over the link. If this
+takes too long, the outcome of its batch is unknown.
 """
 
 from __future__ import annotations
 
-import collections
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from pairsim.model.borders import AnswerKind, AreaMap, BorderState
+from pairsim.model.borders.answers import Answer, command_key
+from pairsim.model.borders.commands import attempt_of, is_new
 from pairsim.model.commands import Command, Result, Status
-from pairsim.replication.log.command_window import CommandWindow
-from pairsim.replication.replica.inbox import PendingBatch, Placement, interrupted
+from pairsim.replication.replica.inbox import PendingBatch, interrupted
 from pairsim.replication.service import Committed
+
+
+class _OpenCommand:
+    """A command without an answer: its hash, and whether it was sent before."""
+
+    __slots__ = ("again", "key")
+
+    def __init__(self, key: bytes, *, again: bool) -> None:
+        self.key, self.again = key, again
+
+
+class _TakenBatch:
+    """A batch that a tick has taken.
+
+    Attributes:
+        since: The tick.
+        answered: The tick of the last answer so far.
+        results: The results so far, by place.
+        open: The commands without an answer, by place.
+    """
+
+    __slots__ = ("answered", "batch", "open", "results", "since")
+
+    def __init__(self, batch: PendingBatch, tick: int) -> None:
+        self.batch, self.since, self.answered = batch, tick, 0
+        self.results: dict[int, Result] = {}
+        self.open: dict[int, _OpenCommand] = {}
+
+    def answer(self, place: int, answer: Answer, known: AreaMap, *, again: bool) -> None:
+        """Notes an answer, unless it only says that the command was forwarded."""
+        if answer.kind is AnswerKind.FORWARDED:
+            self.open.setdefault(place, _OpenCommand(command_key(self.batch.commands[place].id), again=again))
+            return
+        self.results[place] = _result(self.batch.commands[place].id, answer, known, again=again)
+        self.answered = max(self.answered, answer.tick)
+        self.open.pop(place, None)
 
 
 class InFlight:
     """The batches of one leadership whose ticks are under way. Shared by the replica thread and the Raft thread."""
 
-    def __init__(self, window: CommandWindow, tick: int) -> None:
-        """Starts a leadership at `tick`, the last tick that was committed before it."""
+    def __init__(self, tick: int, patience: int) -> None:
+        """Starts a leadership.
+
+        Args:
+            tick: The last tick that was committed before it.
+            patience: How many ticks a batch waits for the answer to a forwarded command.
+        """
         self._lock = threading.Lock()
-        self._window = window
-        self._committed = self._stepped = tick
-        self._running: dict[str, tuple[int, int]] = {}
-        self._rejected: dict[int, Mapping[int, str]] = {}
-        self._ids: dict[int, list[str]] = {}
-        self._waiting: collections.deque[tuple[int, PendingBatch]] = collections.deque()
+        self._committed = self._computed = tick
+        self._patience = patience
+        self._waiting: list[_TakenBatch] = []
 
-    def admit(self, batches: Sequence[PendingBatch], tick: int) -> list[Command]:
-        """Assigns batches to a tick; returns the commands for its record, without those whose ids are known."""
-        fresh: list[Command] = []
+    def admit(self, batches: Sequence[PendingBatch], tick: int, before: BorderState) -> list[Command]:
+        """Assigns batches to a tick.
+
+        Args:
+            batches: The batches.
+            tick: The tick.
+            before: The borders after the tick before.
+
+        Returns:
+            The commands for the record of the tick, without those that are answered already.
+        """
+        recorded: list[Command] = []
+        keys: set[bytes] = set()
+        taken = [_TakenBatch(batch, tick) for batch in batches]
+        for each in taken:
+            for place, command in enumerate(each.batch.commands):
+                key = command_key(command.id)
+                known = before.answers.get(key)
+                if known is not None and not is_new(known, attempt_of(command).attempt):
+                    each.answer(place, known, before.map, again=True)
+                    continue
+                again = key in keys
+                each.open[place] = _OpenCommand(key, again=again)
+                if not again:
+                    keys.add(key)
+                    recorded.append(command)
         with self._lock:
-            for batch in batches:
-                batch.placements = [self._place(command, tick, fresh) for command in batch.commands]
-                # A rejection in a tick of an earlier leadership reaches the window with the commit of the next tick.
-                last = max((first + 1 if index < 0 else first for first, index, _ in batch.placements), default=tick)
-                self._waiting.append((last, batch))
-            self._ids[tick] = [command.id for command in fresh]
-        return fresh
+            self._waiting += taken
+        return recorded
 
-    def _place(self, command: Command, tick: int, fresh: list[Command]) -> Placement:
-        # In this order: the Raft thread adds an id to the window before it removes the id from `_running`.
-        running = self._running.get(command.id)
-        if running is not None:
-            return *running, True
-        known = self._window.get(command.id)
-        if known is not None:
-            return known.tick, -1, True
-        self._running[command.id] = placed = (tick, len(fresh))
-        fresh.append(command)
-        return *placed, False
-
-    def on_stepped(self, tick: int, rejected: Mapping[int, str], term: int) -> None:
-        """Notes that the tick is computed, with its rejections by index; answers the batches that this completes."""
+    def on_computed(self, tick: int, after: BorderState, term: int) -> None:
+        """Notes that a tick is computed, with the borders after it; answers the batches that this completes."""
+        late: list[_TakenBatch] = []
         with self._lock:
-            self._rejected[tick] = rejected
-            self._stepped = tick
+            self._computed = tick
+            for each in self._waiting:
+                for place, command in list(each.open.items()):
+                    answer = after.answers.get(command.key)
+                    if answer is not None:
+                        each.answer(place, answer, after.map, again=command.again)
+                if each.open and tick >= each.since + self._patience:
+                    late.append(each)
+            self._waiting = [each for each in self._waiting if each not in late]
+        for each in late:
+            each.batch.done(interrupted())
         self._answer(term)
 
     def on_committed(self, tick: int, term: int) -> None:
-        """Notes that the tick's record is committed; answers the batches that this completes."""
+        """Notes that a tick's record is committed; answers the batches that this completes."""
         with self._lock:
             self._committed = tick
         self._answer(term)
@@ -70,33 +129,27 @@ class InFlight:
     def fail_all(self) -> None:
         """Answers all batches with `BatchInterruptedError`: the leadership is over and their outcome is unknown."""
         with self._lock:
-            lost, self._waiting = [batch for _tick, batch in self._waiting], collections.deque()
-        for batch in lost:
-            batch.done(interrupted())
+            lost, self._waiting = self._waiting, []
+        for each in lost:
+            each.batch.done(interrupted())
 
     def _answer(self, term: int) -> None:
-        answers: list[tuple[PendingBatch, Committed]] = []
         with self._lock:
-            final = min(self._committed, self._stepped)
-            while self._waiting and self._waiting[0][0] <= final:
-                _tick, batch = self._waiting.popleft()
-                answers.append((batch, Committed(term, self._results(batch))))
-            for tick in [t for t in self._ids if t <= final - 2]:
-                # Two ticks later the rejections are in the window (they travel in the next record).
-                for command_id in self._ids.pop(tick):
-                    self._running.pop(command_id, None)
-                self._rejected.pop(tick, None)
-        for batch, answer in answers:
-            batch.done(answer)
+            final = min(self._committed, self._computed)
+            complete = [each for each in self._waiting if not each.open and each.answered <= final]
+            if complete:
+                self._waiting = [each for each in self._waiting if each.open or each.answered > final]
+        for each in complete:
+            each.batch.done(Committed(term, [each.results[place] for place in range(len(each.batch.commands))]))
 
-    def _results(self, batch: PendingBatch) -> list[Result]:
-        results = []
-        for command, (tick, index, again) in zip(batch.commands, batch.placements, strict=True):
-            if index >= 0 and tick in self._rejected:
-                reason = self._rejected[tick].get(index, "")
-            else:
-                known = self._window.get(command.id)
-                reason = known.reason if known else ""
-            status = Status.DUPLICATE if again else Status.REJECTED if reason else Status.APPLIED
-            results.append(Result(id=command.id, status=status, tick=tick, reason=reason))
-        return results
+
+def _result(command: str, answer: Answer, known: AreaMap, *, again: bool) -> Result:
+    """Returns an answer of the state as the sender of the command gets it."""
+    if answer.kind is AnswerKind.MOVED:
+        cell = known.cell(answer.area)
+        if cell is None:
+            return Result(command, Status.MOVED, answer.tick)
+        urls = tuple(replica.url for replica in cell.replicas)
+        return Result(command, Status.MOVED, answer.tick, area=cell.area, urls=urls)
+    first = Status.REJECTED if answer.kind is AnswerKind.REJECTED else Status.APPLIED
+    return Result(command, Status.DUPLICATE if again else first, answer.tick, answer.reason)

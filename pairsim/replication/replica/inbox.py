@@ -28,9 +28,6 @@ MAX_RECORD_COMMANDS = 20_000
 MAX_RECORD_BYTES = 3 * 2**20
 """The most bytes of commands in one record; with its rejections, a record must stay below Raft's entry limit."""
 
-Placement = tuple[int, int, bool]
-"""A command's tick, its index in that tick's record (-1: see the command window), and whether it is a duplicate."""
-
 
 def interrupted() -> ReplicaError:
     """Returns the answer to a batch whose outcome this replica does not know."""
@@ -46,13 +43,11 @@ class PendingBatch(msgspec.Struct):
         commands: The commands, in the order of their arrival.
         done: The callback that takes the answer; it is called once.
         bytes: The encoded size of the commands.
-        placements: One placement per command, once a tick has taken the batch.
     """
 
     commands: Sequence[Command]
     done: BatchCallback
     bytes: int = 0
-    placements: list[Placement] = []
 
 
 class Inbox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from pairsim.engine.port import Engine
@@ -75,7 +75,6 @@ class Disk(Protocol):
         digest: int,
         now: float,
         *,
-        rejected: Mapping[int, str],
         urgent: bool,
     ) -> None:
         """Starts to write a checkpoint, if one is due or urgent and the last one is finished.

@@ -11,7 +11,7 @@ or returns to its checkpoint when no peer sends one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
@@ -105,7 +105,7 @@ class Replica:
             listener=listener, ticks=ticks,
         )  # fmt: skip
         self.orders = EngineOrders(
-            spec.area, ticks, failures=self.failures, engine=self._engine, consensus=consensus,
+            spec.area, ticks, state=self.state, failures=self.failures, engine=self._engine, consensus=consensus,
             durable=lambda: disk.durable,
         )  # fmt: skip
         self.follower = Follower(self.state, ticks, lambda: disk.durable, self_check, commit_known_from_log)
@@ -123,7 +123,6 @@ class Replica:
         self._handing_to: str | None = None
         self.succession: Succession | None = None
         self._last_led_term = 0
-        self._rejected: tuple[int, Mapping[int, str]] = (0, {})
         self._invalid_since: float | None = None
         self.due = 0.0
 
@@ -140,7 +139,6 @@ class Replica:
         if checkpoint is None:
             return False
         self.state.replace(checkpoint.table, checkpoint.borders, checkpoint.tick)
-        self._rejected = checkpoint.tick, checkpoint.rejected
         return True
 
     # --- any thread
@@ -313,11 +311,10 @@ class Replica:
             return
         computed, borders = self.state.newest_computed(at.tick), newest_borders(self.state, at.tick)
         view = self.state.table if computed is None else computed.snapshot
-        rejected = self._rejections_at_state() if computed is None else computed.rejected
         # A checkpoint that the log does not reach is useless after a restart; a newcomer has none at first.
         durable = self._disk.durable
         urgent = not self.log.reaches(durable) or durable < self.log.orders.floor or self.orders.wants_checkpoint
-        self._disk.maybe_write(view, borders, at.tick, at.term, digest, now, rejected=rejected, urgent=urgent)
+        self._disk.maybe_write(view, borders, at.tick, at.term, digest, now, urgent=urgent)
 
     def _step_down(self) -> None:
         """Turns the active into a passive."""
@@ -326,7 +323,6 @@ class Replica:
         if active is not None:
             active.end()
             self.state.drop_snapshots()
-            self._rejected = self.state.tick, active.last_rejected
             self.publisher.reset()
 
     def _take_over(self, term: int, now: float) -> None:
@@ -339,24 +335,15 @@ class Replica:
             if not self.failures.may_compute(self.state.tick + 1, self.revision, now):
                 break  # the active replays the rest when its engine can
             if not replayed:
-                self.state.take_snapshot(self._rejections_at_state(), self.state.tick)
+                self.state.take_snapshot(self.state.tick)
             if not self._replay(payload, term):
                 self.state.drop_snapshots()
                 return
             replayed += 1
-        self.active = Active(term, self._context, self._rejections_at_state(), now)
+        self.active = Active(term, self._context, now)
         self.measurements.leaderships += 1
         self.measurements.replayed += replayed
         self._listener.on_takeover(term=term, tick=self.state.tick, replayed=replayed)
-
-    def _rejections_at_state(self) -> Mapping[int, str]:
-        """Returns the rejections of the tick that the state is at: reasons by the index of the command."""
-        if self.active is not None:
-            return self.active.last_rejected
-        tick, received = self.follower.rejected
-        if tick == self.state.tick:
-            return {rejection.index: rejection.reason for rejection in received}
-        return self._rejected[1] if self._rejected[0] == self.state.tick else {}
 
     def _replay(self, payload: bytes, term: int) -> bool:
         """Runs a committed tick again, after a check of the state against the digest in its record.
@@ -369,13 +356,12 @@ class Replica:
         compare_digest(self.state, record.tick - 1, record.digest)
         with self.state.lock:
             left_out = self.log.orders.left_out(record.tick)
-            borders, rejected, _ = self._context.advance.repeat(self.state.table, self.state.borders, record, left_out)
+            borders, _refused = self._context.advance.repeat(self.state.table, self.state.borders, record, left_out)
             if not self.shown.compute(record.tick, term):
                 self.state.take_back()
                 return False
             self.state.borders = borders
-            self.state.mark_computed(record.tick, rejected, record.tick)
-        self._rejected = record.tick, rejected
+            self.state.mark_computed(record.tick, record.tick)
         self.failures.on_computed(record.tick)
         return True
 

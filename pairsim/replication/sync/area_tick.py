@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pairsim.model.borders import BorderInputs, BorderState, Lives, count_lives, cross, take
+from pairsim.model.borders import BorderInputs, BorderState, count_lives, cross, decide, settle, take
 from pairsim.model.borders.codec.inputs import decode_inputs
+from pairsim.model.borders.commands import attempt_of
 from pairsim.model.borders.entity_sets import NO_IDS, Ids
 from pairsim.model.commands import Command
 from pairsim.model.state.schema import Schema
@@ -23,21 +24,16 @@ from pairsim.replication.sync.simulator_calls import SimulatorCalls
 NO_INPUTS = BorderInputs()
 """The inputs of a tick in which nothing comes in over borders."""
 
-ON_ITS_WAY = "entity {} is on its way to another area"
-"""The reason of a spawn whose entity was here and waits in an outbox."""
-
 
 class AdvancedArea(NamedTuple):
     """The result of a tick beside the changed table.
 
     Attributes:
         borders: The borders.
-        rejected: The reasons of rejected commands by their places.
         refused: The entities that were refused because their ids are taken, int64 (r,).
     """
 
     borders: BorderState
-    rejected: dict[int, str]
     refused: Ids = NO_IDS
 
 
@@ -84,15 +80,17 @@ class AreaAdvance:
         """
         after = borders.copy()
         taken = take(after, table, inputs, tick)
+        decided = decide(after, table, [attempt_of(command) for command in commands], tick)
+        run = [order.command for order in taken.orders]
+        run += [command for command, decision in zip(commands, decided, strict=True) if decision.runs]
         before = table.ids.copy() if ids is None or len(taken.arrived) else ids
         layout = table.layout
-        rejected, refused = self._calls.advance(table, commands, tick, left_out), taken.refused
+        rejected, refused = self._calls.advance(table, run, tick, left_out), taken.refused
+        settle(after, taken.orders, {run[place].id: reason for place, reason in rejected.items()})
         if table.layout != layout:
-            lives = count_lives(after, table, before)
-            rejected = _with_refused(rejected, commands, lives)
-            refused = np.concatenate((refused, lives.refused))
+            refused = np.concatenate((refused, count_lives(after, table, before).refused))
         cross(after, table, tick)
-        return AdvancedArea(after, rejected, refused)
+        return AdvancedArea(after, refused)
 
     def repeat(self, table: Table, borders: BorderState, record: Tick, left_out: Container[str]) -> AdvancedArea:
         """Advances a table of the engine by the tick of a record.
@@ -103,16 +101,3 @@ class AreaAdvance:
         """
         inputs = inputs_of(record, table.schema)
         return self(table, borders, record.tick, commands=record.commands, inputs=inputs, left_out=left_out)
-
-
-def _with_refused(rejected: dict[int, str], commands: Sequence[Command], lives: Lives) -> dict[int, str]:
-    """Returns the rejections with those of spawns whose entities are in an outbox."""
-    if not len(lives.refused):
-        return rejected
-    refused = set(lives.refused.tolist())
-    more = {
-        place: ON_ITS_WAY.format(command.entity)
-        for place, command in enumerate(commands)
-        if command.op == "spawn" and command.entity in refused and place not in rejected
-    }
-    return dict(sorted({**rejected, **more}.items()))

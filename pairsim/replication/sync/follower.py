@@ -20,7 +20,6 @@ from pairsim.model.borders.codec import apply_delta as apply_border_delta
 from pairsim.model.state.digest import hex16
 from pairsim.model.state.schema import Schema
 from pairsim.model.state.stored_schema import schema_difference
-from pairsim.replication.log.records import Rejection
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.sync.buffers import BufferPool
 from pairsim.replication.sync.codec import StateFrameError, apply_delta, apply_keyframe, find_differences
@@ -48,7 +47,6 @@ class Follower:
     `apply_committed`; the Raft thread calls `expect_digest`.
 
     Attributes:
-        rejected: The tick of the last applied frame, and the commands that were rejected in it.
         misfit: Why the active's last keyframe does not fit the own simulator; empty if it does.
         received_bytes: Returns how much of the frame that is under way has come; 0 without a stream.
     """
@@ -82,7 +80,6 @@ class Follower:
         self._expected: collections.deque[tuple[int, int]] = collections.deque(maxlen=DIGESTS_KEPT)
         self._asked = False
         self._commit_known_from_log = commit_known_from_log
-        self.rejected: tuple[int, list[Rejection]] = (KEYFRAME, [])
         self.misfit = ""
         self.received_bytes: Callable[[], int] = lambda: 0
         self._stream_term = self._stream_committed = 0
@@ -202,7 +199,6 @@ class Follower:
             return False
         if header.base == KEYFRAME:
             self._asked, self.misfit = False, ""
-        self.rejected = header.tick, header.rejected
         self._self_check.end()
         return True
 

@@ -10,7 +10,6 @@ import msgspec
 
 from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.model.state.schema import Component
-from pairsim.replication.log.records import Rejection
 
 KEYFRAME = -1
 """The base of a frame that needs no earlier state."""
@@ -28,7 +27,6 @@ class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
         tick: The tick of the state that the frame leads to.
         base: The tick of the state that the frame starts from; `KEYFRAME` if it needs none.
         committed: The newest committed tick when the frame was made.
-        rejected: The commands of `tick` that were rejected, so that a new active can log them in the next record.
         borders: The borders of the state.
         columns: In a keyframe, the schema of the entities; None in a delta.
     """
@@ -37,7 +35,6 @@ class FrameHeader(msgspec.Struct, frozen=True, tag="frame", array_like=True):
     tick: int
     base: int
     committed: int
-    rejected: list[Rejection]
     borders: bytes
     columns: list[Component] | None = None
 

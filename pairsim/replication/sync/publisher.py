@@ -21,7 +21,6 @@ from typing import Protocol
 from pairsim.model.borders import BorderState
 from pairsim.model.borders.codec import encode_delta, encode_state
 from pairsim.model.state.schema import Schema
-from pairsim.replication.log.records import Rejection
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.sync.codec import PendingFrame, delta, keyframe, pack
 from pairsim.replication.sync.messages import (
@@ -191,7 +190,6 @@ class StatePublisher:
         term: int,
         tick: int,
         committed: int,
-        rejected: list[Rejection],
     ) -> None:
         """Sends the state at `tick` to all subscribers that have room for a frame."""
         with self._lock:
@@ -205,16 +203,14 @@ class StatePublisher:
                 chain = [s for s in chain if s.on_chain]
             new = [s for s in self._subscribers.values() if not s.on_chain and not s.full]
             if chain and self._base is not None and self._base_borders is not None:
-                header = FrameHeader(
-                    term, tick, self._chain_tick, committed, rejected, encode_delta(self._base_borders, borders)
-                )
+                header = FrameHeader(term, tick, self._chain_tick, committed, encode_delta(self._base_borders, borders))
                 self._send(chain, header, delta(self._base, snapshot))
             elif not new:
                 return
             self._base, self._base_borders, self._chain_tick = snapshot, borders, tick
             new += [s for s in chain if s.compare]
             if new:
-                header = FrameHeader(term, tick, KEYFRAME, committed, rejected, encode_state(borders), self._columns)
+                header = FrameHeader(term, tick, KEYFRAME, committed, encode_state(borders), self._columns)
                 self._send(new, header, keyframe(snapshot))
 
     def _send(self, subscribers: list[Subscriber], header: FrameHeader, frame: PendingFrame) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -36,13 +36,11 @@ class ComputedTick(msgspec.Struct, frozen=True):
         tick: The tick.
         snapshot: The entities.
         borders: The borders.
-        rejected: The reasons of the tick's rejected commands, by their place in the tick.
     """
 
     tick: int
     snapshot: Snapshot
     borders: BorderState
-    rejected: Mapping[int, str]
 
 
 class ReplicaState:
@@ -110,7 +108,7 @@ class ReplicaState:
         self._mark(tick, digest := state_digest(self.table, self.borders))
         return digest
 
-    def mark_computed(self, tick: int, rejected: Mapping[int, str], committed: int) -> ComputedTick:
+    def mark_computed(self, tick: int, committed: int) -> ComputedTick:
         """Records that the engine has brought the table to `tick`, and takes a snapshot, whose digest it records.
 
         Call it under `lock`. The engine may be wild and write to the table even now: what counts is the snapshot.
@@ -118,7 +116,7 @@ class ReplicaState:
         running, borders = RunningDigest(len(self.table)), self.borders
         snapshot = self._taker.take(self.table, running)
         self._mark(tick, combined_digest(running.value, borders.digest()))
-        return self._keep(ComputedTick(tick, snapshot, borders, rejected), committed)
+        return self._keep(ComputedTick(tick, snapshot, borders), committed)
 
     def _mark(self, tick: int, digest: int) -> None:
         self._on_tick(tick)
@@ -129,12 +127,12 @@ class ReplicaState:
             if len(self._digests) > DIGESTS_KEPT:
                 del self._digests[next(iter(self._digests))]
 
-    def take_snapshot(self, rejected: Mapping[int, str], committed: int) -> ComputedTick:
+    def take_snapshot(self, committed: int) -> ComputedTick:
         """Takes a snapshot of the state, and drops those that no reader needs beside the tick `committed`.
 
         The replica thread calls it as the active.
         """
-        return self._keep(ComputedTick(self.tick, self._taker.take(self.table), self.borders, rejected), committed)
+        return self._keep(ComputedTick(self.tick, self._taker.take(self.table), self.borders), committed)
 
     def _keep(self, computed: ComputedTick, committed: int) -> ComputedTick:
         newest = self.newest_computed(committed)

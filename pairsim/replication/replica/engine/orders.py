@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from pairsim.engine.port import EngineError
+from pairsim.model.borders.answers import command_key
 from pairsim.replication.log.orders import order_sentence
 from pairsim.replication.log.records import Engines, Order, Skip, Tick, decode_record
 from pairsim.replication.log.tick_log import TickLog
@@ -38,6 +39,7 @@ from pairsim.replication.replica.ports import Consensus
 from pairsim.replication.service import FailingTick, OrderResult, RefusedError
 from pairsim.replication.standing import FAILED
 from pairsim.replication.sync.simulator_calls import SKIPPED
+from pairsim.replication.sync.state import ReplicaState
 
 log = structlog.get_logger()
 
@@ -65,6 +67,7 @@ class EngineOrders:
         area: str,
         log: TickLog,
         *,
+        state: ReplicaState,
         failures: EngineFailures,
         engine: EngineInUse,
         consensus: Consensus,
@@ -75,7 +78,7 @@ class EngineOrders:
         self.under_way = self.wants_checkpoint = False
         self._fresh_until = 0.0
         self._area, self._log, self._failures, self._consensus = area, log, failures, consensus
-        self._engine = engine
+        self._engine, self._state = engine, state
         self._lock = threading.Lock()
         self._request: OrderRequest | None = None
         self.newest = ""
@@ -188,8 +191,7 @@ class EngineOrders:
 
     def _tick_without(self, command: str) -> int | None:
         """Returns the tick from which a command is left out, as far as the log still has that."""
-        with self._log.lock:
-            tick, known = self._log.orders.tick_without(command), self._log.window.get(command)
+        tick, known = self._log.orders.tick_without(command), self._state.borders.answers.get(command_key(command))
         if tick is None and known is not None and known.reason == SKIPPED:
             return known.tick
         return tick

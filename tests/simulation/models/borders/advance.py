@@ -138,7 +138,9 @@ def _decide(rules: Rules, area: Area, command: Command) -> None:
     if command.entity in area.rows:
         area.window[command.id] = Answer("applied", command.attempt, command.entity)
         area.applied += (command.id,)
-    elif command.follows or not there or not rules.may_forward(area.link(there)):
+    elif not there and not command.follows:
+        area.window[command.id] = Answer("rejected", command.attempt, command.entity)
+    elif command.follows or not rules.may_forward(area.link(there)):
         area.window[command.id] = Answer("moved", command.attempt, command.entity, there)
     else:
         area.window[command.id] = rules.answers_when_forwarding(command, there)

@@ -241,6 +241,10 @@ class World:
                 if not any(command.id in a.applied for a in self.areas.values()):
                     raise Violation(f"{command} was answered `applied`, and did not run")
                 self.clients.remove(client)
+            elif answer.kind == "rejected":
+                if any(command.id in a.applied for a in self.areas.values()):
+                    raise Violation(f"{command} was answered `rejected`, and ran")
+                self.clients.remove(client)
             elif answer.kind == "moved" and answer.attempt >= command.attempt:
                 ran = any(command.id in a.applied for a in self.areas.values())
                 if ran and not client.impatient and command.entity not in self.shared:

@@ -88,7 +88,7 @@ class TestedArea:
         """Computes a tick with commands, none of which changes anything; returns the ids that are in the table then."""
         taken = self.take(inputs)
         ids = self.table.ids.copy()
-        decide(self.state, self.table, attempts)
+        decide(self.state, self.table, attempts, self.tick)
         settle(self.state, taken.orders, {})
         count_lives(self.state, self.table, ids)
         self.cross()

@@ -122,15 +122,17 @@ def advance(before: ProductArea, inputs: Inputs) -> ProductArea:
     applied = [order.command.id for order in taken.orders]
     attempts = [CommandAttempt(Command(s.id, "spawn", s.entity.id)) for s in inputs.spawns]
     attempts += [CommandAttempt(Command(c.id, "set", c.entity), c.attempt, c.follows) for c in inputs.commands]
-    decided = decide(borders, table, attempts)
+    decided = decide(borders, table, attempts, 0)
     ids = table.ids.copy()
     for spawn, decision in zip(inputs.spawns, decided, strict=False):
         if decision.runs:
             _spawn(table, spawn.entity)
     runs = zip(attempts[len(inputs.spawns) :], decided[len(inputs.spawns) :], strict=True)
-    applied += [attempt.command.id for attempt, decision in runs if decision.runs]
+    run = [attempt.command for attempt, decision in runs if decision.runs]
+    applied += [command.id for command in run if table.row(command.entity) is not None]
+    missing = {command.id: "it is missing" for command in run if table.row(command.entity) is None}
     _step(table, inputs)
-    settle(borders, taken.orders, {})
+    settle(borders, taken.orders, missing)
     lives = count_lives(borders, table, ids)
     assert not len(lives.refused)
     cross(borders, table, tick)

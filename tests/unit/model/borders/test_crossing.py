@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pairsim.model.borders import AreaMap, BorderInputs, BorderLimits, count_lives
+from pairsim.model.state.memory_need import row_bytes
 from pairsim.model.state.schema import Component, Schema
 from tests.unit.model.borders.examples import FLAT, TestedArea, cell, command, grant, inputs_from, row_of_cells
 
@@ -173,3 +174,11 @@ def test_departures_say_where_an_entity_went() -> None:
     area.run(BorderInputs(), command(1))
     (tick,) = area.state.departures.ticks
     assert (tick.clock, tick.ids.tolist(), tick.areas.tolist()) == (area.state.clock, [1, 2], [2, 3])
+
+
+def test_no_more_bytes_cross_in_a_tick_than_a_record_holds() -> None:
+    area = TestedArea(1, limits=BorderLimits(bytes=100))
+    area.put(*range(1, 11), x=15.0)
+    area.run()
+    (crossed,) = area.waiting(2)
+    assert len(crossed) * row_bytes(area.table.schema) <= 100 < (len(crossed) + 1) * row_bytes(area.table.schema)

@@ -13,13 +13,11 @@ from pairsim.replication.sync.state import state_digest
 from tests.unit.replication.raft.journals import Crash
 from tests.unit.replication.tables import BORDERS, SCHEMA, same, table
 
-REJECTED = {3: "entity 7 does not exist"}
-
 
 def save(path: Path, tick: int, area: str = "west") -> None:
     state = table(100, seed=tick)
     folder = CheckpointFolder(path, area, SCHEMA)
-    folder.write(folder.begin(state, BORDERS, tick, 3, state_digest(state, BORDERS), REJECTED))
+    folder.write(folder.begin(state, BORDERS, tick, 3, state_digest(state, BORDERS)))
 
 
 def test_the_newest_checkpoint_is_loaded_bit_for_bit_and_two_are_kept(tmp_path: Path) -> None:
@@ -29,14 +27,13 @@ def test_the_newest_checkpoint_is_loaded_bit_for_bit_and_two_are_kept(tmp_path: 
     assert loaded is not None
     assert (loaded.tick, loaded.term) == (20_000, 3)
     assert same(loaded.table, table(100, seed=20_000))
-    assert loaded.rejected == REJECTED
     assert len(list(tmp_path.glob("*.bin"))) == 2
 
 
 def test_a_pending_checkpoint_is_a_copy(tmp_path: Path) -> None:
     state = table(10)
     folder = CheckpointFolder(tmp_path, "west", SCHEMA)
-    pending = folder.begin(state, BORDERS, 1, 1, state_digest(state, BORDERS), REJECTED)
+    pending = folder.begin(state, BORDERS, 1, 1, state_digest(state, BORDERS))
     state.column("value")[:] = 0
     folder.write(pending)
     loaded = folder.load_newest()
@@ -113,14 +110,14 @@ def test_a_state_that_does_not_have_its_digest_is_not_loaded(tmp_path: Path) -> 
     """The memory of the process that wrote the file may have been damaged, and the file is whole."""
     folder = CheckpointFolder(tmp_path, "west", SCHEMA)
     state = table(100)
-    folder.write(folder.begin(state, BORDERS, 1, 3, state_digest(state, BORDERS) ^ 1, REJECTED))
+    folder.write(folder.begin(state, BORDERS, 1, 3, state_digest(state, BORDERS) ^ 1))
     assert folder.load_newest() is None
 
 
 def test_damage_at_any_byte_is_noticed(tmp_path: Path) -> None:
     state = table(3)
     folder = CheckpointFolder(tmp_path, "west", SCHEMA)
-    data = encode_checkpoint(folder.begin(state, BORDERS, 1, 3, state_digest(state, BORDERS), REJECTED))
+    data = encode_checkpoint(folder.begin(state, BORDERS, 1, 3, state_digest(state, BORDERS)))
     for at in range(len(data)):
         damaged = bytearray(data)
         damaged[at] ^= 0x10

@@ -16,7 +16,7 @@ from tests.unit.replication.tables import BORDERS, SCHEMA, table
 
 def write(store: CheckpointStore, tick: int, now: float, *, urgent: bool = False) -> None:
     state = table(5)
-    store.maybe_write(state, BORDERS, tick, 1, state_digest(state, BORDERS), now, rejected={}, urgent=urgent)
+    store.maybe_write(state, BORDERS, tick, 1, state_digest(state, BORDERS), now, urgent=urgent)
 
 
 def test_a_state_is_durable_only_after_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

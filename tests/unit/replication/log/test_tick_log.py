@@ -6,7 +6,7 @@ import pytest
 
 from pairsim.model.commands import Command
 from pairsim.replication.log import tick_log
-from pairsim.replication.log.records import Open, Order, Record, Rejection, Seal, Tick, encode_record
+from pairsim.replication.log.records import Open, Order, Record, Seal, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from tests.builders import assignment, cube
 
@@ -22,10 +22,8 @@ def apply(log: TickLog, *records: Record) -> None:
         log.apply(encode_record(record))
 
 
-def tick(term: int, number: int, *ids: str, floor: int = 0, rejected: tuple[int, ...] = ()) -> Tick:
-    return Tick(
-        term, number, number * 7, floor, [Rejection(i, "no") for i in rejected], [Command(i, "add", 1) for i in ids]
-    )
+def tick(term: int, number: int, *ids: str, floor: int = 0) -> Tick:
+    return Tick(term, number, number * 7, floor, [Command(i, "add", 1) for i in ids])
 
 
 def seal(term: int, number: int) -> Seal:
@@ -57,15 +55,6 @@ def test_a_seal_names_the_last_tick_and_later_records_are_ignored() -> None:
     assert (log.term, log.tick) == (2, 2)
 
 
-def test_ids_and_rejections_reach_the_window() -> None:
-    log = new()
-    apply(log, Open(1), tick(1, 1, "a", "b"), tick(1, 2, rejected=(1,)))
-    known = log.window.get("b")
-    assert known is not None
-    assert (known.tick, known.reason) == (1, "no")
-    assert log.window.get("a").reason == ""  # type: ignore[union-attr]
-
-
 def test_records_above_the_floor_bring_an_old_state_to_the_last_tick() -> None:
     log = new()
     apply(log, Open(1), *(tick(1, n, floor=max(0, n - 30)) for n in range(1, 101)))
@@ -79,12 +68,11 @@ def test_records_above_the_floor_bring_an_old_state_to_the_last_tick() -> None:
 
 def test_a_snapshot_holds_everything() -> None:
     log = new()
-    apply(log, Open(3), tick(3, 1, "a"), tick(3, 2, "b", rejected=(0,)), seal(3, 2))
+    apply(log, Open(3), tick(3, 1, "a"), tick(3, 2, "b"), seal(3, 2))
     other = new()
     other.restore(log.snapshot())
     assert (other.term, other.tick, other.sealed) == (log.term, log.tick, log.sealed)
     assert other.payloads_after(0) == log.payloads_after(0)
-    assert other.window.get("a") == log.window.get("a")
     assert other.snapshot() == log.snapshot()
 
 
@@ -117,15 +105,22 @@ def test_bytes_that_are_not_a_record_are_skipped() -> None:
 
 def test_a_snapshot_holds_the_moment_at_which_it_began() -> None:
     log = new()
-    apply(log, Open(1), tick(1, 1, "a", "b"), tick(1, 2, rejected=(1,)), tick(1, 3, "c"))
+    apply(log, Open(1), tick(1, 1, "a", "b"), tick(1, 2), tick(1, 3, "c"))
     pack, at_once = log.begin_snapshot(), log.snapshot()
-    apply(log, tick(1, 4, "d", rejected=(0,)), seal(1, 4))
+    apply(log, tick(1, 4, "d"), seal(1, 4))
     assert pack() == at_once
     again = new()
     again.restore(at_once)
     assert (again.tick, again.sealed, again.payloads_after(0)) == (3, None, log.payloads_after(0)[:3])
-    assert again.window.get("d") is None
     assert again.snapshot() == at_once
+
+
+def test_a_snapshot_has_the_ids_of_the_last_tick() -> None:
+    """An order may leave one of them out."""
+    log, other = new(), new()
+    apply(log, Open(1), tick(1, 1, "a"), tick(1, 2, "b", "c"))
+    other.restore(log.snapshot())
+    assert list(other.last_commands) == ["b", "c"]
 
 
 class Heard:
@@ -161,18 +156,3 @@ def test_a_seal_in_a_snapshot_is_heard() -> None:
     log.listener = heard = Heard()
     log.restore(sealed.snapshot())
     assert heard.events == [("seal", 1)]
-
-
-def test_a_rejection_beyond_the_commands_of_its_tick_is_ignored() -> None:
-    log = new()
-    apply(log, Open(1), tick(1, 1, "a"), tick(1, 2, rejected=(0, 5)))
-    assert log.tick == 2
-    assert log.window.get("a").reason == "no"  # type: ignore[union-attr]
-
-
-def test_rejections_reach_the_window_after_a_snapshot() -> None:
-    log, other = new(), new()
-    apply(log, Open(1), tick(1, 1, "a", "b"))
-    other.restore(log.snapshot())
-    apply(other, tick(1, 2, rejected=(1,)))
-    assert other.window.get("b").reason == "no"  # type: ignore[union-attr]

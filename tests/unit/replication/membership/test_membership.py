@@ -194,7 +194,7 @@ def test_a_survivor_goes_on_in_the_next_generation_with_its_log_and_term(process
     assert group.journal.snapshot is not None
     log = new()
     log.restore(group.journal.snapshot.data)
-    assert (log.tick, log.term, log.sealed, log.window.get("c1") is not None) == (1, 1, None, True)
+    assert (log.tick, log.term, log.sealed, list(log.last_commands)) == (1, 1, None, ["c1"])
     assert (process.log.sealed, group.log is process.log) == (None, True)
     assert process.heard.events == [("open", 1), ("tick", 1), ("seal", 2)]
 

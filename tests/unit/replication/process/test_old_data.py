@@ -40,7 +40,7 @@ def used(tmp_path: Path) -> Path:
     process.close()
     folder = CheckpointFolder(area_folder(tmp_path, "a"), "a", Counting.components)
     _simulator, table, _spec = populated()
-    folder.write(folder.begin(table, BORDERS, 5, 1, state_digest(table, BORDERS), {}))
+    folder.write(folder.begin(table, BORDERS, 5, 1, state_digest(table, BORDERS)))
     return tmp_path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 from pairsim.engine.in_process import InProcessEngine
@@ -82,7 +81,6 @@ class FakeDisk:
         digest: int,
         now: float,
         *,
-        rejected: Mapping[int, str],
         urgent: bool,
     ) -> None:
         self.offered.append((tick, urgent))
@@ -174,7 +172,7 @@ class LoneReplica:
         inputs: bytes = b"",
     ) -> None:
         """Commits a tick that another replica ran."""
-        self.log.apply(encode_record(Tick(term, number, digest, 0, [], commands or [], inputs)))
+        self.log.apply(encode_record(Tick(term, number, digest, 0, commands or [], inputs)))
 
     def digest(self) -> int:
         found = self.state.digest(self.state.tick)

@@ -6,8 +6,9 @@ from unittest.mock import Mock
 
 import pytest
 
+from pairsim.model.borders import AnswerKind
+from pairsim.model.borders.answers import command_key
 from pairsim.model.commands import Status
-from pairsim.replication.log.records import Rejection
 from pairsim.replication.replica.active import MAX_AHEAD, Active
 from pairsim.replication.replica.handover_request import HandoverOutcome
 from pairsim.replication.service import BatchInterruptedError
@@ -55,7 +56,7 @@ def test_it_computes_at_most_three_ticks_before_the_first_is_committed(lone: Lon
     assert lone.state.tick == MAX_AHEAD + 1
 
 
-def test_a_record_holds_the_digest_of_the_tick_before_and_its_rejections(lone: LoneReplica) -> None:
+def test_a_record_holds_the_digest_of_the_tick_before_which_has_its_rejections(lone: LoneReplica) -> None:
     active = lone.lead()
     before = lone.digest()
     lone.inbox.put([add("a"), add("b", entity=99)], Answers())
@@ -63,8 +64,11 @@ def test_a_record_holds_the_digest_of_the_tick_before_and_its_rejections(lone: L
     after = lone.digest()
     run(active, 1, first=2)
     first, second = lone.records()
-    assert (first.tick, first.digest, first.rejected, [c.id for c in first.commands]) == (1, before, [], ["a", "b"])
-    assert (second.digest, second.rejected) == (after, [Rejection(1, "entity 99 does not exist")])
+    assert (first.tick, first.digest, [c.id for c in first.commands]) == (1, before, ["a", "b"])
+    assert second.digest == after
+    known = lone.state.borders.answers.get(command_key("b"))
+    assert known is not None
+    assert (known.kind, known.tick, known.reason) == (AnswerKind.REJECTED, 1, "entity 99 does not exist")
 
 
 def test_a_state_that_another_thread_changed_ends_the_leadership(lone: LoneReplica) -> None:

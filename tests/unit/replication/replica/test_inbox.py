@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from pairsim.model.borders import DEFAULT_LIMITS
 from pairsim.model.commands import Command
-from pairsim.model.simulation.simulator import MAX_REASON_BYTES
-from pairsim.replication.log.records import Rejection, Tick, encode_record
+from pairsim.replication.links import arrivals
+from pairsim.replication.log.records import Tick, encode_record
 from pairsim.replication.raft.pysyncobj.raft import MAX_COMMAND_BYTES
-from pairsim.replication.replica.inbox import MAX_RECORD_BYTES, MAX_RECORD_COMMANDS, Inbox
-from pairsim.replication.replica.perception import MAX_PERCEIVED, MAX_PERCEIVED_BYTES
+from pairsim.replication.replica.inbox import MAX_RECORD_BYTES, Inbox
+from pairsim.replication.replica.perception import MAX_PERCEIVED_BYTES
 from pairsim.replication.service import BatchInterruptedError, BatchTooLargeError, InboxFullError
 from tests.unit.replication.replica.test_in_flight import Answers, commands
 
@@ -48,7 +49,7 @@ def test_a_tick_takes_no_more_than_its_record_holds() -> None:
     while batches := inbox.take():
         assert sum(batch.bytes for batch in batches) <= MAX_RECORD_BYTES
         taken = [c for batch in batches for c in batch.commands]
-        assert len(encode_record(Tick(1, 2, 3, 0, [], taken))) < MAX_RECORD_BYTES + 100
+        assert len(encode_record(Tick(1, 2, 3, 0, taken))) < MAX_RECORD_BYTES + 100
         assert len(batches) == 1
 
 
@@ -60,8 +61,8 @@ def test_a_batch_that_no_tick_could_take_is_refused() -> None:
 
 
 def test_the_fullest_record_fits_into_the_log() -> None:
-    rejections = MAX_RECORD_COMMANDS + MAX_PERCEIVED
-    longest = encode_record(
-        Tick(2**62, 2**62, 2**63, 2**62, [Rejection(2**31, "x" * MAX_REASON_BYTES)] * rejections, [])
-    )
-    assert len(longest) + MAX_RECORD_BYTES + MAX_PERCEIVED_BYTES + 100 <= MAX_COMMAND_BYTES
+    longest = encode_record(Tick(2**62, 2**62, 2**63, 2**62, []))
+    commands = MAX_RECORD_BYTES + MAX_PERCEIVED_BYTES
+    # One more entry than fits may be in a record, and a bundle of entities is the largest one.
+    borders = arrivals.MAX_RECORD_BYTES + DEFAULT_LIMITS.bytes
+    assert len(longest) + commands + borders + 2**16 <= MAX_COMMAND_BYTES

@@ -6,10 +6,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from pairsim.model.authority import Authority
-from pairsim.model.borders import BorderInputs
+from pairsim.model.borders import Answer, AnswerKind, BorderInputs
+from pairsim.model.borders.answers import command_key
 from pairsim.model.borders.codec import encode_inputs
+from pairsim.model.commands import Status
 from pairsim.replication.checkpoint.format import Checkpoint
-from pairsim.replication.log.records import Open, Rejection, Tick
+from pairsim.replication.log.records import Open, Tick
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.service import BatchInterruptedError, Published
 from tests.simulation.area import SPEC
@@ -29,7 +31,7 @@ def lone() -> LoneReplica:
 def later_log() -> TickLog:
     """Returns a log that does not retain its first records."""
     log = new()
-    apply(log, Open(1), *(Tick(1, n, 0, n, [], []) for n in range(1, 50)))
+    apply(log, Open(1), *(Tick(1, n, 0, n, []) for n in range(1, 50)))
     return log
 
 
@@ -67,11 +69,10 @@ def test_a_replica_that_the_log_does_not_reach_does_not_take_over(lone: LoneRepl
     assert lone.replica.active is None
 
 
-def test_the_first_record_after_a_takeover_has_the_rejections_of_the_replayed_tick(lone: LoneReplica) -> None:
+def test_a_takeover_knows_what_the_replayed_tick_rejected(lone: LoneReplica) -> None:
     lone.open(1)
     lone.tick(1, lone.digest(), commands=[add("a", entity=99)])
-    run(lone.lead(2), 1)
-    assert lone.records()[0].rejected == [Rejection(0, REFUSED)]
+    assert answers_again(lone, 2) == (Status.DUPLICATE, 1, REFUSED)
 
 
 def test_a_replay_takes_in_the_grants_of_its_ticks(lone: LoneReplica) -> None:
@@ -82,24 +83,35 @@ def test_a_replay_takes_in_the_grants_of_its_ticks(lone: LoneReplica) -> None:
     assert (lone.state.tick, lone.state.authority(1), lone.state.borders.clock) == (1, granted, 1)
 
 
-def test_the_first_record_of_a_second_leadership_has_the_rejections_of_the_last_tick(lone: LoneReplica) -> None:
+def test_a_second_leadership_knows_what_the_first_one_rejected(lone: LoneReplica) -> None:
     active = lone.lead()
     lone.inbox.put([add("a", entity=99)], Answers())
     run(active, 1)
     lone.commit()
     lone.replica.on_leadership_lost()
     lone.replica.run_once(NOW + 1.0)
-    run(lone.lead(2), 1)
-    assert lone.records()[-1].rejected == [Rejection(0, REFUSED)]
+    assert answers_again(lone, 2) == (Status.DUPLICATE, 1, REFUSED)
 
 
-def test_the_first_record_after_a_restart_has_the_rejections_of_the_checkpoint(lone: LoneReplica) -> None:
+def test_a_restart_knows_what_was_rejected_before_its_checkpoint(lone: LoneReplica) -> None:
     lone.open(1)
     lone.tick(1, lone.digest())
-    lone.disk.saved = Checkpoint(1, 1, lone.state.table.copy(), lone.state.borders, {3: REFUSED})
+    borders = lone.state.borders.copy()
+    borders.answers.put(command_key("a"), Answer(AnswerKind.REJECTED, 1, 99, 0, REFUSED, 1))
+    lone.disk.saved = Checkpoint(1, 1, lone.state.table.copy(), borders)
     assert lone.replica.restore_checkpoint()
-    run(lone.lead(2), 1)
-    assert lone.records()[0].rejected == [Rejection(3, REFUSED)]
+    assert answers_again(lone, 2) == (Status.DUPLICATE, 1, REFUSED)
+
+
+def answers_again(lone: LoneReplica, term: int) -> tuple[Status, int, str]:
+    """Returns the answer of the active of a term to the command "a", which is sent again."""
+    active, answers = lone.lead(term), Answers()
+    lone.inbox.put([add("a", entity=99)], answers)
+    run(active, 1)
+    lone.commit()
+    assert [command.id for record in lone.records() if record.term == term for command in record.commands] == []
+    (result,) = answers.only.results
+    return result.status, result.tick, result.reason
 
 
 # --- the end of a leadership
@@ -175,7 +187,7 @@ def test_ticks_of_a_lost_leadership_that_the_log_does_not_show_any_more_are_undo
 
 
 def test_an_invalid_state_is_rebuilt_from_the_checkpoint_after_a_second(lone: LoneReplica) -> None:
-    lone.disk.saved = Checkpoint(0, 0, lone.state.table.copy(), lone.state.borders, {})
+    lone.disk.saved = Checkpoint(0, 0, lone.state.table.copy(), lone.state.borders)
     lone.state.valid = False
     for seconds, valid in ((0.0, False), (0.9, False), (1.1, True)):
         lone.replica.run_once(NOW + seconds)

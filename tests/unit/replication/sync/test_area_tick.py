@@ -7,7 +7,17 @@ import numpy as np
 from pairsim.engine.in_process import InProcessEngine
 from pairsim.model.area import AreaSpec
 from pairsim.model.authority import Authority, Cell
-from pairsim.model.borders import Arrival, BorderInputs, BorderState, Bundle, LinkMessage
+from pairsim.model.borders import (
+    AnswerKind,
+    Arrival,
+    BorderInputs,
+    BorderState,
+    Bundle,
+    ForwardedAnswer,
+    ForwardedCommand,
+    LinkMessage,
+)
+from pairsim.model.borders.answers import CommandMemory, command_key
 from pairsim.model.borders.codec import encode_inputs
 from pairsim.model.commands import Command
 from pairsim.model.geometry import Box
@@ -60,6 +70,11 @@ class Ticking:
         self.borders = advanced.borders
         return advanced
 
+    def answer(self, command: str) -> tuple[AnswerKind, str]:
+        answer = self.borders.answers.get(command_key(command))
+        assert answer is not None
+        return answer.kind, answer.reason
+
     def counts(self) -> tuple[int, int, int, int]:
         counters = self.borders.counters
         return counters.born, counters.died, counters.sent, counters.taken
@@ -111,8 +126,9 @@ def test_what_arrives_is_not_born() -> None:
 def test_a_spawn_with_an_id_in_an_outbox_is_rejected() -> None:
     area = Ticking()
     area.run(NO_INPUTS, spawn(7, 19.5))
-    advanced = area.run(NO_INPUTS, spawn(8, 12.0), spawn(7, 12.0))
-    assert advanced.rejected == {1: "entity 7 is on its way to another area"}
+    area.run(NO_INPUTS, spawn(8, 12.0), spawn(7, 12.0))
+    assert area.answer("spawn-7-12.0") == (AnswerKind.REJECTED, "entity 7 is on its way to another area")
+    assert area.answer("spawn-8-12.0") == (AnswerKind.APPLIED, "")
     assert area.table.ids.tolist() == [8]
     assert area.counts() == (2, 0, 1, 0)
 
@@ -128,8 +144,39 @@ def test_the_borders_before_a_tick_do_not_change() -> None:
 def test_a_replay_comes_to_the_same_state() -> None:
     area, other = Ticking(), Ticking()
     inputs, commands = arrival(9, 12.0), [spawn(7, 19.5)]
-    advanced = area.run(inputs, *commands)
-    record = Tick(1, 2, 0, 0, [], commands, encode_inputs(inputs))
+    area.run(inputs, *commands)
+    record = Tick(1, 2, 0, 0, commands, encode_inputs(inputs))
     repeated = other.advance.repeat(other.table, other.borders, record, ())
-    assert repeated.borders.digest() == advanced.borders.digest()
+    assert repeated.borders.digest() == area.borders.digest()
     assert other.table.digest() == area.table.digest()
+
+
+def test_a_command_that_was_applied_before_its_entity_came_does_not_run_again() -> None:
+    area = Ticking()
+    memory = CommandMemory(command_key("gone"), np.array([9]), np.array([1]), {})
+    columns = {"position": np.array([[12.0, 0.5, 0.5]], np.float32)}
+    bundle = Bundle(np.array([9], np.int64), columns, np.array([1], np.int64), version=3, memory=memory)
+    arrives = BorderInputs(arrivals=(Arrival(2, 1, LinkMessage(bundle, clock=40, taken=0)),))
+    area.run(arrives, Command("gone", "despawn", 9, attempt=2))
+    assert area.table.ids.tolist() == [9]
+    assert area.answer("gone") == (AnswerKind.APPLIED, "")
+
+
+def test_a_forwarded_command_runs_and_its_answer_goes_back() -> None:
+    area = Ticking()
+    area.run(NO_INPUTS, spawn(7, 12.0))
+    order = LinkMessage(ForwardedCommand(Command("gone", "despawn", 7), 2, 2), clock=40, taken=0)
+    area.run(BorderInputs(arrivals=(Arrival(2, 1, order),)))
+    assert not len(area.table)
+    (message,) = area.borders.links[2].outbox.values()
+    assert isinstance(message.body, ForwardedAnswer)
+    assert message.body.answer.kind is AnswerKind.APPLIED
+
+
+def test_a_command_to_an_entity_that_left_is_forwarded_or_answered_with_its_area() -> None:
+    area = Ticking()
+    area.run(NO_INPUTS, spawn(7, 19.5))
+    area.run(NO_INPUTS, Command("follows", "despawn", 7, attempt=1), Command("stays", "despawn", 7))
+    assert area.answer("follows") == (AnswerKind.MOVED, "")
+    assert area.answer("stays") == (AnswerKind.FORWARDED, "")
+    assert [type(message.body) for message in area.borders.links[2].outbox.values()] == [Bundle, ForwardedCommand]

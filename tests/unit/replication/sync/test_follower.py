@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from pairsim.model.borders import AreaMap
 from pairsim.model.state.schema import Component, Schema
 from pairsim.model.state.table import Table
-from pairsim.replication.log.records import Open, Rejection
+from pairsim.replication.log.records import Open
 from pairsim.replication.measurements import ReplicaMeasurements
 from pairsim.replication.sync.follower import Follower
 from pairsim.replication.sync.messages import KEYFRAME, Ack, FrameHeader, Resend, ToActive, ToSubscriber, Watermark
@@ -59,13 +59,10 @@ class Pair:
     def offer(self, message: ToSubscriber, body: PackedFrame | None) -> None:
         assert self.passive.receive(message, memoryview(body.bytes() if body else b""))
 
-    def send(self, number: int, *, rejected: int = 0) -> None:
+    def send(self, number: int) -> None:
         """Publishes the state of a tick that the active has computed."""
         self.table.column("value")[:] += number
-        rejections = [Rejection(i, "no") for i in range(rejected)]
-        self.publisher.publish(
-            self.taker.take(self.table), BORDERS, term=1, tick=number, committed=self.log.tick, rejected=rejections
-        )
+        self.publisher.publish(self.taker.take(self.table), BORDERS, term=1, tick=number, committed=self.log.tick)
 
     def commit(self, number: int) -> None:
         apply(self.log, tick(1, number))
@@ -110,7 +107,7 @@ def test_the_passive_is_ready_when_both_frame_and_commit_have_arrived(pair: Pair
     pair.offer(Watermark(2, 2), None)
     assert not pair.passive.ready()
     pair.commit_known_from_log = True
-    pair.publisher.publish(pair.taker.take(pair.table), BORDERS, term=3, tick=2, committed=2, rejected=[])
+    pair.publisher.publish(pair.taker.take(pair.table), BORDERS, term=3, tick=2, committed=2)
     assert not pair.passive.ready(), "a frame of a term that is not open yet must wait"
 
 
@@ -128,13 +125,6 @@ def test_frames_of_an_earlier_term_are_dropped(pair: Pair) -> None:
     apply(pair.log, tick(1, 1), Open(2))
     assert not pair.passive.apply_committed()
     assert not pair.state.valid
-
-
-def test_rejected_commands_arrive_with_the_state(pair: Pair) -> None:
-    pair.send(1, rejected=2)
-    pair.commit(1)
-    pair.passive.apply_committed()
-    assert pair.passive.rejected == (1, [Rejection(0, "no"), Rejection(1, "no")])
 
 
 def test_a_divergence_is_counted_logged_and_repaired(pair: Pair) -> None:
@@ -182,7 +172,7 @@ def test_frames_of_earlier_leaderships_do_not_pile_up(pair: Pair) -> None:
     for term in range(1, 6):  # the passive learns of leaders but not of their commits
         for number in range(4):
             pair.publisher.publish(
-                pair.taker.take(pair.table), BORDERS, term=term, tick=10 * term + number, committed=0, rejected=[]
+                pair.taker.take(pair.table), BORDERS, term=term, tick=10 * term + number, committed=0
             )
         pair.publisher.reset()
     assert not pair.passive.apply_committed()
@@ -308,7 +298,7 @@ def test_frames_of_an_ended_stream_are_dropped(pair: Pair) -> None:
 
 
 def test_an_active_that_sends_more_frames_than_it_may_is_noticed(pair: Pair) -> None:
-    frame = FrameHeader(1, 9, KEYFRAME, 0, [], b"")
+    frame = FrameHeader(1, 9, KEYFRAME, 0, b"")
     taken = [pair.passive.receive(frame, memoryview(b"")) for _frame in range(2 * WINDOW_FRAMES + 1)]
     assert taken == [True] * 2 * WINDOW_FRAMES + [False]
 
@@ -325,7 +315,7 @@ def test_the_borders_follow_with_the_entities(pair: Pair) -> None:
     pair.passive.apply_committed()
     later = BORDERS.copy()
     later.clock, later.map = 2, AreaMap(5)
-    pair.publisher.publish(pair.taker.take(pair.table), later, term=1, tick=2, committed=1, rejected=[])
+    pair.publisher.publish(pair.taker.take(pair.table), later, term=1, tick=2, committed=1)
     pair.commit(2)
     pair.passive.apply_committed()
     assert pair.state.borders.map == later.map
@@ -337,6 +327,6 @@ def test_a_frame_without_borders_is_refused_and_a_keyframe_requested(pair: Pair)
     pair.commit(1)
     pair.passive.apply_committed()
     pair.commit(2)
-    pair.passive.receive(FrameHeader(1, 2, 1, 2, [], b"nothing"), memoryview(b""))
+    pair.passive.receive(FrameHeader(1, 2, 1, 2, b"nothing"), memoryview(b""))
     assert not pair.passive.apply_committed()
     assert (pair.state.tick, pair.replies[-1]) == (1, Resend(compare=False))

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from pairsim.engine.in_process import InProcessEngine
 from pairsim.engine.port import Engine
 from pairsim.model.area import AreaSpec
-from pairsim.model.borders import BorderState
+from pairsim.model.borders import BorderState, decide, settle
+from pairsim.model.borders.commands import attempt_of
 from pairsim.model.commands import Command
 from pairsim.model.simulation.simulator import Batch
 from pairsim.model.simulation.tick import advance
@@ -22,7 +23,7 @@ from pairsim.replication.log.records import Open, Skip, Tick, encode_record
 from pairsim.replication.log.tick_log import TickLog
 from pairsim.replication.sync.area_tick import AreaAdvance
 from pairsim.replication.sync.self_check import INTERVAL_TICKS, SelfCheck
-from pairsim.replication.sync.simulator_calls import SimulatorCalls
+from pairsim.replication.sync.simulator_calls import SKIPPED, SimulatorCalls
 from pairsim.replication.sync.state import ReplicaState
 from tests.harness import spec
 from tests.simulation.area import SPEC, Counters
@@ -62,10 +63,12 @@ def self_check(spec: AreaSpec, engine: Engine, log: TickLog, state: ReplicaState
     return SelfCheck(calls, AreaAdvance(calls), engine.check_table, log, state)
 
 
-def next_borders(state: ReplicaState) -> BorderState:
-    """Returns the borders of the tick that follows."""
+def next_borders(state: ReplicaState, tick: int, *commands: Command, rejected: str = "") -> BorderState:
+    """Returns the borders of a tick with these commands, of which one may be rejected as skipped."""
     borders = state.borders.copy()
     borders.clock += 1
+    decide(borders, state.table, [attempt_of(command) for command in commands], tick)
+    settle(borders, (), {rejected: SKIPPED} if rejected else {})
     return borders
 
 
@@ -83,11 +86,11 @@ class CheckedPair:
 
     def tick(self, number: int, base: int | None = None) -> None:
         command = Command(f"c{number}", "set", 2, {"value": float(number)})
-        self.log.apply(encode_record(Tick(1, number, 0, 0, [], [command])))
+        self.log.apply(encode_record(Tick(1, number, 0, 0, [command])))
         with self.state.lock:
             self.check.begin(number - 1 if base is None else base, number)
+            self.state.borders = next_borders(self.state, number, command)
             advance(self.active, self.state.table, [command], number, self.spec)
-            self.state.borders = next_borders(self.state)
             self.state.mark_tick(number)
         self.check.end()
 
@@ -151,12 +154,12 @@ def test_a_repeated_tick_leaves_out_a_skipped_command() -> None:
     state = ReplicaState("area", engine.table)
     digest = state.mark_tick(0)
     commands = [Command("x", "add", 1, {"amount": 1})]
-    for record in (Open(1), Tick(1, 1, digest, 0, [], commands), Skip(1, 1, "x")):
+    for record in (Open(1), Tick(1, 1, digest, 0, commands), Skip(1, 1, "x")):
         log.apply(encode_record(record))
     check = self_check(SPEC, engine, log, state)
     check.begin(0, 1)
+    state.borders = next_borders(state, 1, *commands, rejected="x")
     advance(Counters(SPEC), state.table, [], 1, SPEC)
-    state.borders = next_borders(state)
     state.mark_tick(1)
     check.end()
     assert state.divergences == 0

@@ -60,5 +60,5 @@ def test_a_digest_is_that_of_the_snapshot_whatever_an_engine_writes_meanwhile(mo
     monkeypatch.setattr(state_module, "RunningDigest", _WildEngine(state.table).digest)
     for tick in (1, 2):
         with state.lock:
-            computed = state.mark_computed(tick, {}, 0)
+            computed = state.mark_computed(tick, 0)
         assert state.digest(tick) == state_digest(computed.snapshot, computed.borders)

@@ -168,7 +168,7 @@ def computed(state: ReplicaState, *numbers: int, committed: int = 0) -> None:
         with state.lock:
             state.table.column("value")[:] = number
             state.mark_tick(number)
-        state.take_snapshot({}, committed)
+        state.take_snapshot(committed)
 
 
 def read(state: ReplicaState, log: TickLog) -> tuple[int, int]:
@@ -219,13 +219,13 @@ def test_a_computed_tick_has_the_digest_of_entities_and_borders() -> None:
     state = state_at(1)
     with state.lock:
         state.borders = later(state)
-        state.mark_computed(2, {}, 1)
+        state.mark_computed(2, 1)
     assert state.digest(2) == state_digest(state.table, state.borders)
 
 
 def test_a_state_that_leaves_its_engine_has_the_borders_of_its_tick() -> None:
     state = state_at(1)
-    before = state.take_snapshot({}, 1).borders
+    before = state.take_snapshot(1).borders
     with state.lock:
         state.borders = later(state)
     state.leave_engine()
@@ -234,7 +234,7 @@ def test_a_state_that_leaves_its_engine_has_the_borders_of_its_tick() -> None:
 
 def test_a_tick_that_is_taken_back_takes_its_borders_along() -> None:
     state = state_at(1)
-    before = state.take_snapshot({}, 1).borders
+    before = state.take_snapshot(1).borders
     with state.lock:
         state.borders = later(state)
         state.take_back()
@@ -250,10 +250,10 @@ def test_a_discarded_state_has_no_borders() -> None:
 
 def test_the_authority_of_a_computed_tick_is_not_shown_before_its_commit() -> None:
     state = state_at(1)
-    state.take_snapshot({}, 1)
+    state.take_snapshot(1)
     with state.lock:
         state.borders = later(state, version=2)
-        state.mark_computed(2, {}, 1)
+        state.mark_computed(2, 1)
     assert state.authority(1) == Authority.before_grants("west")
     assert state.authority(2) == Authority(area="west", version=2, cells=())
 

@@ -74,7 +74,7 @@ def subscribed() -> Iterator[tuple[StatePublisher, SlowLink]]:
 
 
 def publish(publisher: StatePublisher, tick: int) -> None:
-    publisher.publish(SnapshotTaker().take(table(3)), BORDERS, term=1, tick=tick, committed=tick - 1, rejected=[])
+    publisher.publish(SnapshotTaker().take(table(3)), BORDERS, term=1, tick=tick, committed=tick - 1)
 
 
 def test_the_thread_that_packs_does_not_preempt_the_one_that_ticks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from pairsim.client.transports import HttpTransport
 from pairsim.model.authority import Authority
 from pairsim.model.commands import Command, Result
 from pairsim.model.status import ReplicaStatus
-from pairsim.protocol.bounds import box_query
+from pairsim.protocol.bounds import box_query, selection_query
 from pairsim.protocol.frames import (
     DigestsAnswer,
     EntitiesAnswer,
@@ -156,12 +156,10 @@ class AreaClient:
         """
         from pairsim.client.observation import observe  # noqa: PLC0415 - it needs numpy, the rest does not
 
-        query = box_query(low, high)
-        if components:
-            query["components"] = ",".join(components)
-        if hz is not None:
-            query["hz"] = repr(float(hz))
-        frames = observe(self._http.session, self._urls, query, silence=self._deadline, replica_silence=self._silence)
+        query = selection_query(low, high, components, hz)
+        frames = observe(
+            self._http.session, lambda: self._urls, query, silence=self._deadline, replica_silence=self._silence
+        )
         async with aclosing(frames):
             async for frame in frames:
                 yield frame

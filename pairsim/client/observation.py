@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import aiohttp
 import msgspec
@@ -94,7 +94,7 @@ class Continuity:
 
 async def observe(
     http: aiohttp.ClientSession,
-    urls: Sequence[str],
+    urls: Callable[[], Sequence[str]],
     query: Mapping[str, str],
     *,
     silence: float,
@@ -105,7 +105,7 @@ async def observe(
 
     Args:
         http: Opens the WebSockets.
-        urls: Bases of the HTTP APIs of the pair's replicas.
+        urls: Returns the bases of the HTTP APIs of the pair's present replicas.
         query: The query parameters of `/v1/observe`.
         silence: Seconds without a new frame from any replica after which the observation ends with an error.
         replica_silence: Seconds without a new frame from one replica after which the next replica is asked.
@@ -120,8 +120,10 @@ async def observe(
     knows_clocks = True
     last = "no replica was asked"
     end = loop.time() + silence
-    per_replica = min(replica_silence, silence) if len(urls) > 1 else silence
-    for url in itertools.cycle(urls):
+    for attempt in itertools.count():
+        present = urls()
+        url = present[attempt % len(present)] if present else ""
+        per_replica = min(replica_silence, silence) if len(present) > 1 else silence
         since = {"clock": str(continuity.clock)} if continuity.clock and knows_clocks else {}
         try:
             async with asyncio.timeout(min(_CONNECT_SECONDS, max(end - loop.time(), 0.001))):
@@ -136,8 +138,8 @@ async def observe(
                     400, f"{url} refuses this observation: check the names, the bounds and the rate"
                 ) from error
             last = f"{url} answered {error.status}"
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            last = f"{url}: {str(error) or 'no answer'}"
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            last = f"{url}: {str(error) or 'no answer'}" if url else "the area has no replicas at the moment"
         else:
             continuity.reconnected()
             async with socket:

@@ -208,3 +208,42 @@ def to_array(column: Column) -> Values:
     """Returns a column's values as a read-only array of its dtype, (n,) or (n, width)."""
     values: Values = np.frombuffer(column.data, np.dtype(column.dtype))
     return values.reshape(-1, column.width) if column.width > 1 else values
+
+
+def ids_of(data: bytes) -> Ids:
+    """Returns the ids in a field of a frame, read-only int64 (n,)."""
+    return np.frombuffer(data, _IDS)
+
+
+def rows_of(snapshot: AreaSnapshot, ids: Sequence[int]) -> Rows:
+    """Returns the entities of a snapshot that have these ids."""
+    if not ids:
+        return Rows()
+    places, _ = _matches(snapshot.ids, np.array(sorted(ids), _IDS))
+    return _rows(snapshot, places)
+
+
+def without(rows: Rows, ids: Sequence[int]) -> Rows:
+    """Returns the rows of all entities but these."""
+    if not ids or not len(rows):
+        return rows
+    kept = ~np.isin(ids_of(rows.ids), np.array(ids, _IDS))
+    if kept.all():
+        return rows
+    columns = {
+        name: Column(column.dtype, column.width, to_array(column)[kept].tobytes())
+        for name, column in rows.components.items()
+    }
+    return Rows(ids_of(rows.ids)[kept].tobytes(), columns) if kept.any() else Rows()
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Returns the entities of several parts, which have the same components."""
+    filled = [rows for rows in parts if len(rows)]
+    if len(filled) < 2:
+        return filled[0] if filled else Rows()
+    columns = {
+        name: Column(column.dtype, column.width, b"".join(rows.components[name].data for rows in filled))
+        for name, column in filled[0].components.items()
+    }
+    return Rows(b"".join(rows.ids for rows in filled), columns)

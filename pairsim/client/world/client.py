@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pairsim.client.errors import CommandsRefused, Unavailable
 from pairsim.client.http import HttpClient
@@ -16,7 +17,12 @@ from pairsim.client.world.dispatch import Attempts, Dispatch, plan
 from pairsim.client.world.map_keeper import MapKeeper
 from pairsim.client.world.whereabouts import Whereabouts
 from pairsim.model.commands import MAX_BATCH, Command, Result
+from pairsim.model.geometry import Box
+from pairsim.protocol.bounds import selection_query
 from pairsim.protocol.frames import LocateAnswer
+
+if TYPE_CHECKING:
+    from pairsim.client.world.merge import WorldFrame
 
 MOST_COMMANDS = 100_000
 """Commands of all callers that may be under way; further callers wait."""
@@ -105,6 +111,45 @@ class WorldClient:
             for errand in errands:
                 self._attempts.note(errand)
             await self._leave(len(commands))
+
+    async def observe(
+        self,
+        box: Box | tuple[Sequence[float], Sequence[float]] | None = None,
+        *,
+        components: Sequence[str] = (),
+        hz: float | None = None,
+        hold_seconds: float = 2.0,
+    ) -> AsyncGenerator[WorldFrame, None]:
+        """Follows the entities in a box of the world, as one sequence of frames, whichever areas they are in.
+
+        The first frame is a keyframe of all areas that answer within 2 s; each later frame is a difference.
+        `pairsim.protocol.interest.apply` adds frames up to the content of the box. An entity that crosses from area to
+        area is in it once, all the time. Ticks are those of the area that the frame names.
+
+        Args:
+            box: The half-open box, or its lower and its upper corner in metres, with 2 or 3 axes; None for all
+                entities.
+            components: Names of the components that are wanted; all if empty.
+            hz: Frames per second and area at most; None for a frame at every tick of every area.
+            hold_seconds: How long an entity that moved to another area stays without being shown there, as it was seen
+                last. Then it leaves as `unseen`: it is outside of the box, or still on its way.
+
+        Raises:
+            RequestRefused: A name, bound or rate is not valid (400), or the box holds too many entities of an area
+                (413).
+            Unavailable: No process has a map, or no area showed anything new before the deadline. While some areas show
+                something, the others are named in `silent`.
+        """
+        from pairsim.client.world.merge import WorldMerge  # noqa: PLC0415 - it needs numpy, the rest does not
+        from pairsim.client.world.streams import WorldStreams  # noqa: PLC0415 - likewise
+
+        low, high = (box.min, box.max) if isinstance(box, Box) else box or (None, None)
+        await self._keeper.ready(asyncio.get_running_loop().time() + self._deadline)
+        query = selection_query(low, high, components, hz)
+        merge = WorldMerge(hold_seconds, self._whereabouts.note)
+        async with aclosing(WorldStreams(self._atlas, query, merge, seconds=self._deadline).frames()) as frames:
+            async for frame in frames:
+                yield frame
 
     async def locate(self, entity: int) -> LocateAnswer | None:
         """Returns the area of an entity, with its position if it is not on its way; None if no area has it.

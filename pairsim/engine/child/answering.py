@@ -6,6 +6,7 @@ the engine.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import platform
 import time
@@ -106,6 +107,7 @@ class Answering:
                 " addresses (ulimit -v)"
             ) from error
         self._tables = [_SharedTable(memory.table(number)) for number in range(TABLES)]
+        _keep_collections_short()
         return Done()
 
     @staticmethod
@@ -137,6 +139,16 @@ class Answering:
                 f"the simulator {self._spec.simulator} raised {type(error).__name__}, which cannot be described:"
                 f" that raised {type(another).__name__}"
             )
+
+
+def _keep_collections_short() -> None:
+    """Keeps the garbage collector away from what has been loaded, which lives as long as the process.
+
+    The commands of ticks are objects that come and go, so that a collection of all modules and compilers, which takes
+    tens of milliseconds, would follow every few seconds in the middle of a tick.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class _SharedTable:

@@ -158,13 +158,13 @@ class ChildProcess:
             os.close(self._output_end)
             started.set()
         self._await_end()
-        put_last(self.pid)
         status = self._early_status()
         self.reason = ending(status)
         if status == -signal.SIGKILL and oom_kills() > self._oom_kills:
             self.reason += ": the kernel has killed processes of this machine since its memory ran out"
         self.ended.set()
-        self.channel.shut()
+        self.channel.shut()  # before anything else: a call that is under way fails now
+        put_last(self.pid)
         self._on_end(self.reason)  # first: the kernel may need many milliseconds to release the memory of the process
         self._reap()
 

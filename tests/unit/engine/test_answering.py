@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+
 import msgspec
 import pytest
 
+from pairsim.engine.child import answering as answering_module
 from pairsim.engine.child.answering import Answering
 from pairsim.engine.framing import HEADER, EngineProtocolError, MessageKind, encode_hello
 from pairsim.engine.layout import make_layout
 from pairsim.engine.messages import (
     Answer,
+    Done,
     Raised,
     Ready,
     Turn,
@@ -17,6 +21,7 @@ from pairsim.engine.messages import (
     encode_memory,
     encode_turn,
 )
+from pairsim.model.state.table import Table
 from tests.unit.model import counting
 from tests.unit.model.counting import Counting, area
 
@@ -53,3 +58,26 @@ def test_requests_out_of_order_are_refused() -> None:
     asked(answering, encode_hello(area()))
     with pytest.raises(EngineProtocolError, match="a message of the kind 1, which does not belong here"):
         asked(answering, encode_hello(area()))
+
+
+class FakeMemory:
+    """Tables without a descriptor."""
+
+    def __init__(self, *_arguments: object) -> None:
+        pass
+
+    def table(self, _number: int) -> Table:
+        return Table(Counting.components)
+
+
+def test_no_collection_looks_at_what_was_loaded_once_the_tables_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take tens of milliseconds in the middle of a tick."""
+    calls: list[str] = []
+    monkeypatch.setattr(gc, "collect", lambda: calls.append("collect"))
+    monkeypatch.setattr(gc, "freeze", lambda: calls.append("freeze"))
+    monkeypatch.setattr(answering_module, "SharedMemory", FakeMemory)
+    answering = Answering()
+    asked(answering, encode_hello(area()))
+    assert calls == []
+    assert isinstance(asked(answering, encode_memory(make_layout(Counting.components))), Done)
+    assert calls == ["collect", "freeze"], "garbage would stay for ever"

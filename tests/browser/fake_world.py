@@ -33,6 +33,16 @@ def area(
     }  # fmt: skip
 
 
+def neighbour(
+    number: int, name: str, *, out: float = 0.0, came: float = 0.0, waiting: int = 0, seconds: float = 0.0
+) -> dict[str, object]:
+    """Returns the link to another area, as the status of an area has it."""
+    return {
+        "number": number, "area": name, "connected": True, "waiting": waiting, "waiting_seconds": seconds,
+        "out_per_second": out, "in_per_second": came, "sent": 0, "taken": 0,
+    }  # fmt: skip
+
+
 def event(number: int, area_name: str) -> dict[str, object]:
     """Returns an event of the timeline: a takeover."""
     return {
@@ -61,9 +71,11 @@ class FakeWorld:
         areas: Sequence[dict[str, object]],
         samples: Sequence[dict[str, object]] = (),
         events: Sequence[dict[str, object]] = (),
+        balances: Sequence[dict[str, object]] = (),
     ) -> None:
         """Starts to serve."""
-        world = {"areas": list(areas), "spares": [{"url": "", "pid": 4713, "name": "sim-9"}]}
+        spare = {"url": "", "pid": 4713, "name": "sim-9"}
+        world = {"areas": list(areas), "spares": [spare], "balances": list(balances)}
         first = {"kind": "world", "kill": True, "note": "", "world": world, "events": list(events)}
         self._messages = [json.dumps(message) for message in (first, *samples)]
         self.refusal = "west has no active at the moment: try again"

@@ -50,7 +50,7 @@ class NeighbourStatus(msgspec.Struct, frozen=True):
         what = f"{self.waiting:,} {'entity waits' if self.waiting == 1 else 'entities wait'}"
         if not self.waiting:
             what = "commands wait"
-        why = "has taken nothing" if self.connected else "cannot be reached, and has taken nothing,"
+        why = "has taken nothing" if self.connected else "cannot be reached and has taken nothing"
         return f"{what} for {self.name}, which {why} for {self.waiting_seconds:.0f} s"
 
 

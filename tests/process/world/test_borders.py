@@ -69,7 +69,7 @@ def test_entities_that_wait_for_an_area_are_told_and_the_end_of_it(world: Runnin
     try:
         for pid in pids:
             os.kill(pid or 0, signal.SIGSTOP)
-        world.wait_for(r"west: [\d,]+ entit(y|ies) waits? for east, which .*has taken nothing,? for \d+ s", since)
+        world.wait_for(r"west: [\d,]+ entit(y|ies) waits? for east, which .*has taken nothing for \d+ s", since)
         waiting = area(world.status(), "west").borders
         assert waiting is not None
         assert waiting.waiting > 0

@@ -1,5 +1,6 @@
 // Assembles the page.
 
+import { balanceWords } from "./borders.js";
 import { connect } from "./link.js";
 import { WorldMap } from "./map.js";
 import { Pairs } from "./pairs.js";
@@ -27,6 +28,25 @@ function count(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
+// A plane without a balance now keeps its line, so that the page does not move in a takeover.
+function showBalances({ areas, balances = [] }) {
+  const found = new Map(balances.map((balance) => [balance.plane, balance]));
+  const lines = new Map([...byId("balances").children].map((item) => [item.dataset.plane, item]));
+  const planes = new Set(areas.map((area) => area.plane));
+  for (const plane of planes) {
+    const balance = found.get(plane), item = lines.get(plane) ?? (balance && document.createElement("li"));
+    if (!item) continue;
+    item.dataset.plane = plane;
+    item.classList.toggle("old", !balance);
+    if (balance) {
+      item.classList.toggle("off", balance.unaccounted !== 0);
+      item.textContent = balanceWords(balance);
+    }
+    if (!item.parentElement) byId("balances").append(item);
+  }
+  for (const [plane, item] of lines) if (!planes.has(plane)) item.remove();
+}
+
 connect({
   onWorld({ world, events, kill, note }) {
     const whole = world.areas.filter((area) => area.redundant).length;
@@ -36,6 +56,7 @@ connect({
     map.world(world.areas);
     pairs.world(world.areas, kill);
     timeline.show(events);
+    showBalances(world);
     byId("spares").textContent = world.spares.length
       ? `Spares: ${world.spares.map((spare) => spare.name).join(", ")}`
       : "No spares: a lost replica is replaced only when another process starts.";

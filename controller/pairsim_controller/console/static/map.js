@@ -1,5 +1,6 @@
 // The map, seen from above: the areas of all planes, and the sampled entities.
 
+import { drawMarks, marks } from "./borders.js";
 import { health } from "./health.js";
 import { drawLabel, LABEL_HEIGHT } from "./label.js";
 
@@ -105,6 +106,7 @@ export class WorldMap {
     }
     pen.setLineDash([]);
     const unnamed = this.boxes.filter((each) => !this.label(pen, each, colour)).map((each) => each.area.area);
+    drawMarks(pen, marks(areas), { x, y, scale, colour });
     this.unnamed.textContent = unnamed.length ? `too narrow for a name: ${unnamed.join(", ")}` : "";
     this.count();
   }

@@ -1,5 +1,6 @@
 // The pairs: one card per area. Cards are reused and refilled, so the keyboard focus stays where it is.
 
+import { words } from "./borders.js";
 import { health, WORDS } from "./health.js";
 import { post } from "./link.js";
 
@@ -30,7 +31,7 @@ export class Pairs {
   }
 
   card(name, canKill) {
-    const root = element("article", "area"), head = element("div"), warnings = element("p", "warnings"), actions = element("div", "actions");
+    const root = element("article", "area"), head = element("div"), warnings = element("p", "warnings"), borders = element("ul", "borders"), actions = element("div", "actions");
     const state = element("span", "state"), about = element("span", "about");
     const title = element("h3", "", name), table = element("table"), body = element("tbody");
     const header = element("tr");
@@ -50,9 +51,10 @@ export class Pairs {
       (result) => `${name} switched over: it paused for ${result.gap_ms.toFixed(1)} ms; term ${result.term}`);
     actions.append(change);
     if (canKill) for (const role of ["active", "passive", "witness"]) actions.append(this.killer(name, role));
-    root.append(head, warnings, table, actions);
+    borders.setAttribute("aria-label", `Borders of ${name}, in entities per second`);
+    root.append(head, warnings, table, borders, actions);
     this.root.append(root);
-    return { root, state, about, warnings, body };
+    return { root, state, about, warnings, borders, body };
   }
 
   killer(name, role) {
@@ -100,6 +102,13 @@ export class Pairs {
     const warnings = diverged.length ? [`${diverged.join(" and ")}: the simulator's step is not deterministic`] : [];
     if (area.slow) warnings.push(area.slow);
     card.warnings.textContent = warnings.length ? `⚠ ${warnings.join("; ")}` : "";
+    const links = words(area);
+    while (card.borders.children.length > links.length) card.borders.lastChild.remove();
+    links.forEach(({ how, text }, place) => {
+      const item = card.borders.children[place] ?? card.borders.appendChild(element("li"));
+      item.className = how;
+      if (item.textContent !== text) item.textContent = text;
+    });
     const rows = area.replicas.map((r) => [r.role, r.replica, r.term, r.tick.toLocaleString("en"), r.lag_ticks]);
     rows.push(["witness", area.witness.name || "none yet", "", "", ""]);
     while (card.body.rows.length > rows.length) card.body.deleteRow(-1);

@@ -2,7 +2,7 @@
 
 const MARKS = {
   founded: "✦", takeover: "⚡", switchover: "⇄", renewed: "↻", standstill: "■", resumed: "▶", redundant: "●", swapped: "●",
-  lost: "◐", restored: "●", diverged: "≠", ordered: "✎", waiting: "⏳", flowing: "→", members: "+", released: "−", backup: "↓", problem: "!", ended: "✕", world: "○",
+  lost: "◐", restored: "●", diverged: "≠", ordered: "✎", waiting: "…", flowing: "→", members: "+", released: "−", backup: "↓", problem: "!", ended: "✕", world: "○",
 };
 
 export class Timeline {

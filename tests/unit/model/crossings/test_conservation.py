@@ -75,7 +75,7 @@ def test_an_outbox_that_nothing_leaves_is_a_sentence() -> None:
     waits = NeighbourStatus(number=2, area="east", connected=True, waiting=1_204, waiting_seconds=5.2)
     assert waits.stalled == "1,204 entities wait for east, which has taken nothing for 5 s"
     away = NeighbourStatus(number=2, area="east", waiting=1, waiting_seconds=61)
-    assert away.stalled == "1 entity waits for east, which cannot be reached, and has taken nothing, for 61 s"
+    assert away.stalled == "1 entity waits for east, which cannot be reached and has taken nothing for 61 s"
     gone = NeighbourStatus(number=7, connected=True, waiting_seconds=9)
     assert gone.stalled == "commands wait for area number 7, which has left the map, which has taken nothing for 9 s"
     assert not NeighbourStatus(number=2, area="east", waiting=9, waiting_seconds=4.9).stalled

@@ -1,4 +1,7 @@
-"""`pairsim send`: sends commands from arguments, a file or standard input, or as a load."""
+"""`pairsim send`: sends commands from arguments, a file or standard input, or as a load.
+
+Without an area each command goes to the area of its entity. The first word is an area unless an entity follows it.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ from pathlib import Path
 
 import click
 
-from pairsim.addresses import is_http_url
+from pairsim.addresses import format_address, is_http_url
 from pairsim.cli.command_parser import parse_words, read_commands
 from pairsim.cli.load import run_load
 from pairsim.cli.local_api import WorldAddress, fetch_world, world_options
 from pairsim.client.client import AreaClient
 from pairsim.client.errors import ClientError, Unavailable
-from pairsim.model.commands import Command, CommandError, Result
+from pairsim.client.world.client import WorldClient
+from pairsim.model.commands import Command, CommandError, Result, Status
 from pairsim.model.world_status import WorldStatus, unknown_area_message
 
 _BATCH_COMMANDS = 100
@@ -46,7 +50,7 @@ def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 
 
 @click.command()
-@click.argument("area")
+@click.argument("area", required=False)
 @click.argument("words", nargs=-1, metavar="[OP ENTITY [NAME=VALUE[,VALUE...]]...]")
 @click.option(
     "--file",
@@ -83,7 +87,7 @@ def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 )
 @world_options
 def send(
-    area: str,
+    area: str | None,
     words: tuple[str, ...],
     path: Path | None,
     command_id: str | None,
@@ -93,9 +97,13 @@ def send(
     urls: tuple[str, ...],
     address: WorldAddress,
 ) -> None:
-    """Sends commands to AREA and waits until they are committed.
+    """Sends commands and waits until they are committed.
+
+    Without an AREA a command goes to the area of its ENTITY, and a spawn to the area of its position.
 
     \b
+    pairsim send spawn 7 position=1,2,3
+    pairsim send --file commands.jsonl           (or from standard input)
     pairsim send west spawn 7 position=1,2,3
     pairsim send west impulse 7 impulse=1,0,0
     pairsim send west --file commands.jsonl      (or from standard input)
@@ -103,6 +111,10 @@ def send(
 
     `GET /v1/entities` at the URL of a replica lists the ids of its area's entities; `pairsim status` shows the URLs.
     """  # noqa: D301 - click keeps the lines after this character as they are
+    if area is not None and words and _is_entity(words[0]):
+        words, area = (area, *words), None
+    if rate is not None and area is None:
+        raise click.UsageError("--rate sends impulses to one area: give the AREA")
     if rate is None and count is not None:
         raise click.UsageError("--count is the number of impulses of a load: give --rate as well")
     if words and path is not None:
@@ -112,15 +124,28 @@ def send(
     if command_id is not None and not words:
         raise click.UsageError("--id is the id of a single command: give its OP and ENTITY; JSON lines have an id each")
     command = parse_words(words, command_id) if words else None
-    found = list(urls) or _process_urls(fetch_world(address), area, address.port)
+    found = list(urls) or _found_urls(address, area)
     try:
-        if rate is not None:
+        if rate is not None and area is not None:
             asyncio.run(run_load(area, found, rate, count or max(1, round(rate * seconds))))
         else:
             numbered = [(0, command)] if command is not None else read_commands(path)
-            asyncio.run(_send(area, found, numbered, lambda: "" if urls else _area_state(address, area)))
+            client = WorldClient(found) if area is None else AreaClient(found, area=area)
+            asyncio.run(_send(client, area, numbered, lambda name: "" if urls else _area_state(address, name)))
     except (ClientError, CommandError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _is_entity(word: str) -> bool:
+    return word.isascii() and word.isdecimal()
+
+
+def _found_urls(address: WorldAddress, area: str | None) -> list[str]:
+    """Returns the URLs of the processes of a local world that commands for an area go to; without one, the world's."""
+    world = fetch_world(address)
+    if area is None:
+        return [f"http://{format_address(address.host, address.port)}"]
+    return _process_urls(world, area, address.port)
 
 
 def _process_urls(world: WorldStatus, area: str, port: int) -> list[str]:
@@ -148,23 +173,29 @@ def _area_state(address: WorldAddress, area: str) -> str:
     return ""
 
 
-async def _send(area: str, urls: list[str], numbered: list[tuple[int, Command]], area_state: Callable[[], str]) -> None:
+async def _send(
+    client: AreaClient | WorldClient,
+    area: str | None,
+    numbered: list[tuple[int, Command]],
+    area_state: Callable[[str], str],
+) -> None:
     """Sends batch after batch and prints the outcomes, also of the batches before one that fails."""
     outcome = SendOutcome()
-    async with AreaClient(urls, area=area) as client:
+    async with client:
         for first in range(0, len(numbered), _BATCH_COMMANDS):
             batch = numbered[first : first + _BATCH_COMMANDS]
             try:
                 outcome.add(await client.send([command for _number, command in batch]))
             except (ClientError, CommandError) as error:
+                outcome.add(list(error.answered) if isinstance(error, ClientError) else [])
                 outcome.end()
                 sentence = _error_message(error, batch, first, len(numbered))
-                state = area_state() if isinstance(error, Unavailable) else ""
+                state = area_state(area) if area is not None and isinstance(error, Unavailable) else ""
                 if state and _SECONDS.sub("", state) not in _SECONDS.sub("", sentence):
                     sentence += f"\n{area}: {state}"
                 raise click.ClickException(sentence) from error
     outcome.end()
-    if outcome.counts["rejected"]:
+    if outcome.counts["rejected"] or outcome.counts["moved"]:
         raise SystemExit(1)
 
 
@@ -179,6 +210,8 @@ class SendOutcome:
         room = max(0, _MAX_SHOWN - self.counts.total())
         for result in results[:room]:
             reason = f"  {result.reason}" if result.reason else ""
+            if result.status is Status.MOVED:
+                reason = f"  the entity is in {result.area or 'another area, or in none'}: send without an area"
             click.echo(f"{result.id}  {result.status}  tick {result.tick}{reason}")
         self.counts.update(result.status.value for result in results)
 

@@ -114,3 +114,13 @@ def test_a_new_map_redirects_and_an_area_that_left_it_is_dialled_where_it_was(li
     links.post(AreaMap(4, (cell(1, 0.0),)))
     links.dialled()
     links.links.close()
+
+
+def test_the_status_names_the_areas_that_are_dialled(links: Links) -> None:
+    links.post(MAP, 3)
+    links.dialled(NEAR, FAR)
+    until(lambda: links.exchange.connections.keys() == {NEAR.number, FAR.number})
+    links.post(MAP)
+    until(lambda: links.exchange.connections.keys() == {NEAR.number})
+    links.links.close()
+    until(lambda: not links.exchange.connections)

@@ -8,7 +8,7 @@ SEEDS  ?= 2000
 .PHONY: up test test-cluster check planted bench soak format clean
 
 up: $(STAMP)
-	$(BIN)/pairsim up examples/two-areas.yaml
+	$(BIN)/pairsim up examples/three-areas.yaml
 
 # What runs in one process uses all processors; the tests of real processes need them for one world at a time.
 test: $(STAMP)

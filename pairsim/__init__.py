@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pairsim.client.client import AreaClient, new_id
     from pairsim.client.errors import ClientError, CommandsRefused, Overloaded, RequestRefused, Unavailable
     from pairsim.client.session import Session
+    from pairsim.client.world.client import WorldClient
     from pairsim.model.commands import Command, CommandError, Result, Status
     from pairsim.model.geometry import Box
     from pairsim.model.status import ReplicaStatus, Role
@@ -43,6 +44,7 @@ __all__ = [
     "Status",
     "SwitchoverAnswer",
     "Unavailable",
+    "WorldClient",
     "__version__",
     "new_id",
 ]
@@ -51,6 +53,7 @@ _LAZY_NAMES = """
 pairsim.client.client: AreaClient new_id
 pairsim.client.errors: ClientError CommandsRefused Overloaded RequestRefused Unavailable
 pairsim.client.session: Session
+pairsim.client.world.client: WorldClient
 pairsim.model.commands: Command CommandError Result Status
 pairsim.model.geometry: Box
 pairsim.model.status: ReplicaStatus Role

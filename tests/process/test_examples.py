@@ -149,9 +149,21 @@ def test_chaos(world: RunningWorld) -> None:
     wait_until_left_alone(world, before)
 
 
-def test_ten_kills(world: RunningWorld) -> None:
-    wait_until_whole(world)
-    before = entities(world)
-    output = run(sys.executable, str(EXAMPLES / "ten_kills.py"), "--port", world.port, "--kills", "1", "--rate", "300")
+@pytest.fixture
+def streaming(tmp_path: Path) -> Iterator[RunningWorld]:
+    """The world of `make up`."""
+    made = RunningWorld(tmp_path)
+    made.file.write_text((EXAMPLES / "three-areas.yaml").read_text())
+    try:
+        made.start()
+        until(lambda: any("the world is ready" in line for line in made.messages()), "the world is ready", seconds=120)
+        yield made
+    finally:
+        made.close()
+
+
+def test_twenty_kills(streaming: RunningWorld) -> None:
+    program = [sys.executable, str(EXAMPLES / "twenty_kills.py"), "--port", streaming.port]
+    output = run(*program, "--kills", "3", "--rate", "100")
     assert output.endswith("Nothing was lost.\n")
-    wait_until_left_alone(world, before)
+    assert re.search(r"entities that crossed a border .* [1-9]", output)

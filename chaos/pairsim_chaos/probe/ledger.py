@@ -53,6 +53,24 @@ class Reconciliation(msgspec.Struct, frozen=True):
     doubled: tuple[int, ...]
     refused: Violations
 
+    @property
+    def sound(self) -> bool:
+        """Whether every entity was listed as often as it has to be."""
+        return not (self.lost or self.revived or self.doubled)
+
+    def agreed(self, other: Reconciliation) -> Reconciliation:
+        """Returns what is wrong in two comparisons: an entity that crosses a border meanwhile is wrong in one."""
+        return msgspec.structs.replace(
+            other,
+            lost=_both(self.lost, other.lost),
+            revived=_both(self.revived, other.revived),
+            doubled=_both(self.doubled, other.doubled),
+        )
+
+
+def _both(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(first) & set(second)))
+
 
 class Expectation(msgspec.Struct, frozen=True):
     """The entities that a state must hold and may hold if it is read after this moment.
@@ -114,6 +132,9 @@ class WriteLedger:
     def on_answered(self, commands: Sequence[Command], results: Iterable[Result]) -> None:
         """Takes the results of commands, in the same order."""
         for command, result in zip(commands, results, strict=True):
+            if result.status is Status.MOVED:
+                self.on_not_applied([command])
+                continue
             if result.status is Status.REJECTED or result.reason:
                 self.refused.add(f"{command.op} of {command.entity} at tick {result.tick}: {result.reason}")
                 self._states.pop(command.entity, None)

@@ -14,6 +14,8 @@ from pairsim_chaos.probe.writer import Writer, list_entities, remove_entities
 from pairsim_chaos.target import Target, WorldError, WorldSnapshot
 
 _POLL_SECONDS = 0.25
+_LOOKS = 8
+"""How often the areas are read again while entities seem to be missing, or to be there twice."""
 _EVIDENCE_SECONDS = 5.0
 """How much longer a short run may take until both replicas of each area have reported digests of the same ticks."""
 
@@ -122,11 +124,26 @@ class Probe:
     async def _reconcile(self, evidence: AreaEvidence) -> AreaFindings:
         expected, reconciliation, unread_reason = evidence.ledger.expectation(), None, ""
         try:
-            listed = await list_entities(self.snapshot.simulator_urls, evidence)
-            reconciliation = evidence.ledger.reconcile(listed, expected)
+            reconciliation = evidence.ledger.reconcile(await self._list(evidence), expected)
+            for _look in range(_LOOKS):
+                if reconciliation.sound:
+                    break
+                await asyncio.sleep(_POLL_SECONDS)
+                again = evidence.ledger.reconcile(await self._list(evidence), expected)
+                reconciliation = reconciliation.agreed(again)
         except (ClientError, TimeoutError) as error:
             unread_reason = str(error) or "no replica has the tick of the last acknowledgement"
         return evidence.findings(reconciliation, unread_reason, asyncio.get_running_loop().time())
+
+    async def _list(self, evidence: AreaEvidence) -> list[int]:
+        """Returns the probe's entities of an area, wherever they are: they may have crossed its borders."""
+        urls, views = self.snapshot.simulator_urls, self.snapshot.areas
+        plane = next((view.plane for view in views if view.area == evidence.area), "")
+        others = [view.area for view in views if view.plane == plane and view.area != evidence.area]
+        listed = await asyncio.gather(
+            list_entities(urls, evidence), *(list_entities(urls, evidence, other) for other in others)
+        )
+        return [entity for found in listed for entity in found]
 
     @property
     def areas(self) -> set[str]:

@@ -123,8 +123,13 @@ class _Route:
         await self.client.close()
 
 
-async def list_entities(urls: Sequence[str], evidence: AreaEvidence) -> list[int]:
-    """Returns the ids of the probe's entities in the area, from a state that includes the last acknowledgement.
+async def list_entities(urls: Sequence[str], evidence: AreaEvidence, area: str = "") -> list[int]:
+    """Returns the ids of the probe's entities, from a state of the area that includes the last acknowledgement.
+
+    Args:
+        urls: The simulators of the world.
+        evidence: The evidence about the area in which the entities were spawned.
+        area: Another area, to which some of them may have gone; its newest state is read.
 
     Raises:
         ClientError: The state cannot be read.
@@ -134,9 +139,9 @@ async def list_entities(urls: Sequence[str], evidence: AreaEvidence) -> list[int
         raise Unavailable("no simulator can be reached")
     async with (
         asyncio.timeout(_READ_SECONDS),
-        AreaClient(urls, area=evidence.area, deadline=_DEADLINE_SECONDS) as client,
+        AreaClient(urls, area=area or evidence.area, deadline=_DEADLINE_SECONDS) as client,
     ):
-        return await _list(client, evidence.ledger)
+        return await _list(client, evidence.ledger, 0 if area else evidence.ledger.tick)
 
 
 async def remove_entities(urls: Sequence[str], evidence: AreaEvidence) -> str:
@@ -159,7 +164,7 @@ async def remove_entities(urls: Sequence[str], evidence: AreaEvidence) -> str:
                     while commands:
                         evidence.ledger.on_cleaned_up(await client.send(commands[:_CLEANUP_BATCH]))
                         del commands[:_CLEANUP_BATCH]
-                    remaining = await _list(client, evidence.ledger)
+                    remaining = await _list(client, evidence.ledger, evidence.ledger.tick)
                 except CommandsRefused as error:
                     return str(error)
                 except ClientError as error:
@@ -173,12 +178,12 @@ async def remove_entities(urls: Sequence[str], evidence: AreaEvidence) -> str:
     return reason
 
 
-async def _list(client: AreaClient, ledger: WriteLedger) -> list[int]:
+async def _list(client: AreaClient, ledger: WriteLedger, tick: int) -> list[int]:
     found: list[int] = []
     after = ledger.first - 1
     while True:
         page = await client.entities(limit=_PAGE_SIZE, after=after)
-        if page.tick < ledger.tick:  # a replica that is behind
+        if page.tick < tick:  # a replica that is behind
             await asyncio.sleep(_RETRY_SECONDS)
             continue
         found += [entity.id for entity in page.entities if entity.id <= ledger.last]

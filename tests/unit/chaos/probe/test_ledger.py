@@ -132,3 +132,25 @@ def test_a_state_that_matches_its_acknowledgements_has_no_violations(answers: li
             ledger.on_answered(commands, [Result(command.id, status, 1) for command in commands])
     result = ledger.reconcile(there, ledger.expectation())
     assert (result.lost, result.revived, result.doubled, result.refused.count) == ((), (), (), 0)
+
+
+def test_a_command_that_was_answered_with_another_area_was_not_applied() -> None:
+    ledger = WriteLedger()
+    (spawn,) = ledger.next_batch(1, {})
+    ledger.on_answered([spawn], [Result(spawn.id, Status.MOVED, 3, area="east")])
+    assert ledger.acknowledged == 0
+    assert not ledger.expectation().known
+
+
+def test_an_entity_is_wrong_if_it_is_wrong_in_each_look() -> None:
+    ledger = WriteLedger()
+    commands = ledger.next_batch(3, {})
+    ledger.on_answered(commands, [Result(each.id, Status.APPLIED, 1) for each in commands])
+    first, second, third = (each.entity for each in commands)
+    expected = ledger.expectation()
+    looks = [ledger.reconcile(read, expected) for read in ([first, first], [first, second, first], [second, third])]
+    assert not any(look.sound for look in looks)
+    assert (looks[0].lost, looks[0].doubled) == ((second, third), (first,))
+    agreed = looks[0].agreed(looks[1])
+    assert (agreed.lost, agreed.doubled) == ((third,), (first,))
+    assert agreed.agreed(looks[2]).sound

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from pairsim.model.commands import Result, Status
 from pairsim.model.geometry import Box
 from pairsim_chaos.probe import probe as probe_module
 from pairsim_chaos.probe.area_evidence import AreaEvidence
@@ -21,7 +22,7 @@ BOX = Box(min=(0.0, 0.0, 0.0), max=(1.0, 1.0, 1.0))
 async def test_a_slow_area_does_not_delay_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     read = asyncio.Event()
 
-    async def list_entities(_urls: Sequence[str], evidence: AreaEvidence) -> list[int]:
+    async def list_entities(_urls: Sequence[str], evidence: AreaEvidence, _area: str = "") -> list[int]:
         if evidence.area == "slow":
             await read.wait()
         read.set()
@@ -33,6 +34,28 @@ async def test_a_slow_area_does_not_delay_the_others(monkeypatch: pytest.MonkeyP
     async with asyncio.timeout(10):
         found = await probe.findings()
     assert [each.area for each in found] == ["slow", "quick"]
+
+
+async def test_an_entity_that_crosses_while_areas_are_read_is_neither_lost_nor_doubled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evidence = AreaEvidence("west", BOX, now=0.0, unix=0.0)
+    spawns = evidence.ledger.next_batch(3, {})
+    evidence.ledger.on_answered(spawns, [Result(each.id, Status.APPLIED, 1) for each in spawns])
+    here, crossing, lost = (each.entity for each in spawns)
+    looks = {"": iter(([here], [here, crossing])), "east": iter(([], [crossing])), "far": iter(([], []))}
+
+    async def list_entities(_urls: Sequence[str], _evidence: AreaEvidence, area: str = "") -> list[int]:
+        return next(looks[area], [here] if not area else [crossing] if area == "east" else [])
+
+    monkeypatch.setattr(probe_module, "list_entities", list_entities)
+    monkeypatch.setattr(probe_module, "_POLL_SECONDS", 0.0)
+    probe = Probe(cast("Target", None))
+    probe.snapshot = WorldSnapshot((view("west"), view("east"), AreaView("other", "damage", BOX, redundant=True)), ())
+    probe._evidence = {"west": evidence}
+    (found,) = await probe.findings()
+    assert found.reconciliation is not None
+    assert (found.reconciliation.lost, found.reconciliation.doubled) == ((lost,), ())
 
 
 def view(area: str, gap: str = "") -> AreaView:

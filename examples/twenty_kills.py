@@ -184,7 +184,7 @@ async def everywhere(urls: list[str], record: Record, tick: dict[str, int]) -> C
 
 
 async def check(port: int, client: WorldClient, urls: list[str], record: Record) -> None:
-    """Compares what was acknowledged with what is there, and the replicas with each other.
+    """Compares the acknowledged commands with the state, and the replicas with each other.
 
     While one area is read after the other, entities cross, and then some are found twice or not at all. So all entities
     of the run are stopped first, though others hit them, and only what looks wrong at each of several looks is wrong.

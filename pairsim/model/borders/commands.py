@@ -66,6 +66,8 @@ def decide(state: BorderState, table: Table, attempts: Sequence[CommandAttempt],
     Returns:
         For each command, whether it runs, and its answer.
     """
+    if not attempts:
+        return []
     ids = np.fromiter((a.command.entity for a in attempts), np.int64, len(attempts))
     present = table.rows(ids) >= 0
     here = set(ids[present].tolist())

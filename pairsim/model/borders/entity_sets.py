@@ -91,6 +91,8 @@ class EntityNumbers:
 
     def above(self, number: int) -> EntityNumbers:
         """Forgets the entities whose numbers are at most this one."""
+        if not len(self.ids):
+            return self
         kept = self.numbers > number
         return self if kept.all() else EntityNumbers(self.ids[kept], self.numbers[kept])
 

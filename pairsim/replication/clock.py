@@ -7,6 +7,7 @@ stands still for a moment and goes on. A source that jumps ahead lets timers end
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class SteadyClock:
             return now
 
 
-_source: Callable[[], float] = SteadyClock(lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+_source: Callable[[], float] = SteadyClock(functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME))
 
 
 def monotonic() -> float:

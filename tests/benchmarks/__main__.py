@@ -14,7 +14,20 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import calm, crossings, engine, etcd, load, reshard, sentences, sentinel, starved, takeover, work
+from tests.benchmarks import (
+    calm,
+    crossings,
+    engine,
+    etcd,
+    load,
+    reshard,
+    sentences,
+    sentinel,
+    starved,
+    takeover,
+    work,
+    world,
+)
 from tests.benchmarks.figures import Figure, report
 
 Part = Callable[[Path], Awaitable[list[Figure]]]
@@ -36,6 +49,7 @@ def parts(quick: bool) -> dict[str, Part]:
         "sentences": lambda folder: sentences.sentences(folder, few),
         "session": lambda folder: load.session(folder, seconds),
         "requests": lambda folder: load.requests(folder, seconds),
+        "world": lambda folder: world.world(folder, seconds),
         "engine": lambda folder: engine.engine(folder / "engine", seconds, max(n // 2, 5)),
         "overhead": lambda folder: work.overhead(folder, seconds),
         "commits": lambda folder: work.commits(folder, 2 * seconds),

@@ -51,6 +51,7 @@ def plan(commands: Sequence[Command], atlas: Atlas, whereabouts: Whereabouts, at
     """
     spawned = _spawn_areas(commands, atlas)
     names = list(atlas)
+    known = set(names)
     errands: list[Errand] = []
     here: dict[int, str] = {}
     for place, command in enumerate(commands):
@@ -58,7 +59,7 @@ def plan(commands: Sequence[Command], atlas: Atlas, whereabouts: Whereabouts, at
         area = spawned.get(place, "") or here.get(entity, "") or whereabouts.get(entity)
         if place in spawned:
             here[entity] = area
-        if not area or area not in names:
+        if area not in known:
             area = names[entity % len(names)]
         errands.append(Errand(command, area, attempts.first(command.id)))
     return errands

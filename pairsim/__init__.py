@@ -5,6 +5,8 @@ imported when it is first used, so that `import pairsim` and every process that 
 
     async with pairsim.AreaClient(["http://127.0.0.1:8101"], area="west") as client:
         await client.send([pairsim.Command(pairsim.new_id(), "impulse", 42, {"impulse": [1, 0, 0]})])
+
+A `pairsim.WorldClient` finds the area of entity 42 by itself.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pairsim.client.errors import ClientError, CommandsRefused, Overloaded, RequestRefused, Unavailable
     from pairsim.client.session import Session
     from pairsim.client.world.client import WorldClient
+    from pairsim.client.world.merge import WorldFrame
     from pairsim.model.commands import Command, CommandError, Result, Status
     from pairsim.model.geometry import Box
     from pairsim.model.status import ReplicaStatus, Role
@@ -45,6 +48,7 @@ __all__ = [
     "SwitchoverAnswer",
     "Unavailable",
     "WorldClient",
+    "WorldFrame",
     "__version__",
     "new_id",
 ]
@@ -54,6 +58,7 @@ pairsim.client.client: AreaClient new_id
 pairsim.client.errors: ClientError CommandsRefused Overloaded RequestRefused Unavailable
 pairsim.client.session: Session
 pairsim.client.world.client: WorldClient
+pairsim.client.world.merge: WorldFrame
 pairsim.model.commands: Command CommandError Result Status
 pairsim.model.geometry: Box
 pairsim.model.status: ReplicaStatus Role

@@ -167,3 +167,18 @@ def test_twenty_kills(streaming: RunningWorld) -> None:
     output = run(*program, "--kills", "3", "--rate", "100")
     assert output.endswith("Nothing was lost.\n")
     assert re.search(r"entities that crossed a border .* [1-9]", output)
+
+
+def test_a_sphere_is_followed_over_a_border(tmp_path: Path) -> None:
+    made = RunningWorld(tmp_path)
+    made.file.write_text((EXAMPLES / "two-areas.yaml").read_text())
+    try:
+        made.start()
+        made.wait_for("the world is ready: .*")
+        told = run(sys.executable, str(EXAMPLES / "07-world" / "cross.py"), made.port)
+    finally:
+        made.close()
+    first, *others, last = told.splitlines()
+    assert first.endswith("in west")
+    assert others[-1].endswith("in east")
+    assert last.startswith("the world says: in ")

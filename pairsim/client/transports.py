@@ -64,6 +64,16 @@ class SessionTransport:
             raise UnknownOutcomeError(f"{url}: {error}") from error
         return _results(answer)
 
+    def forget_lost(self) -> None:
+        """Forgets the sessions that could not be opened, and those that broke."""
+        lost = [
+            url
+            for url, task in self._connections.items()
+            if task.done() and (task.cancelled() or task.exception() is not None or task.result().lost)
+        ]
+        for url in lost:
+            del self._connections[url]
+
     async def close(self) -> None:
         """Closes all sessions."""
         opening, self._connections = list(self._connections.values()), {}

@@ -62,6 +62,7 @@ class WorldClient:
         self._whereabouts, self._attempts = Whereabouts(), Attempts()
         self._keeper = MapKeeper(self._http, [url.rstrip("/") for url in urls], self._atlas, self._on_map)
         self._couriers: dict[str, Courier] = {}
+        self._closing: set[asyncio.Future[None]] = set()
         self._under_way = 0
         self._room = asyncio.Condition()
 
@@ -77,7 +78,7 @@ class WorldClient:
         """Closes all connections; commands that are under way fail."""
         await self._keeper.close()
         couriers, self._couriers = list(self._couriers.values()), {}
-        await asyncio.gather(*(courier.close() for courier in couriers))
+        await asyncio.gather(*(courier.close() for courier in couriers), *self._closing)
         await self._http.close()
 
     async def send(self, commands: Sequence[Command]) -> list[Result]:
@@ -184,10 +185,16 @@ class WorldClient:
 
     def _on_map(self) -> None:
         """Takes the URLs of the newest map. An area that it does not have keeps its courier until all is answered."""
-        for area, courier in self._couriers.items():
+        names = set(self._atlas)
+        for area, courier in list(self._couriers.items()):
             urls = self._atlas.urls(area)
             if urls:
                 courier.update(urls)
+            elif area not in names and courier.idle:
+                del self._couriers[area]
+                closing = asyncio.ensure_future(courier.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     async def _enter(self, count: int, end: float) -> None:
         """Waits until the commands that are under way leave room for more."""

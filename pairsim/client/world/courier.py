@@ -59,9 +59,15 @@ class Courier:
         """The URLs of the area's replicas."""
         return self._delivery.urls
 
+    @property
+    def idle(self) -> bool:
+        """Whether no command waits or is under way."""
+        return not self._waiting and not self._running
+
     def update(self, urls: Sequence[str]) -> None:
         """Takes the present URLs of the area's replicas, also for batches that are under way."""
         self._delivery.update(urls)
+        self._transport.forget_lost()
 
     async def send(self, commands: Sequence[Command], end: float) -> list[Result]:
         """Has commands committed in one tick, once, and returns a result per command in their order.

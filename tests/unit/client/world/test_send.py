@@ -149,6 +149,23 @@ async def test_an_area_that_the_map_lacks_is_reached_by_the_urls_of_the_answer(a
         await until(lambda: len(world._atlas) == 3)
 
 
+async def test_the_connections_to_an_area_end_when_the_map_has_it_no_more_and_all_is_answered(
+    areas: FakeAreas, world: WorldClient
+) -> None:
+    areas.replicas["south"].auto = False
+    sending = asyncio.ensure_future(world.send([spawn("a", 1, 5.0), spawn("b", 2, 15.0)]))
+    await until(lambda: len(areas.replicas["south"].submitted) == 1)
+    areas.learn(areas.cells[:1])
+    world._keeper.hurry()
+    await until(lambda: len(world._atlas) == 1)
+    assert sorted(world._couriers) == ["north", "south"]
+    areas.replicas["south"].commit()
+    assert {result.status for result in await soon(sending)} == {Status.APPLIED}
+    areas.learn(areas.cells)
+    world._keeper.hurry()
+    await until(lambda: list(world._couriers) == ["north"])
+
+
 async def test_without_a_map_nothing_is_sent(areas: FakeAreas) -> None:
     async with WorldClient([NOBODY], deadline=0.2) as world:
         with pytest.raises(Unavailable, match="no process has a map of the world: http"):

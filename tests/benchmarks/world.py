@@ -14,7 +14,7 @@ from tests.benchmarks.figures import Figure, single, times
 from tests.process.world.running_worlds import RunningWorld, until
 
 AREAS, WIDTH = 4, 250
-ENTITIES, BATCH, UNDER_WAY = 4_000, 100, 32
+ENTITIES, BATCH, UNDER_WAY = 4_000, 100, 16
 
 _PLANE = f"""
 apiVersion: pairsim.io/v1alpha1

@@ -10,7 +10,7 @@ another window follows by the newest answers since a serial, whatever happened b
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -201,6 +201,14 @@ class AnswerWindow:
             if given is not None:
                 return given.answer
         return None
+
+    def find(self, keys: Iterable[bytes]) -> dict[bytes, Answer]:
+        """Returns the newest answers to commands; those that are not known are left out."""
+        wanted, found = set(keys), dict[bytes, Answer]()
+        for chunk in reversed(self._chunks.values()):
+            for key in wanted & chunk.entries.keys():
+                found[key] = chunk.entries[key].answer
+        return found
 
     def put(self, key: bytes, answer: Answer, serial: int | None = None, *, new: bool = False) -> None:
         """Notes an answer in the place of the one before.

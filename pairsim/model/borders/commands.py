@@ -74,18 +74,17 @@ def decide(state: BorderState, table: Table, attempts: Sequence[CommandAttempt],
     missing = np.flatnonzero(~present)
     gone = dict(zip(ids[missing].tolist(), state.departures.areas_of(ids[missing]), strict=True))
     waiting = set(ids[missing][state.waits(ids[missing])].tolist())
+    keys = [command_key(attempt.command.id) for attempt in attempts]
+    deciding = _Deciding(state, state.answers.find(keys), here, waiting, gone, tick)
     decided: dict[int, Decided] = {}
-    for base in (True, False):
-        for place, attempt in enumerate(attempts):
-            op = attempt.command.op
-            if (op in BASE_OPS) is not base:
-                continue
-            if op == "spawn":
-                decided[place] = _decide_spawn(state, attempt, here, waiting, tick)
-                continue
-            decided[place] = _decide(state, attempt, here, gone, tick)
-            if op == "despawn" and decided[place].runs:
-                here.discard(attempt.command.entity)
+    later: list[int] = []
+    for place, attempt in enumerate(attempts):
+        if attempt.command.op in BASE_OPS:
+            decided[place] = deciding.decide(keys[place], attempt)
+        else:
+            later.append(place)
+    for place in later:
+        decided[place] = deciding.decide(keys[place], attempts[place])
     return [decided[place] for place in range(len(attempts))]
 
 
@@ -146,38 +145,59 @@ def is_new(known: Answer | None, attempt: int) -> bool:
     return known is None or (known.kind not in FINAL and attempt > known.attempt)
 
 
-def _decide_spawn(state: BorderState, attempt: CommandAttempt, here: set[int], waiting: set[int], tick: int) -> Decided:
-    """Decides about a spawn: its id is free if it is neither in the table nor in an outbox."""
-    key, entity = command_key(attempt.command.id), attempt.command.entity
-    known = state.answers.get(key)
-    if known is not None and not is_new(known, attempt.attempt):
-        return Decided(runs=False, answer=known)
-    if entity in here or entity in waiting:
-        reason = "exists already" if entity in here else "is on its way to another area"
-        answer = Answer(AnswerKind.REJECTED, attempt.attempt, entity, 0, f"entity {entity} {reason}", tick)
-    else:
-        answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity, tick=tick)
-        here.add(entity)
-    state.answers.put(key, answer, new=known is None)
-    return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)
+class _Deciding:
+    """The decisions of one tick.
 
+    Attributes:
+        known: The newest answers to the tick's commands, by the hashes of their ids.
+        here: The entities that are here at this place of the tick.
+        waiting: Those that are not here and wait in an outbox.
+        gone: Where those that are not here went, as far as that is known.
+    """
 
-def _decide(state: BorderState, attempt: CommandAttempt, here: set[int], gone: Mapping[int, int], tick: int) -> Decided:
-    command = attempt.command
-    key, entity = command_key(command.id), command.entity
-    known = state.answers.get(key)
-    if known is not None and not is_new(known, attempt.attempt):
-        return Decided(runs=False, answer=known)
-    there = gone.get(entity, 0)
-    if entity in here or (not there and not attempt.follows):  # of an unknown entity, the step says that it is missing
-        answer = Answer(AnswerKind.APPLIED, attempt.attempt, entity, tick=tick)
-    elif attempt.follows or not _may_forward(state, there):
-        answer = Answer(AnswerKind.MOVED, attempt.attempt, entity, there, tick=tick)
-    else:
-        answer = Answer(AnswerKind.FORWARDED, attempt.attempt, entity, there, tick=tick)
+    def __init__(
+        self,
+        state: BorderState,
+        known: dict[bytes, Answer],
+        here: set[int],
+        waiting: set[int],
+        gone: Mapping[int, int],
+        tick: int,
+    ) -> None:
+        self._state, self._tick = state, tick
+        self.known, self.here, self.waiting, self.gone = known, here, waiting, gone
+
+    def decide(self, key: bytes, attempt: CommandAttempt) -> Decided:
+        known = self.known.get(key)
+        if known is not None and not is_new(known, attempt.attempt):
+            return Decided(runs=False, answer=known)
+        answer = self._spawn(attempt) if attempt.command.op == "spawn" else self._other(attempt)
+        self._state.answers.put(key, answer, new=known is None)
+        self.known[key] = answer
+        return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)
+
+    def _spawn(self, attempt: CommandAttempt) -> Answer:
+        """Decides about a spawn: its id is free if it is neither in the table nor in an outbox."""
+        entity = attempt.command.entity
+        if entity in self.here or entity in self.waiting:
+            reason = "exists already" if entity in self.here else "is on its way to another area"
+            return Answer(AnswerKind.REJECTED, attempt.attempt, entity, 0, f"entity {entity} {reason}", self._tick)
+        self.here.add(entity)
+        return Answer(AnswerKind.APPLIED, attempt.attempt, entity, tick=self._tick)
+
+    def _other(self, attempt: CommandAttempt) -> Answer:
+        state, command, entity = self._state, attempt.command, attempt.command.entity
+        if entity in self.here:
+            if command.op == "despawn":
+                self.here.discard(entity)
+            return Answer(AnswerKind.APPLIED, attempt.attempt, entity, tick=self._tick)
+        there = self.gone.get(entity, 0)
+        if not there and not attempt.follows:  # the step says that the entity is missing
+            return Answer(AnswerKind.APPLIED, attempt.attempt, entity, tick=self._tick)
+        if attempt.follows or not _may_forward(state, there):
+            return Answer(AnswerKind.MOVED, attempt.attempt, entity, there, tick=self._tick)
         state.send(there, ForwardedCommand(command, attempt.attempt + 1, state.number))
-    state.answers.put(key, answer, new=known is None)
-    return Decided(runs=answer.kind is AnswerKind.APPLIED, answer=answer)
+        return Answer(AnswerKind.FORWARDED, attempt.attempt, entity, there, tick=self._tick)
 
 
 def _may_forward(state: BorderState, area: int) -> bool:

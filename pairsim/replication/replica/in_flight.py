@@ -11,6 +11,7 @@ takes too long, the outcome of its batch is unknown.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 
@@ -87,10 +88,11 @@ class InFlight:
         recorded: list[Command] = []
         keys: set[bytes] = set()
         taken = [_TakenBatch(batch, tick) for batch in batches]
-        for each in taken:
-            for place, command in enumerate(each.batch.commands):
-                key = command_key(command.id)
-                known = before.answers.get(key)
+        hashes = [[command_key(command.id) for command in batch.commands] for batch in batches]
+        answers = before.answers.find(itertools.chain.from_iterable(hashes))
+        for each, own in zip(taken, hashes, strict=True):
+            for place, (command, key) in enumerate(zip(each.batch.commands, own, strict=True)):
+                known = answers.get(key)
                 if known is not None and not is_new(known, attempt_of(command).attempt):
                     each.answer(place, known, before.map, again=True)
                     continue

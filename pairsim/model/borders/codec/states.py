@@ -189,8 +189,10 @@ def restore_answers(window: AnswerWindow, packed: PackedAnswers) -> None:
     if any(a >= b for a, b in zip([window.serial, *serials], serials, strict=False)):
         raise BorderCodecError("the serials of answers do not ascend")
     keys = [packed.keys[at : at + KEY_BYTES] for at in range(0, len(packed.keys), KEY_BYTES)]
+    known = window.find(keys)
     for key, answer, at in zip(keys, packed.answers, serials, strict=True):
-        window.put(key, answer, at, new=window.get(key) is None)
+        window.put(key, answer, at, new=key not in known)
+        known[key] = answer
 
 
 def check_serial(window: AnswerWindow, serial: int) -> None:

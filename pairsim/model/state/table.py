@@ -6,6 +6,7 @@ the rows is part of the state, since a step may depend on it; therefore it is in
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,13 +22,17 @@ _COMPARED_IDS = 64
 """How many ids are found by a comparison with all rows before the lookup by id is built, which takes as long as 150
 comparisons or more. The engine of a replica that takes over has no lookup yet, and clients wait for its first tick."""
 
+_layouts = itertools.count(1)
+"""A state moves from table to table, and so must not meet a layout again that another table has had."""
+
 
 class TableView:
     """The entities of an area to read, one per row; row r of every column belongs to the entity `ids[r]`.
 
     Attributes:
         schema: The components, one per column.
-        layout: A number that changes whenever the ids or the order of the rows change.
+        layout: A number that changes whenever the ids or the order of the rows change. No two tables of a process ever
+            have the same one.
     """
 
     def __init__(self, schema: Schema, arrays: TableArrays, count: int, layout: int) -> None:
@@ -82,7 +87,7 @@ class Table(TableView):
             memory: Where the arrays are; without it, in the process's own memory.
         """
         self._memory: TableMemory = OwnMemory(schema) if memory is None else memory
-        super().__init__(schema, self._memory.reserve(None, 0, 0), 0, 0)
+        super().__init__(schema, self._memory.reserve(None, 0, 0), 0, next(_layouts))
         self._index: EntityIndex | None = None
         self._compared = 0
 
@@ -134,7 +139,7 @@ class Table(TableView):
             column[first:count] = columns.get(name, 0)
         index.insert(ids, np.arange(first, count))
         self._count = count
-        self.layout += 1
+        self.layout = next(_layouts)
 
     def despawn(self, ids: Ids) -> None:
         """Removes entities one after another: the row that is then the last moves into the place of the removed one.
@@ -154,7 +159,7 @@ class Table(TableView):
         for column in (self._ids, *self._columns.values()):
             column[places] = column[moved]
         self._count -= len(ids)
-        self.layout += 1
+        self.layout = next(_layouts)
 
     def assign(self, ids: Ids, columns: Mapping[str, Column]) -> None:
         """Replaces the whole content by copies of the given values.
@@ -204,7 +209,7 @@ class Table(TableView):
     def ids_changed(self) -> None:
         """Rebuilds the lookup by id after the caller wrote ids in place."""
         self._index, self._compared = None, 0
-        self.layout += 1
+        self.layout = next(_layouts)
 
     def _compares(self, count: int) -> bool:
         """Returns whether to find so many ids by comparison, since the lookup does not pay off yet."""

@@ -33,6 +33,19 @@ def test_the_digest_is_that_of_the_table(rows: int, changed: str) -> None:
     assert shared == ["id", *expected]
 
 
+def test_the_ids_of_another_table_are_not_those_of_the_one_before_it() -> None:
+    """A state moves to the table of another engine, which had as many changes, and its ids change there."""
+    first, second = table(3), table(3)
+    taker = SnapshotTaker()
+    taker.take(first)
+    second.despawn(second.ids[:1].copy())
+    second.spawn(np.array([77]), {})
+    first.despawn(first.ids[:1].copy())
+    first.spawn(np.array([88]), {})
+    taker.take(first)
+    assert taker.take(second).ids.tolist() == second.ids.tolist()
+
+
 class _WildEngine:
     """Writes to the table whenever the node has read a part of it."""
 

@@ -8,7 +8,7 @@ area that left the map is dialled where it was last, until nothing waits for it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from pairsim.model.authority import Cell
 from pairsim.model.state.schema import Schema
@@ -74,7 +74,7 @@ class AreaLinks:
 
     def _connect(self, board: Board) -> None:
         posted = board.posted
-        self._connect_to(_wanted(posted, self._clients) if posted.term else {})
+        self._connect_to(areas_to_dial(posted, self._clients) if posted.term else {})
 
     def _connect_to(self, wanted: dict[int, Cell | None]) -> None:
         """Begins, redirects and ends connections; an area that has no cell is dialled where it was."""
@@ -93,7 +93,7 @@ class AreaLinks:
         self._links.connections = dict(self._clients)
 
 
-def _wanted(posted: Posted, dialled: dict[int, LinkClient]) -> dict[int, Cell | None]:
+def areas_to_dial(posted: Posted, dialled: Container[int]) -> dict[int, Cell | None]:
     """Returns the areas to exchange entities with, by number; None for the cell of an area that left the map."""
     cells = posted.map
     wanted: dict[int, Cell | None] = {cell.number: cell for cell in cells.neighbours(posted.number)}

@@ -1,8 +1,11 @@
 """The sending side of a link: a connection to the active of another area.
 
 A thread looks for the active among the replicas that are known of the area, sends the entries that are due, and looks
-again when the connection breaks. A replica that is not the active refuses, and says who the members are now: so the
-addresses follow a change of members even while nobody grants anything. Another thread reads the acknowledgements.
+again when the connection breaks. Another thread reads the acknowledgements.
+
+The map names the replicas of an area. A replica that is not the active refuses, and names the members as it knows them:
+these are tried first, so that a search follows a change of members even while nobody grants anything. The replica whose
+connection ended last is tried last: while its machine does not answer, another one has taken over.
 """
 
 from __future__ import annotations
@@ -20,9 +23,8 @@ from pairsim.model.decode_errors import UNDECODABLE
 from pairsim.replication.clock import monotonic
 from pairsim.replication.links.arrivals import Arrivals
 from pairsim.replication.links.board import Board, Posted
-from pairsim.replication.links.messages import Introduction, LinkMessageError, decode_to_sender, encode_message
-from pairsim.replication.links.outbox import OutboxCursor
-from pairsim.replication.links.serving import KEEPALIVE_SECONDS, SILENCE_SECONDS
+from pairsim.replication.links.ends import KEEPALIVE_SECONDS, SILENCE_SECONDS, SendingEnd
+from pairsim.replication.links.messages import LinkMessageError
 from pairsim.replication.transport.channel import ChannelError
 from pairsim.replication.transport.dial import RefusedByPeerError, dial_with_any
 from pairsim.replication.transport.key_exchange import Hello
@@ -38,9 +40,63 @@ KIND = "link"
 
 _JOIN_SECONDS = 5.0
 
+FIRST_PAUSE_SECONDS = 0.02
+"""The pause after the first round; each further one is twice as long, up to a limit."""
 
-_FIRST_PAUSE_SECONDS = 0.02
-"""The pause after the first look for the active; each further one is twice as long, up to `Timing.retry`."""
+
+class ActiveSearch:
+    """The search of one connection after the other."""
+
+    def __init__(self, cell: Cell, longest_pause: float) -> None:
+        """Starts with the replicas of a cell; `longest_pause` is the longest one between two rounds, in seconds."""
+        self._cell, self._longest_pause = cell, longest_pause
+        self._told: tuple[Member, ...] = ()
+        """The replicas as a member of the area named them last."""
+        self._tried: set[str] = set()
+        self._left = ""
+        self._pause = FIRST_PAUSE_SECONDS
+
+    @property
+    def cell(self) -> Cell:
+        """The cell as the newest map has it."""
+        return self._cell
+
+    def redirect(self, cell: Cell) -> None:
+        """Looks among the replicas of a newer map from now on. Any thread."""
+        if cell.replicas != self._cell.replicas:
+            self._told = ()
+        self._cell = cell
+
+    def begin(self) -> None:
+        """Begins a round."""
+        self._tried.clear()
+
+    def next(self) -> Member | None:
+        """Returns the next replica of the round to dial; None at its end."""
+        left = [member for member in (*self._told, *self._cell.replicas) if member.peer not in self._tried]
+        left.sort(key=lambda member: member.peer == self._left)
+        if not left:
+            return None
+        self._tried.add(left[0].peer)
+        return left[0]
+
+    def refused(self, named: tuple[Member, ...]) -> None:
+        """Notes the members that a refusal names, if any."""
+        self._told = named or self._told
+
+    def found(self) -> None:
+        """Notes that there is a connection."""
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def lost(self, replica: Member) -> None:
+        """Notes that the connection to a replica ended."""
+        self._left = replica.peer
+
+    def pause(self) -> float:
+        """Returns the seconds to wait before the next round."""
+        pause = self._pause
+        self._pause = min(2 * pause, self._longest_pause)
+        return pause
 
 
 class LinkClient:
@@ -66,10 +122,9 @@ class LinkClient:
             secrets: The secrets of the world, in the order in which they are tried.
             timing: The limits of a connection attempt and the pause between two.
         """
-        self._destination, self._board, self._arrivals = destination, board, arrivals
+        self._search = ActiveSearch(destination, timing.retry)
+        self._board, self._arrivals = board, arrivals
         self._me, self._secrets, self._timing = me, tuple(secrets), timing
-        self._told: tuple[Member, ...] = ()
-        """The replicas as a member of the area named them last."""
         self._closed = Wakeup()
         self._link: PeerLink | None = None
         self._thread = threading.Thread(target=self._run, name=f"link-to-{destination.area}", daemon=True)
@@ -77,9 +132,7 @@ class LinkClient:
 
     def redirect(self, destination: Cell) -> None:
         """Looks for the active among these replicas from now on. Any thread."""
-        if destination.replicas != self._destination.replicas:
-            self._told = ()
-        self._destination = destination
+        self._search.redirect(destination)
 
     @property
     def connected(self) -> bool:
@@ -95,68 +148,55 @@ class LinkClient:
         join(self._thread, _JOIN_SECONDS)
 
     def _run(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
         while not self._closed.is_set():
-            if (term := self._board.posted.term) and self._try_all(term):
-                pause = _FIRST_PAUSE_SECONDS
-            self._closed.wait(pause)
-            pause = min(2 * pause, self._timing.retry)
+            if term := self._board.posted.term:
+                self._try_all(term)
+            self._closed.wait(self._search.pause())
 
-    def _try_all(self, term: int) -> bool:
-        """Looks for the active among all known replicas, those that a member named first; returns whether it was found.
+    def _try_all(self, term: int) -> None:
+        """Looks for the active among all known replicas; a refusal may name more of them, which are tried as well."""
+        self._search.begin()
+        while not self._closed.is_set() and (replica := self._search.next()) is not None:
+            self._try(replica, term)
 
-        A refusal may name more replicas, which are tried as well.
-        """
-        tried, found = set[str](), False
-        while not self._closed.is_set():
-            known = (*self._told, *self._destination.replicas)
-            replica = next((member for member in known if member.peer not in tried), None)
-            if replica is None:
-                break
-            tried.add(replica.peer)
-            found |= self._try(replica, term)
-        return found
-
-    def _try(self, replica: Member, term: int) -> bool:
-        """Uses a connection to a replica until it breaks; returns False if it made no connection."""
-        destination = self._destination
-        hello = Hello(kind=KIND, area=destination.area, generation=0, sender=self._me, receiver=replica.replica)
+    def _try(self, replica: Member, term: int) -> None:
+        """Uses a connection to a replica until it breaks."""
+        area = self._search.cell.area
+        hello = Hello(kind=KIND, area=area, generation=0, sender=self._me, receiver=replica.replica)
         try:
             link = dial_with_any(replica.peer, self._secrets, hello, self._timing.connect_timeout)
         except RefusedByPeerError as refusal:
-            self._told = _replicas(refusal.detail) or self._told
-            return False
+            self._search.refused(_replicas(refusal.detail))
+            return
         except (OSError, PeerError, ChannelError) as error:
-            log.debug("link not made", area=destination.area, replica=replica.replica, reason=str(error))
-            return False
+            log.debug("link not made", area=area, replica=replica.replica, reason=str(error))
+            return
+        self._search.found()
         self._use(link, term)
-        return True
+        self._search.lost(replica)
 
     def _use(self, link: PeerLink, term: int) -> None:
         """Sends entries over a connection until it breaks, or until this replica is not the active of the term."""
-        cursor, lock, awake = OutboxCursor(), threading.Lock(), Wakeup()
-        reader = threading.Thread(target=self._read, args=(link, cursor, lock, awake), name="link-reader", daemon=True)
+        posted = self._board.posted
+        if posted.term != term:
+            link.close()
+            return
+        end, awake = SendingEnd(self._search.cell.number, posted, self._arrivals, monotonic()), Wakeup()
+        reader = threading.Thread(target=self._read, args=(link, end, awake), name="link-reader", daemon=True)
         self._link = link
-        self._board.watch(awake, functools.partial(_has_more, number=self._destination.number))
+        self._board.watch(awake, functools.partial(_has_more, number=self._search.cell.number))
         try:
-            link.send(encode_message(Introduction(self._board.posted.number)))
+            link.send(end.introduction)
             reader.start()
-            sent_at = monotonic()
-            while reader.is_alive() and not self._closed.is_set() and self._board.posted.term == term:
+            while reader.is_alive() and not self._closed.is_set() and end.lasts(posted := self._board.posted):
                 awake.clear()
-                with lock:
-                    due = cursor.due(self._board.posted.outbox(self._destination.number))
-                for entry in due:
-                    link.send(encode_message(entry))
-                if due:
-                    sent_at = monotonic()
-                elif monotonic() > sent_at + KEEPALIVE_SECONDS:
-                    link.send(b"")
-                    sent_at = monotonic()
-                else:
+                due = end.due(posted, monotonic())
+                for frame in due:
+                    link.send(frame)
+                if not due:
                     awake.wait(KEEPALIVE_SECONDS)
         except (OSError, ChannelError) as error:
-            log.debug("link ended", area=self._destination.area, reason=str(error))
+            log.debug("link ended", area=self._search.cell.area, reason=str(error))
         finally:
             self._link = None
             self._board.unwatch(awake)
@@ -164,19 +204,14 @@ class LinkClient:
             if reader.is_alive():
                 join(reader, _JOIN_SECONDS)
 
-    def _read(self, link: PeerLink, cursor: OutboxCursor, lock: threading.Lock, awake: Wakeup) -> None:
+    def _read(self, link: PeerLink, end: SendingEnd, awake: Wakeup) -> None:
         """Passes acknowledgements on until the connection breaks."""
         try:
             while True:
-                data = link.receive(SILENCE_SECONDS)
-                if data:
-                    acknowledgement = decode_to_sender(data)
-                    with lock:
-                        cursor.on_acknowledgement(acknowledgement)
-                    self._arrivals.acknowledge(self._destination.number, acknowledgement)
-                    awake.set()  # there is room for more
+                end.read(link.receive(SILENCE_SECONDS))
+                awake.set()  # there is room for more
         except (OSError, ChannelError, LinkMessageError) as error:
-            log.debug("link ended", area=self._destination.area, reason=str(error))
+            log.debug("link ended", area=self._search.cell.area, reason=str(error))
         finally:
             link.close()
             awake.set()

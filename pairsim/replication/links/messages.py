@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pairsim.model.authority import AreaNumber
 from pairsim.model.borders import Acknowledgement
 from pairsim.model.decode_errors import UNDECODABLE
 
@@ -19,7 +20,7 @@ class LinkMessageError(ValueError):
 class Introduction(msgspec.Struct, frozen=True, tag="from", array_like=True):
     """The first message of the dialling side: the number of its area."""
 
-    number: int
+    number: AreaNumber
 
 
 class Entry(msgspec.Struct, frozen=True, tag="entry", array_like=True):

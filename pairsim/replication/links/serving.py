@@ -10,38 +10,27 @@ import threading
 
 import structlog
 
-from pairsim.model.borders import Acknowledgement, LinkMessage
 from pairsim.model.borders.codec.columns import BorderCodecError
-from pairsim.model.borders.codec.messages import decode_message
 from pairsim.model.state.schema import Schema
 from pairsim.replication.clock import monotonic
 from pairsim.replication.links.arrivals import Admission, Arrivals
 from pairsim.replication.links.board import Board, Posted
-from pairsim.replication.links.messages import Entry, Introduction, LinkMessageError, decode_to_receiver, encode_message
+from pairsim.replication.links.ends import KEEPALIVE_SECONDS, ROOM_SECONDS, SILENCE_SECONDS, ReceivingEnd, says_more
+from pairsim.replication.links.messages import LinkMessageError
 from pairsim.replication.transport.channel import ChannelError
 from pairsim.replication.transport.peer_link import PeerLink
 from pairsim.replication.waiting import Wakeup, join, sleep
 
 log = structlog.get_logger()
 
-SILENCE_SECONDS = 5.0
-"""How long a connection may be silent before it counts as dead. Both sides send something every half second."""
-
-KEEPALIVE_SECONDS = 0.5
-
-_ROOM_SECONDS = 0.01
-"""The pause before another look for room."""
-
 _JOIN_SECONDS = 5.0
 
 
 class _Served:
-    """A connection: the area that it comes from, and what was acknowledged on it."""
+    """A connection, and its end here."""
 
-    def __init__(self, number: int, link: PeerLink, term: int) -> None:
-        self.number, self.link, self.term = number, link, term
-        self.acknowledged: Acknowledgement | None = None
-        self.sent_at = 0.0
+    def __init__(self, link: PeerLink, end: ReceivingEnd) -> None:
+        self.link, self.end = link, end
 
 
 class LinkServer:
@@ -69,11 +58,8 @@ class LinkServer:
         """Serves a connection until it breaks or this replica is not the active any more; blocks."""
         served: _Served | None = None
         try:
-            first = decode_to_receiver(link.receive(SILENCE_SECONDS))
-            term = self._board.posted.term
-            if not isinstance(first, Introduction) or not term:
-                return
-            served = _Served(first.number, link, term)
+            first = link.receive(SILENCE_SECONDS)
+            served = _Served(link, ReceivingEnd(first, self._board.posted, self._arrivals, self._schema))
             self._add(served)
             while self._admit(served, link.receive(SILENCE_SECONDS)):
                 pass
@@ -98,37 +84,31 @@ class LinkServer:
         join(self._thread, _JOIN_SECONDS)
 
     def _has_acknowledgements(self, before: Posted, after: Posted) -> bool:
-        return any(_says_more(after.acknowledgement(n), before.acknowledgement(n)) for n in tuple(self._served))
+        return any(says_more(after.acknowledgement(n), before.acknowledgement(n)) for n in tuple(self._served))
 
     def _admit(self, served: _Served, data: bytearray) -> bool:
         """Admits an entry, and waits for room; returns False if the connection has to end."""
-        if not data:
-            return True  # a sign of life
-        entry = decode_to_receiver(data)
-        if not isinstance(entry, Entry):
-            raise LinkMessageError("an area introduces itself once")
-        message = decode_message(entry.body, self._schema)
-        while (admission := self._put(served, entry, message)) is Admission.FULL:
-            sleep(_ROOM_SECONDS)
-            if self._closed or self._board.posted.term != served.term:
+        received = served.end.read(data)
+        if received is None:
+            return True
+        while (admission := served.end.admit(received)) is Admission.FULL:
+            sleep(ROOM_SECONDS)
+            if self._closed or not served.end.lasts(self._board.posted):
                 return False
         return admission is Admission.ADMITTED
-
-    def _put(self, served: _Served, entry: Entry, message: LinkMessage) -> Admission:
-        return self._arrivals.put(served.number, entry.sequence, message, len(entry.body))
 
     def _add(self, served: _Served) -> None:
         """Replaces an earlier connection of the same area: of two, the sender knows only the newer one."""
         with self._lock:
-            before, self._served[served.number] = self._served.get(served.number), served
+            before, self._served[served.end.number] = self._served.get(served.end.number), served
         if before is not None:
             before.link.close()
         self._awake.set()  # the first acknowledgement says where to begin
 
     def _remove(self, served: _Served) -> None:
         with self._lock:
-            if self._served.get(served.number) is served:
-                del self._served[served.number]
+            if self._served.get(served.end.number) is served:
+                del self._served[served.end.number]
 
     def _acknowledge_all(self) -> None:
         while not self._closed:
@@ -140,22 +120,14 @@ class LinkServer:
                 self._acknowledge(each)
 
     def _acknowledge(self, served: _Served) -> None:
-        """Sends an acknowledgement that says more than the last one, or a sign of life."""
-        posted, now = self._board.posted, monotonic()
-        if posted.term != served.term:
-            served.link.close()  # this replica is not the active any more: the sender looks for another one
-            return
-        newest, last = posted.acknowledgement(served.number), served.acknowledged
-        new = last is None or _says_more(newest, last)
-        if not new and now < served.sent_at + KEEPALIVE_SECONDS:
+        """Sends the frame that is due over a connection, and ends one of an earlier leadership."""
+        posted = self._board.posted
+        if not served.end.lasts(posted):
+            served.link.close()
             return
         try:
-            served.link.send(encode_message(newest) if new else b"")
+            if (frame := served.end.due(posted, monotonic())) is not None:
+                served.link.send(frame)
         except (OSError, ChannelError) as error:
             log.debug("link ended", area=self._area, reason=str(error))
             served.link.close()
-        served.acknowledged, served.sent_at = newest, now
-
-
-def _says_more(newest: Acknowledgement, last: Acknowledgement) -> bool:
-    return (newest.taken, newest.sent) != (last.taken, last.sent)

@@ -196,7 +196,7 @@ def test_a_refusal_leads_to_replicas_that_the_sender_did_not_know() -> None:
 
 def test_a_refusal_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pause between two looks is longer than the test waits."""
-    monkeypatch.setattr(dialling, "_FIRST_PAUSE_SECONDS", 1_000.0)
+    monkeypatch.setattr(dialling, "FIRST_PAUSE_SECONDS", 1_000.0)
     taken: list[int] = []
     old, new = ReceivingReplica("east-1", taken), ReceivingReplica("east-2", taken)
     old.others = (old.member, new.member)

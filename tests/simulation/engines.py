@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 
 from pairsim.engine.in_process import InProcessEngine
 from pairsim.engine.port import EngineError, EngineHungError, EngineLostError, EngineRaisedError
+from pairsim.model.area import AreaSpec
 from pairsim.model.commands import Command
+from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.state.table import Table
 from tests.simulation.area import SPEC, Counters
 
@@ -60,10 +62,11 @@ class EngineFaults:
 class FaultyEngine(InProcessEngine):
     """An engine in the process of the simulation; a call that fails leaves its table torn."""
 
-    def __init__(self, faults: EngineFaults) -> None:
+    def __init__(self, faults: EngineFaults, simulator: type[Simulator] = Counters, spec: AreaSpec = SPEC) -> None:
+        """Takes the faults of its process, and a simulator whose entities have a component `value`."""
         if faults.unstartable:
             raise EngineRaisedError("the simulator raised SyntaxError: half an edit")
-        super().__init__(Counters(SPEC), SPEC)
+        super().__init__(simulator(spec), spec)
         self._faults, self._ended = faults, False
         self.code = faults.code()
 

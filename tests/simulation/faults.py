@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pairsim.replication.service import NotActiveError, RefusedError
 from tests.simulation.engines import MENDED, UPDATED, EngineFault
 from tests.simulation.oracle import Violation
+from tests.simulation.pair import Pair
 from tests.simulation.process import SimProcess
-from tests.simulation.world import SPARES, World
+from tests.simulation.world import World
 
 
 class Nemesis:
@@ -21,13 +22,13 @@ class Nemesis:
 
     settle_seconds = 20.0
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Pair) -> None:
         self.world = world
         self.rng = world.rng
         self.done: list[str] = []
         self._repairs: list[tuple[float, Callable[[], None]]] = []
         self._amnesiac: str | None = None
-        self._spares = list(SPARES)
+        self._spares = list(world.spares)
         self._following = world.assignment
 
     def later(self, delay: float, repair: Callable[[], None]) -> None:
@@ -95,7 +96,7 @@ class Nemesis:
     def crash_both(self) -> None:
         self._crash(self._role(True))
         self._crash(self._role(False))
-        for name in ("a", "b"):
+        for name in self.world.initial[:2]:
             self._crash(name)
 
     def halt_one(self) -> None:
@@ -113,7 +114,7 @@ class Nemesis:
         active = self._role(True)
         if active is None:
             return
-        unsent = {(active, other) for other in self.world.processes if other != active}
+        unsent = {(active, other) for other in self.world.everyone if other != active}
         self.world.network.cut |= unsent
         world = self.world
 
@@ -143,10 +144,10 @@ class Nemesis:
         self._isolate(self.rng.choice(self._members()))
 
     def isolate_active(self) -> None:
-        self._isolate(self._role(True) or "a")
+        self._isolate(self._role(True) or self.world.initial[0])
 
     def _isolate(self, name: str) -> None:
-        others = set(self.world.processes) - {name}
+        others = set(self.world.everyone) - {name}
         self._cut({(name, other) for other in others} | {(other, name) for other in others})
 
     def switch(self) -> None:
@@ -293,6 +294,8 @@ class EngineNemesis(Nemesis):
 
 class OrderNemesis(EngineNemesis):
     """Lets commands fail on every replica, at once or after their tick was seen, and orders skips at any moment."""
+
+    world: World
 
     def strike(self) -> None:
         if self.rng.random() < 0.4:

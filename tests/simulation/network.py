@@ -6,7 +6,7 @@ import collections
 import heapq
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pairsim.replication.raft.ports import SILENT_LINK_SECONDS, TransportHandler
 from pairsim.replication.transport.tcp_transport import redial_delay
@@ -45,10 +45,17 @@ class Link:
 
 
 class Endpoint:
-    """An owner of links: a group's transport, or one side of a state stream."""
+    """An owner of links: a group's transport, one side of a state stream, or an end of links between areas.
+
+    Attributes:
+        silence: How long a link may be silent before it counts as dead.
+        redial: Returns the pause after so many refusals in a row.
+    """
 
     def __init__(self, process: str) -> None:
         self.process = process
+        self.silence = SILENT_LINK_SECONDS
+        self.redial: Callable[[int], float] = redial_delay
         self.wants: Callable[[], frozenset[str]] = frozenset
         self.up: Callable[[str], None] = lambda _peer: None
         self.down: Callable[[str], None] = lambda _peer: None
@@ -67,7 +74,7 @@ class Network:
         self.cut: set[tuple[str, str]] = set()
         self.halted: set[str] = set()
         self.events: list[tuple[float, int, str]] = []
-        self._serial = 0
+        self._serial, self._when = 0, 0.0
         self._retry: dict[tuple[str, str], float] = {}
         self._refusals: collections.Counter[tuple[str, str]] = collections.Counter()
 
@@ -75,6 +82,24 @@ class Network:
         """Plans a turn of the process at that time."""
         self._serial += 1
         heapq.heappush(self.events, (when, self._serial, process))
+
+    def due(self, seconds: float) -> Iterator[str]:
+        """Lets time pass, and yields the process of each event when its time has come."""
+        end = self.clock.now + seconds
+        while self.events and self.events[0][0] <= end:
+            when, _serial, name = heapq.heappop(self.events)
+            self.clock.now = max(self.clock.now, when)
+            self._when = when
+            yield name
+        self.clock.now = end
+
+    def turn(self, name: str, turn: Callable[[float], None]) -> None:
+        """Calls the turn of a process that is due, unless it is halted: one turn serves all its events that are due."""
+        if name in self.halted:
+            return
+        while self.events and self.events[0][2] == name and self.events[0][0] <= max(self._when, self.clock.now):
+            heapq.heappop(self.events)
+        turn(self.clock.now)
 
     def add(self, key: str, endpoint: Endpoint) -> None:
         self.endpoints[key] = self._of_process[endpoint.process][key] = endpoint
@@ -97,6 +122,28 @@ class Network:
         """Closes all endpoints of a process."""
         for key in list(self._of_process[process]):
             self.remove(key)
+
+    def close(self, key: str, peer: str) -> None:
+        """Closes one link of an endpoint; the other side sees it when it has received what was sent before."""
+        link = self.endpoints[key].links.pop(peer)
+        link.open.discard(key)
+        link.pipes[key].queue.clear()
+        other = self.endpoints.get(peer)
+        if other is not None:
+            self.schedule(self.clock.now + 0.0005, other.process)
+
+    def break_all(self, process: str, kind: str) -> None:
+        """Breaks all links of the endpoints of a process whose keys have this in them, with what is under way."""
+        for key, endpoint in self._of_process[process].items():
+            if kind in key:
+                for peer, link in endpoint.links.items():
+                    link.pipes[key].queue.clear()
+                    link.pipes[peer].queue.clear()
+                    link.open.discard(peer)
+                    link.open.discard(key)
+                    if peer in self.endpoints:
+                        self.schedule(self.clock.now, self.endpoints[peer].process)
+                self.schedule(self.clock.now, process)
 
     def send(self, key: str, peer: str, message: object) -> bool:
         endpoint = self.endpoints.get(key)
@@ -123,10 +170,13 @@ class Network:
     def pump(self, process: str) -> set[str]:
         """Delivers arrived messages to a process; returns the endpoints that had an event."""
         busy = set()
+        now = self.clock.now
         for key, endpoint in list(self._of_process[process].items()):
             happened = self._connect(key, endpoint)
             for peer, link in list(endpoint.links.items()):
-                happened |= self._deliver(key, endpoint, peer, link)
+                pipe = link.pipes[key]
+                if pipe.queue or peer not in link.open or now - pipe.heard > endpoint.silence:  # seldom
+                    happened |= self._deliver(key, endpoint, peer, link)
             if happened:
                 busy.add(key)
         return busy
@@ -143,8 +193,6 @@ class Network:
 
     def _deliver(self, key: str, endpoint: Endpoint, peer: str, link: Link) -> bool:
         pipe, now, busy = link.pipes[key], self.clock.now, False
-        if not pipe.queue and peer in link.open and now - pipe.heard <= SILENT_LINK_SECONDS:
-            return False  # the usual case
         other = peer.split("|", maxsplit=1)[0]
         if self._passes(other, endpoint.process):
             while pipe.queue and pipe.queue[0][0] <= now and endpoint.links.get(peer) is link:
@@ -155,7 +203,7 @@ class Network:
             closed = peer not in link.open and not pipe.queue
         else:
             closed = False
-        if endpoint.links.get(peer) is link and (closed or now - pipe.heard > SILENT_LINK_SECONDS):
+        if endpoint.links.get(peer) is link and (closed or now - pipe.heard > endpoint.silence):
             del endpoint.links[peer]
             link.open.discard(key)
             endpoint.down(peer)
@@ -163,9 +211,8 @@ class Network:
         return busy
 
     def _connect(self, key: str, endpoint: Endpoint) -> bool:
-        made = False
-        missing = endpoint.wants() - endpoint.links.keys()
-        for peer in sorted(missing) if missing else ():
+        made, links = False, endpoint.links
+        for peer in sorted(peer for peer in endpoint.wants() if peer not in links):
             other = self.endpoints.get(peer)
             pair = (min(key, peer), max(key, peer))
             there = peer.split("|")[0]
@@ -177,7 +224,7 @@ class Network:
             ):
                 continue
             if other is None:
-                self._retry[pair] = self.clock.now + redial_delay(self._refusals[pair])
+                self._retry[pair] = self.clock.now + endpoint.redial(self._refusals[pair])
                 self._refusals[pair] += 1
                 endpoint.refused(peer)
                 continue

@@ -43,8 +43,12 @@ class Oracle:
         if known != record:
             raise Violation(f"tick {record.tick} was committed twice: {known} and {record}")
         for command in record.commands:
-            if self.ran.setdefault(command.id, record.tick) != record.tick:
-                raise Violation(f"command {command.id} ran in ticks {self.ran[command.id]} and {record.tick}")
+            self.recorded(command.id, record.tick)
+
+    def recorded(self, command: str, tick: int) -> None:
+        """Hears that the record of a tick has a command."""
+        if self.ran.setdefault(command, tick) != tick:
+            raise Violation(f"command {command} ran in ticks {self.ran[command]} and {tick}")
 
     def ordered(self, order: Order) -> None:
         """Hears that a member applied an order about engines."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
 from pairsim.engine.port import Engine, EngineError
+from pairsim.model.area import AreaSpec
 from pairsim.model.assignment import Assignment
 from pairsim.model.borders import BorderState
 from pairsim.model.simulation.interface import interface_of
+from pairsim.model.simulation.simulator import Simulator
 from pairsim.model.state.table import TableView
 from pairsim.replication.checkpoint.format import Checkpoint
 from pairsim.replication.log.records import Order, Seal, Tick
@@ -25,11 +27,9 @@ from pairsim.replication.replica.ports import Capacity
 from pairsim.replication.replica.replica import Replica
 from pairsim.replication.service import NoStateError, Published
 from pairsim.settings import Timing
-from tests.simulation.area import Counters
 from tests.simulation.engines import START_SECONDS, EngineFaults, FaultyEngine
 from tests.simulation.network import Network, SimTransport
 from tests.simulation.oracle import Oracle, OracleListener, Violation
-from tests.simulation.streams import Streams
 
 TIMING = Timing()
 
@@ -170,6 +170,17 @@ class ReaderDuringApply:
     def on_seal(self, seal: Seal) -> None: ...
 
 
+Turn = Callable[[float], float]
+"""Does the work that is due at a time, and returns the latest time of the next call."""
+
+
+class Peripheral(Protocol):
+    """What the threads of a process do beside the Raft thread and the replica thread."""
+
+    def attach(self, node: AreaNode, name: str) -> Turn | None:
+        """Begins to serve a replica that has just started, on endpoints of its process; returns its turns, if any."""
+
+
 class SimProcess:
     """A simulator or witness process. It is the `NodeListener` of its node.
 
@@ -188,20 +199,28 @@ class SimProcess:
         *,
         network: Network,
         oracle: Oracle,
-        streams: Streams,
+        peripherals: Sequence[Peripheral],
         published_by: Callable[[str], Assignment | None],
-        poison: set[str],
-        code: Callable[[], str],
+        faults: EngineFaults,
+        simulator: type[Simulator],
+        spec: AreaSpec,
+        room: Callable[[], int],
+        timing: Timing,
+        reads_often: bool,
     ) -> None:
-        self.name = name
-        self._network, self._oracle, self._streams = network, oracle, streams
+        self.name, self._timing = name, timing
+        self._reads_often = reads_often
+        self._read: tuple[object, ...] = ()
+        self._network, self._oracle, self._peripherals = network, oracle, peripherals
+        self._turns: list[Turn] = []
+        self._simulator, self._spec, self._capacity = simulator, spec, Capacity(_INBOX_COMMANDS, room)
         self.resources = SimGroupResources(network, name, published_by)
         self.checkpoints = SimCheckpoints(oracle)
         self.node: AreaNode | WitnessNode | None = None
         self.retired = False
         self.hanging = ""
         self.observers: list[TickLogListener] = [OracleListener(oracle), ReaderDuringApply(self.read_state)]
-        self.faults = EngineFaults(poison, code)
+        self.faults = faults
         self.engine: FaultyEngine | None = None
         self._engine_due: float | None = None
         self._fresh_due: float | None = None
@@ -222,12 +241,13 @@ class SimProcess:
     def start(self, assignment: Assignment) -> None:
         """Starts the process with an assignment, on the files that it has."""
         self.resources.published, self._raft_due, self.retired = None, 0.0, False
+        self._turns = []
         if assignment.witness.replica == self.name:
             self.node = WitnessNode(
                 self.name,
                 assignment,
                 resources=self.resources,
-                timing=TIMING,
+                timing=self._timing,
                 on_term=lambda: None,
                 on_retired=self.on_retired,
                 observers=self.observers,
@@ -237,7 +257,8 @@ class SimProcess:
                 self.node = self._make_node(assignment)
             except EngineError:
                 return  # it has no state, and cannot create one: it refuses the area, and is asked again
-            self._streams.attach(self.node, self.name)
+            attached = [peripheral.attach(self.node, self.name) for peripheral in self._peripherals]
+            self._turns = [turn for turn in attached if turn is not None]
         self.wake()
 
     def _make_node(self, assignment: Assignment) -> AreaNode:
@@ -247,8 +268,8 @@ class SimProcess:
             engine=self._first_engine(),
             resources=self.resources,
             checkpoints=self.checkpoints,
-            capacity=Capacity(_INBOX_COMMANDS),
-            timing=TIMING,
+            capacity=self._capacity,
+            timing=self._timing,
             listener=self,
             observers=self.observers,
         )
@@ -263,10 +284,13 @@ class SimProcess:
         except EngineError as error:
             self.engine = None
             self._start_engine_later()
-            return AbsentEngine(interface_of(Counters), error)
+            return AbsentEngine(interface_of(self._simulator), error)
+
+    def _make_engine(self) -> FaultyEngine:
+        return FaultyEngine(self.faults, self._simulator, self._spec)
 
     def _start_engine(self) -> FaultyEngine:
-        self.engine, self._engine_due = FaultyEngine(self.faults), None
+        self.engine, self._engine_due = self._make_engine(), None
         return self.engine
 
     def _start_engine_later(self) -> None:
@@ -283,7 +307,7 @@ class SimProcess:
     def _offer_fresh_engine(self, replica: Replica) -> None:
         self._fresh_due = None
         try:
-            replica.offer_fresh_engine(FaultyEngine(self.faults))
+            replica.offer_fresh_engine(self._make_engine())
         except EngineError as error:
             replica.offer_fresh_engine(error)
 
@@ -325,7 +349,8 @@ class SimProcess:
                 break
         due = self._raft_due if replica is None else min(self._raft_due, self._replica_due)
         if self.hanging:
-            due = now + TIMING.ping
+            due = now + self._timing.ping
+        due = min([due, *(turn(now) for turn in self._turns)])
         due = max(min(due, self._network.next_dial(self.name)), now + _WAKE_DELAY_SECONDS)
         if due < self._timer or self._timer <= now:
             self._timer = due
@@ -335,7 +360,7 @@ class SimProcess:
         transports = self.resources.transports
         transport = transports[node.membership.assignment.generation]
         if transport.key in busy or transport.woken or now >= self._raft_due:
-            node.turn_raft(TIMING.ping)
+            node.turn_raft(self._timing.ping)
             asleep = transports[node.membership.assignment.generation].asleep
             self._raft_due = now + asleep + (_WAKE_DELAY_SECONDS if asleep else 0.0)
 
@@ -344,7 +369,11 @@ class SimProcess:
         replica = self.replica
         if replica is None:
             return
-        last = replica.log.tick
+        last, state = replica.log.tick, replica.state
+        shown = (last, state.tick, state.valid, state.unconfirmed_term, replica.active is None)
+        if not self._reads_often and shown == self._read:
+            return
+        self._read = shown
         for tick, digest in replica.state.digests(last - _RECENT_DIGESTS, last).items():
             self._oracle.published(self.name, tick, int(digest, 16))
         with contextlib.suppress(NoStateError, TimeoutError):

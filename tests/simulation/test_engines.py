@@ -15,7 +15,8 @@ from pairsim.replication.service import OrderResult, RefusedError
 from tests.simulation.engines import MENDED, START_SECONDS, UPDATED, EngineFault
 from tests.simulation.faults import EngineNemesis, OrderNemesis, UpdateNemesis, run
 from tests.simulation.oracle import Violation
-from tests.simulation.world import SPARES, World
+from tests.simulation.pair import SPARES
+from tests.simulation.world import World
 
 SEEDS, CHUNK = 60, 20
 

@@ -1,6 +1,7 @@
 """The invariants hold under seeded faults, on the real replication code in virtual time.
 
-A failing seed is printed with its faults; `python -m tests.simulation.soak --first SEED --seeds 1` runs it again.
+A failing seed is printed with its faults; `python -m tests.simulation.soak --world area --first SEED --seeds 1` runs it
+again.
 """
 
 from __future__ import annotations

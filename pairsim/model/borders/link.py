@@ -79,14 +79,18 @@ class Link:
         if isinstance(message.body, Bundle):
             self.entities = self.entities.put(message.body.ids, self.sent)
 
+    def learns(self, new: Acknowledgement) -> bool:
+        """Returns whether an acknowledgement says more than all that came before."""
+        if new.taken > self.sent or new.taken <= self.acknowledged:
+            return False
+        return not any(a.taken >= new.taken and a.sent <= new.sent for a in self.waiting)
+
     def note(self, new: Acknowledgement, limit: int) -> None:
         """Keeps an acknowledgement until it counts, if it says more than those that wait.
 
         Beyond the limit it is dropped: the other area repeats its newest one.
         """
-        if new.taken > self.sent or new.taken <= self.acknowledged:
-            return
-        if any(a.taken >= new.taken and a.sent <= new.sent for a in self.waiting):
+        if not self.learns(new):
             return
         kept = tuple(a for a in self.waiting if a.taken > new.taken or a.sent < new.sent)
         if len(kept) < limit:

@@ -140,13 +140,15 @@ class ReceivingEnd:
         return self._arrivals.put(self.number, entry.sequence, received.message, len(entry.body))
 
     def due(self, posted: Posted, now: float) -> bytes | None:
-        """Returns an acknowledgement that says more than the last one, or a sign of life; None if nothing is due."""
+        """Returns the newest acknowledgement, if it says more than the last one or that was long ago; None otherwise.
+
+        It is repeated, since the other area may have had no room for it.
+        """
         newest, last = posted.acknowledgement(self.number), self._acknowledged
-        new = last is None or says_more(newest, last)
-        if not new and now < self._sent_at + KEEPALIVE_SECONDS:
+        if last is not None and not says_more(newest, last) and now < self._sent_at + KEEPALIVE_SECONDS:
             return None
         self._acknowledged, self._sent_at = newest, now
-        return encode_message(newest) if new else b""
+        return encode_message(newest)
 
 
 def says_more(newest: Acknowledgement, last: Acknowledgement) -> bool:

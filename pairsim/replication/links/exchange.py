@@ -95,11 +95,12 @@ class LinkExchange:
         self.arrivals.begin()
 
     def inputs(self) -> BorderInputs:
-        """Returns what the next tick takes in over borders."""
-        arrivals = tuple(self.arrivals.take(self._record))
+        """Returns what the next tick takes in over borders. An acknowledgement that was only repeated is not in it."""
+        arrivals, state = tuple(self.arrivals.take(self._record)), self._state()
+        acknowledged = self.arrivals.take_acknowledgements().items()
         return BorderInputs(
-            grants=self.grants.take(self._state().version),
-            acknowledgements=tuple(self.arrivals.take_acknowledgements().items()),
+            grants=self.grants.take(state.version),
+            acknowledgements=tuple((n, a) for n, a in acknowledged if n in state.links and state.links[n].learns(a)),
             arrivals=arrivals,
             room=self._room() if arrivals else UNLIMITED_ROOM,
         )

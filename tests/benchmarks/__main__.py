@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from tests.benchmarks import (
+    borders,
     calm,
     crossings,
     engine,
@@ -49,6 +50,8 @@ def parts(quick: bool) -> dict[str, Part]:
         "sentences": lambda folder: sentences.sentences(folder, few),
         "session": lambda folder: load.session(folder, seconds),
         "requests": lambda folder: load.requests(folder, seconds),
+        "handovers": lambda folder: borders.handovers(folder, seconds, few),
+        "streams": lambda folder: borders.streams(folder, seconds),
         "world": lambda folder: world.world(folder, seconds),
         "engine": lambda folder: engine.engine(folder / "engine", seconds, max(n // 2, 5)),
         "overhead": lambda folder: work.overhead(folder, seconds),

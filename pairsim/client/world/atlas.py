@@ -73,6 +73,20 @@ class Atlas:
         cell = self._cells.get(area)
         return [replica.url.rstrip("/") for replica in cell.replicas] if cell is not None else []
 
+    def reaches(self, area: str, low: Sequence[float] | None, high: Sequence[float] | None) -> bool:
+        """Returns whether the cell of an area has a part of a box; true of an area that the map does not have.
+
+        Args:
+            area: The name of the area.
+            low: The lower corner of the box, with two or three axes; None if it has none.
+            high: The upper corner, likewise.
+        """
+        cell = self._cells.get(area)
+        if cell is None:
+            return True
+        above = all(edge > at for edge, at in zip(cell.bounds.max, low or (), strict=False))
+        return above and all(edge < at for edge, at in zip(cell.bounds.min, high or (), strict=False))
+
     def owners(self, positions: Sequence[Sequence[float]]) -> list[str]:
         """Returns the area whose half-open cell holds each position, or an empty name.
 

@@ -147,7 +147,7 @@ class WorldClient:
         low, high = (box.min, box.max) if isinstance(box, Box) else box or (None, None)
         await self._keeper.ready(asyncio.get_running_loop().time() + self._deadline)
         query = selection_query(low, high, components, hz)
-        merge = WorldMerge(hold_seconds, self._whereabouts.note)
+        merge = WorldMerge(hold_seconds, self._whereabouts.note, lambda area: self._atlas.reaches(area, low, high))
         async with aclosing(WorldStreams(self._atlas, query, merge, seconds=self._deadline).frames()) as frames:
             async for frame in frames:
                 yield frame

@@ -6,7 +6,8 @@ that crosses a border may be shown by two areas, or by none. The rules:
     Of the areas that show an entity, the one with the highest clock has it: an entity that an area had at a clock was
     taken by the next area at a higher one. What the others show of it is kept back.
     An entity that left an area for another one stays in the world, as it was seen last, until an area with a higher
-    clock shows it. After some time it leaves the world as `unseen`.
+    clock shows it. After some time it leaves the world as `unseen`. If the cell of the other area has no part of the
+    box, it leaves at once.
     An entity that left the world does not come back by the frame of an area with a lower clock.
 """
 
@@ -63,14 +64,20 @@ class _Sight:
 class WorldMerge:
     """The world as the frames of its areas show it."""
 
-    def __init__(self, hold_seconds: float, note: Callable[[int, str], None] = lambda _entity, _area: None) -> None:
+    def __init__(
+        self,
+        hold_seconds: float,
+        note: Callable[[int, str], None] = lambda _entity, _area: None,
+        in_sight: Callable[[str], bool] = lambda _area: True,
+    ) -> None:
         """Shows nothing yet.
 
         Args:
             hold_seconds: How long an entity that moved stays without being shown by an area.
             note: Called with each entity that an area begins to show, and with the area's name.
+            in_sight: Returns whether an area's cell has a part of the box; true if that is not known.
         """
-        self._hold, self._note = hold_seconds, note
+        self._hold, self._note, self._in_sight = hold_seconds, note, in_sight
         self._views: dict[str, _Sight] = {}
         self._owners: dict[int, str] = {}
         self._held: dict[int, _Held] = {}
@@ -101,7 +108,7 @@ class WorldMerge:
         view = self._views.setdefault(area, _Sight(content))
         view.clock, view.content = frame.clock, content
         change = _Change()
-        moved = {entity for ids in frame.moved.values() for entity in ids_of(ids).tolist()}
+        moved = {entity for to, ids in frame.moved.items() if self._in_sight(to) for entity in ids_of(ids).tolist()}
         gone = set(ids_of(frame.gone).tolist())
         for entity in ids_of(frame.leave).tolist():
             self._leave(change, area, entity, moved=entity in moved, gone=entity in gone, now=now)

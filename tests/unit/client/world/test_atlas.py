@@ -67,3 +67,12 @@ def test_of_several_planes_one_has_to_be_named() -> None:
     assert atlas.take(WorldMap(planes))
     assert list(atlas) == ["physics-1"]
     assert not Atlas("physics").take(WorldMap(()))
+
+
+def test_a_cell_reaches_into_a_box_or_not() -> None:
+    atlas = Atlas()
+    atlas.take(Authority(area="north", version=1, cells=(cell(1, "north"), cell(2, "south"))))
+    assert [atlas.reaches(name, (0, 0), (10, 10)) for name in ("north", "south", "new")] == [True, False, True]
+    assert [atlas.reaches(name, (0, 0, 0), (10.5, 10, 10)) for name in ("north", "south")] == [True, True]
+    assert [atlas.reaches(name, (10, 0), (20, 10)) for name in ("north", "south")] == [False, True]
+    assert [atlas.reaches(name, None, None) for name in ("north", "south")] == [True, True]

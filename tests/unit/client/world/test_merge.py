@@ -119,6 +119,15 @@ def test_who_is_removed_or_leaves_the_box_leaves_the_world_and_does_not_come_bac
     assert world.values == {2: 2.0, 4: 4.0, 3: 3.4}, "it really came to north later"
 
 
+def test_who_goes_to_an_area_outside_of_the_box_leaves_at_once() -> None:
+    world = two_areas()
+    world.merge = WorldMerge(HOLD_SECONDS, in_sight=lambda area: area != "east")
+    both = snapshot(5, 20, {1: 1.0, 2: 2.0})
+    world.merge.take("north", diff(None, both), both, 0.0)
+    change = world.show("north", 21, {}, east=[1], south=[2])
+    assert (ids(change.leave), ids(change.gone), ids(change.unseen)) == ([1], [], [])
+
+
 def test_who_is_not_shown_in_time_leaves_as_unseen() -> None:
     world = two_areas()
     world.show("north", 11, {2: 2.0}, now=100.0, south=[1])

@@ -41,7 +41,7 @@ The rules:
 10. Clocks. The clock of a record is larger than the one before, and at least as large as that of everything that the
     tick takes in. The state of an area at a cut W is the one after its last tick with a clock of at most W.
 11. Commands. An area that answered an attempt of a command ignores this and earlier ones, and all after a final answer.
-12. Memory. An entity takes the answers to the commands that were applied to it along.
+12. Memory. An entity takes the answers to the commands that were applied to it along, the newest ones if they are many.
 13. Orders. For a client that does not follow, the area sends the command behind the entity, over the same link, and
     the answer comes back to the area that owes it.
 14. Observers. The departures of the newest ticks say of each entity whether it moved or died.

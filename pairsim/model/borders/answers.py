@@ -26,6 +26,10 @@ MAX_REASON_CHARACTERS = 256
 
 _ALL_BITS = 2**64 - 1
 
+_ANSWER_BYTES, _CHARACTER_BYTES = 48, 4
+"""The most bytes that an answer takes in a message: its hash, entity, attempt and the place of its reason; and those of
+a character of the reason."""
+
 
 class AnswerKind(enum.IntEnum):
     """What became of a command."""
@@ -237,13 +241,18 @@ class AnswerWindow:
         chunks = (chunk for number, chunk in self._chunks.items() if number >= serial // CHUNK_SERIALS)
         return [(key, given) for chunk in chunks for key, given in chunk.entries.items() if given.serial > serial]
 
-    def memory(self, ids: IdSet) -> CommandMemory:
-        """Returns the final answers about some entities."""
+    def memory(self, ids: IdSet, most_bytes: int = _ALL_BITS) -> CommandMemory:
+        """Returns the final answers about some entities, of which the newest ones fit into so many bytes."""
         found: list[tuple[bytes, Answer]] = []
-        for chunk in self._chunks.values():
+        for chunk in reversed(self._chunks.values()):
             keys, entities = chunk.final()
-            found += [(keys[place], chunk.entries[keys[place]].answer) for place in ids.find(entities)[0].tolist()]
-        return memory_of(found)
+            for place in reversed(ids.find(entities)[0].tolist()):
+                answer = chunk.entries[keys[place]].answer
+                most_bytes -= _ANSWER_BYTES + _CHARACTER_BYTES * len(answer.reason)
+                if most_bytes < 0:
+                    return memory_of(found[::-1])
+                found.append((keys[place], answer))
+        return memory_of(found[::-1])
 
     def digest(self) -> tuple[int, int]:
         """Returns the serial, and the sum of the hashes of all answers."""

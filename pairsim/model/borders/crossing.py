@@ -110,8 +110,8 @@ class _Leaving:
 
     def __init__(self, state: BorderState, table: Table, rows: Rows, owners: Areas) -> None:
         self._state, self._table = state, table
-        rows_of_bytes = state.limits.bytes // row_bytes(table.schema)
-        self._most = max(min(state.limits.transfers, rows_of_bytes), 1)
+        self._largest = max(state.limits.bytes // row_bytes(table.schema), 1)
+        self._most = max(min(state.limits.transfers, self._largest), 1)
         groups = Groups(table)
         without_parent = groups.roots(rows) == rows
         rows, owners = rows[without_parent], owners[without_parent]
@@ -182,6 +182,8 @@ class _Leaving:
             return chosen
         crossed = 0
         for place, area, size in zip(places.tolist(), owners[places].tolist(), sizes[places].tolist(), strict=True):
+            if size > self._largest:
+                continue
             if crossed and crossed + size > self._most:
                 if crossed >= self._most:
                     break
@@ -202,5 +204,5 @@ class _Leaving:
             {name: column[rows] for name, column in self._table.columns().items()},
             self._groups.sizes[chosen],
             version=self._state.version,
-            memory=self._state.answers.memory(IdSet(ids)),
+            memory=self._state.answers.memory(IdSet(ids), self._state.limits.memory),
         )

@@ -10,7 +10,10 @@ class BorderLimits(NamedTuple):
 
     Attributes:
         transfers: Entities that cross in one tick at most. A single group may be larger.
-        bytes: Bytes of the rows that cross in one tick, at most; a message has to fit into the record of a tick.
+        bytes: Bytes of the rows that cross in one tick, at most. A message has to fit into the record of a tick, so a
+            group with more never crosses; a single entity does.
+        memory: Bytes of answers that a message takes along, at most; of those to older commands nothing is known where
+            the entities go.
         waiting: Entities that wait in the outbox for one area at most. A single group may be larger.
         messages: Messages with groups that wait in the outbox for one area at most.
         orders: Commands that wait in the outbox for one area at most.
@@ -23,7 +26,8 @@ class BorderLimits(NamedTuple):
     """
 
     transfers: int = 10_000
-    bytes: int = 2**20
+    bytes: int = 2**21
+    memory: int = 2**20
     waiting: int = 50_000
     messages: int = 1_024
     orders: int = 4_096

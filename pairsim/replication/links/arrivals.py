@@ -14,13 +14,17 @@ import enum
 import threading
 from collections.abc import Callable, Mapping
 
-from pairsim.model.borders import Acknowledgement, Arrival, LinkMessage
+from pairsim.model.borders import DEFAULT_LIMITS, Acknowledgement, Arrival, LinkMessage
 
 MAX_WAITING_BYTES = 4 * 2**20
 """The most bytes that wait of one link; a single entry may be larger."""
 
 MAX_RECORD_BYTES = 2**20
 """The most bytes of entries in the record of one tick; a single entry may be larger."""
+
+
+MAX_ENTRY_BYTES = DEFAULT_LIMITS.bytes + DEFAULT_LIMITS.memory + 2**18
+"""The most bytes of an entry: those of a bundle at its limits, with the sizes of its groups."""
 
 
 class Admission(enum.Enum):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pairsim.model.borders import Acknowledgement, LinkMessage
 from pairsim.model.borders.codec.messages import decode_message
 from pairsim.model.state.schema import Schema
-from pairsim.replication.links.arrivals import Admission, Arrivals
+from pairsim.replication.links.arrivals import MAX_ENTRY_BYTES, Admission, Arrivals
 from pairsim.replication.links.board import Posted
 from pairsim.replication.links.messages import (
     Entry,
@@ -132,6 +132,8 @@ class ReceivingEnd:
         entry = decode_to_receiver(frame)
         if not isinstance(entry, Entry):
             raise LinkMessageError("an area introduces itself once")
+        if len(entry.body) > MAX_ENTRY_BYTES:
+            raise LinkMessageError(f"an entry of {len(entry.body):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}")
         return ReceivedEntry(entry, decode_message(entry.body, self._schema))
 
     def admit(self, received: ReceivedEntry) -> Admission:

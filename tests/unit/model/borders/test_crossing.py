@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pairsim.model.borders import AreaMap, BorderInputs, BorderLimits, count_lives
+from pairsim.model.borders import Answer, AnswerKind, AreaMap, BorderInputs, BorderLimits, Bundle, count_lives
+from pairsim.model.borders.answers import KEY_BYTES, command_key
+from pairsim.model.borders.codec.messages import encode_message
 from pairsim.model.state.memory_need import row_bytes
 from pairsim.model.state.schema import Component, Schema
-from tests.unit.model.borders.examples import FLAT, TestedArea, cell, command, grant, inputs_from, row_of_cells
+from tests.unit.model.borders.examples import FLAT, SCHEMA, TestedArea, cell, command, grant, inputs_from, row_of_cells
 
 
 def test_an_entity_crosses_to_the_area_that_owns_its_position_however_far() -> None:
@@ -182,3 +184,28 @@ def test_no_more_bytes_cross_in_a_tick_than_a_record_holds() -> None:
     area.run()
     (crossed,) = area.waiting(2)
     assert len(crossed) * row_bytes(area.table.schema) <= 100 < (len(crossed) + 1) * row_bytes(area.table.schema)
+
+
+def test_a_group_that_no_record_holds_stays_and_the_others_cross() -> None:
+    area = TestedArea(1, limits=BorderLimits(bytes=4 * row_bytes(SCHEMA)), schema=SCHEMA)
+    area.put(1, 2, x=15.0)
+    area.put(3, 4, 5, 6, x=15.0, parent=2)
+    for _tick in range(3):
+        area.run()
+    assert area.ids() == [2, 3, 4, 5, 6]
+    assert area.state.queue.tolist() == [2]
+
+
+def test_a_group_takes_the_newest_answers_along_that_fit() -> None:
+    area = TestedArea(1, limits=BorderLimits(memory=100_000))
+    area.put(1, x=15.0)
+    for number in range(5_000):
+        area.state.answers.put(command_key(f"c{number}"), Answer(AnswerKind.REJECTED, 1, 1, 0, "\u20ac" * 256))
+    area.run()
+    ((_, message),) = area.state.link(2).outbox.items()
+    assert isinstance(message.body, Bundle)
+    memory = message.body.memory
+    assert len(encode_message(message)) < 100_000
+    assert memory.keys[-KEY_BYTES:] == command_key("c4999")
+    assert [key for key, _ in memory] == [command_key(f"c{5_000 - len(memory) + at}") for at in range(len(memory))]
+    assert len(memory) > 80

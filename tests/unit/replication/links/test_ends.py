@@ -7,7 +7,7 @@ import pytest
 from pairsim.model.borders import Acknowledgement, BorderInputs, BorderState, LinkMessage
 from pairsim.model.borders.answers import Answer, AnswerKind
 from pairsim.model.borders.messages import ForwardedAnswer
-from pairsim.replication.links.arrivals import Arrivals
+from pairsim.replication.links.arrivals import MAX_ENTRY_BYTES, Arrivals
 from pairsim.replication.links.board import LinkState, Posted
 from pairsim.replication.links.ends import KEEPALIVE_SECONDS, ReceivingEnd, SendingEnd
 from pairsim.replication.links.exchange import LinkExchange
@@ -87,3 +87,9 @@ def test_a_connection_begins_with_an_introduction_to_an_active() -> None:
         ReceivingEnd(encode_message(Introduction(WEST)), Posted(), Arrivals(), SCHEMA)
     with pytest.raises(LinkMessageError):
         ReceivingEnd(encode_message(Introduction(0)), posted(), Arrivals(), SCHEMA)
+
+
+def test_an_entry_that_no_record_holds_ends_its_connection() -> None:
+    end = receiving()
+    with pytest.raises(LinkMessageError, match=r"an entry of 3,407,873 bytes is over the limit of 3,407,872"):
+        end.read(encode_message(Entry(1, bytes(MAX_ENTRY_BYTES + 1))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pairsim.model.borders import DEFAULT_LIMITS
 from pairsim.model.commands import Command
 from pairsim.replication.links import arrivals
 from pairsim.replication.log.records import Tick, encode_record
@@ -63,6 +62,5 @@ def test_a_batch_that_no_tick_could_take_is_refused() -> None:
 def test_the_fullest_record_fits_into_the_log() -> None:
     longest = encode_record(Tick(2**62, 2**62, 2**63, 2**62, []))
     commands = MAX_RECORD_BYTES + MAX_PERCEIVED_BYTES
-    # One more entry than fits may be in a record, and a bundle of entities is the largest one.
-    borders = arrivals.MAX_RECORD_BYTES + DEFAULT_LIMITS.bytes
+    borders = max(arrivals.MAX_RECORD_BYTES, arrivals.MAX_ENTRY_BYTES)  # one entry alone may be larger than the others
     assert len(longest) + commands + borders + 2**16 <= MAX_COMMAND_BYTES

@@ -51,6 +51,8 @@ class OutboxTracker:
         self._seen_at = now
         if active is None or active.borders is None:
             return []
+        if active.simulator is not None and active.simulator.stands_still:
+            return []  # it is this area that takes nothing, not its neighbours
         if active.term != self._term:
             self._term, self._term_since = active.term, now
         found = []

@@ -14,7 +14,7 @@ that crosses a border may be shown by two areas, or by none. The rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import numpy as np
 
@@ -43,8 +43,8 @@ class WorldFrame(Frame, frozen=True, omit_defaults=True):
 class _Held:
     """An entity that left an area for another one."""
 
-    def __init__(self, area: str, clock: int, until: float) -> None:
-        self.area, self.clock, self.until = area, clock, until
+    def __init__(self, area: str, to: str, clock: int, until: float) -> None:
+        self.area, self.to, self.clock, self.until = area, to, clock, until
 
 
 class _Sight:
@@ -96,7 +96,9 @@ class WorldMerge:
         parts = [rows_of(view.content, by_area.get(area, ())) for area, view in self._views.items()]
         return WorldFrame(frame.tick, frame.term, True, joined(parts), Rows(), b"", frame.clock)
 
-    def take(self, area: str, frame: Frame, content: AreaSnapshot, now: float) -> WorldFrame:
+    def take(
+        self, area: str, frame: Frame, content: AreaSnapshot, now: float, silent: Container[str] = ()
+    ) -> WorldFrame:
         """Returns the change of the world by a frame of an area.
 
         Args:
@@ -104,17 +106,18 @@ class WorldMerge:
             frame: The difference to the frame of the area before, or its first one.
             content: What the area shows after it.
             now: The time, in seconds.
+            silent: The areas that show nothing at the moment. What moved to one of them stays until it does.
         """
         view = self._views.setdefault(area, _Sight(content))
         view.clock, view.content = frame.clock, content
         change = _Change()
-        moved = {entity for to, ids in frame.moved.items() if self._in_sight(to) for entity in ids_of(ids).tolist()}
+        moved = {entity: to for to, ids in frame.moved.items() if self._in_sight(to) for entity in ids_of(ids).tolist()}
         gone = set(ids_of(frame.gone).tolist())
         for entity in ids_of(frame.leave).tolist():
-            self._leave(change, area, entity, moved=entity in moved, gone=entity in gone, now=now)
+            self._leave(change, area, entity, to=moved.get(entity), gone=entity in gone, now=now)
         for entity in [*view.hidden, *ids_of(frame.enter.ids).tolist()]:
             self._show(change, area, entity)
-        self._expire(change, now)
+        self._expire(change, now, silent)
         entered = [rows_of(content, change.entered)]
         fresh = [rows_of(self._views[name].content, entities) for name, entities in change.fresh.items()]
         updated = without(frame.update, [*view.hidden, *change.entered, *change.fresh.get(area, ())])
@@ -132,10 +135,10 @@ class WorldMerge:
             _bytes(change.unseen),
         )
 
-    def wait(self, now: float) -> WorldFrame | None:
+    def wait(self, now: float, silent: Container[str] = ()) -> WorldFrame | None:
         """Returns the change of the world by time alone; None if nothing changed."""
         change = _Change()
-        self._expire(change, now)
+        self._expire(change, now, silent)
         if not change.leave:
             return None
         return WorldFrame(0, 0, False, Rows(), Rows(), _bytes(change.leave), unseen=_bytes(change.unseen))
@@ -146,9 +149,9 @@ class WorldMerge:
         if view is None:
             return
         for entity in [entity for entity, owner in self._owners.items() if owner == area]:
-            self._hold_back(entity, area, view.clock, now)
+            self._hold_back(entity, area, "", view.clock, now)
 
-    def _leave(self, change: _Change, area: str, entity: int, *, moved: bool, gone: bool, now: float) -> None:
+    def _leave(self, change: _Change, area: str, entity: int, *, to: str | None, gone: bool, now: float) -> None:
         view = self._views[area]
         if entity in view.hidden:
             view.hidden.discard(entity)
@@ -158,8 +161,8 @@ class WorldMerge:
         other = self._claim(entity, view.clock)
         if other is not None:
             self._own(change, other, entity)
-        elif moved:
-            self._hold_back(entity, area, view.clock, now)
+        elif to is not None:
+            self._hold_back(entity, area, to, view.clock, now)
         else:
             self._end(change, entity, view.clock)
             if gone:
@@ -202,17 +205,21 @@ class WorldMerge:
         claims = [(v.clock, name) for name, v in self._views.items() if entity in v.hidden and v.clock > clock]
         return max(claims)[1] if claims else None
 
-    def _hold_back(self, entity: int, area: str, clock: int, now: float) -> None:
+    def _hold_back(self, entity: int, area: str, to: str, clock: int, now: float) -> None:
         self._owners.pop(entity, None)
-        self._held[entity] = _Held(area, clock, now + self._hold)
+        self._held[entity] = _Held(area, to, clock, now + self._hold)
         self._expiries.append((now + self._hold, entity))
 
-    def _expire(self, change: _Change, now: float) -> None:
+    def _expire(self, change: _Change, now: float, silent: Container[str]) -> None:
         """Lets those leave that have been held for too long."""
         while self._expiries and self._expiries[0][0] <= now:
             until, entity = self._expiries.popleft()
             held = self._held.get(entity)
-            if held is not None and held.until == until:
+            if held is None or held.until != until:
+                continue
+            if held.to in silent:
+                self._hold_back(entity, held.area, held.to, held.clock, now)
+            else:
                 del self._held[entity]
                 self._end(change, entity, held.clock)
                 change.unseen.append(entity)

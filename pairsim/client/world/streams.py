@@ -90,11 +90,11 @@ class WorldStreams:
                         raise one
                     end = loop.time() + self._seconds
                     self._heard[one.area], shown = loop.time(), one.frame
-                    frame = self._merge.take(one.area, one.frame, one.content, loop.time())
+                    frame = self._merge.take(one.area, one.frame, one.content, loop.time(), self._silent(loop.time()))
             now = loop.time()
             if now >= end:
                 raise Unavailable(f"no area showed a tick for {duration(self._seconds)}")
-            frame = frame or self._merge.wait(now)
+            frame = frame or self._merge.wait(now, self._silent(now))
             if began and frame is not None:
                 yield msgspec.structs.replace(frame, silent=self._silent(now))
             elif not began and shown is not None and (self._complete() or now >= first_until):

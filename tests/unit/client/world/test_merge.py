@@ -251,3 +251,14 @@ def test_no_order_of_frames_doubles_or_hides_an_entity(data: st.DataObject) -> N
     storm.end()
     assert storm.world.values == {entity: float(count) for entity, count in storm.moves.items()}
     assert {entity: storm.world.noted[entity] for entity in storm.where} == storm.where
+
+
+def test_who_moves_to_an_area_that_shows_nothing_stays_until_it_does() -> None:
+    """The area is paused, say: its entities and those on their way to it are as they were seen last."""
+    world = two_areas()
+    world.show("north", 11, {2: 2.0}, now=100.0, south=[1])
+    assert world.merge.wait(100.0 + 5 * HOLD_SECONDS, silent=("south",)) is None
+    assert world.values == {1: 1.0, 2: 2.0, 3: 3.0}
+    assert world.merge.wait(100.0 + 5.5 * HOLD_SECONDS) is None, "it has some time to show them"
+    change = world.show("south", 12, {3: 3.0, 1: 1.5}, now=100.0 + 5.9 * HOLD_SECONDS)
+    assert (ids(change.update.ids), change.leave, world.values[1]) == ([1], b"", 1.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pairsim.model.crossings.border_status import BorderStatus, NeighbourStatus
-from pairsim.model.status import ReplicaStatus, Role
+from pairsim.model.status import ReplicaStatus, Role, SimulatorPhase, SimulatorState
 from pairsim_controller.story.area_story import AreaStory
 from pairsim_controller.story.outbox_tracker import RECHECK_SECONDS, OutboxTracker
 from tests.unit.controller.builders import assignment, pair, process, replica, view
@@ -46,6 +46,11 @@ def test_a_takeover_of_the_area_that_waits_does_not_end_the_wait() -> None:
     assert sentences(OutboxTracker(), *looks) == [
         "9 entities wait for east, which has taken nothing for 5 s", "entities go to east again after 25 s",
     ]  # fmt: skip
+
+
+def test_an_area_that_stands_still_says_nothing_of_its_neighbours() -> None:
+    paused = SimulatorState("west", SimulatorPhase.PAUSED, 9.0, "tick 7")
+    assert sentences(OutboxTracker(), (100.0, msgspec.structs.replace(active(9, 9.0), simulator=paused))) == []
 
 
 def test_a_wait_ends_with_the_link() -> None:

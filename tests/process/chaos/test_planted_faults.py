@@ -15,11 +15,11 @@ pytestmark = pytest.mark.root
 ACKNOWLEDGES_BEFORE_COMMIT = """
 MODULE = "pairsim.replication.replica.in_flight"
 def plant(in_flight):
-    stepped = in_flight.InFlight.on_stepped
-    def early(self, tick, rejected, term):
+    computed = in_flight.InFlight.on_computed
+    def early(self, tick, after, term):
         self._committed = tick
-        stepped(self, tick, rejected, term)
-    in_flight.InFlight.on_stepped = early
+        computed(self, tick, after, term)
+    in_flight.InFlight.on_computed = early
 """
 STEPS_DIFFERENTLY_IN_EVERY_PROCESS = """
 import os

@@ -217,11 +217,13 @@ async def check(port: int, client: WorldClient, urls: list[str], record: Record)
 
 async def clean_up(client: WorldClient, urls: list[str], record: Record) -> None:
     """Removes the entities of this run, also those whose spawn was not acknowledged."""
+    tick: dict[str, int] = {}
     try:
         async with asyncio.timeout(SETTLE_SECONDS):
-            while found := sorted(await everywhere(urls, record, {})):
+            while found := sorted(await everywhere(urls, record, tick)):
                 for first in range(0, len(found), PAGE):
                     await client.send([Command(new_id(), "despawn", e) for e in found[first : first + PAGE]])
+                await asyncio.sleep(1.0)  # until no replica shows them any more
     except (ClientError, TimeoutError) as error:
         print(f"entities of this run stay in the world: {error}")
 

@@ -7,10 +7,29 @@ from collections.abc import Callable
 
 from pairsim.replication.service import NotActiveError, RefusedError
 from tests.simulation.engines import MENDED, UPDATED, EngineFault
+from tests.simulation.network import Clock
 from tests.simulation.oracle import Violation
 from tests.simulation.pair import Pair
 from tests.simulation.process import SimProcess
 from tests.simulation.world import World
+
+
+class Repairs:
+    """What is repaired some time after a fault."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._planned: list[tuple[float, Callable[[], None]]] = []
+
+    def later(self, delay: float, repair: Callable[[], None]) -> None:
+        self._planned.append((self._clock.now + delay, repair))
+
+    def do_due(self) -> None:
+        now = self._clock.now
+        due = [r for r in self._planned if r[0] <= now]
+        self._planned = [r for r in self._planned if r[0] > now]
+        for _when, repair in due:
+            repair()
 
 
 class Nemesis:
@@ -26,20 +45,16 @@ class Nemesis:
         self.world = world
         self.rng = world.rng
         self.done: list[str] = []
-        self._repairs: list[tuple[float, Callable[[], None]]] = []
+        self._repairs = Repairs(world.clock)
         self._amnesiac: str | None = None
         self._spares = list(world.spares)
         self._following = world.assignment
 
     def later(self, delay: float, repair: Callable[[], None]) -> None:
-        self._repairs.append((self.world.clock.now + delay, repair))
+        self._repairs.later(delay, repair)
 
     def repair_due(self) -> None:
-        now = self.world.clock.now
-        due = [r for r in self._repairs if r[0] <= now]
-        self._repairs = [r for r in self._repairs if r[0] > now]
-        for _when, repair in due:
-            repair()
+        self._repairs.do_due()
         self._reclaim()
 
     def _reclaim(self) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tests.simulation.faults import EngineNemesis, Nemesis
+from tests.simulation.faults import EngineNemesis, Nemesis, Repairs
 from tests.simulation.oracle import Violation
 from tests.simulation.plane.world import PlaneWorld
 
@@ -23,7 +21,7 @@ class PlaneNemesis:
             number: (EngineNemesis if self.rng.random() < 0.3 else Nemesis)(area)
             for number, area in world.areas.items()
         }
-        self._repairs: list[tuple[float, Callable[[], None]]] = []
+        self._repairs = Repairs(world.clock)
 
     def strike(self) -> None:
         """Injects one fault."""
@@ -42,16 +40,9 @@ class PlaneNemesis:
         fault()
 
     def repair_due(self) -> None:
-        now = self.world.clock.now
-        due = [r for r in self._repairs if r[0] <= now]
-        self._repairs = [r for r in self._repairs if r[0] > now]
-        for _when, repair in due:
-            repair()
+        self._repairs.do_due()
         for nemesis in self._areas.values():
             nemesis.repair_due()
-
-    def _later(self, delay: float, repair: Callable[[], None]) -> None:
-        self._repairs.append((self.world.clock.now + delay, repair))
 
     def _two(self) -> tuple[int, int]:
         first, second = self.rng.sample(list(self._areas), 2)
@@ -59,7 +50,7 @@ class PlaneNemesis:
 
     def _cut(self, pairs: set[tuple[str, str]]) -> None:
         self.world.network.cut |= pairs
-        self._later(self.rng.uniform(0.1, 3.0), lambda: self.world.network.cut.difference_update(pairs))
+        self._repairs.later(self.rng.uniform(0.1, 3.0), lambda: self.world.network.cut.difference_update(pairs))
 
     def cut_areas(self) -> None:
         first, second = (self.world.areas[number].processes for number in self._two())
@@ -84,7 +75,7 @@ class PlaneNemesis:
         number = self.rng.choice(list(self._areas))
         area = self.world.areas[number]
         area.room = len(self.world.oracle.chronicles[number].newest.ids) + self.rng.choice((0, 0, 1))
-        self._later(self.rng.uniform(0.2, 2.5), area.empty)
+        self._repairs.later(self.rng.uniform(0.2, 2.5), area.empty)
 
     def break_links(self) -> None:
         """Breaks all connections of an area to others."""

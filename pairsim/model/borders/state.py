@@ -82,6 +82,11 @@ class BorderState:
         """The version of the map that the area knows."""
         return self.map.version
 
+    @property
+    def waiting(self) -> int:
+        """How many entities are in all outboxes."""
+        return sum(link.rows for link in self.links.values())
+
     def copy(self) -> BorderState:
         """Returns a state with the same content; neither sees the other one's changes."""
         other = BorderState(self.number, limits=self.limits)

@@ -124,14 +124,13 @@ class BorderMeter:
     def on_computed(self, tick: int, entities: int, state: BorderState) -> None:
         """Notes the state after a computed tick, which may not be committed yet. Replica thread."""
         counters, clock = state.counters, state.clock
-        waiting = sum(link.rows for link in state.links.values())
         mark = (clock - 1) // self._spacing * self._spacing
         with self._lock:
             known, before = self._leadership, self._leadership.newest
             if before is not None and before.counts.clock <= mark:
                 at = msgspec.structs.replace(before.counts, clock=mark)
                 known.marks.append(_Computed(before.tick, at))
-            known.newest = _Computed(tick, Mark(clock, counters.born, counters.died, entities, waiting))
+            known.newest = _Computed(tick, Mark(clock, counters.born, counters.died, entities, state.waiting))
 
     def on_posted(self, state: BorderState, before: Posted, posted: Posted) -> None:
         """Notes a committed state. Replica thread."""
@@ -145,7 +144,7 @@ class BorderMeter:
                 added = entries.observe(posted, number, now, self._handovers)
                 self._sent_to[number] = self._sent_to.get(number, 0) + (0 if first else added)
             counters = state.counters
-            exchanged = counters.sent, counters.taken, sum(link.rows for link in state.links.values())
+            exchanged = counters.sent, counters.taken, state.waiting
             if exchanged != known.exchanged:
                 known.exchanged, known.exchanged_clock = exchanged, state.clock
             if not known.counts or now - known.counts[-1].at >= _SAMPLE_SECONDS:
@@ -181,7 +180,7 @@ class BorderMeter:
         counters = state.counters
         report = BorderStatus(
             **msgspec.structs.asdict(counters),
-            waiting=sum(link.rows for link in state.links.values()),
+            waiting=state.waiting,
             queued=len(state.queue),
             out_per_second=_rate(counts.sent - earlier.sent, counts, earlier),
             in_per_second=_rate(counts.taken - earlier.taken, counts, earlier),

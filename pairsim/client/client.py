@@ -9,8 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -18,7 +17,7 @@ from pairsim.client import process_requests
 from pairsim.client.delivery import Delivery
 from pairsim.client.entity_answers import E, decode_entities
 from pairsim.client.errors import RequestRefused
-from pairsim.client.http import HttpClient
+from pairsim.client.http import ClosingClient, HttpClient
 from pairsim.client.process_requests import BackupSummary, Save
 from pairsim.client.session import Session
 from pairsim.client.transports import HttpTransport
@@ -51,7 +50,7 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-class AreaClient:
+class AreaClient(ClosingClient):
     """Sends commands to an area and reads its state; use it as an async context manager.
 
     Commands, reads and observers go to any replica that answers. Use a `ProcessClient` for requests to one process.
@@ -90,14 +89,6 @@ class AreaClient:
         self._silence = max(_MIN_SILENCE_SECONDS, _SILENCE_TICKS / tick_rate)
         transport = HttpTransport(self._http, seconds=deadline)
         self._delivery = Delivery(self._urls, transport.attempt, hedge=self._hedge)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import io
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 import aiohttp
 import msgspec
@@ -18,6 +21,22 @@ _CONNECT_SECONDS = 0.5
 
 WS_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=0.5)
 """For every WebSocket: a hung process does not answer the closing of a WebSocket either."""
+
+
+class ClosingClient(abc.ABC):
+    """A client that is an async context manager, and closes its connections at the end."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Closes all connections."""
 
 
 class UnreachableError(Exception):

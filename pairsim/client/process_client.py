@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
 from pairsim.client import process_requests
-from pairsim.client.http import HttpClient
+from pairsim.client.http import ClosingClient, HttpClient
 from pairsim.client.process_requests import BackupSummary, Save
 from pairsim.model.assignment import Assignment
 from pairsim.model.authority import Authority
@@ -25,7 +23,7 @@ from pairsim.protocol.frames import (
 )
 
 
-class ProcessClient:
+class ProcessClient(ClosingClient):
     """Sends requests to one process and follows its status; use it as an async context manager.
 
     Every request goes to that process alone. A request of control is sent once: after `Unavailable` it may have taken
@@ -54,14 +52,6 @@ class ProcessClient:
         self._url = url.rstrip("/")
         self._deadline, self._token = deadline, token
         self._http = HttpClient(area, replica)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pairsim.client.errors import CommandsRefused, Unavailable
-from pairsim.client.http import HttpClient
+from pairsim.client.http import ClosingClient, HttpClient
 from pairsim.client.locating import locate
 from pairsim.client.world.atlas import Atlas
 from pairsim.client.world.courier import Courier
@@ -28,7 +27,7 @@ MOST_COMMANDS = 100_000
 """Commands of all callers that may be under way; further callers wait."""
 
 
-class WorldClient:
+class WorldClient(ClosingClient):
     """Sends commands to the entities of a world, and observes it; use it as an async context manager.
 
     The client reads which areas there are from any process of the world. It sends each command to the area of its
@@ -65,14 +64,6 @@ class WorldClient:
         self._closing: set[asyncio.Future[None]] = set()
         self._under_way = 0
         self._room = asyncio.Condition()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Closes all connections; commands that are under way fail."""
